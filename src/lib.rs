@@ -1,0 +1,1 @@
+//! Async timers for any park loop.
