@@ -1,1 +1,32 @@
-//! Async timers for any park loop.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod instant;
+mod sync;
+
+mod clock;
+mod park;
+mod store;
+
+mod fire;
+mod handle;
+
+mod driver;
+mod slack;
+
+mod backend;
+
+pub mod time;
+
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod rt;
+
+#[cfg(not(loom))]
+pub use crate::backend::DriverThread;
+pub use crate::backend::Entered;
+pub use crate::clock::{Clock, Hold, ManualClock};
+pub use crate::driver::{Builder, Driver, Turn};
+pub use crate::handle::Handle;
+pub use crate::park::{Park, Unpark};
+#[cfg(not(loom))]
+pub use crate::park::{ThreadPark, ThreadUnpark};

@@ -1,0 +1,113 @@
+//! Which driver is entered on this thread?
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::backend::fallback;
+use crate::handle::Handle;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
+#[derive(Debug)]
+#[must_use = "the driver is current only while the guard lives"]
+pub struct Entered {
+    previous: Option<Handle>,
+    /// The guard belongs to its thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let previous = self.previous.take();
+        // The old value is dropped after the borrow: its drop may run foreign code.
+        let _ = CURRENT.try_with(|current| current.replace(previous));
+    }
+}
+
+/// No driver is entered on this thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoDriver;
+
+impl fmt::Display for NoDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no timer driver is entered on this thread: call Handle::enter, or make the timer through a Handle")
+    }
+}
+
+impl Error for NoDriver {}
+
+impl Handle {
+    /// Makes this driver the current one of this thread until the guard is dropped.
+    ///
+    /// The free functions of [`time`](crate::time) then use it. Guards nest; drop them in the
+    /// reverse order of their making, as scopes do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, Handle, ThreadPark};
+    ///
+    /// let driver = Driver::new(ThreadPark::new());
+    /// let entered = driver.handle().enter();
+    /// assert!(Handle::try_current().is_ok());
+    /// drop(entered);
+    /// assert!(Handle::try_current().is_err());
+    /// ```
+    pub fn enter(&self) -> Entered {
+        let handle = Some(self.clone());
+        let previous = CURRENT.try_with(|current| current.replace(handle)).unwrap_or(None);
+        Entered { previous, not_send: PhantomData }
+    }
+
+    /// Returns the driver entered on this thread, else that of the process-wide thread.
+    ///
+    /// The thread starts with the first call that needs it, and lives as long as the process.
+    ///
+    /// # Panics
+    ///
+    /// If no driver is entered and the crate was built without the feature `fallback`, or the
+    /// system refuses to start the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let sleep = reveille::Handle::current().sleep(std::time::Duration::from_millis(1));
+    /// # drop(sleep);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        match Self::try_current() {
+            Ok(handle) => handle,
+            Err(error) => fallback::handle().unwrap_or_else(|| panic!("{error}")),
+        }
+    }
+
+    /// Returns the driver entered on this thread.
+    ///
+    /// # Errors
+    ///
+    /// If none is entered; the process-wide thread is neither asked nor started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = reveille::Handle::try_current().unwrap_err();
+    /// assert!(error.to_string().contains("Handle::enter"));
+    /// ```
+    pub fn try_current() -> Result<Self, NoDriver> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten().ok_or(NoDriver)
+    }
+
+    /// The driver that takes over a timer whose own is gone, if there is one.
+    pub(crate) fn heir() -> Option<Self> {
+        let current = Self::try_current().ok().filter(|handle| !handle.is_closed());
+        current.or_else(fallback::handle)
+    }
+}

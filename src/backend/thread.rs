@@ -1,0 +1,96 @@
+//! A thread that does nothing but drive timers.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crate::driver::Driver;
+use crate::handle::Handle;
+use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
+
+/// A driver on a thread of its own, for code that has no loop to put one in.
+///
+/// It sleeps in the kernel until the earliest deadline, and costs nothing while there is none.
+/// Wakers run on it, so a wake-up crosses threads; on a loop of your own it does not. Dropping it
+/// stops the thread and waits for that.
+///
+/// After `fork` the thread exists in the parent alone: a child makes its own.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::DriverThread;
+/// use std::time::Duration;
+///
+/// let timers = DriverThread::new()?;
+/// pollster::block_on(timers.handle().sleep(Duration::from_millis(1)));
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DriverThread {
+    handle: Handle,
+    stop: Arc<AtomicBool>,
+    unpark: ThreadUnpark,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl DriverThread {
+    /// Starts the thread, on the system's monotonic clock.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to start a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let timers = reveille::DriverThread::new()?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn new() -> io::Result<Self> {
+        let park = ThreadPark::new();
+        let unpark = park.unparker();
+        let mut driver = Driver::new(park);
+        let handle = driver.handle().clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::Builder::new().name("reveille".into()).spawn(move || {
+            // Relaxed: the unpark that follows the store makes it visible.
+            while !stopped.load(Ordering::Relaxed) {
+                driver.park();
+            }
+        })?;
+        Ok(Self { handle, stop, unpark, thread: Some(thread) })
+    }
+
+    /// Returns the handle through which timers are made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let timers = reveille::DriverThread::new()?;
+    /// let _entered = timers.handle().enter();
+    /// let sleep = reveille::time::sleep(std::time::Duration::from_millis(1));
+    /// # drop(sleep);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for DriverThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.unpark.unpark();
+        // Dropped by a waker on the thread itself, it cannot wait for itself: the thread ends then
+        // when that waker returns.
+        let thread = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id());
+        if let Some(thread) = thread {
+            // It cannot have panicked: wakers are shielded.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What time is it, and who moves it?
+//!
+//! A [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and
+//! [`NEVER`] is the end of it (584 years). A clock runs from a source (the system's monotonic
+//! clock, one that counts suspend, a function of yours) until it is frozen; then it stands still
+//! and moves only by hand. A [`ManualClock`](crate::ManualClock) is one that was never started.
+//!
+//! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
+//! time that it has shown.
+//!
+//! The story goes on in `clock/manual.rs` (time moved by hand), then in `handle`.
+
+mod manual;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::instant::Instant;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+pub use self::manual::{Hold, ManualClock};
+
+/// The deadline that does not come.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The value of `Inner::frozen` while the clock runs.
+const RUNNING: u64 = u64::MAX;
+
+/// A source of time for drivers.
+///
+/// Clones share one clock. The default is [`Clock::monotonic`].
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Clock, Driver, ThreadPark};
+///
+/// // A laptop's reminder: the time that the machine sleeps counts.
+/// let driver = Driver::builder().clock(Clock::boottime()).build(ThreadPark::new());
+/// assert!(driver.next_deadline().is_none());
+/// ```
+#[derive(Clone)]
+pub struct Clock {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The instant that reads as nanosecond zero.
+    epoch: Instant,
+    source: Source,
+    /// Where time stands, or `RUNNING`.
+    frozen: AtomicU64,
+    /// Added, wrapping, to the source while the clock runs; moved by `resume`.
+    shift: AtomicU64,
+    /// How many guards keep time from advancing by itself.
+    holds: AtomicUsize,
+    /// The drivers that run on this clock.
+    followers: Mutex<Vec<Weak<dyn Follower>>>,
+}
+
+/// Where a running clock reads the time.
+enum Source {
+    Monotonic,
+    /// Nanoseconds on the platform's suspend-counting clock at the epoch.
+    Boottime(u64),
+    /// The function, and the latest time that it has shown.
+    Custom(Box<dyn Fn() -> Duration + Send + Sync>, AtomicU64),
+    /// A clock that does not run.
+    Hand,
+}
+
+/// What must happen to a driver when its clock is moved by hand.
+///
+/// The one implementation lives above, in `handle`; the trait turns that arrow round.
+pub(crate) trait Follower: Send + Sync {
+    /// The earliest deadline, [`NEVER`] if there is none.
+    fn earliest(&self) -> u64;
+    /// Fires, on this thread, what is due by now.
+    fn expire(&self);
+    /// Makes the driver's thread look at the clock again.
+    fn interrupt(&self);
+}
+
+impl Clock {
+    /// The system's monotonic clock, [`std::time::Instant`]: nanoseconds, never set back.
+    ///
+    /// Whether it counts the time that the machine is suspended is the platform's choice (Linux and
+    /// macOS: no; Windows: yes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::Clock::monotonic();
+    /// assert!(clock.now() <= clock.now());
+    /// ```
+    #[must_use]
+    pub fn monotonic() -> Self {
+        Self::with(Source::Monotonic, RUNNING)
+    }
+
+    /// A monotonic clock that also counts the time that the machine is suspended.
+    ///
+    /// Linux: `CLOCK_BOOTTIME`. A wait that the suspend interrupts is not cut short by it: the
+    /// timer fires at the first turn after the machine resumes and something wakes the driver.
+    /// Elsewhere this is the same as [`Clock::monotonic`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::Clock::boottime();
+    /// assert!(clock.now() <= clock.now());
+    /// ```
+    #[must_use]
+    pub fn boottime() -> Self {
+        Self::with(Source::Boottime(boottime::nanos()), RUNNING)
+    }
+
+    /// A clock of your own: `elapsed` returns the time since an epoch of your choice.
+    ///
+    /// For game ticks, simulated hardware, or a platform's own counter. Drivers call it outside
+    /// every lock, on whatever thread arms or turns, and expect it to be cheap. If it goes back,
+    /// the clock stands still until the function has caught up with the latest time it showed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// use std::time::Duration;
+    ///
+    /// let frames = Arc::new(AtomicU64::new(0));
+    /// let counter = frames.clone();
+    /// let clock = reveille::Clock::custom(move || {
+    ///     Duration::from_secs(counter.load(Ordering::Relaxed)) / 60
+    /// });
+    /// let start = clock.now();
+    /// frames.store(120, Ordering::Relaxed);
+    /// assert_eq!(clock.now() - start, Duration::from_secs(2));
+    /// ```
+    #[must_use]
+    pub fn custom(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self::with(Source::Custom(Box::new(elapsed), AtomicU64::new(0)), RUNNING)
+    }
+
+    /// Returns the time on this clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::Clock::monotonic();
+    /// assert!(clock.now() <= clock.now());
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.instant(self.nanos())
+    }
+
+    fn with(source: Source, frozen: u64) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                epoch: Instant::from_std(std::time::Instant::now()),
+                source,
+                frozen: AtomicU64::new(frozen),
+                shift: AtomicU64::new(0),
+                holds: AtomicUsize::new(0),
+                followers: Mutex::new(Vec::new()),
+            }),
+        }
+    }
+
+    /// Nanoseconds since the epoch, below [`NEVER`].
+    #[inline]
+    pub(crate) fn nanos(&self) -> u64 {
+        // Pairs with the release store in `resume`: who sees `RUNNING` sees the shift.
+        match self.inner.frozen.load(Ordering::Acquire) {
+            RUNNING => self.inner.running(),
+            at => at,
+        }
+    }
+
+    /// The instant that is `nanos` after the epoch.
+    ///
+    /// On a platform that cannot represent it, the instant a century from the epoch or, failing
+    /// that, the epoch itself.
+    pub(crate) fn instant(&self, nanos: u64) -> Instant {
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+        let epoch = self.inner.epoch;
+        epoch
+            .checked_add(Duration::from_nanos(nanos))
+            .or_else(|| epoch.checked_add(CENTURY))
+            .unwrap_or(epoch)
+    }
+
+    /// Nanoseconds from the epoch to `instant`: zero for the past, [`NEVER`] when beyond range.
+    #[inline]
+    pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.inner.epoch))
+    }
+
+    /// The deadline `duration` from now: [`NEVER`] when beyond range.
+    #[inline]
+    pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
+        self.nanos().saturating_add(nanos(duration))
+    }
+
+    /// Adds a driver to those that this clock moves.
+    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
+        let mut followers = crate::sync::lock(&self.inner.followers);
+        followers.retain(|known| known.strong_count() > 0);
+        followers.push(follower);
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn running(&self) -> u64 {
+        let source = match &self.source {
+            Source::Monotonic => {
+                let now = Instant::from_std(std::time::Instant::now());
+                nanos(now.saturating_duration_since(self.epoch))
+            }
+            Source::Boottime(epoch) => boottime::nanos().saturating_sub(*epoch),
+            Source::Custom(elapsed, latest) => {
+                let now = nanos(elapsed());
+                latest.fetch_max(now, Ordering::Relaxed).max(now)
+            }
+            Source::Hand => 0,
+        };
+        // Relaxed: ordered by the load of `frozen` that brought us here.
+        source.wrapping_add(self.shift.load(Ordering::Relaxed)).min(NEVER - 1)
+    }
+}
+
+/// `duration` in nanoseconds, [`NEVER`] when they do not fit.
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    const PER_SEC: u64 = 1_000_000_000;
+    if duration.as_secs() < NEVER / PER_SEC {
+        duration.as_secs() * PER_SEC + u64::from(duration.subsec_nanos())
+    } else {
+        NEVER
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::monotonic()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match self.inner.source {
+            Source::Monotonic => "monotonic",
+            Source::Boottime(_) => "boottime",
+            Source::Custom(..) => "custom",
+            Source::Hand => "manual",
+        };
+        f.debug_struct("Clock")
+            .field("source", &source)
+            .field("frozen", &self.is_frozen())
+            .field("now_nanos", &self.nanos())
+            .finish()
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod boottime {
+    use rustix::time::{ClockId, clock_gettime};
+
+    pub(super) fn nanos() -> u64 {
+        let time = clock_gettime(ClockId::Boottime);
+        // Both are positive on a clock that starts with the machine.
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod boottime {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    pub(super) fn nanos() -> u64 {
+        super::nanos(START.elapsed())
+    }
+}

@@ -1,0 +1,258 @@
+//! How does time move when a hand moves it?
+//!
+//! From deadline to deadline: each stop sets the clock to the earliest deadline of all drivers on
+//! it and fires there, so that everything fires in order, sees its own time, and has fired before
+//! [`ManualClock::advance`] returns. The same steps serve a clock that was paused, and executors
+//! that let time pass by itself while they are idle.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Follower, NEVER, RUNNING, Source, nanos};
+use crate::instant::Instant;
+use crate::sync::{atomic::Ordering, lock};
+
+/// A clock that moves only when told to, for tests and simulations.
+///
+/// Clones share one clock. Give it to a driver with
+/// [`Builder::clock`](crate::Builder::clock); several drivers may share it. An executor of
+/// [`rt`](crate::rt) that has nothing left to run moves it on to the next deadline by itself,
+/// unless a [`hold`](Self::hold) says that somebody is still at work.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ManualClock, ThreadPark};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let mut driver = Driver::builder().clock(&clock).build(ThreadPark::new());
+/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(3600)));
+/// assert!(sleep.poll().is_pending());
+///
+/// clock.advance(Duration::from_secs(3599));
+/// assert!(!sleep.is_woken());
+/// clock.advance(Duration::from_secs(1));
+/// assert!(sleep.is_woken() && sleep.poll().is_ready());
+/// ```
+#[derive(Clone)]
+pub struct ManualClock(Clock);
+
+impl ManualClock {
+    /// Creates a clock that stands still.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::ManualClock::new();
+    /// assert_eq!(clock.now(), clock.now());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Clock::with(Source::Hand, 0))
+    }
+
+    /// Returns the time on this clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::ManualClock::new();
+    /// assert_eq!(clock.now(), clock.now());
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    /// Moves the clock on by `duration`, firing on the way.
+    ///
+    /// Every timer due by then has been fired, on this thread, when the call returns: earliest
+    /// first, each while the clock shows its deadline, those of all drivers on this clock in one
+    /// order. That includes timers that wakers arm meanwhile. What fires is the timer; the tasks
+    /// that it readies run when their executor gets to them. A `duration` beyond the clock's end
+    /// stops just short of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let clock = reveille::ManualClock::new();
+    /// let start = clock.now();
+    /// clock.advance(Duration::from_millis(1500));
+    /// assert_eq!(clock.now() - start, Duration::from_millis(1500));
+    /// ```
+    pub fn advance(&self, duration: Duration) {
+        self.0.advance(duration);
+    }
+
+    /// Moves the clock to the earliest deadline and fires what is due there.
+    ///
+    /// Returns whether there was one. Timers that never fire are not waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!reveille::ManualClock::new().advance_to_next());
+    /// ```
+    pub fn advance_to_next(&self) -> bool {
+        self.0.advance_to_next()
+    }
+
+    /// Keeps executors from moving the clock while the guard lives.
+    ///
+    /// Take one wherever work goes on that an executor cannot see: on a helper thread, in another
+    /// process, behind a socket. [`advance`](Self::advance) still works.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::ManualClock::new();
+    /// let hold = clock.hold();
+    /// // … a thread computes, and timeouts on this clock wait for it …
+    /// drop(hold);
+    /// ```
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.0.hold()
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualClock").field("now_nanos", &self.0.nanos()).finish()
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(manual: ManualClock) -> Self {
+        manual.0
+    }
+}
+
+impl From<&ManualClock> for Clock {
+    fn from(manual: &ManualClock) -> Self {
+        manual.0.clone()
+    }
+}
+
+/// Keeps time on a clock from advancing by itself until dropped; see [`ManualClock::hold`].
+#[must_use = "time is held only while the guard lives"]
+pub struct Hold(Clock);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Release: what the holder did is seen by the executor that then moves the clock.
+        if self.0.inner.holds.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.interrupt();
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hold").field(&self.0).finish()
+    }
+}
+
+impl Clock {
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.inner.frozen.load(Ordering::Acquire) != RUNNING
+    }
+
+    /// Stops the clock where it is; whether it was running.
+    pub(crate) fn freeze(&self) -> bool {
+        let now = self.nanos();
+        let froze = self
+            .inner
+            .frozen
+            .compare_exchange(RUNNING, now, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if froze {
+            self.interrupt();
+        }
+        froze
+    }
+
+    /// Lets a frozen clock run on from where it stands; whether it was frozen and can run.
+    pub(crate) fn resume(&self) -> bool {
+        let at = self.inner.frozen.load(Ordering::Acquire);
+        if at == RUNNING || matches!(self.inner.source, Source::Hand) {
+            return false;
+        }
+        self.inner.shift.store(0, Ordering::Relaxed);
+        let shift = at.wrapping_sub(self.inner.running());
+        self.inner.shift.store(shift, Ordering::Relaxed);
+        // Release: pairs with the load in `nanos`.
+        self.inner.frozen.store(RUNNING, Ordering::Release);
+        self.interrupt();
+        true
+    }
+
+    /// See [`ManualClock::advance`]; does nothing while the clock runs.
+    pub(crate) fn advance(&self, duration: Duration) {
+        let target = self.nanos().saturating_add(nanos(duration)).min(NEVER - 1);
+        // A clock that somebody resumes meanwhile is no longer ours to move.
+        while self.is_frozen()
+            && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target) {
+            self.move_to(at);
+            follower.expire();
+        }
+        self.move_to(target);
+    }
+
+    /// See [`ManualClock::advance_to_next`].
+    pub(crate) fn advance_to_next(&self) -> bool {
+        let Some((at, _)) = self.next() else {
+            return false;
+        };
+        self.advance(Duration::from_nanos(at.saturating_sub(self.nanos())));
+        true
+    }
+
+    /// Moves on to the next deadline if time stands still and nobody holds it.
+    pub(crate) fn advance_when_idle(&self) -> bool {
+        // Acquire: pairs with the release in `Hold::drop`.
+        let free = self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0;
+        free && self.advance_to_next()
+    }
+
+    pub(crate) fn hold(&self) -> Hold {
+        self.inner.holds.fetch_add(1, Ordering::Relaxed);
+        Hold(self.clone())
+    }
+
+    /// Never back: of two hands the one that is further ahead wins. `RUNNING` is the largest value,
+    /// so a clock that was resumed meanwhile stays resumed.
+    fn move_to(&self, at: u64) {
+        self.inner.frozen.fetch_max(at, Ordering::AcqRel);
+    }
+
+    /// The earliest deadline on this clock and whose it is; the first driver's among equals.
+    fn next(&self) -> Option<(u64, Arc<dyn Follower>)> {
+        self.followers()
+            .into_iter()
+            .map(|follower| (follower.earliest(), follower))
+            .min_by_key(|(at, _)| *at)
+            .filter(|(at, _)| *at != NEVER)
+    }
+
+    fn interrupt(&self) {
+        for follower in self.followers() {
+            follower.interrupt();
+        }
+    }
+
+    /// The drivers that still live, copied: they are called without our lock.
+    fn followers(&self) -> Vec<Arc<dyn Follower>> {
+        lock(&self.inner.followers).iter().filter_map(std::sync::Weak::upgrade).collect()
+    }
+}

@@ -1,0 +1,465 @@
+//! How long may a loop sleep, and what happens when it wakes?
+//!
+//! A [`Driver`] belongs to one loop. Two verbs carry it: [`next_timeout`](Driver::next_timeout),
+//! how long the loop may block, and [`turn`](Driver::turn), fire what is due.
+//! [`park`](Driver::park) does both around a [`Park`]. Who interrupts a loop that blocks too long is
+//! told in `handle`; what "due" does to a task, in `fire`; why a wake-up may wait, in `slack`.
+//!
+//! The story goes on in `time` (the futures) and in `backend` (drivers for those without a loop).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::{Clock, NEVER, nanos};
+use crate::fire::wake_all;
+use crate::handle::{AWAKE, Handle, Shared};
+use crate::instant::Instant;
+use crate::park::{Park, Unpark};
+use crate::slack::Slack;
+
+/// How many timers one turn fires before the loop gets to run what they readied.
+const BUDGET: usize = 1024;
+
+/// Fires the timers of one loop.
+///
+/// Put it where your loop blocks:
+///
+/// - A loop that only waits for timers and wake-ups gives the driver a [`Park`] and calls
+///   [`park`](Self::park) when it has nothing to run.
+/// - A loop that blocks in a poll of its own (sockets, a window system) makes the driver with
+///   [`with_unpark`](Self::with_unpark), blocks for at most [`next_timeout`](Self::next_timeout),
+///   and calls [`turn`](Self::turn) afterwards.
+///
+/// Either way a loop that is busy should call [`turn`](Self::turn) now and then: with nothing due it
+/// costs a look at the clock.
+///
+/// Drivers are independent of each other; a process may have any number. Dropping one wakes all of
+/// its timers' tasks; what becomes of the timers is told at [`Sleep`](crate::time::Sleep).
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ThreadPark};
+/// use std::{pin::pin, time::Duration};
+///
+/// let mut driver = Driver::new(ThreadPark::new());
+/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
+/// while sleep.poll().is_pending() {
+///     driver.park(); // until the deadline
+/// }
+/// ```
+pub struct Driver<P> {
+    park: P,
+    handle: Handle,
+    slack: Slack,
+}
+
+/// Sets up a [`Driver`]; made by [`Driver::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ManualClock, ThreadPark};
+/// use std::time::Duration;
+///
+/// let driver = Driver::builder()
+///     .clock(ManualClock::new())
+///     .slack(Duration::ZERO)
+///     .build(ThreadPark::new());
+/// assert_eq!(driver.next_deadline(), None);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder {
+    clock: Clock,
+    slack: Duration,
+}
+
+/// What a [`turn`](Driver::turn) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    fired: usize,
+    unfinished: bool,
+}
+
+impl Turn {
+    /// Returns how many timers fired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.turn().fired(), 0);
+    /// ```
+    #[must_use]
+    pub fn fired(&self) -> usize {
+        self.fired
+    }
+
+    /// Returns whether the turn ended with timers still due, so that tasks get to run.
+    ///
+    /// A turn fires about a thousand timers at most. After one that ended so,
+    /// [`next_timeout`](Driver::next_timeout) is zero: run the tasks, then turn again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert!(!driver.turn().is_unfinished());
+    /// ```
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+}
+
+impl Builder {
+    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it is a compromise of.
+    pub const DEFAULT_SLACK: Duration = Duration::from_micros(100);
+
+    /// Sets the clock, [`Clock::monotonic`] by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::ManualClock::new();
+    /// let driver = reveille::Driver::builder().clock(&clock).build(reveille::ThreadPark::new());
+    /// assert_eq!(driver.handle().now(), clock.now());
+    /// ```
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Sets how far apart wake-ups are kept when timers are dense, 100 µs by default.
+    ///
+    /// While fewer than four timers come due within the slack, each wake-up is on time; in a storm
+    /// the loop wakes at most once a slack, and a timer is late by up to that much more. Longer
+    /// saves CPU, shorter is more punctual, zero wakes for every deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let punctual = reveille::Driver::builder().slack(Duration::ZERO);
+    /// let frugal = reveille::Driver::builder().slack(Duration::from_millis(1));
+    /// # drop((punctual, frugal));
+    /// ```
+    pub fn slack(mut self, slack: Duration) -> Self {
+        self.slack = slack;
+        self
+    }
+
+    /// Makes a driver that blocks in `park`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::builder().build(reveille::ThreadPark::new());
+    /// assert_eq!(driver.next_deadline(), None);
+    /// ```
+    #[must_use]
+    pub fn build<P: Park>(self, park: P) -> Driver<P> {
+        let unpark = Box::new(park.unparker());
+        self.driver(park, unpark)
+    }
+
+    /// Makes a driver for a loop that blocks elsewhere; see [`Driver::with_unpark`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::builder().build_with_unpark(|| {});
+    /// assert_eq!(driver.next_timeout(), None);
+    /// ```
+    #[must_use]
+    pub fn build_with_unpark(self, unpark: impl Unpark) -> Driver<()> {
+        self.driver((), Box::new(unpark))
+    }
+
+    fn driver<P>(self, park: P, unpark: Box<dyn Unpark>) -> Driver<P> {
+        let handle = Handle { shared: Shared::new(self.clock, unpark) };
+        Driver { park, handle, slack: Slack::new(nanos(self.slack)) }
+    }
+}
+
+impl<P: Park> Driver<P> {
+    /// Makes a driver that blocks in `park`, on the system's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.next_deadline(), None);
+    /// ```
+    #[must_use]
+    pub fn new(park: P) -> Self {
+        Driver::builder().build(park)
+    }
+
+    /// Blocks until the earliest deadline or an unpark, then [turns](Self::turn).
+    ///
+    /// May return early with nothing fired: call it in a loop, and run what is ready in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
+    /// while sleep.poll().is_pending() {
+    ///     driver.park();
+    /// }
+    /// ```
+    pub fn park(&mut self) -> Turn {
+        self.park_limited(None)
+    }
+
+    /// Like [`park`](Self::park), but blocks for about `limit` at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.park_timeout(Duration::from_millis(1)).fired(), 0);
+    /// ```
+    pub fn park_timeout(&mut self, limit: Duration) -> Turn {
+        self.park_limited(Some(limit))
+    }
+
+    fn park_limited(&mut self, limit: Option<Duration>) -> Turn {
+        let timeout = self.announce(limit);
+        self.park.park(timeout);
+        self.turn()
+    }
+}
+
+impl Driver<()> {
+    /// Starts to set up a driver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::builder().build(reveille::ThreadPark::new());
+    /// assert_eq!(driver.next_deadline(), None);
+    /// ```
+    pub fn builder() -> Builder {
+        Builder { clock: Clock::monotonic(), slack: Builder::DEFAULT_SLACK }
+    }
+
+    /// Makes a driver for a loop that blocks in a poll of its own.
+    ///
+    /// `unpark` makes that poll return, from any thread; a closure will do. It is called when a
+    /// timer is armed that is due before the loop would wake. A loop that never blocks (one frame
+    /// after the other) may pass `|| {}`.
+    ///
+    /// # Examples
+    ///
+    /// A loop that blocks in `recv_timeout`:
+    ///
+    /// ```
+    /// use reveille::Driver;
+    /// use std::{sync::mpsc, time::Duration};
+    ///
+    /// let (sender, events) = mpsc::channel::<()>();
+    /// let mut driver = Driver::with_unpark(move || drop(sender.send(())));
+    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
+    ///
+    /// while sleep.poll().is_pending() {
+    ///     match driver.next_timeout() {
+    ///         Some(timeout) => drop(events.recv_timeout(timeout)),
+    ///         None => drop(events.recv()),
+    ///     }
+    ///     driver.turn();
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_unpark(unpark: impl Unpark) -> Self {
+        Self::builder().build_with_unpark(unpark)
+    }
+}
+
+impl<P> Driver<P> {
+    /// Returns the handle through which timers are made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let handle = driver.handle().clone(); // to other threads
+    /// assert_eq!(handle.armed(), 0);
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Returns the park that the driver blocks in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, Park, ThreadPark};
+    ///
+    /// let driver = Driver::new(ThreadPark::new());
+    /// let unparker = driver.get_ref().unparker();
+    /// # drop(unparker);
+    /// ```
+    #[must_use]
+    pub fn get_ref(&self) -> &P {
+        &self.park
+    }
+
+    /// Returns the park that the driver blocks in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, ThreadPark};
+    ///
+    /// let mut stacked = Driver::new(Driver::new(ThreadPark::new()));
+    /// let inner: &mut Driver<ThreadPark> = stacked.get_mut();
+    /// inner.turn();
+    /// ```
+    pub fn get_mut(&mut self) -> &mut P {
+        &mut self.park
+    }
+
+    /// Returns the earliest deadline, `None` if no timer is armed that would ever fire.
+    ///
+    /// Like [`next_timeout`](Self::next_timeout), it counts as the announcement of a wait until
+    /// then: a timer armed earlier interrupts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
+    /// assert!(sleep.poll().is_pending());
+    /// assert_eq!(driver.next_deadline(), Some(sleep.deadline()));
+    /// ```
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let next = {
+            let mut state = self.handle.shared.lock();
+            let next = state.timers.next_deadline();
+            self.handle.shared.announce_park(&state, next);
+            next
+        };
+        (next != NEVER).then(|| self.handle.shared.clock.instant(next))
+    }
+
+    /// Returns how long the loop may block, `None` for as long as it likes.
+    ///
+    /// Zero if something is due. In a storm of timers the answer includes the
+    /// [slack](Builder::slack). Until the next [`turn`](Self::turn), arming a timer that is due
+    /// before the time returned calls the [`Unpark`]. A poll that counts milliseconds must round
+    /// up: woken early, the loop would find nothing due and poll again.
+    ///
+    /// On a clock that is moved by hand no wait makes a timer due: the answer is zero or `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.next_timeout(), None);
+    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
+    /// assert!(sleep.poll().is_pending());
+    /// assert!(driver.next_timeout().unwrap() <= Duration::from_secs(9));
+    /// ```
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.announce(None)
+    }
+
+    /// Fires the timers that are due, without blocking.
+    ///
+    /// Earliest first, equal deadlines in the order in which they were armed, all outside every
+    /// lock. A waker that panics does not keep the others from being woken, nor the turn from
+    /// returning. With nothing due the cost is a look at the clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let clock = reveille::ManualClock::new();
+    /// let mut driver = reveille::Driver::builder().clock(&clock).build_with_unpark(|| {});
+    /// assert_eq!(driver.turn().fired(), 0);
+    /// ```
+    pub fn turn(&mut self) -> Turn {
+        let shared = &self.handle.shared;
+        if shared.is_parked() {
+            shared.awake();
+        }
+        let now = shared.clock.nanos();
+        if !shared.may_be_due(now) {
+            return Turn { fired: 0, unfinished: false };
+        }
+        let (fired, unfinished) = shared.fire(now, BUDGET);
+        self.slack.fired(now, fired);
+        Turn { fired, unfinished }
+    }
+
+    /// Announces a wait until the next deadline or `limit` and returns how long it may last.
+    fn announce(&self, limit: Option<Duration>) -> Option<Duration> {
+        let shared = &self.handle.shared;
+        // The clock is foreign code: not under the lock.
+        let now = shared.clock.nanos();
+        let frozen = shared.clock.is_frozen();
+        let limit_at = limit.filter(|_| !frozen).map(|limit| now.saturating_add(nanos(limit)));
+
+        let mut state = shared.lock();
+        let next = state.timers.next_deadline();
+        if next <= now {
+            shared.announce_park(&state, AWAKE);
+            return Some(Duration::ZERO);
+        }
+        let wake_at = self.slack.wake_at(next).min(limit_at.unwrap_or(NEVER));
+        shared.announce_park(&state, wake_at);
+        drop(state);
+
+        if frozen || wake_at == NEVER {
+            return limit;
+        }
+        Some(Duration::from_nanos(wake_at - now))
+    }
+}
+
+/// A driver is a park: it blocks in its own park, and turns when that returns.
+///
+/// So drivers stack, each with a clock and timers of its own, on one blocking call.
+impl<P: Park> Park for Driver<P> {
+    type Unpark = P::Unpark;
+
+    fn unparker(&self) -> Self::Unpark {
+        self.park.unparker()
+    }
+
+    fn park(&mut self, timeout: Option<Duration>) {
+        self.park_limited(timeout);
+    }
+}
+
+impl<P> Drop for Driver<P> {
+    fn drop(&mut self) {
+        wake_all(self.handle.shared.close());
+    }
+}
+
+impl<P> fmt::Debug for Driver<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("handle", &self.handle)
+            .field("slack", &self.slack)
+            .finish_non_exhaustive()
+    }
+}

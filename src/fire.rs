@@ -1,0 +1,99 @@
+//! How do due timers get out of the store and ready their tasks?
+//!
+//! In batches: up to [`BATCH`] wakers leave the store, in order of deadline, under one short lock;
+//! the lock is released; they are woken one after the other; then the next batch. So no lock is
+//! held for longer than a batch takes to pop, and a waker may arm, reset and drop timers, clone and
+//! drop wakers, or block, as it likes.
+//!
+//! A waker that panics loses nobody else's wake-up: the panic ends with it. (The panic hook has
+//! reported it by then; letting it go on would take down a loop that is not to blame.)
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+use crate::handle::Shared;
+
+/// How many wakers leave the store under one lock.
+const BATCH: usize = 64;
+
+/// Wakers on their way out; on the stack, so that firing allocates nothing.
+struct Batch {
+    wakers: [Option<Waker>; BATCH],
+    len: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self { wakers: [const { None }; BATCH], len: 0 }
+    }
+
+    fn push(&mut self, waker: Waker) {
+        self.wakers[self.len] = Some(waker);
+        self.len += 1;
+    }
+
+    /// Wakes all, in order, each shielded from the panic of another.
+    fn wake(&mut self) {
+        let len = std::mem::take(&mut self.len);
+        for waker in self.wakers[..len].iter_mut().filter_map(Option::take) {
+            shield(|| waker.wake());
+        }
+    }
+}
+
+/// Runs foreign code and ends its panic, including one of the payload's own drop.
+fn shield(foreign: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign))
+        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        std::mem::forget(payload);
+    }
+}
+
+impl Shared {
+    /// Fires timers due at `now`, earliest first, at most about `budget` of them.
+    ///
+    /// Returns how many fired and whether more are due. Any thread may call it at any time.
+    pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
+        let mut batch = Batch::new();
+        let mut fired = 0;
+        loop {
+            let more = self.collect(now, &mut batch);
+            fired += batch.len;
+            batch.wake();
+            if !more || fired >= budget {
+                return (fired, more);
+            }
+        }
+    }
+
+    /// Moves one batch of due wakers out of the store; whether more may be due.
+    fn collect(&self, now: u64, batch: &mut Batch) -> bool {
+        let mut state = self.lock();
+        // Before anything is popped: a task that is woken must find its deadline elapsed.
+        let now = self.set_elapsed(&state, now);
+        let mut last = 0;
+        while batch.len < BATCH {
+            let Some((deadline, waker)) = state.timers.pop_due(now) else {
+                // All that was due is out: nobody asks about these indices any more.
+                state.timers.recycle();
+                let next = state.timers.bound();
+                self.set_drained(&state, now, next);
+                return false;
+            };
+            last = deadline;
+            batch.push(waker);
+        }
+        // Timers of the very deadline that the batch ends in may be left. Until they are out, the
+        // popped ones keep their indices, so that a timer can tell fired from armed.
+        self.set_drained(&state, last.saturating_sub(1), last);
+        true
+    }
+}
+
+/// Wakes every timer of a driver that is gone, in order of deadline.
+pub(crate) fn wake_all(mut timers: crate::store::Store<Waker>) {
+    while let Some((_, waker)) = timers.pop_due(u64::MAX) {
+        shield(|| waker.wake());
+    }
+}

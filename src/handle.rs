@@ -1,0 +1,366 @@
+//! What do threads share with a driver, and who interrupts whom?
+//!
+//! Behind every [`Handle`] lies one `Shared`: a lock around the timers, and three words that are
+//! written under that lock and read without it, so that the common questions cost a load:
+//!
+//! - `elapsed`: the clock as the last turn saw it. A deadline at or before it has passed.
+//! - `drained`: every timer with a deadline at or before it has left the store, and its index may
+//!   be somebody else's. A timer with a later deadline that was armed still owns its index; if the
+//!   value is gone from the store, it has fired. `drained <= elapsed`.
+//! - `next`: a lower bound of the earliest deadline. Below it nothing is due.
+//!
+//! Foreign code (wakers, unparkers, clocks) runs with the lock released. To wake or drop a waker, a
+//! function here returns it or collects it first; to learn the time, it reads the clock before.
+//!
+//! # The park protocol
+//!
+//! The parking thread announces, under the lock, until when it will sleep (`parked_until`), lets
+//! go, and blocks. Who arms a timer earlier than that clears the announcement, under the same lock,
+//! and then unparks. So exactly one of two things happens: the arming thread comes first, and the
+//! parker computes its sleep with the new timer in view; or it comes second, sees the announcement
+//! and unparks, and an unpark that arrives before the thread blocks makes the block return. Cleared
+//! by the first to interrupt, the announcement also makes it one interruption, and none while the
+//! driver runs.
+//!
+//! The story goes on in `fire` (taking due timers out), then in `driver` (turn and park).
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use crate::clock::{Clock, Follower, NEVER};
+use crate::instant::Instant;
+use crate::park::Unpark;
+use crate::store::Store;
+use crate::sync::{
+    Line, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+    lock,
+};
+
+/// The value of `parked_until` while the driver runs.
+pub(crate) const AWAKE: u64 = 0;
+
+/// The value of `elapsed` once the driver is gone.
+const CLOSED: u64 = u64::MAX;
+
+/// A reference to a [`Driver`](crate::Driver) through which any thread makes timers.
+///
+/// Clones refer to the same driver. A handle may outlive its driver: then
+/// [`is_closed`](Self::is_closed) says so, and timers made through it run on another driver (see
+/// [`Sleep`](crate::time::Sleep)).
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ThreadPark};
+/// use std::time::Duration;
+///
+/// let mut driver = Driver::new(ThreadPark::new());
+/// let handle = driver.handle().clone();
+/// let sleep = std::thread::spawn(move || handle.sleep(Duration::from_millis(5))).join().unwrap();
+/// assert!(sleep.deadline() > driver.handle().now());
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    unpark: Box<dyn Unpark>,
+    words: Line<Words>,
+    state: Line<Mutex<State>>,
+}
+
+/// Written under the lock of `Shared::state`, read without it.
+struct Words {
+    elapsed: AtomicU64,
+    drained: AtomicU64,
+    next: AtomicU64,
+    /// Until when the driver's thread sleeps, or `AWAKE`.
+    parked_until: AtomicU64,
+}
+
+/// Guarded by the lock of `Shared::state`.
+pub(crate) struct State {
+    pub(crate) timers: Store<Waker>,
+    closed: bool,
+}
+
+/// What became of an attempt to arm a timer; the waker comes back to be dropped outside the lock.
+pub(crate) enum Arm {
+    /// Armed, under this index.
+    Armed(u32),
+    /// Its deadline has passed.
+    Due,
+    /// The driver is gone.
+    Closed,
+}
+
+/// What became of an attempt to move an armed timer.
+pub(crate) enum Reset {
+    Moved,
+    /// The new deadline has passed: the timer is out, and its waker the caller's to wake.
+    Due(Waker),
+    /// The timer has fired, or the driver is gone.
+    Gone,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Clock, unpark: Box<dyn Unpark>) -> Arc<Self> {
+        let shared = Arc::new(Self {
+            clock,
+            unpark,
+            words: Line(Words {
+                elapsed: AtomicU64::new(0),
+                drained: AtomicU64::new(0),
+                next: AtomicU64::new(NEVER),
+                parked_until: AtomicU64::new(AWAKE),
+            }),
+            state: Line(Mutex::new(State { timers: Store::new(), closed: false })),
+        });
+        let follower: Weak<Self> = Arc::downgrade(&shared);
+        shared.clock.follow(follower);
+        shared
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state.0)
+    }
+
+    /// Whether a turn or the driver's end has passed `deadline`; [`is_closed`](Self::is_closed)
+    /// tells the two apart.
+    #[inline]
+    pub(crate) fn has_elapsed(&self, deadline: u64) -> bool {
+        // Acquire: pairs with the release in `set_elapsed`, so that who finds a timer elapsed also
+        // sees what happened before the turn.
+        deadline <= self.words.0.elapsed.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.words.0.elapsed.load(Ordering::Acquire) == CLOSED
+    }
+
+    /// Arms a timer, and interrupts the driver if it would sleep past `deadline`.
+    ///
+    /// `waker` is taken only if the answer is `Armed`.
+    #[inline]
+    pub(crate) fn arm(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
+        let mut state = self.lock();
+        if state.closed {
+            return Arm::Closed;
+        }
+        if deadline <= self.words.0.elapsed.load(Ordering::Relaxed) {
+            return Arm::Due;
+        }
+        let Some(waker) = waker.take() else {
+            return Arm::Due;
+        };
+        let index = state.timers.insert(deadline, waker);
+        let interrupt = self.announce(deadline);
+        drop(state);
+        if interrupt {
+            self.unpark.unpark();
+        }
+        Arm::Armed(index)
+    }
+
+    /// Moves an armed timer from the deadline `old`.
+    #[inline]
+    pub(crate) fn reset(&self, index: u32, old: u64, deadline: u64) -> Reset {
+        let mut state = self.lock();
+        if !self.owns(&state, old) {
+            return Reset::Gone;
+        }
+        if deadline <= self.words.0.elapsed.load(Ordering::Relaxed) {
+            // The store holds no deadline that has elapsed: see `drained`.
+            return state.timers.take(index).map_or(Reset::Gone, Reset::Due);
+        }
+        if !state.timers.reset(index, deadline) {
+            return Reset::Gone;
+        }
+        let interrupt = self.announce(deadline);
+        drop(state);
+        if interrupt {
+            self.unpark.unpark();
+        }
+        Reset::Moved
+    }
+
+    /// Removes an armed timer and returns its waker, `None` if it has fired.
+    #[inline]
+    pub(crate) fn cancel(&self, index: u32, deadline: u64) -> Option<Waker> {
+        // Acquire: the turn that took the timer out happened before.
+        if deadline <= self.words.0.drained.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.lock();
+        if !self.owns(&state, deadline) {
+            return None;
+        }
+        state.timers.take(index)
+    }
+
+    /// Exchanges the waker of an armed timer; `false` leaves `waker` alone: the timer has fired.
+    pub(crate) fn replace_waker(&self, index: u32, deadline: u64, waker: &mut Waker) -> bool {
+        let mut state = self.lock();
+        if !self.owns(&state, deadline) {
+            return false;
+        }
+        let Some(armed) = state.timers.value_mut(index) else {
+            return false;
+        };
+        std::mem::swap(armed, waker);
+        true
+    }
+
+    /// Announces under the lock that the driver's thread sleeps until `until`, in clock time.
+    pub(crate) fn announce_park(&self, _state: &State, until: u64) {
+        self.words.0.parked_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether the driver has announced a sleep that is neither over nor interrupted.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.words.0.parked_until.load(Ordering::Relaxed) != AWAKE
+    }
+
+    /// Ends the announcement: the driver runs.
+    pub(crate) fn awake(&self) {
+        // Relaxed, and without the lock: at worst a timer armed at this very moment interrupts a
+        // driver that has just woken.
+        self.words.0.parked_until.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// Whether something may be due at `now`; `false` is sure.
+    pub(crate) fn may_be_due(&self, now: u64) -> bool {
+        // Relaxed: a timer armed at the same time may as well be armed just after.
+        self.words.0.next.load(Ordering::Relaxed) <= now
+    }
+
+    /// Publishes under the lock what the clock showed, never going back, and returns that.
+    pub(crate) fn set_elapsed(&self, state: &State, now: u64) -> u64 {
+        let before = self.words.0.elapsed.load(Ordering::Relaxed);
+        if before >= now || state.closed {
+            return before;
+        }
+        self.words.0.elapsed.store(now, Ordering::Release);
+        now
+    }
+
+    /// Publishes under the lock how far the store is drained and what may come next.
+    pub(crate) fn set_drained(&self, _state: &State, drained: u64, next: u64) {
+        self.words.0.drained.store(drained, Ordering::Release);
+        self.words.0.next.store(next, Ordering::Relaxed);
+    }
+
+    /// Takes all timers out for good; they are the caller's to wake.
+    pub(crate) fn close(&self) -> Store<Waker> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.words.0.elapsed.store(CLOSED, Ordering::Release);
+        std::mem::replace(&mut state.timers, Store::new())
+    }
+
+    /// Whether a timer armed for `deadline` still owns its index.
+    fn owns(&self, state: &State, deadline: u64) -> bool {
+        !state.closed && deadline > self.words.0.drained.load(Ordering::Relaxed)
+    }
+
+    /// Notes a new deadline, under the lock; whether the driver must be interrupted for it.
+    #[inline]
+    fn announce(&self, deadline: u64) -> bool {
+        let words = &self.words.0;
+        if deadline < words.next.load(Ordering::Relaxed) {
+            words.next.store(deadline, Ordering::Relaxed);
+        }
+        let interrupt = deadline < words.parked_until.load(Ordering::Relaxed);
+        if interrupt {
+            words.parked_until.store(AWAKE, Ordering::Relaxed);
+        }
+        interrupt
+    }
+}
+
+impl Follower for Shared {
+    fn earliest(&self) -> u64 {
+        self.lock().timers.next_deadline()
+    }
+
+    fn expire(&self) {
+        self.fire(self.clock.nanos(), usize::MAX);
+    }
+
+    fn interrupt(&self) {
+        // Whatever it has announced: it may just have read the clock and not parked yet.
+        self.unpark.unpark();
+    }
+}
+
+impl Handle {
+    /// Returns the time on the driver's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert!(driver.handle().now() <= driver.handle().now());
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    /// Returns the driver's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert!(driver.handle().clock().now() <= driver.handle().now());
+    /// ```
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Returns how many timers are armed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.handle().armed(), 0);
+    /// ```
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.shared.lock().timers.len()
+    }
+
+    /// Returns whether the driver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let handle = driver.handle().clone();
+    /// assert!(!handle.is_closed());
+    /// drop(driver);
+    /// assert!(handle.is_closed());
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("clock", &self.shared.clock)
+            .field("armed", &self.armed())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

@@ -1,0 +1,149 @@
+//! Is the heap in order, and how much does a call look at?
+
+use super::*;
+
+impl<const LEN: usize> RunHeap<LEN> {
+    /// Checks H1 to H4 and returns how many true slots there are.
+    pub(crate) fn verify(&self, is_true: impl Fn(Slot) -> bool) -> usize {
+        let count = |slots: &[Slot]| slots.iter().filter(|&&slot| is_true(slot)).count();
+        let strays: Vec<_> = self.strays.iter().map(|&Reverse(slot)| slot).collect();
+        let mut found = count(&self.front) + count(&strays);
+        assert!(
+            self.front
+                .iter()
+                .chain(&strays)
+                .all(|&slot| slot < self.edge),
+            "H1 near"
+        );
+        assert!(self.front.is_sorted_by(|a, b| a > b), "H2 front");
+        assert!(self.front.len() <= LEN, "H3 front: {}", self.front.len());
+        assert!(strays.len() <= Self::STRAYS, "H3 strays: {}", strays.len());
+        assert_eq!(self.stale, self.near() - found, "stale slots near");
+        assert!(
+            self.stale <= self.near() / 2 + 17,
+            "H4 near: {} of {}",
+            self.stale,
+            self.near()
+        );
+        assert!(
+            self.runs.front().is_none_or(|run| run.low == self.edge),
+            "H1 edge"
+        );
+        assert!(self.moved.is_empty());
+        for (i, run) in self.runs.iter().enumerate() {
+            let end = self.runs.get(i + 1).map_or(Slot::MAX, |next| next.low);
+            assert!(run.low < end, "H1 run {i}");
+            assert!(
+                run.slots.iter().all(|&slot| run.low <= slot && slot < end),
+                "H1 run {i}"
+            );
+            assert!(!run.sorted || run.slots.is_sorted(), "H2 run {i}");
+            let len = run.slots.len();
+            assert!(len < LEN * 2, "H3 run {i}: {len}");
+            let room = run.slots.capacity();
+            assert!(room <= 4 * len.max(LEN), "H3 run {i}: {len} in {room}");
+            let live = count(&run.slots);
+            assert_eq!(run.stale as usize, len - live, "stale slots of run {i}");
+            assert!(
+                i == 0 && run.low == Slot::MIN || live * 8 > len,
+                "H4 {i}: {live} of {len}"
+            );
+            found += live;
+        }
+        found
+    }
+
+    /// Returns how many slots there are, stale ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.near() + self.runs.iter().map(|run| run.slots.len()).sum::<usize>()
+    }
+
+    /// Returns how many slots there is room for in all buffers.
+    pub(crate) fn room(&self) -> usize {
+        let runs = self
+            .runs
+            .iter()
+            .map(|run| run.slots.capacity())
+            .sum::<usize>();
+        let spare = self.spare.iter().map(Vec::capacity).sum::<usize>();
+        self.front.capacity() + self.strays.capacity() + self.moved.capacity() + runs + spare
+    }
+
+    /// Returns how many slots were looked at or moved since the last call.
+    pub(crate) fn take_effort(&mut self) -> usize {
+        mem::take(&mut self.effort.slots)
+    }
+}
+
+const TRUE: fn(Slot) -> Fate = |_| Fate::True;
+
+fn slot(millis: u64, key: u32) -> Slot {
+    Slot::new(millis * 1_000_000, key, key)
+}
+
+fn drain<const LEN: usize>(heap: &mut RunHeap<LEN>) -> Vec<Slot> {
+    let mut all = Vec::new();
+    while let Some(root) = heap.peek(u64::MAX, TRUE) {
+        heap.pop();
+        heap.verify(|_| true);
+        all.push(root);
+    }
+    all
+}
+
+#[test]
+fn the_guides_case_100_200_150() {
+    let (a, b, c) = (slot(200, 0), slot(100, 1), slot(150, 2));
+    let mut heap = RunHeap::<LEN>::new();
+    for slot in [a, b, c] {
+        heap.push(slot, TRUE);
+    }
+    assert_eq!(heap.bound(), b.when());
+    assert_eq!(heap.peek(u64::MAX, TRUE), Some(b));
+    heap.pop();
+    assert_eq!(
+        heap.peek(u64::MAX, TRUE),
+        Some(c),
+        "after B fires, C is the root"
+    );
+    heap.pop();
+    assert_eq!(drain(&mut heap), [a]);
+
+    // The strays are the very array of the guide: [B100, A200, C150], then [C150, A200].
+    let mut strays = BinaryHeap::from([Reverse(a), Reverse(b), Reverse(c)]);
+    assert_eq!(strays.as_slice(), [Reverse(b), Reverse(a), Reverse(c)]);
+    strays.pop();
+    assert_eq!(strays.as_slice(), [Reverse(c), Reverse(a)]);
+}
+
+#[test]
+fn slots_leave_in_order_whatever_order_they_come_in() {
+    let shuffled = |n: u32| (0..n).map(move |i| slot(u64::from(i * 7919 % n), i));
+    let orders: [Vec<Slot>; 4] = [
+        (0..999).map(|i| slot(u64::from(i), i)).collect(),
+        (0..999).map(|i| slot(u64::from(1000 - i), i)).collect(),
+        (0..999).map(|i| slot(5, i)).collect(),
+        shuffled(999).collect(),
+    ];
+    for order in orders {
+        let mut heap = RunHeap::<16>::new();
+        for &slot in &order {
+            heap.push(slot, TRUE);
+            heap.verify(|_| true);
+        }
+        let mut sorted = order;
+        sorted.sort();
+        assert_eq!(drain(&mut heap), sorted);
+    }
+}
+
+#[test]
+fn a_slot_gives_back_what_it_was_made_of() {
+    let slot = Slot::new(u64::MAX - 1, u32::MAX, 7);
+    assert_eq!(
+        (slot.when(), slot.seq(), slot.key()),
+        (u64::MAX - 1, u32::MAX, 7)
+    );
+    assert!(Slot::new(1, u32::MAX, u32::MAX) < Slot::new(2, 0, 0));
+    assert!(Slot::new(1, 1, u32::MAX) < Slot::new(1, 2, 0));
+}

@@ -1,0 +1,132 @@
+//! How does a thread block until the next deadline, and how does another thread interrupt it?
+//!
+//! Two traits and the default that implements them. A [`Park`] belongs to the thread that blocks;
+//! any number of [`Unpark`]s, on any threads, interrupt it. Between them is one bit, the *token*:
+//!
+//! - `unpark` sets the token; setting it twice is setting it once.
+//! - `park` blocks while the token is unset, and takes it when it returns. A token that is set
+//!   before `park` makes that `park` return at once, so an `unpark` is never lost, whichever of
+//!   the two comes first.
+//! - What a thread wrote before `unpark` is visible after the `park` that took its token.
+//!
+//! Only whether and for how long to block is decided above, by the driver; nothing here knows
+//! of timers. The traits are the seam where a runtime puts its own poller; [`ThreadPark`], in
+//! `park/thread.rs`, is for a thread that has none, and goes on to one file for each platform.
+
+use std::time::Duration;
+
+#[cfg(not(loom))]
+mod thread;
+
+#[cfg(not(loom))]
+pub use thread::{ThreadPark, ThreadUnpark};
+
+/// How a driver's thread blocks.
+///
+/// Implement it over whatever your loop already waits in, a poller, a completion queue, a GUI's
+/// event queue, and timers need no thread of their own. An implementation must:
+///
+/// - **lose no `unpark`**: one that comes at any moment, before `park` included, makes the
+///   running or else the next `park` return promptly;
+/// - **block for at least `timeout`** unless interrupted, and round up where the wait is coarser
+///   than a nanosecond. `None` blocks until interrupted; `Some(Duration::ZERO)` does not block,
+///   but still takes a token (and a poller still collects its events); `Duration::MAX` is as good
+///   as `None` and must not overflow;
+/// - **publish**: what a thread wrote before `unpark` is visible after the `park` it interrupted.
+///
+/// It may return early for no reason. Callers look at the clock again and, when nothing is due,
+/// park again, so an early return costs time but is no error.
+///
+/// # Examples
+///
+/// A park over a channel: each message is a token.
+///
+/// ```
+/// use reveille::{Park, Unpark};
+/// use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+/// use std::time::Duration;
+///
+/// struct ChannelPark(SyncSender<()>, Receiver<()>);
+///
+/// struct ChannelUnpark(SyncSender<()>);
+///
+/// impl ChannelPark {
+///     fn new() -> Self {
+///         // Room for one message: further ones merge into it.
+///         let (sender, receiver) = sync_channel(1);
+///         ChannelPark(sender, receiver)
+///     }
+/// }
+///
+/// impl Park for ChannelPark {
+///     type Unpark = ChannelUnpark;
+///
+///     fn unparker(&self) -> ChannelUnpark {
+///         ChannelUnpark(self.0.clone())
+///     }
+///
+///     fn park(&mut self, timeout: Option<Duration>) {
+///         // Either outcome means the same: go and look what is due.
+///         let _ = match timeout {
+///             None => self.1.recv().ok(),
+///             Some(timeout) => self.1.recv_timeout(timeout).ok(),
+///         };
+///     }
+/// }
+///
+/// impl Unpark for ChannelUnpark {
+///     fn unpark(&self) {
+///         let _ = self.0.try_send(());
+///     }
+/// }
+///
+/// let mut park = ChannelPark::new();
+/// park.unparker().unpark();
+/// park.park(None); // returns at once
+/// ```
+pub trait Park {
+    /// What interrupts this park.
+    type Unpark: Unpark;
+
+    /// Returns a handle that interrupts this park from any thread.
+    ///
+    /// The handle may outlive the park; unparking is then without effect.
+    fn unparker(&self) -> Self::Unpark;
+
+    /// Blocks until unparked, or for at least `timeout`; may return early for no reason.
+    ///
+    /// `None` waits without end, `Some(Duration::ZERO)` does not wait. Either way a token that is
+    /// present is taken and makes the call return at once.
+    fn park(&mut self, timeout: Option<Duration>);
+}
+
+/// Interrupts a [`Park`] from any thread.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Park, ThreadPark, Unpark};
+/// use std::thread;
+///
+/// let mut park = ThreadPark::new();
+/// let unpark = park.unparker();
+///
+/// thread::spawn(move || unpark.unpark());
+///
+/// // Returns once the other thread has called, be it before or after this line is reached.
+/// park.park(None);
+/// ```
+pub trait Unpark: Send + Sync + 'static {
+    /// Makes the running `park` return, or else the next one.
+    ///
+    /// Calls merge until a `park` has returned. A call must not block, panic, or wait for the
+    /// parked thread, and is cheap when that thread is awake.
+    fn unpark(&self);
+}
+
+/// A closure interrupts by whatever it does: writing to a pipe, notifying a poller.
+impl<F: Fn() + Send + Sync + 'static> Unpark for F {
+    fn unpark(&self) {
+        self();
+    }
+}

@@ -1,0 +1,542 @@
+//! What are the timers of someone who wants neither clocks nor futures?
+//!
+//! [`TimerQueue`]: the `store`, with instants for deadlines and with keys that no other timer ever
+//! answers to.
+//!
+//! - Q1 a key is the index of an entry and the number of the insertion that filled it. Insertions
+//!   are numbered in 64 bits, so a key that is stale is stale for ever.
+//! - Q2 an instant in `beyond` belongs to an armed timer that is so far from the queue's base that
+//!   64 bits of nanoseconds cannot say it; its deadline in the store is the end of the range.
+//!
+//! This is the top of the timer store; the same store serves the driver from `handle` on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use crate::store::Store;
+use crate::table::NEVER;
+
+/// Values that come due, each at its deadline.
+///
+/// A queue of its own: it has no clock, no lock and no waker. Deadlines go in, the values that are
+/// due come out, in order of deadline; equal deadlines in order of insertion or of their last
+/// reset. [`insert`](Self::insert), [`remove`](Self::remove), [`reset`](Self::reset),
+/// [`next_deadline`](Self::next_deadline) and [`pop_due`](Self::pop_due) all do a bounded amount of
+/// work, however many timers wait: none pauses to put a large heap in order, grow a large buffer
+/// or sweep out what was removed.
+///
+/// Deadlines are exact to the nanosecond within 292 years of the queue's creation. One later than
+/// that never comes due; one earlier is due at once, before all others.
+///
+/// A removed timer's value is given back or dropped at once. The queue's own bookkeeping for it,
+/// some 20 bytes, goes as more timers are removed, so that it stays in proportion to the timers
+/// that wait. The table of timers keeps the size of the most that ever waited at once, like the
+/// buffer of a [`Vec`].
+///
+/// # Examples
+///
+/// A server that closes idle connections:
+///
+/// ```
+/// use reveille::TimerQueue;
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let idle = Duration::from_secs(30);
+/// let mut queue = TimerQueue::new();
+/// let one = queue.insert(start + idle, "connection 1");
+/// let two = queue.insert(start + idle, "connection 2");
+///
+/// // Ten seconds on there is traffic on the first, and the second is closed by the other side.
+/// let now = start + Duration::from_secs(10);
+/// assert!(queue.reset(one, now + idle));
+/// assert_eq!(queue.remove(two), Some("connection 2"));
+///
+/// // This is how long to wait for the next event, or until something is due.
+/// assert_eq!(queue.next_deadline(), Some(now + idle));
+/// assert!(queue.pop_due(now).is_none());
+///
+/// let now = start + Duration::from_secs(40);
+/// while let Some(due) = queue.pop_due(now) {
+///     assert_eq!(due.value, "connection 1");
+/// }
+/// assert!(queue.is_empty());
+/// ```
+pub struct TimerQueue<T> {
+    store: Store<Item<T>>,
+    base: Instant,
+    beyond: BTreeMap<u32, Instant>,
+    /// The number of the next insertion.
+    generation: NonZeroU64,
+}
+
+struct Item<T> {
+    generation: NonZeroU64,
+    value: T,
+}
+
+/// Names one timer of a [`TimerQueue`].
+///
+/// Once its timer is removed or has come due a key names nothing, and never names another timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    index: u32,
+    generation: NonZeroU64,
+}
+
+/// A timer that came due, taken out by [`TimerQueue::pop_due`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due<T> {
+    /// What named the timer, and names nothing now.
+    pub key: Key,
+    /// When the timer was due: the instant it was set to.
+    pub deadline: Instant,
+    /// The timer's value.
+    pub value: T,
+}
+
+/// Where the base lies in the range of nanoseconds: as much before it as after.
+const BIAS: u64 = 1 << 63;
+/// The seconds on either side of the base that can be told apart.
+const RANGE: u64 = BIAS / 1_000_000_000;
+
+impl<T> TimerQueue<T> {
+    /// Makes an empty queue. Allocates nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// let queue = TimerQueue::<&str>::new();
+    /// assert!(queue.is_empty());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            store: Store::new(),
+            base: Instant::now(),
+            beyond: BTreeMap::new(),
+            generation: NonZeroU64::MIN,
+        }
+    }
+
+    /// Makes an empty queue with room for `n` timers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// let queue = TimerQueue::<&str>::with_capacity(1000);
+    /// assert_eq!(queue.len(), 0);
+    /// ```
+    #[must_use]
+    pub fn with_capacity(n: usize) -> Self {
+        let mut queue = Self::new();
+        queue.reserve(n);
+        queue
+    }
+
+    /// Makes room for `more` timers, beyond those that wait.
+    ///
+    /// A queue grows by small steps anyway; this moves the calls of the allocator to a time of the
+    /// caller's choice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// let mut queue = TimerQueue::<&str>::new();
+    /// queue.reserve(1000);
+    /// ```
+    pub fn reserve(&mut self, more: usize) {
+        self.store.reserve(more);
+    }
+
+    /// Adds a timer and returns the key that names it.
+    ///
+    /// # Panics
+    ///
+    /// If 2³² - 1 timers wait already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now + Duration::from_millis(200), 'a');
+    /// queue.insert(now + Duration::from_millis(100), 'b');
+    /// assert_eq!(queue.get(key), Some(&'a'));
+    /// assert_eq!(queue.next_deadline(), Some(now + Duration::from_millis(100)));
+    /// ```
+    #[inline]
+    pub fn insert(&mut self, deadline: Instant, value: T) -> Key {
+        let generation = self.generation;
+        // At one insertion a nanosecond the numbers last for 584 years.
+        self.generation = generation.saturating_add(1);
+        let nanos = self.nanos(deadline);
+        let index = self.store.insert(nanos, Item { generation, value });
+        if is_beyond(nanos) {
+            self.beyond.insert(index, deadline);
+        }
+        Key { index, generation }
+    }
+
+    /// Takes a timer out and returns its value, or `None` if the key names none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(Instant::now(), "ping");
+    /// assert_eq!(queue.remove(key), Some("ping"));
+    /// assert_eq!(queue.remove(key), None);
+    /// ```
+    #[inline]
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        let (nanos, _) = self.find(key)?;
+        if is_beyond(nanos) {
+            self.beyond.remove(&key.index);
+        }
+        self.store.take(key.index).map(|item| item.value)
+    }
+
+    /// Moves a timer's deadline, earlier or later, and returns whether the key names one.
+    ///
+    /// Among equal deadlines the timer now comes last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, "lease");
+    /// assert!(queue.reset(key, now + Duration::from_secs(60)));
+    /// assert!(queue.pop_due(now).is_none());
+    /// ```
+    #[inline]
+    pub fn reset(&mut self, key: Key, deadline: Instant) -> bool {
+        let Some((old, _)) = self.find(key) else {
+            return false;
+        };
+        if is_beyond(old) {
+            self.beyond.remove(&key.index);
+        }
+        let nanos = self.nanos(deadline);
+        if is_beyond(nanos) {
+            self.beyond.insert(key.index, deadline);
+        }
+        self.store.reset(key.index, nanos)
+    }
+
+    /// Returns the earliest deadline, or `None` if no timer can come due.
+    ///
+    /// Takes `&mut self` because it puts in order what is about to come due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// assert_eq!(queue.next_deadline(), None);
+    /// queue.insert(now + Duration::from_secs(1), ());
+    /// assert_eq!(queue.next_deadline(), Some(now + Duration::from_secs(1)));
+    /// ```
+    #[inline]
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        match self.store.next_deadline() {
+            NEVER => None,
+            // So far in the past that the order is lost: the first of them will do.
+            0 => self.beyond.values().min().copied(),
+            nanos => Some(self.instant(nanos)),
+        }
+    }
+
+    /// Takes out the earliest timer if it is due, that is if its deadline is at or before `now`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// queue.insert(now + Duration::from_millis(2), "late");
+    /// queue.insert(now + Duration::from_millis(1), "early");
+    ///
+    /// let due = queue.pop_due(now + Duration::from_millis(1)).unwrap();
+    /// assert_eq!((due.value, due.deadline), ("early", now + Duration::from_millis(1)));
+    /// assert!(queue.pop_due(now + Duration::from_millis(1)).is_none());
+    /// ```
+    #[inline]
+    pub fn pop_due(&mut self, now: Instant) -> Option<Due<T>> {
+        let now = self.nanos(now);
+        if now == 0 {
+            // Before the range: what is due by then cannot be told from what is not.
+            return None;
+        }
+        let (index, nanos, Item { generation, value }) = self.store.pop(now)?;
+        self.store.recycle();
+        let beyond = if is_beyond(nanos) {
+            self.beyond.remove(&index)
+        } else {
+            None
+        };
+        let deadline = beyond.unwrap_or_else(|| self.instant(nanos));
+        Some(Due {
+            key: Key { index, generation },
+            deadline,
+            value,
+        })
+    }
+
+    /// Returns a timer's value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(Instant::now(), 7);
+    /// assert_eq!(queue.get(key), Some(&7));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        self.find(key).map(|(_, item)| &item.value)
+    }
+
+    /// Returns a timer's value, to be changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(Instant::now(), 7);
+    /// *queue.get_mut(key).unwrap() += 1;
+    /// assert_eq!(queue.remove(key), Some(8));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let item = self.store.value_mut(key.index)?;
+        (item.generation == key.generation).then_some(&mut item.value)
+    }
+
+    /// Returns a timer's deadline: the instant that it was inserted with or last reset to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, ());
+    /// assert_eq!(queue.deadline(key), Some(now));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self, key: Key) -> Option<Instant> {
+        let (nanos, _) = self.find(key)?;
+        Some(self.exact(key.index, nanos))
+    }
+
+    /// Returns whether a key names a timer that waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, ());
+    /// assert!(queue.contains(key));
+    /// queue.pop_due(now);
+    /// assert!(!queue.contains(key));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, key: Key) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Returns how many timers wait, those that never come due included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// queue.insert(Instant::now(), ());
+    /// assert_eq!(queue.len(), 1);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Returns whether no timer waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// assert!(TimerQueue::<()>::new().is_empty());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops all timers, and gives their memory back.
+    ///
+    /// Takes time in proportion to the most timers that ever waited at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(Instant::now(), ());
+    /// queue.clear();
+    /// assert!(!queue.contains(key));
+    /// ```
+    pub fn clear(&mut self) {
+        self.beyond.clear();
+        // The old store is dropped when the new one is in place: a value whose drop panics leaves
+        // an empty queue. The insertions count on, so that the old keys stay stale.
+        drop(std::mem::replace(&mut self.store, Store::new()));
+    }
+
+    /// Returns all timers that wait, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use std::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, 7);
+    /// assert!(queue.iter().eq([(key, now, &7)]));
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Instant, &T)> {
+        self.store.iter().map(|(index, nanos, item)| {
+            let key = Key {
+                index,
+                generation: item.generation,
+            };
+            (key, self.exact(index, nanos), &item.value)
+        })
+    }
+
+    #[inline]
+    fn find(&self, key: Key) -> Option<(u64, &Item<T>)> {
+        self.store
+            .get(key.index)
+            .filter(|(_, item)| item.generation == key.generation)
+    }
+
+    /// Returns the nanoseconds from the start of the range to `instant`; outside of it, its ends.
+    #[inline]
+    fn nanos(&self, instant: Instant) -> u64 {
+        if instant >= self.base {
+            let ahead = instant - self.base;
+            if ahead.as_secs() >= RANGE {
+                NEVER
+            } else {
+                BIAS + short_nanos(ahead)
+            }
+        } else {
+            let behind = self.base - instant;
+            if behind.as_secs() >= RANGE {
+                0
+            } else {
+                BIAS - short_nanos(behind)
+            }
+        }
+    }
+
+    /// Undoes [`nanos`](Self::nanos) within the range.
+    #[inline]
+    fn instant(&self, nanos: u64) -> Instant {
+        if nanos >= BIAS {
+            self.base + Duration::from_nanos(nanos - BIAS)
+        } else {
+            self.base - Duration::from_nanos(BIAS - nanos)
+        }
+    }
+
+    /// Returns the deadline of an armed timer, also outside of the range.
+    #[inline]
+    fn exact(&self, index: u32, nanos: u64) -> Instant {
+        let beyond = if is_beyond(nanos) {
+            self.beyond.get(&index).copied()
+        } else {
+            None
+        };
+        beyond.unwrap_or_else(|| self.instant(nanos))
+    }
+}
+
+#[inline]
+fn is_beyond(nanos: u64) -> bool {
+    nanos == 0 || nanos == NEVER
+}
+
+/// Returns the nanoseconds of a duration shorter than `RANGE` seconds.
+#[inline]
+fn short_nanos(duration: Duration) -> u64 {
+    duration.as_secs() * 1_000_000_000 + u64::from(duration.subsec_nanos())
+}
+
+impl<T> Default for TimerQueue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for TimerQueue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerQueue")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

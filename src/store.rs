@@ -1,0 +1,147 @@
+//! Which timer is due next?
+//!
+//! Pairs the `heap`, which knows order but no timers, with the `table`, which knows timers but no
+//! order. What happens to a timer is decided in the table; the heap hears of it when a slot is to
+//! be filed, and when a slot that was true is so no more.
+//!
+//! Times are nanoseconds since an epoch of the owner's choice; [`NEVER`] does not come due.
+//!
+//! - S1 each armed timer that can come due has one slot that the table calls its own; a slot that
+//!   is not true is counted stale where it lies, exactly once.
+//! - S2 no call's work grows with the number of timers, except for `clear`, `reserve` and dropping.
+//!
+//! The story goes on in `queue` for values with deadlines, in `handle` for wakers.
+
+use crate::heap::{LEN, RunHeap};
+use crate::table::{NEVER, Table};
+
+/// Timers in order of deadline, equal deadlines in order of insertion or of their last reset.
+///
+/// An index says which entry a timer has for as long as it is armed; it is then used again.
+pub(crate) struct Store<V, const RUN: usize = LEN> {
+    heap: RunHeap<RUN>,
+    table: Table<V>,
+}
+
+impl<V> Store<V> {
+    /// Makes a store. Allocates nothing.
+    pub(crate) fn new() -> Self {
+        Self::starting_at(0)
+    }
+}
+
+impl<V, const RUN: usize> Store<V, RUN> {
+    fn starting_at(seq: u32) -> Self {
+        Self {
+            heap: RunHeap::new(),
+            table: Table::new(seq),
+        }
+    }
+
+    /// Arms a timer and returns its index.
+    #[inline]
+    pub(crate) fn insert(&mut self, deadline: u64, value: V) -> u32 {
+        let (index, slot) = self.table.arm(deadline, value);
+        if let Some(slot) = slot {
+            self.heap.push(slot, |slot| self.table.fate(slot));
+        }
+        index
+    }
+
+    /// Moves a timer's deadline, and returns whether it is armed.
+    #[inline]
+    pub(crate) fn reset(&mut self, index: u32, deadline: u64) -> bool {
+        let Some((stale, slot)) = self.table.rearm(index, deadline) else {
+            return false;
+        };
+        // In this order: the new slot may be looked at as soon as it is filed.
+        if let Some(stale) = stale {
+            self.heap.forsake(stale, |slot| self.table.fate(slot));
+        }
+        if let Some(slot) = slot {
+            self.heap.push(slot, |slot| self.table.fate(slot));
+        }
+        true
+    }
+
+    /// Disarms a timer and returns its value, if it is armed.
+    #[inline]
+    pub(crate) fn take(&mut self, index: u32) -> Option<V> {
+        let (value, stale) = self.table.disarm(index)?;
+        if let Some(stale) = stale {
+            self.heap.forsake(stale, |slot| self.table.fate(slot));
+        }
+        Some(value)
+    }
+
+    /// Takes out the earliest timer if its deadline is at or before `now`.
+    ///
+    /// Its index is used again only after [`recycle`](Self::recycle), until then it is not armed.
+    #[inline]
+    pub(crate) fn pop(&mut self, now: u64) -> Option<(u32, u64, V)> {
+        if self.heap.bound() > now {
+            return None;
+        }
+        let slot = self.heap.peek(now, |slot| self.table.fate(slot))?;
+        self.heap.pop();
+        let value = self.table.fire(slot.key())?;
+        Some((slot.key(), slot.when(), value))
+    }
+
+    /// Like [`pop`](Self::pop), for an owner that keeps no indices.
+    #[inline]
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(u64, V)> {
+        self.pop(now).map(|(_, deadline, value)| (deadline, value))
+    }
+
+    /// Lets the indices of the timers that have fired be used again.
+    #[inline]
+    pub(crate) fn recycle(&mut self) {
+        self.table.recycle();
+    }
+
+    /// Returns the earliest deadline, [`NEVER`] if nothing can come due.
+    #[inline]
+    pub(crate) fn next_deadline(&mut self) -> u64 {
+        self.heap
+            .peek(NEVER, |slot| self.table.fate(slot))
+            .map_or(NEVER, |slot| slot.when())
+    }
+
+    /// Returns a time at or before the earliest deadline, without any work.
+    #[inline]
+    pub(crate) fn bound(&self) -> u64 {
+        self.heap.bound()
+    }
+
+    /// Returns an armed timer's deadline and value.
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<(u64, &V)> {
+        self.table.get(index)
+    }
+
+    /// Returns an armed timer's value.
+    #[inline]
+    pub(crate) fn value_mut(&mut self, index: u32) -> Option<&mut V> {
+        self.table.get_mut(index)
+    }
+
+    /// Returns how many timers are armed.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Returns the armed timers, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64, &V)> {
+        self.table.iter()
+    }
+
+    /// Makes room for `more` timers.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.table.reserve(more);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Does every entry own the slot it says?
+
+use super::*;
+
+impl<V> Table<V> {
+    /// Returns whether a slot says the truth.
+    pub(crate) fn is_true(&self, slot: Slot) -> bool {
+        let entry = &self.blocks[slot.key() as usize / BLOCK][slot.key() as usize % BLOCK];
+        entry.value.is_some() && entry.true_slot(slot.key()) == Some(slot)
+    }
+
+    /// Returns the slots that entries own.
+    pub(crate) fn owned(&self) -> Vec<Slot> {
+        let entries = (0..).zip(self.blocks.iter().flatten());
+        let filed = entries.filter(|(_, entry)| entry.filed != NEVER);
+        filed
+            .map(|(index, entry)| Slot::new(entry.filed, entry.tag, index))
+            .collect()
+    }
+
+    /// Checks T2 and the lists of free and fired entries. Returns how many true slots there must be.
+    pub(crate) fn verify(&self) -> usize {
+        let all: Vec<_> = self.blocks.iter().flatten().collect();
+        assert_eq!(all.len(), self.entries as usize);
+        let mut idle = 0;
+        for start in [self.free, self.fired.0] {
+            let mut at = start;
+            while at != NONE {
+                assert!(
+                    all[at as usize].value.is_none(),
+                    "entry {at} is armed and free"
+                );
+                (at, idle) = (all[at as usize].seq, idle + 1);
+                assert!(idle <= all.len(), "a circle of free entries");
+            }
+        }
+        let armed: Vec<_> = all.iter().filter(|entry| entry.value.is_some()).collect();
+        assert_eq!((armed.len(), all.len() - idle), (self.armed, self.armed));
+        assert!(armed.iter().all(|entry| entry.filed <= entry.when), "T2");
+        armed
+            .iter()
+            .filter(|entry| entry.true_slot(0).is_some())
+            .count()
+    }
+}
+
+#[test]
+fn an_entry_of_a_waker_is_forty_bytes() {
+    assert_eq!(size_of::<Entry<std::task::Waker>>(), 40);
+}
+
+#[test]
+fn the_next_timer_adopts_the_slot_of_the_last_removed() {
+    let mut table = Table::new(0);
+    let (index, slot) = table.arm(10, 'a');
+    assert_eq!(slot, Some(Slot::new(10, 1, 0)));
+    assert_eq!(table.disarm(index), Some(('a', slot)));
+    assert_eq!(
+        table.arm(12, 'b'),
+        (index, None),
+        "filed at 10, early enough for 12"
+    );
+    assert_eq!(
+        table.fate(Slot::new(10, 1, 0)),
+        Fate::Moved(Slot::new(12, 2, 0))
+    );
+    assert_eq!(table.fate(Slot::new(12, 2, 0)), Fate::True);
+}
+
+#[test]
+fn an_earlier_timer_leaves_the_slot_of_the_last_removed_dead() {
+    let mut table = Table::new(0);
+    let (index, _) = table.arm(10, 'a');
+    table.disarm(index);
+    assert_eq!(table.arm(9, 'b'), (index, Some(Slot::new(9, 2, 0))));
+    assert_eq!(table.fate(Slot::new(10, 1, 0)), Fate::Dead);
+    assert_eq!(table.fate(Slot::new(9, 2, 0)), Fate::True);
+}
+
+#[test]
+fn a_fired_entry_is_used_again_once_recycled() {
+    let mut table = Table::new(0);
+    for value in ['a', 'b', 'c'] {
+        table.arm(1, value);
+    }
+    assert_eq!((table.fire(1), table.fire(0)), (Some('b'), Some('a')));
+    assert_eq!(table.disarm(1), None);
+    assert_eq!(table.arm(1, 'd').0, 3);
+    table.recycle();
+    table.verify();
+    assert_eq!(
+        [
+            table.arm(1, 'e').0,
+            table.arm(1, 'f').0,
+            table.arm(1, 'g').0
+        ],
+        [0, 1, 4]
+    );
+}
+
+#[test]
+fn entries_stay_in_place_as_the_table_grows() {
+    let mut table = Table::new(0);
+    table.reserve(3 * BLOCK + 1);
+    assert_eq!(
+        table.blocks.iter().map(Vec::capacity).collect::<Vec<_>>(),
+        [512, 512, 512, 1]
+    );
+    for value in 0..4 * BLOCK {
+        assert_eq!(table.arm(value as u64, value).0 as usize, value);
+    }
+    assert!((0..4 * BLOCK).all(|i| table.get(i as u32) == Some((i as u64, &i))));
+    assert_eq!(table.get(4 * BLOCK as u32), None);
+}

@@ -1,0 +1,395 @@
+//! When is the next tick, if this one was late?
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use crate::handle::Handle;
+use crate::instant::Instant;
+use crate::time::sleep::Sleep;
+
+/// Ticks every `period`, the first time at once.
+///
+/// # Panics
+///
+/// If `period` is zero, or there is no [current driver](Handle::current).
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{interval, Duration};
+///
+/// reveille::rt::block_on(async {
+///     let mut interval = interval(Duration::from_millis(1));
+///     let first = interval.tick().await;
+///     let second = interval.tick().await;
+///     assert_eq!(second - first, Duration::from_millis(1));
+/// });
+/// ```
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    let handle = Handle::current();
+    let now = handle.now();
+    Interval::new(handle, now, period)
+}
+
+/// Ticks every `period`, the first time at `start`.
+///
+/// A `start` in the past ticks at once, and then as [`MissedTickBehavior`] says.
+///
+/// # Panics
+///
+/// If `period` is zero, or there is no [current driver](Handle::current).
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{interval_at, Duration, Instant};
+///
+/// reveille::rt::block_on(async {
+///     let start = Instant::now() + Duration::from_millis(1);
+///     let mut interval = interval_at(start, Duration::from_millis(2));
+///     assert_eq!(interval.tick().await, start);
+/// });
+/// ```
+#[track_caller]
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    Interval::new(Handle::current(), start, period)
+}
+
+impl Handle {
+    /// Like [`time::interval`](interval), on this driver.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let timers = reveille::DriverThread::new()?;
+    /// let mut interval = timers.handle().interval(std::time::Duration::from_millis(1));
+    /// pollster::block_on(interval.tick());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn interval(&self, period: Duration) -> Interval {
+        Interval::new(self.clone(), self.now(), period)
+    }
+
+    /// Like [`time::interval_at`](interval_at), on this driver.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let timers = reveille::DriverThread::new()?;
+    /// let start = timers.handle().now();
+    /// let mut interval = timers.handle().interval_at(start, Duration::from_millis(1));
+    /// assert_eq!(pollster::block_on(interval.tick()), start);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn interval_at(&self, start: Instant, period: Duration) -> Interval {
+        Interval::new(self.clone(), start, period)
+    }
+}
+
+/// What an [`Interval`] does about ticks that were missed.
+///
+/// ```text
+/// scheduled  1     2     3     4     5     6     7
+/// Burst      |     |     work -----------||| |     |   none left out, hurries until caught up
+/// Delay      |     |     work -----------|     |     | starts over from the late tick
+/// Skip       |     |     work -----------|   |     |   leaves out what was missed, keeps the beat
+/// ```
+///
+/// A tick counts as missed if it is late by more than a tenth of the period, or by 5 ms if that is
+/// less; being late by less is the machine's doing and moves nothing.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{interval, Duration, MissedTickBehavior};
+///
+/// let mut interval = interval(Duration::from_millis(10));
+/// interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// assert_eq!(interval.missed_tick_behavior(), MissedTickBehavior::Skip);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissedTickBehavior {
+    /// Ticks as often as scheduled, hurrying until it has caught up.
+    #[default]
+    Burst,
+    /// Ticks one period after the late tick, and every period from there.
+    Delay,
+    /// Ticks at the next scheduled time that is still to come.
+    Skip,
+}
+
+impl MissedTickBehavior {
+    /// The tick after the one scheduled for `scheduled` that took place at `now`, too late.
+    ///
+    /// `None` if there is no such instant.
+    fn next(self, scheduled: Instant, now: Instant, period: Duration) -> Option<Instant> {
+        match self {
+            Self::Burst => scheduled.checked_add(period),
+            Self::Delay => now.checked_add(period),
+            Self::Skip => {
+                let into = (now - scheduled).as_nanos() % period.as_nanos();
+                // Fits: it is less than the period, and that is a duration.
+                let into = Duration::new(
+                    (into / 1_000_000_000) as u64,
+                    (into % 1_000_000_000) as u32,
+                );
+                now.checked_add(period - into)
+            }
+        }
+    }
+}
+
+/// A series of ticks; made by [`interval`] and [`interval_at`].
+///
+/// It is a [`Stream`] of ticks, too, that never ends.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use reveille::time::{interval, Duration, Instant};
+///
+/// reveille::rt::block_on(async {
+///     let ticks: Vec<Instant> = interval(Duration::from_millis(1)).take(3).collect().await;
+///     assert_eq!(ticks[2] - ticks[0], Duration::from_millis(2));
+/// });
+/// ```
+pub struct Interval {
+    sleep: Sleep,
+    /// When the next tick is due. Not asked of `sleep`, which knows no time before its clock's
+    /// epoch; `None` is never.
+    scheduled: Option<Instant>,
+    period: Duration,
+    behavior: MissedTickBehavior,
+}
+
+impl Interval {
+    #[track_caller]
+    fn new(handle: Handle, start: Instant, period: Duration) -> Self {
+        assert!(
+            period > Duration::ZERO,
+            "`period` must be non-zero, but is {period:?}: for work without a pause, loop"
+        );
+        Self {
+            sleep: Sleep::at(handle, start),
+            scheduled: Some(start),
+            period,
+            behavior: MissedTickBehavior::default(),
+        }
+    }
+
+    /// Waits for the next tick and returns when it was due.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a tick is taken only when the future is ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval_at, Duration, Instant};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let start = Instant::now();
+    ///     let mut interval = interval_at(start, Duration::from_millis(1));
+    ///     assert_eq!(interval.tick().await, start);
+    ///     assert_eq!(interval.tick().await, start + Duration::from_millis(1));
+    /// });
+    /// ```
+    pub async fn tick(&mut self) -> Instant {
+        poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// Polls for the next tick.
+    ///
+    /// `Pending` registers the task, `Ready` does not: who wants another tick polls again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration};
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// let mut interval = interval(Duration::from_secs(1));
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(interval.poll_tick(&mut cx).is_ready());
+    /// assert!(interval.poll_tick(&mut cx).is_pending());
+    /// ```
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        ready!(self.sleep.poll_elapsed(cx));
+
+        let now = self.sleep.handle().now();
+        let scheduled = self.scheduled.unwrap_or(now);
+        let tolerance = (self.period / 10).min(Duration::from_millis(5));
+        let next = if now - scheduled > tolerance {
+            self.behavior.next(scheduled, now, self.period)
+        } else {
+            scheduled.checked_add(self.period)
+        };
+        self.schedule(next);
+        Poll::Ready(scheduled)
+    }
+
+    /// Starts over: the next tick is one period from now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration, Instant};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut interval = interval(Duration::from_millis(1));
+    ///     interval.reset();
+    ///     assert!(interval.tick().await <= Instant::now());
+    /// });
+    /// ```
+    pub fn reset(&mut self) {
+        self.reset_after(self.period);
+    }
+
+    /// Starts over: the next tick is at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut interval = interval(Duration::from_secs(60));
+    ///     interval.tick().await;
+    ///     interval.reset_immediately();
+    ///     interval.tick().await;
+    /// });
+    /// ```
+    pub fn reset_immediately(&mut self) {
+        self.reset_after(Duration::ZERO);
+    }
+
+    /// Starts over: the next tick is `after` from now, never if that is beyond the clock's end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut interval = interval(Duration::from_secs(60));
+    ///     interval.reset_after(Duration::from_millis(1));
+    ///     interval.tick().await;
+    /// });
+    /// ```
+    pub fn reset_after(&mut self, after: Duration) {
+        self.schedule(self.sleep.handle().now().checked_add(after));
+    }
+
+    /// Starts over: the next tick is at `deadline`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration, Instant};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut interval = interval(Duration::from_secs(60));
+    ///     let deadline = Instant::now() + Duration::from_millis(1);
+    ///     interval.reset_at(deadline);
+    ///     assert_eq!(interval.tick().await, deadline);
+    /// });
+    /// ```
+    pub fn reset_at(&mut self, deadline: Instant) {
+        self.schedule(Some(deadline));
+    }
+
+    /// Returns what is done about missed ticks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration, MissedTickBehavior};
+    ///
+    /// let interval = interval(Duration::from_secs(1));
+    /// assert_eq!(interval.missed_tick_behavior(), MissedTickBehavior::Burst);
+    /// ```
+    #[must_use]
+    pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
+        self.behavior
+    }
+
+    /// Sets what is done about missed ticks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration, MissedTickBehavior};
+    ///
+    /// let mut interval = interval(Duration::from_secs(1));
+    /// interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// ```
+    pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
+        self.behavior = behavior;
+    }
+
+    /// Returns the period.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{interval, Duration};
+    ///
+    /// assert_eq!(interval(Duration::from_secs(1)).period(), Duration::from_secs(1));
+    /// ```
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    fn schedule(&mut self, next: Option<Instant>) {
+        self.scheduled = next;
+        match next {
+            Some(deadline) => self.sleep.reset(deadline),
+            None => self.sleep.reset_after(Duration::MAX),
+        }
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+impl fmt::Debug for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interval")
+            .field("scheduled", &self.scheduled)
+            .field("period", &self.period)
+            .field("missed_tick_behavior", &self.behavior)
+            .finish()
+    }
+}

@@ -1,0 +1,46 @@
+//! What does "now" mean on this thread?
+//!
+//! The time of the driver that is entered here, so that a paused or manual clock is seen by code
+//! that asks for the time; the system's where none is.
+
+use std::time::Duration;
+
+use crate::handle::Handle;
+use crate::instant::Instant;
+
+impl Instant {
+    /// Returns the time on the clock of the driver entered on this thread, else the system's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, ManualClock, ThreadPark, time::Instant};
+    ///
+    /// let clock = ManualClock::new();
+    /// let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
+    /// let _entered = driver.handle().enter();
+    /// assert_eq!(Instant::now(), clock.now());
+    /// ```
+    #[must_use]
+    pub fn now() -> Self {
+        match Handle::try_current() {
+            Ok(handle) => handle.now(),
+            Err(_) => Self::from_std(std::time::Instant::now()),
+        }
+    }
+
+    /// Returns the time since this instant, zero if it is yet to come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{Duration, Instant};
+    ///
+    /// let far = Instant::now() + Duration::from_secs(60);
+    /// assert_eq!(far.elapsed(), Duration::ZERO);
+    /// ```
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Self::now() - *self
+    }
+}

@@ -1,0 +1,426 @@
+//! What does a future that waits until a deadline have to know?
+//!
+//! Its driver, its deadline, and, while it is armed, where its waker lies there: an index, and the
+//! waker's identity, so that polling again with the same waker takes no lock. Nothing is armed
+//! before the first poll that finds the deadline still to come, and nothing stays behind a drop.
+//!
+//! Whether a timer has fired is not written anywhere: it has if its driver's `elapsed` is past its
+//! deadline (see `handle`), which is one load.
+//!
+//! The clock is read once for each thing that could change the answer: when the timer is made, and
+//! by polls that are not the first since it was made or moved. A first poll trusts the reading that
+//! made the timer if that put the deadline some way off.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::handle::{Arm, Handle, Reset};
+use crate::instant::Instant;
+
+/// A deadline this far off is still to come at the first poll, for all that matters: should the
+/// poll be later than that, the driver fires the timer in its next turn.
+const NEAR: Duration = Duration::from_millis(10);
+
+/// Waits until `duration` has passed: at least that long, in nanoseconds.
+///
+/// Zero is ready at the first poll. A `duration` beyond the clock's end (584 years) never is.
+///
+/// # Panics
+///
+/// If there is no [current driver](Handle::current).
+///
+/// # Cancel safety
+///
+/// Dropping the future cancels the timer at once.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{sleep, Duration, Instant};
+///
+/// reveille::rt::block_on(async {
+///     let start = Instant::now();
+///     sleep(Duration::from_micros(50)).await;
+///     assert!(start.elapsed() >= Duration::from_micros(50));
+/// });
+/// ```
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::after(Handle::current(), duration)
+}
+
+/// Waits until `deadline`.
+///
+/// A deadline in the past, even before the clock's epoch, is ready at the first poll; one beyond
+/// the clock's end (584 years) never is.
+///
+/// # Panics
+///
+/// If there is no [current driver](Handle::current).
+///
+/// # Cancel safety
+///
+/// Dropping the future cancels the timer at once.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{sleep_until, Duration, Instant};
+///
+/// reveille::rt::block_on(async {
+///     let deadline = Instant::now() + Duration::from_millis(1);
+///     sleep_until(deadline).await;
+///     assert!(Instant::now() >= deadline);
+/// });
+/// ```
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::at(Handle::current(), deadline)
+}
+
+impl Handle {
+    /// Like [`time::sleep`](sleep), on this driver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let timers = reveille::DriverThread::new()?;
+    /// pollster::block_on(timers.handle().sleep(std::time::Duration::from_millis(1)));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::after(self.clone(), duration)
+    }
+
+    /// Like [`time::sleep_until`](sleep_until), on this driver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let timers = reveille::DriverThread::new()?;
+    /// pollster::block_on(timers.handle().sleep_until(timers.handle().now()));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep::at(self.clone(), deadline)
+    }
+}
+
+/// A future that is ready once its deadline has passed; made by [`sleep`] and [`sleep_until`].
+///
+/// It never ends early. A poll that finds the deadline passed is ready there and then, whether or
+/// not the driver has turned since; after that it stays ready until [`reset`](Self::reset).
+///
+/// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads,
+/// tasks and executors; the task that polled last is woken. It stays with the driver that it was
+/// made on.
+///
+/// If that driver is dropped first, the task is woken; polled again, the timer moves to the driver
+/// current there (or the process-wide thread) and still waits for its deadline. Where there is none
+/// to move to, or the driver's clock was one moved by hand, [`is_orphaned`](Self::is_orphaned) says
+/// so and the future stays pending, ready only if the deadline has passed when it is polled.
+///
+/// Leaked with [`mem::forget`](std::mem::forget), it wakes its task once more when it is due.
+///
+/// # Examples
+///
+/// One timer, moved again and again, as the limit on idle time:
+///
+/// ```
+/// use reveille::time::{sleep, Duration, Instant};
+///
+/// reveille::rt::block_on(async {
+///     let limit = Duration::from_millis(1);
+///     let mut idle = sleep(limit);
+///     for _ in 0..3 {
+///         idle.reset(Instant::now() + limit); // something happened: start over
+///     }
+///     (&mut idle).await;
+///     assert!(idle.is_elapsed());
+/// });
+/// ```
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct Sleep {
+    handle: Handle,
+    /// In nanoseconds on the driver's clock.
+    deadline: u64,
+    /// Of the waker that the driver holds; means something while `Armed`.
+    waker: Identity,
+    /// Where the driver holds it; means something while `Armed`.
+    index: u32,
+    phase: Phase,
+    /// Whether the clock was read so recently that the next poll need not.
+    trusted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The driver does not know of it.
+    Idle,
+    /// The driver holds a waker for it, or has fired it.
+    Armed,
+    /// A poll was ready.
+    Done,
+}
+
+/// Which waker this is: two live wakers are alike if they are the same by this.
+///
+/// Kept is the identity of the clone that the driver holds, not of the one polled with: only what
+/// is kept alive keeps its address to itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    data: usize,
+    vtable: usize,
+}
+
+impl Identity {
+    const NONE: Self = Self { data: 0, vtable: 0 };
+
+    fn of(waker: &Waker) -> Self {
+        Self { data: waker.data().addr(), vtable: std::ptr::from_ref(waker.vtable()).addr() }
+    }
+}
+
+impl Sleep {
+    pub(super) fn after(handle: Handle, duration: Duration) -> Self {
+        let deadline = handle.shared.clock.nanos_after(duration);
+        Self::new(handle, deadline, duration >= NEAR)
+    }
+
+    pub(super) fn at(handle: Handle, deadline: Instant) -> Self {
+        let deadline = handle.shared.clock.nanos_of(deadline);
+        Self::new(handle, deadline, false)
+    }
+
+    fn new(handle: Handle, deadline: u64, trusted: bool) -> Self {
+        Self { handle, deadline, waker: Identity::NONE, index: 0, phase: Phase::Idle, trusted }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Returns the deadline.
+    ///
+    /// One given before the clock's epoch reads as the epoch; one beyond the clock's end as its
+    /// end, or as the farthest instant that the platform can represent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{sleep_until, Duration, Instant};
+    ///
+    /// let deadline = Instant::now() + Duration::from_secs(1);
+    /// assert!(sleep_until(deadline).deadline() <= deadline);
+    /// ```
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.handle.shared.clock.instant(self.deadline)
+    }
+
+    /// Returns whether the timer has fired or a poll was ready.
+    ///
+    /// `false` before the first poll even if the deadline has passed: the question is put to the
+    /// driver, not to the clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{sleep, Duration};
+    ///
+    /// let mut sleep = sleep(Duration::ZERO);
+    /// assert!(!sleep.is_elapsed());
+    /// reveille::rt::block_on(&mut sleep);
+    /// assert!(sleep.is_elapsed());
+    /// ```
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        match self.phase {
+            Phase::Idle => false,
+            Phase::Armed => self.handle.shared.has_elapsed(self.deadline) && !self.is_orphaned(),
+            Phase::Done => true,
+        }
+    }
+
+    /// Returns whether the driver that the timer is on is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let sleep = driver.handle().sleep(std::time::Duration::from_secs(1));
+    /// assert!(!sleep.is_orphaned());
+    /// drop(driver);
+    /// assert!(sleep.is_orphaned());
+    /// ```
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// Moves the deadline, earlier or later, in place.
+    ///
+    /// Allocates nothing. A task that waits stays registered and is woken at the new deadline, at
+    /// once if that has passed. A timer that has ended starts over, and must be polled again to
+    /// wake anybody. Moving later never wakes the task in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{sleep, Duration, Instant};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut sleep = sleep(Duration::from_secs(60));
+    ///     sleep.reset(Instant::now() + Duration::from_millis(1));
+    ///     sleep.await;
+    /// });
+    /// ```
+    pub fn reset(&mut self, deadline: Instant) {
+        let deadline = self.handle.shared.clock.nanos_of(deadline);
+        self.reset_nanos(deadline, deadline > self.deadline);
+    }
+
+    pub(super) fn reset_after(&mut self, duration: Duration) {
+        let deadline = self.handle.shared.clock.nanos_after(duration);
+        self.reset_nanos(deadline, duration >= NEAR);
+    }
+
+    /// `trusted` says that the deadline is known to be still to come. That it was put off says so
+    /// for a timer that has not fired.
+    #[inline]
+    fn reset_nanos(&mut self, deadline: u64, trusted: bool) {
+        let old = std::mem::replace(&mut self.deadline, deadline);
+        self.trusted = false;
+        if self.phase == Phase::Armed {
+            match self.handle.shared.reset(self.index, old, deadline) {
+                Reset::Moved => {
+                    self.trusted = trusted;
+                    return;
+                }
+                Reset::Due(waker) => waker.wake(),
+                Reset::Gone => {}
+            }
+        }
+        self.phase = Phase::Idle;
+    }
+
+    /// The poll of every future here. No pin: nothing in a `Sleep` minds being moved.
+    #[inline]
+    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase == Phase::Done {
+            return Poll::Ready(());
+        }
+        let shared = &self.handle.shared;
+        if shared.has_elapsed(self.deadline) {
+            return self.end_or_move(cx);
+        }
+        let trusted = std::mem::take(&mut self.trusted);
+        if !trusted && shared.clock.nanos() >= self.deadline {
+            return self.end();
+        }
+        if self.phase == Phase::Armed {
+            if self.waker == Identity::of(cx.waker()) {
+                return Poll::Pending;
+            }
+            return self.poll_with_other_waker(cx);
+        }
+        self.arm(cx)
+    }
+
+    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        self.waker = Identity::of(&waker);
+        let mut waker = Some(waker);
+        match self.handle.shared.arm(self.deadline, &mut waker) {
+            Arm::Armed(index) => {
+                self.index = index;
+                self.phase = Phase::Armed;
+                Poll::Pending
+            }
+            Arm::Due => self.end(),
+            Arm::Closed => self.move_to_heir(cx),
+        }
+    }
+
+    #[cold]
+    fn poll_with_other_waker(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waker = cx.waker().clone();
+        let identity = Identity::of(&waker);
+        if self.handle.shared.replace_waker(self.index, self.deadline, &mut waker) {
+            self.waker = identity;
+            return Poll::Pending;
+        }
+        self.end_or_move(cx)
+    }
+
+    /// For a timer that the driver has no more to do with: it has elapsed, or the driver is gone.
+    fn end_or_move(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_orphaned() {
+            return self.move_to_heir(cx);
+        }
+        self.end()
+    }
+
+    fn end(&mut self) -> Poll<()> {
+        self.disarm();
+        self.phase = Phase::Done;
+        Poll::Ready(())
+    }
+
+    /// Goes on waiting on another driver, because its own is gone.
+    #[cold]
+    fn move_to_heir(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.phase = Phase::Idle;
+        let clock = &self.handle.shared.clock;
+        let now = clock.nanos();
+        if now >= self.deadline {
+            return self.end();
+        }
+        // Time on a clock moved by hand means nothing to another.
+        if clock.is_frozen() {
+            return Poll::Pending;
+        }
+        let Some(heir) = Handle::heir() else {
+            return Poll::Pending;
+        };
+        self.deadline = heir.shared.clock.nanos_after(Duration::from_nanos(self.deadline - now));
+        self.handle = heir;
+        self.poll_elapsed(cx)
+    }
+
+    /// Takes the timer out of the driver and releases its waker.
+    fn disarm(&mut self) {
+        if self.phase == Phase::Armed {
+            self.phase = Phase::Idle;
+            // The waker is dropped here, with no lock held: its drop may be anything.
+            drop(self.handle.shared.cancel(self.index, self.deadline));
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_elapsed(cx)
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline())
+            .field("phase", &self.phase)
+            .field("orphaned", &self.is_orphaned())
+            .finish()
+    }
+}
