@@ -142,7 +142,10 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn custom(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self::with(Source::Custom(Box::new(elapsed), AtomicU64::new(0)), RUNNING)
+        Self::with(
+            Source::Custom(Box::new(elapsed), AtomicU64::new(0)),
+            RUNNING,
+        )
     }
 
     /// Returns the time on this clock.
@@ -230,7 +233,9 @@ impl Inner {
             Source::Hand => 0,
         };
         // Relaxed: ordered by the load of `frozen` that brought us here.
-        source.wrapping_add(self.shift.load(Ordering::Relaxed)).min(NEVER - 1)
+        source
+            .wrapping_add(self.shift.load(Ordering::Relaxed))
+            .min(NEVER - 1)
     }
 }
 

@@ -179,8 +179,14 @@ impl Builder {
     }
 
     fn driver<P>(self, park: P, unpark: Box<dyn Unpark>) -> Driver<P> {
-        let handle = Handle { shared: Shared::new(self.clock, unpark) };
-        Driver { park, handle, slack: Slack::new(nanos(self.slack)) }
+        let handle = Handle {
+            shared: Shared::new(self.clock, unpark),
+        };
+        Driver {
+            park,
+            handle,
+            slack: Slack::new(nanos(self.slack)),
+        }
     }
 }
 
@@ -248,7 +254,10 @@ impl Driver<()> {
     /// assert_eq!(driver.next_deadline(), None);
     /// ```
     pub fn builder() -> Builder {
-        Builder { clock: Clock::monotonic(), slack: Builder::DEFAULT_SLACK }
+        Builder {
+            clock: Clock::monotonic(),
+            slack: Builder::DEFAULT_SLACK,
+        }
     }
 
     /// Makes a driver for a loop that blocks in a poll of its own.
@@ -402,7 +411,10 @@ impl<P> Driver<P> {
         }
         let now = shared.clock.nanos();
         if !shared.may_be_due(now) {
-            return Turn { fired: 0, unfinished: false };
+            return Turn {
+                fired: 0,
+                unfinished: false,
+            };
         }
         let (fired, unfinished) = shared.fire(now, BUDGET);
         self.slack.fired(now, fired);
@@ -415,7 +427,9 @@ impl<P> Driver<P> {
         // The clock is foreign code: not under the lock.
         let now = shared.clock.nanos();
         let frozen = shared.clock.is_frozen();
-        let limit_at = limit.filter(|_| !frozen).map(|limit| now.saturating_add(nanos(limit)));
+        let limit_at = limit
+            .filter(|_| !frozen)
+            .map(|limit| now.saturating_add(nanos(limit)));
 
         let mut state = shared.lock();
         let next = state.timers.next_deadline();

@@ -24,7 +24,10 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        Self { wakers: [const { None }; BATCH], len: 0 }
+        Self {
+            wakers: [const { None }; BATCH],
+            len: 0,
+        }
     }
 
     fn push(&mut self, waker: Waker) {
@@ -72,7 +75,7 @@ impl Shared {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
-        let mut last = 0;
+        let mut last = 0u64;
         while batch.len < BATCH {
             let Some((deadline, waker)) = state.timers.pop_due(now) else {
                 // All that was due is out: nobody asks about these indices any more.

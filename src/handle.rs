@@ -118,7 +118,10 @@ impl Shared {
                 next: AtomicU64::new(NEVER),
                 parked_until: AtomicU64::new(AWAKE),
             }),
-            state: Line(Mutex::new(State { timers: Store::new(), closed: false })),
+            state: Line(Mutex::new(State {
+                timers: Store::new(),
+                closed: false,
+            })),
         });
         let follower: Weak<Self> = Arc::downgrade(&shared);
         shared.clock.follow(follower);

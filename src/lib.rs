@@ -5,8 +5,11 @@ mod instant;
 mod sync;
 
 mod clock;
+mod heap;
 mod park;
+mod queue;
 mod store;
+mod table;
 
 mod fire;
 mod handle;
@@ -30,3 +33,4 @@ pub use crate::handle::Handle;
 pub use crate::park::{Park, Unpark};
 #[cfg(not(loom))]
 pub use crate::park::{ThreadPark, ThreadUnpark};
+pub use crate::queue::{Due, Key, TimerQueue};

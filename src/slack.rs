@@ -24,7 +24,11 @@ pub(crate) struct Slack {
 
 impl Slack {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, gap: u64::MAX / 8, last: 0 }
+        Self {
+            limit,
+            gap: u64::MAX / 8,
+            last: 0,
+        }
     }
 
     /// Notes that `count` timers fired at `now`.
@@ -72,7 +76,11 @@ mod tests {
         for turn in 1..20 {
             slack.fired(95 + turn * 100, 20);
         }
-        assert_eq!(slack.wake_at(2000), 1995 + 100, "batching does not look like calm");
+        assert_eq!(
+            slack.wake_at(2000),
+            1995 + 100,
+            "batching does not look like calm"
+        );
         for turn in 1..5 {
             slack.fired(1995 + turn * 1_000, 1);
         }

@@ -61,8 +61,13 @@ impl Handle {
     /// ```
     pub fn enter(&self) -> Entered {
         let handle = Some(self.clone());
-        let previous = CURRENT.try_with(|current| current.replace(handle)).unwrap_or(None);
-        Entered { previous, not_send: PhantomData }
+        let previous = CURRENT
+            .try_with(|current| current.replace(handle))
+            .unwrap_or(None);
+        Entered {
+            previous,
+            not_send: PhantomData,
+        }
     }
 
     /// Returns the driver entered on this thread, else that of the process-wide thread.
@@ -102,12 +107,18 @@ impl Handle {
     /// assert!(error.to_string().contains("Handle::enter"));
     /// ```
     pub fn try_current() -> Result<Self, NoDriver> {
-        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten().ok_or(NoDriver)
+        CURRENT
+            .try_with(|current| current.borrow().clone())
+            .ok()
+            .flatten()
+            .ok_or(NoDriver)
     }
 
     /// The driver that takes over a timer whose own is gone, if there is one.
     pub(crate) fn heir() -> Option<Self> {
-        let current = Self::try_current().ok().filter(|handle| !handle.is_closed());
+        let current = Self::try_current()
+            .ok()
+            .filter(|handle| !handle.is_closed());
         current.or_else(fallback::handle)
     }
 }

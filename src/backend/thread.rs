@@ -55,13 +55,20 @@ impl DriverThread {
         let handle = driver.handle().clone();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = thread::Builder::new().name("reveille".into()).spawn(move || {
-            // Relaxed: the unpark that follows the store makes it visible.
-            while !stopped.load(Ordering::Relaxed) {
-                driver.park();
-            }
-        })?;
-        Ok(Self { handle, stop, unpark, thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("reveille".into())
+            .spawn(move || {
+                // Relaxed: the unpark that follows the store makes it visible.
+                while !stopped.load(Ordering::Relaxed) {
+                    driver.park();
+                }
+            })?;
+        Ok(Self {
+            handle,
+            stop,
+            unpark,
+            thread: Some(thread),
+        })
     }
 
     /// Returns the handle through which timers are made.
@@ -87,7 +94,10 @@ impl Drop for DriverThread {
         self.unpark.unpark();
         // Dropped by a waker on the thread itself, it cannot wait for itself: the thread ends then
         // when that waker returns.
-        let thread = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id());
+        let thread = self
+            .thread
+            .take()
+            .filter(|thread| thread.thread().id() != thread::current().id());
         if let Some(thread) = thread {
             // It cannot have panicked: wakers are shielded.
             let _ = thread.join();

@@ -128,7 +128,9 @@ impl Default for ManualClock {
 
 impl fmt::Debug for ManualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManualClock").field("now_nanos", &self.0.nanos()).finish()
+        f.debug_struct("ManualClock")
+            .field("now_nanos", &self.0.nanos())
+            .finish()
     }
 }
 
@@ -202,7 +204,8 @@ impl Clock {
         let target = self.nanos().saturating_add(nanos(duration)).min(NEVER - 1);
         // A clock that somebody resumes meanwhile is no longer ours to move.
         while self.is_frozen()
-            && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target) {
+            && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target)
+        {
             self.move_to(at);
             follower.expire();
         }
@@ -253,6 +256,9 @@ impl Clock {
 
     /// The drivers that still live, copied: they are called without our lock.
     fn followers(&self) -> Vec<Arc<dyn Follower>> {
-        lock(&self.inner.followers).iter().filter_map(std::sync::Weak::upgrade).collect()
+        lock(&self.inner.followers)
+            .iter()
+            .filter_map(std::sync::Weak::upgrade)
+            .collect()
     }
 }

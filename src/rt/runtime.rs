@@ -168,7 +168,12 @@ impl Runtime {
             ready: Mutex::default(),
             tasks: Mutex::default(),
         });
-        Self { driver, shared, batch: VecDeque::new(), not_send: PhantomData }
+        Self {
+            driver,
+            shared,
+            batch: VecDeque::new(),
+            not_send: PhantomData,
+        }
     }
 
     /// Returns the handle of the runtime's timers.
@@ -216,7 +221,10 @@ impl Runtime {
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let _current = Current::enter(self.shared.clone());
         let _entered = self.driver.handle().enter();
-        let main = Arc::new(Main { woken: AtomicBool::new(true), shared: self.shared.clone() });
+        let main = Arc::new(Main {
+            woken: AtomicBool::new(true),
+            shared: self.shared.clone(),
+        });
         let waker = Waker::from(main.clone());
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
@@ -302,7 +310,9 @@ impl Shared {
     {
         self.start(|key| {
             let future = self.clone().watch(key, future);
-            async_task::Builder::new().propagate_panic(true).spawn(|()| future, self.schedule())
+            async_task::Builder::new()
+                .propagate_panic(true)
+                .spawn(|()| future, self.schedule())
         })
     }
 
@@ -319,7 +329,10 @@ impl Shared {
     }
 
     /// Enters the task that `make` builds around the key, and makes it ready for the first time.
-    fn start<T>(&self, make: impl FnOnce(usize) -> (Runnable, async_task::Task<T>)) -> JoinHandle<T> {
+    fn start<T>(
+        &self,
+        make: impl FnOnce(usize) -> (Runnable, async_task::Task<T>),
+    ) -> JoinHandle<T> {
         let mut tasks = self.tasks();
         let entry = tasks.vacant_entry();
         let (runnable, task) = make(entry.key());
@@ -346,7 +359,10 @@ impl Shared {
     /// Makes the loop look again, if it may be asleep.
     fn interrupt(self: &Arc<Self>) {
         let here = CURRENT.try_with(|current| {
-            current.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, self))
+            current
+                .borrow()
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, self))
         });
         if !here.unwrap_or(false) {
             self.unpark.unpark();
@@ -401,7 +417,9 @@ struct Current {
 
 impl Current {
     fn enter(shared: Arc<Shared>) -> Self {
-        Self { previous: CURRENT.with(|current| current.replace(Some(shared))) }
+        Self {
+            previous: CURRENT.with(|current| current.replace(Some(shared))),
+        }
     }
 }
 

@@ -33,7 +33,9 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     pub(super) fn new(task: async_task::Task<T>) -> Self {
-        Self { task: Some(task.fallible()) }
+        Self {
+            task: Some(task.fallible()),
+        }
     }
 
     /// Returns whether the task has ended.
@@ -81,7 +83,9 @@ impl<T> Drop for JoinHandle<T> {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish()
+        f.debug_struct("JoinHandle")
+            .field("finished", &self.is_finished())
+            .finish()
     }
 }
 

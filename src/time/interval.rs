@@ -149,10 +149,8 @@ impl MissedTickBehavior {
             Self::Skip => {
                 let into = (now - scheduled).as_nanos() % period.as_nanos();
                 // Fits: it is less than the period, and that is a duration.
-                let into = Duration::new(
-                    (into / 1_000_000_000) as u64,
-                    (into % 1_000_000_000) as u32,
-                );
+                let into =
+                    Duration::new((into / 1_000_000_000) as u64, (into % 1_000_000_000) as u32);
                 now.checked_add(period - into)
             }
         }

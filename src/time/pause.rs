@@ -59,7 +59,10 @@ pub fn pause() {
 /// ```
 #[track_caller]
 pub fn resume() {
-    assert!(entered().clock().resume(), "time is not frozen, or the clock is a manual one");
+    assert!(
+        entered().clock().resume(),
+        "time is not frozen, or the clock is a manual one"
+    );
 }
 
 /// Moves a paused clock on by `duration`, firing on the way.
@@ -86,7 +89,10 @@ pub fn resume() {
 /// ```
 pub async fn advance(duration: Duration) {
     let handle = entered();
-    assert!(handle.clock().is_frozen(), "time is not frozen: call pause first");
+    assert!(
+        handle.clock().is_frozen(),
+        "time is not frozen: call pause first"
+    );
     handle.clock().advance(duration);
 
     let mut yielded = false;

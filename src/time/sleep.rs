@@ -180,7 +180,10 @@ impl Identity {
     const NONE: Self = Self { data: 0, vtable: 0 };
 
     fn of(waker: &Waker) -> Self {
-        Self { data: waker.data().addr(), vtable: std::ptr::from_ref(waker.vtable()).addr() }
+        Self {
+            data: waker.data().addr(),
+            vtable: std::ptr::from_ref(waker.vtable()).addr(),
+        }
     }
 }
 
@@ -196,7 +199,14 @@ impl Sleep {
     }
 
     fn new(handle: Handle, deadline: u64, trusted: bool) -> Self {
-        Self { handle, deadline, waker: Identity::NONE, index: 0, phase: Phase::Idle, trusted }
+        Self {
+            handle,
+            deadline,
+            waker: Identity::NONE,
+            index: 0,
+            phase: Phase::Idle,
+            trusted,
+        }
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -349,7 +359,11 @@ impl Sleep {
     fn poll_with_other_waker(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waker = cx.waker().clone();
         let identity = Identity::of(&waker);
-        if self.handle.shared.replace_waker(self.index, self.deadline, &mut waker) {
+        if self
+            .handle
+            .shared
+            .replace_waker(self.index, self.deadline, &mut waker)
+        {
             self.waker = identity;
             return Poll::Pending;
         }
@@ -386,7 +400,10 @@ impl Sleep {
         let Some(heir) = Handle::heir() else {
             return Poll::Pending;
         };
-        self.deadline = heir.shared.clock.nanos_after(Duration::from_nanos(self.deadline - now));
+        self.deadline = heir
+            .shared
+            .clock
+            .nanos_after(Duration::from_nanos(self.deadline - now));
         self.handle = heir;
         self.poll_elapsed(cx)
     }

@@ -134,7 +134,10 @@ impl<T> Timeout<T> {
     where
         T: Future<Output = F::Output>,
     {
-        Self { future: future.into_future(), sleep }
+        Self {
+            future: future.into_future(),
+            sleep,
+        }
     }
 
     /// Returns the future inside.
