@@ -104,8 +104,8 @@ impl Clock {
 
     /// A monotonic clock that also counts the time that the machine is suspended.
     ///
-    /// Linux: `CLOCK_BOOTTIME`. A wait that the suspend interrupts is not cut short by it: the
-    /// timer fires at the first turn after the machine resumes and something wakes the driver.
+    /// Linux: `CLOCK_BOOTTIME`. Park in a `BoottimePark`, which waits on the same clock: in a
+    /// [`ThreadPark`](crate::ThreadPark) a wait that a suspend interrupts ends late by the suspend.
     /// Elsewhere this is the same as [`Clock::monotonic`].
     ///
     /// # Examples

@@ -30,6 +30,8 @@ pub use crate::backend::Entered;
 pub use crate::clock::{Clock, Hold, ManualClock};
 pub use crate::driver::{Builder, Driver, Turn};
 pub use crate::handle::Handle;
+#[cfg(all(target_os = "linux", not(loom)))]
+pub use crate::park::{BoottimePark, BoottimeUnpark};
 pub use crate::park::{Park, Unpark};
 #[cfg(not(loom))]
 pub use crate::park::{ThreadPark, ThreadUnpark};

@@ -15,9 +15,13 @@
 
 use std::time::Duration;
 
+#[cfg(all(target_os = "linux", not(loom)))]
+mod boottime;
 #[cfg(not(loom))]
 mod thread;
 
+#[cfg(all(target_os = "linux", not(loom)))]
+pub use boottime::{BoottimePark, BoottimeUnpark};
 #[cfg(not(loom))]
 pub use thread::{ThreadPark, ThreadUnpark};
 

@@ -97,6 +97,10 @@ impl ManualClock {
     /// ```
     /// assert!(!reveille::ManualClock::new().advance_to_next());
     /// ```
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "what it is called for is the effect"
+    )]
     pub fn advance_to_next(&self) -> bool {
         self.0.advance_to_next()
     }
@@ -114,7 +118,6 @@ impl ManualClock {
     /// // … a thread computes, and timeouts on this clock wait for it …
     /// drop(hold);
     /// ```
-    #[must_use]
     pub fn hold(&self) -> Hold {
         self.0.hold()
     }

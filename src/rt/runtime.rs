@@ -5,35 +5,26 @@
 //! until the next deadline or wake-up. Timers that fire push their tasks onto the same queue that
 //! everything else does, in order of deadline.
 //!
-//! No wake-up is lost between the last look at the queue and the park: whoever pushes from another
-//! thread unparks afterwards, and an unpark before the park makes the park return. Whoever pushes
-//! on this thread need not, because the loop looks again before it parks.
+//! How wake-ups reach the queue, and why none is lost to a park, is told in `rt/shared.rs`.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use async_task::Runnable;
-use slab::Slab;
 
 use crate::driver::Driver;
 use crate::handle::Handle;
-use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
+use crate::park::{Park, ThreadPark};
+use crate::rt::shared::{Current, Main, Shared, current};
 use crate::rt::task::JoinHandle;
 
 /// How many tasks run between two looks at the timers.
 const BATCH: usize = 64;
-
-thread_local! {
-    /// The runtime whose `block_on` runs on this thread.
-    static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
-}
 
 /// Runs `future` to its end on this thread, with timers and tasks.
 ///
@@ -97,13 +88,6 @@ where
     current().spawn_local(future)
 }
 
-#[track_caller]
-fn current() -> Arc<Shared> {
-    CURRENT
-        .with_borrow(Clone::clone)
-        .expect("no runtime runs on this thread: spawn inside of reveille::rt::block_on")
-}
-
 /// An executor of one thread on one driver.
 ///
 /// Tasks run while [`block_on`](Self::block_on) does, and stay in between. Dropping the runtime
@@ -127,14 +111,6 @@ pub struct Runtime {
     batch: VecDeque<Runnable>,
     /// Local tasks must end on the thread that they were spawned on.
     not_send: PhantomData<*const ()>,
-}
-
-/// What wakers share with the loop.
-struct Shared {
-    unpark: ThreadUnpark,
-    ready: Mutex<VecDeque<Runnable>>,
-    /// A waker for each task that has not ended, to end it with the runtime.
-    tasks: Mutex<Slab<Waker>>,
 }
 
 impl Runtime {
@@ -163,11 +139,7 @@ impl Runtime {
     /// ```
     #[must_use]
     pub fn with_driver(driver: Driver<ThreadPark>) -> Self {
-        let shared = Arc::new(Shared {
-            unpark: driver.get_ref().unparker(),
-            ready: Mutex::default(),
-            tasks: Mutex::default(),
-        });
+        let shared = Shared::new(driver.get_ref().unparker());
         Self {
             driver,
             shared,
@@ -221,23 +193,19 @@ impl Runtime {
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let _current = Current::enter(self.shared.clone());
         let _entered = self.driver.handle().enter();
-        let main = Arc::new(Main {
-            woken: AtomicBool::new(true),
-            shared: self.shared.clone(),
-        });
+        let main = Main::new(self.shared.clone());
         let waker = Waker::from(main.clone());
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
         loop {
-            // Acquire: pairs with the release in `Main::wake_by_ref`.
-            if main.woken.swap(false, Ordering::Acquire)
+            if main.take_woken()
                 && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
             {
                 return output;
             }
             self.run_batch();
             self.driver.turn();
-            if !main.woken.load(Ordering::Relaxed) && !self.has_ready() {
+            if !main.is_woken() && !self.has_ready() {
                 self.idle();
             }
         }
@@ -299,133 +267,5 @@ impl Drop for Runtime {
             }
             self.batch.clear();
         }
-    }
-}
-
-impl Shared {
-    fn spawn<F>(self: Arc<Self>, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.start(|key| {
-            let future = self.clone().watch(key, future);
-            async_task::Builder::new()
-                .propagate_panic(true)
-                .spawn(|()| future, self.schedule())
-        })
-    }
-
-    fn spawn_local<F>(self: Arc<Self>, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        self.start(|key| {
-            let future = self.clone().watch(key, future);
-            let builder = async_task::Builder::new().propagate_panic(true);
-            builder.spawn_local(|()| future, self.schedule())
-        })
-    }
-
-    /// Enters the task that `make` builds around the key, and makes it ready for the first time.
-    fn start<T>(
-        &self,
-        make: impl FnOnce(usize) -> (Runnable, async_task::Task<T>),
-    ) -> JoinHandle<T> {
-        let mut tasks = self.tasks();
-        let entry = tasks.vacant_entry();
-        let (runnable, task) = make(entry.key());
-        entry.insert(runnable.waker());
-        drop(tasks);
-        runnable.schedule();
-        JoinHandle::new(task)
-    }
-
-    /// Runs `future`, and strikes the task off the list when it ends in whatever way.
-    async fn watch<F: Future>(self: Arc<Self>, key: usize, future: F) -> F::Output {
-        let _ended = Ended { shared: self, key };
-        future.await
-    }
-
-    fn schedule(self: &Arc<Self>) -> impl Fn(Runnable) + Send + Sync + 'static {
-        let shared = self.clone();
-        move |runnable| {
-            shared.ready().push_back(runnable);
-            shared.interrupt();
-        }
-    }
-
-    /// Makes the loop look again, if it may be asleep.
-    fn interrupt(self: &Arc<Self>) {
-        let here = CURRENT.try_with(|current| {
-            current
-                .borrow()
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, self))
-        });
-        if !here.unwrap_or(false) {
-            self.unpark.unpark();
-        }
-    }
-
-    fn ready(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tasks(&self) -> MutexGuard<'_, Slab<Waker>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Strikes a task off the list when dropped.
-struct Ended {
-    shared: Arc<Shared>,
-    key: usize,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // The waker is dropped after the lock is released. It may be gone: a runtime that is
-        // dropped takes the whole list.
-        let waker = self.shared.tasks().try_remove(self.key);
-        drop(waker);
-    }
-}
-
-/// Wakes the main future.
-struct Main {
-    woken: AtomicBool,
-    shared: Arc<Shared>,
-}
-
-impl Wake for Main {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.shared.interrupt();
-    }
-}
-
-/// Makes a runtime the current one of this thread until dropped.
-struct Current {
-    previous: Option<Arc<Shared>>,
-}
-
-impl Current {
-    fn enter(shared: Arc<Shared>) -> Self {
-        Self {
-            previous: CURRENT.with(|current| current.replace(Some(shared))),
-        }
-    }
-}
-
-impl Drop for Current {
-    fn drop(&mut self) {
-        let previous = self.previous.take();
-        drop(CURRENT.with(|current| current.replace(previous)));
     }
 }

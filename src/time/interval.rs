@@ -30,6 +30,7 @@ use crate::time::sleep::Sleep;
 ///     assert_eq!(second - first, Duration::from_millis(1));
 /// });
 /// ```
+#[must_use]
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
     let handle = Handle::current();
@@ -56,6 +57,7 @@ pub fn interval(period: Duration) -> Interval {
 ///     assert_eq!(interval.tick().await, start);
 /// });
 /// ```
+#[must_use]
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     Interval::new(Handle::current(), start, period)

@@ -7,18 +7,19 @@
 //! Whether a timer has fired is not written anywhere: it has if its driver's `elapsed` is past its
 //! deadline (see `handle`), which is one load.
 //!
-//! The clock is read once for each thing that could change the answer: when the timer is made, and
-//! by polls that are not the first since it was made or moved. A first poll trusts the reading that
-//! made the timer if that put the deadline some way off.
+//! The story goes on in `sleep/poll.rs`: what a poll asks, and in which order.
+
+mod poll;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::handle::{Arm, Handle, Reset};
+use crate::handle::{Handle, Reset};
 use crate::instant::Instant;
+use crate::time::sleep::poll::Identity;
 
 /// A deadline this far off is still to come at the first poll, for all that matters: should the
 /// poll be later than that, the driver fires the timer in its next turn.
@@ -166,27 +167,6 @@ enum Phase {
     Done,
 }
 
-/// Which waker this is: two live wakers are alike if they are the same by this.
-///
-/// Kept is the identity of the clone that the driver holds, not of the one polled with: only what
-/// is kept alive keeps its address to itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    data: usize,
-    vtable: usize,
-}
-
-impl Identity {
-    const NONE: Self = Self { data: 0, vtable: 0 };
-
-    fn of(waker: &Waker) -> Self {
-        Self {
-            data: waker.data().addr(),
-            vtable: std::ptr::from_ref(waker.vtable()).addr(),
-        }
-    }
-}
-
 impl Sleep {
     pub(super) fn after(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.nanos_after(duration);
@@ -315,106 +295,6 @@ impl Sleep {
             }
         }
         self.phase = Phase::Idle;
-    }
-
-    /// The poll of every future here. No pin: nothing in a `Sleep` minds being moved.
-    #[inline]
-    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phase == Phase::Done {
-            return Poll::Ready(());
-        }
-        let shared = &self.handle.shared;
-        if shared.has_elapsed(self.deadline) {
-            return self.end_or_move(cx);
-        }
-        let trusted = std::mem::take(&mut self.trusted);
-        if !trusted && shared.clock.nanos() >= self.deadline {
-            return self.end();
-        }
-        if self.phase == Phase::Armed {
-            if self.waker == Identity::of(cx.waker()) {
-                return Poll::Pending;
-            }
-            return self.poll_with_other_waker(cx);
-        }
-        self.arm(cx)
-    }
-
-    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        self.waker = Identity::of(&waker);
-        let mut waker = Some(waker);
-        match self.handle.shared.arm(self.deadline, &mut waker) {
-            Arm::Armed(index) => {
-                self.index = index;
-                self.phase = Phase::Armed;
-                Poll::Pending
-            }
-            Arm::Due => self.end(),
-            Arm::Closed => self.move_to_heir(cx),
-        }
-    }
-
-    #[cold]
-    fn poll_with_other_waker(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waker = cx.waker().clone();
-        let identity = Identity::of(&waker);
-        if self
-            .handle
-            .shared
-            .replace_waker(self.index, self.deadline, &mut waker)
-        {
-            self.waker = identity;
-            return Poll::Pending;
-        }
-        self.end_or_move(cx)
-    }
-
-    /// For a timer that the driver has no more to do with: it has elapsed, or the driver is gone.
-    fn end_or_move(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_orphaned() {
-            return self.move_to_heir(cx);
-        }
-        self.end()
-    }
-
-    fn end(&mut self) -> Poll<()> {
-        self.disarm();
-        self.phase = Phase::Done;
-        Poll::Ready(())
-    }
-
-    /// Goes on waiting on another driver, because its own is gone.
-    #[cold]
-    fn move_to_heir(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.phase = Phase::Idle;
-        let clock = &self.handle.shared.clock;
-        let now = clock.nanos();
-        if now >= self.deadline {
-            return self.end();
-        }
-        // Time on a clock moved by hand means nothing to another.
-        if clock.is_frozen() {
-            return Poll::Pending;
-        }
-        let Some(heir) = Handle::heir() else {
-            return Poll::Pending;
-        };
-        self.deadline = heir
-            .shared
-            .clock
-            .nanos_after(Duration::from_nanos(self.deadline - now));
-        self.handle = heir;
-        self.poll_elapsed(cx)
-    }
-
-    /// Takes the timer out of the driver and releases its waker.
-    fn disarm(&mut self) {
-        if self.phase == Phase::Armed {
-            self.phase = Phase::Idle;
-            // The waker is dropped here, with no lock held: its drop may be anything.
-            drop(self.handle.shared.cancel(self.index, self.deadline));
-        }
     }
 }
 

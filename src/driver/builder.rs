@@ -1,0 +1,114 @@
+//! On what clock, and with how much slack, does a driver run?
+
+use std::time::Duration;
+
+use crate::clock::{Clock, nanos};
+use crate::driver::Driver;
+use crate::handle::{Handle, Shared};
+use crate::park::{Park, Unpark};
+use crate::slack::Slack;
+
+/// Sets up a [`Driver`]; made by [`Driver::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ManualClock, ThreadPark};
+/// use std::time::Duration;
+///
+/// let driver = Driver::builder()
+///     .clock(ManualClock::new())
+///     .slack(Duration::ZERO)
+///     .build(ThreadPark::new());
+/// assert_eq!(driver.next_deadline(), None);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder {
+    clock: Clock,
+    slack: Duration,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            clock: Clock::monotonic(),
+            slack: Self::DEFAULT_SLACK,
+        }
+    }
+
+    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it is a compromise of.
+    pub const DEFAULT_SLACK: Duration = Duration::from_micros(100);
+
+    /// Sets the clock, [`Clock::monotonic`] by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let clock = reveille::ManualClock::new();
+    /// let driver = reveille::Driver::builder().clock(&clock).build(reveille::ThreadPark::new());
+    /// assert_eq!(driver.handle().now(), clock.now());
+    /// ```
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Sets how far apart wake-ups are kept when timers are dense, 100 µs by default.
+    ///
+    /// While fewer than four timers come due within the slack, each wake-up is on time; in a storm
+    /// the loop wakes at most once a slack, and a timer is late by up to that much more. Longer
+    /// saves CPU, shorter is more punctual, zero wakes for every deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let punctual = reveille::Driver::builder().slack(Duration::ZERO);
+    /// let frugal = reveille::Driver::builder().slack(Duration::from_millis(1));
+    /// # drop((punctual, frugal));
+    /// ```
+    pub fn slack(mut self, slack: Duration) -> Self {
+        self.slack = slack;
+        self
+    }
+
+    /// Makes a driver that blocks in `park`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::builder().build(reveille::ThreadPark::new());
+    /// assert_eq!(driver.next_deadline(), None);
+    /// ```
+    #[must_use]
+    pub fn build<P: Park>(self, park: P) -> Driver<P> {
+        let unpark = Box::new(park.unparker());
+        self.driver(park, unpark)
+    }
+
+    /// Makes a driver for a loop that blocks elsewhere; see [`Driver::with_unpark`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::builder().build_with_unpark(|| {});
+    /// assert_eq!(driver.next_timeout(), None);
+    /// ```
+    #[must_use]
+    pub fn build_with_unpark(self, unpark: impl Unpark) -> Driver<()> {
+        self.driver((), Box::new(unpark))
+    }
+
+    fn driver<P>(self, park: P, unpark: Box<dyn Unpark>) -> Driver<P> {
+        let handle = Handle {
+            shared: Shared::new(self.clock, unpark),
+        };
+        Driver {
+            park,
+            handle,
+            slack: Slack::new(nanos(self.slack)),
+        }
+    }
+}
