@@ -224,13 +224,6 @@ impl Clock {
         true
     }
 
-    /// Moves on to the next deadline if time stands still and nobody holds it.
-    pub(crate) fn advance_when_idle(&self) -> bool {
-        // Acquire: pairs with the release in `Hold::drop`.
-        let free = self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0;
-        free && self.advance_to_next()
-    }
-
     pub(crate) fn hold(&self) -> Hold {
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
         Hold(self.clone())

@@ -284,17 +284,18 @@ impl Sleep {
     fn reset_nanos(&mut self, deadline: u64, trusted: bool) {
         let old = std::mem::replace(&mut self.deadline, deadline);
         self.trusted = false;
-        if self.phase == Phase::Armed {
-            match self.handle.shared.reset(self.index, old, deadline) {
-                Reset::Moved => {
-                    self.trusted = trusted;
-                    return;
-                }
-                Reset::Due(waker) => waker.wake(),
-                Reset::Gone => {}
-            }
+        // Idle before the wake, which may panic.
+        if std::mem::replace(&mut self.phase, Phase::Idle) != Phase::Armed {
+            return;
         }
-        self.phase = Phase::Idle;
+        match self.handle.shared.reset(self.index, old, deadline) {
+            Reset::Moved => {
+                self.phase = Phase::Armed;
+                self.trusted = trusted;
+            }
+            Reset::Due(waker) => waker.wake(),
+            Reset::Gone => {}
+        }
     }
 }
 
