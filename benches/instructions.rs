@@ -1,0 +1,180 @@
+//! How many instructions does each hot path take?
+//!
+//! `cargo bench --bench instructions`; needs `valgrind`. Counted by callgrind, which simulates the
+//! processor: the figures repeat exactly for one binary, whatever else the machine does. Each path
+//! is run for two numbers of operations in two processes, and the difference divided, so that what
+//! happens once cancels out.
+
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use reveille::time::Sleep;
+use reveille::{Clock, Driver, Handle, TimerQueue};
+
+const PATHS: [(&str, fn(u64)); 9] = [
+    ("read the clock (std)", read_clock),
+    ("sleep: arm, cancel; 1 k waiting", arm_and_cancel),
+    ("sleep: made, not polled", make),
+    ("sleep: reset later, poll", reset),
+    ("sleep: poll again, pending", poll_again),
+    ("sleep: arm, fire, poll, drop; random", fire),
+    ("driver: turn with nothing due", idle_turn),
+    ("queue: insert, remove; 1 k waiting", queue_insert_remove),
+    ("queue: insert, pop; in order", queue_in_order),
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let [_, path, count] = &args[..]
+        && let (Ok(path), Ok(count)) = (path.parse::<usize>(), count.parse())
+    {
+        return PATHS[path].1(count);
+    }
+    println!("{:<40} {:>12}", "path", "instructions");
+    for (index, (name, _)) in PATHS.iter().enumerate() {
+        match (counted(index, 2_000), counted(index, 12_000)) {
+            (Some(few), Some(many)) => println!("{name:<40} {:>12}", (many - few) / 10_000),
+            _ => {
+                println!("valgrind did not run: install it, then run this again");
+                return;
+            }
+        }
+    }
+}
+
+/// The instructions of a process that runs one path `count` times.
+fn counted(path: usize, count: u64) -> Option<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().ok()?)
+        .args([path.to_string(), count.to_string()])
+        .output()
+        .ok()?;
+    let report = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = report.lines().find(|line| line.contains("Collected"))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn waker() -> Waker {
+    Waker::from(Arc::new(Nobody))
+}
+
+fn poll(sleep: &mut Sleep, waker: &Waker) -> Poll<()> {
+    std::pin::Pin::new(sleep).poll(&mut Context::from_waker(waker))
+}
+
+fn armed(handle: &Handle, wait: Duration, waker: &Waker) -> Sleep {
+    let mut sleep = handle.sleep(wait);
+    assert!(poll(&mut sleep, waker).is_pending());
+    sleep
+}
+
+fn spread(i: u64) -> u64 {
+    i.wrapping_mul(6_364_136_223_846_793_005) >> 33
+}
+
+fn read_clock(count: u64) {
+    for _ in 0..count {
+        black_box(Instant::now());
+    }
+}
+
+fn arm_and_cancel(count: u64) {
+    let (driver, waker) = (Driver::with_unpark(|| {}), waker());
+    let wait = |i| Duration::from_nanos(30_000_000_000 + spread(i) % 1_000_000_000);
+    let waiting: Vec<_> = (0..1_000)
+        .map(|i| armed(driver.handle(), wait(i), &waker))
+        .collect();
+    for i in 0..count {
+        drop(black_box(armed(driver.handle(), wait(i), &waker)));
+    }
+    drop(waiting);
+}
+
+fn make(count: u64) {
+    let driver = Driver::with_unpark(|| {});
+    for _ in 0..count {
+        drop(black_box(driver.handle().sleep(Duration::from_secs(30))));
+    }
+}
+
+fn reset(count: u64) {
+    let (driver, waker) = (Driver::with_unpark(|| {}), waker());
+    let mut sleep = armed(driver.handle(), Duration::from_secs(30), &waker);
+    let mut deadline = sleep.deadline();
+    for _ in 0..count {
+        deadline += Duration::from_nanos(100);
+        sleep.reset(black_box(deadline));
+        assert!(poll(&mut sleep, &waker).is_pending());
+    }
+}
+
+fn poll_again(count: u64) {
+    let (driver, waker) = (Driver::with_unpark(|| {}), waker());
+    let mut sleep = armed(driver.handle(), Duration::from_secs(30), &waker);
+    for _ in 0..count {
+        assert!(poll(&mut sleep, &waker).is_pending());
+    }
+}
+
+fn fire(count: u64) {
+    let nanos = Arc::new(AtomicU64::new(0));
+    let counter = nanos.clone();
+    let clock = Clock::custom(move || Duration::from_nanos(counter.load(Ordering::Relaxed)));
+    let mut driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let waker = waker();
+    for batch in 0..count / 1_000 {
+        let wait = |i| Duration::from_nanos(1 + spread(batch * 1_000 + i) % 10_000);
+        let mut sleeps: Vec<_> = (0..1_000)
+            .map(|i| armed(driver.handle(), wait(i), &waker))
+            .collect();
+        nanos.fetch_add(10_000, Ordering::Relaxed);
+        assert_eq!(driver.turn().fired(), 1_000);
+        assert!(
+            sleeps
+                .iter_mut()
+                .all(|sleep| poll(sleep, &waker).is_ready())
+        );
+    }
+}
+
+fn idle_turn(count: u64) {
+    let (mut driver, waker) = (Driver::with_unpark(|| {}), waker());
+    let sleep = armed(driver.handle(), Duration::from_secs(30), &waker);
+    for _ in 0..count {
+        black_box(driver.turn());
+    }
+    drop(sleep);
+}
+
+fn queue_insert_remove(count: u64) {
+    let (mut queue, start) = (TimerQueue::new(), Instant::now());
+    let at = |i| start + Duration::from_nanos(30_000_000_000 + spread(i) % 1_000_000_000);
+    for i in 0..1_000 {
+        queue.insert(at(i), i);
+    }
+    for i in 0..count {
+        let key = queue.insert(at(i), i);
+        black_box(queue.remove(key));
+    }
+}
+
+fn queue_in_order(count: u64) {
+    let (mut queue, start) = (TimerQueue::new(), Instant::now());
+    for i in 0..count {
+        queue.insert(start + Duration::from_nanos(i), i);
+    }
+    while let Some(due) = queue.pop_due(start + Duration::from_secs(1)) {
+        black_box(due);
+    }
+}
