@@ -1,7 +1,7 @@
 //! What time is it, and who moves it?
 //!
 //! A [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and
-//! [`NEVER`] is the end of it (584 years). A clock runs from a source (the system's monotonic
+//! [`NEVER`] stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from a source (the system's monotonic
 //! clock, one that counts suspend, a function of yours) until it is frozen; then it stands still
 //! and moves only by hand. A [`ManualClock`](crate::ManualClock) is one that was never started.
 //!
@@ -16,16 +16,20 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::instant::Instant;
+use crate::instant::{Instant, nanos};
 use crate::sync::{
     Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+use crate::system;
 
 pub use self::manual::{Hold, ManualClock};
 
 /// The deadline that does not come.
 pub(crate) const NEVER: u64 = u64::MAX;
+
+/// Deadlines at or after this are [`NEVER`]; no clock gets there.
+const END: u64 = i64::MAX as u64;
 
 /// The value of `Inner::frozen` while the clock runs.
 const RUNNING: u64 = u64::MAX;
@@ -49,8 +53,8 @@ pub struct Clock {
 }
 
 struct Inner {
-    /// The instant that reads as nanosecond zero.
-    epoch: Instant,
+    /// The instant that reads as nanosecond zero, on the axis of `system`.
+    epoch: i64,
     source: Source,
     /// Where time stands, or `RUNNING`.
     frozen: AtomicU64,
@@ -65,8 +69,8 @@ struct Inner {
 /// Where a running clock reads the time.
 enum Source {
     Monotonic,
-    /// Nanoseconds on the platform's suspend-counting clock at the epoch.
-    Boottime(u64),
+    /// What the clock that counts suspend read at the epoch.
+    Boottime(i64),
     /// The function, and the latest time that it has shown.
     Custom(Box<dyn Fn() -> Duration + Send + Sync>, AtomicU64),
     /// A clock that does not run.
@@ -99,7 +103,8 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn monotonic() -> Self {
-        Self::with(Source::Monotonic, RUNNING)
+        // The axis itself, so that an instant is its own reading.
+        Self::with_epoch(0, Source::Monotonic, RUNNING)
     }
 
     /// A monotonic clock that also counts the time that the machine is suspended.
@@ -116,7 +121,7 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn boottime() -> Self {
-        Self::with(Source::Boottime(boottime::nanos()), RUNNING)
+        Self::with(Source::Boottime(system::boottime()), RUNNING)
     }
 
     /// A clock of your own: `elapsed` returns the time since an epoch of your choice.
@@ -187,9 +192,13 @@ impl Clock {
     }
 
     fn with(source: Source, frozen: u64) -> Self {
+        Self::with_epoch(system::monotonic(), source, frozen)
+    }
+
+    fn with_epoch(epoch: i64, source: Source, frozen: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
-                epoch: Instant::from_std(std::time::Instant::now()),
+                epoch,
                 source,
                 frozen: AtomicU64::new(frozen),
                 shift: AtomicU64::new(0),
@@ -199,7 +208,7 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds since the epoch, below [`NEVER`].
+    /// Nanoseconds since the epoch, below `END`.
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         // Pairs with the release store in `resume`: who sees `RUNNING` sees the shift.
@@ -209,29 +218,34 @@ impl Clock {
         }
     }
 
-    /// The instant that is `nanos` after the epoch.
-    ///
-    /// On a platform that cannot represent it, the instant a century from the epoch or, failing
-    /// that, the epoch itself.
-    pub(crate) fn instant(&self, nanos: u64) -> Instant {
-        const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
-        let epoch = self.inner.epoch;
-        epoch
-            .checked_add(Duration::from_nanos(nanos))
-            .or_else(|| epoch.checked_add(CENTURY))
-            .unwrap_or(epoch)
+    /// Like [`now`](Self::now), but `None` where foreign code would have to be asked.
+    #[inline]
+    pub(crate) fn own_now(&self) -> Option<Instant> {
+        let foreign = matches!(self.inner.source, Source::Custom(..));
+        (!foreign).then(|| self.now())
     }
 
-    /// Nanoseconds from the epoch to `instant`: zero for the past, [`NEVER`] when beyond range.
+    /// The instant that is `nanos` after the epoch.
+    #[inline]
+    pub(crate) fn instant(&self, nanos: u64) -> Instant {
+        Instant::at(self.inner.epoch.saturating_add_unsigned(nanos))
+    }
+
+    /// Nanoseconds from the epoch to `instant`: zero for the past, [`NEVER`] for the farthest.
     #[inline]
     pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
-        nanos(instant.saturating_duration_since(self.inner.epoch))
+        if instant.nanos() == i64::MAX {
+            return NEVER;
+        }
+        // Positive, or the past.
+        instant.nanos().saturating_sub(self.inner.epoch).max(0) as u64
     }
 
-    /// The deadline `duration` from now: [`NEVER`] when beyond range.
+    /// The deadline `duration` from now: [`NEVER`] when no instant can say it.
     #[inline]
     pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
-        self.nanos().saturating_add(nanos(duration))
+        let nanos = self.nanos().saturating_add(nanos(duration));
+        if nanos < END { nanos } else { NEVER }
     }
 
     /// Adds a driver to those that this clock moves.
@@ -246,11 +260,9 @@ impl Inner {
     #[inline]
     fn running(&self) -> u64 {
         let source = match &self.source {
-            Source::Monotonic => {
-                let now = Instant::from_std(std::time::Instant::now());
-                nanos(now.saturating_duration_since(self.epoch))
-            }
-            Source::Boottime(epoch) => boottime::nanos().saturating_sub(*epoch),
+            // Positive: the axis begins before the process does.
+            Source::Monotonic => (system::monotonic() - self.epoch) as u64,
+            Source::Boottime(epoch) => (system::boottime() - epoch).max(0) as u64,
             Source::Custom(elapsed, latest) => {
                 let now = nanos(elapsed());
                 latest.fetch_max(now, Ordering::Relaxed).max(now)
@@ -258,20 +270,8 @@ impl Inner {
             Source::Hand => 0,
         };
         // Relaxed: ordered by the load of `frozen` that brought us here.
-        source
-            .wrapping_add(self.shift.load(Ordering::Relaxed))
-            .min(NEVER - 1)
-    }
-}
-
-/// `duration` in nanoseconds, [`NEVER`] when they do not fit.
-#[inline]
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    const PER_SEC: u64 = 1_000_000_000;
-    if duration.as_secs() < NEVER / PER_SEC {
-        duration.as_secs() * PER_SEC + u64::from(duration.subsec_nanos())
-    } else {
-        NEVER
+        let now = source.wrapping_add(self.shift.load(Ordering::Relaxed));
+        now.min(END - 1)
     }
 }
 
@@ -294,28 +294,5 @@ impl fmt::Debug for Clock {
             .field("frozen", &self.is_frozen())
             .field("now_nanos", &self.nanos())
             .finish()
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod boottime {
-    use rustix::time::{ClockId, clock_gettime};
-
-    pub(super) fn nanos() -> u64 {
-        let time = clock_gettime(ClockId::Boottime);
-        // Both are positive on a clock that starts with the machine.
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod boottime {
-    use std::sync::LazyLock;
-    use std::time::Instant;
-
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-    pub(super) fn nanos() -> u64 {
-        super::nanos(START.elapsed())
     }
 }

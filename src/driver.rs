@@ -12,10 +12,10 @@ mod builder;
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::{NEVER, nanos};
+use crate::clock::NEVER;
 use crate::fire::wake_all;
 use crate::handle::{AWAKE, Handle};
-use crate::instant::Instant;
+use crate::instant::{Instant, nanos};
 use crate::park::{Park, Unpark};
 use crate::slack::Slack;
 

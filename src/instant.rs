@@ -1,17 +1,23 @@
 //! What is a point in time here?
 //!
-//! A newtype over [`std::time::Instant`] with the arithmetic of `tokio::time::Instant`, so that a
-//! driver whose clock is paused, moved by hand or counts suspended time can hand out instants that
-//! still compare with one another. What `now` means is decided higher up, in `time/now.rs`.
+//! One integer: nanoseconds on the axis of `system`. Arithmetic is that of integers, a deadline is
+//! compared in one instruction, and an instant takes half the room of one of `std`. What `now`
+//! means is decided higher up, in `time/now.rs`.
 
+use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
-/// A point in time, opaque but for its distance to others.
+use crate::system;
+
+/// A point in time, to the nanosecond; opaque but for its distance to others.
 ///
-/// It wraps [`std::time::Instant`] and converts both ways. Instants of one clock compare with each
-/// other; between the instants of two drivers with different clocks (one of them manual, say) only
-/// the arithmetic is defined, not a meaning.
+/// It stands for a [`std::time::Instant`] and converts both ways. It reaches 292 years into the
+/// future, and what would lie beyond is *never*: adding too much gives the farthest instant, which
+/// no clock reaches.
+///
+/// Instants of one clock compare with each other; between the instants of two drivers with
+/// different clocks (one of them manual, say) only the arithmetic is defined, not a meaning.
 ///
 /// # Examples
 ///
@@ -22,12 +28,24 @@ use std::time::Duration;
 /// let later = start + Duration::from_millis(5);
 /// assert_eq!(later - start, Duration::from_millis(5));
 /// assert_eq!(start - later, Duration::ZERO); // never negative, never a panic
+/// assert!(start + Duration::MAX > later); // never, and no panic either
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(std::time::Instant);
+pub struct Instant(i64);
+
+/// `duration` in nanoseconds, `u64::MAX` when they do not fit.
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    const PER_SEC: u64 = 1_000_000_000;
+    if duration.as_secs() < u64::MAX / PER_SEC {
+        duration.as_secs() * PER_SEC + u64::from(duration.subsec_nanos())
+    } else {
+        u64::MAX
+    }
+}
 
 impl Instant {
-    /// Wraps a `std` instant.
+    /// Converts an instant of `std`.
     ///
     /// # Examples
     ///
@@ -37,10 +55,13 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn from_std(std: std::time::Instant) -> Self {
-        Self(std)
+        Self(system::from_std(std))
     }
 
-    /// Returns the `std` instant inside.
+    /// Converts into an instant of `std`.
+    ///
+    /// Exact, except that the platform may not be able to represent an instant that is centuries
+    /// away; it then becomes some instant of this process.
     ///
     /// # Examples
     ///
@@ -50,7 +71,7 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn into_std(self) -> std::time::Instant {
-        self.0
+        system::to_std(self.0)
     }
 
     /// Returns the time from `earlier` to this instant, zero if `earlier` is later.
@@ -65,7 +86,7 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn duration_since(&self, earlier: Self) -> Duration {
-        self.0.saturating_duration_since(earlier.0)
+        self.checked_duration_since(earlier).unwrap_or_default()
     }
 
     /// Returns the time from `earlier` to this instant, `None` if `earlier` is later.
@@ -80,7 +101,7 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn checked_duration_since(&self, earlier: Self) -> Option<Duration> {
-        self.0.checked_duration_since(earlier.0)
+        (self.0 >= earlier.0).then(|| Duration::from_nanos(self.0.abs_diff(earlier.0)))
     }
 
     /// Returns the time from `earlier` to this instant, zero if `earlier` is later.
@@ -96,10 +117,10 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn saturating_duration_since(&self, earlier: Self) -> Duration {
-        self.0.saturating_duration_since(earlier.0)
+        self.duration_since(earlier)
     }
 
-    /// Returns this instant plus `duration`, `None` if the platform cannot represent it.
+    /// Returns this instant plus `duration`, `None` if that is beyond the farthest instant.
     ///
     /// # Examples
     ///
@@ -110,10 +131,10 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn checked_add(&self, duration: Duration) -> Option<Self> {
-        self.0.checked_add(duration).map(Self)
+        self.0.checked_add_unsigned(nanos(duration)).map(Self)
     }
 
-    /// Returns this instant minus `duration`, `None` if the platform cannot represent it.
+    /// Returns this instant minus `duration`, `None` if that is beyond the earliest instant.
     ///
     /// # Examples
     ///
@@ -125,35 +146,50 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
-        self.0.checked_sub(duration).map(Self)
+        self.0.checked_sub_unsigned(nanos(duration)).map(Self)
+    }
+
+    /// The instant at a place on the axis of `system`.
+    pub(crate) const fn at(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Where the instant lies on the axis of `system`.
+    pub(crate) const fn nanos(self) -> i64 {
+        self.0
     }
 }
 
-impl std::fmt::Debug for Instant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(
+            f,
+            "Instant({sign}{:?})",
+            Duration::from_nanos(self.0.unsigned_abs())
+        )
     }
 }
 
 impl From<std::time::Instant> for Instant {
     fn from(std: std::time::Instant) -> Self {
-        Self(std)
+        Self::from_std(std)
     }
 }
 
 impl From<Instant> for std::time::Instant {
     fn from(instant: Instant) -> Self {
-        instant.0
+        instant.into_std()
     }
 }
 
-/// Panics if the platform cannot represent the sum, as `std` does;
-/// [`checked_add`](Instant::checked_add) does not.
+/// Saturates: the farthest instant is never.
 impl Add<Duration> for Instant {
     type Output = Self;
 
+    #[inline]
     fn add(self, duration: Duration) -> Self {
-        Self(self.0 + duration)
+        self.checked_add(duration).unwrap_or(Self(i64::MAX))
     }
 }
 
@@ -172,13 +208,12 @@ impl Sub for Instant {
     }
 }
 
-/// Panics if the platform cannot represent the difference, as `std` does;
-/// [`checked_sub`](Instant::checked_sub) does not.
+/// Saturates: the earliest instant is 292 years before the clock's zero.
 impl Sub<Duration> for Instant {
     type Output = Self;
 
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0 - duration)
+        self.checked_sub(duration).unwrap_or(Self(i64::MIN))
     }
 }
 

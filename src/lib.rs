@@ -3,6 +3,7 @@
 
 mod instant;
 mod sync;
+mod system;
 
 mod clock;
 mod heap;

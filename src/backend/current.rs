@@ -114,6 +114,17 @@ impl Handle {
             .ok_or(NoDriver)
     }
 
+    /// Asks the driver entered on this thread, without taking a reference to it.
+    ///
+    /// `ask` runs no foreign code: the place of the current driver is borrowed meanwhile.
+    #[inline]
+    pub(crate) fn ask_current<T>(ask: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+        CURRENT
+            .try_with(|current| current.borrow().as_ref().and_then(ask))
+            .ok()
+            .flatten()
+    }
+
     /// The driver that takes over a timer whose own is gone, if there is one.
     pub(crate) fn heir() -> Option<Self> {
         let current = Self::try_current()

@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Follower, NEVER, RUNNING, Source, nanos};
-use crate::instant::Instant;
+use crate::clock::{Clock, END, Follower, NEVER, RUNNING, Source};
+use crate::instant::{Instant, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
 /// A clock that moves only when told to, for tests and simulations.
@@ -204,7 +204,7 @@ impl Clock {
 
     /// See [`ManualClock::advance`]; does nothing while the clock runs.
     pub(crate) fn advance(&self, duration: Duration) {
-        let target = self.nanos().saturating_add(nanos(duration)).min(NEVER - 1);
+        let target = self.nanos().saturating_add(nanos(duration)).min(END - 1);
         // A clock that somebody resumes meanwhile is no longer ours to move.
         while self.is_frozen()
             && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target)

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::clock::{Clock, nanos};
+use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::handle::{Handle, Shared};
+use crate::instant::nanos;
 use crate::park::{Park, Unpark};
 use crate::slack::Slack;
 

@@ -142,18 +142,14 @@ pub enum MissedTickBehavior {
 
 impl MissedTickBehavior {
     /// The tick after the one scheduled for `scheduled` that took place at `now`, too late.
-    ///
-    /// `None` if there is no such instant.
-    fn next(self, scheduled: Instant, now: Instant, period: Duration) -> Option<Instant> {
+    fn next(self, scheduled: Instant, now: Instant, period: Duration) -> Instant {
         match self {
-            Self::Burst => scheduled.checked_add(period),
-            Self::Delay => now.checked_add(period),
+            Self::Burst => scheduled + period,
+            Self::Delay => now + period,
             Self::Skip => {
                 let into = (now - scheduled).as_nanos() % period.as_nanos();
-                // Fits: it is less than the period, and that is a duration.
-                let into =
-                    Duration::new((into / 1_000_000_000) as u64, (into % 1_000_000_000) as u32);
-                now.checked_add(period - into)
+                // Fits: what is late is at most what an instant can say.
+                now + (period - Duration::from_nanos(into as u64))
             }
         }
     }
@@ -177,8 +173,8 @@ impl MissedTickBehavior {
 pub struct Interval {
     sleep: Sleep,
     /// When the next tick is due. Not asked of `sleep`, which knows no time before its clock's
-    /// epoch; `None` is never.
-    scheduled: Option<Instant>,
+    /// epoch.
+    scheduled: Instant,
     period: Duration,
     behavior: MissedTickBehavior,
 }
@@ -192,7 +188,7 @@ impl Interval {
         );
         Self {
             sleep: Sleep::at(handle, start),
-            scheduled: Some(start),
+            scheduled: start,
             period,
             behavior: MissedTickBehavior::default(),
         }
@@ -239,12 +235,12 @@ impl Interval {
         ready!(self.sleep.poll_elapsed(cx));
 
         let now = self.sleep.handle().now();
-        let scheduled = self.scheduled.unwrap_or(now);
+        let scheduled = self.scheduled;
         let tolerance = (self.period / 10).min(Duration::from_millis(5));
         let next = if now - scheduled > tolerance {
             self.behavior.next(scheduled, now, self.period)
         } else {
-            scheduled.checked_add(self.period)
+            scheduled + self.period
         };
         self.schedule(next);
         Poll::Ready(scheduled)
@@ -299,7 +295,7 @@ impl Interval {
     /// });
     /// ```
     pub fn reset_after(&mut self, after: Duration) {
-        self.schedule(self.sleep.handle().now().checked_add(after));
+        self.schedule(self.sleep.handle().now() + after);
     }
 
     /// Starts over: the next tick is at `deadline`.
@@ -317,7 +313,7 @@ impl Interval {
     /// });
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
-        self.schedule(Some(deadline));
+        self.schedule(deadline);
     }
 
     /// Returns what is done about missed ticks.
@@ -363,12 +359,9 @@ impl Interval {
         self.period
     }
 
-    fn schedule(&mut self, next: Option<Instant>) {
+    fn schedule(&mut self, next: Instant) {
         self.scheduled = next;
-        match next {
-            Some(deadline) => self.sleep.reset(deadline),
-            None => self.sleep.reset_after(Duration::MAX),
-        }
+        self.sleep.reset(next);
     }
 }
 

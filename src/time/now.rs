@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::handle::Handle;
 use crate::instant::Instant;
+use crate::system;
 
 impl Instant {
     /// Returns the time on the clock of the driver entered on this thread, else the system's.
@@ -23,9 +24,12 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn now() -> Self {
+        if let Some(now) = Handle::ask_current(|handle| handle.clock().own_now()) {
+            return now;
+        }
         match Handle::try_current() {
             Ok(handle) => handle.now(),
-            Err(_) => Self::from_std(std::time::Instant::now()),
+            Err(_) => Self::at(system::monotonic()),
         }
     }
 

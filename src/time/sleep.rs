@@ -27,7 +27,7 @@ const NEAR: Duration = Duration::from_millis(10);
 
 /// Waits until `duration` has passed: at least that long, in nanoseconds.
 ///
-/// Zero is ready at the first poll. A `duration` beyond the clock's end (584 years) never is.
+/// Zero is ready at the first poll. A `duration` beyond the clock's end (292 years) never is.
 ///
 /// # Panics
 ///
@@ -56,7 +56,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// Waits until `deadline`.
 ///
 /// A deadline in the past, even before the clock's epoch, is ready at the first poll; one beyond
-/// the clock's end (584 years) never is.
+/// the clock's end (292 years) never is.
 ///
 /// # Panics
 ///
@@ -270,18 +270,6 @@ impl Sleep {
     /// ```
     pub fn reset(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        self.reset_nanos(deadline, deadline > self.deadline);
-    }
-
-    pub(super) fn reset_after(&mut self, duration: Duration) {
-        let deadline = self.handle.shared.clock.nanos_after(duration);
-        self.reset_nanos(deadline, duration >= NEAR);
-    }
-
-    /// `trusted` says that the deadline is known to be still to come. That it was put off says so
-    /// for a timer that has not fired.
-    #[inline]
-    fn reset_nanos(&mut self, deadline: u64, trusted: bool) {
         let old = std::mem::replace(&mut self.deadline, deadline);
         self.trusted = false;
         // Idle before the wake, which may panic.
@@ -291,7 +279,8 @@ impl Sleep {
         match self.handle.shared.reset(self.index, old, deadline) {
             Reset::Moved => {
                 self.phase = Phase::Armed;
-                self.trusted = trusted;
+                // Put off, it is still to come: it was when last looked at.
+                self.trusted = deadline > old;
             }
             Reset::Due(waker) => waker.wake(),
             Reset::Gone => {}

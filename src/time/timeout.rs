@@ -17,7 +17,7 @@ use crate::time::sleep::Sleep;
 
 /// Gives `future` until `duration` from now.
 ///
-/// Zero still polls it once. A `duration` beyond the clock's end (584 years) sets no limit. A
+/// Zero still polls it once. A `duration` beyond the clock's end (292 years) sets no limit. A
 /// future that never yields is not interrupted.
 ///
 /// # Errors
