@@ -28,9 +28,6 @@ pub use self::manual::{Hold, ManualClock};
 /// The deadline that does not come.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// Deadlines at or after this are [`NEVER`]; no clock gets there.
-const END: u64 = i64::MAX as u64;
-
 /// The value of `Inner::frozen` while the clock runs.
 const RUNNING: u64 = u64::MAX;
 
@@ -208,7 +205,13 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds since the epoch, below `END`.
+    /// Deadlines at or after this are [`NEVER`]: it is where instants end. No clock gets there.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.inner.end()
+    }
+
+    /// Nanoseconds since the epoch, below the end.
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         // Pairs with the release store in `resume`: who sees `RUNNING` sees the shift.
@@ -245,7 +248,7 @@ impl Clock {
     #[inline]
     pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
         let nanos = self.nanos().saturating_add(nanos(duration));
-        if nanos < END { nanos } else { NEVER }
+        if nanos < self.end() { nanos } else { NEVER }
     }
 
     /// Adds a driver to those that this clock moves.
@@ -257,6 +260,11 @@ impl Clock {
 }
 
 impl Inner {
+    #[inline]
+    fn end(&self) -> u64 {
+        (i64::MAX - self.epoch) as u64
+    }
+
     #[inline]
     fn running(&self) -> u64 {
         let source = match &self.source {
@@ -271,7 +279,7 @@ impl Inner {
         };
         // Relaxed: ordered by the load of `frozen` that brought us here.
         let now = source.wrapping_add(self.shift.load(Ordering::Relaxed));
-        now.min(END - 1)
+        now.min(self.end() - 1)
     }
 }
 

@@ -88,9 +88,13 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn current() -> Self {
-        match Self::try_current() {
-            Ok(handle) => handle,
-            Err(error) => fallback::handle().unwrap_or_else(|| panic!("{error}")),
+        let error = match Self::try_current() {
+            Ok(handle) => return handle,
+            Err(error) => error,
+        };
+        match fallback::handle() {
+            Some(handle) => handle,
+            None => panic!("{error}"),
         }
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, END, Follower, NEVER, RUNNING, Source};
+use crate::clock::{Clock, Follower, NEVER, RUNNING, Source};
 use crate::instant::{Instant, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
@@ -204,7 +204,10 @@ impl Clock {
 
     /// See [`ManualClock::advance`]; does nothing while the clock runs.
     pub(crate) fn advance(&self, duration: Duration) {
-        let target = self.nanos().saturating_add(nanos(duration)).min(END - 1);
+        let target = self
+            .nanos()
+            .saturating_add(nanos(duration))
+            .min(self.end() - 1);
         // A clock that somebody resumes meanwhile is no longer ours to move.
         while self.is_frozen()
             && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target)
@@ -213,6 +216,11 @@ impl Clock {
             follower.expire();
         }
         self.move_to(target);
+        // With nothing due, too: a timer made before and first polled after this finds its deadline
+        // passed without a look at the clock.
+        for follower in self.followers() {
+            follower.expire();
+        }
     }
 
     /// See [`ManualClock::advance_to_next`].

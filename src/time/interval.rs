@@ -232,7 +232,13 @@ impl Interval {
     /// assert!(interval.poll_tick(&mut cx).is_pending());
     /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        ready!(self.sleep.poll_elapsed(cx));
+        let driver = self.sleep.driver();
+        let poll = self.sleep.poll_elapsed(cx);
+        if self.sleep.driver() != driver {
+            // Its driver is gone and it has moved to another, whose clock may show another time.
+            self.scheduled = self.sleep.deadline();
+        }
+        ready!(poll);
 
         let now = self.sleep.handle().now();
         let scheduled = self.scheduled;

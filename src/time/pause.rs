@@ -109,5 +109,8 @@ pub async fn advance(duration: Duration) {
 /// The driver entered here. Not the process-wide one: a test must not stop everybody's time.
 #[track_caller]
 fn entered() -> Handle {
-    Handle::try_current().unwrap_or_else(|error| panic!("{error}"))
+    match Handle::try_current() {
+        Ok(handle) => handle,
+        Err(error) => panic!("{error}"),
+    }
 }

@@ -14,6 +14,7 @@ mod poll;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::time::sleep::poll::Identity;
 
 /// A deadline this far off is still to come at the first poll, for all that matters: should the
 /// poll be later than that, the driver fires the timer in its next turn.
-const NEAR: Duration = Duration::from_millis(10);
+const NEAR: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, in nanoseconds.
 ///
@@ -163,7 +164,7 @@ enum Phase {
     Idle,
     /// The driver holds a waker for it, or has fired it.
     Armed,
-    /// A poll was ready.
+    /// A poll was ready, or a reset found the deadline passed.
     Done,
 }
 
@@ -191,6 +192,11 @@ impl Sleep {
 
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Which driver it is on, to tell whether it has moved.
+    pub(super) fn driver(&self) -> *const () {
+        Arc::as_ptr(&self.handle.shared).cast()
     }
 
     /// Returns the deadline.
@@ -272,7 +278,6 @@ impl Sleep {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
         let old = std::mem::replace(&mut self.deadline, deadline);
         self.trusted = false;
-        // Idle before the wake, which may panic.
         if std::mem::replace(&mut self.phase, Phase::Idle) != Phase::Armed {
             return;
         }
@@ -282,7 +287,10 @@ impl Sleep {
                 // Put off, it is still to come: it was when last looked at.
                 self.trusted = deadline > old;
             }
-            Reset::Due(waker) => waker.wake(),
+            Reset::Due(waker) => {
+                self.phase = Phase::Done;
+                waker.wake();
+            }
             Reset::Gone => {}
         }
     }
@@ -297,6 +305,7 @@ impl Future for Sleep {
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         self.disarm();
     }

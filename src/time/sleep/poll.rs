@@ -128,11 +128,16 @@ impl Sleep {
     }
 
     /// Takes the timer out of the driver and releases its waker.
+    #[inline]
     pub(super) fn disarm(&mut self) {
         if self.phase == Phase::Armed {
-            self.phase = Phase::Idle;
-            // The waker is dropped here, with no lock held: its drop may be anything.
-            drop(self.handle.shared.cancel(self.index, self.deadline));
+            self.cancel();
         }
+    }
+
+    fn cancel(&mut self) {
+        self.phase = Phase::Idle;
+        // The waker is dropped here, with no lock held: its drop may be anything.
+        drop(self.handle.shared.cancel(self.index, self.deadline));
     }
 }
