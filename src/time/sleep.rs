@@ -276,6 +276,34 @@ impl Sleep {
     /// ```
     pub fn reset(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
+        // Put off, it is still to come: it was when last looked at.
+        let trusted = deadline > self.deadline;
+        self.reset_nanos(deadline, trusted);
+    }
+
+    /// Moves the deadline to `duration` from now, on the clock of its driver, in place.
+    ///
+    /// Like [`reset`](Self::reset) in all else; `Duration::MAX` is never.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{sleep, Duration};
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut sleep = sleep(Duration::MAX);
+    ///     sleep.reset_after(Duration::from_millis(1));
+    ///     sleep.await;
+    /// });
+    /// ```
+    pub fn reset_after(&mut self, duration: Duration) {
+        let deadline = self.handle.shared.clock.nanos_after(duration);
+        self.reset_nanos(deadline, duration >= NEAR);
+    }
+
+    /// `trusted` says that an armed timer is known to be still to come.
+    #[inline]
+    fn reset_nanos(&mut self, deadline: u64, trusted: bool) {
         let old = std::mem::replace(&mut self.deadline, deadline);
         self.trusted = false;
         if std::mem::replace(&mut self.phase, Phase::Idle) != Phase::Armed {
@@ -284,8 +312,7 @@ impl Sleep {
         match self.handle.shared.reset(self.index, old, deadline) {
             Reset::Moved => {
                 self.phase = Phase::Armed;
-                // Put off, it is still to come: it was when last looked at.
-                self.trusted = deadline > old;
+                self.trusted = trusted;
             }
             Reset::Due(waker) => {
                 self.phase = Phase::Done;
