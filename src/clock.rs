@@ -6,7 +6,8 @@
 //! and moves only by hand. A [`ManualClock`](crate::ManualClock) is one that was never started.
 //!
 //! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
-//! time that it has shown.
+//! time that it has shown. (Freezing one is the exception: a thread that looks at that very moment
+//! may see a few nanoseconds more than the clock then stands at.)
 //!
 //! The story goes on in `clock/manual.rs` (time moved by hand), then in `handle`.
 
@@ -57,6 +58,8 @@ struct Inner {
     frozen: AtomicU64,
     /// Added, wrapping, to the source while the clock runs; moved by `resume`.
     shift: AtomicU64,
+    /// Held by whoever changes `frozen` and `shift`; who reads them does without.
+    hand: Mutex<()>,
     /// How many guards keep time from advancing by itself.
     holds: AtomicUsize,
     /// The drivers that run on this clock.
@@ -188,6 +191,33 @@ impl Clock {
         free && self.advance_to_next()
     }
 
+    /// Keeps executors from moving time on while the guard lives.
+    ///
+    /// Matters while time is moved by hand, by [`time::pause`](crate::time::pause) or a
+    /// [`ManualClock`]. Take one wherever work goes on that an executor cannot see: on a helper
+    /// thread, in another process, behind a socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{rt, time::{self, timeout, Duration}};
+    ///
+    /// rt::block_on(async {
+    ///     time::pause();
+    ///     let hold = reveille::Handle::current().clock().hold();
+    ///     let (sender, receiver) = futures::channel::oneshot::channel();
+    ///     std::thread::spawn(move || {
+    ///         let _ = sender.send(6 * 7); // takes its time, and the timeout waits for it
+    ///         drop(hold);
+    ///     });
+    ///     assert_eq!(timeout(Duration::from_secs(1), receiver).await, Ok(Ok(42)));
+    /// });
+    /// ```
+    pub fn hold(&self) -> Hold {
+        self.inner.holds.fetch_add(1, Ordering::Relaxed);
+        Hold::new(self.clone())
+    }
+
     fn with(source: Source, frozen: u64) -> Self {
         Self::with_epoch(system::monotonic(), source, frozen)
     }
@@ -199,6 +229,7 @@ impl Clock {
                 source,
                 frozen: AtomicU64::new(frozen),
                 shift: AtomicU64::new(0),
+                hand: Mutex::new(()),
                 holds: AtomicUsize::new(0),
                 followers: Mutex::new(Vec::new()),
             }),
@@ -267,7 +298,17 @@ impl Inner {
 
     #[inline]
     fn running(&self) -> u64 {
-        let source = match &self.source {
+        // Relaxed: ordered by the load of `frozen` that brought us here.
+        let now = self
+            .source()
+            .wrapping_add(self.shift.load(Ordering::Relaxed));
+        now.min(self.end() - 1)
+    }
+
+    /// What the source shows; may be foreign code.
+    #[inline]
+    fn source(&self) -> u64 {
+        match &self.source {
             // Positive: the axis begins before the process does.
             Source::Monotonic => (system::monotonic() - self.epoch) as u64,
             Source::Boottime(epoch) => (system::boottime() - epoch).max(0) as u64,
@@ -276,10 +317,7 @@ impl Inner {
                 latest.fetch_max(now, Ordering::Relaxed).max(now)
             }
             Source::Hand => 0,
-        };
-        // Relaxed: ordered by the load of `frozen` that brought us here.
-        let now = source.wrapping_add(self.shift.load(Ordering::Relaxed));
-        now.min(self.end() - 1)
+        }
     }
 }
 

@@ -341,6 +341,23 @@ impl Handle {
         self.shared.lock().timers.len()
     }
 
+    /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
+    ///
+    /// For telling the loop something that is not a timer, to stop for instance. If it is not
+    /// blocking just now, its next park returns at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let handle = driver.handle().clone();
+    /// std::thread::spawn(move || handle.unpark());
+    /// driver.park(); // with no timer armed, until unparked
+    /// ```
+    pub fn unpark(&self) {
+        self.shared.unpark.unpark();
+    }
+
     /// Returns whether the driver is gone.
     ///
     /// # Examples

@@ -2,7 +2,7 @@
 //!
 //! A heap of [`Slot`]s that knows nothing of timers. It orders only what is about to come due; the
 //! rest waits in *runs*, each an unsorted block that lies wholly before the next. Here the timers
-//! A = 200 ms, B = 100 ms, C = 150 ms, and a few that are far off:
+//! A = 200 ms, B = 100 ms and C = 150 ms are near, and some others far off:
 //!
 //! ```text
 //!            near: what is below the edge             runs, nearest first, each of about LEN slots
@@ -27,103 +27,36 @@
 //! - H1 near < edge <= `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's, and `runs[0].low` is the edge.
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
-//! - H3 the front has at most LEN slots, `strays` at most LEN / 4. A run has LEN at most, beyond
-//!   that only what one bulk move added, and is then listed in `crowded` and cut by a later call.
-//! - H4 a run has a slot, and more than one in eight of its slots is true, except for the first
-//!   run right after a `spill`. Near, at most half and a constant are stale.
+//! - H3 the front has at most LEN slots, `strays` fewer than LEN / 4. A run has LEN at most, and
+//!   beyond that only what bulk moves added; it is then listed in `crowded` for a later call to cut.
+//! - H4 a run has a slot, and one in 2 LAZY of its slots or more is true, except for a first run
+//!   that a `spill` made. Near, at most
+//!   LEN are stale.
+//! - H5 `moved` slots are not below the edge, no more than LEN and a constant, and not counted as
+//!   stale: their fate is asked again when they are placed, before the next run is opened.
 //!
-//! By H3 and H4 every call looks at a bounded number of slots: about LEN when it opens or cuts a
-//! run, [`STEP`] when it makes a slot stale, whatever the number of timers. All is paid in
-//! proportion to what callers do, nothing is put off to a great clean-up.
+//! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: some
+//! times LEN when it opens or cuts a run, some times STEP else. Everything is paid for in
+//! proportion to what callers do; nothing is put off to a great clean-up.
 //!
 //! The story goes on in `table`, which gives slots their meaning, and in `store`, which pairs both.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::mem;
 
+pub(crate) use self::slot::{Asked, Fate, Slot};
+
+use self::runs::{At, Run, Runs};
+use self::upkeep::{Effort, LAZY, STEP};
+
+mod runs;
+mod slot;
+mod upkeep;
+
 /// How many slots a run holds: long enough that searching and cutting are rare, short enough that
-/// sorting one (8 KiB, the size of an L1 cache's quarter) takes microseconds.
-pub(crate) const LEN: usize = 512;
-
-/// How many slots of a run are looked at when one of them turns stale in a run that is mostly so.
-///
-/// More than 4 makes H4 true: going round the run takes `len / STEP` calls, and when it starts
-/// `len / 4` slots are true, so all stale ones are found before all true ones are gone.
-const STEP: usize = 32;
-
-/// How many emptied buffers are kept for the next run.
-const SPARE: usize = 4;
-
-/// One place in the order: deadline, then sequence number, then the key of its timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Slot(u128);
-
-impl Slot {
-    const MIN: Slot = Slot(0);
-    const MAX: Slot = Slot(u128::MAX);
-
-    #[inline]
-    pub(crate) fn new(when: u64, seq: u32, key: u32) -> Self {
-        // One integer, so that comparing is branch-free: a fifth of the price of a pop.
-        Slot(u128::from(when) << 64 | u128::from(seq) << 32 | u128::from(key))
-    }
-
-    #[inline]
-    pub(crate) fn when(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    #[inline]
-    pub(crate) fn seq(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    #[inline]
-    pub(crate) fn key(self) -> u32 {
-        self.0 as u32
-    }
-
-    fn next(self) -> Slot {
-        Slot(self.0.saturating_add(1))
-    }
-}
-
-/// What has become of the timer that a slot stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The slot says the truth.
-    True,
-    /// Nobody waits for it.
-    Dead,
-    /// The timer is due later, here.
-    Moved(Slot),
-}
-
-struct Run {
-    low: Slot,
-    slots: Vec<Slot>,
-    /// How many of the slots are stale.
-    stale: u32,
-    /// Where the next look for stale slots starts.
-    cursor: u32,
-    sorted: bool,
-}
-
-impl Run {
-    #[inline]
-    fn push(&mut self, slot: Slot) {
-        self.sorted &= self.slots.last().is_none_or(|&last| last < slot);
-        self.slots.push(slot);
-    }
-
-    /// Gives back room that slots have left, so that a run of few does not hold the room of many.
-    fn shrink(&mut self) {
-        if self.slots.len() * 4 < self.slots.capacity() && self.slots.capacity() > STEP {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
-    }
-}
+/// sorting one (4 KiB, an eighth of an L1 cache) takes microseconds.
+pub(crate) const LEN: usize = 256;
 
 /// The slots, in order where it matters. See the head of this file.
 pub(crate) struct RunHeap<const LEN: usize> {
@@ -132,17 +65,21 @@ pub(crate) struct RunHeap<const LEN: usize> {
     edge: Slot,
     /// How many slots of the front and the strays are stale.
     stale: usize,
-    runs: VecDeque<Run>,
+    runs: Runs,
     /// A slot of each run that has grown to LEN and was not cut since.
     crowded: Vec<Slot>,
-    /// Slots on their way to other runs, empty between calls.
+    /// Slots on their way to other runs.
     moved: Vec<Slot>,
+    /// Empty buffers.
     spare: Vec<Vec<Slot>>,
     effort: Effort,
 }
 
 impl<const LEN: usize> RunHeap<LEN> {
     const STRAYS: usize = LEN / 4;
+    /// The room of a run's buffer, enough for what is near, too. All have the same: an allocator
+    /// finds a place for a buffer at once where another one of its size was.
+    const ROOM: usize = LEN + Self::STRAYS;
 
     pub(crate) fn new() -> Self {
         Self {
@@ -150,7 +87,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             strays: BinaryHeap::new(),
             edge: Slot::MIN,
             stale: 0,
-            runs: VecDeque::new(),
+            runs: Runs::new(),
             crowded: Vec::new(),
             moved: Vec::new(),
             spare: Vec::new(),
@@ -163,40 +100,46 @@ impl<const LEN: usize> RunHeap<LEN> {
     pub(crate) fn bound(&self) -> u64 {
         match self.root() {
             Some(root) => root.when(),
-            None => self.runs.front().map_or(u64::MAX, |run| run.low.when()),
+            None if self.moved.is_empty() => self.runs.low().map_or(u64::MAX, Slot::when),
+            None => self.edge.when(),
         }
     }
 
     /// Adds a slot that says the truth.
     #[inline]
-    pub(crate) fn push(&mut self, slot: Slot, fate: impl FnMut(Slot) -> Fate) {
+    pub(crate) fn push(&mut self, slot: Slot, mut fate: impl FnMut(Slot, Asked) -> Fate) {
         self.place(slot);
-        if !self.crowded.is_empty() {
-            self.relieve(fate);
+        if self.owes() {
+            self.repay(&mut fate);
         }
     }
 
     /// Notes that a slot, true until now, is so no more, and pays for cleaning up.
     ///
-    /// `fate` must know already.
+    /// `fate` must know already. A heap that is to be `lean` lets fewer stale slots stay.
     #[inline]
-    pub(crate) fn forsake(&mut self, slot: Slot, mut fate: impl FnMut(Slot) -> Fate) {
+    pub(crate) fn forsake(
+        &mut self,
+        slot: Slot,
+        lean: bool,
+        mut fate: impl FnMut(Slot, Asked) -> Fate,
+    ) {
         if slot < self.edge {
             self.stale += 1;
             // The constant keeps a handful of timers from being moved about.
-            if self.stale > self.near() / 2 + 16 {
+            if self.stale > self.near() / 2 + STEP {
                 self.spill();
             }
-            return;
+        } else if self.moved.is_empty() || !self.moved.contains(&slot) {
+            let at = self.runs.find(slot);
+            let run = &mut self.runs[at];
+            run.stale += 1;
+            if run.is_stale(if lean { 4 } else { LAZY }) {
+                self.sweep(at, &mut fate);
+            }
         }
-        let i = self.find(slot);
-        let run = &mut self.runs[i];
-        run.stale += 1;
-        if run.stale as usize * 4 > run.slots.len() * 3 {
-            self.sweep(i, &mut fate);
-        }
-        if !self.crowded.is_empty() {
-            self.relieve(fate);
+        if self.owes() {
+            self.repay(&mut fate);
         }
     }
 
@@ -204,28 +147,34 @@ impl<const LEN: usize> RunHeap<LEN> {
     ///
     /// Must be followed by [`pop`](Self::pop) for the slot to leave.
     #[inline]
-    pub(crate) fn peek(&mut self, limit: u64, mut fate: impl FnMut(Slot) -> Fate) -> Option<Slot> {
+    pub(crate) fn peek(
+        &mut self,
+        limit: u64,
+        mut fate: impl FnMut(Slot, Asked) -> Fate,
+    ) -> Option<Slot> {
         loop {
             let Some(root) = self.root() else {
-                let within = self.runs.front().is_some_and(|run| run.low.when() <= limit);
-                if within {
-                    self.load(&mut fate);
-                    continue;
+                if self.bound() > limit || !self.load(&mut fate) {
+                    return None;
                 }
-                return None;
+                continue;
             };
             if root.when() > limit {
                 return None;
             }
-            match fate(root) {
-                Fate::True => return Some(root),
+            match fate(root, Asked::ToLeave) {
+                Fate::True => break,
                 Fate::Dead => self.drop_root(),
                 Fate::Moved(slot) => {
                     self.drop_root();
-                    self.place(slot);
+                    self.send(slot);
                 }
             }
         }
+        if self.owes() {
+            self.repay(&mut fate);
+        }
+        self.root()
     }
 
     /// Takes out the root, that the last [`peek`](Self::peek) returned.
@@ -258,17 +207,6 @@ impl<const LEN: usize> RunHeap<LEN> {
         self.front.len() + self.strays.len()
     }
 
-    /// Returns the run that a slot not below the edge lies in.
-    #[inline]
-    fn find(&self, slot: Slot) -> usize {
-        let last = self.runs.len() - 1;
-        // The usual case: a timeout is farther off than most of what waits.
-        if slot >= self.runs[last].low {
-            return last;
-        }
-        self.runs.partition_point(|run| run.low <= slot) - 1
-    }
-
     #[inline]
     fn place(&mut self, slot: Slot) {
         if slot < self.edge {
@@ -277,17 +215,17 @@ impl<const LEN: usize> RunHeap<LEN> {
         if self.runs.is_empty() {
             return self.open(slot);
         }
-        let i = self.find(slot);
-        let run = &mut self.runs[i];
+        let at = self.runs.find(slot);
+        let run = &mut self.runs[at];
         run.push(slot);
         if run.slots.len() >= LEN {
-            self.crowd(i, slot);
+            self.crowd(at, slot);
         }
     }
 
     /// Places the first slot at or above the edge.
     fn open(&mut self, slot: Slot) {
-        if self.near() == 0 {
+        if self.near() == 0 && self.moved.is_empty() {
             self.edge = slot.next();
             self.front.push(slot);
             return;
@@ -298,13 +236,7 @@ impl<const LEN: usize> RunHeap<LEN> {
 
     fn append(&mut self, low: Slot, mut slots: Vec<Slot>, slot: Slot) {
         slots.push(slot);
-        self.runs.push_back(Run {
-            low,
-            slots,
-            stale: 0,
-            cursor: 0,
-            sorted: true,
-        });
+        self.runs.push_last(Run::new(low, slots, 0, true));
     }
 
     #[inline]
@@ -318,7 +250,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             return self.place(slot);
         }
         self.strays.push(Reverse(slot));
-        if self.strays.len() > Self::STRAYS {
+        if self.strays.len() >= Self::STRAYS {
             self.spill();
         }
     }
@@ -328,261 +260,59 @@ impl<const LEN: usize> RunHeap<LEN> {
         if !self.strays.is_empty() {
             return self.spill();
         }
-        let mut slots = mem::replace(&mut self.front, self.spare.pop().unwrap_or_default());
+        let mut slots = self.take_front();
         slots.reverse();
         self.effort.add(slots.len());
-        let stale = mem::take(&mut self.stale) as u32;
         self.edge = slots[0];
-        self.runs.push_front(Run {
-            low: self.edge,
-            slots,
-            stale,
-            cursor: 0,
-            sorted: true,
-        });
+        let stale = mem::take(&mut self.stale);
+        self.runs
+            .push_first(Run::new(self.edge, slots, stale, true));
     }
 
     /// Makes the first run of all that is near, so that the next look at the root sorts it anew.
     #[cold]
     fn spill(&mut self) {
-        let mut slots = mem::replace(&mut self.front, self.spare.pop().unwrap_or_default());
+        let mut slots = self.take_front();
         slots.reverse();
         let sorted = self.strays.is_empty();
         slots.extend(self.strays.drain().map(|Reverse(slot)| slot));
         self.effort.add(slots.len());
-        let stale = mem::take(&mut self.stale) as u32;
         self.edge = Slot::MIN;
-        self.runs.push_front(Run {
-            low: self.edge,
-            slots,
-            stale,
-            cursor: 0,
-            sorted,
-        });
-    }
-
-    /// Makes the first run the front: drops what is dead, sends on what has moved, sorts the rest.
-    ///
-    /// To be called when nothing is near.
-    #[cold]
-    fn load(&mut self, fate: &mut impl FnMut(Slot) -> Fate) {
-        let Some(Run {
-            mut slots,
-            stale,
-            mut sorted,
-            ..
-        }) = self.runs.pop_front()
-        else {
-            return;
-        };
-        self.edge = self.runs.front().map_or(Slot::MAX, |run| run.low);
-        if stale > 0 {
-            sorted &= self.winnow(&mut slots, self.edge, fate);
-        }
-        if slots.len() > LEN {
-            self.runs
-                .push_front(self::cut(&mut slots, sorted, self.spare.pop()));
-            self.effort.add(slots.len() * 2);
-            self.edge = self.runs[0].low;
-        }
-        self.effort.add(slots.len());
-        if sorted {
-            slots.reverse();
-        } else {
-            slots.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        if self.runs.is_empty() {
-            self.edge = slots.first().map_or(Slot::MIN, |last| last.next());
-        }
-        let emptied = mem::replace(&mut self.front, slots);
-        self.keep(emptied);
-        self.place_moved();
-        self.relieve(fate);
-    }
-
-    /// Drops the dead slots among `slots`. What has moved stays if below `end`, else it goes to
-    /// `moved`. Returns whether the order of what is left is that of before.
-    ///
-    /// All fates are asked in one loop, so that the cache misses of looking them up overlap.
-    fn winnow(
-        &mut self,
-        slots: &mut Vec<Slot>,
-        end: Slot,
-        fate: &mut impl FnMut(Slot) -> Fate,
-    ) -> bool {
-        self.effort.add(slots.len());
-        let mut same = true;
-        slots.retain_mut(|slot| match fate(*slot) {
-            Fate::True => true,
-            Fate::Dead => false,
-            Fate::Moved(to) if to < end => {
-                *slot = to;
-                same = false;
-                true
-            }
-            Fate::Moved(to) => {
-                self.moved.push(to);
-                false
-            }
-        });
-        same
-    }
-
-    /// Places what was moved, in the order it was found in: a run that was sorted, and whose
-    /// timers were all moved by the same time, makes sorted runs again.
-    fn place_moved(&mut self) {
-        let mut moved = mem::take(&mut self.moved);
-        self.effort.add(moved.len());
-        for slot in moved.drain(..) {
-            self.place(slot);
-        }
-        self.moved = moved;
-    }
-
-    /// Looks at the next few slots of a run, drops those that are dead, sends on those moved.
-    #[cold]
-    fn sweep(&mut self, i: usize, fate: &mut impl FnMut(Slot) -> Fate) {
-        let run = &mut self.runs[i];
-        let len = run.slots.len();
-        // The end is looked at in a whole step too, so that a short run is looked at in one.
-        let at_end = run.cursor as usize >= len;
-        let start = if at_end {
-            0
-        } else {
-            len.saturating_sub(STEP).min(run.cursor as usize)
-        };
-        let end = len.min(start + STEP);
-        let mut kept = start;
-        for at in start..end {
-            let slot = run.slots[at];
-            match fate(slot) {
-                Fate::True => {
-                    run.slots[kept] = slot;
-                    kept += 1;
-                }
-                Fate::Dead => {}
-                Fate::Moved(to) => self.moved.push(to),
-            }
-        }
-        // The rest moves up, at most one run's length, so that its order is not lost.
-        run.slots.drain(kept..end);
-        run.stale = run.stale.saturating_sub((end - kept) as u32);
-        run.cursor = kept as u32;
-        run.shrink();
-        self.effort.add(end - start);
-        self.place_moved();
-        self.close_if_empty(i);
-    }
-
-    fn close_if_empty(&mut self, i: usize) {
-        if !self.runs[i].slots.is_empty() {
-            return;
-        }
-        if let Some(run) = self.runs.remove(i) {
-            self.keep(run.slots);
-        }
-        // What the run covered now belongs to the one before it; the first one begins at the edge.
-        if i == 0
-            && let Some(run) = self.runs.front_mut()
-        {
-            run.low = self.edge;
-        }
-    }
-
-    fn keep(&mut self, emptied: Vec<Slot>) {
-        if self.spare.len() < SPARE && (1..=LEN * 2).contains(&emptied.capacity()) {
-            self.spare.push(emptied);
-        }
+        let stale = mem::take(&mut self.stale);
+        self.runs
+            .push_first(Run::new(self.edge, slots, stale, sorted));
     }
 
     /// Makes room for more after a slot that filled its run.
     #[cold]
-    fn crowd(&mut self, i: usize, slot: Slot) {
-        let last = self.runs.len() - 1;
-        let run = &mut self.runs[i];
-        if i == last && run.sorted && run.slots.len() > 1 {
+    fn crowd(&mut self, at: At, slot: Slot) {
+        let last = self.runs.is_last(at);
+        let run = &mut self.runs[at];
+        if last && run.sorted {
             // In order at the far end: the next run starts here, and no slot has to move.
             run.slots.pop();
-            let slots = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(LEN));
+            let slots = self.buffer();
             return self.append(slot, slots, slot);
         }
         // Not for every slot beyond LEN: one entry a run is enough, if another comes in time.
-        if run.slots.len() % (LEN / 8) == 0 {
+        if run.slots.len().is_multiple_of(LEN / 8) {
             self.crowded.push(slot);
         }
     }
 
-    /// Cuts one run that has become too long: one, so that a call that moves many slots does not
-    /// pay for many. More wait for the calls to come; each brings few slots, so they get there.
-    #[cold]
-    fn relieve(&mut self, mut fate: impl FnMut(Slot) -> Fate) {
-        let Some(slot) = self.crowded.pop() else {
-            return;
-        };
-        if slot < self.edge || self.runs.is_empty() {
-            return;
+    /// Has a slot that moved placed: now where that is cheap, else by and by.
+    fn send(&mut self, slot: Slot) {
+        if slot < self.edge {
+            self.place_near(slot);
+        } else {
+            self.moved.push(slot);
         }
-        let i = self.find(slot);
-        let run = &mut self.runs[i];
-        if run.slots.len() < LEN {
-            return;
-        }
-        if mem::take(&mut run.stale) > 0 {
-            let mut slots = mem::take(&mut run.slots);
-            self.winnow(&mut slots, Slot::MIN, &mut fate);
-            self.runs[i].slots = slots;
-            self.runs[i].cursor = 0;
-            self.place_moved();
-            self.runs[i].shrink();
-        }
-        let run = &mut self.runs[i];
-        // With a quarter of the room regained, the next cut is far enough.
-        if run.slots.len() > LEN * 3 / 4 {
-            let far = self::cut(&mut run.slots, run.sorted, self.spare.pop());
-            self.effort.add(far.slots.len() * 2);
-            self.runs.insert(i + 1, far);
-        }
-        self.close_if_empty(i);
     }
-}
 
-/// Takes the farther half of `slots` out as a run of its own. None of them may be stale.
-fn cut(slots: &mut Vec<Slot>, sorted: bool, buffer: Option<Vec<Slot>>) -> Run {
-    let middle = slots.len() / 2;
-    if !sorted {
-        // Guaranteed linear, whatever deadlines a hostile client has chosen.
-        slots.select_nth_unstable(middle);
-    }
-    let mut far = buffer.unwrap_or_else(|| Vec::with_capacity(slots.len()));
-    far.extend_from_slice(&slots[middle..]);
-    slots.truncate(middle);
-    Run {
-        low: far[0],
-        slots: far,
-        stale: 0,
-        cursor: 0,
-        sorted,
-    }
-}
-
-/// How many slots were looked at or moved: what the tests bound in place of time.
-#[derive(Debug, Default)]
-struct Effort {
-    #[cfg(test)]
-    slots: usize,
-}
-
-#[cfg(test)]
-impl Effort {
-    fn add(&mut self, slots: usize) {
-        self.slots += slots;
-    }
-}
-
-#[cfg(not(test))]
-impl Effort {
     #[inline]
-    fn add(&mut self, _: usize) {}
+    fn owes(&self) -> bool {
+        !(self.moved.is_empty() && self.crowded.is_empty())
+    }
 }
 
 #[cfg(test)]

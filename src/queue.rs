@@ -13,10 +13,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use self::span::{Span, is_end};
 use crate::store::Store;
 use crate::table::NEVER;
+
+mod look;
+mod span;
 
 /// Values that come due, each at its deadline.
 ///
@@ -66,12 +70,13 @@ use crate::table::NEVER;
 /// ```
 pub struct TimerQueue<T> {
     store: Store<Item<T>>,
-    base: Instant,
+    span: Span,
     beyond: BTreeMap<u32, Instant>,
     /// The number of the next insertion.
     generation: NonZeroU64,
 }
 
+/// What the store holds of a timer.
 struct Item<T> {
     generation: NonZeroU64,
     value: T,
@@ -97,11 +102,6 @@ pub struct Due<T> {
     pub value: T,
 }
 
-/// Where the base lies in the range of nanoseconds: as much before it as after.
-const BIAS: u64 = 1 << 63;
-/// The seconds on either side of the base that can be told apart.
-const RANGE: u64 = BIAS / 1_000_000_000;
-
 impl<T> TimerQueue<T> {
     /// Makes an empty queue. Allocates nothing.
     ///
@@ -117,7 +117,7 @@ impl<T> TimerQueue<T> {
     pub fn new() -> Self {
         Self {
             store: Store::new(),
-            base: Instant::now(),
+            span: Span::around(Instant::now()),
             beyond: BTreeMap::new(),
             generation: NonZeroU64::MIN,
         }
@@ -181,9 +181,9 @@ impl<T> TimerQueue<T> {
         let generation = self.generation;
         // At one insertion a nanosecond the numbers last for 584 years.
         self.generation = generation.saturating_add(1);
-        let nanos = self.nanos(deadline);
+        let nanos = self.span.nanos(deadline);
         let index = self.store.insert(nanos, Item { generation, value });
-        if is_beyond(nanos) {
+        if is_end(nanos) {
             self.beyond.insert(index, deadline);
         }
         Key { index, generation }
@@ -205,7 +205,7 @@ impl<T> TimerQueue<T> {
     #[inline]
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let (nanos, _) = self.find(key)?;
-        if is_beyond(nanos) {
+        if is_end(nanos) {
             self.beyond.remove(&key.index);
         }
         self.store.take(key.index).map(|item| item.value)
@@ -232,11 +232,11 @@ impl<T> TimerQueue<T> {
         let Some((old, _)) = self.find(key) else {
             return false;
         };
-        if is_beyond(old) {
+        if is_end(old) {
             self.beyond.remove(&key.index);
         }
-        let nanos = self.nanos(deadline);
-        if is_beyond(nanos) {
+        let nanos = self.span.nanos(deadline);
+        if is_end(nanos) {
             self.beyond.insert(key.index, deadline);
         }
         self.store.reset(key.index, nanos)
@@ -264,7 +264,7 @@ impl<T> TimerQueue<T> {
             NEVER => None,
             // So far in the past that the order is lost: the first of them will do.
             0 => self.beyond.values().min().copied(),
-            nanos => Some(self.instant(nanos)),
+            nanos => Some(self.span.instant(nanos)),
         }
     }
 
@@ -287,136 +287,24 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn pop_due(&mut self, now: Instant) -> Option<Due<T>> {
-        let now = self.nanos(now);
+        let now = self.span.nanos(now);
         if now == 0 {
             // Before the range: what is due by then cannot be told from what is not.
             return None;
         }
         let (index, nanos, Item { generation, value }) = self.store.pop(now)?;
         self.store.recycle();
-        let beyond = if is_beyond(nanos) {
+        let beyond = if is_end(nanos) {
             self.beyond.remove(&index)
         } else {
             None
         };
-        let deadline = beyond.unwrap_or_else(|| self.instant(nanos));
+        let deadline = beyond.unwrap_or_else(|| self.span.instant(nanos));
         Some(Due {
             key: Key { index, generation },
             deadline,
             value,
         })
-    }
-
-    /// Returns a timer's value.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    /// use std::time::Instant;
-    ///
-    /// let mut queue = TimerQueue::new();
-    /// let key = queue.insert(Instant::now(), 7);
-    /// assert_eq!(queue.get(key), Some(&7));
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn get(&self, key: Key) -> Option<&T> {
-        self.find(key).map(|(_, item)| &item.value)
-    }
-
-    /// Returns a timer's value, to be changed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    /// use std::time::Instant;
-    ///
-    /// let mut queue = TimerQueue::new();
-    /// let key = queue.insert(Instant::now(), 7);
-    /// *queue.get_mut(key).unwrap() += 1;
-    /// assert_eq!(queue.remove(key), Some(8));
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let item = self.store.value_mut(key.index)?;
-        (item.generation == key.generation).then_some(&mut item.value)
-    }
-
-    /// Returns a timer's deadline: the instant that it was inserted with or last reset to.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    /// use std::time::Instant;
-    ///
-    /// let now = Instant::now();
-    /// let mut queue = TimerQueue::new();
-    /// let key = queue.insert(now, ());
-    /// assert_eq!(queue.deadline(key), Some(now));
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn deadline(&self, key: Key) -> Option<Instant> {
-        let (nanos, _) = self.find(key)?;
-        Some(self.exact(key.index, nanos))
-    }
-
-    /// Returns whether a key names a timer that waits.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    /// use std::time::Instant;
-    ///
-    /// let now = Instant::now();
-    /// let mut queue = TimerQueue::new();
-    /// let key = queue.insert(now, ());
-    /// assert!(queue.contains(key));
-    /// queue.pop_due(now);
-    /// assert!(!queue.contains(key));
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn contains(&self, key: Key) -> bool {
-        self.find(key).is_some()
-    }
-
-    /// Returns how many timers wait, those that never come due included.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    /// use std::time::Instant;
-    ///
-    /// let mut queue = TimerQueue::new();
-    /// queue.insert(Instant::now(), ());
-    /// assert_eq!(queue.len(), 1);
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.store.len()
-    }
-
-    /// Returns whether no timer waits.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    ///
-    /// assert!(TimerQueue::<()>::new().is_empty());
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Drops all timers, and gives their memory back.
@@ -440,88 +328,6 @@ impl<T> TimerQueue<T> {
         // an empty queue. The insertions count on, so that the old keys stay stale.
         drop(std::mem::replace(&mut self.store, Store::new()));
     }
-
-    /// Returns all timers that wait, in no particular order.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    /// use std::time::Instant;
-    ///
-    /// let now = Instant::now();
-    /// let mut queue = TimerQueue::new();
-    /// let key = queue.insert(now, 7);
-    /// assert!(queue.iter().eq([(key, now, &7)]));
-    /// ```
-    pub fn iter(&self) -> impl Iterator<Item = (Key, Instant, &T)> {
-        self.store.iter().map(|(index, nanos, item)| {
-            let key = Key {
-                index,
-                generation: item.generation,
-            };
-            (key, self.exact(index, nanos), &item.value)
-        })
-    }
-
-    #[inline]
-    fn find(&self, key: Key) -> Option<(u64, &Item<T>)> {
-        self.store
-            .get(key.index)
-            .filter(|(_, item)| item.generation == key.generation)
-    }
-
-    /// Returns the nanoseconds from the start of the range to `instant`; outside of it, its ends.
-    #[inline]
-    fn nanos(&self, instant: Instant) -> u64 {
-        if instant >= self.base {
-            let ahead = instant - self.base;
-            if ahead.as_secs() >= RANGE {
-                NEVER
-            } else {
-                BIAS + short_nanos(ahead)
-            }
-        } else {
-            let behind = self.base - instant;
-            if behind.as_secs() >= RANGE {
-                0
-            } else {
-                BIAS - short_nanos(behind)
-            }
-        }
-    }
-
-    /// Undoes [`nanos`](Self::nanos) within the range.
-    #[inline]
-    fn instant(&self, nanos: u64) -> Instant {
-        if nanos >= BIAS {
-            self.base + Duration::from_nanos(nanos - BIAS)
-        } else {
-            self.base - Duration::from_nanos(BIAS - nanos)
-        }
-    }
-
-    /// Returns the deadline of an armed timer, also outside of the range.
-    #[inline]
-    fn exact(&self, index: u32, nanos: u64) -> Instant {
-        let beyond = if is_beyond(nanos) {
-            self.beyond.get(&index).copied()
-        } else {
-            None
-        };
-        beyond.unwrap_or_else(|| self.instant(nanos))
-    }
-}
-
-#[inline]
-fn is_beyond(nanos: u64) -> bool {
-    nanos == 0 || nanos == NEVER
-}
-
-/// Returns the nanoseconds of a duration shorter than `RANGE` seconds.
-#[inline]
-fn short_nanos(duration: Duration) -> u64 {
-    duration.as_secs() * 1_000_000_000 + u64::from(duration.subsec_nanos())
 }
 
 impl<T> Default for TimerQueue<T> {

@@ -43,7 +43,8 @@ impl<V, const RUN: usize> Store<V, RUN> {
     pub(crate) fn insert(&mut self, deadline: u64, value: V) -> u32 {
         let (index, slot) = self.table.arm(deadline, value);
         if let Some(slot) = slot {
-            self.heap.push(slot, |slot| self.table.fate(slot));
+            self.heap
+                .push(slot, |slot, asked| self.table.fate(slot, asked));
         }
         index
     }
@@ -56,10 +57,13 @@ impl<V, const RUN: usize> Store<V, RUN> {
         };
         // In this order: the new slot may be looked at as soon as it is filed.
         if let Some(stale) = stale {
-            self.heap.forsake(stale, |slot| self.table.fate(slot));
+            let lean = self.table.is_mostly_free();
+            self.heap
+                .forsake(stale, lean, |slot, asked| self.table.fate(slot, asked));
         }
         if let Some(slot) = slot {
-            self.heap.push(slot, |slot| self.table.fate(slot));
+            self.heap
+                .push(slot, |slot, asked| self.table.fate(slot, asked));
         }
         true
     }
@@ -69,7 +73,9 @@ impl<V, const RUN: usize> Store<V, RUN> {
     pub(crate) fn take(&mut self, index: u32) -> Option<V> {
         let (value, stale) = self.table.disarm(index)?;
         if let Some(stale) = stale {
-            self.heap.forsake(stale, |slot| self.table.fate(slot));
+            let lean = self.table.is_mostly_free();
+            self.heap
+                .forsake(stale, lean, |slot, asked| self.table.fate(slot, asked));
         }
         Some(value)
     }
@@ -82,7 +88,9 @@ impl<V, const RUN: usize> Store<V, RUN> {
         if self.heap.bound() > now {
             return None;
         }
-        let slot = self.heap.peek(now, |slot| self.table.fate(slot))?;
+        let slot = self
+            .heap
+            .peek(now, |slot, asked| self.table.fate(slot, asked))?;
         self.heap.pop();
         let value = self.table.fire(slot.key())?;
         Some((slot.key(), slot.when(), value))
@@ -104,7 +112,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> u64 {
         self.heap
-            .peek(NEVER, |slot| self.table.fate(slot))
+            .peek(NEVER, |slot, asked| self.table.fate(slot, asked))
             .map_or(NEVER, |slot| slot.when())
     }
 

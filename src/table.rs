@@ -21,7 +21,7 @@
 //! Entries lie in blocks that never move, so that the table grows without copying. The story goes
 //! on in `store`.
 
-use crate::heap::{Fate, Slot};
+use crate::heap::{Asked, Fate, Slot};
 
 /// The deadline of a timer that never comes due.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -93,6 +93,12 @@ impl<V> Table<V> {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.armed
+    }
+
+    /// Returns whether most entries wait for a timer: many have gone, and their slots should.
+    #[inline]
+    pub(crate) fn is_mostly_free(&self) -> bool {
+        self.armed < self.entries as usize / 2
     }
 
     /// Makes room for `more` timers.
@@ -204,10 +210,10 @@ impl<V> Table<V> {
         self.fired = (NONE, NONE);
     }
 
-    /// Says what has become of the timer of a slot that has surfaced. Unless the slot is true it
-    /// must leave the heap, and the one that it moved to, if any, must be filed.
+    /// Says what has become of the timer of a slot. A dead slot must leave the heap; so must one that
+    /// has moved if it was asked to leave, and the one that it moved to must be filed.
     #[inline]
-    pub(crate) fn fate(&mut self, slot: Slot) -> Fate {
+    pub(crate) fn fate(&mut self, slot: Slot, asked: Asked) -> Fate {
         let index = slot.key();
         let entry = self.entry_mut(index);
         if entry.tag != slot.seq() || entry.filed != slot.when() {
@@ -220,12 +226,16 @@ impl<V> Table<V> {
         if entry.seq == entry.tag && entry.when == entry.filed {
             return Fate::True;
         }
-        entry.filed = entry.when;
-        entry.tag = entry.seq;
-        if entry.when == NEVER {
-            return Fate::Dead;
+        let moved = Slot::new(entry.when, entry.seq, index);
+        if entry.when == NEVER || asked == Asked::ToLeave {
+            entry.filed = entry.when;
+            entry.tag = entry.seq;
         }
-        Fate::Moved(Slot::new(entry.when, entry.seq, index))
+        if entry.when == NEVER {
+            Fate::Dead
+        } else {
+            Fate::Moved(moved)
+        }
     }
 
     /// Returns an armed timer's deadline and value.

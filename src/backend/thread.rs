@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::driver::Driver;
 use crate::handle::Handle;
-use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
+use crate::park::ThreadPark;
 
 /// A driver on a thread of its own, for code that has no loop to put one in.
 ///
@@ -31,7 +31,6 @@ use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 pub struct DriverThread {
     handle: Handle,
     stop: Arc<AtomicBool>,
-    unpark: ThreadUnpark,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,9 +48,7 @@ impl DriverThread {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn new() -> io::Result<Self> {
-        let park = ThreadPark::new();
-        let unpark = park.unparker();
-        let mut driver = Driver::new(park);
+        let mut driver = Driver::new(ThreadPark::new());
         let handle = driver.handle().clone();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -66,7 +63,6 @@ impl DriverThread {
         Ok(Self {
             handle,
             stop,
-            unpark,
             thread: Some(thread),
         })
     }
@@ -91,7 +87,7 @@ impl DriverThread {
 impl Drop for DriverThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.unpark.unpark();
+        self.handle.unpark();
         // Dropped by a waker on the thread itself, it cannot wait for itself: the thread ends then
         // when that waker returns.
         let thread = self

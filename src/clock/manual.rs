@@ -105,18 +105,16 @@ impl ManualClock {
         self.0.advance_to_next()
     }
 
-    /// Keeps executors from moving the clock while the guard lives.
+    /// Keeps executors from moving the clock while the guard lives; see [`Clock::hold`].
     ///
-    /// Take one wherever work goes on that an executor cannot see: on a helper thread, in another
-    /// process, behind a socket. [`advance`](Self::advance) still works.
+    /// [`advance`](Self::advance) still works.
     ///
     /// # Examples
     ///
     /// ```
     /// let clock = reveille::ManualClock::new();
     /// let hold = clock.hold();
-    /// // … a thread computes, and timeouts on this clock wait for it …
-    /// drop(hold);
+    /// assert!(!reveille::Clock::from(&clock).advance_when_idle());
     /// ```
     pub fn hold(&self) -> Hold {
         self.0.hold()
@@ -149,9 +147,15 @@ impl From<&ManualClock> for Clock {
     }
 }
 
-/// Keeps time on a clock from advancing by itself until dropped; see [`ManualClock::hold`].
+/// Keeps time on a clock from advancing by itself until dropped; see [`Clock::hold`].
 #[must_use = "time is held only while the guard lives"]
 pub struct Hold(Clock);
+
+impl Hold {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self(clock)
+    }
+}
 
 impl Drop for Hold {
     fn drop(&mut self) {
@@ -175,12 +179,16 @@ impl Clock {
 
     /// Stops the clock where it is; whether it was running.
     pub(crate) fn freeze(&self) -> bool {
+        // The source may be foreign code: not under the lock.
         let now = self.nanos();
-        let froze = self
-            .inner
-            .frozen
-            .compare_exchange(RUNNING, now, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
+        let froze = {
+            let _hand = lock(&self.inner.hand);
+            let running = !self.is_frozen();
+            if running {
+                self.inner.frozen.store(now, Ordering::Release);
+            }
+            running
+        };
         if froze {
             self.interrupt();
         }
@@ -189,20 +197,26 @@ impl Clock {
 
     /// Lets a frozen clock run on from where it stands; whether it was frozen and can run.
     pub(crate) fn resume(&self) -> bool {
-        let at = self.inner.frozen.load(Ordering::Acquire);
-        if at == RUNNING || matches!(self.inner.source, Source::Hand) {
-            return false;
+        let source = self.inner.source();
+        let resumed = {
+            let _hand = lock(&self.inner.hand);
+            let at = self.inner.frozen.load(Ordering::Relaxed);
+            let resumes = at != RUNNING && !matches!(self.inner.source, Source::Hand);
+            if resumes {
+                let shift = at.wrapping_sub(source);
+                self.inner.shift.store(shift, Ordering::Relaxed);
+                // Release: pairs with the load in `nanos`.
+                self.inner.frozen.store(RUNNING, Ordering::Release);
+            }
+            resumes
+        };
+        if resumed {
+            self.interrupt();
         }
-        self.inner.shift.store(0, Ordering::Relaxed);
-        let shift = at.wrapping_sub(self.inner.running());
-        self.inner.shift.store(shift, Ordering::Relaxed);
-        // Release: pairs with the load in `nanos`.
-        self.inner.frozen.store(RUNNING, Ordering::Release);
-        self.interrupt();
-        true
+        resumed
     }
 
-    /// See [`ManualClock::advance`]; does nothing while the clock runs.
+    /// See [`ManualClock::advance`]; a clock that runs is not moved.
     pub(crate) fn advance(&self, duration: Duration) {
         let target = self
             .nanos()
@@ -232,15 +246,14 @@ impl Clock {
         true
     }
 
-    pub(crate) fn hold(&self) -> Hold {
-        self.inner.holds.fetch_add(1, Ordering::Relaxed);
-        Hold(self.clone())
-    }
-
-    /// Never back: of two hands the one that is further ahead wins. `RUNNING` is the largest value,
-    /// so a clock that was resumed meanwhile stays resumed.
+    /// Never back: of two hands the one that is further ahead wins. A clock that somebody resumed
+    /// meanwhile stays resumed.
     fn move_to(&self, at: u64) {
-        self.inner.frozen.fetch_max(at, Ordering::AcqRel);
+        let _hand = lock(&self.inner.hand);
+        let now = self.inner.frozen.load(Ordering::Relaxed);
+        if now != RUNNING && now < at {
+            self.inner.frozen.store(at, Ordering::Release);
+        }
     }
 
     /// The earliest deadline on this clock and whose it is; the first driver's among equals.

@@ -20,18 +20,22 @@ impl<const LEN: usize> RunHeap<LEN> {
         assert!(strays.len() <= Self::STRAYS, "H3 strays: {}", strays.len());
         assert_eq!(self.stale, self.near() - found, "stale slots near");
         assert!(
-            self.stale <= self.near() / 2 + 17,
+            self.stale <= (LEN + Self::STRAYS) / 2 + STEP + 1,
             "H4 near: {} of {}",
             self.stale,
             self.near()
         );
         assert!(
-            self.runs.front().is_none_or(|run| run.low == self.edge),
+            self.runs.low().is_none_or(|low| low == self.edge),
             "H1 edge"
         );
-        assert!(self.moved.is_empty());
+        assert!(self.moved.iter().all(|&slot| slot >= self.edge), "H5");
+        assert!(self.moved.len() <= LEN * 2, "H5: {}", self.moved.len());
+        found += count(&self.moved);
+        self.runs.verify();
+        let lows: Vec<_> = self.runs.iter().map(|run| run.low).collect();
         for (i, run) in self.runs.iter().enumerate() {
-            let end = self.runs.get(i + 1).map_or(Slot::MAX, |next| next.low);
+            let end = lows.get(i + 1).copied().unwrap_or(Slot::MAX);
             assert!(run.low < end, "H1 run {i}");
             assert!(
                 run.slots.iter().all(|&slot| run.low <= slot && slot < end),
@@ -45,7 +49,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             let live = count(&run.slots);
             assert_eq!(run.stale as usize, len - live, "stale slots of run {i}");
             assert!(
-                i == 0 && run.low == Slot::MIN || live * 8 > len,
+                i == 0 && run.low == Slot::MIN || live * 2 * LAZY >= len,
                 "H4 {i}: {live} of {len}"
             );
             found += live;
@@ -55,7 +59,7 @@ impl<const LEN: usize> RunHeap<LEN> {
 
     /// Returns how many slots there are, stale ones included.
     pub(crate) fn slots(&self) -> usize {
-        self.near() + self.runs.iter().map(|run| run.slots.len()).sum::<usize>()
+        self.near() + self.moved.len() + self.runs.iter().map(|run| run.slots.len()).sum::<usize>()
     }
 
     /// Returns how many slots there is room for in all buffers.
@@ -75,7 +79,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     }
 }
 
-const TRUE: fn(Slot) -> Fate = |_| Fate::True;
+const TRUE: fn(Slot, Asked) -> Fate = |_, _| Fate::True;
 
 fn slot(millis: u64, key: u32) -> Slot {
     Slot::new(millis * 1_000_000, key, key)

@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use async_task::Runnable;
+use pin_project_lite::pin_project;
 use slab::Slab;
 
 use crate::park::{ThreadUnpark, Unpark};
@@ -86,10 +88,10 @@ impl Shared {
         JoinHandle::new(task)
     }
 
-    /// Runs `future`, and strikes the task off the list when it ends in whatever way.
-    async fn watch<F: Future>(self: Arc<Self>, key: usize, future: F) -> F::Output {
-        let _ended = Ended { shared: self, key };
-        future.await
+    /// Strikes the task off the list when `future` ends in whatever way.
+    fn watch<F: Future>(self: Arc<Self>, key: usize, future: F) -> Watched<F> {
+        let ended = Ended { shared: self, key };
+        Watched { future, ended }
     }
 
     fn schedule(self: &Arc<Self>) -> impl Fn(Runnable) + Send + Sync + 'static {
@@ -119,6 +121,25 @@ impl Shared {
 
     pub(super) fn tasks(&self) -> MutexGuard<'_, Slab<Waker>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pin_project! {
+    /// What a task runs. Not an async block, which would hold the future twice: as what it was
+    /// given, and as what it awaits.
+    struct Watched<F> {
+        #[pin]
+        future: F,
+        // After the future: it strikes the task off when nothing is left of that.
+        ended: Ended,
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
     }
 }
 

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod effort;
+mod named;
+
 impl<V, const RUN: usize> Store<V, RUN> {
     /// Checks the invariants of the heap, the table and S1.
     pub(crate) fn verify(&self) {
@@ -188,16 +191,16 @@ proptest! {
 
     #[test]
     fn agrees_with_a_sorted_map(ops in ops(1000)) {
-        run::<64>(0, ops);
+        run::<128>(0, ops);
     }
 
     #[test]
     fn agrees_with_a_sorted_map_when_most_deadlines_are_equal(ops in ops(5)) {
-        run::<64>(0, ops);
+        run::<128>(0, ops);
     }
 
     #[test]
     fn agrees_with_a_sorted_map_when_runs_are_long(ops in ops(1_000_000)) {
-        run::<128>(0, ops);
+        run::<256>(0, ops);
     }
 }

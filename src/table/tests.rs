@@ -9,15 +9,6 @@ impl<V> Table<V> {
         entry.value.is_some() && entry.true_slot(slot.key()) == Some(slot)
     }
 
-    /// Returns the slots that entries own.
-    pub(crate) fn owned(&self) -> Vec<Slot> {
-        let entries = (0..).zip(self.blocks.iter().flatten());
-        let filed = entries.filter(|(_, entry)| entry.filed != NEVER);
-        filed
-            .map(|(index, entry)| Slot::new(entry.filed, entry.tag, index))
-            .collect()
-    }
-
     /// Checks T2 and the lists of free and fired entries. Returns how many true slots there must be.
     pub(crate) fn verify(&self) -> usize {
         let all: Vec<_> = self.blocks.iter().flatten().collect();
@@ -61,10 +52,10 @@ fn the_next_timer_adopts_the_slot_of_the_last_removed() {
         "filed at 10, early enough for 12"
     );
     assert_eq!(
-        table.fate(Slot::new(10, 1, 0)),
+        table.fate(Slot::new(10, 1, 0), Asked::ToLeave),
         Fate::Moved(Slot::new(12, 2, 0))
     );
-    assert_eq!(table.fate(Slot::new(12, 2, 0)), Fate::True);
+    assert_eq!(table.fate(Slot::new(12, 2, 0), Asked::ToLeave), Fate::True);
 }
 
 #[test]
@@ -73,8 +64,8 @@ fn an_earlier_timer_leaves_the_slot_of_the_last_removed_dead() {
     let (index, _) = table.arm(10, 'a');
     table.disarm(index);
     assert_eq!(table.arm(9, 'b'), (index, Some(Slot::new(9, 2, 0))));
-    assert_eq!(table.fate(Slot::new(10, 1, 0)), Fate::Dead);
-    assert_eq!(table.fate(Slot::new(9, 2, 0)), Fate::True);
+    assert_eq!(table.fate(Slot::new(10, 1, 0), Asked::ToLeave), Fate::Dead);
+    assert_eq!(table.fate(Slot::new(9, 2, 0), Asked::ToLeave), Fate::True);
 }
 
 #[test]

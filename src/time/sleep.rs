@@ -114,7 +114,9 @@ impl Handle {
 /// A future that is ready once its deadline has passed; made by [`sleep`] and [`sleep_until`].
 ///
 /// It never ends early. A poll that finds the deadline passed is ready there and then, whether or
-/// not the driver has turned since; after that it stays ready until [`reset`](Self::reset).
+/// not the driver has turned since; after that it stays ready until [`reset`](Self::reset). (To
+/// spare a look at the clock, a poll right after the timer was made for 10 ms or more, or put off,
+/// takes the deadline for still to come. Should that be wrong, the driver fires in its next turn.)
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads,
 /// tasks and executors; the task that polled last is woken. It stays with the driver that it was
@@ -259,8 +261,8 @@ impl Sleep {
 
     /// Moves the deadline, earlier or later, in place.
     ///
-    /// Allocates nothing. A task that waits stays registered and is woken at the new deadline, at
-    /// once if that has passed. A timer that has ended starts over, and must be polled again to
+    /// Allocates nothing. A task that waits stays registered and is woken at the new deadline; if
+    /// that has passed, at once or in the driver's next turn. A timer that has ended starts over, and must be polled again to
     /// wake anybody. Moving later never wakes the task in between.
     ///
     /// # Examples

@@ -1,0 +1,132 @@
+//! What must hold in one case each?
+
+use super::*;
+
+fn drain(store: &mut Store<u32, 128>) -> Vec<u32> {
+    let mut values = Vec::new();
+    while let Some((_, _, value)) = store.pop(NEVER) {
+        store.recycle();
+        store.verify();
+        values.push(value);
+    }
+    values
+}
+
+#[test]
+fn a_new_store_has_allocated_nothing() {
+    let store = Store::<u32>::new();
+    assert_eq!(
+        (store.heap.room(), store.len(), store.bound()),
+        (0, 0, NEVER)
+    );
+}
+
+#[test]
+fn mass_cancel_keeps_bookkeeping_bounded() {
+    for left in [0, 1, 100, 5_000] {
+        let mut store = Store::<u32>::new();
+        let all: Vec<_> = (0..100_000)
+            .map(|i| store.insert(u64::from(i) * 7919 % 100_000, i))
+            .collect();
+        for &index in &all[left..] {
+            store.take(index);
+        }
+        store.verify();
+        let (slots, room) = (store.heap.slots(), store.heap.room());
+        assert!(
+            slots <= 8 * left + 4 * LEN,
+            "{slots} slots for {left} timers"
+        );
+        assert!(
+            room <= 32 * left + 64 * LEN,
+            "room for {room} slots for {left} timers"
+        );
+    }
+}
+
+#[test]
+fn a_timeout_set_and_removed_over_and_over_files_one_slot() {
+    let mut store = Store::<u32>::new();
+    for now in 0..100_000 {
+        let index = store.insert(now + 30_000, 0);
+        assert_eq!(index, 0);
+        store.take(index);
+    }
+    assert_eq!(store.heap.slots(), 1);
+    assert_eq!(store.next_deadline(), NEVER);
+    assert_eq!(store.heap.slots(), 0);
+}
+
+#[test]
+fn a_removed_timer_wakes_nobody() {
+    let mut store = Store::<u32>::new();
+    let index = store.insert(10, 0);
+    store.insert(20, 1);
+    store.take(index);
+    assert_eq!(store.bound(), 10, "the slot is still there");
+    assert_eq!(
+        store.next_deadline(),
+        20,
+        "and is gone before anyone waits for it"
+    );
+    assert_eq!(store.bound(), 20);
+}
+
+#[test]
+fn a_timer_that_never_comes_due_has_no_slot_and_is_not_popped() {
+    let mut store = Store::<u32>::new();
+    let index = store.insert(NEVER, 7);
+    assert_eq!((store.heap.slots(), store.next_deadline()), (0, NEVER));
+    assert_eq!(store.pop(NEVER), None);
+    store.reset(index, NEVER - 1);
+    assert_eq!(store.next_deadline(), NEVER - 1);
+    store.reset(index, NEVER);
+    assert_eq!(store.next_deadline(), NEVER);
+    store.verify();
+    assert_eq!(store.take(index), Some(7));
+}
+
+#[test]
+fn sequence_numbers_wrap_and_no_timer_is_lost_or_early() {
+    for start in [u32::MAX - 300, u32::MAX - 1, u32::MAX] {
+        let mut pair = Pair::<128>::starting_at(start);
+        // All deadlines differ, because order among equal ones is what the wrap may cost.
+        for i in 0..500 {
+            pair.insert(i * 7919 % 500 * 2);
+        }
+        for i in 0..250 {
+            pair.reset(i, 2 * i as u64 + 1001);
+            pair.verify();
+        }
+        for now in 0..1600 {
+            while pair.pop(now) {}
+            pair.verify();
+        }
+        assert!(pair.model.is_empty());
+    }
+}
+
+#[test]
+fn equal_deadlines_before_the_wrap_and_after_it_keep_their_order_apart() {
+    let mut store = Store::<u32, 128>::starting_at(u32::MAX - 3);
+    for value in 0..6 {
+        store.insert(5, value);
+    }
+    // Numbers 2^32 - 2 and - 1 before the wrap, 0 to 3 after it: the later three leave first.
+    assert_eq!(drain(&mut store), [3, 4, 5, 0, 1, 2]);
+}
+
+#[test]
+fn a_fired_timer_is_not_armed_and_keeps_its_index_until_recycled() {
+    let mut store = Store::<u32>::new();
+    let index = store.insert(1, 7);
+    assert_eq!(store.pop_due(1), Some((1, 7)));
+    assert_eq!(
+        (store.take(index), store.reset(index, 9), store.get(index)),
+        (None, false, None)
+    );
+    assert_ne!(store.insert(2, 8), index);
+    store.recycle();
+    assert_eq!(store.insert(3, 9), index);
+    store.verify();
+}

@@ -1,0 +1,328 @@
+//! What do hostile wakers, odd numbers, leaks and drivers that are gone do to a timer?
+//!
+//! Wakers that panic or come back are in `bad_wakers.rs`.
+
+#![cfg(all(not(loom), feature = "fallback", feature = "rt"))]
+
+mod support;
+
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use reveille::time::{self, Instant, Sleep};
+use reveille::{Driver, DriverThread, Handle, ManualClock, ThreadPark, rt};
+
+use support::{Dial, Log, Task, manual, ms, poll_with, secs, watched};
+
+#[test]
+fn odd_limits_are_ready_at_once_or_never() {
+    let (clock, driver) = manual();
+    clock.advance(secs(1));
+    let epoch = clock.now() - secs(1);
+    let task = Task::new();
+    let handle = driver.handle();
+    let at_once = [
+        Some(clock.now()),
+        Some(epoch),
+        epoch.checked_sub(Duration::from_nanos(1)),
+        epoch.checked_sub(secs(3600)),
+        epoch.checked_sub(secs(100 * 365 * 86_400)),
+    ];
+    for at in at_once.into_iter().flatten() {
+        let mut sleep = handle.sleep_until(at);
+        assert!(task.poll(&mut sleep).is_ready());
+        assert!(
+            sleep.deadline() >= epoch,
+            "reads as the epoch at the earliest"
+        );
+        sleep.reset(at);
+        assert!(task.poll(&mut sleep).is_ready());
+    }
+    for never in [
+        Duration::MAX,
+        secs(u64::MAX),
+        Duration::from_nanos(u64::MAX),
+    ] {
+        let mut sleep = handle.sleep(never);
+        assert!(task.poll(&mut sleep).is_pending());
+        assert_eq!((handle.armed(), driver.next_deadline()), (1, None));
+        assert_eq!(driver.next_timeout(), None);
+        clock.advance(Duration::MAX);
+        assert!(task.poll(&mut sleep).is_pending(), "{never:?} is over");
+    }
+    assert_eq!((task.wakes(), task.held()), (0, 0));
+}
+
+#[test]
+fn clock_at_its_end_still_serves() {
+    let (clock, mut driver) = manual();
+    let task = Task::new();
+    clock.advance(Duration::MAX);
+    let end = clock.now();
+    clock.advance(Duration::MAX);
+    assert_eq!(clock.now(), end);
+    assert!(
+        task.poll(&mut driver.handle().sleep(Duration::ZERO))
+            .is_ready()
+    );
+    let mut sleep = driver.handle().sleep(ms(1));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.turn().fired(), 0);
+    assert!(!clock.advance_to_next());
+    let mut interval = driver.handle().interval(ms(1));
+    assert_eq!(interval.poll_tick(&mut task.context()), Poll::Ready(end));
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+}
+
+#[test]
+fn driver_dropped_with_timers_armed_wakes_each_once_in_order() {
+    let (clock, driver) = manual();
+    let handle = driver.handle().clone();
+    let log = Log::new();
+    let mut sleeps: Vec<_> = [30, 10, 20, 10]
+        .map(|limit| handle.sleep(ms(limit)))
+        .into_iter()
+        .collect();
+    for (i, sleep) in sleeps.iter_mut().enumerate() {
+        assert!(poll_with(sleep, &log.waker(i)).is_pending());
+    }
+    drop(driver);
+    assert_eq!(log.take(), [1, 3, 2, 0]);
+    assert!(handle.is_closed());
+    assert_eq!(handle.armed(), 0);
+    clock.advance(secs(1));
+    drop(sleeps);
+    assert_eq!(log.take(), []);
+}
+
+#[test]
+fn driver_dropped_wakes_those_too_that_wait_for_ever() {
+    let (_, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(Duration::MAX);
+    assert!(task.poll(&mut sleep).is_pending());
+    drop(driver);
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+}
+
+#[test]
+fn orphan_of_a_manual_clock_stays_pending_until_its_time() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut polled = driver.handle().sleep(ms(5));
+    let mut fresh = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut polled).is_pending());
+    drop(driver);
+    for sleep in [&mut polled, &mut fresh] {
+        assert!(sleep.is_orphaned() && !sleep.is_elapsed());
+        assert!(task.poll(sleep).is_pending());
+        assert!(sleep.is_orphaned());
+    }
+    clock.advance(ms(5));
+    for sleep in [&mut polled, &mut fresh] {
+        assert!(task.poll(sleep).is_ready());
+        assert!(sleep.is_elapsed());
+        sleep.reset(clock.now() + ms(1));
+        assert!(task.poll(sleep).is_pending());
+    }
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+}
+
+#[test]
+fn orphan_moves_to_the_driver_that_is_entered_and_keeps_its_time() {
+    let dial = Dial::default();
+    let first = dial.driver();
+    let task = Task::new();
+    dial.set(secs(100));
+    let mut sleep = first.handle().sleep(secs(10));
+    assert!(task.poll(&mut sleep).is_pending());
+    dial.set(secs(104));
+    drop(first);
+    assert_eq!(task.wakes(), 1);
+
+    let (clock, second) = manual();
+    clock.advance(secs(7));
+    let _entered = second.handle().enter();
+    assert!(task.poll(&mut sleep).is_pending());
+    assert!(!sleep.is_orphaned());
+    assert_eq!(sleep.deadline(), clock.now() + secs(6));
+    assert_eq!(second.handle().armed(), 1);
+    clock.advance(secs(6) - Duration::from_nanos(1));
+    assert_eq!(task.wakes(), 1);
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(task.wakes(), 2);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn orphan_is_not_moved_to_a_driver_that_is_gone_as_well() {
+    watched(|| {
+        let first = Driver::new(ThreadPark::new());
+        let second = Driver::new(ThreadPark::new());
+        let start = first.handle().now();
+        let sleep = first.handle().sleep(ms(5));
+        let deadline = sleep.deadline();
+        let _entered = second.handle().enter();
+        drop(first);
+        drop(second);
+        // The process-wide thread is left.
+        pollster::block_on(sleep);
+        let _clock = DriverThread::new().unwrap().handle().enter();
+        assert!(Instant::now() >= deadline && deadline >= start + ms(5));
+    });
+}
+
+#[test]
+fn orphan_on_the_system_clock_ends_on_the_fallback_thread_and_not_early() {
+    watched(|| {
+        let driver = Driver::new(ThreadPark::new());
+        let mut sleep = driver.handle().sleep(ms(50));
+        let deadline = sleep.deadline();
+        assert!(Task::new().poll(&mut sleep).is_pending());
+        let ends = thread::spawn(move || {
+            pollster::block_on(&mut sleep);
+            assert!(!sleep.is_orphaned());
+            Instant::now()
+        });
+        drop(driver);
+        assert!(ends.join().unwrap() >= deadline);
+    });
+}
+
+/// The ticks that remain are counted from when the interval moved, not on the old clock's scale.
+#[test]
+fn orphaned_interval_keeps_its_period_on_a_clock_that_shows_another_time() {
+    let dial = Dial::default();
+    let first = dial.driver();
+    let task = Task::new();
+    dial.set(secs(100_000));
+    let mut interval = first.handle().interval(secs(10));
+    assert!(interval.poll_tick(&mut task.context()).is_ready());
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+    drop(first);
+
+    let (clock, second) = manual();
+    let _entered = second.handle().enter();
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+    clock.advance(secs(10));
+    assert!(interval.poll_tick(&mut task.context()).is_ready());
+    clock.advance(secs(10));
+    assert!(interval.poll_tick(&mut task.context()).is_ready());
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+}
+
+#[test]
+fn handle_that_outlives_its_driver_makes_timers_that_move() {
+    watched(|| {
+        let driver = Driver::new(ThreadPark::new());
+        let handle = driver.handle().clone();
+        drop(driver);
+        assert!(handle.is_closed() && format!("{handle:?}").contains("closed: true"));
+        let start = handle.now();
+        let sleep = handle.sleep(ms(5));
+        assert!(sleep.is_orphaned());
+        pollster::block_on(sleep);
+        assert!(handle.now() >= start + ms(5));
+        let limited = handle.timeout(ms(1), std::future::pending::<()>());
+        assert!(pollster::block_on(limited).is_err());
+        pollster::block_on(handle.interval(ms(1)).tick());
+        // Entered, it is not preferred to a driver that lives.
+        let _entered = handle.enter();
+        pollster::block_on(time::sleep(ms(1)));
+    });
+}
+
+#[test]
+fn timer_whose_driver_fires_it_and_is_dropped_before_the_poll_is_ready() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(5));
+    drop(driver);
+    assert!(task.poll(&mut sleep).is_ready());
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+}
+
+/// The custom clock is clamped at each of its readings, so that half-way steps do no harm.
+#[test]
+fn clock_that_trembles_fires_each_timer_once_and_none_early() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let tasks: Vec<_> = (0..100).map(|_| Task::new()).collect();
+    let mut sleeps: Vec<_> = (1..=100).map(|i| driver.handle().sleep(ms(i))).collect();
+    for (task, sleep) in tasks.iter().zip(&mut sleeps) {
+        assert!(task.poll(sleep).is_pending());
+    }
+    let mut fired = 0;
+    let mut latest = 0;
+    for step in [3, 1, 2, 10, 0, 9, 50, 49, 51, 20, 99, 5, 100, 0] {
+        dial.set(ms(step));
+        latest = latest.max(step);
+        fired += driver.turn().fired() as u64;
+        assert_eq!(fired, latest);
+    }
+    assert!(tasks.iter().all(|task| task.wakes() == 1));
+}
+
+#[test]
+fn timer_moves_between_threads_and_executors() {
+    watched(|| {
+        let timers = DriverThread::new().unwrap();
+        let handle = timers.handle();
+        let mut sleep = handle.sleep(ms(200));
+        let deadline = sleep.deadline();
+        assert!(Task::new().poll(&mut sleep).is_pending());
+        let sleep = thread::spawn(move || {
+            rt::block_on(async {
+                assert!(futures::poll!(&mut sleep).is_pending());
+            });
+            sleep
+        });
+        let sleep = sleep.join().unwrap();
+        let task = rt::Runtime::new().spawn(sleep);
+        drop(task); // the runtime it was on is gone, and the timer with it
+        assert_eq!(handle.armed(), 0);
+
+        let mut again = handle.sleep_until(deadline);
+        assert!(futures::executor::block_on(async { futures::poll!(&mut again) }).is_pending());
+        smol::block_on(again);
+        assert!(handle.now() >= deadline);
+    });
+}
+
+#[test]
+fn forgotten_timer_wakes_once_more_and_harms_nobody() {
+    let (clock, driver) = manual();
+    let (forgotten, task) = (Task::new(), Task::new());
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(forgotten.poll(&mut sleep).is_pending());
+    std::mem::forget(sleep);
+    assert_eq!(driver.handle().armed(), 1);
+    clock.advance(ms(5));
+    assert_eq!((forgotten.wakes(), forgotten.held()), (1, 0));
+    assert_eq!(driver.handle().armed(), 0);
+
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(5));
+    assert_eq!((forgotten.wakes(), task.wakes()), (1, 1));
+}
+
+#[test]
+fn clock_and_driver_may_go_in_any_order() {
+    let clock = ManualClock::new();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
+    let task = Task::new();
+    let mut sleep: Sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    let handle: Handle = driver.handle().clone();
+    let hold = clock.hold();
+    drop(clock);
+    drop(driver);
+    drop(hold);
+    drop(handle);
+    assert_eq!(task.wakes(), 1);
+    assert!(task.poll(&mut sleep).is_pending());
+}

@@ -1,0 +1,311 @@
+//! What can a waker do to a driver?
+//!
+//! It may panic, and it may come back: make, move and drop timers, drivers and other wakers.
+//! Everything here that could wait for itself is watched.
+
+#![cfg(all(not(loom), feature = "fallback"))]
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use reveille::time::{Instant, Sleep};
+use reveille::{Driver, DriverThread, Handle};
+
+use support::{
+    Count, Dial, Log, OnDrop, Task, manual, ms, owning, poll_with, secs, waker, watched,
+};
+
+fn panicking() -> Waker {
+    waker(|| panic!("a waker's own panic"))
+}
+
+#[test]
+fn waker_that_panics_costs_nobody_else_a_wake() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let task = Task::new();
+    let mut sleeps: Vec<_> = (0..200).map(|_| driver.handle().sleep(ms(5))).collect();
+    for (i, sleep) in sleeps.iter_mut().enumerate() {
+        let waker = if i % 2 == 0 {
+            panicking()
+        } else {
+            task.waker().clone()
+        };
+        assert!(poll_with(sleep, &waker).is_pending());
+    }
+    dial.set(ms(5));
+    let turn = driver.turn();
+    assert_eq!((turn.fired(), turn.is_unfinished()), (200, false));
+    assert_eq!((task.wakes(), task.held()), (100, 0));
+    assert!(sleeps.iter().all(Sleep::is_elapsed));
+
+    // All goes on: no lock is poisoned, no count is wrong.
+    assert_eq!(driver.handle().armed(), 0);
+    let mut after = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut after).is_pending());
+    dial.set(ms(10));
+    assert_eq!((driver.turn().fired(), task.wakes()), (1, 101));
+}
+
+#[test]
+fn waker_that_panics_stops_neither_advance_nor_the_drivers_drop() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut armed = Vec::new();
+    for limit in [1, 2, 60, 61] {
+        let mut bad = driver.handle().sleep(ms(limit));
+        assert!(poll_with(&mut bad, &panicking()).is_pending());
+        let mut good = driver.handle().sleep(ms(limit));
+        assert!(task.poll(&mut good).is_pending());
+        armed.extend([bad, good]);
+    }
+    clock.advance(ms(10));
+    assert_eq!(task.wakes(), 2);
+    drop(driver);
+    assert_eq!((task.wakes(), task.held()), (4, 0));
+}
+
+#[test]
+fn payload_that_panics_when_dropped_ends_with_its_waker() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let bad = waker(|| {
+        std::panic::panic_any(OnDrop(|| panic!("the payload's own panic")));
+    });
+    let mut first = driver.handle().sleep(ms(5));
+    let mut second = driver.handle().sleep(ms(5));
+    assert!(poll_with(&mut first, &bad).is_pending());
+    assert!(task.poll(&mut second).is_pending());
+    clock.advance(ms(5));
+    assert_eq!(task.wakes(), 1);
+}
+
+#[test]
+fn waker_that_panics_does_not_end_the_driver_thread() {
+    watched(|| {
+        let timers = DriverThread::new().unwrap();
+        let mut sleep = timers.handle().sleep(ms(50));
+        assert!(poll_with(&mut sleep, &panicking()).is_pending());
+        pollster::block_on(timers.handle().sleep(ms(51)));
+        assert!(sleep.is_elapsed());
+        pollster::block_on(timers.handle().sleep(ms(1)));
+    });
+}
+
+/// The panic of a waker that `reset` wakes is the caller's, but the timer is out by then: its place
+/// may be another's, whom the drop must not take along.
+#[test]
+fn waker_that_panics_in_reset_costs_no_other_timer() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let handle = driver.handle().clone();
+    let task = Task::new();
+    let mut victim = handle.sleep(secs(1));
+    assert!(poll_with(&mut victim, &panicking()).is_pending());
+    let moved = Arc::new(Mutex::new(Some(victim)));
+
+    // Within a storm of equal deadlines the turn has not yet passed the deadline that it fires.
+    let mut storm: Vec<_> = (0..100).map(|_| handle.sleep(ms(5))).collect();
+    let other = Arc::new(Mutex::new(None));
+    for (i, sleep) in storm.iter_mut().enumerate() {
+        let (handle, moved, other, task) =
+            (handle.clone(), moved.clone(), other.clone(), task.clone());
+        let waker = waker(move || {
+            if i != 0 {
+                return;
+            }
+            let now = handle.now();
+            let mut victim = moved.lock().unwrap().take().unwrap();
+            let reset = catch_unwind(AssertUnwindSafe(|| victim.reset(now)));
+            assert!(reset.is_err(), "its waker panics");
+            let mut next = handle.sleep(ms(5));
+            assert!(task.poll(&mut next).is_pending());
+            *other.lock().unwrap() = Some(next);
+            drop(victim);
+        });
+        assert!(poll_with(sleep, &waker).is_pending());
+    }
+    dial.set(ms(5));
+    assert_eq!(driver.turn().fired(), 100);
+    assert_eq!((handle.armed(), task.held()), (1, 1));
+    dial.set(ms(10));
+    assert_eq!((driver.turn().fired(), task.wakes()), (1, 1));
+}
+
+#[test]
+fn waker_that_arms_moves_and_drops_other_timers_in_its_wake() {
+    watched(|| {
+        let (clock, driver) = manual();
+        let handle = driver.handle().clone();
+        let (late, gone, fresh) = (Task::new(), Task::new(), Task::new());
+        let mut later = handle.sleep(ms(20));
+        let mut doomed: Vec<_> = (0..100).map(|_| handle.sleep(ms(5))).collect();
+        let kept = Arc::new(Mutex::new(Vec::new()));
+
+        let mut first = handle.sleep(ms(5));
+        let others = Mutex::new(None);
+        let others = Arc::new(others);
+        let (inside, keep, task) = (others.clone(), kept.clone(), fresh.clone());
+        let waker = waker(move || {
+            let (mut later, doomed): (Sleep, Vec<Sleep>) = inside.lock().unwrap().take().unwrap();
+            drop(doomed);
+            later.reset(handle.now() + ms(1));
+            let mut more = handle.sleep(ms(2));
+            assert!(task.poll(&mut more).is_pending());
+            keep.lock().unwrap().extend([later, more]);
+        });
+        assert!(poll_with(&mut first, &waker).is_pending());
+        assert!(late.poll(&mut later).is_pending());
+        for sleep in &mut doomed {
+            assert!(gone.poll(sleep).is_pending());
+        }
+        *others.lock().unwrap() = Some((later, doomed));
+
+        clock.advance(ms(6));
+        assert_eq!((late.wakes(), fresh.wakes()), (1, 0));
+        assert_eq!(gone.held(), 0);
+        // Those of the same batch were on their way already.
+        assert!(gone.wakes() < 64, "{}", gone.wakes());
+        clock.advance(ms(1));
+        assert_eq!((late.wakes(), fresh.wakes()), (1, 1));
+        assert_eq!(driver.handle().armed(), 0);
+    });
+}
+
+#[test]
+fn waker_whose_drop_drops_the_next_timer_and_so_on() {
+    watched(|| {
+        let (_, driver) = manual();
+        let dropped = Count::default();
+        // Each timer's waker owns the timer before it.
+        let mut chain: Option<Sleep> = None;
+        for _ in 0..100 {
+            let (previous, dropped) = (Mutex::new(chain.take()), dropped.clone());
+            let owner = OnDrop(move || {
+                drop(previous.lock().unwrap().take());
+                dropped.add();
+            });
+            let mut sleep = driver.handle().sleep(ms(5));
+            let waker = owning(owner);
+            assert!(poll_with(&mut sleep, &waker).is_pending());
+            chain = Some(sleep);
+        }
+        assert_eq!(driver.handle().armed(), 100);
+        drop(chain);
+        assert_eq!((driver.handle().armed(), dropped.get()), (0, 100));
+    });
+}
+
+#[test]
+fn waker_that_replaces_another_may_come_back_when_dropped() {
+    watched(|| {
+        let (clock, driver) = manual();
+        let handle = driver.handle().clone();
+        let again = handle.clone();
+        let owner = OnDrop(move || {
+            let mut sleep = again.sleep(ms(1));
+            assert!(poll_with(&mut sleep, Waker::noop()).is_pending());
+        });
+        let mut sleep = handle.sleep(ms(5));
+        assert!(poll_with(&mut sleep, &owning(owner)).is_pending());
+        let task = Task::new();
+        assert!(task.poll(&mut sleep).is_pending());
+        assert_eq!(handle.armed(), 1);
+        clock.advance(ms(5));
+        assert_eq!(task.wakes(), 1);
+    });
+}
+
+#[test]
+fn waker_that_asks_the_driver_everything_there_is() {
+    watched(|| {
+        let (clock, driver) = manual();
+        let handle = driver.handle().clone();
+        let told = Log::new();
+        let (log, by_hand, asked) = (told.clone(), clock.clone(), handle.clone());
+        let waker = waker(move || {
+            let _entered = asked.enter();
+            assert!(!asked.is_closed() && Handle::try_current().is_ok());
+            assert_eq!(Instant::now(), by_hand.now());
+            assert!(format!("{asked:?}{by_hand:?}").contains("armed: 0"));
+            let hold = by_hand.hold();
+            // Time may move within a wake as well; what it fires, fires first.
+            by_hand.advance(ms(1));
+            drop(hold);
+            log.push((asked.armed(), asked.now()));
+        });
+        let mut sleep = handle.sleep(ms(5));
+        assert!(poll_with(&mut sleep, &waker).is_pending());
+        let start = clock.now();
+        clock.advance(ms(10));
+        assert_eq!(told.take(), [(0, start + ms(6))]);
+        assert_eq!(clock.now(), start + ms(10));
+    });
+}
+
+#[test]
+fn waker_that_drops_the_last_handles_of_a_driver_that_is_gone() {
+    watched(|| {
+        let (_, driver) = manual();
+        let handle = Mutex::new(Some(driver.handle().clone()));
+        let mut sleep = driver.handle().sleep(ms(5));
+        let woken = Count::default();
+        let count = woken.clone();
+        let waker = waker(move || {
+            assert!(handle.lock().unwrap().take().unwrap().is_closed());
+            count.add();
+        });
+        assert!(poll_with(&mut sleep, &waker).is_pending());
+        drop(driver);
+        assert_eq!(woken.get(), 1);
+    });
+}
+
+#[test]
+fn waker_that_owns_the_driver_thread_may_drop_it() {
+    watched(|| {
+        let timers = DriverThread::new().unwrap();
+        let handle = timers.handle().clone();
+        let mut sleep = handle.sleep(ms(50));
+        let owner = Arc::new(Mutex::new(None));
+        let inside = owner.clone();
+        let caller = thread::current();
+        let waker = waker(move || {
+            drop::<Option<DriverThread>>(inside.lock().unwrap().take());
+            caller.unpark();
+        });
+        assert!(poll_with(&mut sleep, &waker).is_pending());
+        *owner.lock().unwrap() = Some(timers);
+        while !handle.is_closed() {
+            thread::park_timeout(ms(1));
+        }
+        assert!(sleep.is_orphaned());
+        pollster::block_on(sleep);
+    });
+}
+
+#[test]
+fn unpark_may_come_back_as_well() {
+    watched(|| {
+        let handle = Arc::new(Mutex::new(None::<Handle>));
+        let inside = handle.clone();
+        let unparks = Count::default();
+        let count = unparks.clone();
+        let driver = Driver::with_unpark(move || {
+            count.add();
+            let handle = inside.lock().unwrap().clone().unwrap();
+            let mut sleep = handle.sleep(Duration::from_secs(1));
+            assert!(poll_with(&mut sleep, Waker::noop()).is_pending());
+        });
+        *handle.lock().unwrap() = Some(driver.handle().clone());
+        assert_eq!(driver.next_timeout(), None);
+        let mut sleep = driver.handle().sleep(secs(5));
+        assert!(poll_with(&mut sleep, Waker::noop()).is_pending());
+        assert_eq!((unparks.get(), driver.handle().armed()), (1, 1));
+    });
+}

@@ -1,0 +1,391 @@
+//! How long may a loop sleep, when is it interrupted, and what fires in which order?
+//!
+//! Most loops here block in a park that does not block: it notes for how long it should have, and
+//! moves a clock on by that.
+
+#![cfg(not(loom))]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use reveille::time::Sleep;
+use reveille::{Driver, Handle, ManualClock, Park, ThreadPark, Turn};
+
+use support::{
+    Count, Dial, Log, Task, manual, manual_counting_unparks, ms, poll_with, secs, waker, watched,
+};
+
+/// A park that takes no time and lets as much pass on its clock as it was to block for.
+struct Simulated {
+    dial: Dial,
+    now: Duration,
+    parks: Log<Option<Duration>>,
+}
+
+impl Simulated {
+    fn new() -> Self {
+        Self {
+            dial: Dial::default(),
+            now: Duration::ZERO,
+            parks: Log::new(),
+        }
+    }
+}
+
+impl Park for Simulated {
+    type Unpark = fn();
+
+    fn unparker(&self) -> fn() {
+        || {}
+    }
+
+    fn park(&mut self, timeout: Option<Duration>) {
+        self.parks.push(timeout);
+        self.now += timeout.unwrap_or_default();
+        self.dial.set(self.now);
+    }
+}
+
+/// Arms timers of these limits, in milliseconds; the waker of each logs its limit.
+fn arm(handle: &Handle, log: &Log<u64>, limits: &[u64]) -> Vec<Sleep> {
+    let arm = |&limit: &u64| {
+        let mut sleep = handle.sleep(ms(limit));
+        assert!(poll_with(&mut sleep, &log.waker(limit)).is_pending());
+        sleep
+    };
+    limits.iter().map(arm).collect()
+}
+
+#[test]
+fn drivers_know_nothing_of_each_other() {
+    let (clock, one) = manual();
+    let (_, two) = manual();
+    let task = Task::new();
+    let mut first = one.handle().sleep(ms(5));
+    let mut second = two.handle().sleep(ms(5));
+    assert!(task.poll(&mut first).is_pending());
+    assert!(task.poll(&mut second).is_pending());
+    clock.advance(secs(1));
+    assert_eq!((task.wakes(), two.handle().armed()), (1, 1));
+    drop(one);
+    assert!(!second.is_orphaned() && task.poll(&mut second).is_pending());
+}
+
+#[test]
+fn park_lasts_until_the_earliest_deadline_and_fires_it() {
+    let park = Simulated::new();
+    let (clock, parks) = (park.dial.clock(), park.parks.clone());
+    let mut driver = Driver::builder().clock(clock).build(park);
+    let log = Log::new();
+    let sleeps = arm(driver.handle(), &log, &[30, 10, 20]);
+    for limit in [10, 20, 30] {
+        assert_eq!(driver.next_deadline(), Some(driver.handle().now() + ms(10)));
+        assert_eq!(driver.park().fired(), 1);
+        assert_eq!(
+            (log.take(), parks.take()),
+            (vec![limit], vec![Some(ms(10))])
+        );
+    }
+    assert_eq!(driver.park().fired(), 0);
+    assert_eq!(driver.park_timeout(ms(7)).fired(), 0);
+    assert_eq!(parks.take(), [None, Some(ms(7))]);
+    drop(sleeps);
+}
+
+#[test]
+fn park_timeout_ends_at_the_limit_or_the_deadline() {
+    let park = Simulated::new();
+    let (clock, parks) = (park.dial.clock(), park.parks.clone());
+    let mut driver = Driver::builder().clock(clock).build(park);
+    let log = Log::new();
+    let _sleeps = arm(driver.handle(), &log, &[10]);
+    assert_eq!(driver.park_timeout(ms(4)).fired(), 0);
+    assert_eq!(driver.park_timeout(Duration::ZERO).fired(), 0);
+    assert_eq!(driver.park_timeout(Duration::MAX).fired(), 1);
+    assert_eq!(
+        parks.take(),
+        [Some(ms(4)), Some(Duration::ZERO), Some(ms(6))]
+    );
+}
+
+#[test]
+fn park_does_not_block_while_something_is_due() {
+    let park = Simulated::new();
+    let (dial, parks) = (park.dial.clone(), park.parks.clone());
+    let mut driver = Driver::builder().clock(dial.clock()).build(park);
+    let log = Log::new();
+    let _sleeps = arm(driver.handle(), &log, &[10, 20]);
+    dial.set(ms(10));
+    assert_eq!(driver.next_timeout(), Some(Duration::ZERO));
+    driver.park();
+    assert_eq!(parks.take(), [Some(Duration::ZERO)]);
+}
+
+#[test]
+fn stacked_drivers_share_one_park_and_keep_their_timers_apart() {
+    let park = Simulated::new();
+    let (dial, parks) = (park.dial.clone(), park.parks.clone());
+    let inner = Driver::builder().clock(dial.clock()).build(park);
+    let mut outer = Driver::builder().clock(dial.clock()).build(inner);
+    let log = Log::new();
+    let inner_handle = outer.get_ref().handle().clone();
+    let _outer = arm(outer.handle(), &log, &[30, 40]);
+    let _inner = arm(&inner_handle, &log, &[10, 35]);
+    let mut fired = Vec::new();
+    for _ in 0..4 {
+        fired.push(outer.park().fired());
+    }
+    assert_eq!(fired, [0, 1, 0, 1], "by the outer one");
+    assert_eq!(log.take(), [10, 30, 35, 40]);
+    assert_eq!(parks.take(), [10, 20, 5, 5].map(|limit| Some(ms(limit))));
+    assert_eq!((outer.handle().armed(), inner_handle.armed()), (0, 0));
+}
+
+#[test]
+fn stacked_drivers_are_both_interrupted_at_the_one_park() {
+    watched(|| {
+        for inner in [true, false] {
+            let mut stacked = Driver::new(Driver::new(ThreadPark::new()));
+            let handle = if inner {
+                stacked.get_ref().handle()
+            } else {
+                stacked.handle()
+            };
+            let handle = handle.clone();
+            let task = Task::new();
+            let woken = task.clone();
+            let armer = thread::spawn(move || {
+                let mut sleep = handle.sleep(ms(50));
+                assert!(woken.poll(&mut sleep).is_pending());
+                sleep
+            });
+            // Without an interruption it would sleep for ever.
+            while task.wakes() == 0 {
+                stacked.park();
+            }
+            drop(armer.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn loop_of_ones_own_is_told_how_long_it_may_block() {
+    let (clock, driver) = manual();
+    assert_eq!(
+        (driver.next_deadline(), driver.next_timeout()),
+        (None, None)
+    );
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.next_deadline(), Some(clock.now() + ms(5)));
+    assert_eq!(driver.next_timeout(), None, "no wait moves this clock");
+
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.next_timeout(), Some(ms(5)));
+    dial.set(ms(4));
+    assert_eq!(driver.next_timeout(), Some(ms(1)));
+    assert_eq!(driver.turn().fired(), 0);
+    dial.set(ms(6));
+    assert_eq!(driver.next_timeout(), Some(Duration::ZERO));
+    assert_eq!(driver.turn().fired(), 1);
+    assert_eq!(
+        (driver.next_deadline(), driver.next_timeout()),
+        (None, None)
+    );
+    assert_eq!(driver.turn().fired(), 0);
+}
+
+#[test]
+fn announcement_ends_with_the_turn() {
+    for announce in [
+        (|driver| driver.next_timeout().is_some()) as fn(&Driver<()>) -> bool,
+        |driver| driver.next_deadline().is_some(),
+    ] {
+        let (_, mut driver, unparks) = manual_counting_unparks();
+        let log = Log::new();
+        let handle = driver.handle().clone();
+        let mut sleeps = arm(&handle, &log, &[50]);
+        announce(&driver);
+        sleeps.extend(arm(&handle, &log, &[60, 50, 40, 30]));
+        assert_eq!(unparks.get(), 1);
+        driver.turn();
+        sleeps.extend(arm(&handle, &log, &[20, 10]));
+        assert_eq!(unparks.get(), 1, "it runs");
+        announce(&driver);
+        sleeps[0].reset(handle.now() + ms(5));
+        sleeps[1].reset(handle.now() + ms(4));
+        assert_eq!(unparks.get(), 2);
+        announce(&driver);
+        sleeps[0].reset(handle.now() + ms(70));
+        sleeps.clear();
+        assert_eq!(unparks.get(), 2, "later or gone is no reason to wake");
+    }
+}
+
+#[test]
+fn first_timer_interrupts_a_loop_that_sleeps_for_ever_unless_it_never_fires() {
+    let (_, driver, unparks) = manual_counting_unparks();
+    assert_eq!(driver.next_timeout(), None);
+    let mut never = driver.handle().sleep(Duration::MAX);
+    assert!(Task::new().poll(&mut never).is_pending());
+    assert_eq!(unparks.get(), 0);
+    let mut sleep = driver.handle().sleep(secs(1 << 33));
+    assert!(Task::new().poll(&mut sleep).is_pending());
+    assert_eq!(unparks.get(), 1);
+}
+
+#[test]
+fn storm_takes_several_turns_and_spares_who_is_dropped_between_them() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let log = Log::new();
+    let mut sleeps = arm(driver.handle(), &log, &vec![5; 10_000]);
+    let (dropped, reset) = (Task::new(), Task::new());
+    let mut last = driver.handle().sleep(ms(5));
+    assert!(dropped.poll(&mut last).is_pending());
+    let mut moved = driver.handle().sleep(ms(5));
+    assert!(reset.poll(&mut moved).is_pending());
+
+    dial.set(ms(5));
+    let first: Turn = driver.turn();
+    assert!(first.is_unfinished());
+    assert!((1..=2048).contains(&first.fired()), "{first:?}");
+    assert_eq!(first.fired(), log.take().len());
+    assert_eq!(driver.next_timeout(), Some(Duration::ZERO));
+    assert_eq!(driver.next_deadline(), Some(driver.handle().now()));
+
+    drop(last);
+    moved.reset(driver.handle().now() + ms(5));
+    let fired = first.fired();
+    // Due, they are elapsed though their turn has not come: polled now, they need none.
+    let task = Task::new();
+    for sleep in &mut sleeps[fired..fired + 100] {
+        assert!(sleep.is_elapsed() && task.poll(sleep).is_ready());
+    }
+    let mut total = 0;
+    let turns = (1..).find(|_| {
+        let turn = driver.turn();
+        total += turn.fired();
+        !turn.is_unfinished()
+    });
+    assert!(turns.unwrap() >= 4);
+    assert_eq!(
+        (total, log.take().len()),
+        (10_000 - fired - 100, 10_000 - fired - 100)
+    );
+    assert_eq!((dropped.wakes(), reset.wakes(), task.wakes()), (0, 0, 0));
+    dial.set(ms(10));
+    assert_eq!((driver.turn().fired(), reset.wakes()), (1, 1));
+}
+
+#[test]
+fn storm_of_a_hundred_thousand_is_first_in_first_out() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let log = Log::new();
+    let mut sleeps: Vec<_> = (0..100_000).map(|_| driver.handle().sleep(ms(5))).collect();
+    for (i, sleep) in sleeps.iter_mut().enumerate() {
+        assert!(poll_with(sleep, &log.waker(i)).is_pending());
+    }
+    dial.set(secs(1));
+    while driver.turn().is_unfinished() {}
+    assert!(log.take().into_iter().eq(0..100_000));
+    assert_eq!(driver.handle().armed(), 0);
+}
+
+#[test]
+fn equal_deadlines_fire_in_the_order_of_arming_or_of_the_last_reset() {
+    let (clock, driver) = manual();
+    let at = clock.now() + ms(5);
+    let log = Log::new();
+    let mut sleeps: Vec<_> = (0..6).map(|_| driver.handle().sleep(ms(5))).collect();
+    // The order of making is none.
+    for i in [3, 0, 5, 1, 4, 2] {
+        assert!(poll_with(&mut sleeps[i], &log.waker(i)).is_pending());
+    }
+    sleeps[5].reset(at + ms(1));
+    sleeps[0].reset(at + ms(1));
+    sleeps[0].reset(at);
+    sleeps[5].reset(at);
+    clock.advance(ms(5));
+    assert_eq!(log.take(), [3, 1, 4, 2, 0, 5]);
+}
+
+#[test]
+fn slack_delays_nothing_that_is_sparse_and_nothing_at_all_if_zero() {
+    for (slack, after_storm) in [(Duration::ZERO, 10), (Duration::from_micros(100), 100)] {
+        let micros = Duration::from_micros;
+        let dial = Dial::default();
+        let builder = Driver::builder().clock(dial.clock()).slack(slack);
+        let mut driver = builder.build_with_unpark(|| {});
+        let task = Task::new();
+        let mut now = Duration::ZERO;
+        let mut fire = |driver: &mut Driver<()>, each: u64, times: u64| {
+            for _ in 0..times {
+                let mut sleep = driver.handle().sleep(micros(each));
+                assert!(task.poll(&mut sleep).is_pending());
+                now += micros(each);
+                dial.set(now);
+                assert_eq!(driver.turn().fired(), 1);
+            }
+            let mut next = driver.handle().sleep(micros(10));
+            assert!(task.poll(&mut next).is_pending());
+            driver.next_timeout()
+        };
+        assert_eq!(fire(&mut driver, 1000, 20), Some(micros(10)));
+        assert_eq!(fire(&mut driver, 10, 50), Some(micros(after_storm)));
+    }
+}
+
+#[test]
+fn drivers_on_one_clock_fire_in_one_order_each_at_its_time() {
+    let clock = ManualClock::new();
+    let drivers: Vec<_> = (0..3)
+        .map(|_| Driver::builder().clock(&clock).build_with_unpark(|| {}))
+        .collect();
+    let start = clock.now();
+    let log = Log::new();
+    let mut sleeps = Vec::new();
+    for limit in [7, 3, 9, 1, 8, 2, 6, 5, 4] {
+        let mut sleep = drivers[limit as usize % 3].handle().sleep(ms(limit));
+        let (log, clock) = (log.clone(), clock.clone());
+        let waker = waker(move || log.push((limit, clock.now() - start)));
+        assert!(poll_with(&mut sleep, &waker).is_pending());
+        sleeps.push(sleep);
+    }
+    clock.advance(secs(1));
+    let expected: Vec<_> = (1..10).map(|limit| (limit, ms(limit))).collect();
+    assert_eq!(log.take(), expected);
+    assert_eq!(clock.now(), start + secs(1));
+}
+
+#[test]
+fn timers_armed_by_wakers_fire_within_the_same_advance() {
+    let (clock, driver) = manual();
+    let fired = Count::default();
+    let next: Arc<Mutex<Option<Sleep>>> = Arc::default();
+    fn arm(handle: &Handle, next: &Arc<Mutex<Option<Sleep>>>, fired: &Count) {
+        let mut sleep = handle.sleep(ms(1));
+        let again = (handle.clone(), next.clone(), fired.clone());
+        let waker = waker(move || {
+            let (handle, next, fired) = &again;
+            fired.add();
+            arm(handle, next, fired);
+        });
+        assert!(poll_with(&mut sleep, &waker).is_pending());
+        *next.lock().unwrap() = Some(sleep);
+    }
+    arm(driver.handle(), &next, &fired);
+    clock.advance(ms(100));
+    assert_eq!(fired.get(), 100);
+    clock.advance(ms(1));
+    assert_eq!(fired.get(), 101);
+    *next.lock().unwrap() = None;
+}

@@ -1,0 +1,382 @@
+//! When is a `Sleep` ready, whom does it wake, and what stays behind it?
+
+#![cfg(not(loom))]
+
+mod support;
+
+use std::future::Future;
+use std::time::Duration;
+
+use reveille::Handle;
+use reveille::time::{Sleep, sleep, sleep_until};
+
+use support::{Dial, Log, Task, manual, ms, secs};
+
+#[test]
+fn is_small_and_goes_anywhere() {
+    fn goes_anywhere<T: Future<Output = ()> + Unpin + Send + Sync + 'static>() {}
+    goes_anywhere::<Sleep>();
+    assert!(size_of::<Sleep>() <= 48, "{} bytes", size_of::<Sleep>());
+}
+
+#[test]
+fn free_functions_use_the_driver_that_is_entered() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let (first, second) = (Task::new(), Task::new());
+    let mut after = sleep(ms(5));
+    let mut until = sleep_until(clock.now() + ms(5));
+    assert!(first.poll(&mut after).is_pending());
+    assert!(second.poll(&mut until).is_pending());
+    assert_eq!(driver.handle().armed(), 2);
+
+    clock.advance(ms(5));
+    assert_eq!((first.wakes(), second.wakes()), (1, 1));
+    assert!(first.poll(&mut after).is_ready());
+    assert!(second.poll(&mut until).is_ready());
+}
+
+#[test]
+fn timer_wakes_once_and_not_a_nanosecond_early() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(3) + Duration::from_nanos(1));
+    assert_eq!(
+        sleep.deadline(),
+        clock.now() + ms(3) + Duration::from_nanos(1)
+    );
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(3));
+    assert_eq!(task.wakes(), 0);
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(task.wakes(), 1);
+    clock.advance(secs(1));
+    assert_eq!(task.wakes(), 1);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn nothing_is_armed_before_the_first_pending_poll() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    sleep.reset(clock.now() + ms(10));
+    assert_eq!(driver.handle().armed(), 0);
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.handle().armed(), 1);
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!((driver.handle().armed(), task.held()), (1, 1));
+
+    let mut due = driver.handle().sleep(Duration::ZERO);
+    assert!(task.poll(&mut due).is_ready());
+    assert_eq!((driver.handle().armed(), task.held()), (1, 1));
+}
+
+#[test]
+fn zero_and_now_and_the_past_are_ready_at_the_first_poll() {
+    let (clock, driver) = manual();
+    clock.advance(ms(50));
+    let now = clock.now();
+    let task = Task::new();
+    for mut sleep in [
+        driver.handle().sleep(Duration::ZERO),
+        driver.handle().sleep_until(now),
+        driver.handle().sleep_until(now - ms(1)),
+        driver.handle().sleep_until(now - ms(51)),
+    ] {
+        assert!(!sleep.is_elapsed());
+        assert!(task.poll(&mut sleep).is_ready());
+        assert!(sleep.is_elapsed());
+    }
+    assert_eq!((task.wakes(), task.held()), (0, 0));
+}
+
+#[test]
+fn poll_after_the_deadline_is_ready_though_no_turn_came_in_between() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    dial.set(ms(5));
+    assert!(!sleep.is_elapsed(), "no turn has fired it");
+    assert!(task.poll(&mut sleep).is_ready());
+    assert_eq!((driver.handle().armed(), task.held()), (0, 0));
+    assert_eq!(driver.turn().fired(), 0);
+    assert_eq!(task.wakes(), 0);
+}
+
+/// tokio's `sleep_no_poll`: the clock is moved past a timer that nobody has polled yet.
+#[test]
+fn first_poll_after_the_deadline_is_ready_at_once() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    for limit in [ms(1), ms(100), secs(3600)] {
+        let mut sleep = driver.handle().sleep(limit);
+        clock.advance(limit);
+        assert!(task.poll(&mut sleep).is_ready(), "sleep({limit:?})");
+    }
+}
+
+#[test]
+fn poll_after_ready_is_ready_again() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(5));
+    for _ in 0..3 {
+        assert!(task.poll(&mut sleep).is_ready());
+    }
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+}
+
+#[test]
+fn is_elapsed_says_what_the_driver_has_done() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(!sleep.is_elapsed());
+    assert!(task.poll(&mut sleep).is_pending());
+    assert!(!sleep.is_elapsed());
+    clock.advance(ms(5));
+    assert!(sleep.is_elapsed(), "it has fired");
+    assert!(task.poll(&mut sleep).is_ready());
+    assert!(sleep.is_elapsed());
+    sleep.reset(clock.now() + ms(1));
+    assert!(!sleep.is_elapsed());
+}
+
+#[test]
+fn reset_of_a_waiting_timer_keeps_its_task() {
+    let (clock, driver) = manual();
+    let start = clock.now();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(100));
+    assert!(task.poll(&mut sleep).is_pending());
+
+    sleep.reset(start + ms(200));
+    assert_eq!(sleep.deadline(), start + ms(200));
+    clock.advance(ms(199));
+    assert_eq!(task.wakes(), 0, "moving later wakes nobody in between");
+
+    sleep.reset(start + ms(400));
+    sleep.reset(start + ms(250));
+    clock.advance(ms(50));
+    assert_eq!(task.wakes(), 0);
+    clock.advance(ms(1));
+    assert_eq!(task.wakes(), 1);
+    assert!(task.poll(&mut sleep).is_ready());
+    assert_eq!(driver.handle().armed(), 0);
+}
+
+#[test]
+fn reset_to_the_past_wakes_without_another_poll() {
+    let (clock, mut driver) = manual();
+    let start = clock.now();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(100));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(50));
+    sleep.reset(start + ms(40));
+    driver.turn();
+    assert_eq!(task.wakes(), 1);
+    assert!(sleep.is_elapsed() && task.poll(&mut sleep).is_ready());
+    clock.advance(secs(1));
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+}
+
+#[test]
+fn reset_to_a_time_that_the_driver_has_passed_wakes_there_and_then() {
+    let (clock, driver) = manual();
+    let start = clock.now();
+    let (task, other) = (Task::new(), Task::new());
+    let mut sleep = driver.handle().sleep(ms(100));
+    let mut earlier = driver.handle().sleep(ms(50));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert!(other.poll(&mut earlier).is_pending());
+    clock.advance(ms(50));
+    assert_eq!((task.wakes(), other.wakes()), (0, 1));
+    sleep.reset(start + ms(40));
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+    assert_eq!(driver.handle().armed(), 0);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn reset_after_firing_starts_over() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(100));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(100));
+    assert!(task.poll(&mut sleep).is_ready());
+
+    sleep.reset(clock.now() + ms(10));
+    clock.advance(ms(9));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(1));
+    assert_eq!(task.wakes(), 2);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn reset_between_firing_and_its_poll_starts_over() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(100));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(100));
+    sleep.reset(clock.now() + ms(10));
+    assert!(!sleep.is_elapsed());
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.handle().armed(), 1);
+    clock.advance(ms(10));
+    assert_eq!(task.wakes(), 2);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn reset_before_the_first_poll_moves_the_deadline_both_ways() {
+    let (clock, driver) = manual();
+    let start = clock.now();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(100));
+    sleep.reset(start + ms(20));
+    assert!(task.poll(&mut sleep).is_pending());
+    clock.advance(ms(20));
+    assert!(task.poll(&mut sleep).is_ready());
+
+    let mut sleep = driver.handle().sleep(ms(100));
+    sleep.reset(start);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn reset_past_the_deadlines_of_others_changes_the_order() {
+    let (clock, driver) = manual();
+    let start = clock.now();
+    let log = Log::new();
+    let mut sleeps: Vec<_> = (0..5)
+        .map(|i| {
+            let mut sleep = driver.handle().sleep(ms(10 * (i + 1)));
+            assert!(support::poll_with(&mut sleep, &log.waker(i)).is_pending());
+            sleep
+        })
+        .collect();
+    sleeps[0].reset(start + ms(45));
+    sleeps[4].reset(start + ms(15));
+    sleeps[2].reset(start + ms(30));
+    clock.advance(ms(60));
+    assert_eq!(log.take(), [4, 1, 2, 3, 0]);
+}
+
+#[test]
+fn many_resets_fire_once_at_the_last_deadline() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    for round in 0..1000u64 {
+        sleep.reset(clock.now() + ms(5 + round * 7 % 11));
+        clock.advance(ms(1));
+    }
+    assert_eq!((task.wakes(), driver.handle().armed()), (0, 1));
+    sleep.reset(clock.now() + ms(5));
+    clock.advance(ms(4));
+    assert_eq!(task.wakes(), 0);
+    clock.advance(ms(1));
+    assert_eq!(task.wakes(), 1);
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn another_waker_replaces_the_first_and_releases_it() {
+    let (clock, driver) = manual();
+    let (a, b) = (Task::new(), Task::new());
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(a.poll(&mut sleep).is_pending());
+    assert!(b.poll(&mut sleep).is_pending());
+    assert_eq!((a.held(), b.held()), (0, 1));
+    assert!(a.poll(&mut sleep).is_pending());
+    assert!(b.poll(&mut sleep).is_pending());
+    assert_eq!((a.held(), b.held()), (0, 1));
+    assert_eq!(driver.handle().armed(), 1);
+    clock.advance(ms(5));
+    assert_eq!((a.wakes(), b.wakes()), (0, 1));
+    assert!(a.poll(&mut sleep).is_ready());
+}
+
+#[test]
+fn drop_releases_the_waker_before_it_returns() {
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!((driver.handle().armed(), task.held()), (1, 1));
+    drop(sleep);
+    assert_eq!((driver.handle().armed(), task.held()), (0, 0));
+    clock.advance(secs(1));
+    assert_eq!(task.wakes(), 0);
+}
+
+#[test]
+fn drop_after_firing_takes_no_other_timer_along() {
+    let (clock, driver) = manual();
+    let (task, other) = (Task::new(), Task::new());
+    let mut fired = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut fired).is_pending());
+    clock.advance(ms(5));
+    // It may well lie where the first did.
+    let mut next = driver.handle().sleep(ms(5));
+    assert!(other.poll(&mut next).is_pending());
+    fired.reset(clock.now() + ms(1));
+    drop(fired);
+    assert_eq!((driver.handle().armed(), other.held()), (1, 1));
+    clock.advance(ms(5));
+    assert_eq!((task.wakes(), other.wakes()), (1, 1));
+}
+
+#[test]
+fn handle_says_which_driver_serves_whom() {
+    assert!(Handle::try_current().is_err());
+    let (clock, outer) = manual();
+    let (_, inner) = manual();
+    let entered = outer.handle().enter();
+    {
+        let _entered = inner.handle().enter();
+        let mut sleep = sleep(ms(5));
+        assert!(Task::new().poll(&mut sleep).is_pending());
+        assert_eq!((outer.handle().armed(), inner.handle().armed()), (0, 1));
+    }
+    let mut sleep = sleep(ms(5));
+    assert!(Task::new().poll(&mut sleep).is_pending());
+    assert_eq!((outer.handle().armed(), inner.handle().armed()), (1, 0));
+    drop(entered);
+    assert!(Handle::try_current().is_err());
+    // Entered or not: it stays with the driver that it was made on.
+    clock.advance(ms(5));
+    assert!(Task::new().poll(&mut sleep).is_ready());
+}
+
+#[test]
+#[cfg(not(feature = "fallback"))]
+fn timer_without_a_driver_is_the_callers_mistake() {
+    let (message, file) = support::panic_of(|| sleep(ms(1)));
+    assert!(message.contains("Handle::enter"), "{message}");
+    assert_eq!(file, file!());
+}
+
+#[test]
+fn debug_shows_deadline_and_state() {
+    let (_, driver) = manual();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(format!("{sleep:?}").contains("Idle"));
+    assert!(Task::new().poll(&mut sleep).is_pending());
+    let shown = format!("{sleep:?}");
+    assert!(
+        shown.contains("Armed") && shown.contains("orphaned: false"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,264 @@
+//! What do the tests share?
+//!
+//! Tasks that count their wakes, wakers made of closures, clocks that are set by hand without
+//! firing anything, and a watchdog for tests that could hang.
+
+#![allow(dead_code, reason = "every test file uses another part of it")]
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use reveille::{Clock, Driver, ManualClock};
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A driver of a loop that never blocks, on a clock that moves by hand.
+pub(crate) fn manual() -> (ManualClock, Driver<()>) {
+    let clock = ManualClock::new();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
+    (clock, driver)
+}
+
+/// Like [`manual`], and counts how often the loop is interrupted.
+pub(crate) fn manual_counting_unparks() -> (ManualClock, Driver<()>, Count) {
+    let clock = ManualClock::new();
+    let unparks = Count::default();
+    let counted = unparks.clone();
+    let driver = Driver::builder()
+        .clock(&clock)
+        .build_with_unpark(move || counted.add());
+    (clock, driver, unparks)
+}
+
+/// A number that threads and wakers count up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What happened, in order.
+#[derive(Debug)]
+pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Clone for Log<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Send + 'static> Log<T> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(crate) fn push(&self, entry: T) {
+        self.0.lock().unwrap().push(entry);
+    }
+
+    /// Takes out what was logged so far.
+    pub(crate) fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// A waker that logs `entry` each time.
+    pub(crate) fn waker(&self, entry: T) -> Waker
+    where
+        T: Clone + Sync,
+    {
+        let log = self.clone();
+        waker(move || log.push(entry.clone()))
+    }
+}
+
+/// A task of which it is known how often it was woken and how many of its wakers live.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    wakes: Arc<Wakes>,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Task {
+    pub(crate) fn new() -> Self {
+        let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+        let waker = Waker::from(wakes.clone());
+        Self { wakes, waker }
+    }
+
+    pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut self.context())
+    }
+
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context::from_waker(&self.waker)
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    pub(crate) fn wakes(&self) -> usize {
+        self.wakes.0.load(Ordering::SeqCst)
+    }
+
+    /// How many wakers live besides the task's own.
+    pub(crate) fn held(&self) -> usize {
+        Arc::strong_count(&self.wakes) - 2
+    }
+}
+
+/// A waker that runs `wake`.
+pub(crate) fn waker(wake: impl Fn() + Send + Sync + 'static) -> Waker {
+    struct Call<F>(F);
+
+    impl<F: Fn() + Send + Sync + 'static> Wake for Call<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+
+    Waker::from(Arc::new(Call(wake)))
+}
+
+/// A waker that does nothing but own something.
+pub(crate) fn owning(owned: impl Send + Sync + 'static) -> Waker {
+    waker(move || {
+        let _owned = &owned;
+    })
+}
+
+/// Polls `future` with a waker that need not be kept.
+pub(crate) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Runs `call` when dropped.
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// A clock that shows what was set last. Setting it fires nothing: that is left to a turn.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dial(Arc<AtomicU64>);
+
+impl Dial {
+    pub(crate) fn set(&self, since_epoch: Duration) {
+        let nanos = u64::try_from(since_epoch.as_nanos()).unwrap();
+        self.0.store(nanos, Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let dial = self.clone();
+        Clock::custom(move || Duration::from_nanos(dial.0.load(Ordering::SeqCst)))
+    }
+
+    /// A driver of a loop that never blocks, on this clock.
+    pub(crate) fn driver(&self) -> Driver<()> {
+        Driver::builder()
+            .clock(self.clock())
+            .build_with_unpark(|| {})
+    }
+}
+
+/// Numbers that look random and are the same in each run.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// Runs `test` on a thread of its own and panics if it hangs.
+pub(crate) fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, finished) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let _ = done.send(test());
+    });
+    match finished.recv_timeout(secs(60)) {
+        Ok(value) => value,
+        Err(RecvTimeoutError::Timeout) => panic!("still running after a minute"),
+        Err(RecvTimeoutError::Disconnected) => {
+            resume_unwind(thread.join().expect_err("the test has panicked"))
+        }
+    }
+}
+
+/// The message and the file of the panic that `call` ends in.
+pub(crate) fn panic_of<T>(call: impl FnOnce() -> T + Send + 'static) -> (String, String) {
+    use std::panic::{PanicHookInfo, set_hook, take_hook};
+
+    static HOOK: Mutex<()> = Mutex::new(());
+    let _only = HOOK
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+
+    let seen = Log::new();
+    let log = seen.clone();
+    let previous = Arc::new(take_hook());
+    let others = previous.clone();
+    // Its own thread tells the panic apart from those of other tests.
+    let thread = Arc::new(Mutex::new(None));
+    let ours = thread.clone();
+    set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        if *ours.lock().unwrap() == Some(thread::current().id()) {
+            let file = info.location().map_or("", |location| location.file());
+            let text = info.payload().downcast_ref::<&str>().copied();
+            let formatted = info.payload().downcast_ref::<String>().cloned();
+            let message = text.map(str::to_owned).or(formatted).unwrap_or_default();
+            log.push((message, file.to_owned()));
+        } else {
+            others(info);
+        }
+    }));
+    let result = thread::spawn(move || {
+        *thread.lock().unwrap() = Some(thread::current().id());
+        drop(call());
+    })
+    .join();
+    set_hook(Box::new(move |info| previous(info)));
+    assert!(result.is_err(), "it has not panicked");
+    seen.take().pop().expect("the hook has seen the panic")
+}
