@@ -10,12 +10,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reveille::time::Sleep;
+use reveille::time::{Instant, Sleep};
 use reveille::{Clock, Driver, Handle, TimerQueue};
 
-const PATHS: [(&str, fn(u64)); 9] = [
+/// A name, and what to run so many times.
+type Path = (&'static str, fn(u64));
+
+const PATHS: [Path; 9] = [
     ("read the clock (std)", read_clock),
     ("sleep: arm, cancel; 1 k waiting", arm_and_cancel),
     ("sleep: made, not polled", make),
@@ -85,7 +88,7 @@ fn spread(i: u64) -> u64 {
 
 fn read_clock(count: u64) {
     for _ in 0..count {
-        black_box(Instant::now());
+        black_box(std::time::Instant::now());
     }
 }
 

@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
+use reveille::time::{Duration, Instant};
 use reveille::{Key, TimerQueue};
 
 /// What no single call may take.

@@ -4,9 +4,9 @@
 //! For the longest single call see `longest_call`.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use criterion::{Bencher, BenchmarkId, Criterion, criterion_group, criterion_main};
+use reveille::time::{Duration, Instant};
 use reveille::{Key, TimerQueue};
 
 const SECOND: u64 = 1_000_000_000;

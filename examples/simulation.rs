@@ -15,8 +15,8 @@
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
+use reveille::time::{Duration, Instant};
 use reveille::{Key, TimerQueue};
 
 const CALLS: usize = 2_000_000;

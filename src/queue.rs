@@ -5,22 +5,19 @@
 //!
 //! - Q1 a key is the index of an entry and the number of the insertion that filled it. Insertions
 //!   are numbered in 64 bits, so a key that is stale is stale for ever.
-//! - Q2 an instant in `beyond` belongs to an armed timer that is so far from the queue's base that
-//!   64 bits of nanoseconds cannot say it; its deadline in the store is the end of the range.
+//! - Q2 an instant and its place in the store's order are the same 64 bits, but for the sign; the
+//!   farthest instant is the store's [`NEVER`].
 //!
 //! This is the top of the timer store; the same store serves the driver from `handle` on.
 
-use std::collections::BTreeMap;
+mod look;
+
 use std::fmt;
 use std::num::NonZeroU64;
-use std::time::Instant;
 
-use self::span::{Span, is_end};
+use crate::instant::Instant;
 use crate::store::Store;
 use crate::table::NEVER;
-
-mod look;
-mod span;
 
 /// Values that come due, each at its deadline.
 ///
@@ -31,8 +28,8 @@ mod span;
 /// work, however many timers wait: none pauses to put a large heap in order, grow a large buffer
 /// or sweep out what was removed.
 ///
-/// Deadlines are exact to the nanosecond within 292 years of the queue's creation. One later than
-/// that never comes due; one earlier is due at once, before all others.
+/// Deadlines are exact to the nanosecond, whatever clock they come from, also in the past. The
+/// farthest instant, which is what adding too much comes to, never comes due.
 ///
 /// A removed timer's value is given back or dropped at once. The queue's own bookkeeping for it,
 /// some 20 bytes, goes as more timers are removed, so that it stays in proportion to the timers
@@ -45,7 +42,7 @@ mod span;
 ///
 /// ```
 /// use reveille::TimerQueue;
-/// use std::time::{Duration, Instant};
+/// use reveille::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
 /// let idle = Duration::from_secs(30);
@@ -70,8 +67,6 @@ mod span;
 /// ```
 pub struct TimerQueue<T> {
     store: Store<Item<T>>,
-    span: Span,
-    beyond: BTreeMap<u32, Instant>,
     /// The number of the next insertion.
     generation: NonZeroU64,
 }
@@ -102,6 +97,18 @@ pub struct Due<T> {
     pub value: T,
 }
 
+/// Where an instant lies in the order of the store.
+#[inline]
+fn place(instant: Instant) -> u64 {
+    instant.nanos().cast_unsigned() ^ 1 << 63
+}
+
+/// Undoes [`place`].
+#[inline]
+fn instant(place: u64) -> Instant {
+    Instant::at((place ^ 1 << 63).cast_signed())
+}
+
 impl<T> TimerQueue<T> {
     /// Makes an empty queue. Allocates nothing.
     ///
@@ -117,8 +124,6 @@ impl<T> TimerQueue<T> {
     pub fn new() -> Self {
         Self {
             store: Store::new(),
-            span: Span::around(Instant::now()),
-            beyond: BTreeMap::new(),
             generation: NonZeroU64::MIN,
         }
     }
@@ -167,7 +172,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::{Duration, Instant};
+    /// use reveille::time::{Duration, Instant};
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -181,11 +186,8 @@ impl<T> TimerQueue<T> {
         let generation = self.generation;
         // At one insertion a nanosecond the numbers last for 584 years.
         self.generation = generation.saturating_add(1);
-        let nanos = self.span.nanos(deadline);
-        let index = self.store.insert(nanos, Item { generation, value });
-        if is_end(nanos) {
-            self.beyond.insert(index, deadline);
-        }
+        let item = Item { generation, value };
+        let index = self.store.insert(place(deadline), item);
         Key { index, generation }
     }
 
@@ -195,7 +197,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let mut queue = TimerQueue::new();
     /// let key = queue.insert(Instant::now(), "ping");
@@ -204,10 +206,7 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn remove(&mut self, key: Key) -> Option<T> {
-        let (nanos, _) = self.find(key)?;
-        if is_end(nanos) {
-            self.beyond.remove(&key.index);
-        }
+        self.find(key)?;
         self.store.take(key.index).map(|item| item.value)
     }
 
@@ -219,7 +218,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::{Duration, Instant};
+    /// use reveille::time::{Duration, Instant};
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -229,17 +228,7 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn reset(&mut self, key: Key, deadline: Instant) -> bool {
-        let Some((old, _)) = self.find(key) else {
-            return false;
-        };
-        if is_end(old) {
-            self.beyond.remove(&key.index);
-        }
-        let nanos = self.span.nanos(deadline);
-        if is_end(nanos) {
-            self.beyond.insert(key.index, deadline);
-        }
-        self.store.reset(key.index, nanos)
+        self.contains(key) && self.store.reset(key.index, place(deadline))
     }
 
     /// Returns the earliest deadline, or `None` if no timer can come due.
@@ -250,7 +239,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::{Duration, Instant};
+    /// use reveille::time::{Duration, Instant};
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -262,9 +251,7 @@ impl<T> TimerQueue<T> {
     pub fn next_deadline(&mut self) -> Option<Instant> {
         match self.store.next_deadline() {
             NEVER => None,
-            // So far in the past that the order is lost: the first of them will do.
-            0 => self.beyond.values().min().copied(),
-            nanos => Some(self.span.instant(nanos)),
+            next => Some(instant(next)),
         }
     }
 
@@ -274,7 +261,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::{Duration, Instant};
+    /// use reveille::time::{Duration, Instant};
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -287,22 +274,12 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn pop_due(&mut self, now: Instant) -> Option<Due<T>> {
-        let now = self.span.nanos(now);
-        if now == 0 {
-            // Before the range: what is due by then cannot be told from what is not.
-            return None;
-        }
-        let (index, nanos, Item { generation, value }) = self.store.pop(now)?;
+        let (index, deadline, item) = self.store.pop(place(now))?;
         self.store.recycle();
-        let beyond = if is_end(nanos) {
-            self.beyond.remove(&index)
-        } else {
-            None
-        };
-        let deadline = beyond.unwrap_or_else(|| self.span.instant(nanos));
+        let Item { generation, value } = item;
         Some(Due {
             key: Key { index, generation },
-            deadline,
+            deadline: instant(deadline),
             value,
         })
     }
@@ -315,7 +292,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let mut queue = TimerQueue::new();
     /// let key = queue.insert(Instant::now(), ());
@@ -323,7 +300,6 @@ impl<T> TimerQueue<T> {
     /// assert!(!queue.contains(key));
     /// ```
     pub fn clear(&mut self) {
-        self.beyond.clear();
         // The old store is dropped when the new one is in place: a value whose drop panics leaves
         // an empty queue. The insertions count on, so that the old keys stay stale.
         drop(std::mem::replace(&mut self.store, Store::new()));

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use reveille::time::{Duration, Instant};
 use reveille::{Key, TimerQueue};
 
 fn millis(n: u64) -> Duration {
@@ -189,33 +189,27 @@ fn instants_before_the_queues_creation_keep_their_order() {
 }
 
 #[test]
-fn instants_too_far_to_tell_never_come_due() {
+fn instants_too_far_to_say_never_come_due() {
     let start = Instant::now();
-    let year = Duration::from_secs(365 * 24 * 3600);
-    let Some(far) = start.checked_add(500 * year) else {
-        return;
-    };
+    let far = start + Duration::MAX;
     let mut queue = TimerQueue::new();
     let key = queue.insert(far, "far");
     assert_eq!((queue.len(), queue.next_deadline()), (1, None));
-    assert!(queue.pop_due(far + year).is_none());
+    assert!(queue.pop_due(far).is_none());
     assert_eq!(queue.deadline(key), Some(far), "but are known");
     assert!(queue.reset(key, start + millis(1)));
     assert_eq!(due(&mut queue, far), ["far"]);
 }
 
 #[test]
-fn instants_far_in_the_past_are_due_at_once() {
+fn instants_far_in_the_past_are_due_first() {
     let now = Instant::now();
-    let year = Duration::from_secs(365 * 24 * 3600);
-    let Some(past) = now.checked_sub(500 * year) else {
-        return;
-    };
+    let past = now - Duration::MAX;
     let mut queue = TimerQueue::new();
     queue.insert(now, "now");
     queue.insert(past, "past");
     assert_eq!(queue.next_deadline(), Some(past));
-    assert_eq!(queue.pop_due(now).map(|due| due.deadline), Some(past));
+    assert_eq!(queue.pop_due(past).map(|due| due.deadline), Some(past));
     assert_eq!(due(&mut queue, now), ["now"]);
 }
 

@@ -2,10 +2,9 @@
 //!
 //! The timers by key, and all of them. The story of the queue is in `queue`.
 
-use std::time::Instant;
+use crate::instant::Instant;
 
-use super::span::is_end;
-use super::{Item, Key, TimerQueue};
+use super::{Item, Key, TimerQueue, instant};
 
 impl<T> TimerQueue<T> {
     /// Returns a timer's value.
@@ -14,7 +13,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let mut queue = TimerQueue::new();
     /// let key = queue.insert(Instant::now(), 7);
@@ -32,7 +31,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let mut queue = TimerQueue::new();
     /// let key = queue.insert(Instant::now(), 7);
@@ -52,7 +51,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -62,8 +61,8 @@ impl<T> TimerQueue<T> {
     #[inline]
     #[must_use]
     pub fn deadline(&self, key: Key) -> Option<Instant> {
-        let (nanos, _) = self.find(key)?;
-        Some(self.exact(key.index, nanos))
+        let (place, _) = self.find(key)?;
+        Some(instant(place))
     }
 
     /// Returns whether a key names a timer that waits.
@@ -72,7 +71,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -93,7 +92,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let mut queue = TimerQueue::new();
     /// queue.insert(Instant::now(), ());
@@ -126,7 +125,7 @@ impl<T> TimerQueue<T> {
     ///
     /// ```
     /// use reveille::TimerQueue;
-    /// use std::time::Instant;
+    /// use reveille::time::Instant;
     ///
     /// let now = Instant::now();
     /// let mut queue = TimerQueue::new();
@@ -134,12 +133,12 @@ impl<T> TimerQueue<T> {
     /// assert!(queue.iter().eq([(key, now, &7)]));
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (Key, Instant, &T)> {
-        self.store.iter().map(|(index, nanos, item)| {
+        self.store.iter().map(|(index, place, item)| {
             let key = Key {
                 index,
                 generation: item.generation,
             };
-            (key, self.exact(index, nanos), &item.value)
+            (key, instant(place), &item.value)
         })
     }
 
@@ -148,16 +147,5 @@ impl<T> TimerQueue<T> {
         self.store
             .get(key.index)
             .filter(|(_, item)| item.generation == key.generation)
-    }
-
-    /// Returns the deadline of an armed timer, also outside of the range.
-    #[inline]
-    fn exact(&self, index: u32, nanos: u64) -> Instant {
-        let beyond = if is_end(nanos) {
-            self.beyond.get(&index).copied()
-        } else {
-            None
-        };
-        beyond.unwrap_or_else(|| self.span.instant(nanos))
     }
 }
