@@ -166,31 +166,6 @@ impl Clock {
         self.instant(self.nanos())
     }
 
-    /// Moves time on to the next deadline and fires what is due there, if time is moved by hand.
-    ///
-    /// For executors: call it when nothing is left to run, and park only if the answer is `false`.
-    /// Then a test on a paused or manual clock takes no longer than its work. Does nothing if the
-    /// clock runs, is [held](crate::ManualClock::hold), or has no deadline to come; time is not
-    /// moved to timers that never fire.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::{Clock, ManualClock};
-    ///
-    /// assert!(!Clock::monotonic().advance_when_idle());
-    /// assert!(!Clock::from(ManualClock::new()).advance_when_idle());
-    /// ```
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "what it is called for is the effect"
-    )]
-    pub fn advance_when_idle(&self) -> bool {
-        // Acquire: pairs with the release in `Hold::drop`.
-        let free = self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0;
-        free && self.advance_to_next()
-    }
-
     /// Keeps executors from moving time on while the guard lives.
     ///
     /// Matters while time is moved by hand, by [`time::pause`](crate::time::pause) or a

@@ -8,6 +8,7 @@
 //! The story goes on in `time` (the futures) and in `backend` (drivers for those without a loop).
 
 mod builder;
+mod turn;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::park::{Park, Unpark};
 use crate::slack::Slack;
 
 pub use self::builder::Builder;
+pub use self::turn::Turn;
 
 /// How many timers one turn fires before the loop gets to run what they readied.
 const BUDGET: usize = 1024;
@@ -56,44 +58,6 @@ pub struct Driver<P> {
     park: P,
     handle: Handle,
     slack: Slack,
-}
-
-/// What a [`turn`](Driver::turn) did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
-    fired: usize,
-    unfinished: bool,
-}
-
-impl Turn {
-    /// Returns how many timers fired.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// assert_eq!(driver.turn().fired(), 0);
-    /// ```
-    #[must_use]
-    pub fn fired(&self) -> usize {
-        self.fired
-    }
-
-    /// Returns whether the turn ended with timers still due, so that tasks get to run.
-    ///
-    /// A turn fires about a thousand timers at most. After one that ended so,
-    /// [`next_timeout`](Driver::next_timeout) is zero: run the tasks, then turn again.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// assert!(!driver.turn().is_unfinished());
-    /// ```
-    #[must_use]
-    pub fn is_unfinished(&self) -> bool {
-        self.unfinished
-    }
 }
 
 impl<P: Park> Driver<P> {
@@ -322,6 +286,38 @@ impl<P> Driver<P> {
         let (fired, unfinished) = shared.fire(now, BUDGET);
         self.slack.fired(now, fired);
         Turn { fired, unfinished }
+    }
+
+    /// Moves time on to the next deadline and fires what is due there, if time is moved by hand.
+    ///
+    /// For executors: call it when nothing is left to run, and park only if the answer is `false`.
+    /// Then a test on a paused or manual clock takes no longer than its work. Does nothing if the
+    /// clock runs, is [held](crate::Clock::hold), or has no deadline to come; time is not moved to
+    /// timers that never fire.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let clock = reveille::ManualClock::new();
+    /// let mut driver = reveille::Driver::builder().clock(&clock).build_with_unpark(|| {});
+    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
+    /// assert!(sleep.poll().is_pending());
+    ///
+    /// assert!(driver.advance_when_idle());
+    /// assert!(sleep.poll().is_ready());
+    /// assert!(!driver.advance_when_idle());
+    /// ```
+    pub fn advance_when_idle(&mut self) -> bool {
+        let clock = &self.handle.shared.clock;
+        if !clock.is_frozen() {
+            return false;
+        }
+        // Before the look at the deadlines: a timer armed on another thread after that look has to
+        // interrupt the park that follows, which no deadline would end.
+        let _ = self.announce(None);
+        clock.advance_when_idle()
     }
 
     /// Announces a wait until the next deadline or `limit` and returns how long it may last.

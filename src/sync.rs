@@ -1,7 +1,7 @@
 //! Where do locks and atomics come from?
 //!
 //! From std; from loom when the crate is built with `--cfg loom`, so that the models in
-//! `tests/loom.rs` run the very code that ships. No other file knows the difference.
+//! `tests/loom` run the very code that ships. No other file knows the difference.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};

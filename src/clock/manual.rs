@@ -114,7 +114,8 @@ impl ManualClock {
     /// ```
     /// let clock = reveille::ManualClock::new();
     /// let hold = clock.hold();
-    /// assert!(!reveille::Clock::from(&clock).advance_when_idle());
+    /// // … a thread computes, and timeouts on this clock wait for it …
+    /// drop(hold);
     /// ```
     pub fn hold(&self) -> Hold {
         self.0.hold()
@@ -244,6 +245,13 @@ impl Clock {
         };
         self.advance(Duration::from_nanos(at.saturating_sub(self.nanos())));
         true
+    }
+
+    /// Moves on to the next deadline if time stands still and nobody holds it.
+    pub(crate) fn advance_when_idle(&self) -> bool {
+        // Acquire: pairs with the release in `Hold::drop`.
+        let free = self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0;
+        free && self.advance_to_next()
     }
 
     /// Never back: of two hands the one that is further ahead wins. A clock that somebody resumed

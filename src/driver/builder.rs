@@ -39,7 +39,7 @@ impl Builder {
     }
 
     /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it is a compromise of.
-    pub const DEFAULT_SLACK: Duration = Duration::from_micros(100);
+    pub const DEFAULT_SLACK: Duration = Duration::from_micros(150);
 
     /// Sets the clock, [`Clock::monotonic`] by default.
     ///
@@ -55,9 +55,9 @@ impl Builder {
         self
     }
 
-    /// Sets how far apart wake-ups are kept when timers are dense, 100 µs by default.
+    /// Sets how far apart wake-ups are kept when timers are dense, 150 µs by default.
     ///
-    /// While fewer than four timers come due within the slack, each wake-up is on time; in a storm
+    /// While fewer than two timers come due within the slack, each wake-up is on time; in a storm
     /// the loop wakes at most once a slack, and a timer is late by up to that much more. Longer
     /// saves CPU, shorter is more punctual, zero wakes for every deadline.
     ///

@@ -231,7 +231,7 @@ impl Runtime {
 
     /// Nothing is ready: sleeps, or, where time is moved by hand, moves it.
     fn idle(&mut self) {
-        if !self.driver.handle().clock().advance_when_idle() {
+        if !self.driver.advance_when_idle() {
             self.driver.park();
         }
     }

@@ -115,7 +115,7 @@ impl Handle {
 ///
 /// It never ends early. A poll that finds the deadline passed is ready there and then, whether or
 /// not the driver has turned since; after that it stays ready until [`reset`](Self::reset). (To
-/// spare a look at the clock, a poll right after the timer was made for 10 ms or more, or put off,
+/// spare a look at the clock, a poll right after the timer was made for 1 ms or more, or put off,
 /// takes the deadline for still to come. Should that be wrong, the driver fires in its next turn.)
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads,

@@ -1,0 +1,39 @@
+//! What has a turn done?
+
+/// What a [`turn`](crate::Driver::turn) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub(super) fired: usize,
+    pub(super) unfinished: bool,
+}
+
+impl Turn {
+    /// Returns how many timers fired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.turn().fired(), 0);
+    /// ```
+    #[must_use]
+    pub fn fired(&self) -> usize {
+        self.fired
+    }
+
+    /// Returns whether the turn ended with timers still due, so that tasks get to run.
+    ///
+    /// A turn fires about a thousand timers at most. After one that ended so,
+    /// [`next_timeout`](crate::Driver::next_timeout) is zero: run the tasks, then turn again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert!(!driver.turn().is_unfinished());
+    /// ```
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+}
