@@ -1,0 +1,15 @@
+use std::time::Duration;
+
+use bench_ours::{Flavor, Ours};
+
+/// As coarse as tokio.
+#[derive(Clone)]
+struct Tick;
+impl Flavor for Tick {
+    const NAME: &'static str = "ours_tick";
+    const SLACK: Duration = Duration::from_millis(1);
+}
+
+fn main() {
+    bench_ours::harness::main::<Ours<Tick>>()
+}

@@ -1,0 +1,546 @@
+#!/usr/bin/env python3
+"""Builds the contenders, runs the workloads in interleaved rounds, and writes
+results/<mode>.jsonl and results/SUMMARY.md. Standard library only."""
+import argparse
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections import defaultdict
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GO = os.environ.get("GO", "go")
+UNSUPPORTED = 3
+ENV = dict(os.environ, RUST_BACKTRACE="0", GOTOOLCHAIN="local",
+           CARGO_TARGET_DIR=f"{HERE}/target")
+
+# One entry: (workload, arguments, rounds or None for all, contenders or None).
+# W5 is short and means something only while both CPUs are ours: several tries.
+QUICK = [
+    ("w1", "r=0,1000,100000 ms=60", None, None),
+    ("w5", "ms=60", None, None),
+    ("w2", "ms=40", None, None),
+    ("w3", "r=1000,100000 conns=100000 ms=40", None, None),
+    ("w4", "mode=wake n=100000", None, None),
+    ("w5", "ms=60", None, None),
+    ("w4", "mode=wake,task win=0 n=100000", None, None),
+    ("w6", "us=100,1000,10000 ms=80 min=10", None, None),
+    ("w6m", "ms=700", None, None),
+    ("w8", "ms=700", None, None),
+    ("prim", "", 1, None),
+]
+FULL = [
+    ("w1", "r=0,1000,100000,1000000 ms=120", None, None),
+    ("w5", "ms=120", None, None),
+    ("w2", "ms=100", None, None),
+    ("w3", "r=0,1000,100000,1000000 conns=100000 ms=80", None, None),
+    ("w4", "mode=wake n=10000,100000", None, None),
+    ("w5", "ms=120", None, None),
+    ("w4", "mode=task n=10000,100000", None, None),
+    ("w4", "mode=wake,task n=1000000", 2, None),
+    ("w4", "mode=wake,task win=0 n=100000", None, None),
+    ("w5", "ms=120", None, None),
+    ("w6", "ms=300 min=80", None, None),
+    ("w6m", "ms=3000", None, None),
+    ("w5", "ms=120", None, None),
+    ("w8", "ms=3000", None, None),
+    ("prim", "", 3, None),
+]
+# Instruction counts (callgrind), Rust contenders only.
+ICOUNT = [
+    ("w1", "r=1000 icount=64000"),
+    ("w1", "r=100000 icount=64000"),
+    ("w2", "only=ready1 icount=64000"),
+    ("w2", "only=ready2 icount=64000"),
+    ("w3", "r=1000 conns=0 icount=64000"),
+    ("w3", "r= conns=100000 icount=64000"),
+    ("w4", "mode=wake n=100000 icount=1"),
+    ("w4", "mode=task n=100000 icount=1"),
+]
+BUDGET = {"quick": 400, "full": 1600}
+# Seconds that may go into waiting for a quiet machine and redoing measurements.
+PATIENCE = {"quick": 25, "full": 200}
+NOISY = 0.25  # cores used by others (or stolen) that make a measurement noisy
+
+
+def log(*a):
+    print(*a, file=sys.stderr, flush=True)
+
+
+def build(contenders):
+    t = time.time()
+
+    def sh(cmd, cwd=HERE, **env):
+        subprocess.run(cmd, cwd=cwd, check=True, env=dict(ENV, **env))
+
+    os.makedirs(f"{HERE}/build", exist_ok=True)
+    sh(["cargo", "build", "--release", "--quiet"])
+    if "tokio_alt" in contenders:
+        sh(["cargo", "build", "--release", "--quiet", "-p", "bench-tokio", "--bin", "tokio_alt"],
+           RUSTFLAGS="--cfg tokio_unstable", CARGO_TARGET_DIR=f"{HERE}/target-unstable")
+    if "go" in contenders:
+        sh([GO, "build", "-o", f"{HERE}/build/go", "."], cwd=f"{HERE}/native/go")
+    if "libuv" in contenders:
+        sh(["gcc", "-O2", "-o", "build/libuv", "native/libuv/bench.c", "-luv", "-lpthread"])
+    if "asio" in contenders:
+        sh(["g++", "-std=c++17", "-O2", "-DASIO_STANDALONE", "-o", "build/asio",
+            "native/asio/bench.cpp", "-lpthread"])
+    log(f"built in {time.time() - t:.0f} s")
+
+
+def jiffies():
+    """(busy, steal) seconds over all CPUs."""
+    f = [int(x) for x in open("/proc/stat").readline().split()[1:]]
+    hz = os.sysconf("SC_CLK_TCK")
+    return (f[0] + f[1] + f[2] + f[5] + f[6]) / hz, f[7] / hz
+
+
+class Runner:
+    def __init__(self, out, contenders, deadline, patience):
+        self.out, self.deadline, self.patience = out, deadline, patience
+        self.contenders = contenders
+        self.cannot = set()
+        self.noise, self.kept = [], []
+        self.redone = 0
+        self.lock = threading.Lock()
+
+    def write(self, recs, **extra):
+        with self.lock:
+            for r in recs:
+                self.out.write(json.dumps({**r, **extra}) + "\n")
+            self.out.flush()
+
+    def cmd(self, c, workload, args):
+        return [os.path.join(HERE, c["cmd"][0]), *c["cmd"][1:], workload, *c.get("args", []),
+                *args.split()]
+
+    def can(self, c, workload, args=None):
+        return not {(c["name"], workload), (c["name"], workload, args)} & self.cannot and (
+            "only" not in c or workload in c["only"]) and (workload != "prim" or c["name"] == "prim")
+
+    def once(self, c, workload, args, timeout=90):
+        """Runs one process; returns (records, cores used by others)."""
+        (b0, s0), t0 = jiffies(), time.time()
+        r0 = os.times()
+        p = subprocess.run(self.cmd(c, workload, args), capture_output=True, text=True,
+                           timeout=timeout, env=ENV)
+        wall = time.time() - t0
+        (b1, s1), r1 = jiffies(), os.times()
+        own = r1.children_user - r0.children_user + r1.children_system - r0.children_system
+        noise = max(0.0, (b1 - b0 - own)) / wall, (s1 - s0) / wall
+        if p.returncode == UNSUPPORTED:
+            self.cannot.add((c["name"], workload, args))
+            return [], noise
+        if p.returncode != 0:
+            log(f"FAILED {c['name']} {workload} {args}: {p.stderr.strip()[-400:]}")
+            self.cannot.add((c["name"], workload))
+            self.write([{"contender": c["name"], "workload": workload, "params": args,
+                         "metric": "failed", "value": 1, "unit": "bool"}])
+            return [], noise
+        if p.stderr.strip():
+            log(p.stderr.strip())
+        return [json.loads(l) for l in p.stdout.splitlines() if l.startswith("{")], noise
+
+    def wait_quiet(self, most):
+        """Waits while others use the CPUs, for `most` seconds of patience."""
+        start = time.time()
+        while True:
+            (b0, s0), t0 = jiffies(), time.time()
+            time.sleep(0.08)
+            (b1, s1), t1 = jiffies(), time.time()
+            if (b1 - b0 + s1 - s0) / (t1 - t0) <= 0.4:
+                break
+            if time.time() - start > min(most, self.patience):
+                break
+            time.sleep(0.4)
+        spent = time.time() - start - 0.08
+        self.patience -= max(0, spent)
+
+    def measured(self, c, workload, args, rnd):
+        if not self.can(c, workload, args):
+            return
+        best = None
+        for attempt in range(4):
+            if self.noise and sum(self.noise[-1]) > NOISY:
+                self.wait_quiet(5)
+            t = time.time()
+            recs, noise = self.once(c, workload, args)
+            took = time.time() - t
+            self.noise.append(noise)
+            if best is None or sum(noise) < sum(best[1]):
+                best = recs, noise
+            if sum(noise) < NOISY or self.patience < took:
+                break
+            self.patience -= took
+            self.redone += 1
+        recs, noise = best
+        self.kept.append(noise)
+        self.write(recs, round=rnd, foreign=round(noise[0], 3), steal=round(noise[1], 3))
+
+    def rounds(self, plan, n):
+        for rnd in range(1, n + 1):
+            t = time.time()
+            for k, (workload, args, rounds, names) in enumerate(plan):
+                if rounds is not None and rnd > rounds:
+                    continue
+                order = [c for c in self.contenders if names is None or c["name"] in names]
+                s = (rnd + k) % len(order)
+                nth = sum(p[:2] == (workload, args) for p in plan[:k])
+                for c in order[s:] + order[:s]:
+                    if time.time() > self.deadline:
+                        log(f"out of time in round {rnd}")
+                        return
+                    self.measured(c, workload, args, rnd + nth / 10)
+            log(f"round {rnd}/{n}: {time.time() - t:.0f} s")
+
+    def two_at_a_time(self, jobs, work):
+        """For what noise does not change."""
+
+        def loop():
+            while True:
+                with self.lock:
+                    if not jobs or time.time() > self.deadline:
+                        return
+                    job = jobs.pop(0)
+                work(*job)
+
+        ts = [threading.Thread(target=loop) for _ in range(2)]
+        [t.start() for t in ts]
+        [t.join() for t in ts]
+
+    def verify(self):
+        def work(c):
+            recs, _ = self.once(c, "verify", "")
+            ok = any(r["metric"] == "ok" for r in recs)
+            log(f"verify {c['name']}: {'ok' if ok else 'NOT OK'}")
+            self.write(recs, round=0)
+            if not ok:
+                self.cannot |= {(c["name"], w) for w, *_ in FULL + [("w7",), ("w9",)]}
+
+        self.two_at_a_time([(c,) for c in self.contenders if c["kind"] != "floor"], work)
+
+    def memory(self):
+        def work(c, kind):
+            recs, _ = self.once(c, "w7", f"kind={kind}")
+            self.write(recs, round=1)
+
+        self.two_at_a_time([(c, kind) for kind in ("slab", "box", "task")
+                            for c in self.contenders if self.can(c, "w7")], work)
+
+    def idle(self, rnd, ms, strace):
+        """Starts everybody's 1M idle timers, one after the other, and lets the
+        windows overlap: an idle process does not disturb the others."""
+        running = []
+        for c in self.contenders:
+            if not self.can(c, "w9") or time.time() > self.deadline:
+                continue
+            p = subprocess.Popen(self.cmd(c, "w9", f"ms={ms}"), stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True, env=ENV)
+            line = p.stderr.readline()  # "#idle pid=.. helper=.."
+            if not line.startswith("#idle"):
+                p.wait()
+                self.cannot.add((c["name"], "w9"))
+                continue
+            tracer = None
+            if strace:
+                path = f"{HERE}/results/strace-{c['name']}.txt"
+                tracer = subprocess.Popen(["strace", "-f", "-c", "-p", str(p.pid), "-o", path],
+                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                tracer = tracer, path, time.time()
+            running.append((c, p, tracer))
+            if strace:  # not while others start up
+                time.sleep(ms / 1000 - 1)
+                tracer[0].send_signal(signal.SIGINT)
+                tracer[0].wait()
+                secs = time.time() - tracer[2]
+                text = open(tracer[1]).read()
+                m = re.search(r"^\s*100\.00\s.*?\s(\d+)\s+(?:\d+\s+)?total$", text, re.M)
+                # strace counts the helper's one interrupted sleep.
+                calls = max(0, int(m.group(1)) - 1) if m else 0
+                self.write([{"contender": c["name"], "workload": "w9", "params": "N=1000000",
+                             "metric": "syscalls_per_s", "value": calls / secs, "unit": "1/s"}],
+                           round=rnd)
+                os.unlink(tracer[1])
+                p.kill()
+        for c, p, tracer in running:
+            out, _ = p.communicate()
+            if not strace:
+                self.write([json.loads(l) for l in out.splitlines() if l.startswith("{")],
+                           round=rnd)
+
+    def icount(self):
+        for workload, args in ICOUNT:
+            for c in self.contenders:
+                if c["kind"] != "rust" and not c.get("icount"):
+                    continue
+                if not self.can(c, workload) or time.time() > self.deadline:
+                    continue
+                cmd = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--fair-sched=yes",
+                       "--callgrind-out-file=/dev/null", *self.cmd(c, workload, args)]
+                try:
+                    p = subprocess.run(cmd, capture_output=True, text=True, env=ENV, timeout=60)
+                except subprocess.TimeoutExpired:
+                    continue
+                tag = re.search(r"#icount workload=(\S+) params=(.*?) suffix=(\S*) ops=(\d+)",
+                                p.stdout)
+                n = re.search(r"Collected : (\d+)", p.stderr)
+                if tag and n:
+                    self.write([{"contender": c["name"], "workload": "icount",
+                                 "params": f"{tag[1]} {tag[2]}{tag[3].replace('_', ' ')}",
+                                 "metric": "instr_per_op",
+                                 "value": int(n[1]) / int(tag[4]), "unit": "instr"}], round=1)
+
+
+# ---------------------------------------------------------------- summary
+
+# (workload, metric, label, whether a ratio to the best makes sense)
+ROWS = [
+    ("w1", r"^ns_per_op$", "wall ns/op", True),
+    ("w1", r"^min_ns_per_op$", "best 10 ms chunk, ns/op", True),
+    ("w1", r"^cpu_ns_per_op$", "CPU ns/op, all threads", True),
+    ("w1", r"^ns_per_op_reuse$", "start + stop of a kept uv_timer_t, ns/op", True),
+    ("w1", r"^ns_per_op_lazychan$", "NewTimer + Stop (never in a heap), ns/op", True),
+    ("w2", r"^ns_per_op_ready1$", "ready on 1st poll, wall ns/op", True),
+    ("w2", r"^cpu_ns_per_op_ready1$", "ready on 1st poll, CPU ns/op", True),
+    ("w2", r"^ns_per_op_ready2$", "ready on 2nd poll, wall ns/op", True),
+    ("w2", r"^cpu_ns_per_op_ready2$", "ready on 2nd poll, CPU ns/op", True),
+    ("w2", r"^ns_per_op_yield$", "around yield_now (executor), wall ns/op", True),
+    ("w2", r"^ns_per_op_yield_base$", "yield_now without timeout, wall ns/op", False),
+    ("w3", r"^ns_per_op$", "reset+poll, wall ns/op", True),
+    ("w3", r"^ns_per_op_nopoll$", "reset only, wall ns/op", True),
+    ("w3", r"^cpu_ns_per_op$", "reset+poll, CPU ns/op", True),
+    ("w4", r"^cpu_ns_per_fire$", "CPU ns/fire", True),
+    ("w4", r"^overrun$", "last wake - window end, us", False),
+    ("w5", r"^ns_per_op$", "wall ns/op on each thread", True),
+    ("w5", r"^cpu_ns_per_op$", "CPU ns/op", True),
+    ("w6", r"^late_p50$", "lateness p50, us", True),
+    ("w6", r"^late_p99$", "lateness p99, us", True),
+    ("w6", r"^late_p999$", "lateness p99.9, us", True),
+    ("w6", r"^late_max$", "lateness max, us", True),
+    ("w6", r"^cpu_us_per_sleep$", "CPU us/sleep", True),
+    ("w6m", r"^late_p50$", "lateness p50, us", True),
+    ("w6m", r"^late_p99$", "lateness p99, us", True),
+    ("w6m", r"^late_p999$", "lateness p99.9, us", True),
+    ("w6m", r"^late_max$", "lateness max, us", True),
+    ("w6m", r"^cpu_percent$", "CPU %", True),
+    ("w6m", r"^cpu_ns_per_sleep$", "CPU ns/sleep", True),
+    ("w6m", r"^switches_per_s$", "context switches/s", False),
+    ("w6m", r"^early$", "fired early, count", False),
+    ("w7", r"^rss_per_timer_slab$", "timers in a Vec", True),
+    ("w7", r"^rss_per_timer_box$", "Vec of boxes", True),
+    ("w7", r"^rss_per_timer_task$", "one task / goroutine each", True),
+    ("w7", r"^size_of_timer$", "size_of", True),
+    ("w8", r"^cpu_percent$", "CPU %", True),
+    ("w8", r"^cpu_ns_per_tick$", "CPU ns/tick", True),
+    ("w8", r"^switches_per_s$", "context switches/s", False),
+    ("w8", r"^late_mean$", "lateness mean, us", True),
+    ("w8", r"^late_p99$", "lateness p99, us", True),
+    ("w8", r"^ticks_percent$", "ticks delivered, %", False),
+    ("w8", r"^drift$", "drift, last against first quarter, us", False),
+    ("w9", r"^cpu_us_per_s$", "CPU us/s", False),
+    ("w9", r"^switches_per_s$", "context switches/s", False),
+    ("w9", r"^syscalls_per_s$", "system calls/s (strace)", False),
+    ("icount", r".*", "instructions/op", True),
+]
+TITLES = {
+    "w1": "W1 arm + cancel (30 s timer, R armed)",
+    "w2": "W2 timeout around a future (R=1000)",
+    "w3": "W3 reset",
+    "w4": "W4 fire",
+    "w5": "W5 arm + cancel on two threads",
+    "w6": "W6 lateness, one task",
+    "w6m": "W6 lateness, 1000 tasks",
+    "w7": "W7 memory per armed timer (bytes)",
+    "w8": "W8 1000 tickers of 10 ms",
+    "w9": "W9 idle, 1M armed",
+    "icount": "Instructions per operation (callgrind)",
+}
+
+
+def med(v):
+    v = sorted(v)
+    n = len(v)
+    return v[n // 2] if n % 2 else (v[n // 2 - 1] + v[n // 2]) / 2
+
+
+def fmt(x):
+    if x != x:
+        return "-"
+    a = abs(x)
+    if a >= 100:
+        return f"{x:.0f}"
+    if a >= 10:
+        return f"{x:.1f}"
+    return f"{x:.2f}".rstrip("0").rstrip(".") if a else "0"
+
+
+def summarize(path, out, contenders, notes):
+    recs = [json.loads(l) for l in open(path)]
+    # Noisy rounds of a cell are dropped where at least three quiet ones remain. In
+    # W5 they are worse than useless (two threads on one CPU do not contend): one is enough.
+    quiet = defaultdict(set)
+    for r in recs:
+        if r.get("foreign", 0) + r.get("steal", 0) <= NOISY:
+            quiet[r["contender"], r["workload"], r["params"], r["metric"]].add(r.get("round"))
+    recs = [r for r in recs
+            if len(q := quiet[r["contender"], r["workload"], r["params"], r["metric"]])
+            < (1 if r["workload"] == "w5" else 3)
+            or r.get("round") in q]
+    data = defaultdict(lambda: defaultdict(dict))  # (w, params, metric) -> c -> round -> value
+    failed = set()
+    for r in recs:
+        if r["metric"] == "failed":
+            failed.add(f"{r['contender']} {r['workload']} {r['params']}")
+            continue
+        data[r["workload"], r["params"], r["metric"]][r["contender"]][r.get("round", 1)] = r["value"]
+    names = [c["name"] for c in contenders if c["kind"] != "floor"]
+    peers = [n for n in names if not n.startswith("ours")]
+    floors = [c["name"] for c in contenders if c["kind"] == "floor" and c["name"] != "prim"]
+    lines = ["# Peer timers: measured medians", ""]
+    lines += notes + [""]
+    if failed:
+        lines += ["**Failed:** " + "; ".join(sorted(failed)), ""]
+    lines += [
+        "Cells: median over rounds, then the ratio to the best contender of that row (median",
+        "of the per-round ratios, so that common noise cancels). Noisy rounds are left out",
+        "where three quiet ones remain. Lower is better unless it says otherwise. `floor` /",
+        "`raw_*` are not contenders: a timer that stores deadline and waker and never fires,",
+        "and bare system calls with a sorted array or heap; their column shows the cheapest",
+        "of them. min..max over rounds: second half.", "",
+    ]
+    detail = ["", "# Ranges: median (min..max) over rounds", ""]
+
+    def natural(key):
+        return [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", key[1])]
+
+    for w in TITLES:
+        keys = []
+        for rw, pat, label, ratio in ROWS:
+            if rw != w:
+                continue
+            ks = [k for k in data if k[0] == w and re.match(pat, k[2])]
+            keys += [(k, label, ratio) for k in sorted(ks, key=natural)]
+        if not keys:
+            continue
+        cols = [n for n in names if any(n in data[k] for k, *_ in keys)]
+        rounds = max(len(v) for k, *_ in keys for v in data[k].values())
+        head = f"| {TITLES[w]} | " + " | ".join(cols) + " | floor | ours / best peer |"
+        lines += [head, "|---" * (len(cols) + 3) + "|"]
+        fl = [n for n in floors if any(n in data[k] for k, *_ in keys)]
+        detail += [f"| {TITLES[w]} | " + " | ".join(cols + fl) + " |",
+                   "|---" * (len(cols) + len(fl) + 1) + "|"]
+        for k, label, ratio in keys:
+            d = data[k]
+            meds = {n: med(list(d[n].values())) for n in cols if n in d}
+            if not meds:
+                continue
+            best = min(meds, key=lambda n: meds[n])
+            cells = []
+
+            def over(n, base):
+                common = [i for i in d[n] if i in d[base] and d[base][i] > 0]
+                return (med([d[n][i] / d[base][i] for i in common]) if len(common) >= 3
+                        else meds[n] / meds[base])
+
+            for n in cols:
+                if n not in meds:
+                    cells.append("-")
+                    continue
+                s = fmt(meds[n])
+                if ratio and len(meds) > 1 and meds[best] > 0:
+                    s = f"**{s}**" if n == best else f"{s} ({over(n, best):.1f}x)"
+                cells.append(s)
+            rivals = [n for n in peers if meds.get(n, 0) > 0]
+            peer = min(rivals, key=lambda n: meds[n], default=None)
+            cells_end = (f"{over('ours', peer):.2f} {peer}"
+                         if ratio and peer and "ours" in meds else "-")
+            f = {n: med(list(d[n].values())) for n in fl if n in d}
+            fcell = "-"
+            if f:
+                b = min(f, key=lambda n: f[n])
+                fcell = fmt(f[b]) + ("" if b == "floor" else f" {b[4:]}")
+            lines.append(f"| {k[1]}: {label} | " + " | ".join(cells) + f" | {fcell} | {cells_end} |")
+            cells = []
+            for n in cols + fl:
+                v = list(d[n].values()) if n in d else []
+                cells.append(f"{fmt(med(v))} ({fmt(min(v))}..{fmt(max(v))})" if v else "-")
+            detail.append(f"| {k[1]}: {label} | " + " | ".join(cells) + " |")
+        lines.append("")
+        detail.append("")
+    prim = [(k[2], list(v["prim"].values())) for k, v in data.items() if k[0] == "prim"]
+    if prim:
+        lines += ["| Building block on this machine | ns, median (min..max) |", "|---|---|"]
+        lines += [f"| {m} | {fmt(med(v))} ({fmt(min(v))}..{fmt(max(v))}) |" for m, v in prim] + [""]
+    open(out, "w").write("\n".join(lines + detail) + "\n")
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("mode", nargs="?", default="quick", choices=["quick", "full"])
+    ap.add_argument("--contenders", help="comma-separated names (default: all)")
+    ap.add_argument("--only", help="comma-separated workloads, e.g. w1,w4,w7,w9,icount")
+    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--out", default=f"{HERE}/results")
+    ap.add_argument("--no-build", action="store_true")
+    ap.add_argument("--summary", help="only write SUMMARY.md from this jsonl file")
+    a = ap.parse_args()
+    contenders = tomllib.load(open(f"{HERE}/contenders.toml", "rb"))["contender"]
+    if a.contenders:
+        want = a.contenders.split(",")
+        contenders = [c for c in contenders if c["name"] in want]
+    os.makedirs(a.out, exist_ok=True)
+    if a.summary:
+        return summarize(a.summary, f"{a.out}/SUMMARY.md", contenders, [f"From {a.summary}."])
+    if not a.no_build:
+        build({c["name"] for c in contenders})
+    only = set(a.only.split(",")) if a.only else None
+
+    def wanted(w):
+        return only is None or w in only
+
+    path = f"{a.out}/{a.mode}.jsonl"
+    if os.path.exists(path):
+        os.makedirs(f"{a.out}/archive", exist_ok=True)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(os.path.getmtime(path)))
+        shutil.move(path, f"{a.out}/archive/{a.mode}-{stamp}.jsonl")
+    start = time.time()
+    with open(path, "w") as out:
+        r = Runner(out, contenders, start + BUDGET[a.mode], PATIENCE[a.mode])
+        r.verify()
+        full = a.mode == "full"
+        if wanted("w9"):
+            r.idle(1, 5000 if full else 3000, False)
+            if full:
+                r.idle(1, 2500, True)
+        if wanted("w7"):
+            r.memory()
+        if wanted("icount") and (full or only):
+            r.icount()
+        log(f"memory, idle, icount: {time.time() - start:.0f} s")
+        plan = [p for p in (FULL if full else QUICK) if wanted(p[0])]
+        if plan:
+            r.rounds(plan, a.rounds)
+    foreign = [n[0] for n in r.kept] or [0]
+    steal = [n[1] for n in r.kept] or [0]
+    took = time.time() - start
+    p95 = lambda v: sorted(v)[min(len(v) - 1, math.ceil(len(v) * 0.95) - 1)]
+    notes = [
+        f"Mode {a.mode}, {a.rounds} rounds, {took:.0f} s, {time.strftime('%Y-%m-%d %H:%M')}; "
+        f"{os.cpu_count()} CPUs, {subprocess.getoutput('uname -r')}.",
+        f"Noise: others used {med(foreign):.2f} cores (median; p95 {p95(foreign):.2f}) and steal "
+        f"was {med(steal):.2f} (p95 {p95(steal):.2f}) during measurements; {r.redone} were redone "
+        f"for noise, {sum(sum(n) > NOISY for n in r.kept)} of {len(r.kept)} kept ones are noisy.",
+    ]
+    summarize(path, f"{a.out}/SUMMARY.md", contenders, notes)
+    log(f"done in {took:.0f} s: {path}, {a.out}/SUMMARY.md")
+
+
+if __name__ == "__main__":
+    main()
