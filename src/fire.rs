@@ -11,6 +11,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use crate::clock::Follower;
 use crate::handle::Shared;
 use crate::store::Store;
 
@@ -93,6 +94,21 @@ impl Shared {
         // popped ones keep their indices, so that a timer can tell fired from armed.
         self.set_drained(&state, last.saturating_sub(1), last);
         true
+    }
+}
+
+/// What a clock that is moved by hand does to its drivers.
+impl Follower for Shared {
+    fn earliest(&self) -> u64 {
+        self.lock().timers.next_deadline()
+    }
+
+    fn expire(&self) {
+        self.fire(self.clock.nanos(), usize::MAX);
+    }
+
+    fn interrupt(&self) {
+        Self::interrupt(self);
     }
 }
 

@@ -28,7 +28,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use crate::clock::{Clock, Follower, NEVER};
+use crate::clock::{Clock, NEVER};
 use crate::instant::Instant;
 use crate::park::Unpark;
 use crate::store::Store;
@@ -219,6 +219,13 @@ impl Shared {
         true
     }
 
+    /// Makes the driver's loop look at its timers and its clock again.
+    ///
+    /// Whatever it has announced: it may have read the clock and not announced anything yet.
+    pub(crate) fn interrupt(&self) {
+        self.unpark.unpark();
+    }
+
     /// Announces under the lock that the driver's thread sleeps until `until`, in clock time.
     pub(crate) fn announce_park(&self, _state: &State, until: u64) {
         self.words.0.parked_until.store(until, Ordering::Relaxed);
@@ -286,21 +293,6 @@ impl Shared {
     }
 }
 
-impl Follower for Shared {
-    fn earliest(&self) -> u64 {
-        self.lock().timers.next_deadline()
-    }
-
-    fn expire(&self) {
-        self.fire(self.clock.nanos(), usize::MAX);
-    }
-
-    fn interrupt(&self) {
-        // Whatever it has announced: it may just have read the clock and not parked yet.
-        self.unpark.unpark();
-    }
-}
-
 impl Handle {
     /// Returns the time on the driver's clock.
     ///
@@ -355,7 +347,7 @@ impl Handle {
     /// driver.park(); // with no timer armed, until unparked
     /// ```
     pub fn unpark(&self) {
-        self.shared.unpark.unpark();
+        self.shared.interrupt();
     }
 
     /// Returns whether the driver is gone.
