@@ -42,3 +42,115 @@ impl From<Elapsed> for io::Error {
         Self::new(io::ErrorKind::TimedOut, elapsed)
     }
 }
+
+/// Why a timer could not be had.
+///
+/// Nothing here returns it: timers of this crate need no such answer, since a driver that is gone
+/// is replaced (see [`Sleep`](super::Sleep)), a driver holds as many timers as memory does, and no
+/// duration is too long. It exists, as in `tokio::time`, for code that makes or passes on such
+/// errors.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::error::Error;
+///
+/// let error = Error::at_capacity();
+/// assert!(error.is_at_capacity() && !error.is_shutdown());
+/// assert_eq!(error.to_string(), "timer is at capacity and cannot create a new entry");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Error(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Shutdown,
+    AtCapacity,
+    Invalid,
+}
+
+impl Error {
+    /// The driver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(reveille::time::error::Error::shutdown().is_shutdown());
+    /// ```
+    #[must_use]
+    pub fn shutdown() -> Self {
+        Self(Kind::Shutdown)
+    }
+
+    /// Returns whether the driver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!reveille::time::error::Error::invalid().is_shutdown());
+    /// ```
+    #[must_use]
+    pub fn is_shutdown(&self) -> bool {
+        self.0 == Kind::Shutdown
+    }
+
+    /// There is no room for another timer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(reveille::time::error::Error::at_capacity().is_at_capacity());
+    /// ```
+    #[must_use]
+    pub fn at_capacity() -> Self {
+        Self(Kind::AtCapacity)
+    }
+
+    /// Returns whether there is no room for another timer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!reveille::time::error::Error::invalid().is_at_capacity());
+    /// ```
+    #[must_use]
+    pub fn is_at_capacity(&self) -> bool {
+        self.0 == Kind::AtCapacity
+    }
+
+    /// The deadline cannot be represented.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(reveille::time::error::Error::invalid().is_invalid());
+    /// ```
+    #[must_use]
+    pub fn invalid() -> Self {
+        Self(Kind::Invalid)
+    }
+
+    /// Returns whether the deadline cannot be represented.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!reveille::time::error::Error::shutdown().is_invalid());
+    /// ```
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.0 == Kind::Invalid
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Shutdown => "the timer is shutdown, must be called from the context of a driver",
+            Kind::AtCapacity => "timer is at capacity and cannot create a new entry",
+            Kind::Invalid => "timer duration exceeds maximum duration",
+        })
+    }
+}
+
+impl error::Error for Error {}
