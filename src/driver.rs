@@ -310,14 +310,19 @@ impl<P> Driver<P> {
     /// assert!(!driver.advance_when_idle());
     /// ```
     pub fn advance_when_idle(&mut self) -> bool {
-        let clock = &self.handle.shared.clock;
-        if !clock.is_frozen() {
+        let shared = &self.handle.shared;
+        if !shared.clock.is_frozen() {
             return false;
         }
         // Before the look at the deadlines: a timer armed on another thread after that look has to
-        // interrupt the park that follows, which no deadline would end.
-        let _ = self.announce(None);
-        clock.advance_when_idle()
+        // interrupt the park that follows, which no deadline would end. Without end, not until the
+        // earliest: that one may be dropped before we look, and a later one armed after.
+        shared.announce_park(&shared.lock(), NEVER);
+        let advanced = shared.clock.advance_when_idle();
+        if advanced {
+            shared.awake();
+        }
+        advanced
     }
 
     /// Announces a wait until the next deadline or `limit` and returns how long it may last.
@@ -337,7 +342,10 @@ impl<P> Driver<P> {
             return Some(Duration::ZERO);
         }
         let wake_at = self.slack.wake_at(next).min(limit_at.unwrap_or(NEVER));
-        shared.announce_park(&state, wake_at);
+        // In a storm the slack, not a deadline, says when to wake: no timer, however early, would
+        // change that, so none need interrupt. (Not so where no time passes by itself.)
+        let fixed = !frozen && wake_at <= self.slack.wake_at(0);
+        shared.announce_park(&state, if fixed { AWAKE } else { wake_at });
         drop(state);
 
         if frozen || wake_at == NEVER {

@@ -74,6 +74,10 @@ impl ManualClock {
     /// that it readies run when their executor gets to them. A `duration` beyond the clock's end
     /// stops just short of it.
     ///
+    /// If a driver turns on another thread at the same time, each timer is still fired once, but
+    /// the two threads' shares are in no common order, and the other may not be through with its
+    /// own when this returns.
+    ///
     /// # Examples
     ///
     /// ```

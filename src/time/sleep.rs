@@ -219,7 +219,7 @@ impl Sleep {
         self.handle.shared.clock.instant(self.deadline)
     }
 
-    /// Returns whether the timer has fired or a poll was ready.
+    /// Returns whether the timer has fired, as long as its driver lives, or a poll was ready.
     ///
     /// `false` before the first poll even if the deadline has passed: the question is put to the
     /// driver, not to the clock.

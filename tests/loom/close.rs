@@ -1,0 +1,126 @@
+//! What becomes of a timer whose driver is dropped under it?
+//!
+//! Its task is woken, or sees that the driver is gone; either way its next poll takes it to the
+//! driver that is current there, its heir.
+
+use reveille::time::Sleep;
+use reveille::{Driver, Entered};
+
+use crate::support::{Line, Task, Time, check, ns, poll};
+
+/// A driver that is about to end, and one that is entered, on the same time.
+///
+/// Loom's threads share what is local to a thread, so it is current on all of them.
+fn ending_and_heir(time: &Time) -> (Driver<()>, Driver<()>, Entered) {
+    let (ending, heir) = (time.turner(), time.turner());
+    let entered = heir.handle().enter();
+    (ending, heir, entered)
+}
+
+/// Checks that `heir` fires `sleep` for `task`, once, when its deadline of 5 comes.
+fn inherits(heir: &mut Driver<()>, time: &Time, task: &Task, mut sleep: Sleep) {
+    assert!(!sleep.is_elapsed());
+    assert!(!task.poll(&mut sleep), "early");
+    assert_eq!(heir.handle().armed(), 1);
+    let before = task.wakes();
+    time.set(5);
+    assert_eq!((heir.turn().fired(), task.wakes()), (1, before + 1));
+    assert!(task.poll(&mut sleep));
+    drop(sleep);
+    assert!(task.is_released());
+}
+
+/// The timer is polled for the first time while its driver is dropped.
+///
+/// Armed first, it is among those that the drop wakes; armed later, the poll is told and moves on.
+/// If the store could be armed after it was emptied, the timer would never be heard of again.
+#[test]
+fn driver_drop_against_arm() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let (ending, mut heir, _entered) = ending_and_heir(&time);
+        let task = Task::new();
+        let (mut sleep, waker) = (ending.handle().sleep(ns(5)), task.waker());
+        let poller = line.spawn(move || {
+            assert!(!poll(&mut sleep, &waker), "early");
+            sleep
+        });
+        line.cross();
+        drop(ending);
+        let sleep = poller.join().unwrap();
+
+        assert_eq!(task.wakes() + heir.handle().armed(), 1, "lost, or both");
+        inherits(&mut heir, &time, &task, sleep);
+    });
+}
+
+/// Another task takes the timer over while its driver is dropped.
+///
+/// The new task is woken, or its poll moves the timer; if the exchange of wakers came too late for
+/// the one and too early for the other, the new task would sleep for ever.
+#[test]
+fn driver_drop_against_poll_with_other_waker() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let (ending, mut heir, _entered) = ending_and_heir(&time);
+        let (old, new) = (Task::new(), Task::new());
+        let (mut sleep, waker) = (old.sleep(ending.handle(), ns(5)), new.waker());
+        let poller = line.spawn(move || {
+            assert!(!poll(&mut sleep, &waker), "early");
+            sleep
+        });
+        line.cross();
+        drop(ending);
+        let sleep = poller.join().unwrap();
+
+        assert_eq!(new.wakes() + heir.handle().armed(), 1, "lost, or both");
+        assert_eq!(old.wakes() + new.wakes(), 1);
+        assert!(old.is_released());
+        inherits(&mut heir, &time, &new, sleep);
+    });
+}
+
+/// The timer is reset while its driver is dropped: it moves, and keeps the new deadline.
+#[test]
+fn driver_drop_against_reset() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let (ending, mut heir, _entered) = ending_and_heir(&time);
+        let task = Task::new();
+        let mut sleep = task.sleep(ending.handle(), ns(2));
+        let later = ending.handle().now() + ns(5);
+        let resetter = line.spawn(move || {
+            sleep.reset(later);
+            sleep
+        });
+        line.cross();
+        drop(ending);
+        let sleep = resetter.join().unwrap();
+
+        assert_eq!(task.wakes(), 1);
+        time.set(3);
+        inherits(&mut heir, &time, &task, sleep);
+    });
+}
+
+/// The timer is dropped while its driver is: one of them has the waker, and nobody keeps it.
+#[test]
+fn driver_drop_against_drop() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let ending = time.turner();
+        let task = Task::new();
+        let sleep = task.sleep(ending.handle(), ns(5));
+        let dropper = line.spawn(move || drop(sleep));
+        line.cross();
+        drop(ending);
+        dropper.join().unwrap();
+
+        assert!(task.wakes() <= 1);
+        assert!(task.is_released());
+    });
+}

@@ -1,0 +1,276 @@
+//! What may a timer's owner do while the driver fires?
+//!
+//! Time stands still while the threads run, unless a model moves it.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU64, Ordering};
+
+use crate::support::{Line, Task, Time, check, ns, poll};
+
+/// The timer is dropped while the driver takes it out to fire it.
+///
+/// Either it is out before the drop, and is woken once, or it never is. If a dropped timer's waker
+/// stayed in the store, the task would be woken for nothing, and kept in memory until then.
+#[test]
+fn drop_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let task = Task::new();
+        let sleep = task.sleep(driver.handle(), ns(1));
+        time.set(1);
+        let dropper = line.spawn(move || drop(sleep));
+        line.cross();
+        let fired = driver.turn().fired();
+        dropper.join().unwrap();
+
+        assert_eq!(task.wakes(), fired);
+        assert!(task.is_released());
+        assert_eq!((driver.handle().armed(), driver.turn().fired()), (0, 0));
+    });
+}
+
+/// The timer is dropped, and only then does its deadline come; the driver turns all the while.
+///
+/// Nothing of it may be on its way out when it is dropped, so nothing fires.
+#[test]
+fn drop_before_the_deadline_against_turns() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (task, other) = (Task::new(), Task::new());
+        let sleep = task.sleep(driver.handle(), ns(2));
+        let _other = other.sleep(driver.handle(), ns(1));
+        time.set(1);
+        let mover = time.clone();
+        let dropper = line.spawn(move || {
+            drop(sleep);
+            mover.set(2);
+        });
+        line.cross();
+        driver.turn();
+        driver.turn();
+        dropper.join().unwrap();
+
+        assert_eq!((task.wakes(), other.wakes()), (0, 1));
+        assert!(task.is_released());
+    });
+}
+
+/// The deadline is put off while the driver takes the timer out to fire it.
+///
+/// Either the task is woken for the old deadline, and then a poll arms the new one; or it is not,
+/// and stays registered. If a reset took a fired timer for armed, nobody would wake the task at the
+/// new deadline; if it took an armed one for fired, a task that is not polled again would miss it.
+#[test]
+fn reset_later_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let task = Task::new();
+        let mut sleep = task.sleep(driver.handle(), ns(1));
+        let later = driver.handle().now() + ns(5);
+        time.set(1);
+        let resetter = line.spawn(move || {
+            sleep.reset(later);
+            sleep
+        });
+        line.cross();
+        let fired = driver.turn().fired();
+        let mut sleep = resetter.join().unwrap();
+
+        assert_eq!(task.wakes(), fired);
+        assert!(!sleep.is_elapsed());
+        if fired == 1 {
+            assert!(!task.poll(&mut sleep), "early");
+        }
+        assert_eq!(driver.handle().armed(), 1);
+        time.set(4);
+        assert_eq!(driver.turn().fired(), 0);
+        time.set(5);
+        assert_eq!((driver.turn().fired(), task.wakes()), (1, fired + 1));
+        assert!(task.poll(&mut sleep));
+        drop(sleep);
+        assert!(task.is_released());
+    });
+}
+
+/// A reset as above, and the task polls at once: what it sees must not depend on who came first.
+#[test]
+fn reset_later_and_poll_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let task = Task::new();
+        let mut sleep = task.sleep(driver.handle(), ns(1));
+        let later = driver.handle().now() + ns(5);
+        time.set(1);
+        let waker = task.waker();
+        let resetter = line.spawn(move || {
+            sleep.reset(later);
+            assert!(!poll(&mut sleep, &waker), "early");
+            sleep
+        });
+        line.cross();
+        let fired = driver.turn().fired();
+        let mut sleep = resetter.join().unwrap();
+
+        assert_eq!((task.wakes(), driver.handle().armed()), (fired, 1));
+        time.set(5);
+        assert_eq!((driver.turn().fired(), task.wakes()), (1, fired + 1));
+        assert!(task.poll(&mut sleep));
+        drop(sleep);
+        assert!(task.is_released());
+    });
+}
+
+/// The deadline is brought forward, though not to the present, while the driver fires another.
+///
+/// The turn publishes anew when the next timer is due at the earliest. Published from what it saw
+/// before the reset, that would hide the timer from every later turn that looks there first.
+#[test]
+fn reset_earlier_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (task, other) = (Task::new(), Task::new());
+        let mut sleep = task.sleep(driver.handle(), ns(10));
+        let earlier = driver.handle().now() + ns(5);
+        let _other = other.sleep(driver.handle(), ns(1));
+        time.set(1);
+        let resetter = line.spawn(move || {
+            sleep.reset(earlier);
+            sleep
+        });
+        line.cross();
+        assert_eq!(driver.turn().fired(), 1);
+        let mut sleep = resetter.join().unwrap();
+
+        assert_eq!((task.wakes(), other.wakes()), (0, 1));
+        time.set(5);
+        assert_eq!((driver.turn().fired(), task.wakes()), (1, 1));
+        assert!(task.poll(&mut sleep));
+        drop(sleep);
+        assert!(task.is_released());
+    });
+}
+
+/// The deadline is moved into the past while the driver turns.
+///
+/// Before the turn, the turn fires it; after, the reset does. If the reset armed what the turn has
+/// passed, the turn would have fired it for nobody; if both took it, the task would be woken twice.
+#[test]
+fn reset_to_the_past_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (task, other) = (Task::new(), Task::new());
+        let mut sleep = task.sleep(driver.handle(), ns(10));
+        let past = driver.handle().now() + ns(3);
+        let _other = other.sleep(driver.handle(), ns(1));
+        time.set(5);
+        let resetter = line.spawn(move || {
+            sleep.reset(past);
+            sleep
+        });
+        line.cross();
+        driver.turn();
+        let mut sleep = resetter.join().unwrap();
+
+        assert_eq!((task.wakes(), other.wakes()), (1, 1));
+        assert!(task.poll(&mut sleep));
+        drop(sleep);
+        assert_eq!(driver.handle().armed(), 0);
+        assert!(task.is_released());
+    });
+}
+
+/// A task takes a timer over from another while the driver fires it.
+///
+/// The new task is woken or sees that time is up. If the exchange found the timer gone and said
+/// nothing, or went to an entry that the turn has emptied, neither would happen.
+#[test]
+fn poll_with_other_waker_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (old, new) = (Task::new(), Task::new());
+        let mut sleep = old.sleep(driver.handle(), ns(1));
+        let waker = new.waker();
+        let poller = line.spawn(move || {
+            let ready = poll(&mut sleep, &waker);
+            (sleep, ready)
+        });
+        line.cross();
+        time.set(1);
+        let fired = driver.turn().fired();
+        let (sleep, ready) = poller.join().unwrap();
+
+        assert!(ready || new.wakes() == 1, "neither woken nor ready");
+        assert_eq!(old.wakes() + new.wakes(), fired);
+        drop(sleep);
+        assert!(old.is_released() && new.is_released());
+    });
+}
+
+/// A task polls a timer that holds its waker already, for which it asks no lock.
+#[test]
+fn poll_with_same_waker_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let task = Task::new();
+        let mut sleep = task.sleep(driver.handle(), ns(1));
+        let waker = task.waker();
+        let poller = line.spawn(move || {
+            let ready = poll(&mut sleep, &waker);
+            (sleep, ready)
+        });
+        line.cross();
+        time.set(1);
+        let fired = driver.turn().fired();
+        let (sleep, ready) = poller.join().unwrap();
+
+        assert!(ready || fired == 1);
+        assert_eq!(task.wakes(), fired);
+        drop(sleep);
+        assert!(task.is_released());
+    });
+}
+
+/// The driver's thread writes something, turns, and another thread finds the timer elapsed.
+///
+/// A timer that has ended tells of what came before: whoever sees the end sees that, too. Otherwise
+/// a result that a deadline hands over could be read while it is still being written.
+#[test]
+fn ready_sees_what_came_before_the_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let task = Task::new();
+        let sleep = task.sleep(driver.handle(), ns(1));
+        let result = Arc::new(AtomicU64::new(0));
+        let shared = result.clone();
+        let reader = line.spawn(move || {
+            if sleep.is_elapsed() {
+                assert_eq!(shared.load(Ordering::Relaxed), 7);
+            }
+            sleep
+        });
+        line.cross();
+        result.store(7, Ordering::Relaxed);
+        time.set(1);
+        driver.turn();
+        drop(reader.join().unwrap());
+    });
+}
