@@ -30,8 +30,7 @@
 //! - H3 the front has at most LEN slots, `strays` fewer than LEN / 4. A run has LEN at most, and
 //!   beyond that only what bulk moves added; it is then listed in `crowded` for a later call to cut.
 //! - H4 a run has a slot, and one in 2 LAZY of its slots or more is true, except for a first run
-//!   that a `spill` made. Near, at most
-//!   LEN are stale.
+//!   that a `spill` made. Near, at most LEN are stale.
 //! - H5 `moved` slots are not below the edge, no more than LEN and a constant, and not counted as
 //!   stale: their fate is asked again when they are placed, before the next run is opened.
 //!
@@ -41,6 +40,10 @@
 //!
 //! The story goes on in `table`, which gives slots their meaning, and in `store`, which pairs both.
 
+mod runs;
+mod slot;
+mod upkeep;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
@@ -49,10 +52,6 @@ pub(crate) use self::slot::{Asked, Fate, Slot};
 
 use self::runs::{At, Run, Runs};
 use self::upkeep::{Effort, LAZY, STEP};
-
-mod runs;
-mod slot;
-mod upkeep;
 
 /// How many slots a run holds: long enough that searching and cutting are rare, short enough that
 /// sorting one (4 KiB, an eighth of an L1 cache) takes microseconds.

@@ -2,9 +2,8 @@
 //!
 //! The timers by key, and all of them. The story of the queue is in `queue`.
 
-use crate::instant::Instant;
-
 use super::{Item, Key, TimerQueue, instant};
+use crate::instant::Instant;
 
 impl<T> TimerQueue<T> {
     /// Returns a timer's value.
