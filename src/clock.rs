@@ -1,9 +1,10 @@
 //! What time is it, and who moves it?
 //!
 //! A [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and
-//! [`NEVER`] stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from a source (the system's monotonic
-//! clock, one that counts suspend, a function of yours) until it is frozen; then it stands still
-//! and moves only by hand. A [`ManualClock`](crate::ManualClock) is one that was never started.
+//! [`NEVER`] stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from a
+//! source (the system's monotonic clock, one that counts suspend, a function of yours) until it is
+//! frozen; then it stands still and moves only by hand. A [`ManualClock`](crate::ManualClock) is one
+//! that was never started.
 //!
 //! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
 //! time that it has shown. (Freezing one is the exception: a thread that looks at that very moment

@@ -2,8 +2,8 @@
 //!
 //! A [`Driver`] belongs to one loop. Two verbs carry it: [`next_timeout`](Driver::next_timeout),
 //! how long the loop may block, and [`turn`](Driver::turn), fire what is due.
-//! [`park`](Driver::park) does both around a [`Park`]. Who interrupts a loop that blocks too long is
-//! told in `handle`; what "due" does to a task, in `fire`; why a wake-up may wait, in `slack`.
+//! [`park`](Driver::park) does both around a [`Park`]. Who interrupts a loop that blocks too long
+//! is told in `handle`; what "due" does to a task, in `fire`; why a wake-up may wait, in `slack`.
 //!
 //! The story goes on in `time` (the futures) and in `backend` (drivers for those without a loop).
 
@@ -36,8 +36,8 @@ const BUDGET: usize = 1024;
 ///   [`with_unpark`](Self::with_unpark), blocks for at most [`next_timeout`](Self::next_timeout),
 ///   and calls [`turn`](Self::turn) afterwards.
 ///
-/// Either way a loop that is busy should call [`turn`](Self::turn) now and then: with nothing due it
-/// costs a look at the clock.
+/// Either way a loop that is busy should call [`turn`](Self::turn) now and then: with nothing due
+/// it costs a look at the clock.
 ///
 /// Drivers are independent of each other; a process may have any number. Dropping one wakes all of
 /// its timers' tasks; what becomes of the timers is told at [`Sleep`](crate::time::Sleep).
