@@ -233,9 +233,9 @@ impl<P> Driver<P> {
 
     /// Returns how long the loop may block, `None` for as long as it likes.
     ///
-    /// Zero if something is due. In a storm of timers the answer includes the
-    /// [slack](Builder::slack). Until the next [`turn`](Self::turn), arming a timer that is due
-    /// before the time returned calls the [`Unpark`]. A poll that counts milliseconds must round
+    /// Zero if something is due. Until the next [`turn`](Self::turn), arming a timer that is due
+    /// before the time returned calls the [`Unpark`]; but in a storm of timers the answer includes
+    /// the [slack](Builder::slack), and arming interrupts nobody. A poll that counts milliseconds must round
     /// up: woken early, the loop would find nothing due and poll again.
     ///
     /// On a clock that is moved by hand no wait makes a timer due: the answer is zero or `None`.
