@@ -1,10 +1,10 @@
 //! How long is the longest single call on a queue of a million timers?
 //!
 //! The mean says nothing of pauses, and the maximum of one run says more of the machine than of the
-//! queue. So each pattern, the same calls in the same order every time, runs several times; for each
-//! call the shortest of its times counts, and the longest of those is what the queue is answerable
-//! for. A call's time includes the reading of the clock, some 25 ns, and the memory that it takes
-//! from the system: every run starts with an empty queue and gives everything back.
+//! queue. So each pattern, the same calls in the same order every time, runs several times; for
+//! each call the shortest of its times counts, and the longest of those is what the queue is
+//! answerable for. A call's time includes the reading of the clock, some 25 ns, and the memory that
+//! it takes from the system: every run starts with an empty queue and gives everything back.
 //!
 //! `cargo bench --bench longest_call [-- [--timers N] [--runs N] [part of a pattern's name]]` fails
 //! if a call takes longer than the limit.

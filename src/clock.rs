@@ -1,10 +1,10 @@
 //! What time is it, and who moves it?
 //!
 //! A [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and
-//! [`NEVER`] stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from a
-//! source (the system's monotonic clock, one that counts suspend, a function of yours) until it is
-//! frozen; then it stands still and moves only by hand. A [`ManualClock`](crate::ManualClock) is one
-//! that was never started.
+//! [`NEVER`] stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from
+//! a source (the system's monotonic clock, one that counts suspend, a function of yours) until it
+//! is frozen; then it stands still and moves only by hand. A [`ManualClock`](crate::ManualClock) is
+//! one that was never started.
 //!
 //! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
 //! time that it has shown. (Freezing one is the exception: a thread that looks at that very moment
@@ -80,7 +80,7 @@ enum Source {
 
 /// What must happen to a driver when its clock is moved by hand.
 ///
-/// The one implementation lives above, in `handle`; the trait turns that arrow round.
+/// The one implementation lives above, in `fire`; the trait turns that arrow round.
 pub(crate) trait Follower: Send + Sync {
     /// The earliest deadline, [`NEVER`] if there is none.
     fn earliest(&self) -> u64;
@@ -130,6 +130,10 @@ impl Clock {
     /// For game ticks, simulated hardware, or a platform's own counter. Drivers call it outside
     /// every lock, on whatever thread arms or turns, and expect it to be cheap. If it goes back,
     /// the clock stands still until the function has caught up with the latest time it showed.
+    ///
+    /// A driver that blocks takes the clock's nanoseconds for real ones. On a clock that is slower
+    /// it wakes early and blocks again; on one that is faster, or jumps, timers are late unless the
+    /// loop is [unparked](crate::Handle::unpark) or [turned](crate::Driver::turn).
     ///
     /// # Examples
     ///

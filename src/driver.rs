@@ -95,6 +95,9 @@ impl<P: Park> Driver<P> {
 
     /// Like [`park`](Self::park), but blocks for about `limit` at most.
     ///
+    /// Zero does not block; `Duration::MAX` is no limit. The limit is real time, also where the
+    /// driver's clock is moved by hand.
+    ///
     /// # Examples
     ///
     /// ```
@@ -235,8 +238,8 @@ impl<P> Driver<P> {
     ///
     /// Zero if something is due. Until the next [`turn`](Self::turn), arming a timer that is due
     /// before the time returned calls the [`Unpark`]; but in a storm of timers the answer includes
-    /// the [slack](Builder::slack), and arming interrupts nobody. A poll that counts milliseconds must round
-    /// up: woken early, the loop would find nothing due and poll again.
+    /// the [slack](Builder::slack), and arming interrupts nobody. A poll that counts milliseconds
+    /// must round up: woken early, the loop would find nothing due and poll again.
     ///
     /// On a clock that is moved by hand no wait makes a timer due: the answer is zero or `None`.
     ///
@@ -258,9 +261,10 @@ impl<P> Driver<P> {
 
     /// Fires the timers that are due, without blocking.
     ///
-    /// Earliest first, equal deadlines in the order in which they were armed, all outside every
-    /// lock. A waker that panics does not keep the others from being woken, nor the turn from
-    /// returning. With nothing due the cost is a look at the clock.
+    /// Earliest first, equal deadlines in the order in which they were armed or last reset, all
+    /// outside every lock, about a thousand at most (see [`Turn::is_unfinished`]). A waker that
+    /// panics does not keep the others from being woken, nor the turn from returning. With nothing
+    /// due the cost is a look at the clock.
     ///
     /// # Examples
     ///

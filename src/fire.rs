@@ -59,7 +59,7 @@ fn shield(foreign: impl FnOnce()) {
 impl Shared {
     /// Fires timers due at `now`, earliest first, at most about `budget` of them.
     ///
-    /// Returns how many fired and whether more are due. Any thread may call it at any time.
+    /// Returns how many fired and whether more may be due. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();
         let mut fired = 0;

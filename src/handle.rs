@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     state: Line<Mutex<State>>,
 }
 
-/// Written under the lock of `Shared::state`, read without it.
+/// Written under the lock of `Shared::state`, but for `awake`; read without it.
 struct Words {
     elapsed: AtomicU64,
     drained: AtomicU64,

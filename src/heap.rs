@@ -28,7 +28,8 @@
 //!   below the next one's, and `runs[0].low` is the edge.
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most LEN slots, `strays` fewer than LEN / 4. A run has LEN at most, and
-//!   beyond that only what bulk moves added; it is then listed in `crowded` for a later call to cut.
+//!   beyond that only what bulk moves added; it is then listed in `crowded` for a later call to
+//!   cut.
 //! - H4 a run has a slot, and one in 2 LAZY of its slots or more is true, except for a first run
 //!   that a `spill` made. Near, at most LEN are stale.
 //! - H5 `moved` slots are not below the edge, no more than LEN and a constant, and not counted as

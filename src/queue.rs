@@ -79,7 +79,20 @@ struct Item<T> {
 
 /// Names one timer of a [`TimerQueue`].
 ///
-/// Once its timer is removed or has come due a key names nothing, and never names another timer.
+/// Once its timer is removed or has come due a key names nothing, and never names another timer of
+/// its queue. Another queue takes it for one of its own: keep keys and queues together.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Key, TimerQueue, time::Instant};
+///
+/// let mut queue = TimerQueue::new();
+/// let key: Key = queue.insert(Instant::now(), "old");
+/// queue.remove(key);
+/// queue.insert(Instant::now(), "new");
+/// assert!(!queue.contains(key));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     index: u32,
@@ -87,6 +100,17 @@ pub struct Key {
 }
 
 /// A timer that came due, taken out by [`TimerQueue::pop_due`].
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Due, TimerQueue, time::Instant};
+///
+/// let now = Instant::now();
+/// let mut queue = TimerQueue::new();
+/// let key = queue.insert(now, "ping");
+/// assert_eq!(queue.pop_due(now), Some(Due { key, deadline: now, value: "ping" }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due<T> {
     /// What named the timer, and names nothing now.
@@ -147,8 +171,8 @@ impl<T> TimerQueue<T> {
 
     /// Makes room for `more` timers, beyond those that wait.
     ///
-    /// A queue grows by small steps anyway; this moves the calls of the allocator to a time of the
-    /// caller's choice.
+    /// A queue grows by small steps anyway; this moves the allocation of what holds the timers to a
+    /// time of the caller's choice. What keeps them in order still grows as they come.
     ///
     /// # Examples
     ///

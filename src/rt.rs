@@ -1,8 +1,9 @@
 //! How small can an executor be that runs tasks and timers on one thread?
 //!
 //! About this small: `rt/runtime.rs` is the loop, `rt/shared.rs` the way of a woken task back into
-//! it, `rt/task.rs` what is handed out for a task, and the driver does the rest. It is meant to be used, and to be copied: whoever integrates the
-//! driver into a scheduler of their own finds here, in order, what has to happen when.
+//! it, `rt/task.rs` what is handed out for a task, and the driver does the rest. It is meant to be
+//! used, and to be copied: whoever integrates the driver into a scheduler of their own finds here,
+//! in order, what has to happen when.
 //!
 //! # Examples
 //!

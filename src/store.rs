@@ -8,7 +8,7 @@
 //!
 //! - S1 each armed timer that can come due has one slot that the table calls its own; a slot that
 //!   is not true is counted stale where it lies, exactly once.
-//! - S2 no call's work grows with the number of timers, except for `clear`, `reserve` and dropping.
+//! - S2 no call's work grows with the number of timers, except for `reserve`, `iter` and dropping.
 //!
 //! The story goes on in `queue` for values with deadlines, in `handle` for wakers.
 

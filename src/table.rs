@@ -18,8 +18,8 @@
 //! stale or for what it says, never for an earlier time, so no timer is lost or early; two equal
 //! deadlines may leave in the wrong order if one was set before the wrap and one after it.
 //!
-//! Entries lie in blocks that never move, so that the table grows without copying. The story goes
-//! on in `store`.
+//! Entries lie in blocks that, but for the first, never move, so that the table grows without
+//! copying more than that. The story goes on in `store`.
 
 use crate::heap::{Asked, Fate, Slot};
 
@@ -210,8 +210,8 @@ impl<V> Table<V> {
         self.fired = (NONE, NONE);
     }
 
-    /// Says what has become of the timer of a slot. A dead slot must leave the heap; so must one that
-    /// has moved if it was asked to leave, and the one that it moved to must be filed.
+    /// Says what has become of the timer of a slot. A dead slot must leave the heap; so must one
+    /// that has moved if it was asked to leave, and the one that it moved to must be filed.
     #[inline]
     pub(crate) fn fate(&mut self, slot: Slot, asked: Asked) -> Fate {
         let index = slot.key();

@@ -1,8 +1,8 @@
 //! Which futures wait for time?
 //!
-//! [`Sleep`], [`Timeout`] and [`Interval`], with the names, arguments and meanings of `tokio::time`:
-//! changing the import is the whole port. Each is made by a free function here, on the driver that
-//! is [current](crate::Handle::current), or by the method of the same name on a
+//! [`Sleep`], [`Timeout`] and [`Interval`], with the names, arguments and meanings of
+//! `tokio::time`: changing the import is the whole port. Each is made by a free function here, on
+//! the driver that is [current](crate::Handle::current), or by the method of the same name on a
 //! [`Handle`](crate::Handle).
 //!
 //! # Examples

@@ -13,6 +13,19 @@ thread_local! {
 }
 
 /// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
+///
+/// Dropping it makes the driver current again that was so before, if any.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, Entered, ThreadPark, time};
+///
+/// let driver = Driver::new(ThreadPark::new());
+/// let _entered: Entered = driver.handle().enter();
+/// let sleep = time::sleep(time::Duration::from_millis(1)); // on that driver
+/// # drop(sleep);
+/// ```
 #[derive(Debug)]
 #[must_use = "the driver is current only while the guard lives"]
 pub struct Entered {
@@ -29,7 +42,16 @@ impl Drop for Entered {
     }
 }
 
-/// No driver is entered on this thread.
+/// No driver is entered on this thread; what [`Handle::try_current`] fails with.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Handle, time::error::NoDriver};
+///
+/// let error: NoDriver = Handle::try_current().unwrap_err();
+/// assert!(error.to_string().starts_with("no timer driver is entered"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoDriver;

@@ -13,7 +13,8 @@ use crate::park::ThreadPark;
 ///
 /// It sleeps in the kernel until the earliest deadline, and costs nothing while there is none.
 /// Wakers run on it, so a wake-up crosses threads; on a loop of your own it does not. Dropping it
-/// stops the thread and waits for that.
+/// stops the thread and waits for that, unless a waker drops it on the thread itself; what becomes
+/// of its timers is told at [`Sleep`](crate::time::Sleep).
 ///
 /// After `fork` the thread exists in the parent alone: a child makes its own.
 ///

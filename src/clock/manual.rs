@@ -153,6 +153,25 @@ impl From<&ManualClock> for Clock {
 }
 
 /// Keeps time on a clock from advancing by itself until dropped; see [`Clock::hold`].
+///
+/// Guards add up: time may go on when the last is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let mut driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
+/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
+/// assert!(sleep.poll().is_pending());
+///
+/// let hold = clock.hold();
+/// assert!(!driver.advance_when_idle());
+/// drop(hold);
+/// assert!(driver.advance_when_idle());
+/// ```
 #[must_use = "time is held only while the guard lives"]
 pub struct Hold(Clock);
 

@@ -39,6 +39,14 @@ impl Builder {
     }
 
     /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it is a compromise of.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(reveille::Builder::DEFAULT_SLACK, Duration::from_micros(150));
+    /// ```
     pub const DEFAULT_SLACK: Duration = Duration::from_micros(150);
 
     /// Sets the clock, [`Clock::monotonic`] by default.

@@ -1,6 +1,14 @@
 //! What has a turn done?
 
 /// What a [`turn`](crate::Driver::turn) did.
+///
+/// # Examples
+///
+/// ```
+/// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+/// let turn = driver.turn();
+/// assert!(turn.fired() == 0 && !turn.is_unfinished());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     pub(super) fired: usize,
@@ -21,10 +29,11 @@ impl Turn {
         self.fired
     }
 
-    /// Returns whether the turn ended with timers still due, so that tasks get to run.
+    /// Returns whether the turn ended before all that was due had fired, so that tasks get to run.
     ///
-    /// A turn fires about a thousand timers at most. After one that ended so,
-    /// [`next_timeout`](crate::Driver::next_timeout) is zero: run the tasks, then turn again.
+    /// A turn fires about a thousand timers at most. After one that ended so, run the tasks, then
+    /// turn again: [`next_timeout`](crate::Driver::next_timeout) is zero as long as more are due.
+    /// If the last that was due was also the last that fitted, none are.
     ///
     /// # Examples
     ///

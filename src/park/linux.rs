@@ -15,7 +15,7 @@
 //! # Why a futex
 //!
 //! With the timer slack at 1 ns, `ppoll` on an eventfd, an absolute timerfd and `clock_nanosleep`
-//! end as late as a futex, some 30 µs for waits of up to 1 ms, against 79 µs on the default slack
+//! end as late as a futex, some 30 µs for waits of up to 1 ms, against 81 µs on the default slack
 //! (`cargo bench --bench wait`, Linux 6.18 guest on an AMD EPYC, November 2026). The first two need
 //! file descriptors and a further system call to take the token, the last cannot be interrupted.
 

@@ -27,7 +27,7 @@ mod imp;
 ///
 /// A timed park never ends before its time. How much later it ends:
 ///
-/// - **Linux**: nanosecond timeouts; the wake-up itself takes some ten microseconds. The
+/// - **Linux**: nanosecond timeouts; the wake-up itself takes some tens of microseconds. The
 ///   [timer slack] of the thread, 50 µs unless changed, is lowered for the time of the wait and
 ///   then restored.
 /// - **macOS** and the BSDs: nanosecond timeouts; the system may coalesce a wake-up with others,

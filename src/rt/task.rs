@@ -16,7 +16,8 @@ use async_task::FallibleTask;
 ///
 /// # Errors
 ///
-/// It yields a [`JoinError`] if the task panicked, or was dropped unfinished with its runtime.
+/// It yields a [`JoinError`] if the task panicked, or was dropped unfinished with its runtime; and
+/// if it is polled again after it was ready.
 ///
 /// # Examples
 ///
@@ -201,6 +202,15 @@ pub fn yield_now() -> YieldNow {
 }
 
 /// Ready when polled for the second time; made by [`yield_now`].
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt::{self, YieldNow};
+///
+/// let pause: YieldNow = rt::yield_now();
+/// rt::block_on(pause);
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct YieldNow(bool);

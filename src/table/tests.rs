@@ -9,7 +9,8 @@ impl<V> Table<V> {
         entry.value.is_some() && entry.true_slot(slot.key()) == Some(slot)
     }
 
-    /// Checks T2 and the lists of free and fired entries. Returns how many true slots there must be.
+    /// Checks T2 and the lists of free and fired entries. Returns how many true slots there must
+    /// be.
     pub(crate) fn verify(&self) -> usize {
         let all: Vec<_> = self.blocks.iter().flatten().collect();
         assert_eq!(all.len(), self.entries as usize);

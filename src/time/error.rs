@@ -46,9 +46,9 @@ impl From<Elapsed> for io::Error {
 /// Why a timer could not be had.
 ///
 /// Nothing here returns it: timers of this crate need no such answer, since a driver that is gone
-/// is replaced (see [`Sleep`](super::Sleep)), a driver holds as many timers as memory does, and no
-/// duration is too long. It exists, as in `tokio::time`, for code that makes or passes on such
-/// errors.
+/// is replaced (see [`Sleep`](super::Sleep)), a driver holds as many timers as memory does (2³² - 1
+/// at most, and arming one more panics), and no duration is too long. It exists, as in
+/// `tokio::time`, for code that makes or passes on such errors.
 ///
 /// # Examples
 ///

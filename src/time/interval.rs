@@ -14,6 +14,8 @@ use crate::time::sleep::Sleep;
 
 /// Ticks every `period`, the first time at once.
 ///
+/// A tick that would come beyond the clock's end (292 years) never does.
+///
 /// # Panics
 ///
 /// If `period` is zero, or there is no [current driver](Handle::current).
@@ -157,7 +159,7 @@ impl MissedTickBehavior {
 
 /// A series of ticks; made by [`interval`] and [`interval_at`].
 ///
-/// It is a [`Stream`] of ticks, too, that never ends.
+/// It is a [`Stream`] of ticks, too, that never ends. Dropping it cancels its timer.
 ///
 /// # Examples
 ///

@@ -70,7 +70,8 @@ pub fn resume() {
 ///
 /// What is due by then has been fired, in order, when the future is first polled; then it yields
 /// once, so that tasks readied by that may run. It panics when polled, not when called. A future
-/// that is dropped before it is polled moves nothing.
+/// that is dropped before it is polled moves nothing. A `duration` beyond the clock's end stops
+/// just short of it.
 ///
 /// # Panics
 ///

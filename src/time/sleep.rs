@@ -127,7 +127,8 @@ impl Handle {
 /// to move to, or the driver's clock was one moved by hand, [`is_orphaned`](Self::is_orphaned) says
 /// so and the future stays pending, ready only if the deadline has passed when it is polled.
 ///
-/// Leaked with [`mem::forget`](std::mem::forget), it wakes its task once more when it is due.
+/// Dropping it cancels the timer and releases its waker there and then. Leaked with
+/// [`mem::forget`](std::mem::forget), it wakes its task once more when it is due.
 ///
 /// # Examples
 ///
@@ -203,8 +204,8 @@ impl Sleep {
 
     /// Returns the deadline.
     ///
-    /// One given before the clock's epoch reads as the epoch; one beyond the clock's end as its
-    /// end, or as the farthest instant that the platform can represent.
+    /// One given before the clock's epoch reads as the epoch; one beyond the clock's end as the
+    /// farthest instant.
     ///
     /// # Examples
     ///
@@ -262,8 +263,9 @@ impl Sleep {
     /// Moves the deadline, earlier or later, in place.
     ///
     /// Allocates nothing. A task that waits stays registered and is woken at the new deadline; if
-    /// that has passed, at once or in the driver's next turn. A timer that has ended starts over, and must be polled again to
-    /// wake anybody. Moving later never wakes the task in between.
+    /// that has passed, in the driver's next turn or at once, on this thread: a panic of the waker
+    /// is then the caller's. A timer that has ended starts over, and must be polled again to wake
+    /// anybody. Moving later never wakes the task in between.
     ///
     /// # Examples
     ///

@@ -112,8 +112,8 @@ fn reset_later_between_batches() {
 
 /// Another task takes a timer over between two batches, of which the first ended in its deadline.
 ///
-/// It still counts as the owner of its entry, which is empty: there is no waker to exchange, and the
-/// new task must be told that time is up.
+/// It still counts as the owner of its entry, which is empty: there is no waker to exchange, and
+/// the new task must be told that time is up.
 #[test]
 fn poll_with_other_waker_between_batches() {
     check(None, || {
@@ -140,9 +140,9 @@ fn poll_with_other_waker_between_batches() {
 
 /// A timer ends, is moved on and armed again, while the turn that fires it is in the middle.
 ///
-/// Its owner may know by the clock that time is up before, while and after the driver fires it. Each
-/// arming wakes once at most, and the second one exactly once. If the second went to an entry that
-/// the first has not left, or the turn took the new one for due, that would not hold.
+/// Its owner may know by the clock that time is up before, while and after the driver fires it.
+/// Each arming wakes once at most, and the second one exactly once. If the second went to an entry
+/// that the first has not left, or the turn took the new one for due, that would not hold.
 #[test]
 fn rearm_against_turn() {
     check(None, || {

@@ -74,8 +74,8 @@ fn two_turns_at_once() {
 
 /// Two hands move one clock; the one that is further ahead wins, and each timer fires once.
 ///
-/// A step may be to a time that the other hand has left behind. If it went there, the clock would go
-/// back, and timers that were made at the later time would fire long after they are due.
+/// A step may be to a time that the other hand has left behind. If it went there, the clock would
+/// go back, and timers that were made at the later time would fire long after they are due.
 #[test]
 fn two_advances_at_once() {
     check(Some(3), || {
@@ -184,8 +184,8 @@ fn arm_and_advance_against_park() {
 /// The last hold is dropped while the executor, kept from moving time, goes to sleep.
 ///
 /// The drop must interrupt whatever the driver has announced: it has decided to park when it saw
-/// the hold. If not, time would stand still with nobody holding it. Once time moves, what the holder
-/// did is done for all to see; else a timeout would strike work that was in time.
+/// the hold. If not, time would stand still with nobody holding it. Once time moves, what the
+/// holder did is done for all to see; else a timeout would strike work that was in time.
 #[test]
 fn hold_drop_against_park() {
     check(None, || {
@@ -234,8 +234,8 @@ fn two_hold_drops_against_park() {
 /// A timer is armed by another thread after the executor has found that no deadline is to come,
 /// and before it parks.
 ///
-/// On a clock that runs, the park would be as long as the timer needs. Moved by hand, time waits for
-/// the executor, which has to look at the deadlines again; parked for good, it never would.
+/// On a clock that runs, the park would be as long as the timer needs. Moved by hand, time waits
+/// for the executor, which has to look at the deadlines again; parked for good, it never would.
 #[test]
 fn arm_against_idle_executor() {
     check(None, || {

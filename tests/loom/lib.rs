@@ -12,9 +12,9 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release --manifest-path tests/loom/Cargo.toml --target-dir target/loom
 //! ```
 //!
-//! Without `--cfg loom` there is nothing here. Models that would take minutes look at orders with at
-//! most two or three preemptions, see `check`; `LOOM_MAX_PREEMPTIONS` in the environment goes before
-//! what they say. `LOOM_LOG=trace LOOM_LOCATION=1` tells the story of one that fails.
+//! Without `--cfg loom` there is nothing here. Models that would take minutes look at orders with
+//! at most two or three preemptions, see `check`; `LOOM_MAX_PREEMPTIONS` in the environment goes
+//! before what they say. `LOOM_LOG=trace LOOM_LOCATION=1` tells the story of one that fails.
 //!
 //! [loom]: https://docs.rs/loom
 #![cfg(all(test, loom))]

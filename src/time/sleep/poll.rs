@@ -4,9 +4,9 @@
 //! busy past its deadline should not wait for the driver to notice. Last the driver, and only if
 //! the waker is not the one that it holds.
 //!
-//! The clock is read once for each thing that could change the answer: when the timer is made, and
-//! by polls that are not the first since it was made or moved. A first poll trusts the reading that
-//! made the timer if that put the deadline some way off.
+//! The clock is read when the timer is made from a duration, and by polls. One poll goes without:
+//! the first after the timer was made, if the reading that made it put the deadline some way off,
+//! or after an armed timer was put off.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
