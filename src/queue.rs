@@ -154,6 +154,10 @@ impl<T> TimerQueue<T> {
 
     /// Makes an empty queue with room for `n` timers.
     ///
+    /// # Panics
+    ///
+    /// If `n` is more than 2³² - 1.
+    ///
     /// # Examples
     ///
     /// ```
@@ -173,6 +177,10 @@ impl<T> TimerQueue<T> {
     ///
     /// A queue grows by small steps anyway; this moves the allocation of what holds the timers to a
     /// time of the caller's choice. What keeps them in order still grows as they come.
+    ///
+    /// # Panics
+    ///
+    /// If that would make more than 2³² - 1 timers.
     ///
     /// # Examples
     ///

@@ -34,8 +34,9 @@ pub(crate) struct Slack {
 impl Slack {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
-            limit,
-            gap: u64::MAX / 8,
+            // So that the average cannot overflow; 73 years are enough.
+            limit: limit.min(u64::MAX / 8),
+            gap: u64::MAX,
             last: 0,
             doubt: 0,
             doubted: 0,
@@ -131,6 +132,14 @@ mod tests {
             slack.fired(now, 1);
         }
         assert!(late < 30, "{late} of 10000 kept waiting");
+    }
+
+    #[test]
+    fn the_longest_slack_leaves_a_lone_timer_alone() {
+        let mut slack = Slack::new(u64::MAX);
+        assert_eq!(slack.wake_at(5), 5);
+        slack.fired(5, 1);
+        slack.fired(u64::MAX, usize::MAX);
     }
 
     #[test]

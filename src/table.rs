@@ -104,7 +104,11 @@ impl<V> Table<V> {
     /// Makes room for `more` timers.
     pub(crate) fn reserve(&mut self, more: usize) {
         let free = self.entries as usize - self.armed;
-        let total = self.entries as usize + more.saturating_sub(free);
+        let total = (self.entries as usize).saturating_add(more.saturating_sub(free));
+        assert!(
+            total <= NONE as usize,
+            "a timer store holds at most {NONE} timers at once, not {total}"
+        );
         if let Some(first) = self.blocks.first_mut() {
             first.reserve_exact(total.min(BLOCK) - first.len().min(total));
         }

@@ -167,6 +167,14 @@ fn a_value_whose_drop_panics_leaves_an_empty_queue() {
 }
 
 #[test]
+#[should_panic(expected = "at most 4294967295 timers at once, not 18446744073709551615")]
+fn room_for_more_than_fit_is_refused() {
+    let mut queue = TimerQueue::new();
+    queue.insert(Instant::now(), ());
+    queue.reserve(usize::MAX);
+}
+
+#[test]
 fn instants_before_the_queues_creation_keep_their_order() {
     let before = Instant::now();
     let mut queue = TimerQueue::new();
