@@ -7,8 +7,7 @@
 //! one that was never started.
 //!
 //! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
-//! time that it has shown. (Freezing one is the exception: a thread that looks at that very moment
-//! may see a few nanoseconds more than the clock then stands at.)
+//! time that it has shown.
 //!
 //! The story goes on in `clock/manual.rs` (time moved by hand), then in `handle`.
 
@@ -21,7 +20,8 @@ use std::time::Duration;
 use crate::instant::{Instant, nanos};
 use crate::sync::{
     Mutex,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    lock,
 };
 use crate::system;
 
@@ -55,6 +55,8 @@ struct Inner {
     /// The instant that reads as nanosecond zero, on the axis of `system`.
     epoch: i64,
     source: Source,
+    /// Counts the changes between running and frozen, two for each: odd while one is being made.
+    changes: AtomicU64,
     /// Where time stands, or `RUNNING`.
     frozen: AtomicU64,
     /// Added, wrapping, to the source while the clock runs; moved by `resume`.
@@ -130,6 +132,9 @@ impl Clock {
     /// For game ticks, simulated hardware, or a platform's own counter. Drivers call it outside
     /// every lock, on whatever thread arms or turns, and expect it to be cheap. If it goes back,
     /// the clock stands still until the function has caught up with the latest time it showed.
+    ///
+    /// It should do no more than read a counter: not ask this crate for the time (use
+    /// [`std::time::Instant`]; ours would ask the function again), wake a task, or block.
     ///
     /// A driver that blocks takes the clock's nanoseconds for real ones. On a clock that is slower
     /// it wakes early and blocks again; on one that is faster, or jumps, timers are late unless the
@@ -207,6 +212,7 @@ impl Clock {
             inner: Arc::new(Inner {
                 epoch,
                 source,
+                changes: AtomicU64::new(0),
                 frozen: AtomicU64::new(frozen),
                 shift: AtomicU64::new(0),
                 hand: Mutex::new(()),
@@ -225,10 +231,12 @@ impl Clock {
     /// Nanoseconds since the epoch, below the end.
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
-        // Pairs with the release store in `resume`: who sees `RUNNING` sees the shift.
-        match self.inner.frozen.load(Ordering::Acquire) {
-            RUNNING => self.inner.running(),
-            at => at,
+        loop {
+            if let Some(now) = self.inner.read() {
+                return now;
+            }
+            // Wait for whoever stops the clock or lets it run.
+            drop(lock(&self.inner.hand));
         }
     }
 
@@ -264,7 +272,7 @@ impl Clock {
 
     /// Adds a driver to those that this clock moves.
     pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
-        let mut followers = crate::sync::lock(&self.inner.followers);
+        let mut followers = lock(&self.inner.followers);
         followers.retain(|known| known.strong_count() > 0);
         followers.push(follower);
     }
@@ -276,13 +284,30 @@ impl Inner {
         (i64::MAX - self.epoch) as u64
     }
 
+    /// The time, unless the clock was stopped or let run in the middle of reading it.
+    ///
+    /// Otherwise a thread that is held up between the source and `shift` would add what does not
+    /// belong together, and one that is held up before a freeze would see more than the clock then
+    /// stands at.
     #[inline]
-    fn running(&self) -> u64 {
-        // Relaxed: ordered by the load of `frozen` that brought us here.
-        let now = self
-            .source()
-            .wrapping_add(self.shift.load(Ordering::Relaxed));
-        now.min(self.end() - 1)
+    fn read(&self) -> Option<u64> {
+        // Acquire: pairs with the release that ends `change`.
+        let changes = self.changes.load(Ordering::Acquire);
+        let now = match self.frozen.load(Ordering::Acquire) {
+            RUNNING => self.shifted(self.source()),
+            at => at,
+        };
+        // Pairs with the fence in `change`: who read one of its stores sees its count, too.
+        fence(Ordering::Acquire);
+        (changes.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == changes)
+            .then_some(now)
+    }
+
+    /// The time of a clock that runs, when its source shows `source`.
+    #[inline]
+    fn shifted(&self, source: u64) -> u64 {
+        let shift = self.shift.load(Ordering::Relaxed).cast_signed();
+        source.saturating_add_signed(shift).min(self.end() - 1)
     }
 
     /// What the source shows; may be foreign code.
@@ -293,10 +318,18 @@ impl Inner {
             Source::Monotonic => (system::monotonic() - self.epoch) as u64,
             Source::Boottime(epoch) => (system::boottime() - epoch).max(0) as u64,
             Source::Custom(elapsed, latest) => {
-                let now = nanos(elapsed());
+                let now = nanos(elapsed()).min(i64::MAX.cast_unsigned());
                 latest.fetch_max(now, Ordering::Relaxed).max(now)
             }
             Source::Hand => 0,
+        }
+    }
+
+    /// What the source shows, or, of foreign code, the latest that it has shown.
+    fn own_source(&self) -> u64 {
+        match &self.source {
+            Source::Custom(_, latest) => latest.load(Ordering::Relaxed),
+            _ => self.source(),
         }
     }
 }

@@ -36,12 +36,13 @@ pub struct Instant(i64);
 /// `duration` in nanoseconds, `u64::MAX` when they do not fit.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    const PER_SEC: u64 = 1_000_000_000;
-    if duration.as_secs() < u64::MAX / PER_SEC {
-        duration.as_secs() * PER_SEC + u64::from(duration.subsec_nanos())
-    } else {
-        u64::MAX
-    }
+    checked_nanos(duration).unwrap_or(u64::MAX)
+}
+
+#[inline]
+fn checked_nanos(duration: Duration) -> Option<u64> {
+    let secs = duration.as_secs().checked_mul(1_000_000_000)?;
+    secs.checked_add(u64::from(duration.subsec_nanos()))
 }
 
 impl Instant {
@@ -131,7 +132,8 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn checked_add(&self, duration: Duration) -> Option<Self> {
-        self.0.checked_add_unsigned(nanos(duration)).map(Self)
+        let nanos = checked_nanos(duration)?;
+        self.0.checked_add_unsigned(nanos).map(Self)
     }
 
     /// Returns this instant minus `duration`, `None` if that is beyond the earliest instant.
@@ -146,7 +148,8 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
-        self.0.checked_sub_unsigned(nanos(duration)).map(Self)
+        let nanos = checked_nanos(duration)?;
+        self.0.checked_sub_unsigned(nanos).map(Self)
     }
 
     /// The instant at a place on the axis of `system`.

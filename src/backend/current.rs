@@ -115,8 +115,9 @@ impl Handle {
             Err(error) => error,
         };
         match fallback::handle() {
-            Some(handle) => handle,
-            None => panic!("{error}"),
+            Ok(Some(handle)) => handle,
+            Ok(None) => panic!("{error}"),
+            Err(start) => panic!("{error}; the process-wide timer thread cannot start: {start}"),
         }
     }
 
@@ -156,6 +157,6 @@ impl Handle {
         let current = Self::try_current()
             .ok()
             .filter(|handle| !handle.is_closed());
-        current.or_else(fallback::handle)
+        current.or_else(|| fallback::handle().ok().flatten())
     }
 }

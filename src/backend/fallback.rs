@@ -1,18 +1,26 @@
 //! The process-wide driver thread, for executors that know nothing of us.
 
-use std::sync::LazyLock;
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::backend::thread::DriverThread;
 use crate::handle::Handle;
 
 /// Never dropped: its timers may be anywhere, until the process ends.
-static THREAD: LazyLock<DriverThread> = LazyLock::new(|| {
-    DriverThread::new().unwrap_or_else(|error| {
-        panic!("cannot start the timer thread: {error}; enter a driver of your own instead")
-    })
-});
+static THREAD: OnceLock<DriverThread> = OnceLock::new();
+
+/// Held by whoever starts the thread. A start that fails is tried again by the next who needs it.
+static START: Mutex<()> = Mutex::new(());
 
 /// The handle of the thread, which starts with the first call.
-pub(super) fn handle() -> Option<Handle> {
-    Some(THREAD.handle().clone())
+pub(super) fn handle() -> io::Result<Option<Handle>> {
+    if let Some(thread) = THREAD.get() {
+        return Ok(Some(thread.handle().clone()));
+    }
+    let _start = START.lock().unwrap_or_else(PoisonError::into_inner);
+    if THREAD.get().is_none() {
+        // Set by nobody else: we hold the lock.
+        let _ = THREAD.set(DriverThread::new()?);
+    }
+    Ok(THREAD.get().map(|thread| thread.handle().clone()))
 }

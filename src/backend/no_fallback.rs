@@ -1,7 +1,9 @@
 //! No process-wide thread: the feature `fallback` is off.
 
+use std::io;
+
 use crate::handle::Handle;
 
-pub(super) fn handle() -> Option<Handle> {
-    None
+pub(super) fn handle() -> io::Result<Option<Handle>> {
+    Ok(None)
 }

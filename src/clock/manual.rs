@@ -9,9 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Follower, NEVER, RUNNING, Source};
+use crate::clock::{Clock, Follower, Inner, NEVER, RUNNING, Source};
 use crate::instant::{Instant, nanos};
-use crate::sync::{atomic::Ordering, lock};
+use crate::sync::{
+    atomic::{Ordering, fence},
+    lock,
+};
 
 /// A clock that moves only when told to, for tests and simulations.
 ///
@@ -203,41 +206,59 @@ impl Clock {
 
     /// Stops the clock where it is; whether it was running.
     pub(crate) fn freeze(&self) -> bool {
-        // The source may be foreign code: not under the lock.
-        let now = self.nanos();
-        let froze = {
+        // Foreign code shows the present before we lock.
+        self.nanos();
+        let running = {
             let _hand = lock(&self.inner.hand);
             let running = !self.is_frozen();
             if running {
-                self.inner.frozen.store(now, Ordering::Release);
+                self.change(|clock| {
+                    let now = clock.shifted(clock.own_source());
+                    clock.frozen.store(now, Ordering::Relaxed);
+                });
             }
             running
         };
-        if froze {
+        if running {
             self.interrupt();
         }
-        froze
+        running
     }
 
     /// Lets a frozen clock run on from where it stands; whether it was frozen and can run.
     pub(crate) fn resume(&self) -> bool {
-        let source = self.inner.source();
-        let resumed = {
+        // As in `freeze`.
+        self.inner.source();
+        let resumes = {
             let _hand = lock(&self.inner.hand);
-            let at = self.inner.frozen.load(Ordering::Relaxed);
-            let resumes = at != RUNNING && !matches!(self.inner.source, Source::Hand);
+            let resumes = self.is_frozen() && !matches!(self.inner.source, Source::Hand);
             if resumes {
-                let shift = at.wrapping_sub(source);
-                self.inner.shift.store(shift, Ordering::Relaxed);
-                // Release: pairs with the load in `nanos`.
-                self.inner.frozen.store(RUNNING, Ordering::Release);
+                self.change(|clock| {
+                    let at = clock.frozen.load(Ordering::Relaxed);
+                    let shift = at.wrapping_sub(clock.own_source());
+                    clock.shift.store(shift, Ordering::Relaxed);
+                    clock.frozen.store(RUNNING, Ordering::Relaxed);
+                });
             }
             resumes
         };
-        if resumed {
+        if resumes {
             self.interrupt();
         }
-        resumed
+        resumes
+    }
+
+    /// Stops the clock or lets it run, in one step for all who read it; under the lock of `hand`.
+    ///
+    /// The source is read inside: who has read it before then has not seen more than it shows.
+    fn change(&self, make: impl FnOnce(&Inner)) {
+        let changes = self.inner.changes.load(Ordering::Relaxed);
+        self.inner.changes.store(changes + 1, Ordering::Relaxed);
+        // Pairs with the fence in `read`.
+        fence(Ordering::Release);
+        make(&self.inner);
+        // Release: pairs with the first load in `read`.
+        self.inner.changes.store(changes + 2, Ordering::Release);
     }
 
     /// See [`ManualClock::advance`]; a clock that runs is not moved.

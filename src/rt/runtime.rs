@@ -44,6 +44,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Spawns a task on the runtime that runs this thread.
 ///
+/// A panic of the task is its [`JoinHandle`]'s. A panic in the *drop* of its future, or of an
+/// output that nobody took, aborts the process.
+///
 /// # Panics
 ///
 /// If called outside [`Runtime::block_on`] and its tasks.
@@ -259,11 +262,18 @@ impl Drop for Runtime {
         let _current = Current::enter(self.shared.clone());
         let _entered = self.driver.handle().enter();
         loop {
-            let tasks = std::mem::take(&mut *self.shared.tasks());
-            tasks.into_iter().for_each(|(_, waker)| waker.wake());
+            let tasks: Vec<Waker> = {
+                let tasks = self.shared.tasks();
+                tasks.iter().map(|(_, waker)| waker.clone()).collect()
+            };
+            tasks.into_iter().for_each(Waker::wake);
             self.batch.append(&mut self.shared.ready());
             if self.batch.is_empty() {
-                return;
+                if self.shared.tasks().is_empty() {
+                    return;
+                }
+                // Another thread is waking the rest just now: it pushes them and then unparks.
+                self.driver.get_mut().park(None);
             }
             self.batch.clear();
         }

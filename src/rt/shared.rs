@@ -199,9 +199,13 @@ pub(super) struct Current {
 }
 
 impl Current {
+    /// In the destructor of a thread-local there may be no place for it any more: then spawning
+    /// finds none, but the runtime can still be dropped.
     pub(super) fn enter(shared: Arc<Shared>) -> Self {
         Self {
-            previous: CURRENT.with(|current| current.replace(Some(shared))),
+            previous: CURRENT
+                .try_with(|current| current.replace(Some(shared)))
+                .unwrap_or(None),
         }
     }
 }
@@ -209,6 +213,6 @@ impl Current {
 impl Drop for Current {
     fn drop(&mut self) {
         let previous = self.previous.take();
-        drop(CURRENT.with(|current| current.replace(previous)));
+        drop(CURRENT.try_with(|current| current.replace(previous)));
     }
 }

@@ -1,0 +1,160 @@
+//! What happens in the few instructions between two steps, seen only with many threads?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use reveille::rt::{self, Runtime};
+use reveille::{Clock, Driver, time};
+
+use support::watched;
+
+/// How long each race is repeated: twice as long as it took to lose it.
+const LONG_ENOUGH: Duration = Duration::from_millis(2500);
+
+/// A thread read the source, was held up while another paused and resumed the clock, and added the
+/// new shift to the old reading: the sum was negative, and wrapped to the end of time. And one held
+/// up before a pause saw milliseconds more than the clock then stood at.
+#[test]
+fn clock_paused_and_resumed_while_read_neither_leaps_nor_goes_back() {
+    let custom = || {
+        let start = Instant::now();
+        Clock::custom(move || start.elapsed())
+    };
+    for make in [Clock::monotonic, Clock::boottime, custom] {
+        let end = Instant::now() + LONG_ENOUGH / 8;
+        while Instant::now() < end {
+            watched(move || read_while_paused_and_resumed(make()));
+        }
+    }
+}
+
+fn read_while_paused_and_resumed(clock: Clock) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..16)
+        .map(|_| {
+            let (stop, clock) = (stop.clone(), clock.clone());
+            thread::spawn(move || {
+                let mut most = clock.now();
+                let latest = most + Duration::from_secs(86_400);
+                while !stop.load(Ordering::Relaxed) {
+                    let now = clock.now();
+                    assert!(most <= now && now < latest, "{most:?}, then {now:?}");
+                    most = now;
+                }
+                most
+            })
+        })
+        .collect();
+    let driver = Driver::builder()
+        .clock(clock.clone())
+        .build_with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    for _ in 0..20 {
+        time::pause();
+        thread::sleep(Duration::from_millis(1));
+        time::resume();
+    }
+    time::pause();
+    let stands = clock.now();
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.join().unwrap() <= stands);
+    }
+}
+
+/// The runtime took its list of tasks, found none of them ready, and was gone when a thread that
+/// was waking one pushed it: the task was never dropped.
+#[test]
+fn task_woken_while_its_runtime_is_dropped_is_dropped_with_it() {
+    watched(|| {
+        let end = Instant::now() + LONG_ENOUGH;
+        while Instant::now() < end {
+            wake_while_dropped();
+        }
+    });
+}
+
+fn wake_while_dropped() {
+    let alive = Arc::new(());
+    let wakers = Arc::<Mutex<Vec<Waker>>>::default();
+    let mut runtime = Runtime::new();
+    for _ in 0..64 {
+        let (alive, wakers) = (alive.clone(), wakers.clone());
+        let task = poll_fn(move |cx| {
+            let _ = &alive;
+            wakers.lock().unwrap().push(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        drop(runtime.spawn(task));
+    }
+    runtime.block_on(async {
+        for _ in 0..4 {
+            rt::yield_now().await;
+        }
+    });
+    let wakers = std::mem::take(&mut *wakers.lock().unwrap());
+    assert_eq!(wakers.len(), 64);
+    let go = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = wakers
+        .chunks(16)
+        .map(|wakers| {
+            let (wakers, go) = (wakers.to_vec(), go.clone());
+            thread::spawn(move || {
+                while !go.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+                wakers.into_iter().for_each(Waker::wake);
+            })
+        })
+        .collect();
+    go.store(true, Ordering::Release);
+    drop(runtime);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(Arc::strong_count(&alive), 1, "tasks were left behind");
+}
+
+/// A thread's destructors run in no order of ours: the place of the current runtime may be gone
+/// before a runtime that is kept in a thread-local. That aborted the process.
+#[test]
+fn runtime_in_a_thread_local_ends_with_its_thread() {
+    thread_local! {
+        static RUNTIME: RefCell<Runtime> = RefCell::new(Runtime::new());
+    }
+    let thread = thread::spawn(|| {
+        RUNTIME.with_borrow_mut(|runtime| runtime.block_on(async { rt::yield_now().await }));
+    });
+    thread.join().unwrap();
+}
+
+/// The same for a runtime that is first made in a destructor.
+#[test]
+fn block_on_in_the_destructor_of_a_thread_local_works() {
+    struct Last(Arc<OnceLock<i32>>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.set(rt::block_on(async { 7 })).unwrap();
+        }
+    }
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let seen = Arc::new(OnceLock::new());
+    let last = Last(seen.clone());
+    let thread = thread::spawn(move || {
+        LAST.set(Some(last));
+        rt::block_on(async {});
+    });
+    thread.join().unwrap();
+    assert_eq!(seen.get(), Some(&7));
+}
