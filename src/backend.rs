@@ -5,7 +5,6 @@
 
 mod current;
 #[cfg(all(feature = "fallback", not(loom)))]
-#[path = "backend/fallback.rs"]
 mod fallback;
 #[cfg(any(not(feature = "fallback"), loom))]
 #[path = "backend/no_fallback.rs"]

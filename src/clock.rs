@@ -7,7 +7,8 @@
 //! one that was never started.
 //!
 //! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
-//! time that it has shown.
+//! time that it has shown. (When one is frozen, a thread that reads it at that very moment may see
+//! some nanoseconds more than it then stands at: processors read their counters out of order.)
 //!
 //! The story goes on in `clock/manual.rs` (time moved by hand), then in `handle`.
 
@@ -17,7 +18,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::instant::{Instant, nanos};
+use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{
     Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering, fence},
@@ -26,9 +27,6 @@ use crate::sync::{
 use crate::system;
 
 pub use self::manual::{Hold, ManualClock};
-
-/// The deadline that does not come.
-pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The value of `Inner::frozen` while the clock runs.
 const RUNNING: u64 = u64::MAX;

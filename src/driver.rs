@@ -13,10 +13,9 @@ mod turn;
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::NEVER;
 use crate::fire::wake_all;
 use crate::handle::{AWAKE, Handle};
-use crate::instant::{Instant, nanos};
+use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
 use crate::slack::Slack;
 

@@ -13,6 +13,7 @@ use std::task::Waker;
 
 use crate::clock::Follower;
 use crate::handle::Shared;
+use crate::instant::NEVER;
 use crate::store::Store;
 
 /// How many wakers leave the store under one lock; few for loom, whose models are to see a turn
@@ -114,7 +115,7 @@ impl Follower for Shared {
 
 /// Wakes every timer of a driver that is gone, in order of deadline, those that never fire last.
 pub(crate) fn wake_all(mut timers: Store<Waker>) {
-    while let Some((_, waker)) = timers.pop_due(u64::MAX) {
+    while let Some((_, waker)) = timers.pop_due(NEVER) {
         shield(|| waker.wake());
     }
     let rest: Vec<u32> = timers.iter().map(|(index, ..)| index).collect();

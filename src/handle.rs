@@ -28,8 +28,8 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use crate::clock::{Clock, NEVER};
-use crate::instant::Instant;
+use crate::clock::Clock;
+use crate::instant::{Instant, NEVER};
 use crate::park::Unpark;
 use crate::store::Store;
 use crate::sync::{
@@ -159,6 +159,7 @@ impl Shared {
             return Arm::Due;
         }
         let Some(waker) = waker.take() else {
+            // Not so: the caller brings one. (By value and back it costs 15 instructions more.)
             return Arm::Due;
         };
         let index = state.timers.insert(deadline, waker);

@@ -33,10 +33,13 @@ use crate::system;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
-/// `duration` in nanoseconds, `u64::MAX` when they do not fit.
+/// The deadline that does not come, wherever deadlines are counted in nanoseconds.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// `duration` in nanoseconds, [`NEVER`] when they do not fit.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    checked_nanos(duration).unwrap_or(u64::MAX)
+    checked_nanos(duration).unwrap_or(NEVER)
 }
 
 #[inline]

@@ -15,9 +15,8 @@ mod look;
 use std::fmt;
 use std::num::NonZeroU64;
 
-use crate::instant::Instant;
+use crate::instant::{Instant, NEVER};
 use crate::store::Store;
-use crate::table::NEVER;
 
 /// Values that come due, each at its deadline.
 ///

@@ -13,7 +13,8 @@
 //! The story goes on in `queue` for values with deadlines, in `handle` for wakers.
 
 use crate::heap::{LEN, RunHeap};
-use crate::table::{NEVER, Table};
+use crate::instant::NEVER;
+use crate::table::Table;
 
 /// Timers in order of deadline, equal deadlines in order of insertion or of their last reset.
 ///

@@ -22,9 +22,7 @@
 //! copying more than that. The story goes on in `store`.
 
 use crate::heap::{Asked, Fate, Slot};
-
-/// The deadline of a timer that never comes due.
-pub(crate) const NEVER: u64 = u64::MAX;
+use crate::instant::NEVER;
 
 /// The end of a list of free entries.
 const NONE: u32 = u32::MAX;

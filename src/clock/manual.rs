@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Follower, Inner, NEVER, RUNNING, Source};
-use crate::instant::{Instant, nanos};
+use crate::clock::{Clock, Follower, Inner, RUNNING, Source};
+use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{
     atomic::{Ordering, fence},
     lock,
@@ -254,8 +254,9 @@ impl Clock {
     fn change(&self, make: impl FnOnce(&Inner)) {
         let changes = self.inner.changes.load(Ordering::Relaxed);
         self.inner.changes.store(changes + 1, Ordering::Relaxed);
-        // Pairs with the fence in `read`.
-        fence(Ordering::Release);
+        // Pairs with the fence in `read`. SeqCst: the store must be out before the source is read,
+        // or a reader could see a later time and not the change.
+        fence(Ordering::SeqCst);
         make(&self.inner);
         // Release: pairs with the first load in `read`.
         self.inner.changes.store(changes + 2, Ordering::Release);

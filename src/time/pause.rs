@@ -14,7 +14,8 @@ use crate::handle::Handle;
 ///
 /// From then on [`Instant::now`](super::Instant::now) stands still there, and time moves by
 /// [`advance`], or by itself, to the next deadline, whenever an executor of [`rt`](crate::rt) has
-/// nothing left to run.
+/// nothing left to run. A thread that looks at the clock at the very moment may have seen some
+/// nanoseconds more than it then stands at.
 ///
 /// # Panics
 ///
