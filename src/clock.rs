@@ -309,7 +309,8 @@ impl Inner {
     }
 
     /// What the source shows; may be foreign code.
-    #[inline]
+    // Always: it is most of what arming a timer costs, and is asked in one hot place.
+    #[inline(always)]
     fn source(&self) -> u64 {
         match &self.source {
             // Positive: the axis begins before the process does.
@@ -324,6 +325,7 @@ impl Inner {
     }
 
     /// What the source shows, or, of foreign code, the latest that it has shown.
+    #[cold]
     fn own_source(&self) -> u64 {
         match &self.source {
             Source::Custom(_, latest) => latest.load(Ordering::Relaxed),
