@@ -227,8 +227,23 @@ impl Clock {
     }
 
     /// Nanoseconds since the epoch, below the end.
-    #[inline]
+    // A call, so that who asks for the time need not save registers for all the ways to get it.
+    #[inline(never)]
     pub(crate) fn nanos(&self) -> u64 {
+        let inner = &*self.inner;
+        // The usual clock first: the system's, never stopped. As in `read`, but for what cannot be.
+        if matches!(inner.source, Source::Monotonic) && inner.changes.load(Ordering::Acquire) == 0 {
+            let now = inner.monotonic();
+            fence(Ordering::Acquire);
+            if inner.changes.load(Ordering::Relaxed) == 0 {
+                return now;
+            }
+        }
+        self.nanos_of_any()
+    }
+
+    #[inline(never)]
+    fn nanos_of_any(&self) -> u64 {
         loop {
             if let Some(now) = self.inner.read() {
                 return now;
@@ -287,7 +302,6 @@ impl Inner {
     /// Otherwise a thread that is held up between the source and `shift` would add what does not
     /// belong together, and one that is held up before a freeze would see more than the clock then
     /// stands at.
-    #[inline]
     fn read(&self) -> Option<u64> {
         // Acquire: pairs with the release that ends `change`.
         let changes = self.changes.load(Ordering::Acquire);
@@ -308,13 +322,16 @@ impl Inner {
         source.saturating_add_signed(shift).min(self.end() - 1)
     }
 
+    #[inline]
+    fn monotonic(&self) -> u64 {
+        // Positive: the axis begins before the process does.
+        (system::monotonic() - self.epoch).cast_unsigned()
+    }
+
     /// What the source shows; may be foreign code.
-    // Always: it is most of what arming a timer costs, and is asked in one hot place.
-    #[inline(always)]
     fn source(&self) -> u64 {
         match &self.source {
-            // Positive: the axis begins before the process does.
-            Source::Monotonic => (system::monotonic() - self.epoch) as u64,
+            Source::Monotonic => self.monotonic(),
             Source::Boottime(epoch) => (system::boottime() - epoch).max(0) as u64,
             Source::Custom(elapsed, latest) => {
                 let now = nanos(elapsed()).min(i64::MAX.cast_unsigned());
