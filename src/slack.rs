@@ -14,6 +14,10 @@
 /// How many firings within one slack make a storm.
 const DENSE: usize = 2;
 
+/// The longest slack, a second. In a storm nothing interrupts the wait: without a bound, a slack of
+/// `Duration::MAX` would lose every timer.
+const LONGEST: u64 = 1_000_000_000;
+
 /// For how many turns at most waits stop.
 const DOUBT: u32 = 1023;
 
@@ -34,8 +38,7 @@ pub(crate) struct Slack {
 impl Slack {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
-            // So that the average cannot overflow; 73 years are enough.
-            limit: limit.min(u64::MAX / 8),
+            limit: limit.min(LONGEST),
             gap: u64::MAX,
             last: 0,
             doubt: 0,
@@ -135,10 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_slack_leaves_a_lone_timer_alone() {
+    fn the_longest_slack_is_a_second_and_leaves_a_lone_timer_alone() {
         let mut slack = Slack::new(u64::MAX);
         assert_eq!(slack.wake_at(5), 5);
-        slack.fired(5, 1);
+        for turn in 1..40 {
+            slack.fired(turn * 5, 10);
+        }
+        assert_eq!(slack.wake_at(200), 195 + LONGEST);
         slack.fired(u64::MAX, usize::MAX);
     }
 

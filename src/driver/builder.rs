@@ -67,7 +67,8 @@ impl Builder {
     ///
     /// While fewer than two timers come due within the slack, each wake-up is on time; in a storm
     /// the loop wakes at most once a slack, and a timer is late by up to that much more. Longer
-    /// saves CPU, shorter is more punctual, zero wakes for every deadline.
+    /// saves CPU, shorter is more punctual, zero wakes for every deadline. More than a second counts
+    /// as a second.
     ///
     /// # Examples
     ///
