@@ -167,7 +167,7 @@ fn end_releases_the_timer_and_the_waker_at_once() {
         fed.feed("ab").out();
         assert_eq!(fed.armed(), 1);
         assert!(!fed.stream.is_terminated());
-        fed.at(100).end();
+        fed.at(50).end();
         assert!(fed.out().ends_with('|'));
         assert!(fed.stream.is_terminated());
         assert_eq!((fed.armed(), fed.task.held()), (0, 0));
@@ -177,7 +177,10 @@ fn end_releases_the_timer_and_the_waker_at_once() {
         fed.at(1_000);
         assert_eq!((fed.woken(), fed.armed()), (0, 0));
     }
-    on_each!(check);
+    check(|inside| inside.timeout(ms(100)));
+    check(|inside| inside.timeout_repeating(interval(ms(100))));
+    check(|inside| inside.chunks_timeout(10, ms(100)));
+    check(|inside| inside.debounce(ms(100)));
 }
 
 #[test]

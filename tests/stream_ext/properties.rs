@@ -45,11 +45,8 @@ fn run<S: Stream<Item: Show>>(
             stream.feed(item.encode_utf8(&mut [0; 4]));
             fed.push((now, item));
         }
-        while step.polls {
-            let Poll::Ready(item) = stream.poll() else {
-                break;
-            };
-            out.push((now, item.expect("it has not ended")));
+        if step.polls {
+            assert!(!out_of(&mut stream, now, &mut out), "it has not ended");
         }
     }
     stream.end();

@@ -5,7 +5,6 @@ use std::task::Poll;
 use futures::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt};
 use reveille::StreamExt as _;
-use reveille::time::Instant;
 
 use crate::Fed;
 use crate::support::{Task, manual, ms};
@@ -63,6 +62,7 @@ fn end_waits_for_its_time_as_an_item_does() {
     assert_eq!(fed.at(99).out(), "");
     assert_eq!(fed.at(100).out(), "|");
     assert!(fed.stream.is_terminated());
+    assert_eq!((fed.armed(), fed.task.held()), (0, 0));
 }
 
 #[test]
@@ -117,17 +117,4 @@ fn stream_inside_is_within_reach_and_comes_out_whole() {
     let rest = calm.into_inner();
     assert_eq!(driver.handle().armed(), 0);
     assert_eq!(rest.collect::<Vec<_>>().now_or_never(), Some(vec![3, 4]));
-}
-
-#[test]
-fn period_counts_on_the_clock_of_the_driver() {
-    let mut fed = Fed::new(|inside| {
-        inside
-            .throttle(ms(100))
-            .map(|_| Instant::now())
-            .map(|_| 'x')
-    });
-    assert_eq!(fed.feed("abc").out(), "x");
-    assert_eq!(fed.at(250).out(), "x");
-    assert_eq!(fed.at(350).out(), "x");
 }
