@@ -16,8 +16,10 @@
 //! from zero attends, and leaves only if the count has not changed since it began to look. A bell
 //! may ring from inside its own setting: that is one more call.
 //!
-//! Firing happens outside of that, so that a waker that takes long keeps nobody from setting the
-//! bell. A shard that has fired ends its announcement and is looked at again.
+//! Timers fire when the bell rings, on the host's loop, and only then: who arms or drops a timer
+//! may hold locks that other tasks' wakers take. A shard that has fired ends its announcement and
+//! is looked at again. Firing is outside of looking, so that a waker that takes long keeps nobody
+//! from setting the bell.
 //!
 //! Invariant: for each timer, its shard's announcement has ended and somebody is about to look, or
 //! the bell is set to ring by its deadline (give or take the slack).
@@ -41,17 +43,14 @@ pub(crate) trait Bell: Send + 'static {
     fn rang(&mut self) -> Heard;
 
     /// Rings at `at` by the drivers' clock, instead of when it was to ring before; [`NEVER`] is not
-    /// at all. What is past rings at once: on this thread, soon on another, or by the answer.
+    /// at all. What is past rings soon.
     fn set(&mut self, at: u64) -> Heard;
 }
 
 /// What a [`Bell`] answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// It will ring.
-    Set,
-    /// What it was set for is past, and it will not ring.
-    Due,
+    Well,
     /// The host is gone.
     Gone,
 }
@@ -82,14 +81,6 @@ struct Setting<B> {
     slack: Slack,
 }
 
-/// What is to be done after a look.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Next {
-    Rest,
-    Fire,
-    Close,
-}
-
 impl<B: Bell> Alarm<B> {
     pub(crate) fn new(bell: B, clock: Clock, slack: u64, shards: Box<[Arc<Shared>]>) -> Self {
         let known = shards.iter().map(|_| NEVER).collect();
@@ -113,10 +104,11 @@ impl<B: Bell> Alarm<B> {
         &self.shards
     }
 
-    /// To be called when the bell rings, on whatever thread; whether the host turned out gone.
+    /// To be called when the bell rings, on the host's loop; whether the host turned out gone.
     pub(crate) fn ring(&self) -> bool {
         // Release: pairs with the load in `look`.
         self.rings.fetch_add(1, Ordering::Release);
+        self.fire();
         self.attend()
     }
 
@@ -124,52 +116,39 @@ impl<B: Bell> Alarm<B> {
     /// host turned out gone.
     pub(crate) fn attend(&self) -> bool {
         // AcqRel: what we did before is seen by who attends, and theirs by us.
-        while self.calls.fetch_add(1, Ordering::AcqRel) == 0 {
-            match self.settle() {
-                Next::Rest => return false,
-                Next::Fire => self.fire(),
-                Next::Close => {
-                    self.close();
-                    return true;
-                }
-            }
+        if self.calls.fetch_add(1, Ordering::AcqRel) != 0 {
+            return false;
         }
-        false
-    }
-
-    /// Looks until nobody has called meanwhile.
-    fn settle(&self) -> Next {
-        let mut next = Next::Rest;
         loop {
-            // Acquire: pairs with `attend` of those who called.
+            // Acquire: pairs with the increment of those who called.
             let seen = self.calls.load(Ordering::Acquire);
             // Taken out, not locked: the bell is foreign code. Nobody else looks for it meanwhile.
             let setting = lock(&self.setting).take();
             if let Some(mut setting) = setting {
-                next = next.max(self.look(&mut setting));
-                if next < Next::Close {
-                    *lock(&self.setting) = Some(setting);
+                if self.look(&mut setting) == Heard::Gone {
+                    drop(setting);
+                    self.close();
+                    return true;
                 }
+                *lock(&self.setting) = Some(setting);
             }
-            if self
+            let left = self
                 .calls
-                .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-            {
-                return next;
+                .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed);
+            if left.is_ok() {
+                return false;
             }
         }
     }
 
-    fn look(&self, setting: &mut Setting<B>) -> Next {
+    fn look(&self, setting: &mut Setting<B>) -> Heard {
         let rings = self.rings.load(Ordering::Acquire);
         if rings != setting.rings {
             setting.rings = rings;
             setting.at = None;
-            return match setting.bell.rang() {
-                Heard::Gone => Next::Close,
-                Heard::Set | Heard::Due => Next::Fire,
-            };
+            if setting.bell.rang() == Heard::Gone {
+                return Heard::Gone;
+            }
         }
         let fired = self.fired.swap(0, Ordering::Relaxed);
         if fired > 0 {
@@ -191,17 +170,10 @@ impl<B: Bell> Alarm<B> {
             self.shards.iter().for_each(|shard| shard.awake());
         }
         if setting.at == Some(at) {
-            return Next::Rest;
+            return Heard::Well;
         }
         setting.at = Some(at);
-        match setting.bell.set(at) {
-            Heard::Set => Next::Rest,
-            Heard::Due => {
-                setting.at = None;
-                Next::Fire
-            }
-            Heard::Gone => Next::Close,
-        }
+        setting.bell.set(at)
     }
 
     /// Fires what is due in all shards.
@@ -217,6 +189,8 @@ impl<B: Bell> Alarm<B> {
     }
 
     /// Ends it: the tasks of all timers are woken, and the timers move elsewhere.
+    ///
+    /// Who attends has taken the bell out and never leaves: nobody looks any more.
     pub(crate) fn close(&self) {
         let setting = lock(&self.setting).take();
         drop(setting);

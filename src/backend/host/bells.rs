@@ -102,7 +102,7 @@ impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
             return Heard::Gone;
         }
         // The backstop is asked when it is set again, which follows.
-        Heard::Set
+        Heard::Well
     }
 
     fn set(&mut self, at: u64) -> Heard {
@@ -118,7 +118,7 @@ impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
         match &mut self.backstop {
             Some(backstop) if tied => backstop.unset(&self.clock),
             Some(backstop) => backstop.set(at, &self.clock, &waker),
-            None => Heard::Set,
+            None => Heard::Well,
         }
     }
 }
@@ -139,7 +139,7 @@ impl Backstop {
         let at = at.min(clock.nanos().saturating_add(nanos(YEAR)));
         let sleep = self.reset(at, clock);
         if sleep.is_elapsed() {
-            return Self::why(at, clock);
+            return self.ring_soon(at, clock, waker);
         }
         // Whatever the task that arms a timer has left of its budget. Should the runtime shut down
         // between the lines here and this be another thread, tokio panics, as it does for its own
@@ -147,8 +147,8 @@ impl Backstop {
         // threads, which are no longer there then.
         let mut sleep = unconstrained(sleep);
         match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
-            Poll::Pending => Heard::Set,
-            Poll::Ready(()) => Self::why(at, clock),
+            Poll::Pending => Heard::Well,
+            Poll::Ready(()) => self.ring_soon(at, clock, waker),
         }
     }
 
@@ -158,7 +158,7 @@ impl Backstop {
         let at = clock.nanos().saturating_add(nanos(YEAR));
         let gone = self.reset(at, clock).is_elapsed();
         self.sleep = None;
-        if gone { Heard::Gone } else { Heard::Set }
+        if gone { Heard::Gone } else { Heard::Well }
     }
 
     fn reset(&mut self, at: u64, clock: &Clock) -> Pin<&mut Sleep> {
@@ -171,13 +171,14 @@ impl Backstop {
         sleep.as_mut()
     }
 
-    /// Why tokio has fired: it never does early, unless it shuts down.
-    fn why(at: u64, clock: &Clock) -> Heard {
-        if clock.nanos() >= at {
-            Heard::Due
-        } else {
-            Heard::Gone
+    /// Tokio has fired at once: because the time is past, or because it is shut down; never early.
+    fn ring_soon(&self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
+        if clock.nanos() < at {
+            return Heard::Gone;
         }
+        let waker = waker.clone();
+        self.runtime.spawn(async move { waker.wake() });
+        Heard::Well
     }
 }
 
