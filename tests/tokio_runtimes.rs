@@ -50,7 +50,8 @@ fn every_kind_of_runtime_drives_its_timers() {
         spawned.block_on(spawned.spawn(slept())).unwrap();
         LocalRuntime::new().unwrap().block_on(slept());
         let blocking = multi_thread();
-        let inside = blocking.spawn_blocking(|| tokio::runtime::Handle::current().block_on(slept()));
+        let inside =
+            blocking.spawn_blocking(|| tokio::runtime::Handle::current().block_on(slept()));
         blocking.block_on(inside).unwrap();
     });
 }
