@@ -4,7 +4,7 @@
 //! runtime's own; else the process-wide thread, started on first use. The answer is given when the
 //! timer is made and stays with it.
 
-#[cfg(all(feature = "tokio", not(loom)))]
+#[cfg(any(feature = "tokio", loom))]
 pub(crate) mod alarm;
 #[cfg(all(feature = "tokio", not(loom)))]
 pub(crate) mod coop;
@@ -22,6 +22,8 @@ pub(crate) mod host;
 #[cfg(any(not(feature = "tokio"), loom))]
 #[path = "backend/no_host.rs"]
 pub(crate) mod host;
+#[cfg(loom)]
+pub(crate) mod model;
 #[cfg(not(loom))]
 mod thread;
 
