@@ -40,3 +40,4 @@ pub use crate::park::{Park, Unpark};
 #[cfg(not(loom))]
 pub use crate::park::{ThreadPark, ThreadUnpark};
 pub use crate::queue::{Due, Key, TimerQueue};
+pub use crate::time::{FutureExt, StreamExt};
