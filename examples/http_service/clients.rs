@@ -19,8 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::protocol::{self, IDLE, Work};
 
-/// How many connections there are of each kind, at any time.
-const FAST: u64 = 32;
+/// How many connections there are of each kind, at any time; how many fast ones, the user says.
 const SLOW: u64 = 32;
 const STUCK: u64 = 16;
 const IDLE_ONES: u64 = 16;
@@ -61,23 +60,23 @@ impl AddAssign for Seen {
 }
 
 /// Says who the clients are.
-pub(crate) fn description() -> String {
+pub(crate) fn description(fast: u64) -> String {
     format!(
-        "Connections: {FAST} in a hurry, {SLOW} whose requests sleep 2 to 3 ms, {STUCK} whose \
+        "Connections: {fast} in a hurry, {SLOW} whose requests sleep 2 to 3 ms, {STUCK} whose \
          requests overrun\ntheir deadline of {TIGHT:?}, {IDLE_ONES} that fall silent and are closed \
          after {IDLE:?}."
     )
 }
 
 /// Has clients of all kinds ask `server` for `length`, and returns what they saw.
-pub(crate) fn run(server: SocketAddr, length: Duration) -> Result<Seen, Failure> {
+pub(crate) fn run(server: SocketAddr, fast: u64, length: Duration) -> Result<Seen, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
         let until = Instant::now() + length;
         let mut clients = JoinSet::new();
-        for number in 0..FAST {
+        for number in 0..fast {
             clients.spawn(asking(server, until, number, Kind::Fast));
         }
         for number in 0..SLOW {

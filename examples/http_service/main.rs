@@ -82,7 +82,7 @@ fn run(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
         false => "tokio's multi_thread runtime with two workers",
     };
     println!("An HTTP service on {runtime}, {ROUNDS} rounds with each of two kinds of timers.");
-    println!("{}\n", clients::description());
+    println!("{}\n", clients::description(arguments.fast));
 
     let length = arguments.length / (2 * ROUNDS);
     let mut problems = Vec::new();
@@ -90,7 +90,7 @@ fn run(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
         let mut one = |service: &Service| -> Result<Outcome, Box<dyn Error>> {
             print!("round {number}, {}, answered after", service.timers);
             io::stdout().flush()?;
-            let outcome = measure::measure(service, arguments.current_thread, length)?;
+            let outcome = measure::measure(service, arguments, length)?;
             problems.extend(measure::problems(&outcome));
             Ok(outcome)
         };

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::arguments::Arguments;
 use crate::clients::{self, Seen};
 use crate::cpu;
 use crate::meter::{Meter, Wait};
@@ -43,7 +44,7 @@ pub(crate) struct Outcome {
 /// Lets the clients loose on `service` for `length`, with a word about it each second.
 pub(crate) fn measure(
     service: &Service,
-    current_thread: bool,
+    arguments: &Arguments,
     length: Duration,
 ) -> Result<Outcome, Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -51,6 +52,12 @@ pub(crate) fn measure(
     let address = listener.local_addr()?;
     let meter = Arc::new(Meter::new());
     let before = cpu::used();
+
+    let Arguments {
+        fast,
+        current_thread,
+        ..
+    } = *arguments;
 
     let (stop, stopped) = oneshot::channel();
     let run = service.run;
@@ -67,7 +74,7 @@ pub(crate) fn measure(
     let (done, clients) = mpsc::channel();
     thread::Builder::new()
         .name(cpu::CLIENTS.into())
-        .spawn(move || done.send(clients::run(address, length)))?;
+        .spawn(move || done.send(clients::run(address, fast, length)))?;
     let seen = wait(&clients, length, &meter)?.map_err(|error| format!("a client: {error}"))?;
 
     // The server may have failed already, and then says so itself.

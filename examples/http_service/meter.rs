@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
+/// An hour in nanoseconds: what is more counts as that.
+const HIGHEST: u64 = 3600 * 1_000_000_000;
+
 /// What was waited for.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait {
@@ -63,7 +66,10 @@ impl Drop for Served<'_> {
 
 impl Meter {
     pub(crate) fn new() -> Self {
-        let histogram = || Mutex::new(Histogram::new(3).expect("3 digits are possible"));
+        let histogram = || {
+            let histogram = Histogram::new_with_max(HIGHEST, 3);
+            Mutex::new(histogram.expect("3 digits up to an hour are possible"))
+        };
         Self {
             accepted: Count::default(),
             broken: Count::default(),
