@@ -178,10 +178,19 @@ async fn ask(
     limit: Option<Duration>,
     seen: &mut Seen,
 ) -> Result<StatusCode, Failure> {
-    sender.ready().await?;
     seen.sent += 1;
-    let response = sender.send_request(protocol::request(work, limit)).await?;
-    let status = response.status();
-    response.into_body().collect().await?;
-    Ok(status)
+    let answer = async {
+        let response = sender.send_request(protocol::request(work, limit)).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+        Ok::<_, hyper::Error>(status)
+    };
+    let answer = answer.await;
+    answer.map_err(|error| {
+        format!(
+            "no answer to request {} on its connection: {error}",
+            seen.sent
+        )
+        .into()
+    })
 }
