@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::backend::coop;
 use crate::handle::{Handle, Reset};
 use crate::instant::Instant;
 use crate::time::sleep::poll::Identity;
@@ -331,7 +332,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_elapsed(cx)
+        coop::spend(cx, |cx| self.poll_elapsed(cx))
     }
 }
 
