@@ -180,17 +180,13 @@ async fn ask(
 ) -> Result<StatusCode, Failure> {
     seen.sent += 1;
     let answer = async {
+        sender.ready().await?;
         let response = sender.send_request(protocol::request(work, limit)).await?;
         let status = response.status();
         response.into_body().collect().await?;
         Ok::<_, hyper::Error>(status)
     };
     let answer = answer.await;
-    answer.map_err(|error| {
-        format!(
-            "no answer to request {} on its connection: {error}",
-            seen.sent
-        )
-        .into()
-    })
+    let number = seen.sent;
+    answer.map_err(|error| format!("no answer to request {number} of a connection: {error}").into())
 }
