@@ -63,8 +63,8 @@ async fn time_does_not_move_on_to_a_timer_that_is_gone_or_put_off() {
         let mut gone = sleep(secs(3600));
         assert!(task.poll(&mut gone).is_pending());
         if put_off {
-            gone.reset(start + secs(3601));
-            gone.reset(start + Duration::MAX);
+            gone.reset_at(start + secs(3601));
+            gone.reset_at(start + Duration::MAX);
         }
         drop(gone);
         // Nothing to wait for but a thread: the runtime really waits.
@@ -202,7 +202,7 @@ async fn a_reset_after_firing_works_in_a_select_loop() {
         tokio::select! {
             () = &mut idle => {
                 rounds += 1;
-                idle.reset(Instant::now() + ms(10));
+                idle.reset_at(Instant::now() + ms(10));
             }
             () = &mut forever => unreachable!(),
         }

@@ -106,7 +106,7 @@ fn a_timer_stays_with_its_runtime_wherever_it_is_reset_and_polled() {
         let task = Task::new();
         let mut sleep = armed(&home, &task);
         away.block_on(async {
-            sleep.reset(Instant::now() + ms(2));
+            sleep.reset_at(Instant::now() + ms(2));
             (&mut sleep).await;
         });
         assert!(!sleep.is_orphaned());
@@ -140,7 +140,7 @@ fn the_runtimes_end_wakes_the_tasks_of_its_timers_and_they_go_on() {
             drop(runtime);
             assert_eq!(task.wakes(), 1);
             assert!(sleep.is_orphaned() && !sleep.is_elapsed());
-            sleep.reset(Instant::now() + ms(2));
+            sleep.reset_at(Instant::now() + ms(2));
             pollster::block_on(sleep);
         }
     });

@@ -369,7 +369,7 @@ impl Interval {
 
     fn schedule(&mut self, next: Instant) {
         self.scheduled = next;
-        self.sleep.reset(next);
+        self.sleep.reset_at(next);
     }
 }
 

@@ -51,7 +51,7 @@ impl<Fl: Flavor> Contender for Tokio<Fl> {
     fn sleep_until(&self, at: Instant) -> Sleep {
         reveille::time::sleep_until(at.into())
     }
-    fn reset(&self, mut timer: Pin<&mut Sleep>, dur: Duration) {
+    fn reset(&self, timer: Pin<&mut Sleep>, dur: Duration) {
         timer.reset(reveille::time::Instant::now() + dur);
     }
     fn timeout<F>(&self, dur: Duration, fut: F) -> impl Future<Output = Option<F::Output>> + Send
