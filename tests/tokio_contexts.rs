@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::cell::RefCell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -63,9 +62,9 @@ fn a_runtime_entered_inside_a_driver_does_not_go_before_it() {
     let task = Task::new();
     let runtime = current_thread();
     let _entered = driver.handle().enter();
-    let timer = runtime.block_on(async { armed(&task) });
+    let _inside = runtime.enter();
+    let timer = armed(&task);
     assert_eq!(driver.handle().armed(), 1);
-    drop(runtime);
     assert!(!timer.is_orphaned());
 }
 
@@ -197,37 +196,13 @@ fn a_timer_dropped_on_a_plain_thread_releases_its_waker_there() {
     watched(|| {
         for runtime in [current_thread(), multi_thread()] {
             let task = Task::new();
-            let timer = runtime.block_on(async { armed(&task) });
+            let timer = {
+                let _entered = runtime.enter();
+                armed(&task)
+            };
             assert_eq!(task.held(), 1);
             thread::spawn(move || drop(timer)).join().unwrap();
             assert_eq!((task.held(), task.wakes()), (0, 0));
-        }
-    });
-}
-
-#[test]
-fn a_timer_kept_by_a_thread_goes_with_the_thread() {
-    thread_local! {
-        static KEPT: RefCell<Option<Sleep>> = const { RefCell::new(None) };
-    }
-    watched(|| {
-        for runtime in [current_thread(), multi_thread()] {
-            // What a thread touches last it destroys first.
-            for touched_first in [false, true] {
-                let task = Task::new();
-                let inside = task.clone();
-                let handle = runtime.handle().clone();
-                let ends = thread::spawn(move || {
-                    if touched_first {
-                        KEPT.with_borrow(|kept| assert!(kept.is_none()));
-                    }
-                    let _entered = handle.enter();
-                    let timer = armed(&inside);
-                    KEPT.set(Some(timer));
-                });
-                ends.join().unwrap();
-                assert_eq!((task.held(), task.wakes()), (0, 0));
-            }
         }
     });
 }
