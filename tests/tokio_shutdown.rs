@@ -95,8 +95,8 @@ fn a_timer_of_a_runtime_that_is_gone_moves_to_the_one_that_polls_it() {
             heir.block_on(async { assert!(task.poll(&mut timer).is_pending()) });
             assert!(!timer.is_orphaned());
             heir.block_on(async {
-                timer.reset_after(ms(2));
                 let start = Instant::now();
+                timer.reset_after(ms(2));
                 (&mut timer).await;
                 assert!(start.elapsed() >= ms(2));
             });
@@ -242,7 +242,7 @@ fn threads_that_arm_while_the_runtime_ends_neither_panic_nor_hang() {
 #[test]
 fn nothing_keeps_a_runtime_that_had_timers() {
     watched(|| {
-        for (name, mut builder) in kinds() {
+        for (_, mut builder) in kinds() {
             let part = Arc::new(());
             let gone = Arc::downgrade(&part);
             builder.on_thread_park(move || {
@@ -254,7 +254,10 @@ fn nothing_keeps_a_runtime_that_had_timers() {
             let timer = armed(&runtime, &task);
             runtime.block_on(sleep(Duration::from_micros(10)));
             drop(runtime);
-            assert!(gone.upgrade().is_none(), "{name}");
+            // Other tests of this process may just be asking all runtimes whether they are gone.
+            while gone.upgrade().is_some() {
+                thread::yield_now();
+            }
             drop(timer);
             assert_eq!(task.held(), 0);
         }
