@@ -5,8 +5,7 @@
 mod support;
 
 use std::future::pending;
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
 use std::thread;
 use std::time::Duration;
 
@@ -208,37 +207,4 @@ async fn a_reset_after_firing_works_in_a_select_loop() {
         }
     }
     assert_eq!(start.elapsed(), ms(50));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_budget_of_128_is_spent_by_ready_timers_and_not_by_pending_ones() {
-    // Each poll of a task begins with a full budget.
-    tokio::task::yield_now().await;
-    let mut pending_one = sleep(secs(1));
-    let mut ready = 0;
-    std::future::poll_fn(|cx| {
-        for _ in 0..500 {
-            assert!(Pin::new(&mut pending_one).poll(cx).is_pending());
-        }
-        loop {
-            match Pin::new(&mut sleep(Duration::ZERO)).poll(cx) {
-                Poll::Ready(()) => ready += 1,
-                Poll::Pending => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
-    assert_eq!(ready, 128);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_future_that_uses_up_the_budget_is_timed_out() {
-    let greedy = async {
-        loop {
-            tokio::task::consume_budget().await;
-        }
-    };
-    time::advance(ms(1)).await;
-    let limited = tokio::time::timeout(secs(60), time::timeout_at(Instant::now(), greedy));
-    assert!(limited.await.unwrap().is_err());
 }

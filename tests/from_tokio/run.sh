@@ -38,18 +38,18 @@ time_delay_queue  reset_later_after_slot_starts
 time_delay_queue  reset_earlier_after_slot_starts
 "
 
-# The import may stand in a list with others. Of tokio-stream's trait only the methods that need
-# time are replaced: the package is built without that feature.
+# The import may stand in a list with others. The trait of tokio-stream has methods of streams, too,
+# that have nothing to do with time: those are then futures' own.
 import='
 s/tokio::time/reveille::time/g
 s/tokio_util::time/reveille::time/g
 s/^use tokio::{\(.*\), time};/use tokio::{\1}; use reveille::time;/
-s/^use tokio_stream::.*StreamExt.*;/& use reveille::time::StreamExt as _;/
+s/^use tokio_stream::StreamExt;/use futures::StreamExt as _; use reveille::time::StreamExt;/
+s/^use tokio_stream::{self as stream, StreamExt};/use tokio_stream as stream; use futures::StreamExt as _; use reveille::time::StreamExt;/
 '
-features=()
 case ${1:-ours} in
     ours) ;;
-    theirs) known="" import="" features=(--features theirs) ;;
+    theirs) known="" import="" ;;
     *) sed -n '2,9s/^# \{0,1\}//p' run.sh >&2 && exit 2 ;;
 esac
 wanted=" ${*:2} "
@@ -75,7 +75,7 @@ while read -r package file _; do
     cp -R "$folder/support" tests/ 2>/dev/null || true
 done <<<"$suites"
 
-timeout 900 cargo test --quiet --tests --no-run "${features[@]}"
+timeout 900 cargo test --quiet --tests --no-run
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -84,7 +84,7 @@ printf '%-13s %-22s %5s %6s %6s\n' package file tests passed failed
 while read -r package file count; do
     [ -n "$package" ] || continue
     # Where a test hangs the file's run is ended, and the count is wrong.
-    timeout 120 cargo test --quiet --no-fail-fast "${features[@]}" --test "$file" -- \
+    timeout 120 cargo test --quiet --no-fail-fast --test "$file" -- \
         --format pretty </dev/null >"$log" 2>&1 || true
     passed=$(grep -c '^test .*\.\.\. ok$' "$log" || true)
     failed=$(sed -n 's/^test \([a-zA-Z0-9_:]*\).*\.\.\. FAILED$/\1/p' "$log" | sort)

@@ -1,0 +1,287 @@
+//! To which deadlines does a paused tokio clock move on by itself, and whose are not asked?
+
+#![cfg(all(not(loom), feature = "test-util"))]
+
+mod support;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use futures::FutureExt;
+use reveille::time::{
+    self, Instant, MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout,
+};
+use tokio::runtime::{Builder, LocalOptions, Runtime};
+use tokio::sync::oneshot;
+
+use support::{Log, Random, Task, ms, secs, watched};
+
+fn paused() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().unwrap()
+}
+
+/// Waits for another thread, which tokio knows nothing of.
+async fn real_work() {
+    let (done, is_done) = oneshot::channel();
+    let thread = thread::spawn(move || done.send(()));
+    is_done.await.unwrap();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn every_runtime_that_can_be_paused_moves_on_by_itself() {
+    watched(|| {
+        async fn hour() {
+            let start = Instant::now();
+            sleep(secs(3600)).await;
+            assert_eq!(start.elapsed(), secs(3600));
+        }
+        for io in [false, true] {
+            let mut builder = Builder::new_current_thread();
+            builder.enable_time().start_paused(true);
+            if io {
+                builder.enable_io();
+            }
+            let runtime = builder.build().unwrap();
+            runtime.block_on(hour());
+            // It stays paused in between.
+            let before = runtime.block_on(async { Instant::now() });
+            assert_eq!(runtime.block_on(async { Instant::now() }), before);
+            let local = builder.build_local(LocalOptions::default());
+            local.unwrap().block_on(hour());
+        }
+    });
+}
+
+#[test]
+fn time_stands_still_while_a_thread_works_and_no_timer_is_armed() {
+    watched(|| {
+        paused().block_on(async {
+            let start = Instant::now();
+            // Done in time, so cancelled.
+            assert!(timeout(secs(60), async {}).await.is_ok());
+            let quick = timeout(secs(60), tokio::task::yield_now());
+            assert!(quick.await.is_ok());
+            let mut ticks = interval(secs(1));
+            ticks.tick().await;
+            assert!(ticks.tick().now_or_never().is_none());
+            drop(ticks);
+            let slow = tokio::spawn(sleep(secs(9)));
+            tokio::task::yield_now().await;
+            slow.abort();
+            assert!(slow.await.unwrap_err().is_cancelled());
+            tokio::select! {
+                () = sleep(secs(3600)) => unreachable!(),
+                () = async { tokio::task::yield_now().await } => {}
+            }
+            real_work().await;
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        });
+    });
+}
+
+#[test]
+fn a_plain_thread_that_works_does_not_hold_the_time_for_an_armed_timer() {
+    watched(|| {
+        paused().block_on(async {
+            let start = Instant::now();
+            let (go_on, told) = mpsc::channel();
+            let (done, is_done) = oneshot::channel();
+            let thread = thread::spawn(move || {
+                told.recv().unwrap();
+                done.send(()).unwrap_err();
+            });
+            assert!(timeout(secs(3600), is_done).await.is_err());
+            assert_eq!(start.elapsed(), secs(3600));
+            go_on.send(()).unwrap();
+            thread.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_blocking_task_sees_the_paused_time_and_holds_it() {
+    watched(|| {
+        paused().block_on(async {
+            let start = Instant::now();
+            let (go_on, told) = mpsc::channel::<()>();
+            let work = tokio::task::spawn_blocking(move || {
+                told.recv().unwrap();
+                Instant::now()
+            });
+            let mut far = Box::pin(sleep(secs(60)));
+            assert!(far.as_mut().now_or_never().is_none());
+            real_work().await;
+            assert_eq!(start.elapsed(), Duration::ZERO);
+            go_on.send(()).unwrap();
+            assert_eq!(work.await.unwrap(), start);
+            far.await;
+            assert_eq!(start.elapsed(), secs(60));
+        });
+    });
+}
+
+#[test]
+fn two_paused_runtimes_keep_their_times_apart() {
+    watched(|| {
+        let (first, second) = (paused(), paused());
+        let task = Task::new();
+        let mut timer = {
+            let _entered = first.enter();
+            sleep(secs(60))
+        };
+        second.block_on(async {
+            sleep(secs(3600)).await;
+            assert!(task.poll(&mut timer).is_pending());
+        });
+        first.block_on(async {
+            let start = Instant::now();
+            (&mut timer).await;
+            assert_eq!(start.elapsed(), secs(60));
+        });
+    });
+}
+
+#[test]
+fn a_pause_in_the_middle_of_a_millisecond_makes_timers_less_than_two_late() {
+    watched(|| {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            sleep(Duration::from_micros(300)).await;
+            time::pause();
+            for nap in [ms(1), ms(10), Duration::from_micros(2_700)] {
+                let start = Instant::now();
+                sleep(nap).await;
+                // Tokio rounds the deadline up to its grid, and then moves in whole milliseconds.
+                let late = start.elapsed() - nap;
+                assert!(late < ms(2), "{nap:?}: {late:?} late");
+            }
+        });
+    });
+}
+
+#[test]
+fn timers_armed_before_a_pause_run_on_in_real_time_after_it() {
+    watched(|| {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            for by_tokio in [false, true] {
+                let start = Instant::now();
+                let armed = tokio::spawn(sleep(ms(5)));
+                tokio::task::yield_now().await;
+                tokio::time::pause();
+                real_work().await;
+                if by_tokio {
+                    tokio::time::resume();
+                } else {
+                    time::resume();
+                }
+                armed.await.unwrap();
+                assert!(start.elapsed() >= ms(5));
+            }
+        });
+    });
+}
+
+#[test]
+fn equal_deadlines_end_in_the_order_of_arming() {
+    watched(|| {
+        paused().block_on(async {
+            let log = Log::new();
+            let deadline = Instant::now() + secs(60);
+            let tasks: Vec<_> = (0..200)
+                .map(|name| {
+                    let log = log.clone();
+                    tokio::spawn(sleep_until(deadline).map(move |()| log.push(name)))
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            assert_eq!(log.take(), Vec::from_iter(0..200));
+        });
+    });
+}
+
+#[test]
+fn sleeps_end_when_tokios_would() {
+    watched(|| {
+        paused().block_on(async {
+            let mut random = Random::new(3);
+            let naps: Vec<_> = (0..300)
+                .map(|_| match random.below(4) {
+                    0 => ms(random.below(5)),
+                    1 => ms(random.below(5_000)),
+                    2 => secs(random.below(86_400)),
+                    _ => secs(random.below(86_400 * 1_000)),
+                })
+                .collect();
+            let start = Instant::now();
+            let pairs = naps.into_iter().map(|nap| async move {
+                let ours = tokio::spawn(async move {
+                    sleep(nap).await;
+                    start.elapsed()
+                });
+                let theirs = tokio::spawn(async move {
+                    tokio::time::sleep(nap).await;
+                    start.elapsed()
+                });
+                assert_eq!(ours.await.unwrap(), nap);
+                // Theirs may have to wait for the end of the millisecond that it was armed in.
+                assert!((nap..=nap + ms(1)).contains(&theirs.await.unwrap()));
+            });
+            futures::future::join_all(pairs).await;
+        });
+    });
+}
+
+#[test]
+fn intervals_tick_when_tokios_do_however_late_they_are_asked() {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    use tokio::time::MissedTickBehavior as Theirs;
+    watched(|| {
+        paused().block_on(async {
+            let mut random = Random::new(11);
+            for round in 0..300 {
+                // For shorter periods less than 5 ms count as a tick that was missed.
+                let period = ms(50 + random.below(100));
+                let start = Instant::now() + ms(random.below(200));
+                let mut ours = interval_at(start, period);
+                let mut theirs = tokio::time::interval_at(start.into(), period);
+                let (behavior, same) = [
+                    (Burst, Theirs::Burst),
+                    (Delay, Theirs::Delay),
+                    (Skip, Theirs::Skip),
+                ][round % 3];
+                ours.set_missed_tick_behavior(behavior);
+                theirs.set_missed_tick_behavior(same);
+                for _ in 0..12 {
+                    let tick = theirs.tick().await;
+                    assert_eq!(ours.tick().await, tick.into(), "{behavior:?}, {period:?}");
+                    match random.below(8) {
+                        0 => time::advance(ms(random.below(700))).await,
+                        1 => time::advance(ms(random.below(20))).await,
+                        2 => {
+                            ours.reset();
+                            theirs.reset();
+                        }
+                        3 => {
+                            let after = ms(random.below(300));
+                            ours.reset_after(after);
+                            theirs.reset_after(after);
+                        }
+                        4 => {
+                            ours.reset_immediately();
+                            theirs.reset_immediately();
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,234 @@
+//! Do timers leave their task's budget as tokio's do?
+//!
+//! A task may be ready 128 times for each time it is run; what is asked after that is pending, and
+//! the task woken again, so that others have their turn.
+
+#![cfg(all(not(loom), feature = "tokio"))]
+
+mod support;
+
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use futures::StreamExt;
+use reveille::time::{Instant, interval, interval_at, sleep, timeout};
+use tokio::runtime::Builder;
+use tokio::task::coop::{consume_budget, has_budget_remaining, unconstrained};
+use tokio::task::yield_now;
+
+use support::{Task, ms, secs, watched};
+
+const BUDGET: usize = 128;
+
+/// Runs `test` as a task that has just been given its budget.
+fn in_a_task<F>(test: impl FnOnce() -> F + Send + 'static)
+where
+    F: Future<Output = ()>,
+{
+    watched(|| {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            yield_now().await;
+            test().await;
+        });
+    });
+}
+
+/// Runs `poll` once, within one poll of the task.
+async fn within_one_poll<T>(poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    let mut poll = Some(poll);
+    poll_fn(move |cx| Poll::Ready(poll.take().unwrap()(cx))).await
+}
+
+/// How often something is ready until it is not.
+fn readies(mut poll: impl FnMut() -> bool) -> usize {
+    (0..10 * BUDGET).take_while(|_| poll()).count()
+}
+
+/// Uses up what is left of the budget.
+fn use_up(cx: &mut Context<'_>) {
+    while has_budget_remaining() {
+        assert!(pin!(consume_budget()).poll(cx).is_ready());
+    }
+}
+
+#[test]
+fn a_ready_sleep_costs_one_unit() {
+    in_a_task(async || {
+        let ready = within_one_poll(|cx| readies(|| pin!(sleep(ms(0))).poll(cx).is_ready())).await;
+        assert_eq!(ready, BUDGET);
+    });
+}
+
+#[test]
+fn a_sleep_that_has_ended_costs_one_unit_each_time_it_is_asked_again() {
+    in_a_task(async || {
+        let mut ended = sleep(ms(0));
+        (&mut ended).await;
+        yield_now().await;
+        let ready = within_one_poll(|cx| readies(|| Pin::new(&mut ended).poll(cx).is_ready()));
+        assert_eq!(ready.await, BUDGET);
+    });
+}
+
+#[test]
+fn a_pending_sleep_costs_nothing() {
+    in_a_task(async || {
+        let mut far = sleep(secs(3600));
+        within_one_poll(|cx| {
+            for _ in 0..10 * BUDGET {
+                assert!(Pin::new(&mut far).poll(cx).is_pending());
+            }
+            assert_eq!(readies(|| pin!(sleep(ms(0))).poll(cx).is_ready()), BUDGET);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_tick_costs_one_unit_polled_or_streamed() {
+    in_a_task(async || {
+        let mut ticks = interval_at(Instant::now() - secs(3600), ms(1));
+        let ready = within_one_poll(|cx| readies(|| ticks.poll_tick(cx).is_ready())).await;
+        assert_eq!(ready, BUDGET);
+        yield_now().await;
+        let ready = within_one_poll(|cx| readies(|| ticks.poll_next_unpin(cx).is_ready())).await;
+        assert_eq!(ready, BUDGET);
+    });
+}
+
+#[test]
+fn a_due_sleep_out_of_budget_is_pending_and_its_task_runs_again() {
+    in_a_task(async || {
+        let mut due = sleep(ms(0));
+        let mut polls = 0;
+        poll_fn(|cx| {
+            if polls == 0 {
+                use_up(cx);
+            }
+            polls += 1;
+            let poll = Pin::new(&mut due).poll(cx);
+            assert_eq!(poll.is_ready(), polls == 2);
+            poll
+        })
+        .await;
+        assert_eq!(polls, 2);
+    });
+}
+
+#[test]
+fn a_sleep_first_polled_out_of_budget_is_not_lost() {
+    in_a_task(async || {
+        let start = Instant::now();
+        let mut later = sleep(ms(2));
+        within_one_poll(|cx| {
+            use_up(cx);
+            assert!(Pin::new(&mut later).poll(cx).is_pending());
+        })
+        .await;
+        later.await;
+        assert!(start.elapsed() >= ms(2));
+    });
+}
+
+#[test]
+fn a_task_that_is_never_pending_by_itself_lets_others_run() {
+    in_a_task(async || {
+        let greedy = tokio::spawn(async {
+            let mut ticks = interval_at(Instant::now() - secs(3600), ms(1));
+            loop {
+                ticks.tick().await;
+                ticks.reset_immediately();
+            }
+        });
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        sleep(ms(1)).await;
+        greedy.abort();
+        assert!(greedy.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_timeout_whose_future_is_ready_costs_what_that_costs() {
+    in_a_task(async || {
+        within_one_poll(|cx| {
+            for _ in 0..10 * BUDGET {
+                assert!(pin!(timeout(secs(60), ready(()))).poll(cx).is_ready());
+            }
+            let ready = readies(|| {
+                pin!(timeout(secs(60), consume_budget()))
+                    .poll(cx)
+                    .is_ready()
+            });
+            assert_eq!(ready, BUDGET);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_timeout_that_elapses_costs_one_unit() {
+    in_a_task(async || {
+        let over = || timeout(ms(0), pending::<()>());
+        let ready = within_one_poll(|cx| readies(|| pin!(over()).poll(cx).is_ready())).await;
+        assert_eq!(ready, BUDGET);
+    });
+}
+
+#[test]
+fn a_future_that_uses_up_the_budget_is_timed_out_in_that_very_poll() {
+    in_a_task(async || {
+        let greedy = async {
+            loop {
+                consume_budget().await;
+            }
+        };
+        let mut limited = pin!(timeout(ms(0), greedy));
+        let poll = within_one_poll(|cx| limited.as_mut().poll(cx)).await;
+        assert!(matches!(poll, Poll::Ready(Err(_))));
+    });
+}
+
+#[test]
+fn a_timeout_that_begins_out_of_budget_is_pending_even_if_due() {
+    in_a_task(async || {
+        let mut limited = pin!(timeout(ms(0), pending::<()>()));
+        let poll = within_one_poll(|cx| {
+            use_up(cx);
+            limited.as_mut().poll(cx)
+        });
+        assert!(poll.await.is_pending());
+        assert!(limited.await.is_err());
+    });
+}
+
+#[test]
+fn unconstrained_timers_have_no_budget_to_use_up() {
+    in_a_task(async || {
+        let many = unconstrained(async {
+            let mut ticks = interval(ms(1));
+            for _ in 0..10 * BUDGET {
+                sleep(ms(0)).await;
+                ticks.tick().await;
+                ticks.reset_immediately();
+            }
+        });
+        assert!(within_one_poll(|cx| pin!(many).poll(cx)).await.is_ready());
+    });
+}
+
+#[test]
+fn outside_of_tasks_there_is_no_budget() {
+    let task = Task::new();
+    for _ in 0..10 * BUDGET {
+        assert!(task.poll(&mut sleep(ms(0))).is_ready());
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    for _ in 0..10 * BUDGET {
+        assert!(task.poll(&mut sleep(ms(0))).is_ready());
+    }
+}

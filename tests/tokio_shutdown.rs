@@ -1,0 +1,288 @@
+//! What becomes of timers, and of what they hold, when their runtime ends?
+
+#![cfg(all(not(loom), feature = "tokio"))]
+
+mod support;
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use reveille::time::{Instant, Sleep, interval, sleep, timeout};
+use reveille::{DriverThread, Handle};
+use tokio::runtime::{Builder, Runtime};
+
+use support::{OnDrop, Random, Task, ms, poll_with, secs, waker, watched};
+
+/// One builder of each kind of runtime that can ring.
+fn kinds() -> Vec<(&'static str, Builder)> {
+    let mut kinds = Vec::new();
+    for (name, threads) in [("one thread", 0), ("one worker", 1), ("two workers", 2)] {
+        for drivers in ["io and time", "time", "io"] {
+            let mut builder = match threads {
+                0 => Builder::new_current_thread(),
+                _ => Builder::new_multi_thread(),
+            };
+            if threads > 0 {
+                builder.worker_threads(threads);
+            }
+            match drivers {
+                "time" => builder.enable_time(),
+                "io" => builder.enable_io(),
+                _ => builder.enable_all(),
+            };
+            kinds.push((name, builder));
+        }
+    }
+    kinds
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn multi_thread() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+/// A timer of `runtime`, armed and far from due.
+fn armed(runtime: &Runtime, task: &Task) -> Sleep {
+    let _entered = runtime.enter();
+    let mut sleep = sleep(secs(3600));
+    assert!(task.poll(&mut sleep).is_pending());
+    sleep
+}
+
+#[test]
+fn whichever_way_a_runtime_ends_its_timers_tasks_are_woken_once() {
+    watched(|| {
+        let ends: [fn(Runtime); 3] = [
+            drop,
+            |runtime| runtime.shutdown_timeout(secs(30)),
+            Runtime::shutdown_background,
+        ];
+        for end in ends {
+            for (name, mut builder) in kinds() {
+                let runtime = builder.build().unwrap();
+                runtime.block_on(sleep(Duration::from_micros(10)));
+                let (woken, wakes) = mpsc::channel();
+                let waker = waker(move || woken.send(()).unwrap());
+                let mut timer = {
+                    let _entered = runtime.enter();
+                    sleep(secs(3600))
+                };
+                assert!(poll_with(&mut timer, &waker).is_pending());
+                end(runtime);
+                wakes.recv().unwrap();
+                assert!(timer.is_orphaned() && !timer.is_elapsed(), "{name}");
+                drop(waker);
+                assert!(wakes.try_recv().is_err(), "{name}: woken twice");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_timer_of_a_runtime_that_is_gone_moves_to_the_one_that_polls_it() {
+    watched(|| {
+        for (_, mut builder) in kinds() {
+            let task = Task::new();
+            let mut timer = armed(&builder.build().unwrap(), &task);
+            let heir = multi_thread();
+            heir.block_on(async { assert!(task.poll(&mut timer).is_pending()) });
+            assert!(!timer.is_orphaned());
+            heir.block_on(async {
+                let start = Instant::now();
+                timer.reset_after(ms(2));
+                (&mut timer).await;
+                assert!(start.elapsed() >= ms(2));
+            });
+            timer.reset_after(secs(3600));
+            assert!(task.poll(&mut timer).is_pending());
+            drop(heir);
+            assert!(timer.is_orphaned());
+        }
+    });
+}
+
+#[test]
+fn a_task_elsewhere_goes_on_waiting_for_the_timer_of_a_runtime_that_is_gone() {
+    watched(|| {
+        let away = multi_thread();
+        for home in [current_thread(), multi_thread()] {
+            let timer = {
+                let _entered = home.enter();
+                sleep(ms(8))
+            };
+            let deadline = timer.deadline();
+            let waits = away.spawn(async move {
+                timer.await;
+                Instant::now() >= deadline
+            });
+            drop(home);
+            assert!(away.block_on(waits).unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_deadline_is_kept_beyond_the_runtimes_end() {
+    watched(|| {
+        let task = Task::new();
+        let runtime = multi_thread();
+        let mut timer = armed(&runtime, &task);
+        timer.reset_after(ms(1));
+        drop(runtime);
+        let elsewhere = DriverThread::new().unwrap();
+        pollster::block_on(elsewhere.handle().sleep(ms(3)));
+        assert!(task.poll(&mut timer).is_ready());
+    });
+}
+
+#[test]
+fn intervals_and_timeouts_go_on_beyond_the_runtimes_end() {
+    watched(|| {
+        let runtime = current_thread();
+        let (mut ticks, limited) = runtime.block_on(async {
+            let mut ticks = interval(ms(2));
+            ticks.tick().await;
+            (ticks, timeout(ms(3), pending::<()>()))
+        });
+        drop(runtime);
+        pollster::block_on(async {
+            let first = ticks.tick().await;
+            let second = ticks.tick().await;
+            assert_eq!(second - first, ms(2));
+            assert!(Instant::now() >= second);
+            assert!(limited.await.is_err());
+        });
+    });
+}
+
+#[test]
+fn a_handle_kept_beyond_the_runtimes_end_says_so_and_its_timers_go_elsewhere() {
+    watched(|| {
+        for (_, mut builder) in kinds() {
+            let runtime = builder.build().unwrap();
+            let handle = runtime.block_on(async { Handle::current() });
+            drop(runtime);
+            let timer = handle.sleep(Duration::from_micros(300));
+            pollster::block_on(timer);
+            assert!(handle.is_closed());
+        }
+    });
+}
+
+#[test]
+fn what_a_task_holds_may_arm_and_drop_timers_as_the_runtime_ends() {
+    watched(|| {
+        for (_, mut builder) in kinds() {
+            let runtime = builder.build().unwrap();
+            let task = Task::new();
+            let inside = task.clone();
+            let held = runtime.block_on(async {
+                let mut armed = sleep(secs(3600));
+                assert!(task.poll(&mut armed).is_pending());
+                OnDrop(move || {
+                    armed.reset_after(secs(1800));
+                    let mut another = sleep(secs(3600));
+                    let _ = inside.poll(&mut another);
+                    let _ = inside.poll(&mut armed);
+                })
+            });
+            runtime.spawn(async move {
+                let _held = held;
+                sleep(secs(3600)).await;
+            });
+            runtime.block_on(sleep(Duration::from_micros(10)));
+            drop(runtime);
+            assert_eq!(task.held(), 0);
+        }
+    });
+}
+
+#[test]
+fn threads_that_arm_while_the_runtime_ends_neither_panic_nor_hang() {
+    watched(|| {
+        for round in 0..40 {
+            for (name, mut builder) in kinds() {
+                let runtime = builder.build().unwrap();
+                let handle = runtime.handle().clone();
+                let (armed, is_armed) = mpsc::channel();
+                let arms = thread::spawn(move || {
+                    let _entered = handle.enter();
+                    let mut random = Random::new(round);
+                    for _ in 0..60 {
+                        let nap = Duration::from_micros(random.below(60));
+                        let start = Instant::now();
+                        let timers = [sleep(nap), sleep(nap / 2), sleep(secs(3600))];
+                        let [first, second, mut far] = timers;
+                        let _ = poll_with(&mut far, std::task::Waker::noop());
+                        let _ = armed.send(());
+                        pollster::block_on(async {
+                            second.await;
+                            first.await;
+                        });
+                        assert!(start.elapsed() >= nap);
+                    }
+                });
+                let driven = Duration::from_micros(round * 5);
+                runtime.block_on(sleep(driven));
+                is_armed.recv().unwrap();
+                drop(runtime);
+                arms.join().unwrap_or_else(|_| panic!("{name}"));
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_keeps_a_runtime_that_had_timers() {
+    watched(|| {
+        for (_, mut builder) in kinds() {
+            let part = Arc::new(());
+            let gone = Arc::downgrade(&part);
+            builder.on_thread_park(move || {
+                let _part = &part;
+            });
+            let runtime = builder.build().unwrap();
+            drop(builder);
+            let task = Task::new();
+            let timer = armed(&runtime, &task);
+            runtime.block_on(sleep(Duration::from_micros(10)));
+            drop(runtime);
+            // Other tests of this process may just be asking all runtimes whether they are gone.
+            while gone.upgrade().is_some() {
+                thread::yield_now();
+            }
+            drop(timer);
+            assert_eq!(task.held(), 0);
+        }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_runtime_leaves_no_descriptor_behind_whatever_it_has() {
+    use std::fs::{read_dir, read_link};
+    let timers = || {
+        let open = read_dir("/proc/self/fd").unwrap().flatten();
+        let open = open.filter_map(|descriptor| read_link(descriptor.path()).ok());
+        open.filter(|target| target.as_os_str() == "anon_inode:[timerfd]")
+            .count()
+    };
+    watched(move || {
+        for _ in 0..40 {
+            for (_, mut builder) in kinds() {
+                let runtime = builder.build().unwrap();
+                runtime.block_on(sleep(Duration::from_micros(10)));
+                drop(armed(&runtime, &Task::new()));
+            }
+        }
+        // 360 have been; other tests of this process have some, too.
+        assert!(timers() < 60, "{} timers are open", timers());
+    });
+}
