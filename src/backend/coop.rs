@@ -3,6 +3,8 @@
 //! As often as tokio's own futures make it: a poll that is ready spends one unit of the budget that
 //! tokio gives a task for each run (128), and one that finds no budget left gives way.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
@@ -25,4 +27,19 @@ pub(crate) fn spend<T>(
 #[inline]
 pub(crate) fn has_budget() -> bool {
     coop::has_budget_remaining()
+}
+
+/// Polls a limit on something that was polled before it, `had_budget` saying whether there was
+/// budget for that: if it has used up the budget, as it may each time, the limit is asked all the
+/// same.
+#[inline]
+pub(crate) fn poll_limit<T>(
+    had_budget: bool,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    if had_budget && !has_budget() {
+        return pin!(coop::unconstrained(poll_fn(poll))).poll(cx);
+    }
+    poll(cx)
 }

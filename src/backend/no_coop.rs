@@ -14,3 +14,12 @@ pub(crate) fn spend<T>(
 pub(crate) fn has_budget() -> bool {
     true
 }
+
+#[inline]
+pub(crate) fn poll_limit<T>(
+    _had_budget: bool,
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    poll(cx)
+}

@@ -196,12 +196,8 @@ impl<T: Future> Future for Timeout<T> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // A future that uses up the task's budget each time must not keep the timer from being asked.
-        let poll = if had_budget && !coop::has_budget() {
-            this.sleep.poll_elapsed(cx)
-        } else {
-            Pin::new(this.sleep).poll(cx)
-        };
-        poll.map(|()| Err(Elapsed::new()))
+        let sleep = this.sleep;
+        coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *sleep).poll(cx))
+            .map(|()| Err(Elapsed::new()))
     }
 }

@@ -6,6 +6,8 @@
 
 #![cfg(not(loom))]
 
+#[cfg(feature = "test-util")]
+mod budget;
 mod chunks_timeout;
 mod debounce;
 mod limits;

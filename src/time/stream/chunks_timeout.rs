@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use crate::backend::coop;
 use crate::time::sleep::{Sleep, sleep};
 
 /// Room made for a new chunk, in items, if it may grow so large. The rest comes as it fills: its
@@ -98,12 +99,13 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.as_mut().project();
+        let had_budget = coop::has_budget();
         while !*this.ended {
             let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
                 let Some(timer) = this.timer else {
                     return Poll::Pending;
                 };
-                ready!(Pin::new(timer).poll(cx));
+                ready!(coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 break;
             };
             let Some(item) = item else {

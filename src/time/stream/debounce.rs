@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use crate::backend::coop;
 use crate::time::sleep::{Sleep, sleep};
 
 /// How many items one poll takes at most: no item comes out while newer ones keep coming, and so
@@ -63,6 +64,7 @@ impl<S: Stream> Stream for Debounce<S> {
         let Some(timer) = this.timer else {
             return Poll::Ready(None);
         };
+        let had_budget = coop::has_budget();
         for _ in 0..BATCH {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
@@ -79,13 +81,11 @@ impl<S: Stream> Stream for Debounce<S> {
                     return Poll::Ready(this.newest.take());
                 }
                 Poll::Pending => {
-                    if this.newest.is_some() {
-                        ready!(Pin::new(timer).poll(cx));
+                    if this.newest.is_none() {
+                        return Poll::Pending;
                     }
-                    return match this.newest.take() {
-                        Some(item) => Poll::Ready(Some(item)),
-                        None => Poll::Pending,
-                    };
+                    ready!(coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                    return Poll::Ready(this.newest.take());
                 }
             }
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use crate::backend::coop;
 use crate::time::error::Elapsed;
 use crate::time::sleep::{Sleep, sleep};
 
@@ -62,6 +63,7 @@ impl<S: Stream> Stream for Timeout<S> {
         let Some(timer) = this.timer else {
             return Poll::Ready(None);
         };
+        let had_budget = coop::has_budget();
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
                 timer.reset_after(*this.duration);
@@ -74,7 +76,7 @@ impl<S: Stream> Stream for Timeout<S> {
             }
             Poll::Pending if *this.spent => Poll::Pending,
             Poll::Pending => {
-                ready!(Pin::new(timer).poll(cx));
+                ready!(coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 *this.spent = true;
                 Poll::Ready(Some(Err(Elapsed::new())))
             }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use crate::backend::coop;
 use crate::time::error::Elapsed;
 use crate::time::interval::Interval;
 
@@ -57,6 +58,7 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         let Some(interval) = this.interval else {
             return Poll::Ready(None);
         };
+        let had_budget = coop::has_budget();
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
                 interval.reset();
@@ -66,7 +68,8 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
                 *this.interval = None;
                 Poll::Ready(None)
             }
-            Poll::Pending => interval.poll_tick(cx).map(|_| Some(Err(Elapsed::new()))),
+            Poll::Pending => coop::poll_limit(had_budget, cx, |cx| interval.poll_tick(cx))
+                .map(|_| Some(Err(Elapsed::new()))),
         }
     }
 
