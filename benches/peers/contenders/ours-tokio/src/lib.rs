@@ -11,7 +11,7 @@ use reveille::time::{Interval, Sleep};
 #[doc(hidden)]
 pub use {harness, reveille, tokio};
 
-/// What differs between the three.
+/// What differs between the two.
 pub trait Flavor: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     const THREADS: usize;
