@@ -52,8 +52,8 @@ pub struct Clock {
 struct Inner {
     /// The instant that reads as nanosecond zero, on the axis of `system`.
     epoch: i64,
-    /// The longest duration that is taken as it is: a longer one counts as this long.
-    longest: u64,
+    /// The longest wait that is taken as it is: a longer one counts as this long.
+    longest: Duration,
     source: Source,
     /// Counts the changes between running and frozen, two for each: odd while one is being made.
     changes: AtomicU64,
@@ -169,7 +169,7 @@ impl Clock {
     /// thirty years, as it is for tokio's own.
     #[cfg(all(feature = "tokio", not(loom)))]
     pub(crate) fn hosted(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
+        const YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
         let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));
         Self::make(0, YEARS, source, RUNNING)
     }
@@ -219,10 +219,10 @@ impl Clock {
     }
 
     fn with_epoch(epoch: i64, source: Source, frozen: u64) -> Self {
-        Self::make(epoch, NEVER, source, frozen)
+        Self::make(epoch, Duration::MAX, source, frozen)
     }
 
-    fn make(epoch: i64, longest: u64, source: Source, frozen: u64) -> Self {
+    fn make(epoch: i64, longest: Duration, source: Source, frozen: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
                 epoch,
@@ -297,9 +297,14 @@ impl Clock {
     /// The deadline `duration` from now: [`NEVER`] when no instant can say it.
     #[inline]
     pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
-        let duration = nanos(duration).min(self.inner.longest);
-        let nanos = self.nanos().saturating_add(duration);
+        let nanos = self.nanos().saturating_add(nanos(duration));
         if nanos < self.end() { nanos } else { NEVER }
+    }
+
+    /// `duration`, or the longest wait that this clock knows.
+    #[inline]
+    pub(crate) fn at_longest(&self, duration: Duration) -> Duration {
+        duration.min(self.inner.longest)
     }
 
     /// Adds a driver to those that this clock moves.

@@ -69,8 +69,8 @@ pub struct Handle {
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     unpark: Box<dyn Unpark>,
-    /// Whether the loop must not wake for a timer that is gone: on a clock that may be paused, it
-    /// would move time on to it.
+    /// Whether the loop is told, too, when the timer is gone that it would wake for: on a clock that
+    /// may be paused, it would move time on to it.
     exact: bool,
     words: Line<Words>,
     state: Line<Mutex<State>>,
@@ -111,12 +111,7 @@ pub(crate) enum Reset {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, unpark: Box<dyn Unpark>) -> Arc<Self> {
-        Self::hosted(clock, unpark, false)
-    }
-
-    /// `exact`: the loop is told, too, when the timer is gone that it would wake for.
-    pub(crate) fn hosted(clock: Clock, unpark: Box<dyn Unpark>, exact: bool) -> Arc<Self> {
+    pub(crate) fn new(clock: Clock, unpark: Box<dyn Unpark>, exact: bool) -> Arc<Self> {
         let shared = Arc::new(Self {
             clock,
             unpark,

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::future::pending;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -282,6 +283,93 @@ fn intervals_tick_when_tokios_do_however_late_they_are_asked() {
                     }
                 }
             }
+        });
+    });
+}
+
+#[test]
+fn a_timer_that_a_plain_thread_arms_moves_the_time_too() {
+    watched(|| {
+        let runtime = paused();
+        let handle = runtime.handle().clone();
+        runtime.block_on(async move {
+            let start = Instant::now();
+            let (done, is_done) = oneshot::channel();
+            let thread = thread::spawn(move || {
+                let _entered = handle.enter();
+                let start = Instant::now();
+                pollster::block_on(sleep(secs(3600)));
+                done.send(start.elapsed()).unwrap();
+            });
+            assert_eq!(is_done.await.unwrap(), secs(3600));
+            assert_eq!(start.elapsed(), secs(3600));
+            thread.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_timeout_without_end_leaves_time_where_it_is() {
+    watched(|| {
+        paused().block_on(async {
+            let start = Instant::now();
+            let limited = timeout(Duration::MAX, real_work()).await;
+            assert!(limited.is_ok());
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        });
+    });
+}
+
+#[test]
+fn a_timeout_without_end_never_elapses() {
+    watched(|| {
+        paused().block_on(async {
+            let task = Task::new();
+            let mut limited = timeout(Duration::MAX, pending::<()>());
+            assert!(task.poll(&mut limited).is_pending());
+            time::advance(secs(86_400 * 365 * 40)).await;
+            assert!(task.poll(&mut limited).is_pending());
+        });
+    });
+}
+
+#[test]
+fn timers_that_a_plain_thread_arms_and_drops_move_the_time_by_their_own_length_at_most() {
+    const TIMERS: u32 = 2_000;
+    watched(|| {
+        let runtime = paused();
+        let handle = runtime.handle().clone();
+        runtime.block_on(async move {
+            let start = Instant::now();
+            let (done, is_done) = oneshot::channel();
+            let thread = thread::spawn(move || {
+                let _entered = handle.enter();
+                let task = Task::new();
+                for _ in 0..TIMERS {
+                    // Time may move on to it before it is polled.
+                    let _ = task.poll(&mut sleep(ms(1)));
+                }
+                done.send(()).unwrap();
+            });
+            is_done.await.unwrap();
+            thread.join().unwrap();
+            assert!(start.elapsed() <= ms(1) * TIMERS, "{:?}", start.elapsed());
+        });
+    });
+}
+
+#[test]
+fn advancing_by_too_much_stops_short_of_the_end_of_time() {
+    watched(|| {
+        paused().block_on(async {
+            let task = Task::new();
+            let mut never = timeout(Duration::MAX, pending::<()>());
+            assert!(task.poll(&mut never).is_pending());
+            for _ in 0..2 {
+                time::advance(Duration::MAX).await;
+                assert!(task.poll(&mut never).is_pending());
+            }
+            assert!(Instant::now() + secs(1) > Instant::now());
         });
     });
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -304,5 +305,32 @@ fn timers_that_others_move_meanwhile_are_neither_lost_nor_early() {
             }
         });
         mover.join().unwrap();
+    });
+}
+
+#[test]
+fn a_timer_kept_by_a_thread_goes_with_the_thread() {
+    thread_local! {
+        static KEPT: RefCell<Option<Sleep>> = const { RefCell::new(None) };
+    }
+    watched(|| {
+        for runtime in [current_thread(), multi_thread()] {
+            // What a thread touches last it destroys first.
+            for touched_first in [false, true] {
+                let task = Task::new();
+                let inside = task.clone();
+                let handle = runtime.handle().clone();
+                let ends = thread::spawn(move || {
+                    if touched_first {
+                        KEPT.with_borrow(|kept| assert!(kept.is_none()));
+                    }
+                    let _entered = handle.enter();
+                    let timer = armed(&inside);
+                    KEPT.set(Some(timer));
+                });
+                ends.join().unwrap();
+                assert_eq!((task.held(), task.wakes()), (0, 0));
+            }
+        }
     });
 }

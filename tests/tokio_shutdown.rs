@@ -14,7 +14,7 @@ use reveille::time::{Instant, Sleep, interval, sleep, timeout};
 use reveille::{DriverThread, Handle};
 use tokio::runtime::{Builder, Runtime};
 
-use support::{OnDrop, Random, Task, ms, poll_with, secs, waker, watched};
+use support::{Count, OnDrop, Random, Task, ms, poll_with, secs, waker, watched};
 
 /// One builder of each kind of runtime that can ring.
 fn kinds() -> Vec<(&'static str, Builder)> {
@@ -284,5 +284,45 @@ fn a_runtime_leaves_no_descriptor_behind_whatever_it_has() {
         }
         // 360 have been; other tests of this process have some, too.
         assert!(timers() < 60, "{} timers are open", timers());
+    });
+}
+
+/// Tokio answers some questions by a panic, which the hook reports. Regression: each timer that was
+/// made in the context of a runtime that was gone asked anew.
+#[test]
+fn a_runtime_that_is_gone_is_not_asked_again_for_each_timer() {
+    use std::panic::{set_hook, take_hook};
+
+    watched(|| {
+        // A process that polls nothing is not asked about I/O at all.
+        let _poller = current_thread();
+        let here = thread::current().id();
+        let panics = Count::default();
+        let counted = panics.clone();
+        let others = take_hook();
+        set_hook(Box::new(move |info| {
+            if thread::current().id() == here {
+                counted.add();
+            } else {
+                others(info);
+            }
+        }));
+        for (name, mut builder) in kinds() {
+            let runtime = builder.build().unwrap();
+            let handle = runtime.handle().clone();
+            runtime.block_on(sleep(ms(1)));
+            drop(runtime);
+            let before = panics.get();
+            let _entered = handle.enter();
+            for _ in 0..20 {
+                pollster::block_on(sleep(ms(1)));
+            }
+            assert!(
+                panics.get() - before <= 1,
+                "{name}: {}",
+                panics.get() - before
+            );
+        }
+        drop(take_hook());
     });
 }

@@ -44,8 +44,8 @@ pub(crate) use self::time::now;
 struct Host {
     runtime: Id,
     alarm: Alarm<Bells<Self>>,
-    /// Whether tokio tells us of the runtime's end even while no timer is armed.
-    hears_the_end: bool,
+    /// The runtime, if it may end without telling: then it is asked.
+    mute: Option<runtime::Handle>,
 }
 
 /// The hosts of all runtimes that were asked for a timer and live.
@@ -60,27 +60,29 @@ thread_local! {
 pub(super) fn handle() -> Option<Handle> {
     let runtime = runtime::Handle::try_current().ok()?;
     let id = runtime.id();
-    let known = HERE.try_with(|here| match &*here.borrow() {
-        // A runtime's number may be used again once it is gone.
-        Some((known, handle))
-            if *known == id && !handle.as_ref().is_some_and(Handle::is_closed) =>
-        {
-            Some(handle.clone())
-        }
-        _ => None,
+    let known = HERE.try_with(|here| {
+        let here = here.borrow();
+        here.as_ref()
+            .filter(|(known, _)| *known == id)
+            .map(|(_, handle)| handle.clone())
     });
     match known {
-        Ok(Some(handle)) => handle,
-        Ok(None) => {
-            let handle = Host::of(&runtime).map(|host| host.shard());
-            let previous = HERE.try_with(|here| here.replace(Some((id, handle.clone()))));
-            // Dropped after the borrow: what it holds may be the last of its kind.
-            drop(previous);
-            handle
+        Ok(Some(Some(handle))) if handle.is_closed() => {
+            // The runtime is gone, unless its number is another's by now.
+            time::lives(&runtime).then(|| find(&runtime)).flatten()
         }
-        // The thread is about to end.
-        Err(_) => Host::of(&runtime).map(|host| host.shard()),
+        Ok(Some(handle)) => handle,
+        Ok(None) | Err(_) => find(&runtime),
     }
+}
+
+/// The driver of a runtime for this thread, which remembers it.
+fn find(runtime: &runtime::Handle) -> Option<Handle> {
+    let handle = Host::of(runtime).map(|host| host.shard());
+    let previous = HERE.try_with(|here| here.replace(Some((runtime.id(), handle.clone()))));
+    // Dropped after the borrow: what it holds may be the last of its kind.
+    drop(previous);
+    handle
 }
 
 impl Host {
@@ -125,11 +127,11 @@ impl Host {
             nanos(Builder::DEFAULT_SLACK)
         };
         Some(Arc::new_cyclic(|host: &Weak<Self>| {
-            let shard = || Shared::hosted(clock.clone(), Box::new(Call(host.clone())), can_pause);
+            let shard = || Shared::new(clock.clone(), Box::new(Call(host.clone())), can_pause);
             let shards = (0..count).map(|_| shard()).collect();
             Self {
                 runtime: runtime.id(),
-                hears_the_end: bells.hears_the_end(),
+                mute: (!bells.hears_the_end()).then(|| runtime.clone()),
                 alarm: Alarm::new(bells.calling(host.clone()), clock.clone(), slack, shards),
             }
         }))
@@ -148,10 +150,19 @@ impl Host {
     /// Asks the runtimes that would not tell whether they are gone.
     fn forget_those_gone() {
         let hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let mute = hosts.iter().filter(|host| !host.hears_the_end);
+        let mute = hosts.iter().filter(|host| host.mute.is_some());
         let mute: Vec<Arc<Self>> = mute.cloned().collect();
         drop(hosts);
-        mute.iter().for_each(|host| host.ring());
+        for host in mute {
+            if host
+                .mute
+                .as_ref()
+                .is_some_and(|runtime| !time::lives(runtime))
+            {
+                host.alarm.close();
+                host.forget();
+            }
+        }
     }
 
     fn ring(&self) {

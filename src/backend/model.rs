@@ -56,7 +56,7 @@ impl Host {
         set: impl FnMut(u64) -> bool + Send + 'static,
     ) -> Self {
         Self(Arc::new_cyclic(|alarm: &Weak<Alarm<Told>>| {
-            let shard = || Shared::hosted(clock.clone(), Box::new(Call(alarm.clone())), exact);
+            let shard = || Shared::new(clock.clone(), Box::new(Call(alarm.clone())), exact);
             let shards = (0..threads).map(|_| shard()).collect();
             Alarm::new(Told(Box::new(set)), clock.clone(), 0, shards)
         }))

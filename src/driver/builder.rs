@@ -113,7 +113,7 @@ impl Builder {
 
     fn driver<P>(self, park: P, unpark: Box<dyn Unpark>) -> Driver<P> {
         let handle = Handle {
-            shared: Shared::new(self.clock, unpark),
+            shared: Shared::new(self.clock, unpark, false),
         };
         Driver {
             park,

@@ -174,6 +174,13 @@ enum Phase {
 
 impl Sleep {
     pub(super) fn after(handle: Handle, duration: Duration) -> Self {
+        let duration = handle.shared.clock.at_longest(duration);
+        Self::limit(handle, duration)
+    }
+
+    /// Like [`after`](Self::after), for what is a limit to something else: one without end is none,
+    /// and no clock moves on to it by itself.
+    pub(super) fn limit(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.nanos_after(duration);
         Self::new(handle, deadline, duration >= NEAR)
     }

@@ -46,7 +46,7 @@ use crate::time::sleep::Sleep;
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    Timeout::new(future, Sleep::after(Handle::current(), duration))
+    Timeout::new(future, Sleep::limit(Handle::current(), duration))
 }
 
 /// Gives `future` until `deadline`.
@@ -89,7 +89,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn timeout<F: IntoFuture>(&self, duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-        Timeout::new(future, self.sleep(duration))
+        Timeout::new(future, Sleep::limit(self.clone(), duration))
     }
 
     /// Like [`time::timeout_at`](timeout_at), on this driver.

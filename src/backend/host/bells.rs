@@ -10,8 +10,9 @@
 //! runs, and the backstop while it does not.
 //!
 //! Tokio says that a runtime shuts down by waking whoever waits; so one of the two always waits.
-//! Where that cannot be (a clock that may be paused, no timerfd, and no timer: a backstop would be
-//! jumped to), the host asks ([`Bells::hears_the_end`]).
+//! Where that cannot be (a clock that may be paused, no timerfd, and no timer), the host asks
+//! ([`Bells::hears_the_end`]): time moves on to whatever tokio is given to wait for, if only for the
+//! moment that it takes another thread to find out.
 
 use std::pin::Pin;
 use std::sync::Weak;
@@ -110,13 +111,24 @@ impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
             return Heard::Gone;
         };
         let waker = Waker::from(caller);
+        if self.can_pause() && time::is_thread_ending() {
+            // Tokio's clock cannot be asked here any more: the runtime's thread is to look again.
+            return self
+                .backstop
+                .as_ref()
+                .map_or(Heard::Well, |backstop| backstop.ring_soon(&waker));
+        }
         if let Some(descriptor) = &self.descriptor {
             let runs = self.backstop.is_none() || time::is_real(&self.clock);
             descriptor.set(if runs { at } else { NEVER });
         }
         let tied = self.can_pause() && at == NEVER;
         match &mut self.backstop {
-            Some(backstop) if tied => backstop.unset(&self.clock),
+            // Tokio must be left without a timer of ours.
+            Some(backstop) if tied => {
+                backstop.sleep = None;
+                Heard::Well
+            }
             Some(backstop) => backstop.set(at, &self.clock, &waker),
             None => Heard::Well,
         }
@@ -139,7 +151,7 @@ impl Backstop {
         let at = at.min(clock.nanos().saturating_add(nanos(YEAR)));
         let sleep = self.reset(at, clock);
         if sleep.is_elapsed() {
-            return self.ring_soon(at, clock, waker);
+            return self.fired(at, clock, waker);
         }
         // Whatever the task that arms a timer has left of its budget. Should the runtime shut down
         // just now, on another thread, tokio answers by a panic.
@@ -147,18 +159,9 @@ impl Backstop {
         let poll = time::ask(|| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)));
         match poll {
             Some(Poll::Pending) => Heard::Well,
-            Some(Poll::Ready(())) => self.ring_soon(at, clock, waker),
+            Some(Poll::Ready(())) => self.fired(at, clock, waker),
             None => Heard::Gone,
         }
-    }
-
-    /// Leaves tokio without a timer of ours.
-    fn unset(&mut self, clock: &Clock) -> Heard {
-        // Tokio answers a reset, other than a poll, without a panic when it is shut down: it fires.
-        let at = clock.nanos().saturating_add(nanos(YEAR));
-        let gone = self.reset(at, clock).is_elapsed();
-        self.sleep = None;
-        if gone { Heard::Gone } else { Heard::Well }
     }
 
     fn reset(&mut self, at: u64, clock: &Clock) -> Pin<&mut Sleep> {
@@ -172,10 +175,15 @@ impl Backstop {
     }
 
     /// Tokio has fired at once: because the time is past, or because it is shut down; never early.
-    fn ring_soon(&self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
+    fn fired(&self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
         if clock.nanos() < at {
             return Heard::Gone;
         }
+        self.ring_soon(waker)
+    }
+
+    /// Rings from the runtime's own loop.
+    fn ring_soon(&self, waker: &Waker) -> Heard {
         // A runtime that is shut down drops the task instead of running it: that rings, too, and the
         // next look finds the runtime gone.
         let soon = Soon(waker.clone());

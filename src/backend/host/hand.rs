@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::runtime;
 
-use crate::backend::host::Host;
+use crate::backend::host::{Host, time};
+use crate::instant::Instant;
 
 /// Pauses the clock of the runtime that this thread is in; `false` if it is in none.
 #[track_caller]
@@ -36,6 +37,9 @@ pub(crate) async fn advance(duration: Duration) -> bool {
     let Ok(runtime) = runtime::Handle::try_current() else {
         return false;
     };
+    // Just short of where instants end; tokio would panic.
+    let end = Instant::at(i64::MAX - 1);
+    let duration = duration.min(end - time::tokio_now());
     let mut advance = pin!(tokio::time::advance(duration));
     poll_fn(|cx| {
         // The first time it moves the clock and yields.

@@ -63,7 +63,7 @@ pub(crate) fn now() -> Option<Instant> {
     CAN_PAUSE.then(tokio_now)
 }
 
-fn tokio_now() -> Instant {
+pub(super) fn tokio_now() -> Instant {
     Instant::from_std(tokio::time::Instant::now().into_std())
 }
 
@@ -76,6 +76,22 @@ pub(super) fn is_real(clock: &Clock) -> bool {
     (before.saturating_sub(GAP)..=after + GAP).contains(&now)
 }
 
+/// Whether this thread is past the end of tokio's thread-locals: to enter a runtime would panic.
+pub(super) fn is_thread_ending() -> bool {
+    runtime::Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
+}
+
+/// Whether a runtime still runs tasks.
+///
+/// Asked by giving it one: a runtime that is gone ends it there and then. Nothing milder answers
+/// without a panic, or leaves a paused clock alone.
+pub(super) fn lives(runtime: &runtime::Handle) -> bool {
+    let task = runtime.spawn(std::future::pending::<()>());
+    let lives = !task.is_finished();
+    task.abort();
+    lives
+}
+
 /// A runtime whose time is asked for, until it is let go of.
 #[derive(Clone)]
 pub(super) struct Anchor(Arc<Mutex<Option<runtime::Handle>>>);
@@ -85,11 +101,11 @@ impl Anchor {
         Self(Arc::new(Mutex::new(Some(runtime))))
     }
 
-    /// The runtime's clock; it stands still once that is let go of.
+    /// The runtime's clock. It stands still once that is let go of, and on a thread that is ending.
     pub(super) fn clock(&self) -> Clock {
         let anchor = self.clone();
         Clock::hosted(move || {
-            let runtime = anchor.runtime();
+            let runtime = anchor.runtime().filter(|_| !is_thread_ending());
             runtime.map_or(Duration::ZERO, |runtime| {
                 let _entered = runtime.enter();
                 Duration::from_nanos(tokio_now().nanos().max(0).cast_unsigned())

@@ -14,7 +14,8 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::time::sleep::{Sleep, sleep};
+use crate::handle::Handle;
+use crate::time::sleep::Sleep;
 
 /// Room made for a new chunk, in items, if it may grow so large. The rest comes as it fills: its
 /// limit may be no more than that, a limit.
@@ -121,7 +122,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
             }
             // After the push: without a driver this panics, and the item is not lost.
             if this.timer.is_none() {
-                *this.timer = Some(sleep(*this.duration));
+                *this.timer = Some(Sleep::limit(Handle::current(), *this.duration));
             }
         }
         let items = self.into_remainder();

@@ -12,7 +12,8 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::time::sleep::{Sleep, sleep};
+use crate::handle::Handle;
+use crate::time::sleep::Sleep;
 
 /// How many items one poll takes at most: no item comes out while newer ones keep coming, and so
 /// a stream that always has one would keep its thread for ever.
@@ -49,7 +50,7 @@ impl<S: Stream> Debounce<S> {
     pub(super) fn new(stream: S, duration: Duration) -> Self {
         Self {
             stream,
-            timer: Some(sleep(duration)),
+            timer: Some(Sleep::limit(Handle::current(), duration)),
             newest: None,
             duration,
         }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use crate::time::sleep::{Sleep, sleep};
+use crate::handle::Handle;
+use crate::time::sleep::Sleep;
 
 pin_project! {
     /// A stream whose items are kept apart; made by [`throttle`](super::StreamExt::throttle).
@@ -45,7 +46,7 @@ impl<S> Throttle<S> {
     pub(super) fn new(stream: S, duration: Duration) -> Self {
         Self {
             stream,
-            timer: sleep(duration),
+            timer: Sleep::limit(Handle::current(), duration),
             duration,
             waits: false,
         }

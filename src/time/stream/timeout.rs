@@ -13,8 +13,9 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
+use crate::handle::Handle;
 use crate::time::error::Elapsed;
-use crate::time::sleep::{Sleep, sleep};
+use crate::time::sleep::Sleep;
 
 pin_project! {
     /// A stream with a limit on the wait for each item; made by
@@ -48,7 +49,7 @@ impl<S> Timeout<S> {
     pub(super) fn new(stream: S, duration: Duration) -> Self {
         Self {
             stream,
-            timer: Some(sleep(duration)),
+            timer: Some(Sleep::limit(Handle::current(), duration)),
             duration,
             spent: false,
         }
