@@ -24,6 +24,7 @@
 //! Invariant: for each timer, its shard's announcement has ended and somebody is about to look, or
 //! the bell is set to ring by its deadline (give or take the slack).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -38,6 +39,8 @@ use crate::sync::{
 };
 
 /// What a host rings for us, once each time that it is set.
+///
+/// One that panics is taken for gone.
 pub(crate) trait Bell: Send + 'static {
     /// Takes note that it rang.
     fn rang(&mut self) -> Heard;
@@ -125,7 +128,9 @@ impl<B: Bell> Alarm<B> {
             // Taken out, not locked: the bell is foreign code. Nobody else looks for it meanwhile.
             let setting = lock(&self.setting).take();
             if let Some(mut setting) = setting {
-                if self.look(&mut setting) == Heard::Gone {
+                // A bell that panics is as good as gone: or nobody would ever look again.
+                let look = AssertUnwindSafe(|| self.look(&mut setting));
+                if catch_unwind(look).unwrap_or(Heard::Gone) == Heard::Gone {
                     drop(setting);
                     self.close();
                     return true;

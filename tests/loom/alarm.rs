@@ -201,3 +201,27 @@ fn a_timer_armed_while_the_host_goes_is_woken_or_told() {
         assert!(task.wakes() <= 1 && task.is_released());
     });
 }
+
+/// Tokio panics when it is asked for a timer while it shuts down. Nobody may be left waiting.
+#[test]
+fn a_bell_that_panics_is_a_host_that_is_gone() {
+    check(Some(2), || {
+        let time = Time::new();
+        let host = Host::new(time.clock(), 1, false, move |at| {
+            assert!(at == NEVER, "gone");
+            true
+        });
+        host.ring();
+        let line = Line::new();
+        let ringing = {
+            let host = host.clone();
+            line.spawn(move || host.ring())
+        };
+        let task = Task::new();
+        let mut sleep = host.handle(0).sleep(ns(30));
+        line.cross();
+        let early = task.poll(&mut sleep);
+        ringing.join().unwrap();
+        assert!(!early && sleep.is_orphaned() && task.is_released());
+    });
+}

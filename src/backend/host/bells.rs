@@ -154,13 +154,11 @@ impl Backstop {
             return self.fired(at, clock, waker);
         }
         // Whatever the task that arms a timer has left of its budget. Should the runtime shut down
-        // just now, on another thread, tokio answers by a panic.
+        // just now, on another thread, tokio panics, and the bell is gone.
         let mut sleep = unconstrained(sleep);
-        let poll = time::ask(|| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)));
-        match poll {
-            Some(Poll::Pending) => Heard::Well,
-            Some(Poll::Ready(())) => self.fired(at, clock, waker),
-            None => Heard::Gone,
+        match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => Heard::Well,
+            Poll::Ready(()) => self.fired(at, clock, waker),
         }
     }
 
