@@ -17,6 +17,7 @@
 //! });
 //! ```
 
+pub mod delay_queue;
 pub mod error;
 mod interval;
 mod now;
@@ -26,6 +27,7 @@ mod timeout;
 
 pub use std::time::Duration;
 
+pub use self::delay_queue::DelayQueue;
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use self::pause::{advance, pause, resume};
 pub use self::sleep::{Sleep, sleep, sleep_until};
