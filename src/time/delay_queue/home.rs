@@ -68,9 +68,14 @@ impl Home {
         self.now() >= self.outside(inside)
     }
 
-    /// Waits for a deadline. This is the one place where a queue asks for time.
+    /// Waits for a deadline. This is the one place where a queue asks whether it is time.
     pub(super) fn poll(&mut self, inside: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        self.put_off(inside);
+        let deadline = self.outside(inside);
+        if self.sleep.deadline() != deadline {
+            // Disarmed, or a deadline that is past would wake the task that is about to see it.
+            self.sleep.disarm();
+            self.sleep.reset(deadline);
+        }
         let driver = self.sleep.driver();
         let poll = Pin::new(&mut self.sleep).poll(cx);
         if self.sleep.driver() != driver {
@@ -80,12 +85,10 @@ impl Home {
         poll
     }
 
-    /// Moves the timer, in place: a task that waits goes on waiting.
+    /// Puts off when a task that waits is woken.
     pub(super) fn put_off(&mut self, inside: Instant) {
         let deadline = self.outside(inside);
-        if self.sleep.deadline() != deadline {
-            self.sleep.reset_unseen(deadline);
-        }
+        self.sleep.reset_unseen(deadline);
     }
 
     /// Wakes nobody any more until the next poll.
