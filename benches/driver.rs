@@ -104,7 +104,7 @@ fn reset(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(waiting), |b| {
             b.iter(|| {
                 deadline += Duration::from_nanos(100);
-                sleep.reset(deadline);
+                sleep.reset_at(deadline);
                 poll(&mut sleep, &bench.waker)
             });
         });
@@ -119,7 +119,7 @@ fn reset(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(waiting), |b| {
             b.iter(|| {
                 let sleep = &mut bench.waiting[random.below(waiting as u64) as usize];
-                sleep.reset(start + random.timeout());
+                sleep.reset_at(start + random.timeout());
             });
         });
     }

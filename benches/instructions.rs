@@ -117,7 +117,7 @@ fn reset(count: u64) {
     let mut deadline = sleep.deadline();
     for _ in 0..count {
         deadline += Duration::from_nanos(100);
-        sleep.reset(black_box(deadline));
+        sleep.reset_at(black_box(deadline));
         assert!(poll(&mut sleep, &waker).is_pending());
     }
 }

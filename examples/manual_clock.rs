@@ -62,7 +62,7 @@ fn by_hand() {
     let mut heartbeat = arm("heartbeat", 30);
     let token = arm("token", 600);
     // A heartbeat was heard: it moves on, in place, behind the token.
-    heartbeat.reset(start + Duration::from_secs(900));
+    heartbeat.reset_at(start + Duration::from_secs(900));
 
     clock.advance(Duration::from_secs(3600));
 

@@ -61,7 +61,7 @@ impl Timer {
 
     /// Starts over, from the old deadline and not from now, so that the beat does not drift.
     fn again(&mut self, after: Duration) {
-        self.sleep.reset(self.sleep.deadline() + after);
+        self.sleep.reset_at(self.sleep.deadline() + after);
         self.arm();
     }
 

@@ -1,14 +1,29 @@
 //! Which driver serves a timer that names none?
 //!
-//! The one that is entered on this thread; else the process-wide thread, started on first use. The
-//! answer is given when the timer is made and stays with it.
+//! The one that is entered on this thread; else, inside a tokio runtime (feature `tokio`), that
+//! runtime's own; else the process-wide thread, started on first use. The answer is given when the
+//! timer is made and stays with it.
 
+#[cfg(any(feature = "tokio", loom))]
+pub(crate) mod alarm;
+#[cfg(all(feature = "tokio", not(loom)))]
+pub(crate) mod coop;
+#[cfg(any(not(feature = "tokio"), loom))]
+#[path = "backend/no_coop.rs"]
+pub(crate) mod coop;
 mod current;
 #[cfg(all(feature = "fallback", not(loom)))]
 mod fallback;
 #[cfg(any(not(feature = "fallback"), loom))]
 #[path = "backend/no_fallback.rs"]
 mod fallback;
+#[cfg(all(feature = "tokio", not(loom)))]
+pub(crate) mod host;
+#[cfg(any(not(feature = "tokio"), loom))]
+#[path = "backend/no_host.rs"]
+pub(crate) mod host;
+#[cfg(loom)]
+pub(crate) mod model;
 #[cfg(not(loom))]
 mod thread;
 

@@ -52,6 +52,8 @@ pub struct Clock {
 struct Inner {
     /// The instant that reads as nanosecond zero, on the axis of `system`.
     epoch: i64,
+    /// The longest duration that is taken as it is: a longer one counts as this long.
+    longest: u64,
     source: Source,
     /// Counts the changes between running and frozen, two for each: odd while one is being made.
     changes: AtomicU64,
@@ -161,6 +163,17 @@ impl Clock {
         )
     }
 
+    /// The clock of a runtime that may move it: where it stands on the axis of `system`.
+    ///
+    /// A runtime that moves time on by itself does so for timers of any length: the longest wait is
+    /// thirty years, as it is for tokio's own.
+    #[cfg(all(feature = "tokio", not(loom)))]
+    pub(crate) fn hosted(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
+        let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));
+        Self::make(0, YEARS, source, RUNNING)
+    }
+
     /// Returns the time on this clock.
     ///
     /// # Examples
@@ -206,9 +219,14 @@ impl Clock {
     }
 
     fn with_epoch(epoch: i64, source: Source, frozen: u64) -> Self {
+        Self::make(epoch, NEVER, source, frozen)
+    }
+
+    fn make(epoch: i64, longest: u64, source: Source, frozen: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
                 epoch,
+                longest,
                 source,
                 changes: AtomicU64::new(0),
                 frozen: AtomicU64::new(frozen),
@@ -279,7 +297,8 @@ impl Clock {
     /// The deadline `duration` from now: [`NEVER`] when no instant can say it.
     #[inline]
     pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
-        let nanos = self.nanos().saturating_add(nanos(duration));
+        let duration = nanos(duration).min(self.inner.longest);
+        let nanos = self.nanos().saturating_add(duration);
         if nanos < self.end() { nanos } else { NEVER }
     }
 

@@ -69,6 +69,9 @@ pub struct Handle {
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     unpark: Box<dyn Unpark>,
+    /// Whether the loop must not wake for a timer that is gone: on a clock that may be paused, it
+    /// would move time on to it.
+    exact: bool,
     words: Line<Words>,
     state: Line<Mutex<State>>,
 }
@@ -109,9 +112,15 @@ pub(crate) enum Reset {
 
 impl Shared {
     pub(crate) fn new(clock: Clock, unpark: Box<dyn Unpark>) -> Arc<Self> {
+        Self::hosted(clock, unpark, false)
+    }
+
+    /// `exact`: the loop is told, too, when the timer is gone that it would wake for.
+    pub(crate) fn hosted(clock: Clock, unpark: Box<dyn Unpark>, exact: bool) -> Arc<Self> {
         let shared = Arc::new(Self {
             clock,
             unpark,
+            exact,
             words: Line(Words {
                 elapsed: AtomicU64::new(0),
                 drained: AtomicU64::new(0),
@@ -185,7 +194,7 @@ impl Shared {
         if !state.timers.reset(index, deadline) {
             return Reset::Gone;
         }
-        let interrupt = self.announce(deadline);
+        let interrupt = self.announce(deadline) || self.withdraw(old);
         drop(state);
         if interrupt {
             self.unpark.unpark();
@@ -204,7 +213,12 @@ impl Shared {
         if !self.owns(&state, deadline) {
             return None;
         }
-        state.timers.take(index)
+        let waker = state.timers.take(index);
+        if self.withdraw(deadline) {
+            drop(state);
+            self.unpark.unpark();
+        }
+        waker
     }
 
     /// Exchanges the waker of an armed timer; `false` leaves `waker` alone: the timer has fired.
@@ -277,6 +291,17 @@ impl Shared {
     /// Whether a timer armed for `deadline` still owns its index.
     fn owns(&self, state: &State, deadline: u64) -> bool {
         !state.closed && deadline > self.words.0.drained.load(Ordering::Relaxed)
+    }
+
+    /// Notes, under the lock, that a timer for `deadline` is gone; whether the driver must be told.
+    #[inline]
+    fn withdraw(&self, deadline: u64) -> bool {
+        let parked_until = self.words.0.parked_until.load(Ordering::Relaxed);
+        let told = self.exact && deadline <= parked_until && parked_until != NEVER;
+        if told {
+            self.words.0.parked_until.store(AWAKE, Ordering::Relaxed);
+        }
+        told
     }
 
     /// Notes a new deadline, under the lock; whether the driver must be interrupted for it.

@@ -4,6 +4,9 @@
 //! compared in one instruction, and an instant takes half the room of one of `std`. What `now`
 //! means is decided higher up, in `time/now.rs`.
 
+#[cfg(feature = "tokio")]
+mod tokio;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;

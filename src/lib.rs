@@ -28,6 +28,9 @@ pub mod rt;
 #[cfg(not(loom))]
 pub use crate::backend::DriverThread;
 pub use crate::backend::Entered;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use crate::backend::model::Host;
 pub use crate::clock::{Clock, Hold, ManualClock};
 pub use crate::driver::{Builder, Driver, Turn};
 pub use crate::handle::Handle;
@@ -37,3 +40,4 @@ pub use crate::park::{Park, Unpark};
 #[cfg(not(loom))]
 pub use crate::park::{ThreadPark, ThreadUnpark};
 pub use crate::queue::{Due, Key, TimerQueue};
+pub use crate::time::{FutureExt, StreamExt};

@@ -3,7 +3,8 @@
 //! Nanoseconds on an axis that the whole process shares. On Linux its zero is that of
 //! `CLOCK_MONOTONIC`, which is what `std::time::Instant` reads there: asked directly, the answer is
 //! a multiplication and an addition, where two instants of `std` take 50 instructions to subtract,
-//! a good part of what arming a timer costs. Elsewhere the zero is the first look at the clock.
+//! a good part of what arming a timer costs. Elsewhere the zero is a day before the first look at the
+//! clock: a paused clock may stand before that look, and time on the axis is to be positive.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -73,9 +74,13 @@ mod imp {
     use std::sync::LazyLock;
     use std::time::Instant;
 
-    static ZERO: LazyLock<Instant> = LazyLock::new(Instant::now);
+    static ZERO: LazyLock<Instant> = LazyLock::new(|| {
+        let now = Instant::now();
+        now.checked_sub(std::time::Duration::from_secs(86_400))
+            .unwrap_or(now)
+    });
 
-    /// The time on the axis: nanoseconds since the first call.
+    /// The time on the axis.
     pub(crate) fn monotonic() -> i64 {
         i64::try_from(ZERO.elapsed().as_nanos()).unwrap_or(i64::MAX)
     }

@@ -5,6 +5,9 @@
 //! the driver that is [current](crate::Handle::current), or by the method of the same name on a
 //! [`Handle`](crate::Handle).
 //!
+//! [`FutureExt`] and [`StreamExt`] give the futures and streams of others time limits and more, as
+//! methods; what those of streams return is in [`stream`].
+//!
 //! # Examples
 //!
 //! ```
@@ -19,17 +22,21 @@
 
 pub mod delay_queue;
 pub mod error;
+mod future_ext;
 mod interval;
 mod now;
 mod pause;
 mod sleep;
+pub mod stream;
 mod timeout;
 
 pub use std::time::Duration;
 
 pub use self::delay_queue::DelayQueue;
+pub use self::future_ext::FutureExt;
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use self::pause::{advance, pause, resume};
 pub use self::sleep::{Sleep, sleep, sleep_until};
+pub use self::stream::StreamExt;
 pub use self::timeout::{Timeout, timeout, timeout_at};
 pub use crate::instant::Instant;

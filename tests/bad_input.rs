@@ -36,7 +36,7 @@ fn odd_limits_are_ready_at_once_or_never() {
             sleep.deadline() >= epoch,
             "reads as the epoch at the earliest"
         );
-        sleep.reset(at);
+        sleep.reset_at(at);
         assert!(task.poll(&mut sleep).is_ready());
     }
     for never in [
@@ -123,7 +123,7 @@ fn orphan_of_a_manual_clock_stays_pending_until_its_time() {
     for sleep in [&mut polled, &mut fresh] {
         assert!(task.poll(sleep).is_ready());
         assert!(sleep.is_elapsed());
-        sleep.reset(clock.now() + ms(1));
+        sleep.reset_at(clock.now() + ms(1));
         assert!(task.poll(sleep).is_pending());
     }
     assert_eq!((task.wakes(), task.held()), (1, 0));

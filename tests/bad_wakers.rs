@@ -121,7 +121,7 @@ fn waker_that_panics_in_reset_costs_no_other_timer() {
             }
             let now = handle.now();
             let mut victim = moved.lock().unwrap().take().unwrap();
-            let reset = catch_unwind(AssertUnwindSafe(|| victim.reset(now)));
+            let reset = catch_unwind(AssertUnwindSafe(|| victim.reset_at(now)));
             assert!(reset.is_err(), "its waker panics");
             let mut next = handle.sleep(ms(5));
             assert!(task.poll(&mut next).is_pending());
@@ -154,7 +154,7 @@ fn waker_that_arms_moves_and_drops_other_timers_in_its_wake() {
         let waker = waker(move || {
             let (mut later, doomed): (Sleep, Vec<Sleep>) = inside.lock().unwrap().take().unwrap();
             drop(doomed);
-            later.reset(handle.now() + ms(1));
+            later.reset_at(handle.now() + ms(1));
             let mut more = handle.sleep(ms(2));
             assert!(task.poll(&mut more).is_pending());
             keep.lock().unwrap().extend([later, more]);

@@ -219,11 +219,11 @@ fn announcement_ends_with_the_turn() {
         sleeps.extend(arm(&handle, &log, &[20, 10]));
         assert_eq!(unparks.get(), 1, "it runs");
         announce(&driver);
-        sleeps[0].reset(handle.now() + ms(5));
-        sleeps[1].reset(handle.now() + ms(4));
+        sleeps[0].reset_at(handle.now() + ms(5));
+        sleeps[1].reset_at(handle.now() + ms(4));
         assert_eq!(unparks.get(), 2);
         announce(&driver);
-        sleeps[0].reset(handle.now() + ms(70));
+        sleeps[0].reset_at(handle.now() + ms(70));
         sleeps.clear();
         assert_eq!(unparks.get(), 2, "later or gone is no reason to wake");
     }
@@ -262,7 +262,7 @@ fn storm_takes_several_turns_and_spares_who_is_dropped_between_them() {
     assert_eq!(driver.next_deadline(), Some(driver.handle().now()));
 
     drop(last);
-    moved.reset(driver.handle().now() + ms(5));
+    moved.reset_at(driver.handle().now() + ms(5));
     let fired = first.fired();
     // Due, they are elapsed though their turn has not come: polled now, they need none.
     let task = Task::new();
@@ -310,10 +310,10 @@ fn equal_deadlines_fire_in_the_order_of_arming_or_of_the_last_reset() {
     for i in [3, 0, 5, 1, 4, 2] {
         assert!(poll_with(&mut sleeps[i], &log.waker(i)).is_pending());
     }
-    sleeps[5].reset(at + ms(1));
-    sleeps[0].reset(at + ms(1));
-    sleeps[0].reset(at);
-    sleeps[5].reset(at);
+    sleeps[5].reset_at(at + ms(1));
+    sleeps[0].reset_at(at + ms(1));
+    sleeps[0].reset_at(at);
+    sleeps[5].reset_at(at);
     clock.advance(ms(5));
     assert_eq!(log.take(), [3, 1, 4, 2, 0, 5]);
 }

@@ -61,7 +61,7 @@ fn nothing_is_armed_before_the_first_pending_poll() {
     let (clock, driver) = manual();
     let task = Task::new();
     let mut sleep = driver.handle().sleep(ms(5));
-    sleep.reset(clock.now() + ms(10));
+    sleep.reset_at(clock.now() + ms(10));
     assert_eq!(driver.handle().armed(), 0);
     assert!(task.poll(&mut sleep).is_pending());
     assert_eq!(driver.handle().armed(), 1);
@@ -144,7 +144,7 @@ fn is_elapsed_says_what_the_driver_has_done() {
     assert!(sleep.is_elapsed(), "it has fired");
     assert!(task.poll(&mut sleep).is_ready());
     assert!(sleep.is_elapsed());
-    sleep.reset(clock.now() + ms(1));
+    sleep.reset_at(clock.now() + ms(1));
     assert!(!sleep.is_elapsed());
 }
 
@@ -156,13 +156,13 @@ fn reset_of_a_waiting_timer_keeps_its_task() {
     let mut sleep = driver.handle().sleep(ms(100));
     assert!(task.poll(&mut sleep).is_pending());
 
-    sleep.reset(start + ms(200));
+    sleep.reset_at(start + ms(200));
     assert_eq!(sleep.deadline(), start + ms(200));
     clock.advance(ms(199));
     assert_eq!(task.wakes(), 0, "moving later wakes nobody in between");
 
-    sleep.reset(start + ms(400));
-    sleep.reset(start + ms(250));
+    sleep.reset_at(start + ms(400));
+    sleep.reset_at(start + ms(250));
     clock.advance(ms(50));
     assert_eq!(task.wakes(), 0);
     clock.advance(ms(1));
@@ -179,7 +179,7 @@ fn reset_to_the_past_wakes_without_another_poll() {
     let mut sleep = driver.handle().sleep(ms(100));
     assert!(task.poll(&mut sleep).is_pending());
     clock.advance(ms(50));
-    sleep.reset(start + ms(40));
+    sleep.reset_at(start + ms(40));
     driver.turn();
     assert_eq!(task.wakes(), 1);
     assert!(sleep.is_elapsed() && task.poll(&mut sleep).is_ready());
@@ -198,7 +198,7 @@ fn reset_to_a_time_that_the_driver_has_passed_wakes_there_and_then() {
     assert!(other.poll(&mut earlier).is_pending());
     clock.advance(ms(50));
     assert_eq!((task.wakes(), other.wakes()), (0, 1));
-    sleep.reset(start + ms(40));
+    sleep.reset_at(start + ms(40));
     assert_eq!((task.wakes(), task.held()), (1, 0));
     assert_eq!(driver.handle().armed(), 0);
     assert!(task.poll(&mut sleep).is_ready());
@@ -213,7 +213,7 @@ fn reset_after_firing_starts_over() {
     clock.advance(ms(100));
     assert!(task.poll(&mut sleep).is_ready());
 
-    sleep.reset(clock.now() + ms(10));
+    sleep.reset_at(clock.now() + ms(10));
     clock.advance(ms(9));
     assert!(task.poll(&mut sleep).is_pending());
     clock.advance(ms(1));
@@ -228,7 +228,7 @@ fn reset_between_firing_and_its_poll_starts_over() {
     let mut sleep = driver.handle().sleep(ms(100));
     assert!(task.poll(&mut sleep).is_pending());
     clock.advance(ms(100));
-    sleep.reset(clock.now() + ms(10));
+    sleep.reset_at(clock.now() + ms(10));
     assert!(!sleep.is_elapsed());
     assert!(task.poll(&mut sleep).is_pending());
     assert_eq!(driver.handle().armed(), 1);
@@ -243,13 +243,13 @@ fn reset_before_the_first_poll_moves_the_deadline_both_ways() {
     let start = clock.now();
     let task = Task::new();
     let mut sleep = driver.handle().sleep(ms(100));
-    sleep.reset(start + ms(20));
+    sleep.reset_at(start + ms(20));
     assert!(task.poll(&mut sleep).is_pending());
     clock.advance(ms(20));
     assert!(task.poll(&mut sleep).is_ready());
 
     let mut sleep = driver.handle().sleep(ms(100));
-    sleep.reset(start);
+    sleep.reset_at(start);
     assert!(task.poll(&mut sleep).is_ready());
 }
 
@@ -265,9 +265,9 @@ fn reset_past_the_deadlines_of_others_changes_the_order() {
             sleep
         })
         .collect();
-    sleeps[0].reset(start + ms(45));
-    sleeps[4].reset(start + ms(15));
-    sleeps[2].reset(start + ms(30));
+    sleeps[0].reset_at(start + ms(45));
+    sleeps[4].reset_at(start + ms(15));
+    sleeps[2].reset_at(start + ms(30));
     clock.advance(ms(60));
     assert_eq!(log.take(), [4, 1, 2, 3, 0]);
 }
@@ -279,11 +279,11 @@ fn many_resets_fire_once_at_the_last_deadline() {
     let mut sleep = driver.handle().sleep(ms(5));
     assert!(task.poll(&mut sleep).is_pending());
     for round in 0..1000u64 {
-        sleep.reset(clock.now() + ms(5 + round * 7 % 11));
+        sleep.reset_at(clock.now() + ms(5 + round * 7 % 11));
         clock.advance(ms(1));
     }
     assert_eq!((task.wakes(), driver.handle().armed()), (0, 1));
-    sleep.reset(clock.now() + ms(5));
+    sleep.reset_at(clock.now() + ms(5));
     clock.advance(ms(4));
     assert_eq!(task.wakes(), 0);
     clock.advance(ms(1));
@@ -331,7 +331,7 @@ fn drop_after_firing_takes_no_other_timer_along() {
     // It may well lie where the first did.
     let mut next = driver.handle().sleep(ms(5));
     assert!(other.poll(&mut next).is_pending());
-    fired.reset(clock.now() + ms(1));
+    fired.reset_at(clock.now() + ms(1));
     drop(fired);
     assert_eq!((driver.handle().armed(), other.held()), (1, 1));
     clock.advance(ms(5));

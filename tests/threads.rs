@@ -124,7 +124,7 @@ fn churn(handle: &Handle, seed: u64, stop: &AtomicBool) -> Vec<Dropped> {
                 let timer = &mut timers[at];
                 // Fired or not, which nobody knows: it may wake for the new deadline once more.
                 timer.armed += 1;
-                timer.sleep.reset(handle.now() + limit);
+                timer.sleep.reset_at(handle.now() + limit);
             }
             5 if !timers.is_empty() => gone.push(timers.swap_remove(at).drop_timer()),
             6 if !timers.is_empty() => gone.push(timers.swap_remove(at).wait(handle)),
@@ -233,7 +233,9 @@ fn reset_and_drop_race_with_a_driver_that_fires() {
                 }
                 if round % 2 == 0 {
                     timer.armed += 1;
-                    timer.sleep.reset(handle.now() + Duration::from_micros(20));
+                    timer
+                        .sleep
+                        .reset_at(handle.now() + Duration::from_micros(20));
                     gone.push(timer.wait(&handle));
                 } else {
                     gone.push(timer.drop_timer());

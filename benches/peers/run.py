@@ -81,7 +81,9 @@ def build(contenders):
         subprocess.run(cmd, cwd=cwd, check=True, env=dict(ENV, **env))
 
     os.makedirs(f"{HERE}/build", exist_ok=True)
-    sh(["cargo", "build", "--release", "--quiet"])
+    # On its own: `ours` is to be built without what the feature `tokio` adds.
+    sh(["cargo", "build", "--release", "--quiet", "--workspace", "--exclude", "bench-ours-tokio"])
+    sh(["cargo", "build", "--release", "--quiet", "-p", "bench-ours-tokio"])
     if "tokio_alt" in contenders:
         sh(["cargo", "build", "--release", "--quiet", "-p", "bench-tokio", "--bin", "tokio_alt"],
            RUSTFLAGS="--cfg tokio_unstable", CARGO_TARGET_DIR=f"{HERE}/target-unstable")

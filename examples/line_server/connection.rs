@@ -203,7 +203,7 @@ impl Connection {
     fn enter(&mut self, phase: Phase, limit: Duration, meter: &mut Meter) {
         meter.moved += 1;
         self.phase = phase;
-        self.limit.reset(self.timers.now() + limit);
+        self.limit.reset_at(self.timers.now() + limit);
     }
 
     fn send(&mut self, line: &str) {

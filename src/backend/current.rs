@@ -1,11 +1,13 @@
-//! Which driver is entered on this thread?
+//! Which driver is current on this thread?
+//!
+//! The one entered last; else that of the runtime that the thread is in (see `host`).
 
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::backend::fallback;
+use crate::backend::{fallback, host};
 use crate::handle::Handle;
 
 thread_local! {
@@ -42,7 +44,7 @@ impl Drop for Entered {
     }
 }
 
-/// No driver is entered on this thread; what [`Handle::try_current`] fails with.
+/// No driver is current on this thread; what [`Handle::try_current`] fails with.
 ///
 /// # Examples
 ///
@@ -92,13 +94,17 @@ impl Handle {
         }
     }
 
-    /// Returns the driver entered on this thread, else that of the process-wide thread.
+    /// Returns the driver entered on this thread, else that of the tokio runtime that the thread is
+    /// in (feature `tokio`), else that of the process-wide thread.
     ///
-    /// The thread starts with the first call that needs it, and lives as long as the process.
+    /// A runtime's driver is made with the first call and gone with the runtime. It rides on the
+    /// runtime's own loop: on Linux on its I/O, to the nanosecond; without that on its time, to the
+    /// millisecond. A runtime that has neither is served by the process-wide thread. That starts
+    /// with the first call that needs it, and lives as long as the process.
     ///
     /// # Panics
     ///
-    /// If no driver is entered and the crate was built without the feature `fallback`, or the
+    /// If no driver is current and the crate was built without the feature `fallback`, or the
     /// system refuses to start the thread.
     ///
     /// # Examples
@@ -121,11 +127,11 @@ impl Handle {
         }
     }
 
-    /// Returns the driver entered on this thread.
+    /// Returns the driver entered on this thread, or that of the tokio runtime that it is in.
     ///
     /// # Errors
     ///
-    /// If none is entered; the process-wide thread is neither asked nor started.
+    /// If there is none; the process-wide thread is neither asked nor started.
     ///
     /// # Examples
     ///
@@ -133,12 +139,20 @@ impl Handle {
     /// let error = reveille::Handle::try_current().unwrap_err();
     /// assert!(error.to_string().contains("Handle::enter"));
     /// ```
+    #[track_caller]
     pub fn try_current() -> Result<Self, NoDriver> {
+        match Self::entered() {
+            Some(handle) => Ok(handle),
+            None => host::handle().ok_or(NoDriver),
+        }
+    }
+
+    /// The driver entered on this thread.
+    pub(crate) fn entered() -> Option<Self> {
         CURRENT
             .try_with(|current| current.borrow().clone())
             .ok()
             .flatten()
-            .ok_or(NoDriver)
     }
 
     /// Asks the driver entered on this thread, without taking a reference to it.

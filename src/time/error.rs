@@ -6,7 +6,8 @@ use std::io;
 
 pub use crate::backend::NoDriver;
 
-/// A deadline passed before the future inside a [`Timeout`](super::Timeout) was ready.
+/// A deadline passed before the future inside a [`Timeout`](super::Timeout) was ready, or before
+/// the stream inside a [`stream::Timeout`](super::stream::Timeout) had another item.
 ///
 /// Converts into an [`io::Error`] of kind [`TimedOut`](io::ErrorKind::TimedOut).
 ///

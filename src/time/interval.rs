@@ -1,7 +1,7 @@
 //! When is the next tick, if this one was late?
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -235,7 +235,7 @@ impl Interval {
     /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let driver = self.sleep.driver();
-        let poll = self.sleep.poll_elapsed(cx);
+        let poll = Pin::new(&mut self.sleep).poll(cx);
         if self.sleep.driver() != driver {
             // Its driver is gone and it has moved to another, whose clock may show another time.
             self.scheduled = self.sleep.deadline();
@@ -369,7 +369,7 @@ impl Interval {
 
     fn schedule(&mut self, next: Instant) {
         self.scheduled = next;
-        self.sleep.reset(next);
+        self.sleep.reset_at(next);
     }
 }
 

@@ -1,16 +1,19 @@
 //! What does "now" mean on this thread?
 //!
-//! The time of the driver that is entered here, so that a paused or manual clock is seen by code
-//! that asks for the time; the system's where none is.
+//! The time of the driver that is entered here, or of the tokio runtime that the thread is in, so
+//! that a paused or manual clock is seen by code that asks for the time; the system's where there is
+//! neither.
 
 use std::time::Duration;
 
+use crate::backend::host;
 use crate::handle::Handle;
 use crate::instant::Instant;
 use crate::system;
 
 impl Instant {
-    /// Returns the time on the clock of the driver entered on this thread, else the system's.
+    /// Returns the time on the clock of the driver entered on this thread, or of the tokio runtime
+    /// that it is in, else the system's.
     ///
     /// # Examples
     ///
@@ -27,9 +30,9 @@ impl Instant {
         if let Some(now) = Handle::ask_current(|handle| handle.clock().own_now()) {
             return now;
         }
-        match Handle::try_current() {
-            Ok(handle) => handle.now(),
-            Err(_) => Self::at(system::monotonic()),
+        match Handle::entered() {
+            Some(handle) => handle.now(),
+            None => host::now().unwrap_or_else(|| Self::at(system::monotonic())),
         }
     }
 

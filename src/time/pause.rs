@@ -1,25 +1,30 @@
 //! How does a test take time into its own hands?
 //!
 //! By the clock of the driver that is entered: these functions have the names and meanings of
-//! tokio's, on every executor. [`ManualClock`](crate::ManualClock) is the same without a global in
-//! between.
+//! tokio's, on every executor. Inside a tokio runtime it is tokio's own clock, and tokio moves it.
+//! [`ManualClock`](crate::ManualClock) is the same without a global in between.
 
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::backend::{NoDriver, host};
 use crate::handle::Handle;
 
-/// Stops the clock of the driver entered on this thread.
+/// Stops the clock of the driver entered on this thread, or of the tokio runtime that it is in.
 ///
 /// From then on [`Instant::now`](super::Instant::now) stands still there, and time moves by
 /// [`advance`], or by itself, to the next deadline, whenever an executor of [`rt`](crate::rt) has
 /// nothing left to run. A thread that looks at the clock at the very moment may have seen some
 /// nanoseconds more than it then stands at.
 ///
+/// Inside a tokio runtime this is `tokio::time::pause`: time moves on by itself when the runtime is
+/// idle, and tokio's timers and ours share it. It takes the feature `test-util`.
+///
 /// # Panics
 ///
-/// If the clock is frozen already, or no driver is entered on this thread.
+/// If the clock is frozen already, or no driver is entered on this thread. Inside a tokio runtime:
+/// if that is one of several threads, or the feature `test-util` is off.
 ///
 /// # Examples
 ///
@@ -35,7 +40,10 @@ use crate::handle::Handle;
 /// ```
 #[track_caller]
 pub fn pause() {
-    assert!(entered().clock().freeze(), "time is already frozen");
+    match Handle::entered() {
+        Some(handle) => assert!(handle.clock().freeze(), "time is already frozen"),
+        None => assert!(host::pause(), "{NoDriver}"),
+    }
 }
 
 /// Lets a paused clock run on from where it stands.
@@ -60,10 +68,13 @@ pub fn pause() {
 /// ```
 #[track_caller]
 pub fn resume() {
-    assert!(
-        entered().clock().resume(),
-        "time is not frozen, or the clock is a manual one"
-    );
+    match Handle::entered() {
+        Some(handle) => assert!(
+            handle.clock().resume(),
+            "time is not frozen, or the clock is a manual one"
+        ),
+        None => assert!(host::resume(), "{NoDriver}"),
+    }
 }
 
 /// Moves a paused clock on by `duration`, firing on the way.
@@ -90,7 +101,10 @@ pub fn resume() {
 /// });
 /// ```
 pub async fn advance(duration: Duration) {
-    let handle = entered();
+    let Some(handle) = Handle::entered() else {
+        assert!(host::advance(duration).await, "{NoDriver}");
+        return;
+    };
     assert!(
         handle.clock().is_frozen(),
         "time is not frozen: call pause first"
@@ -106,13 +120,4 @@ pub async fn advance(duration: Duration) {
         Poll::Pending
     })
     .await;
-}
-
-/// The driver entered here. Not the process-wide one: a test must not stop everybody's time.
-#[track_caller]
-fn entered() -> Handle {
-    match Handle::try_current() {
-        Ok(handle) => handle,
-        Err(error) => panic!("{error}"),
-    }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::backend::coop;
 use crate::handle::{Handle, Reset};
 use crate::instant::Instant;
 use crate::time::sleep::poll::Identity;
@@ -114,7 +115,7 @@ impl Handle {
 /// A future that is ready once its deadline has passed; made by [`sleep`] and [`sleep_until`].
 ///
 /// It never ends early. A poll that finds the deadline passed is ready there and then, whether or
-/// not the driver has turned since; after that it stays ready until [`reset`](Self::reset). (To
+/// not the driver has turned since; after that it stays ready until [`reset_at`](Self::reset_at). (To
 /// spare a look at the clock, a poll right after the timer was made for 1 ms or more, or put off,
 /// takes the deadline for still to come. Should that be wrong, the driver fires in its next turn.)
 ///
@@ -141,7 +142,7 @@ impl Handle {
 ///     let limit = Duration::from_millis(1);
 ///     let mut idle = sleep(limit);
 ///     for _ in 0..3 {
-///         idle.reset(Instant::now() + limit); // something happened: start over
+///         idle.reset_at(Instant::now() + limit); // something happened: start over
 ///     }
 ///     (&mut idle).await;
 ///     assert!(idle.is_elapsed());
@@ -274,20 +275,38 @@ impl Sleep {
     ///
     /// reveille::rt::block_on(async {
     ///     let mut sleep = sleep(Duration::from_secs(60));
-    ///     sleep.reset(Instant::now() + Duration::from_millis(1));
+    ///     sleep.reset_at(Instant::now() + Duration::from_millis(1));
     ///     sleep.await;
     /// });
     /// ```
-    pub fn reset(&mut self, deadline: Instant) {
+    pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
         // Put off, it is still to come: it was when last looked at.
         let trusted = deadline > self.deadline;
         self.reset_nanos(deadline, trusted);
     }
 
+    /// Moves the deadline of a pinned timer; tokio's name for [`reset_at`](Self::reset_at).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{sleep, Duration, Instant};
+    /// use std::pin::pin;
+    ///
+    /// reveille::rt::block_on(async {
+    ///     let mut sleep = pin!(sleep(Duration::from_secs(60)));
+    ///     sleep.as_mut().reset(Instant::now() + Duration::from_millis(1));
+    ///     sleep.await;
+    /// });
+    /// ```
+    pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        self.get_mut().reset_at(deadline);
+    }
+
     /// Moves the deadline to `duration` from now, on the clock of its driver, in place.
     ///
-    /// Like [`reset`](Self::reset) in all else; `Duration::MAX` is never.
+    /// Like [`reset_at`](Self::reset_at) in all else; `Duration::MAX` is never.
     ///
     /// # Examples
     ///
@@ -305,7 +324,7 @@ impl Sleep {
         self.reset_nanos(deadline, duration >= NEAR);
     }
 
-    /// Like [`reset`](Self::reset), for who cannot say that the old deadline was still to come: the
+    /// Like [`reset_at`](Self::reset_at), for who cannot say that the old deadline was still to come: the
     /// next poll looks at the clock.
     pub(super) fn reset_unseen(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
@@ -338,7 +357,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_elapsed(cx)
+        coop::spend(cx, |cx| self.poll_elapsed(cx))
     }
 }
 

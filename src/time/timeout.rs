@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::backend::coop;
 use crate::handle::Handle;
 use crate::instant::Instant;
 use crate::time::error::Elapsed;
@@ -191,9 +192,16 @@ impl<T: Future> Future for Timeout<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let had_budget = coop::has_budget();
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed::new()))
+        // A future that uses up the task's budget each time must not keep the timer from being asked.
+        let poll = if had_budget && !coop::has_budget() {
+            this.sleep.poll_elapsed(cx)
+        } else {
+            Pin::new(this.sleep).poll(cx)
+        };
+        poll.map(|()| Err(Elapsed::new()))
     }
 }

@@ -93,7 +93,7 @@ fn reset_later_between_batches() {
         time.set(1);
         let waker = task.waker();
         let resetter = line.spawn(move || {
-            sleep.reset(later);
+            sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
@@ -157,7 +157,7 @@ fn rearm_against_turn() {
         let waker = task.waker();
         let rearmer = line.spawn(move || {
             assert!(poll(&mut sleep, &waker));
-            sleep.reset(later);
+            sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
@@ -220,7 +220,7 @@ fn drop_against_reuse() {
 #[test]
 fn reset_against_reuse() {
     reuse_against(|mut sleep, later, _| {
-        sleep.reset(later);
+        sleep.reset_at(later);
         Some(sleep)
     });
 }

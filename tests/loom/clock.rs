@@ -137,7 +137,7 @@ fn reset_against_advance() {
         let mut sleep = task.sleep(driver.handle(), ns(20));
         let earlier = clock.now() + ns(5);
         let resetter = line.spawn(move || {
-            sleep.reset(earlier);
+            sleep.reset_at(earlier);
             sleep
         });
         line.cross();

@@ -93,7 +93,7 @@ fn driver_drop_against_reset() {
         let mut sleep = task.sleep(ending.handle(), ns(2));
         let later = ending.handle().now() + ns(5);
         let resetter = line.spawn(move || {
-            sleep.reset(later);
+            sleep.reset_at(later);
             sleep
         });
         line.cross();

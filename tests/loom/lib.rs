@@ -19,6 +19,7 @@
 //! [loom]: https://docs.rs/loom
 #![cfg(all(test, loom))]
 
+mod alarm;
 mod batch;
 mod clock;
 mod close;

@@ -77,7 +77,7 @@ fn reset_earlier_against_park() {
         let mut sleep = task.sleep(driver.handle(), LONG);
         let deadline = driver.handle().now() + ns(10);
         let resetter = line.spawn(move || {
-            sleep.reset(deadline);
+            sleep.reset_at(deadline);
             sleep
         });
         line.cross();

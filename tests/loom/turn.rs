@@ -76,7 +76,7 @@ fn reset_later_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let resetter = line.spawn(move || {
-            sleep.reset(later);
+            sleep.reset_at(later);
             sleep
         });
         line.cross();
@@ -112,7 +112,7 @@ fn reset_later_and_poll_against_turn() {
         time.set(1);
         let waker = task.waker();
         let resetter = line.spawn(move || {
-            sleep.reset(later);
+            sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
@@ -145,7 +145,7 @@ fn reset_earlier_against_turn() {
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(1);
         let resetter = line.spawn(move || {
-            sleep.reset(earlier);
+            sleep.reset_at(earlier);
             sleep
         });
         line.cross();
@@ -177,7 +177,7 @@ fn reset_to_the_past_against_turn() {
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(5);
         let resetter = line.spawn(move || {
-            sleep.reset(past);
+            sleep.reset_at(past);
             sleep
         });
         line.cross();

@@ -35,7 +35,7 @@ fn next_deadline_is_the_earliest_whatever_happened_before() {
             }
             3 | 4 if !sleeps.is_empty() => {
                 model.remove(&(sleeps[at].deadline(), at));
-                sleeps[at].reset(deadline);
+                sleeps[at].reset_at(deadline);
                 assert!(task.poll(&mut sleeps[at]).is_pending());
                 model.insert((deadline, at));
             }

@@ -120,7 +120,7 @@ fn far_deadlines_neither_overflow_nor_come_early() {
             let mut sleep = handle.sleep(limit);
             assert!(task.poll(&mut sleep).is_pending());
             assert!(sleep.deadline() > handle.now());
-            sleep.reset(handle.now() + secs(1 << 33));
+            sleep.reset_at(handle.now() + secs(1 << 33));
             assert!(task.poll(&mut sleep).is_pending());
             armed.push(sleep);
         }
@@ -158,7 +158,7 @@ fn waker_that_comes_back_in_its_wake_and_in_its_drop_finds_no_lock_held() {
             move || {
                 let mut more = handle.sleep(ms(1));
                 assert!(poll_with(&mut more, std::task::Waker::noop()).is_pending());
-                more.reset(handle.now() + ms(2));
+                more.reset_at(handle.now() + ms(2));
                 drop(more);
                 drop(other.lock().unwrap().take());
             }
@@ -191,7 +191,7 @@ fn timer_reset_inside_another_driver_stays_on_its_own() {
     let mut sleep = driver.handle().sleep(ms(5));
     let _entered = other.handle().enter();
     assert!(task.poll(&mut sleep).is_pending());
-    sleep.reset(clock.now() + ms(8));
+    sleep.reset_at(clock.now() + ms(8));
     other_clock.advance(secs(1));
     assert!(task.poll(&mut sleep).is_pending());
     assert_eq!((driver.handle().armed(), other.handle().armed()), (1, 0));
@@ -230,8 +230,8 @@ fn timer_is_reset_and_polled_in_any_order() {
     let mut sleep = driver.handle().sleep(ms(5));
     for round in 1..=3 {
         let at = start + ms(10 * round);
-        sleep.reset(at + ms(1));
-        sleep.reset(at);
+        sleep.reset_at(at + ms(1));
+        sleep.reset_at(at);
         assert!(task.poll(&mut sleep).is_pending());
         clock.advance(at - clock.now());
         for _ in 0..3 {

@@ -74,7 +74,7 @@ impl Home {
         if self.sleep.deadline() != deadline {
             // Disarmed, or a deadline that is past would wake the task that is about to see it.
             self.sleep.disarm();
-            self.sleep.reset(deadline);
+            self.sleep.reset_at(deadline);
         }
         let driver = self.sleep.driver();
         let poll = Pin::new(&mut self.sleep).poll(cx);

@@ -88,7 +88,7 @@ impl<Fl: Flavor> Contender for Ours<Fl> {
         time::sleep_until(at.into())
     }
     fn reset(&self, timer: Pin<&mut Sleep>, dur: Duration) {
-        timer.get_mut().reset(time::Instant::now() + dur);
+        timer.reset(time::Instant::now() + dur);
     }
     fn timeout<F>(&self, dur: Duration, fut: F) -> impl Future<Output = Option<F::Output>> + Send
     where

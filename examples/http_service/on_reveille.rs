@@ -1,0 +1,8 @@
+//! Which timers does this copy of the service run on? This one line says it.
+
+use reveille::time;
+
+#[path = "service.rs"]
+mod service;
+
+pub(crate) use self::service::run;

@@ -1,0 +1,199 @@
+//! Which driver serves a thread inside a tokio runtime?
+//!
+//! One of that runtime's own: a [`Host`] is made when a runtime is first asked for a timer, and is
+//! gone with the runtime. It has a shard for each worker and one for all other threads, and an
+//! [`Alarm`] that tokio's loop rings. A thread remembers its shard.
+//!
+//! Who owns whom: the registry owns the hosts, a host its shards, and a shard refers back weakly. A
+//! bell is always set or listened to, so tokio calls when it shuts down: then the host leaves the
+//! registry, the shards close, and their timers move to another driver (see `time::Sleep`).
+//!
+//! The story goes on in `host/bells.rs` (what tokio rings) and `host/time.rs` (whose time it is).
+
+mod bells;
+#[cfg(target_os = "linux")]
+mod descriptor;
+#[cfg(not(target_os = "linux"))]
+#[path = "host/no_descriptor.rs"]
+mod descriptor;
+#[cfg(feature = "test-util")]
+mod hand;
+#[cfg(not(feature = "test-util"))]
+#[path = "host/no_hand.rs"]
+mod hand;
+mod time;
+
+use std::cell::RefCell;
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Wake;
+
+use tokio::runtime::{self, Id, worker_index};
+
+use self::bells::Bells;
+use crate::backend::alarm::Alarm;
+use crate::driver::Builder;
+use crate::handle::{Handle, Shared};
+use crate::instant::nanos;
+use crate::park::Unpark;
+
+pub(crate) use self::hand::{advance, pause, resume};
+pub(crate) use self::time::now;
+
+/// A runtime's own drivers.
+struct Host {
+    runtime: Id,
+    alarm: Alarm<Bells<Self>>,
+    /// Whether tokio tells us of the runtime's end even while no timer is armed.
+    hears_the_end: bool,
+}
+
+/// The hosts of all runtimes that were asked for a timer and live.
+static HOSTS: Mutex<Vec<Arc<Host>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The runtime that this thread was last in, and its driver; `None` if it cannot have one.
+    static HERE: RefCell<Option<(Id, Option<Handle>)>> = const { RefCell::new(None) };
+}
+
+/// The driver of the tokio runtime that this thread is in, if it is in one that can ring.
+pub(super) fn handle() -> Option<Handle> {
+    let runtime = runtime::Handle::try_current().ok()?;
+    let id = runtime.id();
+    let known = HERE.try_with(|here| match &*here.borrow() {
+        // A runtime's number may be used again once it is gone.
+        Some((known, handle))
+            if *known == id && !handle.as_ref().is_some_and(Handle::is_closed) =>
+        {
+            Some(handle.clone())
+        }
+        _ => None,
+    });
+    match known {
+        Ok(Some(handle)) => handle,
+        Ok(None) => {
+            let handle = Host::of(&runtime).map(|host| host.shard());
+            let previous = HERE.try_with(|here| here.replace(Some((id, handle.clone()))));
+            // Dropped after the borrow: what it holds may be the last of its kind.
+            drop(previous);
+            handle
+        }
+        // The thread is about to end.
+        Err(_) => Host::of(&runtime).map(|host| host.shard()),
+    }
+}
+
+impl Host {
+    /// The host of a runtime, made now if there is none.
+    fn of(runtime: &runtime::Handle) -> Option<Arc<Self>> {
+        if let Some(host) = Self::find(runtime.id()) {
+            return Some(host);
+        }
+        Self::forget_those_gone();
+        // Outside the lock: tokio's code runs in here. If another thread was faster, its host is
+        // kept and this one dropped.
+        let made = Self::new(runtime)?;
+        let mut hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.iter().find(|host| host.runtime == made.runtime) {
+            let host = host.clone();
+            drop(hosts);
+            made.alarm.close();
+            return Some(host);
+        }
+        hosts.push(made.clone());
+        drop(hosts);
+        // Listens, so as to be told of the runtime's end. A runtime that ends before we listen says
+        // so by its answer.
+        made.ring();
+        Some(made)
+    }
+
+    fn find(runtime: Id) -> Option<Arc<Self>> {
+        let hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.iter().find(|host| host.runtime == runtime).cloned()
+    }
+
+    fn new(runtime: &runtime::Handle) -> Option<Arc<Self>> {
+        let bells = Bells::new(runtime)?;
+        let workers = runtime.metrics().num_workers();
+        let count = if workers > 1 { workers + 1 } else { 1 };
+        let clock = bells.clock().clone();
+        let can_pause = bells.can_pause();
+        let slack = if can_pause {
+            0
+        } else {
+            nanos(Builder::DEFAULT_SLACK)
+        };
+        Some(Arc::new_cyclic(|host: &Weak<Self>| {
+            let shard = || Shared::hosted(clock.clone(), Box::new(Call(host.clone())), can_pause);
+            let shards = (0..count).map(|_| shard()).collect();
+            Self {
+                runtime: runtime.id(),
+                hears_the_end: bells.hears_the_end(),
+                alarm: Alarm::new(bells.calling(host.clone()), clock.clone(), slack, shards),
+            }
+        }))
+    }
+
+    /// The shard of this thread: a worker's own, or the last, which is for all others.
+    fn shard(&self) -> Handle {
+        let shards = self.alarm.shards();
+        let last = shards.len() - 1;
+        let index = worker_index().map_or(last, |worker| worker.min(last));
+        Handle {
+            shared: shards[index].clone(),
+        }
+    }
+
+    /// Asks the runtimes that would not tell whether they are gone.
+    fn forget_those_gone() {
+        let hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mute = hosts.iter().filter(|host| !host.hears_the_end);
+        let mute: Vec<Arc<Self>> = mute.cloned().collect();
+        drop(hosts);
+        mute.iter().for_each(|host| host.ring());
+    }
+
+    fn ring(&self) {
+        if self.alarm.ring() {
+            self.forget();
+        }
+    }
+
+    fn attend(&self) {
+        if self.alarm.attend() {
+            self.forget();
+        }
+    }
+
+    /// The runtime is gone, and so are the drivers.
+    fn forget(&self) {
+        let mut hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = hosts.iter().position(|host| ptr::eq(&**host, self));
+        let host = at.map(|at| hosts.swap_remove(at));
+        drop(hosts);
+        drop(host);
+    }
+}
+
+/// What tokio calls when a bell rings.
+impl Wake for Host {
+    fn wake(self: Arc<Self>) {
+        Self::ring(&self);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        Self::ring(self);
+    }
+}
+
+/// What a shard calls when a timer is armed that the bell is not set for.
+struct Call(Weak<Host>);
+
+impl Unpark for Call {
+    fn unpark(&self) {
+        if let Some(host) = self.0.upgrade() {
+            host.attend();
+        }
+    }
+}

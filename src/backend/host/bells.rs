@@ -1,0 +1,191 @@
+//! What does a tokio runtime ring for us?
+//!
+//! - A timerfd among its file descriptors, where there is one: nanoseconds, and nothing of tokio's
+//!   is touched but by the kernel.
+//! - A tokio `Sleep`, the *backstop*, where there is none, or where the clock may be paused: tokio
+//!   moves a paused clock on to the next of its own timers, so it must have one for ours. Its grain
+//!   is a millisecond.
+//!
+//! Both, where the clock may be paused and there is a timerfd: that then rings while the clock
+//! runs, and the backstop while it does not.
+//!
+//! Tokio says that a runtime shuts down by waking whoever waits; so one of the two always waits.
+//! Where that cannot be (a clock that may be paused, no timerfd, and no timer: a backstop would be
+//! jumped to), the host asks ([`Bells::hears_the_end`]).
+
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::task::coop::unconstrained;
+use tokio::time::Sleep;
+
+use crate::backend::alarm::{Bell, Heard};
+use crate::backend::host::descriptor::Descriptor;
+use crate::backend::host::time::{self, Anchor};
+use crate::clock::Clock;
+use crate::instant::{NEVER, nanos};
+
+/// The farthest that the backstop is set; it rings then, and is set again.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What rings, calling a `W`.
+pub(super) struct Bells<W> {
+    caller: Weak<W>,
+    clock: Clock,
+    /// What keeps the runtime for the clock, if that may be paused; let go of with the bells.
+    anchor: Option<Anchor>,
+    descriptor: Option<Descriptor>,
+    backstop: Option<Backstop>,
+}
+
+struct Backstop {
+    runtime: runtime::Handle,
+    /// `None` while there is nothing to wait for, and tokio must have no timer.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<W> Bells<W> {
+    /// Finds out what a runtime can ring; `None` if nothing.
+    ///
+    /// # Panics
+    ///
+    /// If a runtime has no time, and panics abort the process: then tokio cannot be asked.
+    #[track_caller]
+    pub(super) fn new(runtime: &runtime::Handle) -> Option<Self> {
+        let descriptor = Descriptor::new();
+        let anchor = time::can_pause(runtime).then(|| Anchor::new(runtime.clone()));
+        // With a clock that nobody can pause a timerfd is all we need.
+        let wanted = descriptor.is_none() || anchor.is_some();
+        let backstop = wanted.then(|| Backstop::new(runtime)).flatten();
+        if descriptor.is_none() && backstop.is_none() {
+            return None;
+        }
+        let clock = anchor.as_ref().map_or_else(Clock::monotonic, Anchor::clock);
+        Some(Self {
+            caller: Weak::new(),
+            clock,
+            anchor,
+            descriptor,
+            backstop,
+        })
+    }
+
+    /// Whom to call.
+    pub(super) fn calling(mut self, caller: Weak<W>) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn can_pause(&self) -> bool {
+        self.anchor.is_some()
+    }
+
+    /// Whether the runtime tells of its end even while no timer is armed.
+    pub(super) fn hears_the_end(&self) -> bool {
+        self.descriptor.is_some() || !self.can_pause()
+    }
+}
+
+impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
+    fn rang(&mut self) -> Heard {
+        if let Some(descriptor) = &self.descriptor
+            && let Some(caller) = self.caller.upgrade()
+            && !descriptor.listen(&Waker::from(caller))
+        {
+            return Heard::Gone;
+        }
+        // The backstop is asked when it is set again, which follows.
+        Heard::Well
+    }
+
+    fn set(&mut self, at: u64) -> Heard {
+        let Some(caller) = self.caller.upgrade() else {
+            return Heard::Gone;
+        };
+        let waker = Waker::from(caller);
+        if let Some(descriptor) = &self.descriptor {
+            let runs = self.backstop.is_none() || time::is_real(&self.clock);
+            descriptor.set(if runs { at } else { NEVER });
+        }
+        let tied = self.can_pause() && at == NEVER;
+        match &mut self.backstop {
+            Some(backstop) if tied => backstop.unset(&self.clock),
+            Some(backstop) => backstop.set(at, &self.clock, &waker),
+            None => Heard::Well,
+        }
+    }
+}
+
+impl Backstop {
+    /// `None` if the runtime has no time.
+    #[track_caller]
+    fn new(runtime: &runtime::Handle) -> Option<Self> {
+        let _entered = runtime.enter();
+        let sleep = time::ask(|| tokio::time::sleep(YEAR))?;
+        Some(Self {
+            runtime: runtime.clone(),
+            sleep: Some(Box::pin(sleep)),
+        })
+    }
+
+    fn set(&mut self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
+        let at = at.min(clock.nanos().saturating_add(nanos(YEAR)));
+        let sleep = self.reset(at, clock);
+        if sleep.is_elapsed() {
+            return self.ring_soon(at, clock, waker);
+        }
+        // Whatever the task that arms a timer has left of its budget. Should the runtime shut down
+        // between the lines here and this be another thread, tokio panics, as it does for its own
+        // timers; where the clock cannot be paused the waker is registered by the runtime's own
+        // threads, which are no longer there then.
+        let mut sleep = unconstrained(sleep);
+        match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => Heard::Well,
+            Poll::Ready(()) => self.ring_soon(at, clock, waker),
+        }
+    }
+
+    /// Leaves tokio without a timer of ours.
+    fn unset(&mut self, clock: &Clock) -> Heard {
+        // Tokio answers a reset, other than a poll, without a panic when it is shut down: it fires.
+        let at = clock.nanos().saturating_add(nanos(YEAR));
+        let gone = self.reset(at, clock).is_elapsed();
+        self.sleep = None;
+        if gone { Heard::Gone } else { Heard::Well }
+    }
+
+    fn reset(&mut self, at: u64, clock: &Clock) -> Pin<&mut Sleep> {
+        let at = clock.instant(at).into();
+        let sleep = self.sleep.get_or_insert_with(|| {
+            let _entered = self.runtime.enter();
+            Box::pin(tokio::time::sleep_until(at))
+        });
+        sleep.as_mut().reset(at);
+        sleep.as_mut()
+    }
+
+    /// Tokio has fired at once: because the time is past, or because it is shut down; never early.
+    fn ring_soon(&self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
+        if clock.nanos() < at {
+            return Heard::Gone;
+        }
+        let waker = waker.clone();
+        self.runtime.spawn(async move { waker.wake() });
+        Heard::Well
+    }
+}
+
+impl<W> Drop for Bells<W> {
+    fn drop(&mut self) {
+        if let Some(anchor) = &self.anchor {
+            anchor.let_go();
+        }
+    }
+}

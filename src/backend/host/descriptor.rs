@@ -1,0 +1,98 @@
+//! How does a runtime's poller wake to the nanosecond?
+//!
+//! By a timerfd that is registered with it: set for an absolute time on the monotonic clock, it
+//! becomes readable then. It is never read: setting it anew is enough to have it ring again, since
+//! the poller tells of changes only.
+
+use std::fs;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::coop;
+
+use crate::backend::host::time::ask;
+use crate::instant::NEVER;
+
+pub(super) struct Descriptor(AsyncFd<OwnedFd>);
+
+impl Descriptor {
+    /// One that is registered with the runtime that this thread is in; `None` if that has no I/O,
+    /// or the system no more descriptors.
+    pub(super) fn new() -> Option<Self> {
+        // Tokio answers by a panic where there is no I/O. A process that has no poller at all is
+        // spared it, and so is one in which a panic is the end.
+        if cfg!(panic = "abort") || !has_poller() {
+            return None;
+        }
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+        ask(|| register(timer))?.ok().map(Self)
+    }
+
+    /// Becomes readable at `at`, in nanoseconds of the monotonic clock.
+    pub(super) fn set(&self, at: u64) {
+        let (secs, nanos) = match at {
+            // Disarmed.
+            NEVER => (0, 0),
+            _ => (at / 1_000_000_000, at % 1_000_000_000),
+        };
+        let value = Itimerspec {
+            it_interval: Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: Timespec {
+                tv_sec: secs.cast_signed(),
+                tv_nsec: nanos.cast_signed(),
+            },
+        };
+        // It fails for bad arguments only: a time before zero, a descriptor that is none.
+        let set = timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &value);
+        debug_assert!(set.is_ok(), "{set:?} for {at}");
+    }
+
+    /// Wakes `waker` when it next becomes readable; `false` if the runtime is gone.
+    pub(super) fn listen(&self, waker: &Waker) -> bool {
+        let mut cx = Context::from_waker(waker);
+        loop {
+            // A task's budget is none of our business.
+            let mut poll = coop::unconstrained(poll_fn(|cx| {
+                self.0
+                    .poll_read_ready(cx)
+                    .map_ok(|mut ready| ready.clear_ready())
+            }));
+            match Pin::new(&mut poll).poll(&mut cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return false,
+                Poll::Pending => return true,
+            }
+        }
+    }
+}
+
+// What is to replace it is an unsafe function, and asks that the descriptor stays the same and open
+// as long as it is registered: an `OwnedFd` that nobody takes out does.
+#[allow(deprecated, reason = "the replacement is unsafe, which we forbid")]
+fn register(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(timer, Interest::READABLE)
+}
+
+/// Whether the process polls descriptors at all, as far as it may know.
+fn has_poller() -> bool {
+    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+        .any(|target| target.as_os_str() == "anon_inode:[eventpoll]")
+}

@@ -1,0 +1,118 @@
+//! Whose time is it inside a tokio runtime?
+//!
+//! The system's, unless tokio's clock may be paused: that takes tokio's feature `test-util` and a
+//! runtime of one thread. Then the time is asked of tokio, in the runtime's context, on whatever
+//! thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{self, Builder, RuntimeFlavor};
+
+use crate::clock::Clock;
+use crate::instant::Instant;
+use crate::system;
+
+/// Whether tokio was built so that clocks can be paused.
+static CAN_PAUSE: LazyLock<bool> = LazyLock::new(|| {
+    // Either tokio's method or, if there is none, the one below: the type of the answer tells.
+    Builder::new_current_thread()
+        .start_paused(false)
+        .can_pause()
+});
+
+/// Stands in for a method that tokio has with the feature `test-util` only.
+#[allow(dead_code, reason = "not used if tokio has the method itself")]
+trait StartPaused {
+    fn start_paused(&mut self, start_paused: bool) -> NoPause;
+}
+
+struct NoPause;
+
+impl StartPaused for Builder {
+    fn start_paused(&mut self, _: bool) -> NoPause {
+        NoPause
+    }
+}
+
+trait CanPause {
+    fn can_pause(&self) -> bool;
+}
+
+impl CanPause for NoPause {
+    fn can_pause(&self) -> bool {
+        false
+    }
+}
+
+impl CanPause for Builder {
+    fn can_pause(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the clock of a runtime may be paused.
+pub(super) fn can_pause(runtime: &runtime::Handle) -> bool {
+    *CAN_PAUSE && runtime.runtime_flavor() != RuntimeFlavor::MultiThread
+}
+
+/// The time on the clock of the runtime that this thread is in, `None` if that is the system's.
+#[inline]
+pub(crate) fn now() -> Option<Instant> {
+    CAN_PAUSE.then(tokio_now)
+}
+
+fn tokio_now() -> Instant {
+    Instant::from_std(tokio::time::Instant::now().into_std())
+}
+
+/// Whether a clock shows the real time, give or take what lies between two looks.
+pub(super) fn is_real(clock: &Clock) -> bool {
+    const GAP: u64 = 1_000;
+    let before = system::monotonic().cast_unsigned();
+    let now = clock.nanos();
+    let after = system::monotonic().cast_unsigned();
+    (before.saturating_sub(GAP)..=after + GAP).contains(&now)
+}
+
+/// A runtime whose time is asked for, until it is let go of.
+#[derive(Clone)]
+pub(super) struct Anchor(Arc<Mutex<Option<runtime::Handle>>>);
+
+impl Anchor {
+    pub(super) fn new(runtime: runtime::Handle) -> Self {
+        Self(Arc::new(Mutex::new(Some(runtime))))
+    }
+
+    /// The runtime's clock; it stands still once that is let go of.
+    pub(super) fn clock(&self) -> Clock {
+        let anchor = self.clone();
+        Clock::hosted(move || {
+            let runtime = anchor.runtime();
+            runtime.map_or(Duration::ZERO, |runtime| {
+                let _entered = runtime.enter();
+                Duration::from_nanos(tokio_now().nanos().max(0).cast_unsigned())
+            })
+        })
+    }
+
+    pub(super) fn let_go(&self) {
+        let runtime = self.lock().take();
+        drop(runtime);
+    }
+
+    fn runtime(&self) -> Option<runtime::Handle> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<runtime::Handle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks tokio for what it may answer with a panic; `None` then.
+#[track_caller]
+pub(super) fn ask<T>(question: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(question)).ok()
+}

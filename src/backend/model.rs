@@ -1,0 +1,77 @@
+//! How do the loom models get at an alarm?
+//!
+//! Tokio itself cannot be modelled; what it does to an [`Alarm`] can. The host here is two
+//! functions: one is told when to ring, the other is [`Host::ring`].
+
+use std::sync::{Arc, Weak};
+
+use crate::backend::alarm::{Alarm, Bell, Heard};
+use crate::clock::Clock;
+use crate::handle::{Handle, Shared};
+use crate::park::Unpark;
+
+/// A host with a number of threads.
+#[derive(Clone)]
+pub struct Host(Arc<Alarm<Told>>);
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+struct Told(Box<dyn FnMut(u64) -> bool + Send>);
+
+impl Bell for Told {
+    fn rang(&mut self) -> Heard {
+        Heard::Well
+    }
+
+    fn set(&mut self, at: u64) -> Heard {
+        if (self.0)(at) {
+            Heard::Well
+        } else {
+            Heard::Gone
+        }
+    }
+}
+
+struct Call(Weak<Alarm<Told>>);
+
+impl Unpark for Call {
+    fn unpark(&self) {
+        if let Some(alarm) = self.0.upgrade() {
+            alarm.attend();
+        }
+    }
+}
+
+impl Host {
+    /// `set` is told when to ring (`u64::MAX`: not at all) and answers whether the host lives.
+    /// `exact`: it is told, too, when the timer is gone that it would ring for.
+    pub fn new(
+        clock: Clock,
+        threads: usize,
+        exact: bool,
+        set: impl FnMut(u64) -> bool + Send + 'static,
+    ) -> Self {
+        Self(Arc::new_cyclic(|alarm: &Weak<Alarm<Told>>| {
+            let shard = || Shared::hosted(clock.clone(), Box::new(Call(alarm.clone())), exact);
+            let shards = (0..threads).map(|_| shard()).collect();
+            Alarm::new(Told(Box::new(set)), clock.clone(), 0, shards)
+        }))
+    }
+
+    /// What the host calls when it rings.
+    pub fn ring(&self) {
+        self.0.ring();
+    }
+
+    /// The driver of a thread.
+    #[must_use]
+    pub fn handle(&self, thread: usize) -> Handle {
+        Handle {
+            shared: self.0.shards()[thread].clone(),
+        }
+    }
+}

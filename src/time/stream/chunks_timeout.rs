@@ -1,0 +1,146 @@
+//! When is a chunk of items complete?
+//!
+//! When it is full, when the stream has ended, or when the stream is pending and the timer, made
+//! with the first item, is ready. A timer exists only while items wait: each way out of here that
+//! takes the items takes the timer with them.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::{FusedStream, Stream};
+use pin_project_lite::pin_project;
+
+use crate::time::sleep::{Sleep, sleep};
+
+/// Room made for a new chunk, in items, if it may grow so large. The rest comes as it fills: its
+/// limit may be no more than that, a limit.
+const ROOM: usize = 64;
+
+pin_project! {
+    /// A stream of chunks of items; made by [`chunks_timeout`](super::StreamExt::chunks_timeout).
+    ///
+    /// Dropping it cancels its timer and drops the items that wait; see
+    /// [`into_remainder`](Self::into_remainder).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::{self, StreamExt};
+    /// use reveille::{StreamExt as _, time::stream::ChunksTimeout};
+    /// use std::time::Duration;
+    ///
+    /// let chunks: ChunksTimeout<_> = stream::iter(1..=5).chunks_timeout(2, Duration::MAX);
+    /// let chunks: Vec<_> = reveille::rt::block_on(chunks.collect());
+    /// assert_eq!(chunks, [vec![1, 2], vec![3, 4], vec![5]]);
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct ChunksTimeout<S: Stream> {
+        #[pin]
+        stream: S,
+        timer: Option<Sleep>,
+        items: Vec<S::Item>,
+        max_size: usize,
+        duration: Duration,
+        ended: bool,
+    }
+}
+
+impl<S: Stream> ChunksTimeout<S> {
+    #[track_caller]
+    pub(super) fn new(stream: S, max_size: usize, duration: Duration) -> Self {
+        assert!(
+            max_size > 0,
+            "`max_size` must be non-zero, but is {max_size}: for chunks that only time limits, \
+             pass usize::MAX"
+        );
+        Self {
+            stream,
+            timer: None,
+            items: Vec::new(),
+            max_size,
+            duration,
+            ended: false,
+        }
+    }
+
+    /// Takes out the items that wait for their chunk to be complete, and cancels the timer.
+    ///
+    /// The stream goes on with a new chunk if it is polled again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::{self, StreamExt};
+    /// use reveille::StreamExt as _;
+    /// use std::{pin::pin, time::Duration};
+    ///
+    /// let silent = stream::iter([1, 2]).chain(stream::pending());
+    /// let mut chunks = pin!(silent.chunks_timeout(10, Duration::from_secs(60)));
+    /// reveille::rt::block_on(async {
+    ///     assert!(futures::poll!(chunks.next()).is_pending());
+    /// });
+    /// assert_eq!(chunks.into_remainder(), [1, 2]);
+    /// ```
+    #[must_use]
+    pub fn into_remainder(self: Pin<&mut Self>) -> Vec<S::Item> {
+        let this = self.project();
+        *this.timer = None;
+        mem::take(this.items)
+    }
+}
+
+impl<S: Stream> Stream for ChunksTimeout<S> {
+    type Item = Vec<S::Item>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.as_mut().project();
+        while !*this.ended {
+            let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
+                let Some(timer) = this.timer else {
+                    return Poll::Pending;
+                };
+                ready!(Pin::new(timer).poll(cx));
+                break;
+            };
+            let Some(item) = item else {
+                *this.ended = true;
+                break;
+            };
+            if this.items.is_empty() {
+                this.items.reserve(ROOM.min(*this.max_size));
+            }
+            this.items.push(item);
+            if this.items.len() >= *this.max_size {
+                break;
+            }
+            // After the push: without a driver this panics, and the item is not lost.
+            if this.timer.is_none() {
+                *this.timer = Some(sleep(*this.duration));
+            }
+        }
+        let items = self.into_remainder();
+        Poll::Ready((!items.is_empty()).then_some(items))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.ended {
+            return (0, Some(0));
+        }
+        let (lower, upper) = self.stream.size_hint();
+        let waiting = self.items.len();
+        let lower = lower.saturating_add(waiting).div_ceil(self.max_size);
+        // At most, what waits is a chunk and each item to come is another.
+        let upper = upper.and_then(|items| items.checked_add(waiting.min(1)));
+        (lower, upper)
+    }
+}
+
+impl<S: Stream> FusedStream for ChunksTimeout<S> {
+    fn is_terminated(&self) -> bool {
+        self.ended
+    }
+}

@@ -1,0 +1,100 @@
+//! When is one wait for an item too long?
+//!
+//! When the timer, started over by each item, is ready and the stream is not. The timer exists
+//! until the stream ends, which is also how its end is known; `spent` says that it has ended a wait
+//! already and is not to be asked again before the next item.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::{FusedStream, Stream};
+use pin_project_lite::pin_project;
+
+use crate::time::error::Elapsed;
+use crate::time::sleep::{Sleep, sleep};
+
+pin_project! {
+    /// A stream with a limit on the wait for each item; made by
+    /// [`timeout`](super::StreamExt::timeout).
+    ///
+    /// Dropping it cancels its timer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::{self, StreamExt};
+    /// use reveille::{StreamExt as _, time::stream::Timeout};
+    /// use std::time::Duration;
+    ///
+    /// let mut limited: Timeout<_> = stream::pending::<()>().timeout(Duration::from_millis(1));
+    /// assert!(reveille::rt::block_on(limited.next()).unwrap().is_err());
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct Timeout<S> {
+        #[pin]
+        stream: S,
+        timer: Option<Sleep>,
+        duration: Duration,
+        spent: bool,
+    }
+}
+
+impl<S> Timeout<S> {
+    #[track_caller]
+    pub(super) fn new(stream: S, duration: Duration) -> Self {
+        Self {
+            stream,
+            timer: Some(sleep(duration)),
+            duration,
+            spent: false,
+        }
+    }
+}
+
+impl<S: Stream> Stream for Timeout<S> {
+    type Item = Result<S::Item, Elapsed>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        let Some(timer) = this.timer else {
+            return Poll::Ready(None);
+        };
+        match this.stream.poll_next(cx) {
+            Poll::Ready(Some(item)) => {
+                timer.reset_after(*this.duration);
+                *this.spent = false;
+                Poll::Ready(Some(Ok(item)))
+            }
+            Poll::Ready(None) => {
+                *this.timer = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending if *this.spent => Poll::Pending,
+            Poll::Pending => {
+                ready!(Pin::new(timer).poll(cx));
+                *this.spent = true;
+                Poll::Ready(Some(Err(Elapsed::new())))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.is_terminated() {
+            return (0, Some(0));
+        }
+        let (lower, upper) = self.stream.size_hint();
+        // One `Elapsed` before each item and one before the end; of these the next may be spent.
+        let elapsed = usize::from(!self.spent);
+        let upper = upper.and_then(|items| items.checked_mul(2)?.checked_add(elapsed));
+        (lower, upper)
+    }
+}
+
+impl<S: Stream> FusedStream for Timeout<S> {
+    fn is_terminated(&self) -> bool {
+        self.timer.is_none()
+    }
+}

@@ -1,0 +1,86 @@
+//! How long has there been no item, in ticks?
+//!
+//! The interval is started over by each item and asked only when there is none. It exists until the
+//! stream ends, which is also how its end is known.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::{FusedStream, Stream};
+use pin_project_lite::pin_project;
+
+use crate::time::error::Elapsed;
+use crate::time::interval::Interval;
+
+pin_project! {
+    /// A stream that reports at each tick that no item has come; made by
+    /// [`timeout_repeating`](super::StreamExt::timeout_repeating).
+    ///
+    /// Dropping it cancels its timer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::{self, StreamExt};
+    /// use reveille::StreamExt as _;
+    /// use reveille::time::{Duration, interval, stream::TimeoutRepeating};
+    ///
+    /// let silent = stream::pending::<()>();
+    /// let ticks = interval(Duration::from_millis(1));
+    /// let limited: TimeoutRepeating<_> = silent.timeout_repeating(ticks);
+    /// let reports: Vec<_> = reveille::rt::block_on(limited.take(3).collect());
+    /// assert!(reports.iter().all(Result::is_err));
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct TimeoutRepeating<S> {
+        #[pin]
+        stream: S,
+        interval: Option<Interval>,
+    }
+}
+
+impl<S> TimeoutRepeating<S> {
+    pub(super) fn new(stream: S, interval: Interval) -> Self {
+        Self {
+            stream,
+            interval: Some(interval),
+        }
+    }
+}
+
+impl<S: Stream> Stream for TimeoutRepeating<S> {
+    type Item = Result<S::Item, Elapsed>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        let Some(interval) = this.interval else {
+            return Poll::Ready(None);
+        };
+        match this.stream.poll_next(cx) {
+            Poll::Ready(Some(item)) => {
+                interval.reset();
+                Poll::Ready(Some(Ok(item)))
+            }
+            Poll::Ready(None) => {
+                *this.interval = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => interval.poll_tick(cx).map(|_| Some(Err(Elapsed::new()))),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.is_terminated() {
+            return (0, Some(0));
+        }
+        // There is no saying how many ticks come between.
+        (self.stream.size_hint().0, None)
+    }
+}
+
+impl<S: Stream> FusedStream for TimeoutRepeating<S> {
+    fn is_terminated(&self) -> bool {
+        self.interval.is_none()
+    }
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Runs the timer tests of tokio, tokio-util and tokio-stream against reveille, with nothing changed
+# but the import, and fails unless exactly those fail that are named here.
+#
+#   tests/from_tokio/run.sh [ours|theirs] [package...]
+#
+# `theirs` runs them on tokio's own timers, to see that they are run right: then all pass. Without a
+# package all three are run. The tests are those of the published packages, as cargo unpacks them.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# package, file, how many tests.
+suites="\
+tokio         time_sleep             24
+tokio         time_pause             18
+tokio         time_interval          14
+tokio         time_timeout            8
+tokio         time_panic              6
+tokio         time_rt                 5
+tokio         test_clock              5
+tokio         rt_time_start_paused    1
+tokio         task_blocking          16
+tokio-util    time_delay_queue       36
+tokio-stream  chunks_timeout          2
+tokio-stream  stream_chunks_timeout   1
+tokio-stream  stream_timeout          3
+tokio-stream  time_throttle           1
+"
+
+# file, test, which fails here. The first three assert a panic where reveille works: a timer made
+# outside of a runtime, or in one without time, runs on the process-wide thread. The others assert
+# that a queue wakes its task when no item is due, as a wheel does on the way to a far one.
+known="\
+time_sleep        creating_sleep_outside_of_context
+time_panic        timeout_panic_caller
+time_panic        timeout_at_panic_caller
+time_delay_queue  reset_later_after_slot_starts
+time_delay_queue  reset_earlier_after_slot_starts
+"
+
+# The import may stand in a list with others. Of tokio-stream's trait only the methods that need
+# time are replaced: the package is built without that feature.
+import='
+s/tokio::time/reveille::time/g
+s/tokio_util::time/reveille::time/g
+s/^use tokio::{\(.*\), time};/use tokio::{\1}; use reveille::time;/
+s/^use tokio_stream::.*StreamExt.*;/& use reveille::time::StreamExt as _;/
+'
+features=()
+case ${1:-ours} in
+    ours) ;;
+    theirs) known="" import="" features=(--features theirs) ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' run.sh >&2 && exit 2 ;;
+esac
+wanted=" ${*:2} "
+if [ $# -gt 1 ]; then
+    suites=$(while read -r line; do
+        [[ $wanted == *" ${line%% *} "* ]] && echo "$line" || true
+    done <<<"$suites")
+fi
+
+export RUSTFLAGS="--cap-lints allow"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-../../target}/from_tokio
+
+folders=$(cargo metadata --quiet --format-version 1 |
+    grep -o '"manifest_path":"[^"]*/tokio[a-z-]*-[0-9.]*/Cargo.toml"' | cut -d '"' -f 4)
+rm -rf tests
+mkdir tests
+while read -r package file _; do
+    [ -n "$package" ] || continue
+    folder=$(grep "/$package-[0-9.]*/Cargo.toml$" <<<"$folders")
+    folder=${folder%/Cargo.toml}/tests
+    sed "$import" "$folder/$file.rs" >"tests/$file.rs"
+    # What tests share. Cargo takes no file in a folder for a test of its own.
+    cp -R "$folder/support" tests/ 2>/dev/null || true
+done <<<"$suites"
+
+timeout 900 cargo test --quiet --tests --no-run "${features[@]}"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+wrong=0
+printf '%-13s %-22s %5s %6s %6s\n' package file tests passed failed
+while read -r package file count; do
+    [ -n "$package" ] || continue
+    # Where a test hangs the file's run is ended, and the count is wrong.
+    timeout 120 cargo test --quiet --no-fail-fast "${features[@]}" --test "$file" -- \
+        --format pretty </dev/null >"$log" 2>&1 || true
+    passed=$(grep -c '^test .*\.\.\. ok$' "$log" || true)
+    failed=$(sed -n 's/^test \([a-zA-Z0-9_:]*\).*\.\.\. FAILED$/\1/p' "$log" | sort)
+    expected=$(awk -v file="$file" '$1 == file { print $2 }' <<<"$known" | sort)
+    failures=$(wc -w <<<"$failed")
+    printf '%-13s %-22s %5d %6d %6d  %s\n' "$package" "$file" "$count" "$passed" "$failures" \
+        "$(xargs <<<"$failed")"
+    if [ "$failed" != "$expected" ] || [ $((passed + failures)) -ne "$count" ]; then
+        wrong=1
+        cat "$log"
+        echo "expected: $count tests in $file.rs, and to fail: $(xargs <<<"${expected:-none}")"
+    fi
+done <<<"$suites"
+exit "$wrong"

@@ -1,0 +1,244 @@
+//! What does a paused tokio clock do to our timers?
+
+#![cfg(all(not(loom), feature = "test-util"))]
+
+mod support;
+
+use std::future::pending;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use reveille::time::{self, Instant, interval, sleep, sleep_until, timeout};
+use tokio::sync::oneshot;
+
+use support::{Log, Task, ms, poll_with, secs};
+
+#[tokio::test(start_paused = true)]
+async fn idle_time_moves_on_to_the_next_deadline() {
+    let real = std::time::Instant::now();
+    let start = Instant::now();
+    sleep(secs(3600)).await;
+    assert_eq!(start.elapsed(), secs(3600));
+    assert!(timeout(secs(7200), pending::<()>()).await.is_err());
+    assert_eq!(start.elapsed(), secs(10_800));
+    assert!(real.elapsed() < secs(60));
+}
+
+#[tokio::test]
+async fn pausing_with_timers_armed_lets_time_move_on_to_them() {
+    for by_tokio in [false, true] {
+        let armed = tokio::spawn(sleep(secs(3600)));
+        tokio::task::yield_now().await;
+        if by_tokio {
+            tokio::time::pause();
+        } else {
+            time::pause();
+        }
+        armed.await.unwrap();
+        time::resume();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumed_time_runs_on() {
+    let start = Instant::now();
+    sleep(secs(60)).await;
+    time::resume();
+    let real = std::time::Instant::now();
+    sleep(ms(3)).await;
+    assert!(real.elapsed() >= ms(3));
+    assert!(start.elapsed() >= secs(60) + ms(3));
+    time::pause();
+    sleep(secs(60)).await;
+    assert!(start.elapsed() >= secs(120) + ms(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_does_not_move_on_to_a_timer_that_is_gone_or_put_off() {
+    for put_off in [false, true] {
+        let start = Instant::now();
+        let task = Task::new();
+        let mut gone = sleep(secs(3600));
+        assert!(task.poll(&mut gone).is_pending());
+        if put_off {
+            gone.reset_at(start + secs(3601));
+            gone.reset_at(start + Duration::MAX);
+        }
+        drop(gone);
+        // Nothing to wait for but a thread: the runtime really waits.
+        let (sender, receiver) = oneshot::channel();
+        let sent = thread::spawn(move || sender.send(()));
+        receiver.await.unwrap();
+        sent.join().unwrap().unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocking_work_holds_the_time() {
+    let start = Instant::now();
+    let work = tokio::task::spawn_blocking(|| thread::sleep(ms(5)));
+    let limited = timeout(secs(1), work).await;
+    assert!(limited.is_ok());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn advancing_fires_what_is_due_and_nothing_else() {
+    let log = Log::new();
+    let start = Instant::now();
+    let nap = Duration::from_micros;
+    let mut sleeps: Vec<_> = [700, 250, 250, 1_300]
+        .into_iter()
+        .enumerate()
+        .map(|(name, us)| (log.waker(name), sleep(nap(us))))
+        .collect();
+    for (waker, sleep) in &mut sleeps {
+        assert!(poll_with(sleep, waker).is_pending());
+    }
+    time::advance(nap(249)).await;
+    assert_eq!(log.take(), []);
+    time::advance(nap(1)).await;
+    assert_eq!(log.take(), [1, 2], "equal deadlines in the order of arming");
+    time::advance(nap(450)).await;
+    assert_eq!(log.take(), [0]);
+    time::advance(nap(600)).await;
+    assert_eq!(log.take(), [3]);
+    assert_eq!(start.elapsed(), nap(1_300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_tokio_advances_is_seen_at_the_next_poll() {
+    let task = Task::new();
+    let mut sleep = sleep(Duration::from_micros(300));
+    assert!(task.poll(&mut sleep).is_pending());
+    tokio::time::advance(Duration::from_micros(300)).await;
+    assert!(task.poll(&mut sleep).is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn now_is_tokios_now() {
+    for _ in 0..3 {
+        assert_eq!(Instant::now(), tokio::time::Instant::now().into());
+        assert_eq!(
+            tokio::time::Instant::from(Instant::now()),
+            tokio::time::Instant::now()
+        );
+        sleep(ms(17)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_of_tokio_and_ours_end_in_one_order() {
+    let log = Log::new();
+    let note = |name: &'static str| {
+        let log = log.clone();
+        move |()| log.push(name)
+    };
+    use futures::FutureExt;
+    tokio::join!(
+        sleep(ms(30)).map(note("ours, 30")),
+        tokio::time::sleep(ms(20)).map(note("tokio's, 20")),
+        sleep(ms(10)).map(note("ours, 10")),
+        tokio::time::sleep(ms(40)).map(note("tokio's, 40")),
+    );
+    assert_eq!(
+        log.take(),
+        ["ours, 10", "tokio's, 20", "ours, 30", "tokio's, 40"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_ticks_on_the_paused_clock() {
+    let start = Instant::now();
+    let mut interval = interval(ms(250));
+    for tick in 0..8 {
+        assert_eq!(interval.tick().await, start + ms(250) * tick);
+    }
+    assert_eq!(start.elapsed(), ms(1_750));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_cliff_at_twelve_days_or_two_years() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let far = tokio::spawn(sleep(DAY * 365 * 22));
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    time::advance(Duration::from_millis(1 << 30)).await;
+    for days in [1, 12, 13, 50, 800, 804, 3650] {
+        let deadline = Instant::now() + DAY * days;
+        sleep_until(deadline).await;
+        assert_eq!(Instant::now(), deadline, "after {days} days");
+    }
+    far.await.unwrap();
+    assert_eq!(start.elapsed(), DAY * 365 * 22);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_sleep_is_thirty_years_where_time_moves_by_itself() {
+    let start = Instant::now();
+    sleep(Duration::MAX).await;
+    assert_eq!(start.elapsed(), secs(86_400 * 365 * 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_due_timer_is_ready_at_its_first_poll_and_time_stands_still() {
+    let start = Instant::now();
+    sleep(Duration::ZERO).await;
+    sleep_until(start - secs(1)).await;
+    interval(secs(1)).tick().await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_after_firing_works_in_a_select_loop() {
+    let start = Instant::now();
+    let mut idle = sleep(ms(10));
+    let mut rounds = 0;
+    let mut forever = pin!(pending::<()>());
+    while rounds < 5 {
+        tokio::select! {
+            () = &mut idle => {
+                rounds += 1;
+                idle.reset_at(Instant::now() + ms(10));
+            }
+            () = &mut forever => unreachable!(),
+        }
+    }
+    assert_eq!(start.elapsed(), ms(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_of_128_is_spent_by_ready_timers_and_not_by_pending_ones() {
+    // Each poll of a task begins with a full budget.
+    tokio::task::yield_now().await;
+    let mut pending_one = sleep(secs(1));
+    let mut ready = 0;
+    std::future::poll_fn(|cx| {
+        for _ in 0..500 {
+            assert!(Pin::new(&mut pending_one).poll(cx).is_pending());
+        }
+        loop {
+            match Pin::new(&mut sleep(Duration::ZERO)).poll(cx) {
+                Poll::Ready(()) => ready += 1,
+                Poll::Pending => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+    assert_eq!(ready, 128);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_that_uses_up_the_budget_is_timed_out() {
+    let greedy = async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    };
+    time::advance(ms(1)).await;
+    let limited = tokio::time::timeout(secs(60), time::timeout_at(Instant::now(), greedy));
+    assert!(limited.await.unwrap().is_err());
+}

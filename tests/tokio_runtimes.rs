@@ -1,0 +1,257 @@
+//! On which runtime does a timer run, and what becomes of it when that is gone?
+
+#![cfg(all(not(loom), feature = "tokio"))]
+
+mod support;
+
+use std::future::pending;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use reveille::time::{Instant, Sleep, sleep, timeout};
+use reveille::{Driver, Handle, ThreadPark};
+use tokio::runtime::{Builder, LocalRuntime, Runtime};
+
+use support::{Task, ms, secs, waker, watched};
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn multi_thread() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Sleeps, and sees that it was not too short.
+async fn slept() {
+    let start = Instant::now();
+    sleep(ms(3)).await;
+    assert!(start.elapsed() >= ms(3));
+    assert!(timeout(ms(1), pending::<()>()).await.is_err());
+    assert_eq!(timeout(secs(60), async { 5 }).await, Ok(5));
+}
+
+/// A sleep of an hour that a task elsewhere waits for.
+fn armed(runtime: &Runtime, task: &Task) -> Sleep {
+    let _entered = runtime.enter();
+    let mut sleep = sleep(secs(3600));
+    assert!(task.poll(&mut sleep).is_pending());
+    sleep
+}
+
+#[test]
+fn every_kind_of_runtime_drives_its_timers() {
+    watched(|| {
+        current_thread().block_on(slept());
+        multi_thread().block_on(slept());
+        let spawned = multi_thread();
+        spawned.block_on(spawned.spawn(slept())).unwrap();
+        LocalRuntime::new().unwrap().block_on(slept());
+        let blocking = multi_thread();
+        let inside =
+            blocking.spawn_blocking(|| tokio::runtime::Handle::current().block_on(slept()));
+        blocking.block_on(inside).unwrap();
+    });
+}
+
+#[test]
+fn a_runtime_without_io_or_without_time_drives_its_timers() {
+    watched(|| {
+        let mut time_only = Builder::new_current_thread();
+        time_only.enable_time().build().unwrap().block_on(slept());
+        let mut workers = Builder::new_multi_thread();
+        workers.worker_threads(2).enable_time();
+        let workers = workers.build().unwrap();
+        workers.block_on(workers.spawn(slept())).unwrap();
+        let mut io_only = Builder::new_current_thread();
+        io_only.enable_io().build().unwrap().block_on(slept());
+    });
+}
+
+#[test]
+fn a_runtime_with_neither_is_served_by_the_process_wide_thread() {
+    watched(|| {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(slept());
+        let _entered = runtime.enter();
+        assert!(Handle::try_current().is_err());
+    });
+}
+
+#[test]
+fn an_entered_runtime_is_context_enough() {
+    watched(|| {
+        let runtime = multi_thread();
+        let sleep = {
+            let _entered = runtime.enter();
+            sleep(ms(2))
+        };
+        thread::spawn(move || {
+            let start = Instant::now();
+            pollster::block_on(sleep);
+            start
+        })
+        .join()
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_timer_stays_with_its_runtime_wherever_it_is_reset_and_polled() {
+    watched(|| {
+        let home = multi_thread();
+        let away = current_thread();
+        let task = Task::new();
+        let mut sleep = armed(&home, &task);
+        away.block_on(async {
+            sleep.reset_at(Instant::now() + ms(2));
+            (&mut sleep).await;
+        });
+        assert!(!sleep.is_orphaned());
+        sleep.reset_after(secs(3600));
+        assert!(task.poll(&mut sleep).is_pending());
+        drop(away);
+        assert!(!sleep.is_orphaned());
+        drop(home);
+        assert!(sleep.is_orphaned());
+    });
+}
+
+#[test]
+fn an_entered_driver_goes_before_the_runtime() {
+    let runtime = current_thread();
+    let _runtime = runtime.enter();
+    let driver = Driver::new(ThreadPark::new());
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut sleep = sleep(secs(9));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.handle().armed(), 1);
+}
+
+#[test]
+fn the_runtimes_end_wakes_the_tasks_of_its_timers_and_they_go_on() {
+    watched(|| {
+        for runtime in [current_thread(), multi_thread()] {
+            let task = Task::new();
+            let mut sleep = armed(&runtime, &task);
+            drop(runtime);
+            assert_eq!(task.wakes(), 1);
+            assert!(sleep.is_orphaned() && !sleep.is_elapsed());
+            sleep.reset_at(Instant::now() + ms(2));
+            pollster::block_on(sleep);
+        }
+    });
+}
+
+#[test]
+fn the_runtimes_end_is_noticed_without_io_too() {
+    watched(|| {
+        for threads in [1, 2] {
+            let mut builder = match threads {
+                1 => Builder::new_current_thread(),
+                _ => Builder::new_multi_thread(),
+            };
+            let runtime = builder.enable_time().build().unwrap();
+            let task = Task::new();
+            let sleep = armed(&runtime, &task);
+            drop(runtime);
+            assert_eq!(task.wakes(), 1);
+            assert!(sleep.is_orphaned());
+        }
+    });
+}
+
+#[test]
+fn timers_made_after_the_runtimes_end_do_not_panic() {
+    watched(|| {
+        let runtime = current_thread();
+        runtime.block_on(slept());
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        pollster::block_on(slept());
+    });
+}
+
+#[test]
+fn a_timer_dropped_after_its_runtime_is_gone_is_just_dropped() {
+    let task = Task::new();
+    let runtime = multi_thread();
+    let sleep = armed(&runtime, &task);
+    drop(runtime);
+    drop(sleep);
+    assert_eq!(task.held(), 0);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_runtimes_one_after_the_other_leave_no_descriptor_behind() {
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    watched(move || {
+        for runtime in 0..200 {
+            let runtime = match runtime % 3 {
+                0 => multi_thread(),
+                _ => current_thread(),
+            };
+            runtime.block_on(slept());
+        }
+        // Other tests of this process have some, too.
+        assert!(open() < 150, "{} descriptors are open", open());
+    });
+}
+
+#[test]
+fn a_waker_may_drop_and_arm_timers_of_its_runtime() {
+    watched(|| {
+        let runtime = multi_thread();
+        runtime.block_on(async {
+            let others: Vec<_> = (0..100).map(|_| Box::new(sleep(ms(1)))).collect();
+            let others = std::sync::Arc::new(std::sync::Mutex::new(others));
+            let in_waker = others.clone();
+            let waker = waker(move || {
+                let taken = std::mem::take(&mut *in_waker.lock().unwrap());
+                drop(taken);
+                let mut again = sleep(ms(1));
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(Pin::new(&mut again).poll(&mut cx).is_pending());
+            });
+            for sleep in others.lock().unwrap().iter_mut() {
+                let poll = Pin::new(&mut **sleep).poll(&mut Context::from_waker(&waker));
+                assert_eq!(poll, Poll::Pending);
+            }
+            while !others.lock().unwrap().is_empty() {
+                sleep(ms(1)).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn sleepers_on_two_workers_all_wake_and_none_early() {
+    watched(|| {
+        let runtime = multi_thread();
+        let tasks: Vec<_> = (0..400)
+            .map(|task: u64| {
+                runtime.spawn(async move {
+                    for round in 0..20 {
+                        let start = Instant::now();
+                        let nap = std::time::Duration::from_micros((task * 7 + round * 31) % 900);
+                        sleep(nap).await;
+                        assert!(start.elapsed() >= nap);
+                        // Most timeouts never fire.
+                        let quick = timeout(secs(30), tokio::task::yield_now());
+                        assert!(quick.await.is_ok());
+                    }
+                })
+            })
+            .collect();
+        runtime.block_on(async {
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+    });
+}
