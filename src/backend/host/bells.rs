@@ -142,13 +142,13 @@ impl Backstop {
             return self.ring_soon(at, clock, waker);
         }
         // Whatever the task that arms a timer has left of its budget. Should the runtime shut down
-        // between the lines here and this be another thread, tokio panics, as it does for its own
-        // timers; where the clock cannot be paused the waker is registered by the runtime's own
-        // threads, which are no longer there then.
+        // just now, on another thread, tokio answers by a panic.
         let mut sleep = unconstrained(sleep);
-        match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
-            Poll::Pending => Heard::Well,
-            Poll::Ready(()) => self.ring_soon(at, clock, waker),
+        let poll = time::ask(|| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)));
+        match poll {
+            Some(Poll::Pending) => Heard::Well,
+            Some(Poll::Ready(())) => self.ring_soon(at, clock, waker),
+            None => Heard::Gone,
         }
     }
 
@@ -176,9 +176,20 @@ impl Backstop {
         if clock.nanos() < at {
             return Heard::Gone;
         }
-        let waker = waker.clone();
-        self.runtime.spawn(async move { waker.wake() });
+        // A runtime that is shut down drops the task instead of running it: that rings, too, and the
+        // next look finds the runtime gone.
+        let soon = Soon(waker.clone());
+        self.runtime.spawn(async move { drop(soon) });
         Heard::Well
+    }
+}
+
+/// Rings when dropped.
+struct Soon(Waker);
+
+impl Drop for Soon {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
     }
 }
 
