@@ -254,7 +254,7 @@ fn an_unknown_key_is_the_callers_mistake() {
         })
     }
     let calls: [fn(&mut DelayQueue<()>, &Key); 4] = [
-        |queue, key| drop(queue.remove(key)),
+        |queue, key| queue.remove(key).into_inner(),
         |queue, key| queue.reset(key, ms(1)),
         |queue, key| queue.reset_at(key, Instant::now()),
         |queue, key| assert!(queue.deadline(key) > Instant::now()),
