@@ -205,3 +205,30 @@ fn a_poll_reads_the_clock_once() {
         assert_eq!(reads(&mut queue), (true, 1));
     }
 }
+
+/// Who takes value after value does not keep the other tasks from running.
+#[test]
+#[cfg(feature = "tokio")]
+fn on_a_tokio_runtime_a_storm_of_due_values_gives_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (at_once, rest) = runtime.block_on(async {
+        let mut queue = DelayQueue::new();
+        for _ in 0..1000 {
+            queue.insert((), Duration::ZERO);
+        }
+        let mut at_once = 0;
+        std::future::poll_fn(|cx| {
+            while let Ready(Some(_)) = queue.poll_expired(cx) {
+                at_once += 1;
+            }
+            Ready(())
+        })
+        .await;
+        (at_once, queue.count().await)
+    });
+    assert!((1..1000).contains(&at_once), "{at_once}");
+    assert_eq!(at_once + rest, 1000);
+}

@@ -127,11 +127,20 @@ fn what_the_clock_has_passed_is_due_without_a_turn_of_the_driver() {
     // The timer, armed for the first, is put off to the second, which is past as well.
     queue.remove(&first);
     assert_eq!(poll(&task, &mut queue), Ready(Some(2)));
-    let third = queue.insert(3, ms(10));
+
+    // Put off while it is still to come, and past when it is polled.
+    let first = queue.insert(3, ms(10));
+    queue.insert(4, ms(20));
     assert_eq!(poll(&task, &mut queue), Pending);
+    queue.remove(&first);
     dial.set(ms(50));
-    queue.reset_at(&third, driver.handle().now() - ms(1));
-    assert_eq!(poll(&task, &mut queue), Ready(Some(3)));
+    assert_eq!(poll(&task, &mut queue), Ready(Some(4)));
+
+    let last = queue.insert(5, ms(10));
+    assert_eq!(poll(&task, &mut queue), Pending);
+    dial.set(ms(70));
+    queue.reset_at(&last, driver.handle().now() - ms(1));
+    assert_eq!(poll(&task, &mut queue), Ready(Some(5)));
 }
 
 #[test]
