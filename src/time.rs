@@ -6,7 +6,8 @@
 //! [`Handle`](crate::Handle).
 //!
 //! [`FutureExt`] and [`StreamExt`] give the futures and streams of others time limits and more, as
-//! methods; what those of streams return is in [`stream`].
+//! methods; what those of streams return is in [`stream`]. A [`DelayQueue`] keeps values until they
+//! are due; it is that of `tokio_util::time`.
 //!
 //! # Examples
 //!
