@@ -3,16 +3,20 @@
 //! [`TimerQueue`]: the `store`, with instants for deadlines and with keys that no other timer ever
 //! answers to.
 //!
-//! - Q1 a key is the index of an entry and the number of the insertion that filled it. Insertions
+//! - Q1 a key is the number of an insertion, and the index of the entry that it filled. Insertions
 //!   are numbered in 64 bits, so a key that is stale is stale for ever.
 //! - Q2 an instant and its place in the store's order are the same 64 bits, but for the sign; the
 //!   farthest instant is the store's [`NEVER`].
+//! - Q3 `moved` has the numbers that the entries from zero on had when they were last moved
+//!   together, and they rise. A timer that is not where its key says is where its number is there.
 //!
 //! This is the top of the timer store; the same store serves the driver from `handle` on.
 
 mod look;
+mod room;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 
 use crate::instant::{Instant, NEVER};
@@ -33,7 +37,7 @@ use crate::store::Store;
 /// A removed timer's value is given back or dropped at once. The queue's own bookkeeping for it,
 /// some 20 bytes, goes as more timers are removed, so that it stays in proportion to the timers
 /// that wait. The table of timers keeps the size of the most that ever waited at once, like the
-/// buffer of a [`Vec`].
+/// buffer of a [`Vec`], until [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// # Examples
 ///
@@ -68,6 +72,8 @@ pub struct TimerQueue<T> {
     store: Store<Item<T>>,
     /// The number of the next insertion.
     generation: NonZeroU64,
+    /// Where timers went that are not where their keys say: see Q3.
+    moved: Vec<NonZeroU64>,
 }
 
 /// What the store holds of a timer.
@@ -76,7 +82,16 @@ struct Item<T> {
     value: T,
 }
 
-/// Names one timer of a [`TimerQueue`].
+impl<T> Item<T> {
+    #[inline]
+    fn key(&self, index: u32) -> Key {
+        let generation = self.generation;
+        Key { index, generation }
+    }
+}
+
+/// Names one timer of a [`TimerQueue`], or one value of a
+/// [`DelayQueue`](crate::time::DelayQueue).
 ///
 /// Once its timer is removed or has come due a key names nothing, and never names another timer of
 /// its queue. Another queue takes it for one of its own: keep keys and queues together.
@@ -92,10 +107,33 @@ struct Item<T> {
 /// queue.insert(Instant::now(), "new");
 /// assert!(!queue.contains(key));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub struct Key {
+    /// Where the timer lay when the key was made.
     index: u32,
     generation: NonZeroU64,
+}
+
+/// By the number of the insertion alone: the timer may have been moved in between.
+impl PartialEq for Key {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.generation == other.generation
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.generation.hash(state);
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.generation).finish()
+    }
 }
 
 /// A timer that came due, taken out by [`TimerQueue::pop_due`].
@@ -148,49 +186,8 @@ impl<T> TimerQueue<T> {
         Self {
             store: Store::new(),
             generation: NonZeroU64::MIN,
+            moved: Vec::new(),
         }
-    }
-
-    /// Makes an empty queue with room for `n` timers.
-    ///
-    /// # Panics
-    ///
-    /// If `n` is more than 2³² - 1.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    ///
-    /// let queue = TimerQueue::<&str>::with_capacity(1000);
-    /// assert_eq!(queue.len(), 0);
-    /// ```
-    #[must_use]
-    pub fn with_capacity(n: usize) -> Self {
-        let mut queue = Self::new();
-        queue.reserve(n);
-        queue
-    }
-
-    /// Makes room for `more` timers, beyond those that wait.
-    ///
-    /// A queue grows by small steps anyway; this moves the allocation of what holds the timers to a
-    /// time of the caller's choice. What keeps them in order still grows as they come.
-    ///
-    /// # Panics
-    ///
-    /// If that would make more than 2³² - 1 timers.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::TimerQueue;
-    ///
-    /// let mut queue = TimerQueue::<&str>::new();
-    /// queue.reserve(1000);
-    /// ```
-    pub fn reserve(&mut self, more: usize) {
-        self.store.reserve(more);
     }
 
     /// Adds a timer and returns the key that names it.
@@ -237,8 +234,8 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn remove(&mut self, key: Key) -> Option<T> {
-        self.find(key)?;
-        self.store.take(key.index).map(|item| item.value)
+        let index = self.index(key)?;
+        self.store.take(index).map(|item| item.value)
     }
 
     /// Moves a timer's deadline, earlier or later, and returns whether the key names one.
@@ -259,7 +256,8 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn reset(&mut self, key: Key, deadline: Instant) -> bool {
-        self.contains(key) && self.store.reset(key.index, place(deadline))
+        self.index(key)
+            .is_some_and(|index| self.store.reset(index, place(deadline)))
     }
 
     /// Returns the earliest deadline, or `None` if no timer can come due.
@@ -284,6 +282,29 @@ impl<T> TimerQueue<T> {
             NEVER => None,
             next => Some(instant(next)),
         }
+    }
+
+    /// Returns the key, deadline and value of the earliest timer, or `None` if none can come due.
+    ///
+    /// It is the one that [`pop_due`](Self::pop_due) takes out next. Takes `&mut self` because it
+    /// puts in order what is about to come due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::{Duration, Instant};
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// queue.insert(now + Duration::from_millis(2), "late");
+    /// let early = queue.insert(now, "early");
+    /// assert_eq!(queue.peek(), Some((early, now, &"early")));
+    /// ```
+    #[inline]
+    pub fn peek(&mut self) -> Option<(Key, Instant, &T)> {
+        let (index, place, item) = self.store.peek()?;
+        Some((item.key(index), instant(place), &item.value))
     }
 
     /// Takes out the earliest timer if it is due, that is if its deadline is at or before `now`.
@@ -333,6 +354,7 @@ impl<T> TimerQueue<T> {
     pub fn clear(&mut self) {
         // The old store is dropped when the new one is in place: a value whose drop panics leaves
         // an empty queue. The insertions count on, so that the old keys stay stale.
+        self.moved = Vec::new();
         drop(std::mem::replace(&mut self.store, Store::new()));
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! - S1 each armed timer that can come due has one slot that the table calls its own; a slot that
 //!   is not true is counted stale where it lies, exactly once.
-//! - S2 no call's work grows with the number of timers, except for `reserve`, `iter` and dropping.
+//! - S2 no call's work grows with the number of timers, except for `reserve`, `iter`, `compact` and
+//!   dropping.
 //!
 //! The story goes on in `queue` for values with deadlines, in `handle` for wakers.
 
@@ -117,6 +118,16 @@ impl<V, const RUN: usize> Store<V, RUN> {
             .map_or(NEVER, |slot| slot.when())
     }
 
+    /// Returns the index, deadline and value of the earliest timer, if one can come due.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<(u32, u64, &V)> {
+        let slot = self
+            .heap
+            .peek(NEVER, |slot, asked| self.table.fate(slot, asked))?;
+        let (deadline, value) = self.table.get(slot.key())?;
+        Some((slot.key(), deadline, value))
+    }
+
     /// Returns a time at or before the earliest deadline, without any work.
     #[inline]
     pub(crate) fn bound(&self) -> u64 {
@@ -146,9 +157,25 @@ impl<V, const RUN: usize> Store<V, RUN> {
         self.table.iter()
     }
 
+    /// Returns how many timers there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
     /// Makes room for `more` timers.
+    #[track_caller]
     pub(crate) fn reserve(&mut self, more: usize) {
         self.table.reserve(more);
+    }
+
+    /// Gives back all room that is not needed. Gives the armed timers the indices from zero on, in
+    /// the order of `rank`; those that have fired must have been [recycled](Self::recycle).
+    pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) {
+        self.heap = RunHeap::new();
+        for slot in self.table.compact(rank) {
+            self.heap
+                .push(slot, |slot, asked| self.table.fate(slot, asked));
+        }
     }
 }
 

@@ -18,8 +18,11 @@
 //! stale or for what it says, never for an earlier time, so no timer is lost or early; two equal
 //! deadlines may leave in the wrong order if one was set before the wrap and one after it.
 //!
-//! Entries lie in blocks that, but for the first, never move, so that the table grows without
-//! copying more than that. The story goes on in `store`.
+//! Entries lie in blocks of one size, so that the table grows without copying more than one: the
+//! first, which grows as it fills, or the last, if it was made to measure. The story goes on in
+//! `table/room.rs` (how many entries there is room for), then in `store`.
+
+mod room;
 
 use crate::heap::{Asked, Fate, Slot};
 use crate::instant::NEVER;
@@ -99,23 +102,6 @@ impl<V> Table<V> {
         self.armed < self.entries as usize / 2
     }
 
-    /// Makes room for `more` timers.
-    pub(crate) fn reserve(&mut self, more: usize) {
-        let free = self.entries as usize - self.armed;
-        let total = (self.entries as usize).saturating_add(more.saturating_sub(free));
-        assert!(
-            total <= NONE as usize,
-            "a timer store holds at most {NONE} timers at once, not {total}"
-        );
-        if let Some(first) = self.blocks.first_mut() {
-            first.reserve_exact(total.min(BLOCK) - first.len().min(total));
-        }
-        while self.blocks.len() * BLOCK < total {
-            let left = total - self.blocks.len() * BLOCK;
-            self.blocks.push(Vec::with_capacity(left.min(BLOCK)));
-        }
-    }
-
     /// Arms a timer. Returns its index, and the slot to be filed unless one was adopted.
     #[inline]
     pub(crate) fn arm(&mut self, when: u64, value: V) -> (u32, Option<Slot>) {
@@ -141,11 +127,7 @@ impl<V> Table<V> {
             "a timer store holds at most {NONE} timers at once"
         );
         let block = index as usize / BLOCK;
-        if self.blocks.len() == block {
-            // The first block grows as it fills, so that a small store stays small.
-            let room = if block == 0 { 0 } else { BLOCK };
-            self.blocks.push(Vec::with_capacity(room));
-        }
+        self.make_room_in(block);
         let mut entry = Entry {
             value: Some(value),
             when,

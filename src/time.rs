@@ -6,7 +6,8 @@
 //! [`Handle`](crate::Handle).
 //!
 //! [`FutureExt`] and [`StreamExt`] give the futures and streams of others time limits and more, as
-//! methods; what those of streams return is in [`stream`].
+//! methods; what those of streams return is in [`stream`]. A [`DelayQueue`] keeps values until they
+//! are due; it is that of `tokio_util::time`.
 //!
 //! # Examples
 //!
@@ -20,6 +21,7 @@
 //! });
 //! ```
 
+pub mod delay_queue;
 pub mod error;
 mod future_ext;
 mod interval;
@@ -31,6 +33,7 @@ mod timeout;
 
 pub use std::time::Duration;
 
+pub use self::delay_queue::DelayQueue;
 pub use self::future_ext::FutureExt;
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use self::pause::{advance, pause, resume};

@@ -175,6 +175,75 @@ fn room_for_more_than_fit_is_refused() {
 }
 
 #[test]
+fn keys_stay_good_when_a_queue_shrinks_over_and_over() {
+    let now = Instant::now();
+    let mut queue = TimerQueue::new();
+    let keys: Vec<_> = (0..1000).map(|i| queue.insert(now, i)).collect();
+    for stride in [2, 3, 5, 7, 1001] {
+        for (value, &key) in (0..).zip(&keys).filter(|&(value, _)| value % stride == 1) {
+            queue.remove(key);
+            assert!(!queue.contains(key), "{value}");
+        }
+        queue.shrink_to_fit();
+        assert_eq!(queue.capacity(), queue.len());
+        // What came after the shrinking takes the places of what went.
+        let passing = queue.insert(now, 5000);
+        assert_eq!(queue.remove(passing), Some(5000));
+    }
+    for (value, &key) in (0..).zip(&keys) {
+        let gone = [2, 3, 5, 7, 1001].iter().any(|stride| value % stride == 1);
+        assert_eq!(queue.get(key), (!gone).then_some(&value));
+    }
+    let left: Vec<_> = std::iter::from_fn(|| queue.pop_due(now)).collect();
+    assert!(
+        left.is_sorted_by_key(|due| due.value),
+        "equal deadlines keep their order"
+    );
+    assert!(left.iter().all(|due| due.key == keys[due.value]));
+    queue.shrink_to_fit();
+    assert_eq!(queue.capacity(), 0);
+    assert!(keys.iter().all(|&key| queue.remove(key).is_none()));
+}
+
+#[test]
+fn a_stale_key_does_not_name_who_took_its_place_in_a_shrunk_queue() {
+    let now = Instant::now();
+    let mut queue = TimerQueue::new();
+    let keys = ['a', 'b', 'c'].map(|value| queue.insert(now, value));
+    queue.remove(keys[0]);
+    queue.shrink_to_fit();
+    // 'b' lies where 'a' was, and 'd' comes to lie where 'c' was once 'c' is gone.
+    assert_eq!(queue.remove(keys[2]), Some('c'));
+    let new = queue.insert(now, 'd');
+    assert_eq!((queue.get(keys[0]), queue.get(keys[2])), (None, None));
+    assert_eq!(
+        (queue.get(keys[1]), queue.get(new)),
+        (Some(&'b'), Some(&'d'))
+    );
+    assert_eq!(queue.peek(), Some((keys[1], now, &'b')));
+}
+
+#[test]
+fn a_timer_that_never_comes_due_is_not_the_earliest() {
+    let mut queue = TimerQueue::new();
+    queue.insert(Instant::now() + Duration::MAX, ());
+    assert_eq!(queue.peek(), None);
+    queue.shrink_to_fit();
+    assert_eq!(queue.peek(), None);
+    assert_eq!((queue.len(), queue.capacity()), (1, 1));
+}
+
+#[test]
+fn room_once_made_is_there() {
+    let mut queue = TimerQueue::<()>::with_capacity(10);
+    assert_eq!(queue.capacity(), 10);
+    queue.reserve(2000);
+    assert!(queue.capacity() >= 2000);
+    queue.clear();
+    assert_eq!(queue.capacity(), 0);
+}
+
+#[test]
 fn instants_before_the_queues_creation_keep_their_order() {
     let before = Instant::now();
     let mut queue = TimerQueue::new();
@@ -228,6 +297,7 @@ enum Op {
     Reset(usize, u64),
     Fire(u64),
     Clear,
+    Shrink,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -237,6 +307,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         20 => (any::<usize>(), 0..50_u64).prop_map(|(at, to)| Op::Reset(at, to)),
         20 => (0..50_u64).prop_map(Op::Fire),
         1 => Just(Op::Clear),
+        5 => Just(Op::Shrink),
     ];
     prop::collection::vec(op, 0..300)
 }
@@ -281,9 +352,15 @@ proptest! {
                     queue.clear();
                     stale.extend(std::mem::take(&mut model).into_values().map(|(key, _)| key));
                 }
+                Op::Shrink => {
+                    queue.shrink_to_fit();
+                    prop_assert_eq!(queue.capacity(), model.len());
+                }
             }
             prop_assert_eq!(queue.len(), model.len());
             prop_assert_eq!(queue.next_deadline(), model.keys().next().map(|&(at, _)| at));
+            let first = model.iter().next().map(|(&(at, _), (key, value))| (*key, at, value));
+            prop_assert_eq!(queue.peek(), first);
             prop_assert!(stale.iter().all(|&key| !queue.contains(key)));
             for (&(deadline, _), (key, value)) in &model {
                 prop_assert_eq!((queue.deadline(*key), queue.get(*key)), (Some(deadline), Some(value)));

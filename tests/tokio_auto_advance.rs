@@ -373,3 +373,29 @@ fn advancing_by_too_much_stops_short_of_the_end_of_time() {
         });
     });
 }
+
+/// Tokio moves a paused clock by whole milliseconds, and rounds deadlines up to its own.
+#[test]
+fn a_clock_paused_between_two_milliseconds_meets_whole_ones() {
+    watched(|| {
+        for offset in (50..1_000).step_by(150) {
+            let mut builder = Builder::new_current_thread();
+            let runtime = builder.enable_all().build().unwrap();
+            runtime.block_on(async {
+                thread::sleep(Duration::from_micros(offset));
+                time::pause();
+                for millis in [1, 5, 2, 3_600_000, 1] {
+                    let start = Instant::now();
+                    sleep(ms(millis)).await;
+                    assert_eq!(start.elapsed(), ms(millis));
+                }
+                for micros in [1, 300, 2_300, 999] {
+                    let start = Instant::now();
+                    let nap = Duration::from_micros(micros);
+                    sleep(nap).await;
+                    assert!((nap..nap + ms(1)).contains(&start.elapsed()));
+                }
+            });
+        }
+    });
+}

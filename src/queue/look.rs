@@ -2,7 +2,7 @@
 //!
 //! The timers by key, and all of them. The story of the queue is in `queue`.
 
-use super::{Item, Key, TimerQueue, instant};
+use super::{Key, TimerQueue, instant};
 use crate::instant::Instant;
 
 impl<T> TimerQueue<T> {
@@ -21,7 +21,8 @@ impl<T> TimerQueue<T> {
     #[inline]
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&T> {
-        self.find(key).map(|(_, item)| &item.value)
+        let (_, item) = self.store.get(self.index(key)?)?;
+        Some(&item.value)
     }
 
     /// Returns a timer's value, to be changed.
@@ -40,8 +41,8 @@ impl<T> TimerQueue<T> {
     #[inline]
     #[must_use]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let item = self.store.value_mut(key.index)?;
-        (item.generation == key.generation).then_some(&mut item.value)
+        let item = self.store.value_mut(self.index(key)?)?;
+        Some(&mut item.value)
     }
 
     /// Returns a timer's deadline: the instant that it was inserted with or last reset to.
@@ -60,7 +61,7 @@ impl<T> TimerQueue<T> {
     #[inline]
     #[must_use]
     pub fn deadline(&self, key: Key) -> Option<Instant> {
-        let (place, _) = self.find(key)?;
+        let (place, _) = self.store.get(self.index(key)?)?;
         Some(instant(place))
     }
 
@@ -82,7 +83,7 @@ impl<T> TimerQueue<T> {
     #[inline]
     #[must_use]
     pub fn contains(&self, key: Key) -> bool {
-        self.find(key).is_some()
+        self.index(key).is_some()
     }
 
     /// Returns how many timers wait, those that never come due included.
@@ -132,19 +133,31 @@ impl<T> TimerQueue<T> {
     /// assert!(queue.iter().eq([(key, now, &7)]));
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (Key, Instant, &T)> {
-        self.store.iter().map(|(index, place, item)| {
-            let key = Key {
-                index,
-                generation: item.generation,
-            };
-            (key, instant(place), &item.value)
-        })
+        self.store
+            .iter()
+            .map(|(index, place, item)| (item.key(index), instant(place), &item.value))
+    }
+
+    /// Returns where a key's timer lies.
+    #[inline]
+    pub(super) fn index(&self, key: Key) -> Option<u32> {
+        if self.lies_at(key.index, key) {
+            return Some(key.index);
+        }
+        self.moved_to(key)
+    }
+
+    #[cold]
+    fn moved_to(&self, key: Key) -> Option<u32> {
+        let index = self.moved.binary_search(&key.generation).ok()? as u32;
+        // It may have gone since, and another timer be there.
+        self.lies_at(index, key).then_some(index)
     }
 
     #[inline]
-    pub(super) fn find(&self, key: Key) -> Option<(u64, &Item<T>)> {
+    fn lies_at(&self, index: u32, key: Key) -> bool {
         self.store
-            .get(key.index)
-            .filter(|(_, item)| item.generation == key.generation)
+            .get(index)
+            .is_some_and(|(_, item)| item.generation == key.generation)
     }
 }

@@ -80,6 +80,12 @@ impl<const RUN: usize> Pair<RUN> {
             .map_or(NEVER, |&(deadline, _)| deadline);
         assert!(self.store.bound() <= earliest);
         assert_eq!(self.store.next_deadline(), earliest);
+        let first = self
+            .model
+            .first_key_value()
+            .filter(|&(&(deadline, _), _)| deadline != NEVER)
+            .map(|(&(deadline, _), (index, value))| (*index, deadline, value));
+        assert_eq!(self.store.peek(), first);
         assert_eq!(
             self.store.bound(),
             earliest,
@@ -102,9 +108,21 @@ impl<const RUN: usize> Pair<RUN> {
         expected.is_some()
     }
 
+    fn compact(&mut self) {
+        self.store.recycle();
+        self.store.compact(|&value| value);
+        assert_eq!(self.store.capacity(), self.model.len());
+        let mut timers: Vec<_> = self.model.values_mut().collect();
+        timers.sort_by_key(|&&mut (_, value)| value);
+        for (at, (index, _)) in (0..).zip(timers) {
+            *index = at;
+        }
+    }
+
     fn verify(&self) {
         self.store.verify();
         assert_eq!(self.store.len(), self.model.len());
+        assert!(self.store.capacity() >= self.model.len());
     }
 }
 
@@ -119,6 +137,7 @@ enum Op {
     Peek,
     Pop(u64),
     Recycle,
+    Compact,
 }
 
 fn ops(range: u64) -> impl Strategy<Value = Vec<Op>> {
@@ -140,6 +159,7 @@ fn ops(range: u64) -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Op::Peek),
         6 => (0..range).prop_map(Op::Pop),
         2 => Just(Op::Recycle),
+        1 => Just(Op::Compact),
     ];
     prop::collection::vec(op, 0..200)
 }
@@ -174,6 +194,7 @@ fn run<const RUN: usize>(seq: u32, ops: Vec<Op>) {
             Op::Peek => pair.peek(),
             Op::Pop(now) => drop(pair.pop(now)),
             Op::Recycle => pair.store.recycle(),
+            Op::Compact => pair.compact(),
         }
         pair.verify();
     }

@@ -104,3 +104,45 @@ fn entries_stay_in_place_as_the_table_grows() {
     assert!((0..4 * BLOCK).all(|i| table.get(i as u32) == Some((i as u64, &i))));
     assert_eq!(table.get(4 * BLOCK as u32), None);
 }
+
+#[test]
+fn reserving_again_fills_up_the_last_block() {
+    let mut table = Table::<()>::new(0);
+    table.reserve(BLOCK + 1);
+    assert_eq!(table.capacity(), BLOCK + 1);
+    table.reserve(2 * BLOCK - 1);
+    assert_eq!(table.capacity(), 2 * BLOCK - 1);
+    table.reserve(1);
+    assert_eq!(table.capacity(), 2 * BLOCK - 1);
+}
+
+#[test]
+fn a_compacted_table_has_room_for_those_armed_and_grows_again() {
+    let mut table = Table::new(0);
+    for value in 0..3 * BLOCK {
+        table.arm(value as u64, value);
+    }
+    for value in (0..3 * BLOCK).filter(|value| value % 2 == 0) {
+        table.disarm(value as u32);
+    }
+    let slots = table.compact(|&value| usize::MAX - value);
+    table.verify();
+    assert_eq!(table.capacity(), 3 * BLOCK / 2);
+    assert!(slots.is_sorted() && slots.iter().all(|&slot| table.is_true(slot)));
+    // What came last was ranked first.
+    let last = 3 * BLOCK - 1;
+    assert_eq!(table.get(0), Some((last as u64, &last)));
+    assert_eq!(table.arm(0, 0).0 as usize, 3 * BLOCK / 2);
+    assert_eq!(table.capacity(), 2 * BLOCK);
+    table.verify();
+}
+
+#[test]
+fn compacting_an_empty_table_leaves_nothing() {
+    let mut table = Table::new(0);
+    let (index, _) = table.arm(1, ());
+    table.disarm(index);
+    assert_eq!(table.compact(|()| 0), []);
+    assert_eq!(table.capacity(), 0);
+    table.verify();
+}

@@ -331,6 +331,13 @@ impl Sleep {
         self.reset_nanos(deadline, duration >= NEAR);
     }
 
+    /// Like [`reset_at`](Self::reset_at), for who cannot say that the old deadline was still to come: the
+    /// next poll looks at the clock.
+    pub(super) fn reset_unseen(&mut self, deadline: Instant) {
+        let deadline = self.handle.shared.clock.nanos_of(deadline);
+        self.reset_nanos(deadline, false);
+    }
+
     /// `trusted` says that an armed timer is known to be still to come.
     #[inline]
     fn reset_nanos(&mut self, deadline: u64, trusted: bool) {

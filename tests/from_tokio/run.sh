@@ -28,14 +28,13 @@ tokio-stream  time_throttle           1
 "
 
 # file, test, which fails here. The first three assert a panic where reveille works: a timer made
-# outside of a runtime, or in one without time, runs on the process-wide thread. The others assert
+# outside of a runtime, or in one without time, runs on the process-wide thread. The last asserts
 # that a queue wakes its task when no item is due, as a wheel does on the way to a far one.
 known="\
 time_sleep        creating_sleep_outside_of_context
 time_panic        timeout_panic_caller
 time_panic        timeout_at_panic_caller
 time_delay_queue  reset_later_after_slot_starts
-time_delay_queue  reset_earlier_after_slot_starts
 "
 
 # The import may stand in a list with others. The trait of tokio-stream has methods of streams, too,

@@ -32,6 +32,9 @@ use crate::instant::{NEVER, nanos};
 /// The farthest that the backstop is set; it rings then, and is set again.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Tokio's grain, a millisecond.
+const TICK: u64 = 1_000_000;
+
 /// What rings, calling a `W`.
 pub(super) struct Bells<W> {
     caller: Weak<W>,
@@ -148,7 +151,15 @@ impl Backstop {
     }
 
     fn set(&mut self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
-        let at = at.min(clock.nanos().saturating_add(nanos(YEAR)));
+        let now = clock.nanos();
+        let mut at = at.min(now.saturating_add(nanos(YEAR)));
+        if at > now && !time::is_real(clock) {
+            // Tokio moves a paused clock by whole milliseconds, and rounds deadlines up to its own.
+            // If it was paused between two, that is one too far: with this much less it gets there
+            // in as many as it takes. A timer of whole ones is met to the nanosecond; before any
+            // other it stops once, rings, and is set again.
+            at = at.saturating_sub(TICK - 1).max(now + 1);
+        }
         let sleep = self.reset(at, clock);
         if sleep.is_elapsed() {
             return self.fired(at, clock, waker);

@@ -129,7 +129,7 @@ impl Sleep {
 
     /// Takes the timer out of the driver and releases its waker.
     #[inline]
-    pub(super) fn disarm(&mut self) {
+    pub(in crate::time) fn disarm(&mut self) {
         if self.phase == Phase::Armed {
             self.cancel();
         }

@@ -1,0 +1,234 @@
+//! Which driver does a queue run on, and what if that is gone?
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll::{Pending, Ready};
+
+use futures::StreamExt;
+use reveille::time::{DelayQueue, Duration, Instant};
+use reveille::{Driver, DriverThread, ThreadPark, rt};
+
+use crate::support::{Dial, Task, manual, ms, secs, watched};
+use crate::{due, poll};
+
+#[test]
+fn the_driver_is_that_of_the_first_insertion() {
+    let (clock, driver) = manual();
+    let (other_clock, other) = manual();
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    assert_eq!(poll(&task, &mut queue), Ready(None));
+    {
+        let _entered = driver.handle().enter();
+        queue.insert("one", ms(10));
+    }
+    let _entered = other.handle().enter();
+    other_clock.advance(secs(60));
+    queue.insert("two", ms(20));
+    assert_eq!(poll(&task, &mut queue), Pending);
+    assert_eq!((driver.handle().armed(), other.handle().armed()), (1, 0));
+    clock.advance(ms(10));
+    assert_eq!(due(&mut queue), ["one"]);
+    clock.advance(ms(10));
+    assert_eq!(due(&mut queue), ["two"]);
+    // Empty, and still there.
+    let key = queue.insert("three", ms(20));
+    assert_eq!(queue.deadline(&key), clock.now() + ms(20));
+}
+
+/// The heir's clock shows quite another time: 1000 s when the first shows 1 s.
+#[test]
+fn values_move_to_another_driver_with_the_time_that_they_had_left() {
+    let (old, new) = (Dial::default(), Dial::default());
+    old.set(secs(1));
+    let gone = old.driver();
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    let entered = gone.handle().enter();
+    let mut keys = ['a', 'b', 'c', 'd', 'e'].map(|value| queue.insert(value, secs(10)));
+    queue.insert('p', secs(0));
+    let never = queue.insert('n', Duration::MAX);
+    assert_eq!(due(&mut queue), ['p']);
+    assert_eq!(poll(&task, &mut queue), Pending);
+    drop(entered);
+    let shift = {
+        let before = gone.handle().now();
+        new.set(secs(1000));
+        let heir = new.driver();
+        let shift = heir.handle().now() - before;
+        let _entered = heir.handle().enter();
+        drop(gone);
+        assert_eq!(task.wakes(), 1);
+
+        old.set(secs(5));
+        let before = queue.deadline(&keys[0]);
+        assert_eq!(poll(&task, &mut queue), Pending);
+        assert_eq!(heir.handle().armed(), 1);
+        let left = queue.deadline(&keys[0]) - heir.handle().now();
+        assert_eq!(left, secs(6), "of ten when it was inserted at 1 s");
+        assert!(queue.deadline(&keys[0]) > before);
+        assert_eq!(queue.deadline(&never), Instant::now() + Duration::MAX);
+
+        // What is said now is said on the heir's clock, and among the others in order.
+        queue.reset_at(&keys[1], heir.handle().now() + secs(6));
+        keys[2] = queue.insert('f', secs(6));
+        queue.insert('g', secs(5));
+        assert_eq!(queue.deadline(&keys[2]), heir.handle().now() + secs(6));
+        new.set(secs(1005));
+        assert_eq!(due(&mut queue), ['g']);
+        new.set(secs(1006));
+        let out = std::iter::from_fn(|| match queue.poll_expired(&mut task.context()) {
+            Ready(Some(expired)) => {
+                assert_eq!(expired.deadline(), heir.handle().now());
+                Some(expired.into_inner())
+            }
+            _ => None,
+        });
+        assert_eq!(out.collect::<String>(), "acdebf");
+        shift
+    };
+    assert!(shift > secs(900));
+    assert_eq!(queue.len(), 1);
+}
+
+#[test]
+fn what_is_due_when_the_driver_goes_comes_out_there_and_then() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let mut queue = DelayQueue::new();
+    let entered = driver.handle().enter();
+    queue.insert('a', ms(10));
+    queue.insert('b', ms(20));
+    queue.insert('c', ms(30));
+    drop(entered);
+    drop(driver);
+    dial.set(ms(20));
+    assert_eq!(due(&mut queue), ['a', 'b']);
+    assert_eq!(queue.len(), 1);
+}
+
+#[test]
+fn on_a_clock_moved_by_hand_values_stay_when_the_driver_goes() {
+    let (clock, driver) = manual();
+    let (_other_clock, other) = manual();
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    let key = {
+        let _entered = driver.handle().enter();
+        queue.insert('a', ms(10));
+        queue.insert('b', ms(20))
+    };
+    assert_eq!(poll(&task, &mut queue), Pending);
+    drop(driver);
+    assert_eq!(task.wakes(), 1);
+    let _entered = other.handle().enter();
+    assert_eq!(poll(&task, &mut queue), Pending);
+    clock.advance(ms(10));
+    assert_eq!(due(&mut queue), ['a']);
+    assert_eq!(queue.deadline(&key), clock.now() + ms(10));
+    queue.remove(&key);
+    // Nothing is left that was said on the old clock: it starts over.
+    queue.insert('c', ms(5));
+    assert_eq!(poll(&task, &mut queue), Pending);
+    assert_eq!(other.handle().armed(), 1);
+}
+
+#[test]
+fn an_empty_queue_starts_over_where_the_old_driver_is_gone() {
+    let mut queue = DelayQueue::new();
+    for _ in 0..3 {
+        let (clock, driver) = manual();
+        let _entered = driver.handle().enter();
+        let key = queue.insert((), ms(10));
+        assert_eq!(queue.deadline(&key), clock.now() + ms(10));
+        clock.advance(ms(10));
+        assert_eq!(due(&mut queue), [()]);
+    }
+}
+
+/// Whoever polls on an executor whose driver ends goes on on the process-wide thread.
+#[test]
+#[cfg(all(feature = "fallback", feature = "rt"))]
+fn values_outlive_an_executor() {
+    let (first, rest) = watched(|| {
+        let mut queue = DelayQueue::new();
+        let first = rt::block_on(async {
+            for i in 0..4 {
+                queue.insert(i, ms(1 + i));
+            }
+            queue.next().await.map(|expired| expired.into_inner())
+        });
+        let rest: Vec<_> = pollster::block_on(queue.map(|expired| expired.into_inner()).collect());
+        (first, rest)
+    });
+    assert_eq!((first, rest), (Some(0), vec![1, 2, 3]));
+}
+
+/// Real time: no value is early, and all come in order, while another thread has the driver.
+#[test]
+fn a_driver_on_another_thread_wakes_in_order_and_never_early() {
+    let taken = watched(|| {
+        let timers = DriverThread::new().expect("a thread");
+        let _entered = timers.handle().enter();
+        let mut queue = DelayQueue::new();
+        for i in [3, 1, 4, 1, 5, 9, 2, 6] {
+            queue.insert(i, Duration::from_micros(500 * i));
+        }
+        pollster::block_on(async {
+            let mut taken = Vec::new();
+            while let Some(expired) = queue.next().await {
+                assert!(timers.handle().now() >= expired.deadline());
+                taken.push(expired.into_inner());
+            }
+            taken
+        })
+    });
+    assert_eq!(taken, [1, 1, 2, 3, 4, 5, 6, 9]);
+}
+
+/// A poll looks at the clock once, whether something is due or not.
+#[test]
+fn a_poll_reads_the_clock_once() {
+    static READS: AtomicU64 = AtomicU64::new(0);
+    let clock =
+        reveille::Clock::custom(|| Duration::from_secs(READS.fetch_add(1, Ordering::SeqCst)));
+    let driver = Driver::builder().clock(clock).build(ThreadPark::new());
+    let _entered = driver.handle().enter();
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    for i in 0..3 {
+        queue.insert((), Duration::from_secs(10 + 10 * i));
+    }
+    let reads = |queue: &mut DelayQueue<()>| {
+        let before = READS.load(Ordering::SeqCst);
+        let poll = poll(&task, queue);
+        (poll.is_ready(), READS.load(Ordering::SeqCst) - before)
+    };
+    assert_eq!(reads(&mut queue), (false, 1));
+    READS.store(100, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(reads(&mut queue), (true, 1));
+    }
+}
+
+/// Who takes value after value does not keep the other tasks from running.
+#[test]
+#[cfg(feature = "tokio")]
+fn on_a_tokio_runtime_a_storm_of_due_values_gives_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (at_once, rest) = runtime.block_on(async {
+        let mut queue = DelayQueue::new();
+        for _ in 0..1000 {
+            queue.insert((), Duration::ZERO);
+        }
+        let mut at_once = 0;
+        std::future::poll_fn(|cx| {
+            while let Ready(Some(_)) = queue.poll_expired(cx) {
+                at_once += 1;
+            }
+            Ready(())
+        })
+        .await;
+        (at_once, queue.count().await)
+    });
+    assert!((1..1000).contains(&at_once), "{at_once}");
+    assert_eq!(at_once + rest, 1000);
+}
