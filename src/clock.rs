@@ -53,7 +53,7 @@ struct Inner {
     /// The instant that reads as nanosecond zero, on the axis of `system`.
     epoch: i64,
     /// The longest wait that is taken as it is: a longer one counts as this long.
-    longest: Duration,
+    longest: u64,
     source: Source,
     /// Counts the changes between running and frozen, two for each: odd while one is being made.
     changes: AtomicU64,
@@ -169,7 +169,7 @@ impl Clock {
     /// thirty years, as it is for tokio's own.
     #[cfg(all(feature = "tokio", not(loom)))]
     pub(crate) fn hosted(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        const YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
+        const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
         let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));
         Self::make(0, YEARS, source, RUNNING)
     }
@@ -219,10 +219,10 @@ impl Clock {
     }
 
     fn with_epoch(epoch: i64, source: Source, frozen: u64) -> Self {
-        Self::make(epoch, Duration::MAX, source, frozen)
+        Self::make(epoch, NEVER, source, frozen)
     }
 
-    fn make(epoch: i64, longest: Duration, source: Source, frozen: u64) -> Self {
+    fn make(epoch: i64, longest: u64, source: Source, frozen: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
                 epoch,
@@ -297,14 +297,19 @@ impl Clock {
     /// The deadline `duration` from now: [`NEVER`] when no instant can say it.
     #[inline]
     pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
-        let nanos = self.nanos().saturating_add(nanos(duration));
-        if nanos < self.end() { nanos } else { NEVER }
+        self.deadline(nanos(duration))
     }
 
-    /// `duration`, or the longest wait that this clock knows.
+    /// Like [`nanos_after`](Self::nanos_after), but at most the longest wait that this clock knows.
     #[inline]
-    pub(crate) fn at_longest(&self, duration: Duration) -> Duration {
-        duration.min(self.inner.longest)
+    pub(crate) fn nanos_after_wait(&self, duration: Duration) -> u64 {
+        self.deadline(nanos(duration).min(self.inner.longest))
+    }
+
+    #[inline]
+    fn deadline(&self, nanos: u64) -> u64 {
+        let nanos = self.nanos().saturating_add(nanos);
+        if nanos < self.end() { nanos } else { NEVER }
     }
 
     /// Adds a driver to those that this clock moves.

@@ -291,10 +291,11 @@ impl Shared {
     /// Notes, under the lock, that a timer for `deadline` is gone; whether the driver must be told.
     #[inline]
     fn withdraw(&self, deadline: u64) -> bool {
-        let parked_until = self.words.0.parked_until.load(Ordering::Relaxed);
-        let told = self.exact && deadline <= parked_until && parked_until != NEVER;
+        // The flag first: elsewhere it is all that is asked.
+        let until = &self.words.0.parked_until;
+        let told = self.exact && (deadline..NEVER).contains(&until.load(Ordering::Relaxed));
         if told {
-            self.words.0.parked_until.store(AWAKE, Ordering::Relaxed);
+            self.awake();
         }
         told
     }

@@ -174,8 +174,8 @@ enum Phase {
 
 impl Sleep {
     pub(super) fn after(handle: Handle, duration: Duration) -> Self {
-        let duration = handle.shared.clock.at_longest(duration);
-        Self::limit(handle, duration)
+        let deadline = handle.shared.clock.nanos_after_wait(duration);
+        Self::new(handle, deadline, duration >= NEAR)
     }
 
     /// Like [`after`](Self::after), for what is a limit to something else: one without end is none,
