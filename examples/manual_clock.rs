@@ -91,11 +91,11 @@ fn by_itself() {
     println!("\nBy itself: retries, 1 s apart, then 2 s, 4 s, … up to 5 minutes.\n");
     let wall = std::time::Instant::now();
     let clock = ManualClock::new();
-    let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
+    let runtime = Runtime::builder().worker_threads(1).clock(&clock).build();
     let start = clock.now();
     let beats = Rc::new(RefCell::new(0));
 
-    let attempts = Runtime::with_driver(driver).block_on(async {
+    let attempts = runtime.unwrap().block_on(async {
         let counted = beats.clone();
         rt::spawn_local(async move {
             let mut beat = time::interval(Duration::from_secs(1));

@@ -4,7 +4,7 @@
 //! runtime's own; else the process-wide thread, started on first use. The answer is given when the
 //! timer is made and stays with it.
 
-#[cfg(any(feature = "tokio", loom))]
+#[cfg(any(feature = "tokio", feature = "rt", loom))]
 pub(crate) mod alarm;
 #[cfg(all(feature = "tokio", not(loom)))]
 pub(crate) mod coop;

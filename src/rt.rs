@@ -1,9 +1,13 @@
-//! How small can an executor be that runs tasks and timers on one thread?
+//! How does an executor look that readies tasks as Go's scheduler does?
 //!
-//! About this small: `rt/runtime.rs` is the loop, `rt/shared.rs` the way of a woken task back into
-//! it, `rt/task.rs` what is handed out for a task, and the driver does the rest. It is meant to be
-//! used, and to be copied: whoever integrates the driver into a scheduler of their own finds here,
-//! in order, what has to happen when.
+//! Every worker has a queue of tasks and a heap of timers; it checks its timers between tasks and
+//! readies theirs onto its own queue. Who is idle runs the tasks and timers of others. It is meant
+//! to be used, and to be read: whoever puts the driver into a scheduler of their own finds here what
+//! has to happen when (and in `docs/executor.md` why).
+//!
+//! The rooms, from the inside out: `core` (a worker's own queue), `pool` (what all share), `idle`
+//! (who sleeps, who waits, who is woken), `worker` (the loop), `home` (which tasks are alive),
+//! `main_future` (the thread in `block_on`), `shared` and `runtime` (how it begins and ends).
 //!
 //! # Examples
 //!
@@ -24,9 +28,26 @@
 //! assert_eq!(sum, 3);
 //! ```
 
+mod bed;
+mod builder;
+mod context;
+mod core;
+mod handle;
+mod home;
+mod hooks;
+mod idle;
+mod main_future;
+mod pool;
 mod runtime;
+mod seat;
 mod shared;
+mod spawn;
 mod task;
+mod worker;
 
-pub use self::runtime::{Runtime, block_on, spawn, spawn_local};
+pub use self::builder::Builder;
+pub use self::context::Entered;
+pub use self::handle::{Handle, NoRuntime};
+pub use self::runtime::Runtime;
+pub use self::spawn::{block_on, hold, spawn, spawn_local};
 pub use self::task::{JoinError, JoinHandle, YieldNow, yield_now};

@@ -281,7 +281,7 @@ fn timer_moves_between_threads_and_executors() {
             sleep
         });
         let sleep = sleep.join().unwrap();
-        let task = rt::Runtime::new().spawn(sleep);
+        let task = rt::Runtime::new().unwrap().spawn(sleep);
         drop(task); // the runtime it was on is gone, and the timer with it
         assert_eq!(handle.armed(), 0);
 

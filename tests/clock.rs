@@ -19,8 +19,14 @@ use support::{Count, Dial, Log, Task, manual, ms, panic_of, poll_with, secs, wak
 /// A runtime on a clock that moves by hand, or by itself when the runtime is idle.
 fn simulated() -> (ManualClock, Runtime) {
     let clock = ManualClock::new();
-    let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
-    (clock, Runtime::with_driver(driver))
+    let runtime = single_on(&clock);
+    (clock, runtime)
+}
+
+/// A runtime of one worker.
+fn single_on(clock: impl Into<Clock>) -> Runtime {
+    let builder = Runtime::builder().worker_threads(1).clock(clock);
+    builder.build().unwrap()
 }
 
 #[test]
@@ -201,7 +207,7 @@ fn never_is_not_waited_for() {
     assert_eq!(clock.now(), start);
 
     watched(|| {
-        let (clock, mut runtime) = simulated();
+        let (clock, runtime) = simulated();
         let start = clock.now();
         let (sender, receiver) = oneshot::channel();
         let never = runtime.spawn(async { sleep(Duration::MAX).await });
@@ -227,7 +233,7 @@ fn idle_runtime_moves_on_to_each_deadline_in_turn() {
         for pause in [true, false] {
             let (mut runtime, log) = (simulated().1, Log::new());
             if pause {
-                runtime = Runtime::new();
+                runtime = single_on(Clock::monotonic());
             }
             let seen = log.clone();
             runtime.block_on(async move {
@@ -263,7 +269,7 @@ fn idle_runtime_moves_on_to_each_deadline_in_turn() {
 #[test]
 fn time_stands_still_while_a_task_is_ready() {
     watched(|| {
-        let (clock, mut runtime) = simulated();
+        let (clock, runtime) = simulated();
         let start = clock.now();
         runtime.block_on(async {
             let sleeper = rt::spawn(async { sleep(Duration::from_nanos(1)).await });
@@ -286,7 +292,7 @@ fn hold_keeps_time_until_the_last_is_dropped_wherever() {
 
     watched(|| {
         for _ in 0..200 {
-            let (clock, mut runtime) = simulated();
+            let (clock, runtime) = simulated();
             let start = clock.now();
             let holds = [clock.hold(), clock.hold()];
             let threads = runtime.block_on(async {
@@ -308,7 +314,7 @@ fn hold_keeps_time_until_the_last_is_dropped_wherever() {
 #[test]
 fn held_runtime_is_still_moved_by_hand_from_another_thread() {
     watched(|| {
-        let (clock, mut runtime) = simulated();
+        let (clock, runtime) = simulated();
         let start = clock.now();
         let _hold = clock.hold();
         let (armed, ready) = mpsc::channel();
@@ -331,11 +337,8 @@ fn held_runtime_is_still_moved_by_hand_from_another_thread() {
 #[test]
 fn boottime_runs() {
     watched(|| {
-        let driver = Driver::builder()
-            .clock(Clock::boottime())
-            .build(ThreadPark::new());
-        let mut runtime = Runtime::with_driver(driver);
-        let handle = runtime.handle().clone();
+        let runtime = single_on(Clock::boottime());
+        let handle = runtime.handle().timers();
         let start = handle.now();
         runtime.block_on(async { sleep(ms(3)).await });
         assert!(handle.now() - start >= ms(3));

@@ -23,6 +23,11 @@ const LONG_ENOUGH: Duration = Duration::from_millis(2500);
 /// How far a processor may look ahead.
 const ORDER: Duration = Duration::from_micros(10);
 
+/// A runtime of one worker, the thread in `block_on`.
+fn single() -> Runtime {
+    Runtime::builder().worker_threads(1).build().unwrap()
+}
+
 /// A thread read the source, was held up while another paused and resumed the clock, and added the
 /// new shift to the old reading: the sum was negative, and wrapped to the end of time. And one held
 /// up before a pause saw milliseconds more than the clock then stood at. (Nanoseconds remain:
@@ -93,7 +98,7 @@ fn task_woken_while_its_runtime_is_dropped_is_dropped_with_it() {
 fn wake_while_dropped() {
     let alive = Arc::new(());
     let wakers = Arc::<Mutex<Vec<Waker>>>::default();
-    let mut runtime = Runtime::new();
+    let runtime = single();
     for _ in 0..64 {
         let (alive, wakers) = (alive.clone(), wakers.clone());
         let task = poll_fn(move |cx| {
@@ -104,7 +109,8 @@ fn wake_while_dropped() {
         drop(runtime.spawn(task));
     }
     runtime.block_on(async {
-        for _ in 0..4 {
+        // The tasks get their turns, a batch after the other.
+        while wakers.lock().unwrap().len() < 64 {
             rt::yield_now().await;
         }
     });
@@ -136,10 +142,10 @@ fn wake_while_dropped() {
 #[test]
 fn runtime_in_a_thread_local_ends_with_its_thread() {
     thread_local! {
-        static RUNTIME: RefCell<Runtime> = RefCell::new(Runtime::new());
+        static RUNTIME: RefCell<Runtime> = RefCell::new(single());
     }
     let thread = thread::spawn(|| {
-        RUNTIME.with_borrow_mut(|runtime| runtime.block_on(async { rt::yield_now().await }));
+        RUNTIME.with_borrow(|runtime| runtime.block_on(async { rt::yield_now().await }));
     });
     thread.join().unwrap();
 }

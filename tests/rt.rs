@@ -16,9 +16,20 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use reveille::rt::{self, JoinHandle, Runtime};
 use reveille::time::{Instant, sleep, timeout};
-use reveille::{Driver, ManualClock, ThreadPark};
+use reveille::{Clock, ManualClock};
 
 use support::{Count, Log, OnDrop, ms, panic_of, secs, watched};
+
+/// A runtime of one worker, the thread in `block_on`.
+fn single() -> Runtime {
+    Runtime::builder().worker_threads(1).build().unwrap()
+}
+
+/// The same on a clock of our choice.
+fn single_on(clock: impl Into<Clock>) -> Runtime {
+    let builder = Runtime::builder().worker_threads(1).clock(clock);
+    builder.build().unwrap()
+}
 
 /// A future that is never ready and counts when it is dropped.
 async fn counted(dropped: Count) {
@@ -59,7 +70,7 @@ fn panic_of_a_task_is_its_handles() {
 #[test]
 fn panic_of_the_main_future_is_the_callers_and_the_runtime_goes_on() {
     watched(|| {
-        let mut runtime = Runtime::new();
+        let runtime = single();
         let task = runtime.spawn(async { 7 });
         let main = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(async { panic!("by design") })
@@ -87,8 +98,7 @@ fn handle_that_is_dropped_lets_its_task_go_on() {
 fn tasks_stay_between_two_runs() {
     watched(|| {
         let clock = ManualClock::new();
-        let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
-        let mut runtime = Runtime::with_driver(driver);
+        let runtime = single_on(&clock);
         let task = runtime.spawn(async { sleep(ms(5)).await });
         runtime.block_on(async { rt::yield_now().await });
         assert!(!task.is_finished());
@@ -102,14 +112,14 @@ fn tasks_stay_between_two_runs() {
 fn dropped_runtime_drops_each_task_once_and_cancels_its_timers() {
     watched(|| {
         let dropped = Count::default();
-        let mut runtime = Runtime::new();
+        let runtime = single();
         let handle = runtime.handle().clone();
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
         runtime.block_on(async {
             for _ in 0..10 {
                 tasks.push(rt::spawn(counted(dropped.clone())));
                 let dropped = dropped.clone();
-                tasks.push(rt::spawn_local(async move {
+                tasks.push(rt::spawn(async move {
                     let _guard = OnDrop(|| dropped.add());
                     sleep(secs(3600)).await;
                 }));
@@ -130,11 +140,31 @@ fn dropped_runtime_drops_each_task_once_and_cancels_its_timers() {
 }
 
 #[test]
+fn local_tasks_end_with_the_call_that_they_were_spawned_in() {
+    watched(|| {
+        let dropped = Count::default();
+        let runtime = single();
+        let task = runtime.block_on(async {
+            let dropped = dropped.clone();
+            let task = rt::spawn_local(async move {
+                let _guard = OnDrop(|| dropped.add());
+                sleep(secs(3600)).await;
+            });
+            rt::yield_now().await;
+            task
+        });
+        assert_eq!((dropped.get(), runtime.handle().armed()), (1, 0));
+        assert!(task.is_finished());
+        assert!(runtime.block_on(task).unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
 fn task_that_spawns_when_it_is_dropped_is_ended_as_well() {
     watched(|| {
         let dropped = Count::default();
         let count = dropped.clone();
-        let mut runtime = Runtime::new();
+        let runtime = single();
         drop(runtime.spawn(async move {
             let _guard = OnDrop(|| {
                 let guard = OnDrop({
@@ -240,8 +270,7 @@ fn timers_ready_their_tasks_in_order_of_deadline() {
     watched(|| {
         let log = Log::new();
         let seen = log.clone();
-        let driver = Driver::builder().clock(ManualClock::new());
-        Runtime::with_driver(driver.build(ThreadPark::new())).block_on(async move {
+        single_on(ManualClock::new()).block_on(async move {
             let tasks: Vec<_> = (0..100)
                 .map(|task| {
                     let log = seen.clone();
@@ -262,7 +291,7 @@ fn timers_ready_their_tasks_in_order_of_deadline() {
 #[test]
 fn wake_from_another_thread_ends_the_park() {
     watched(|| {
-        let mut runtime = Runtime::new();
+        let runtime = single();
         for _ in 0..200 {
             let (sender, receiver) = oneshot::channel();
             let (parked, go) = mpsc::channel();
@@ -326,8 +355,7 @@ fn runtimes_on_several_threads_share_a_manual_clock() {
             .map(|hours| {
                 let clock = clock.clone();
                 thread::spawn(move || {
-                    let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
-                    Runtime::with_driver(driver).block_on(async {
+                    single_on(&clock).block_on(async {
                         for round in 1..=100 {
                             let wake = Instant::now() + secs(3600 * hours);
                             sleep(secs(3600 * hours)).await;

@@ -1,9 +1,10 @@
-//! How does one alarm of somebody else's loop serve the drivers of many threads?
+//! How does one alarm serve the drivers of many threads?
 //!
-//! A host (a tokio runtime) lets us set one [`Bell`] and calls back when it rings; it asks nobody
-//! how long it may sleep. Each of its threads has a driver of its own here, a *shard*, so that
-//! arming and dropping timers on one never waits for another. The bell is set for the earliest
-//! deadline of all.
+//! A host lets us set one [`Bell`] and calls back when it rings. A tokio runtime is such a host,
+//! because it asks nobody how long it may sleep; so is our own executor, where the bell is
+//! whichever worker waits for all. Each thread of the host has a driver of its own here, a *shard*,
+//! so that arming and dropping timers on one never waits for another. The bell is set for the
+//! earliest deadline of all.
 //!
 //! # The protocol
 //!
@@ -16,10 +17,10 @@
 //! from zero attends, and leaves only if the count has not changed since it began to look. A bell
 //! may ring from inside its own setting: that is one more call.
 //!
-//! Timers fire when the bell rings, on the host's loop, and only then: who arms or drops a timer
-//! may hold locks that other tasks' wakers take. A shard that has fired ends its announcement and
-//! is looked at again. Firing is outside of looking, so that a waker that takes long keeps nobody
-//! from setting the bell.
+//! Timers fire on the host's loop, when the bell rings or a busy thread finds them due, and only
+//! there: who arms or drops a timer may hold locks that other tasks' wakers take. A shard that has
+//! fired ends its announcement and has to be attended to. Firing is outside of looking, so that a
+//! waker that takes long keeps nobody from setting the bell.
 //!
 //! Invariant: for each timer, its shard's announcement has ended and somebody is about to look, or
 //! the bell is set to ring by its deadline (give or take the slack).
@@ -108,11 +109,18 @@ impl<B: Bell> Alarm<B> {
     }
 
     /// To be called when the bell rings, on the host's loop; whether the host turned out gone.
+    #[cfg(any(feature = "tokio", loom))]
     pub(crate) fn ring(&self) -> bool {
+        self.rang();
+        self.fire(self.clock.nanos(), usize::MAX);
+        self.attend()
+    }
+
+    /// Takes note that the bell rang, or was forgotten: it will be set anew, whatever for. To be
+    /// followed by [`attend`](Self::attend).
+    pub(crate) fn rang(&self) {
         // Release: pairs with the load in `look`.
         self.rings.fetch_add(1, Ordering::Release);
-        self.fire();
-        self.attend()
     }
 
     /// Looks at the shards and sets the bell, or leaves that to who is just doing so; whether the
@@ -181,16 +189,29 @@ impl<B: Bell> Alarm<B> {
         setting.bell.set(at)
     }
 
-    /// Fires what is due in all shards.
-    fn fire(&self) {
-        let now = self.clock.nanos();
-        for shard in &self.shards {
-            if shard.may_be_due(now) {
-                let (fired, _) = shard.fire(now, usize::MAX);
-                self.fired.fetch_add(fired, Ordering::Relaxed);
-                shard.awake();
+    /// Fires what is due at `now` in all shards, at most about `budget` timers; how many fired.
+    ///
+    /// If any did, [`attend`](Self::attend) has to follow.
+    pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
+        let mut fired = 0;
+        for shard in 0..self.shards.len() {
+            if fired < budget {
+                fired += self.fire_shard(shard, now, budget - fired);
             }
         }
+        fired
+    }
+
+    /// Like [`fire`](Self::fire), in one shard.
+    pub(crate) fn fire_shard(&self, shard: usize, now: u64, budget: usize) -> usize {
+        let shard = &self.shards[shard];
+        if !shard.may_be_due(now) {
+            return 0;
+        }
+        let (fired, _) = shard.fire(now, budget);
+        self.fired.fetch_add(fired, Ordering::Relaxed);
+        shard.awake();
+        fired
     }
 
     /// Ends it: the tasks of all timers are woken, and the timers move elsewhere.

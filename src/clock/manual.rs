@@ -294,9 +294,19 @@ impl Clock {
 
     /// Moves on to the next deadline if time stands still and nobody holds it.
     pub(crate) fn advance_when_idle(&self) -> bool {
+        self.is_free() && self.advance_to_next()
+    }
+
+    /// Whether [`advance_when_idle`](Self::advance_when_idle) would move time.
+    #[cfg(feature = "rt")]
+    pub(crate) fn can_advance(&self) -> bool {
+        self.is_free() && self.next().is_some()
+    }
+
+    /// Whether time stands still and nobody holds it.
+    fn is_free(&self) -> bool {
         // Acquire: pairs with the release in `Hold::drop`.
-        let free = self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0;
-        free && self.advance_to_next()
+        self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0
     }
 
     /// Never back: of two hands the one that is further ahead wins. A clock that somebody resumed

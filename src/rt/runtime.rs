@@ -1,281 +1,319 @@
-//! In what order does an executor run tasks, fire timers and sleep?
-//!
-//! Each pass of the loop: poll the main future if it was woken; run a batch of ready tasks; turn
-//! the driver, so that timers fire even if tasks never run out; and only if nothing is ready, park
-//! until the next deadline or wake-up. Timers that fire push their tasks onto the same queue that
-//! everything else does, in order of deadline.
-//!
-//! How wake-ups reach the queue, and why none is lost to a park, is told in `rt/shared.rs`.
+//! Who owns an executor, and who may reach into it?
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use async_task::Runnable;
-
-use crate::driver::Driver;
-use crate::handle::Handle;
-use crate::park::{Park, ThreadPark};
-use crate::rt::shared::{Current, Main, Shared, current};
+use crate::clock::Clock;
+use crate::driver;
+use crate::instant::nanos;
+use crate::rt::builder::Builder;
+use crate::rt::context::{Context, Entered, Place};
+use crate::rt::core::Core;
+use crate::rt::handle::Handle;
+use crate::rt::hooks::Hooks;
+use crate::rt::pool::Pool;
+use crate::rt::shared::Shared;
 use crate::rt::task::JoinHandle;
+use crate::rt::worker::{Main, Worker};
 
-/// How many tasks run between two looks at the timers.
-const BATCH: usize = 64;
-
-/// Runs `future` to its end on this thread, with timers and tasks.
+/// An executor on one thread or several, with timers in each.
 ///
-/// A [`Runtime`] for one call: when `future` is ready, tasks that are not are dropped. Timers made
-/// inside run on it; one made in the argument itself (`block_on(sleep(…))`) is made before.
+/// Every worker has a queue of tasks and a heap of timers. A worker that has nothing to do takes
+/// tasks from the others and fires the timers that they do not get to; with nothing left, one worker
+/// sleeps until the earliest deadline of all, and the others until they are needed.
+///
+/// The thread in [`block_on`](Self::block_on) is a worker as long as it is there. With one worker,
+/// tasks run only then, and stay in between; with more, their threads run them at any time.
+///
+/// Dropping the runtime waits for its threads to leave their tasks, and drops the tasks that have
+/// not ended. A worker that blocks keeps it waiting; [`shutdown_timeout`](Self::shutdown_timeout)
+/// waits no longer than told.
 ///
 /// # Examples
 ///
 /// ```
-/// use reveille::time::{sleep, Duration};
+/// use reveille::{rt::{self, Runtime}, time::{sleep, Duration}};
 ///
-/// reveille::rt::block_on(async { sleep(Duration::from_millis(1)).await });
-/// ```
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    Runtime::new().block_on(future)
-}
-
-/// Spawns a task on the runtime that runs this thread.
-///
-/// A panic of the task is its [`JoinHandle`]'s. A panic in the *drop* of its future, or of an
-/// output that nobody took, aborts the process.
-///
-/// # Panics
-///
-/// If called outside [`Runtime::block_on`] and its tasks.
-///
-/// # Examples
-///
-/// ```
-/// use reveille::rt;
-///
-/// assert_eq!(rt::block_on(async { rt::spawn(async { 7 }).await }).unwrap(), 7);
-/// ```
-#[track_caller]
-pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    current().spawn(future)
-}
-
-/// Spawns a task that need not be `Send` on the runtime that runs this thread.
-///
-/// # Panics
-///
-/// If called outside [`Runtime::block_on`] and its tasks.
-///
-/// # Examples
-///
-/// ```
-/// use reveille::rt;
-/// use std::rc::Rc;
-///
-/// let shared = Rc::new(7);
-/// assert_eq!(rt::block_on(async { rt::spawn_local(async move { *shared }).await }).unwrap(), 7);
-/// ```
-#[track_caller]
-pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    current().spawn_local(future)
-}
-
-/// An executor of one thread on one driver.
-///
-/// Tasks run while [`block_on`](Self::block_on) does, and stay in between. Dropping the runtime
-/// drops its tasks.
-///
-/// # Examples
-///
-/// ```
-/// use reveille::{ManualClock, Driver, ThreadPark, rt::Runtime, time};
-/// use std::time::Duration;
-///
-/// // On a clock moved by hand, an idle runtime moves on to the next deadline by itself.
-/// let driver = Driver::builder().clock(ManualClock::new()).build(ThreadPark::new());
-/// let year = Duration::from_secs(365 * 86_400);
-/// Runtime::with_driver(driver).block_on(async { time::sleep(year).await });
+/// let runtime = Runtime::new()?;
+/// let sum = runtime.block_on(async {
+///     let tasks: Vec<_> = (1..=10)
+///         .map(|n| rt::spawn(async move {
+///             sleep(Duration::from_millis(1)).await;
+///             n
+///         }))
+///         .collect();
+///     let mut sum = 0;
+///     for task in tasks {
+///         sum += task.await.unwrap();
+///     }
+///     sum
+/// });
+/// assert_eq!(sum, 55);
+/// # Ok::<_, std::io::Error>(())
 /// ```
 pub struct Runtime {
-    driver: Driver<ThreadPark>,
-    shared: Arc<Shared>,
-    /// The batch being run, taken from `Shared::ready` at once.
-    batch: VecDeque<Runnable>,
-    /// Local tasks must end on the thread that they were spawned on.
-    not_send: PhantomData<*const ()>,
+    handle: Handle,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Runtime {
-    /// Makes a runtime on the system's clock.
+    /// Makes a runtime with as many workers as can run at once, on the system's clock.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to start a thread.
     ///
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(reveille::rt::Runtime::new().block_on(async { 1 }), 1);
+    /// assert_eq!(reveille::rt::Runtime::new()?.block_on(async { 1 }), 1);
+    /// # Ok::<_, std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_driver(Driver::new(ThreadPark::new()))
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
     }
 
-    /// Makes a runtime on a driver with a clock or slack of your choice.
+    /// Starts to set up a runtime.
     ///
     /// # Examples
     ///
     /// ```
-    /// use reveille::{Driver, ThreadPark, rt::Runtime};
-    /// use std::time::Duration;
-    ///
-    /// let driver = Driver::builder().slack(Duration::ZERO).build(ThreadPark::new());
-    /// assert_eq!(Runtime::with_driver(driver).block_on(async { 1 }), 1);
+    /// let runtime = reveille::rt::Runtime::builder().worker_threads(1).build()?;
+    /// # Ok::<_, std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn with_driver(driver: Driver<ThreadPark>) -> Self {
-        let shared = Shared::new(driver.get_ref().unparker());
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// One for a single call of `block_on`, without threads.
+    pub(super) fn single() -> Self {
+        let slack = nanos(driver::Builder::DEFAULT_SLACK);
+        let (shared, _) = Shared::new(1, Clock::monotonic(), slack, Hooks::default());
         Self {
-            driver,
-            shared,
-            batch: VecDeque::new(),
-            not_send: PhantomData,
+            handle: Handle::new(shared),
+            threads: Mutex::default(),
         }
     }
 
-    /// Returns the handle of the runtime's timers.
+    pub(super) fn start(
+        workers: usize,
+        name: &str,
+        clock: Clock,
+        slack: u64,
+        hooks: Hooks,
+    ) -> io::Result<Self> {
+        let (shared, cores) = Shared::new(workers, clock, slack, hooks);
+        let runtime = Self {
+            handle: Handle::new(shared.clone()),
+            threads: Mutex::default(),
+        };
+        for core in cores {
+            shared.join();
+            let inside = Inside(shared.clone());
+            let thread = thread::Builder::new()
+                .name(name.into())
+                .spawn(move || inside.work(core))?;
+            runtime.threads().push(thread);
+        }
+        Ok(runtime)
+    }
+
+    /// Returns the handle through which any thread spawns tasks and makes timers.
     ///
     /// # Examples
     ///
     /// ```
-    /// let mut runtime = reveille::rt::Runtime::new();
-    /// let sleep = runtime.handle().sleep(std::time::Duration::from_millis(1));
-    /// runtime.block_on(sleep);
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// let handle = runtime.handle().clone();
+    /// let task = std::thread::spawn(move || handle.spawn(async { 7 })).join().unwrap();
+    /// assert_eq!(runtime.block_on(task).unwrap(), 7);
+    /// # Ok::<_, std::io::Error>(())
     /// ```
     #[must_use]
     pub fn handle(&self) -> &Handle {
-        self.driver.handle()
+        &self.handle
     }
 
-    /// Spawns a task; it runs during [`block_on`](Self::block_on).
+    /// Spawns a task.
+    ///
+    /// With one worker it runs during [`block_on`](Self::block_on), else at once.
     ///
     /// # Examples
     ///
     /// ```
-    /// let mut runtime = reveille::rt::Runtime::new();
+    /// let runtime = reveille::rt::Runtime::new()?;
     /// let task = runtime.spawn(async { 7 });
     /// assert_eq!(runtime.block_on(task).unwrap(), 7);
+    /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.shared.clone().spawn(future)
+        self.handle.spawn(future)
     }
 
-    /// Runs `future` and the tasks on this thread until `future` is ready.
-    ///
-    /// Tasks that are not ready then wait for the next call. A panic of `future` is the caller's;
-    /// one of a task is its [`JoinHandle`]'s.
+    /// Makes this the current runtime of this thread until the guard is dropped; see
+    /// [`Handle::enter`].
     ///
     /// # Examples
     ///
     /// ```
-    /// let mut runtime = reveille::rt::Runtime::new();
-    /// assert_eq!(runtime.block_on(async { 1 }), 1);
+    /// use reveille::{rt::{self, Runtime}, time};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let entered = runtime.enter();
+    /// let sleep = time::sleep(time::Duration::from_millis(1)); // on the runtime's timers
+    /// runtime.block_on(sleep);
+    /// # drop(entered);
+    /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let _current = Current::enter(self.shared.clone());
-        let _entered = self.driver.handle().enter();
-        let main = Main::new(self.shared.clone());
-        let waker = Waker::from(main.clone());
-        let mut cx = Context::from_waker(&waker);
-        let mut future = pin!(future);
-        loop {
-            if main.take_woken()
-                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
-            {
-                return output;
-            }
-            self.run_batch();
-            self.driver.turn();
-            if !main.is_woken() && !self.has_ready() {
-                self.idle();
-            }
-        }
+    pub fn enter(&self) -> Entered {
+        self.handle.enter()
     }
 
-    /// Runs tasks that are ready, [`BATCH`] of them at most.
-    fn run_batch(&mut self) {
-        for _ in 0..BATCH {
-            if self.batch.is_empty() {
-                // All that is ready, for one lock.
-                std::mem::swap(&mut self.batch, &mut *self.shared.ready());
-            }
-            let Some(task) = self.batch.pop_front() else {
-                return;
-            };
-            task.run();
-        }
+    /// Runs `future` on this thread, and tasks beside it, until it is ready.
+    ///
+    /// Any number of threads may be in it: one of them is a worker. A panic of `future` is the
+    /// caller's; one of a task is its [`JoinHandle`]'s. Local tasks that were spawned meanwhile end
+    /// with the call.
+    ///
+    /// # Panics
+    ///
+    /// If called by a future that this runtime runs: the thread would wait for itself. Another
+    /// runtime may be waited for there, at the cost of blocking the worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// assert_eq!(runtime.block_on(async { 1 }), 1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
     }
 
-    fn has_ready(&self) -> bool {
-        !self.batch.is_empty() || !self.shared.ready().is_empty()
+    /// Ends the runtime, waiting for its threads no longer than `timeout`; whether all have left.
+    ///
+    /// Tasks are not polled again; those that have not ended are dropped when the last thread has
+    /// left. A thread that blocks in a task for longer goes on until it returns from that, and then
+    /// ends what is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// let task = runtime.spawn(std::future::pending::<()>());
+    /// assert!(runtime.shutdown_timeout(Duration::from_secs(5)));
+    /// assert!(task.is_finished());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "what it is called for is the effect"
+    )]
+    pub fn shutdown_timeout(self, timeout: Duration) -> bool {
+        let runtime = ManuallyDrop::new(self);
+        let shared = runtime.handle.shared();
+        shared.pool().stop();
+        shared.leave();
+        // The threads end by themselves.
+        runtime.threads().clear();
+        shared.wait_until_ended(timeout)
     }
 
-    /// Nothing is ready: sleeps, or, where time is moved by hand, moves it.
-    fn idle(&mut self) {
-        if !self.driver.advance_when_idle() {
-            self.driver.park();
-        }
+    /// Ends the runtime without waiting for anything; see
+    /// [`shutdown_timeout`](Self::shutdown_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// runtime.shutdown_background();
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn shutdown_background(self) {
+        self.shutdown_timeout(Duration::ZERO);
     }
-}
 
-impl Default for Runtime {
-    fn default() -> Self {
-        Self::new()
+    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
-            .field("driver", &self.driver)
-            .field("tasks", &self.shared.tasks().len())
-            .finish_non_exhaustive()
+            .field("handle", &self.handle)
+            .finish()
     }
 }
 
 impl Drop for Runtime {
-    /// Drops all tasks: waking makes each of them runnable, and dropping a runnable ends its task.
-    /// What a task spawns or wakes when it is dropped is ended in the next round.
     fn drop(&mut self) {
-        let _current = Current::enter(self.shared.clone());
-        let _entered = self.driver.handle().enter();
-        loop {
-            let tasks: Vec<Waker> = {
-                let tasks = self.shared.tasks();
-                tasks.iter().map(|(_, waker)| waker.clone()).collect()
-            };
-            tasks.into_iter().for_each(Waker::wake);
-            self.batch.append(&mut self.shared.ready());
-            if self.batch.is_empty() {
-                if self.shared.tasks().is_empty() {
-                    return;
-                }
-                // Another thread is waking the rest just now: it pushes them and then unparks.
-                self.driver.get_mut().park(None);
-            }
-            self.batch.clear();
+        let shared = self.handle.shared();
+        shared.pool().stop();
+        // A task that drops the runtime it runs on cannot wait for itself: its thread ends when it
+        // returns.
+        let here = thread::current().id();
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads.into_iter().filter(|t| t.thread().id() != here) {
+            // A worker's panic can only be that of a hook: it was reported, and is not ours.
+            let _ = thread.join();
         }
+        shared.leave();
+    }
+}
+
+/// A thread of the runtime, until dropped.
+struct Inside(Arc<Shared>);
+
+impl Inside {
+    fn work(self, core: Core) {
+        let hooks = self.0.hooks();
+        hooks.start();
+        let core = Rc::new(core);
+        let entered = Entered::new(Context {
+            shared: self.0.clone(),
+            place: Place::Worker(Rc::downgrade(&core)),
+        });
+        let pool = self.0.pool();
+        Worker::new(pool, core.clone(), hooks).work(&mut UntilStopped(pool));
+        if let Some(local) = core.local() {
+            local.end_local();
+        }
+        core.release();
+        drop(entered);
+        hooks.stop();
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// What a worker with a thread of its own waits for.
+struct UntilStopped<'a>(&'a Pool);
+
+impl Main for UntilStopped<'_> {
+    fn run(&mut self) -> bool {
+        self.0.is_stopping()
+    }
+
+    fn is_woken(&self) -> bool {
+        self.0.is_stopping()
     }
 }

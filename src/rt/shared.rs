@@ -1,218 +1,188 @@
-//! How does a woken task get back into the loop?
+//! Who is in a runtime, and how does it end?
 //!
-//! Its waker pushes it onto the queue of ready tasks and, on another thread than the loop's,
-//! unparks. First the push, then the unpark: so the loop, which looks at the queue between the two
-//! ends of every park, finds the task.
+//! Each worker has a core. All but one have a thread, too; the first core is for whoever waits in
+//! `block_on`, and is handed from one to the next of those. A runtime ends when its owner and all
+//! its threads have left: the last of them drops the tasks that have not ended.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use async_task::Runnable;
-use pin_project_lite::pin_project;
-use slab::Slab;
+use crossbeam_deque::Worker as Queue;
 
+use crate::clock::Clock;
 use crate::park::{ThreadUnpark, Unpark};
-use crate::rt::task::JoinHandle;
+use crate::rt::bed::Bed;
+use crate::rt::context::{Context, Entered, Place};
+use crate::rt::core::Core;
+use crate::rt::home::Home;
+use crate::rt::hooks::Hooks;
+use crate::rt::idle::Idle;
+use crate::rt::pool::Pool;
 
-thread_local! {
-    /// The runtime whose `block_on` runs on this thread.
-    static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
-}
-
-/// What wakers share with the loop.
 pub(super) struct Shared {
-    unpark: ThreadUnpark,
-    ready: Mutex<VecDeque<Runnable>>,
-    /// A waker for each task that has not ended, to end it with the runtime.
-    tasks: Mutex<Slab<Waker>>,
+    pool: Arc<Pool>,
+    /// Where the tasks live: a home for each worker, the last for all other threads.
+    homes: Box<[Arc<Home>]>,
+    hooks: Hooks,
+    first: Mutex<First>,
+    left: Mutex<Left>,
+    ended: Condvar,
 }
 
-/// The runtime that runs this thread.
-#[track_caller]
-pub(super) fn current() -> Arc<Shared> {
-    CURRENT
-        .with_borrow(Clone::clone)
-        .expect("no runtime runs on this thread: spawn inside of reveille::rt::block_on")
+/// The core for who waits in `block_on`.
+struct First {
+    core: Option<Core>,
+    /// Those who wait without it.
+    waiting: Vec<ThreadUnpark>,
+}
+
+struct Left {
+    /// The owner, and each thread.
+    inside: usize,
+    ended: bool,
 }
 
 impl Shared {
-    pub(super) fn new(unpark: ThreadUnpark) -> Arc<Self> {
-        Arc::new(Self {
-            unpark,
-            ready: Mutex::default(),
-            tasks: Mutex::default(),
-        })
+    /// The parts of a runtime: what is shared, and the cores of the workers that get a thread.
+    pub(super) fn new(
+        workers: usize,
+        clock: Clock,
+        slack: u64,
+        hooks: Hooks,
+    ) -> (Arc<Self>, Vec<Core>) {
+        let queues: Vec<_> = (0..workers).map(|_| Queue::new_fifo()).collect();
+        let stealers = queues.iter().map(Queue::stealer).collect();
+        let idle = Idle::new((0..workers).map(|_| Bed::new(workers)).collect());
+        let pool = Pool::new(clock, slack, idle, stealers);
+        let homes: Box<[_]> = (0..=workers).map(|_| Home::new(pool.clone())).collect();
+        let mut cores = queues
+            .into_iter()
+            .enumerate()
+            .map(|(index, queue)| Core::new(index, queue, homes[index].clone()));
+        let first = First {
+            core: cores.next(),
+            waiting: Vec::new(),
+        };
+        let cores: Vec<_> = cores.collect();
+        let left = Left {
+            inside: 1,
+            ended: false,
+        };
+        let shared = Self {
+            pool,
+            homes,
+            hooks,
+            first: Mutex::new(first),
+            left: Mutex::new(left),
+            ended: Condvar::new(),
+        };
+        (Arc::new(shared), cores)
     }
 
-    pub(super) fn spawn<F>(self: Arc<Self>, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.start(|key| {
-            let future = self.clone().watch(key, future);
-            async_task::Builder::new()
-                .propagate_panic(true)
-                .spawn(|()| future, self.schedule())
-        })
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
-    pub(super) fn spawn_local<F>(self: Arc<Self>, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        self.start(|key| {
-            let future = self.clone().watch(key, future);
-            let builder = async_task::Builder::new().propagate_panic(true);
-            builder.spawn_local(|()| future, self.schedule())
-        })
+    pub(super) fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
-    /// Enters the task that `make` builds around the key, and makes it ready for the first time.
-    fn start<T>(
-        &self,
-        make: impl FnOnce(usize) -> (Runnable, async_task::Task<T>),
-    ) -> JoinHandle<T> {
-        let mut tasks = self.tasks();
-        let entry = tasks.vacant_entry();
-        let (runnable, task) = make(entry.key());
-        entry.insert(runnable.waker());
-        drop(tasks);
-        runnable.schedule();
-        JoinHandle::new(task)
+    /// The home of tasks that are spawned by threads that are no workers.
+    pub(super) fn guests(&self) -> &Arc<Home> {
+        &self.homes[self.homes.len() - 1]
     }
 
-    /// Strikes the task off the list when `future` ends in whatever way.
-    fn watch<F: Future>(self: Arc<Self>, key: usize, future: F) -> Watched<F> {
-        let ended = Ended { shared: self, key };
-        Watched { future, ended }
+    pub(super) fn tasks(&self) -> usize {
+        self.homes.iter().map(|home| home.len()).sum()
     }
 
-    fn schedule(self: &Arc<Self>) -> impl Fn(Runnable) + Send + Sync + 'static {
-        let shared = self.clone();
-        move |runnable| {
-            shared.ready().push_back(runnable);
-            shared.interrupt();
+    /// The first core, if nobody else has it.
+    pub(super) fn take_core(&self) -> Option<Core> {
+        self.first().core.take()
+    }
+
+    /// The first core, or a place among those that wait for it.
+    pub(super) fn take_core_or_wait(&self, unpark: &ThreadUnpark) -> Option<Core> {
+        let mut first = self.first();
+        if first.core.is_none() {
+            first.waiting.push(unpark.clone());
         }
+        first.core.take()
     }
 
-    /// Makes the loop look again, if it may be asleep.
-    fn interrupt(self: &Arc<Self>) {
-        let here = CURRENT.try_with(|current| {
-            current
-                .borrow()
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, self))
+    /// Gives the first core back, for the next one who waits.
+    pub(super) fn return_core(&self, core: Core) {
+        let waiting = {
+            let mut first = self.first();
+            first.core = Some(core);
+            std::mem::take(&mut first.waiting)
+        };
+        // All of them: some may have what they waited for by now, and take no interest.
+        waiting.iter().for_each(Unpark::unpark);
+    }
+
+    /// A thread joins.
+    pub(super) fn join(&self) {
+        self.left().inside += 1;
+    }
+
+    /// The owner or a thread leaves; the last one ends what is left.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let mut left = self.left();
+        left.inside -= 1;
+        if left.inside > 0 {
+            return;
+        }
+        drop(left);
+        self.end();
+        self.left().ended = true;
+        self.ended.notify_all();
+    }
+
+    /// Waits until the runtime has ended; whether it has within `timeout`.
+    pub(super) fn wait_until_ended(&self, timeout: Duration) -> bool {
+        let left = self.left();
+        let result = self
+            .ended
+            .wait_timeout_while(left, timeout, |left| !left.ended);
+        result.unwrap_or_else(PoisonError::into_inner).0.ended
+    }
+
+    /// Drops all tasks: waking makes each of them ready, and dropping one that is ready ends it.
+    /// What a task spawns or wakes when it is dropped is ended in the next round.
+    fn end(self: &Arc<Self>) {
+        let _entered = Entered::new(Context {
+            shared: self.clone(),
+            place: Place::Guest,
         });
-        if !here.unwrap_or(false) {
-            self.unpark.unpark();
+        if let Some(core) = self.take_core() {
+            core.release();
+            drop(core);
         }
-    }
-
-    pub(super) fn ready(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn tasks(&self) -> MutexGuard<'_, Slab<Waker>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-pin_project! {
-    /// What a task runs. Not an async block, which would hold the future twice: as what it was
-    /// given, and as what it awaits.
-    struct Watched<F> {
-        #[pin]
-        future: F,
-        // After the future: it strikes the task off when nothing is left of that.
-        ended: Ended,
-    }
-}
-
-impl<F: Future> Future for Watched<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
-    }
-}
-
-/// Strikes a task off the list when dropped.
-struct Ended {
-    shared: Arc<Shared>,
-    key: usize,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // The waker is dropped after the lock is released. It may be gone: a runtime that is
-        // dropped takes the whole list.
-        let waker = self.shared.tasks().try_remove(self.key);
-        drop(waker);
-    }
-}
-
-/// Wakes the main future, which is no task.
-pub(super) struct Main {
-    woken: AtomicBool,
-    shared: Arc<Shared>,
-}
-
-impl Main {
-    /// Woken: it has to be polled once to begin with.
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        let woken = AtomicBool::new(true);
-        Arc::new(Self { woken, shared })
-    }
-
-    pub(super) fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::Relaxed)
-    }
-
-    /// Whether it was woken since the last call.
-    pub(super) fn take_woken(&self) -> bool {
-        // Acquire: pairs with the release in `wake_by_ref`.
-        self.woken.swap(false, Ordering::Acquire)
-    }
-}
-
-impl Wake for Main {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.shared.interrupt();
-    }
-}
-
-/// Makes a runtime the current one of this thread until dropped.
-pub(super) struct Current {
-    previous: Option<Arc<Shared>>,
-}
-
-impl Current {
-    /// In the destructor of a thread-local there may be no place for it any more: then spawning
-    /// finds none, but the runtime can still be dropped.
-    pub(super) fn enter(shared: Arc<Shared>) -> Self {
-        Self {
-            previous: CURRENT
-                .try_with(|current| current.replace(Some(shared)))
-                .unwrap_or(None),
+        loop {
+            let open: usize = self.homes.iter().map(|home| home.close()).sum();
+            let mut dropped = false;
+            while let Some(task) = self.pool.drain() {
+                drop(task);
+                dropped = true;
+            }
+            if open == 0 && !dropped {
+                break;
+            }
+            if !dropped {
+                // Another thread is waking one just now, and about to push it.
+                thread::yield_now();
+            }
         }
+        self.pool.close();
     }
-}
 
-impl Drop for Current {
-    fn drop(&mut self) {
-        let previous = self.previous.take();
-        drop(CURRENT.try_with(|current| current.replace(previous)));
+    fn first(&self) -> MutexGuard<'_, First> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,14 +10,20 @@ use std::task::{Context, Poll};
 
 use async_task::FallibleTask;
 
+use crate::rt::home::{Meta, Place};
+
 /// Waits for a task and returns its output; made by [`spawn`](super::spawn).
 ///
 /// Dropping it detaches the task, which goes on.
 ///
 /// # Errors
 ///
-/// It yields a [`JoinError`] if the task panicked, or was dropped unfinished with its runtime; and
-/// if it is polled again after it was ready.
+/// It yields a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped
+/// unfinished with its runtime; and if it is polled again after it was ready.
+///
+/// # Cancel safety
+///
+/// It may be dropped and polled again at will: `&mut handle` in a `select!` loop loses nothing.
 ///
 /// # Examples
 ///
@@ -29,14 +35,37 @@ use async_task::FallibleTask;
 /// ```
 pub struct JoinHandle<T> {
     /// Taken only by `drop`.
-    task: Option<FallibleTask<T>>,
+    task: Option<FallibleTask<T, Meta>>,
+    place: Place,
 }
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(task: async_task::Task<T>) -> Self {
+    pub(super) fn new(task: async_task::Task<T, Meta>, place: Place) -> Self {
         Self {
             task: Some(task.fallible()),
+            place,
         }
+    }
+
+    /// Ends the task: its future is dropped when it would be polled next, which is soon.
+    ///
+    /// The handle then yields a [`JoinError`] that [is cancelled](JoinError::is_cancelled), unless
+    /// the task was faster, or is in its last poll just now: then its output. Does nothing if the
+    /// task has ended. A task that blocks its thread cannot be interrupted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt;
+    ///
+    /// rt::block_on(async {
+    ///     let task = rt::spawn(std::future::pending::<()>());
+    ///     task.abort();
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    pub fn abort(&self) {
+        self.place.abort();
     }
 
     /// Returns whether the task has ended.
@@ -119,17 +148,18 @@ impl JoinError {
         matches!(self.0, Cause::Panicked(_))
     }
 
-    /// Returns whether the task was dropped before it had ended.
+    /// Returns whether the task was dropped before it had ended, by an abort or with its runtime.
     ///
     /// # Examples
     ///
     /// ```
-    /// use reveille::rt::Runtime;
+    /// use reveille::rt;
     ///
-    /// let mut first = Runtime::new();
-    /// let task = first.spawn(std::future::pending::<()>());
-    /// drop(first);
-    /// assert!(Runtime::new().block_on(task).unwrap_err().is_cancelled());
+    /// let runtime = rt::Runtime::new()?;
+    /// let task = runtime.spawn(std::future::pending::<()>());
+    /// drop(runtime);
+    /// assert!(rt::block_on(task).unwrap_err().is_cancelled());
+    /// # Ok::<_, std::io::Error>(())
     /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

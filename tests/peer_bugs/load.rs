@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use reveille::rt::{self, Runtime};
 use reveille::time::Sleep;
-use reveille::{Driver, ThreadPark};
 
 use crate::support::{Dial, Log, Random, Task, manual, ms, poll_with, secs, watched};
 
@@ -131,12 +130,11 @@ fn storm_of_equal_deadlines_is_in_order_and_starves_no_task() {
 
     watched(|| {
         let dial = Dial::default();
-        let driver = Driver::builder()
-            .clock(dial.clock())
-            .build(ThreadPark::new());
-        let mut runtime = Runtime::with_driver(driver);
+        let builder = Runtime::builder().worker_threads(1).clock(dial.clock());
+        let runtime = builder.build().unwrap();
+        let timers = runtime.handle().timers();
         let log = Log::new();
-        let mut sleeps: Vec<_> = (0..TIMERS).map(|_| runtime.handle().sleep(ms(5))).collect();
+        let mut sleeps: Vec<_> = (0..TIMERS).map(|_| timers.sleep(ms(5))).collect();
         for (i, sleep) in sleeps.iter_mut().enumerate() {
             assert!(poll_with(sleep, &log.waker(i)).is_pending());
         }

@@ -272,7 +272,7 @@ fn loop_is_interrupted_only_for_an_earlier_deadline_and_once() {
 fn clock_does_not_run_ahead_of_a_helper_thread_that_holds_it() {
     watched(|| {
         let clock = ManualClock::new();
-        let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
+        let runtime = Runtime::builder().worker_threads(1).clock(&clock).build();
         let start = clock.now();
         let (work, jobs) = mpsc::channel::<futures::channel::oneshot::Sender<u32>>();
         let hold = clock.hold();
@@ -283,7 +283,7 @@ fn clock_does_not_run_ahead_of_a_helper_thread_that_holds_it() {
             answer.send(42).unwrap();
             drop(hold);
         });
-        let answer = Runtime::with_driver(driver).block_on(async move {
+        let answer = runtime.unwrap().block_on(async move {
             let (sender, receiver) = futures::channel::oneshot::channel();
             work.send(sender).unwrap();
             time::timeout(secs(3600), receiver).await

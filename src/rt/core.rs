@@ -1,0 +1,160 @@
+//! What does a worker keep to itself?
+//!
+//! Its queue, of which others steal; the slot for the task to run next, of which they do not; and
+//! the list of its local tasks.
+//!
+//! The *next slot* is for a task that a running task has readied, or the first one that a timer has:
+//! it runs at once, while what it was readied with is still in the cache. The second one to be
+//! readied goes to the end of the queue and does not displace it, so that equals run in the order in
+//! which they were readied. After [`STREAK`] tasks in a row the slot gives way to the queue, so that
+//! two tasks that wake each other for ever keep nobody waiting.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+
+use crossbeam_deque::{Injector, Steal, Stealer};
+
+use crate::rt::home::{Home, Runnable};
+
+/// How many tasks in a row come out of the next slot.
+const STREAK: u32 = 3;
+
+pub(super) struct Core {
+    index: usize,
+    next: Cell<Option<Runnable>>,
+    /// How many tasks in a row came out of the slot.
+    streak: Cell<u32>,
+    queue: crossbeam_deque::Worker<Runnable>,
+    /// While timers fire, many tasks are readied at once, and the last one calls for help.
+    firing: Cell<bool>,
+    /// Where its tasks live; shared by all that ever had this core.
+    home: Arc<Home>,
+    /// The home of local tasks, made for the first one.
+    local: OnceCell<Arc<Home>>,
+}
+
+impl Core {
+    pub(super) fn new(
+        index: usize,
+        queue: crossbeam_deque::Worker<Runnable>,
+        home: Arc<Home>,
+    ) -> Self {
+        Self {
+            index,
+            next: Cell::new(None),
+            streak: Cell::new(0),
+            queue,
+            firing: Cell::new(false),
+            home,
+            local: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    pub(super) fn local(&self) -> Option<&Arc<Home>> {
+        self.local.get()
+    }
+
+    pub(super) fn local_or_init(&self, make: impl FnOnce() -> Arc<Home>) -> &Arc<Home> {
+        self.local.get_or_init(make)
+    }
+
+    /// Takes a ready task; whether another worker should be woken for it.
+    ///
+    /// `yielded`: it was running just now, and others are to run first.
+    #[inline]
+    pub(super) fn push(&self, task: Runnable, yielded: bool) -> bool {
+        if !yielded {
+            let Some(held) = self.next.replace(Some(task)) else {
+                return false;
+            };
+            // The slot keeps whom it held.
+            let task = self.next.replace(Some(held));
+            if let Some(task) = task {
+                self.queue.push(task);
+            }
+            return !self.firing.get();
+        }
+        let alone = self.queue.is_empty();
+        self.queue.push(task);
+        !alone
+    }
+
+    /// Notes that timers begin or end to fire.
+    pub(super) fn set_firing(&self, firing: bool) {
+        self.firing.set(firing);
+    }
+
+    /// The next task that is ready here.
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Runnable> {
+        if let Some(task) = self.next.take() {
+            let streak = self.streak.get();
+            if streak < STREAK {
+                self.streak.set(streak + 1);
+                return Some(task);
+            }
+            self.queue.push(task);
+        }
+        self.streak.set(0);
+        self.queue.pop()
+    }
+
+    /// Whether there is something to steal.
+    pub(super) fn has_spare(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && !self.has_next()
+    }
+
+    fn has_next(&self) -> bool {
+        let next = self.next.take();
+        let is_some = next.is_some();
+        self.next.set(next);
+        is_some
+    }
+
+    /// Takes a share of what lies in the queue that all share, and one task out of it.
+    pub(super) fn take_shared(&self, shared: &Injector<Runnable>) -> Option<Runnable> {
+        retry(|| shared.steal_batch_and_pop(&self.queue))
+    }
+
+    /// Takes half of what another worker has, and one task out of it.
+    pub(super) fn steal(&self, other: &Stealer<Runnable>) -> Option<Runnable> {
+        retry(|| other.steal_batch_and_pop(&self.queue))
+    }
+
+    /// Leaves what is ready to others.
+    pub(super) fn release(&self) {
+        if let Some(task) = self.next.take() {
+            self.queue.push(task);
+        }
+    }
+
+    /// Leaves what is ready to others and ends the local tasks, as the stay of this thread ends.
+    pub(super) fn leave(mut self) -> Self {
+        self.release();
+        self.local.take();
+        self
+    }
+}
+
+/// Steals until it is clear whether there is anything.
+pub(super) fn retry(mut steal: impl FnMut() -> Steal<Runnable>) -> Option<Runnable> {
+    loop {
+        match steal() {
+            Steal::Success(task) => return Some(task),
+            Steal::Empty => return None,
+            Steal::Retry => {}
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! How does a thread outside of a runtime reach into it?
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::handle::Handle as Timers;
+use crate::rt::context::{self, Context, Entered, Place};
+use crate::rt::main_future;
+use crate::rt::shared::Shared;
+use crate::rt::task::JoinHandle;
+
+/// A reference to a [`Runtime`](super::Runtime), through which any thread spawns tasks on it.
+///
+/// Clones refer to the same runtime. A handle may outlive it: what is spawned then ends at once.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt::{self, Handle};
+///
+/// rt::block_on(async {
+///     let handle = Handle::current();
+///     let task = std::thread::spawn(move || handle.spawn(async { 7 })).join().unwrap();
+///     assert_eq!(task.await.unwrap(), 7);
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Returns the handle of the runtime that this thread is in.
+    ///
+    /// # Panics
+    ///
+    /// If it is in none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, Handle};
+    ///
+    /// rt::block_on(async { Handle::current().spawn(async {}).await }).unwrap();
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        match Self::try_current() {
+            Ok(handle) => handle,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Returns the handle of the runtime that this thread is in.
+    ///
+    /// # Errors
+    ///
+    /// If it is in none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = reveille::rt::Handle::try_current().unwrap_err();
+    /// assert!(error.to_string().contains("rt::block_on"));
+    /// ```
+    pub fn try_current() -> Result<Self, NoRuntime> {
+        let context = context::current().ok_or(NoRuntime)?;
+        Ok(Self::new(context.shared))
+    }
+
+    /// Spawns a task on the runtime.
+    ///
+    /// # Examples
+    ///
+    /// See [`Handle`].
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.context().home().spawn(future)
+    }
+
+    /// Runs `future` on this thread, and tasks beside it; see
+    /// [`Runtime::block_on`](super::Runtime::block_on).
+    ///
+    /// Once the runtime is gone it runs `future` all the same, with timers that move to another
+    /// driver, but no tasks.
+    ///
+    /// # Panics
+    ///
+    /// If called by a future that this runtime runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// assert_eq!(runtime.handle().block_on(async { 1 }), 1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            !context::runs(self.shared.pool()),
+            "block_on inside of a future that the same runtime runs would wait for itself: await it, or spawn it"
+        );
+        main_future::block_on(&self.shared, future)
+    }
+
+    /// Makes this the current runtime of this thread until the guard is dropped.
+    ///
+    /// [`spawn`](super::spawn()) and the free functions of [`time`](crate::time) then use it. The
+    /// thread runs no tasks. Guards nest; drop them in the reverse order of their making, as scopes
+    /// do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, Runtime};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let entered = runtime.handle().enter();
+    /// let task = rt::spawn(async { 7 });
+    /// drop(entered);
+    /// assert_eq!(runtime.block_on(task).unwrap(), 7);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn enter(&self) -> Entered {
+        Entered::new(self.context())
+    }
+
+    /// Returns the timers of the worker that this thread is, or of all threads that are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// let sleep = runtime.handle().timers().sleep(Duration::from_millis(1));
+    /// runtime.block_on(sleep);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn timers(&self) -> Timers {
+        self.context().timers()
+    }
+
+    /// Returns how many timers are armed, on all workers together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reveille::rt::Runtime::new()?;
+    /// assert_eq!(runtime.handle().armed(), 0);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.shared.pool().armed()
+    }
+
+    /// As what this thread is in the runtime: what it is already, or a guest.
+    fn context(&self) -> Context {
+        context::current()
+            .filter(|context| Arc::ptr_eq(&context.shared, &self.shared))
+            .unwrap_or_else(|| Context {
+                shared: self.shared.clone(),
+                place: Place::Guest,
+            })
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("workers", &self.shared.pool().workers())
+            .field("tasks", &self.shared.tasks())
+            .field("armed", &self.armed())
+            .finish()
+    }
+}
+
+/// This thread is in no runtime; what [`Handle::try_current`] fails with.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt::{Handle, NoRuntime};
+///
+/// let error: NoRuntime = Handle::try_current().unwrap_err();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoRuntime;
+
+impl fmt::Display for NoRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this thread is in no runtime: call it inside of reveille::rt::block_on, or enter a runtime's Handle")
+    }
+}
+
+impl Error for NoRuntime {}

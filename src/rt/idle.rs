@@ -1,0 +1,285 @@
+//! Which workers sleep, who of them waits for the timers, and whom does new work wake?
+//!
+//! A worker without work *lies down*: it enters itself here, looks for work once more, and sleeps in
+//! its [`Bed`]. One of those that sleep is the *waiter*: its bed has an alarm, set for the earliest
+//! deadline of all and moved from anywhere; the others sleep without end. If the waiter gets up,
+//! another sleeper becomes it, by having its alarm set.
+//!
+//! # No work is left lying
+//!
+//! `counts` says how many sleep and how many *search*, which is to look through the queues of others.
+//! Who pushes work wakes a sleeper only if nobody searches: so one push wakes one worker at most,
+//! and that one, once it has found something, wakes the next if there is more.
+//!
+//! - Who pushes: push, fence, read `counts`. Who lies down: write `counts`, fence, look at every
+//!   queue. One of the two sees the other (Dekker's argument; both fences are sequentially
+//!   consistent), so either the sleeper finds the work or the pusher finds the sleeper.
+//! - A searcher that keeps others from being woken by being counted, and then finds nothing, lies
+//!   down: it is no longer counted before it looks at every queue for the last time.
+//! - A searcher that finds work is no longer counted before it looks whether there is more, and is
+//!   the one to wake the next.
+//!
+//! # No deadline is overslept
+//!
+//! `until` is for when the alarm is to be set, whoever waits; it is written and put to a bed under
+//! the lock, so beds hear of changes in order. Whoever lies down attends to the alarm (see
+//! `backend::alarm`) before it sleeps, so `until` is right before anyone relies on it. While nobody
+//! sleeps no timer need call; that is told to the drivers under the lock, so that it cannot
+//! overtake the announcements of one who lies down.
+
+use std::sync::Arc;
+
+use crate::instant::NEVER;
+use crate::rt::bed::Bed;
+use crate::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering, fence},
+    lock,
+};
+
+/// In `counts`, searchers are counted in ones and sleepers in these.
+const SLEEPER: usize = 1 << 16;
+
+pub(crate) struct Idle {
+    counts: AtomicUsize,
+    sleepers: Mutex<Sleepers>,
+    beds: Box<[Bed]>,
+}
+
+struct Sleepers {
+    /// Who sleeps; the last to lie down is the first to be woken, its caches are the warmest.
+    workers: Vec<usize>,
+    waiter: Option<usize>,
+    /// When the waiter's alarm is to ring, in nanoseconds of the system's monotonic clock.
+    until: u64,
+    /// What each bed's alarm is set to.
+    alarms: Box<[u64]>,
+}
+
+/// What a worker learns when it gets up.
+pub(crate) struct Up {
+    /// Somebody woke it for work: it counts as one who searches.
+    pub(crate) called: bool,
+    /// Its alarm has rung: the drivers' alarm has to be told.
+    pub(crate) rang: bool,
+}
+
+impl Idle {
+    pub(crate) fn new(beds: Box<[Bed]>) -> Arc<Self> {
+        let alarms = beds.iter().map(|_| NEVER).collect();
+        Arc::new(Self {
+            counts: AtomicUsize::new(0),
+            sleepers: Mutex::new(Sleepers {
+                workers: Vec::with_capacity(beds.len()),
+                waiter: None,
+                until: NEVER,
+                alarms,
+            }),
+            beds,
+        })
+    }
+
+    pub(crate) fn bed(&self, worker: usize) -> &Bed {
+        &self.beds[worker]
+    }
+
+    /// Enters a worker among those that sleep, if it searched no longer among those that do; whether
+    /// all workers sleep now. To be followed by a look at all queues.
+    pub(crate) fn lie_down(&self, worker: usize, searched: bool) -> bool {
+        let mut sleepers = self.lock();
+        sleepers.workers.push(worker);
+        if sleepers.waiter.is_none() {
+            sleepers.waiter = Some(worker);
+        }
+        let all = sleepers.workers.len() == self.beds.len();
+        let change = SLEEPER - usize::from(searched);
+        self.counts.fetch_add(change, Ordering::SeqCst);
+        drop(sleepers);
+        fence(Ordering::SeqCst);
+        all
+    }
+
+    /// Puts the alarm to the bed of a worker that is about to sleep.
+    pub(crate) fn settle(&self, worker: usize) {
+        let mut sleepers = self.lock();
+        let until = if sleepers.waiter == Some(worker) {
+            sleepers.until
+        } else {
+            NEVER
+        };
+        self.put(&mut sleepers, worker, until);
+    }
+
+    /// Strikes a worker off that has slept, or would not after all. `now` is the system's monotonic
+    /// clock; `last` is called under the lock if nobody sleeps any more.
+    pub(crate) fn get_up(&self, worker: usize, now: u64, last: impl FnOnce()) -> Up {
+        let mut sleepers = self.lock();
+        let rang = sleepers.waiter == Some(worker) && sleepers.until <= now;
+        if rang {
+            sleepers.until = NEVER;
+            sleepers.alarms[worker] = NEVER;
+        }
+        let found = sleepers.workers.iter().rposition(|&known| known == worker);
+        let Some(at) = found else {
+            return Up { called: true, rang };
+        };
+        let heir = self.strike(&mut sleepers, at, 0, last);
+        drop(sleepers);
+        self.wake_bed(heir);
+        Up {
+            called: false,
+            rang,
+        }
+    }
+
+    /// Strikes a worker off if all sleep, so that it can move time while nobody works; `false` leaves
+    /// it where it is.
+    pub(crate) fn get_up_last(&self, worker: usize, last: impl FnOnce()) -> bool {
+        let mut sleepers = self.lock();
+        let found = sleepers.workers.iter().rposition(|&known| known == worker);
+        let Some(at) = found.filter(|_| sleepers.workers.len() == self.beds.len()) else {
+            return false;
+        };
+        let heir = self.strike(&mut sleepers, at, 0, last);
+        drop(sleepers);
+        self.wake_bed(heir);
+        true
+    }
+
+    /// Wakes a sleeper for new work, unless somebody searches.
+    ///
+    /// To be called after the push, on any thread.
+    #[inline]
+    pub(crate) fn wake_one(&self, last: impl FnOnce()) {
+        fence(Ordering::SeqCst);
+        if wants_searcher(self.counts.load(Ordering::Relaxed)) {
+            self.call_one(last);
+        }
+    }
+
+    #[cold]
+    fn call_one(&self, last: impl FnOnce()) {
+        let mut sleepers = self.lock();
+        if !wants_searcher(self.counts.load(Ordering::Relaxed)) {
+            return;
+        }
+        // Rather not the waiter: its alarm would have to be handed on.
+        let workers = &sleepers.workers;
+        let other = workers.iter().rposition(|&w| Some(w) != sleepers.waiter);
+        let Some(at) = other.or(workers.len().checked_sub(1)) else {
+            return;
+        };
+        let worker = workers[at];
+        let heir = self.strike(&mut sleepers, at, 1, last);
+        drop(sleepers);
+        self.wake_bed(heir);
+        self.beds[worker].wake();
+    }
+
+    /// Wakes a certain worker, if it sleeps. To be called after what it is to find has been put
+    /// where it looks between lying down and sleeping.
+    pub(crate) fn wake(&self, worker: usize, last: impl FnOnce()) {
+        let mut sleepers = self.lock();
+        let Some(at) = sleepers.workers.iter().rposition(|&known| known == worker) else {
+            return;
+        };
+        let heir = self.strike(&mut sleepers, at, 1, last);
+        drop(sleepers);
+        self.wake_bed(heir);
+        self.beds[worker].wake();
+    }
+
+    /// Makes the waiter, if there is one, get up and look again.
+    pub(crate) fn wake_waiter(&self) {
+        let waiter = self.lock().waiter;
+        self.wake_bed(waiter);
+    }
+
+    /// Sets when the waiter's alarm rings; `here` is the worker that this thread is, if any.
+    pub(crate) fn set_until(&self, until: u64, here: Option<usize>) {
+        let mut sleepers = self.lock();
+        sleepers.until = until;
+        // This very worker does so itself before it sleeps.
+        let waiter = sleepers.waiter.filter(|&waiter| Some(waiter) != here);
+        let must_wake = waiter.filter(|&waiter| self.put(&mut sleepers, waiter, until));
+        drop(sleepers);
+        self.wake_bed(must_wake);
+    }
+
+    /// Whether anybody sleeps; to be asked after something that who lies down looks at.
+    pub(crate) fn anybody_sleeps(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.counts.load(Ordering::Relaxed) >= SLEEPER
+    }
+
+    /// Counts a worker among those that search; `false` if half of all do so already.
+    pub(crate) fn start_search(&self) -> bool {
+        let counts = self.counts.load(Ordering::Relaxed);
+        if counts % SLEEPER * 2 >= self.beds.len() {
+            return false;
+        }
+        self.counts.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    /// Counts a worker that has found work no longer among those that search; whether it was the
+    /// last, which looks whether there is more, and then calls [`wake_one`](Self::wake_one).
+    pub(crate) fn end_search(&self) -> bool {
+        let before = self.counts.fetch_sub(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        before % SLEEPER == 1
+    }
+
+    /// Strikes off the sleeper at a place in the list and lets another one wait; returns who must
+    /// be woken to do so, if that has to look at its alarm itself.
+    fn strike(
+        &self,
+        sleepers: &mut Sleepers,
+        at: usize,
+        searching: usize,
+        last: impl FnOnce(),
+    ) -> Option<usize> {
+        let worker = sleepers.workers.remove(at);
+        // In this order: sleepers are subtracted, then the searcher added, in one step.
+        self.counts.fetch_sub(SLEEPER - searching, Ordering::SeqCst);
+        if sleepers.workers.is_empty() {
+            sleepers.waiter = None;
+            last();
+            return None;
+        }
+        if sleepers.waiter != Some(worker) {
+            return None;
+        }
+        let heir = *sleepers.workers.last()?;
+        sleepers.waiter = Some(heir);
+        let until = sleepers.until;
+        let must_wake = self.put(sleepers, heir, until);
+        must_wake.then_some(heir)
+    }
+
+    /// Sets the alarm of a bed; whether who sleeps there must be woken for it.
+    fn put(&self, sleepers: &mut Sleepers, worker: usize, until: u64) -> bool {
+        let known = &mut sleepers.alarms[worker];
+        if *known == until {
+            return false;
+        }
+        let before = std::mem::replace(known, until);
+        // Woken too early, it looks again: only an earlier alarm is worth a wake-up.
+        self.beds[worker].set_alarm(until) && until < before
+    }
+
+    fn wake_bed(&self, worker: Option<usize>) {
+        if let Some(worker) = worker {
+            self.beds[worker].wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sleepers> {
+        lock(&self.sleepers)
+    }
+}
+
+/// Whether somebody sleeps and nobody searches.
+fn wants_searcher(counts: usize) -> bool {
+    counts >= SLEEPER && counts.is_multiple_of(SLEEPER)
+}

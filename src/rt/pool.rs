@@ -1,0 +1,269 @@
+//! What do the workers of a runtime share?
+//!
+//! A queue for what is readied outside of them, the other ends of their own queues, the drivers of
+//! their timers, and who of them sleeps. Nothing here owns a task's home: tasks hold their home, and
+//! a home the pool.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use crossbeam_deque::{Injector, Stealer};
+
+use crate::backend::alarm::{Alarm, Bell, Heard};
+use crate::clock::{Clock, Follower};
+use crate::handle::{Handle, Shared as Driver};
+use crate::instant::NEVER;
+use crate::park::Unpark;
+use crate::rt::context;
+use crate::rt::core::{Core, retry};
+use crate::rt::home::Runnable;
+use crate::rt::idle::Idle;
+use crate::system;
+
+pub(super) struct Pool {
+    injector: Injector<Runnable>,
+    stealers: Box<[Stealer<Runnable>]>,
+    /// A driver for each worker, and the last for all other threads.
+    alarm: Alarm<Waiter>,
+    idle: Arc<Idle>,
+    clock: Clock,
+    stopping: AtomicBool,
+}
+
+impl Pool {
+    pub(super) fn new(
+        clock: Clock,
+        slack: u64,
+        idle: Arc<Idle>,
+        stealers: Box<[Stealer<Runnable>]>,
+    ) -> Arc<Self> {
+        let pool = Arc::new_cyclic(|pool: &Weak<Self>| {
+            let driver = |_| Driver::new(clock.clone(), Box::new(Call(pool.clone())), false);
+            let waiter = Waiter {
+                pool: pool.clone(),
+                clock: clock.clone(),
+            };
+            Self {
+                injector: Injector::new(),
+                alarm: Alarm::new(
+                    waiter,
+                    clock.clone(),
+                    slack,
+                    (0..=stealers.len()).map(driver).collect(),
+                ),
+                stealers,
+                idle,
+                clock: clock.clone(),
+                stopping: AtomicBool::new(false),
+            }
+        });
+        let follower: Weak<Self> = Arc::downgrade(&pool);
+        clock.follow(follower);
+        pool
+    }
+
+    pub(super) fn idle(&self) -> &Idle {
+        &self.idle
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.stealers.len()
+    }
+
+    /// The driver of a worker, or with their number that of all other threads.
+    pub(super) fn timers(&self, place: usize) -> Handle {
+        Handle {
+            shared: self.alarm.shards()[place].clone(),
+        }
+    }
+
+    /// How many timers are armed, everywhere.
+    pub(super) fn armed(&self) -> usize {
+        let places = 0..=self.workers();
+        places.map(|place| self.timers(place).armed()).sum()
+    }
+
+    /// Puts a ready task into the queue that all share.
+    pub(super) fn push(&self, task: Runnable) {
+        self.injector.push(task);
+        self.wake_one();
+    }
+
+    /// Takes a share of that queue.
+    pub(super) fn pop_into(&self, core: &Core) -> Option<Runnable> {
+        core.take_shared(&self.injector)
+    }
+
+    /// Takes a single task out of that queue.
+    pub(super) fn pop(&self) -> Option<Runnable> {
+        if self.injector.is_empty() {
+            return None;
+        }
+        retry(|| self.injector.steal())
+    }
+
+    /// Takes half of what some other worker has; `from` says who is asked first.
+    pub(super) fn steal_into(&self, core: &Core, from: usize) -> Option<Runnable> {
+        let count = self.stealers.len();
+        (0..count)
+            .map(|offset| (from % count + offset) % count)
+            .filter(|&other| other != core.index())
+            .find_map(|other| core.steal(&self.stealers[other]))
+    }
+
+    /// Whether there is a task for anybody who comes.
+    pub(super) fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())
+    }
+
+    /// Takes one task out of whichever queue has one.
+    pub(super) fn drain(&self) -> Option<Runnable> {
+        let shared = retry(|| self.injector.steal());
+        shared.or_else(|| {
+            let mut queues = self.stealers.iter();
+            queues.find_map(|queue| retry(|| queue.steal()))
+        })
+    }
+
+    /// Wakes a worker for new work, unless one is searching or none sleeps.
+    #[inline]
+    pub(super) fn wake_one(&self) {
+        self.idle.wake_one(|| self.calm());
+    }
+
+    /// Wakes a certain worker, if it sleeps.
+    pub(super) fn wake(&self, worker: usize) {
+        self.idle.wake(worker, || self.calm());
+    }
+
+    /// Tells the drivers that nobody waits for them, and nobody needs to be told of new timers.
+    pub(super) fn calm(&self) {
+        self.alarm.shards().iter().for_each(|driver| driver.awake());
+    }
+
+    /// Whether a timer may be due somewhere; `false` is sure.
+    pub(super) fn may_be_due(&self, now: u64) -> bool {
+        let drivers = self.alarm.shards();
+        drivers.iter().any(|driver| driver.may_be_due(now))
+    }
+
+    /// Whether a timer of this worker may be due, or one of those that no worker looks after.
+    pub(super) fn may_be_due_at(&self, worker: usize, now: u64) -> bool {
+        let drivers = self.alarm.shards();
+        drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
+    }
+
+    /// Fires what is due everywhere, at most about `budget` timers.
+    pub(super) fn fire(&self, now: u64, budget: usize) -> usize {
+        self.alarm.fire(now, budget)
+    }
+
+    /// Fires what is due of this worker's timers, and of those that no worker looks after.
+    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> usize {
+        let guests = self.workers();
+        self.alarm.fire_shard(worker, now, budget) + self.alarm.fire_shard(guests, now, budget)
+    }
+
+    /// Has the waiter's alarm set for what comes next.
+    pub(super) fn attend(&self) {
+        self.alarm.attend();
+    }
+
+    /// Takes note that the waiter's alarm has rung; [`attend`](Self::attend) has to follow.
+    pub(super) fn rang(&self) {
+        self.alarm.rang();
+    }
+
+    /// Whether time stands still and nothing keeps it from being moved to a next deadline.
+    pub(super) fn can_advance(&self) -> bool {
+        self.clock.can_advance()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Tells all workers to leave.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for worker in 0..self.workers() {
+            self.wake(worker);
+        }
+    }
+
+    /// Ends the drivers: the tasks of their timers are woken, and the timers move elsewhere.
+    pub(super) fn close(&self) {
+        self.alarm.close();
+    }
+}
+
+/// What is heard of changes on a clock that is moved by hand.
+impl Follower for Pool {
+    fn earliest(&self) -> u64 {
+        NEVER
+    }
+
+    fn expire(&self) {}
+
+    fn interrupt(&self) {
+        // Whatever the alarm was set for, it means something else now; and who sleeps may have to
+        // move time.
+        self.alarm.rang();
+        self.calm();
+        self.alarm.attend();
+        self.idle.wake_waiter();
+    }
+}
+
+/// The worker that waits for all: what the drivers' alarm rings.
+struct Waiter {
+    pool: Weak<Pool>,
+    clock: Clock,
+}
+
+impl Bell for Waiter {
+    fn rang(&mut self) -> Heard {
+        Heard::Well
+    }
+
+    fn set(&mut self, at: u64) -> Heard {
+        let Some(pool) = self.pool.upgrade() else {
+            return Heard::Gone;
+        };
+        let here = context::worker_of(Arc::as_ptr(&pool));
+        if self.clock.is_frozen() {
+            // No wait makes a timer due; but who sleeps is to see that there is one.
+            pool.idle.set_until(NEVER, here);
+            if at != NEVER {
+                pool.idle.wake_waiter();
+            }
+            return Heard::Well;
+        }
+        pool.idle.set_until(on_system(&self.clock, at), here);
+        Heard::Well
+    }
+}
+
+/// When a clock shows `at`, on the system's monotonic clock.
+fn on_system(clock: &Clock, at: u64) -> u64 {
+    if at == NEVER {
+        return NEVER;
+    }
+    let wait = at.saturating_sub(clock.nanos());
+    system::monotonic().cast_unsigned().saturating_add(wait)
+}
+
+/// What a driver calls when a timer is armed that is earlier than announced.
+struct Call(Weak<Pool>);
+
+impl Unpark for Call {
+    fn unpark(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.attend();
+        }
+    }
+}

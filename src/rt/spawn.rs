@@ -1,0 +1,125 @@
+//! What does a task call, without a runtime in its hands?
+
+use std::future::Future;
+
+use crate::clock::Hold;
+use crate::rt::context::{self, Context};
+use crate::rt::handle::NoRuntime;
+use crate::rt::runtime::Runtime;
+use crate::rt::task::JoinHandle;
+
+/// Runs `future` to its end on this thread, with timers and tasks.
+///
+/// A [`Runtime`] of one worker for one call: when `future` is ready, tasks that are not are dropped.
+/// Timers made inside run on it; one made in the argument itself (`block_on(sleep(…))`) is made
+/// before.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{sleep, Duration};
+///
+/// reveille::rt::block_on(async { sleep(Duration::from_millis(1)).await });
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    Runtime::single().block_on(future)
+}
+
+/// Spawns a task on the runtime that this thread is in.
+///
+/// It may run on any of its workers. A panic of the task is its [`JoinHandle`]'s. A panic in the
+/// *drop* of its future, or of an output that nobody took, aborts the process.
+///
+/// # Panics
+///
+/// If this thread is in no runtime.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt;
+///
+/// assert_eq!(rt::block_on(async { rt::spawn(async { 7 }).await }).unwrap(), 7);
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    current().home().spawn(future)
+}
+
+/// Spawns a task that stays on this thread, and need not be `Send`.
+///
+/// It ends with the [`block_on`](Runtime::block_on) that this thread is in, or with the worker.
+///
+/// # Panics
+///
+/// If this thread runs no futures of a runtime, but has at most entered one.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt;
+/// use std::rc::Rc;
+///
+/// let shared = Rc::new(7);
+/// assert_eq!(rt::block_on(async { rt::spawn_local(async move { *shared }).await }).unwrap(), 7);
+/// ```
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let Some(local) = current().local() else {
+        panic!(
+            "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
+        );
+    };
+    local.spawn_local(future)
+}
+
+/// Keeps time from moving by itself, where it is moved by hand, until the guard is dropped.
+///
+/// On a [manual](crate::ManualClock) or [paused](crate::time::pause) clock the runtime moves time on
+/// to the next deadline when all of its workers are idle. Hold it while something works that they
+/// cannot see, on another thread or machine. Does nothing where the clock runs.
+///
+/// # Panics
+///
+/// If this thread is in no runtime.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{rt, time::{sleep, timeout, Duration}};
+///
+/// let clock = reveille::ManualClock::new();
+/// let runtime = rt::Runtime::builder().clock(&clock).build()?;
+/// let answer = runtime.block_on(async {
+///     let (sender, answer) = futures::channel::oneshot::channel();
+///     let hold = rt::hold();
+///     std::thread::spawn(move || {
+///         sender.send(7).unwrap();
+///         drop(hold);
+///     });
+///     timeout(Duration::from_secs(1), answer).await
+/// });
+/// assert_eq!(answer.unwrap(), Ok(7));
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn hold() -> Hold {
+    current().shared.pool().clock().hold()
+}
+
+/// What this thread is in a runtime.
+#[track_caller]
+fn current() -> Context {
+    match context::current() {
+        Some(context) => context,
+        None => panic!("{NoRuntime}"),
+    }
+}

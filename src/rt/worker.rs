@@ -1,0 +1,293 @@
+//! In what order does a worker run tasks, fire timers, look for work and sleep?
+//!
+//! Each pass: a task out of the next slot, the own queue, or the queue that all share. Every few
+//! tasks, timers that are due fire, before the tasks that wait, and one task out of the shared queue
+//! gets its turn. Without a task, a worker *searches*: it takes half of what another has, and fires
+//! the timers of workers that do not get to it. With nothing to be found, it sleeps (see `idle`).
+//!
+//! How many tasks "every few" is follows from how long they take, so that timers are looked at
+//! every [`PERIOD`] or so: after each task if they are long, after [`MOST`] if they are short. Then,
+//! or when the queue is empty, the main future has its turn, if it was woken.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::instant::NEVER;
+use crate::rt::core::Core;
+use crate::rt::home::{self, Runnable};
+use crate::rt::hooks::Hooks;
+use crate::rt::pool::Pool;
+use crate::system;
+
+/// How long tasks run between two looks at the timers, in nanoseconds, if they are short.
+const PERIOD: u64 = 20_000;
+
+/// How many tasks at most run between two looks at the timers.
+const MOST: u32 = 16;
+
+/// How many looks at the own timers come to one at those of all.
+const ROUND: u32 = 8;
+
+/// How many timers fire before what they readied gets to run.
+const BUDGET: usize = 1024;
+
+/// What a worker does besides running tasks: on the caller's thread of `block_on`, poll its future.
+pub(super) trait Main {
+    /// Goes on with it; whether the worker may leave.
+    fn run(&mut self) -> bool;
+
+    /// Whether there is something to go on with.
+    fn is_woken(&self) -> bool;
+}
+
+pub(super) struct Worker<'a> {
+    pool: &'a Arc<Pool>,
+    core: Rc<Core>,
+    hooks: &'a Hooks,
+    /// Counted among those that search.
+    searching: bool,
+    /// How many tasks may run until the next look at the timers.
+    left: u32,
+    /// How many tasks run from one look to the next.
+    stride: u32,
+    /// When the last look was, zero for never.
+    looked: u64,
+    round: u32,
+    /// Timers have fired in this pass, and what they readied is to run first.
+    has_fired: bool,
+    /// Whose turn it is between local and other tasks.
+    local_first: bool,
+    seed: u64,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(pool: &'a Arc<Pool>, core: Rc<Core>, hooks: &'a Hooks) -> Self {
+        let seed = core.index() as u64 + 1;
+        Self {
+            pool,
+            core,
+            hooks,
+            searching: false,
+            left: 0,
+            stride: MOST,
+            looked: 0,
+            round: 0,
+            has_fired: false,
+            local_first: false,
+            seed,
+        }
+    }
+
+    /// Works until `main` says that it may leave.
+    pub(super) fn work(mut self, main: &mut impl Main) {
+        loop {
+            if main.is_woken() && (self.left == 0 || self.core.is_empty()) {
+                // It may run for long, and is found work as any other.
+                self.found();
+                if main.run() {
+                    return;
+                }
+            }
+            self.has_fired = false;
+            let task = match self.next() {
+                Some(task) => Some(task),
+                None => self.search(),
+            };
+            match task {
+                Some(task) => self.run(task),
+                None => self.rest(main),
+            }
+        }
+    }
+
+    fn run(&mut self, task: Runnable) {
+        self.found();
+        home::run(task);
+    }
+
+    /// The next task of this worker's own, or out of the queue that all share.
+    fn next(&mut self) -> Option<Runnable> {
+        if self.left == 0
+            && let Some(task) = self.look()
+        {
+            return Some(task);
+        }
+        self.left -= 1;
+        self.own().or_else(|| self.pool.pop_into(&self.core))
+    }
+
+    /// Local tasks and others take turns.
+    fn own(&mut self) -> Option<Runnable> {
+        let Some(local) = self.core.local() else {
+            return self.core.pop();
+        };
+        self.local_first = !self.local_first;
+        if self.local_first {
+            local.pop().or_else(|| self.core.pop())
+        } else {
+            self.core.pop().or_else(|| local.pop())
+        }
+    }
+
+    /// Fires timers that are due, and has a task of the shared queue take its turn.
+    fn look(&mut self) -> Option<Runnable> {
+        self.round = (self.round + 1) % ROUND;
+        // A worker without timers is spared the look at the clock.
+        let at_all = self.round == 0;
+        let me = self.core.index();
+        let may_be_due = |now| {
+            if at_all {
+                self.pool.may_be_due(now)
+            } else {
+                self.pool.may_be_due_at(me, now)
+            }
+        };
+        if may_be_due(NEVER - 1) {
+            let now = self.pool.clock().nanos();
+            if may_be_due(now) {
+                self.fire(now, at_all);
+            }
+            self.pace(now);
+        }
+        self.left = self.stride;
+        self.pool.pop()
+    }
+
+    /// Sets how many tasks run until the next look, by how long the last ones took.
+    fn pace(&mut self, now: u64) {
+        let each = now.saturating_sub(self.looked) / u64::from(self.stride);
+        let fit = PERIOD / each.max(1);
+        self.stride = fit.clamp(1, u64::from(MOST)) as u32;
+        self.looked = now;
+    }
+
+    /// Fires what is due, of this worker's timers or of all.
+    fn fire(&mut self, now: u64, all: bool) {
+        self.has_fired = true;
+        self.core.set_firing(true);
+        let fired = if all {
+            self.pool.fire(now, BUDGET)
+        } else {
+            self.pool.fire_at(self.core.index(), now, BUDGET)
+        };
+        self.core.set_firing(false);
+        if fired > 0 && self.pool.idle().anybody_sleeps() {
+            self.pool.attend();
+        }
+        if self.core.has_spare() {
+            self.pool.wake_one();
+        }
+    }
+
+    /// Looks for a task everywhere.
+    fn search(&mut self) -> Option<Runnable> {
+        self.fire_for_all();
+        if let Some(task) = self.own() {
+            return Some(task);
+        }
+        if !self.searching {
+            self.searching = self.pool.idle().start_search();
+        }
+        if !self.searching {
+            return None;
+        }
+        let from = self.random();
+        let found = self.pool.steal_into(&self.core, from);
+        found.or_else(|| self.pool.pop_into(&self.core))
+    }
+
+    /// Fires what is due, whoever ought to.
+    fn fire_for_all(&mut self) {
+        if self.has_fired || !self.pool.may_be_due(NEVER - 1) {
+            return;
+        }
+        let now = self.pool.clock().nanos();
+        if self.pool.may_be_due(now) {
+            self.fire(now, true);
+        }
+    }
+
+    /// Counts this worker no longer among those that search, once it has found something.
+    fn found(&mut self) {
+        if std::mem::take(&mut self.searching)
+            && self.pool.idle().end_search()
+            && self.pool.has_work()
+        {
+            self.pool.wake_one();
+        }
+    }
+
+    /// Sleeps, unless something turns up while this worker lies down; or moves time, if that is
+    /// done by hand and everybody else sleeps.
+    fn rest(&mut self, main: &impl Main) {
+        let idle = self.pool.idle();
+        let me = self.core.index();
+        let all = idle.lie_down(me, std::mem::take(&mut self.searching));
+        self.pool.attend();
+        if self.has_work(main) {
+            self.get_up();
+            return;
+        }
+        if all && self.pool.can_advance() {
+            if idle.get_up_last(me, || self.pool.calm()) {
+                self.advance();
+            } else {
+                self.get_up();
+            }
+            return;
+        }
+        idle.settle(me);
+        self.hooks.park();
+        idle.bed(me).sleep();
+        self.hooks.unpark();
+        self.get_up();
+    }
+
+    fn get_up(&mut self) {
+        let now = system::monotonic().cast_unsigned();
+        let idle = self.pool.idle();
+        let up = idle.get_up(self.core.index(), now, || self.pool.calm());
+        self.searching = up.called;
+        if up.rang {
+            self.pool.rang();
+            self.fire_for_all();
+            // Also if nothing was due after all.
+            self.pool.attend();
+        }
+        // A while has passed: the clock is looked at soon, and says nothing about tasks.
+        self.looked = 0;
+        self.stride = MOST;
+        self.left = self.left.min(1);
+    }
+
+    /// Moves time on to the next deadline, and fires what is due there.
+    fn advance(&self) {
+        self.core.set_firing(true);
+        self.pool.clock().advance_when_idle();
+        self.core.set_firing(false);
+        if self.core.has_spare() {
+            self.pool.wake_one();
+        }
+    }
+
+    fn has_work(&self, main: &impl Main) -> bool {
+        main.is_woken()
+            || !self.core.is_empty()
+            || self.core.local().is_some_and(|local| local.has_mail())
+            || self.pool.has_work()
+    }
+
+    /// Xorshift (Marsaglia, 2003): whom to steal from first.
+    fn random(&mut self) -> usize {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        self.seed as usize
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.found();
+    }
+}
