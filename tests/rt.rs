@@ -124,7 +124,9 @@ fn dropped_runtime_drops_each_task_once_and_cancels_its_timers() {
                     sleep(secs(3600)).await;
                 }));
             }
-            rt::yield_now().await;
+            while handle.armed() < 10 {
+                rt::yield_now().await;
+            }
         });
         // This one has never run.
         tasks.push(runtime.spawn(counted(dropped.clone())));
