@@ -28,6 +28,7 @@
 //! assert_eq!(sum, 3);
 //! ```
 
+#[allow(dead_code, reason = "watching is for the feature that brings I/O")]
 mod bed;
 mod builder;
 mod context;
@@ -36,6 +37,9 @@ mod handle;
 mod home;
 mod hooks;
 mod idle;
+#[allow(dead_code, reason = "nothing calls what does nothing yet")]
+#[path = "rt/no_io.rs"]
+mod io;
 mod main_future;
 mod pool;
 mod runtime;

@@ -52,8 +52,6 @@ struct Sleepers {
     waiter: Option<usize>,
     /// When the waiter's alarm is to ring, in nanoseconds of the system's monotonic clock.
     until: u64,
-    /// What each bed's alarm is set to.
-    alarms: Box<[u64]>,
 }
 
 /// What a worker learns when it gets up.
@@ -66,14 +64,12 @@ pub(crate) struct Up {
 
 impl Idle {
     pub(crate) fn new(beds: Box<[Bed]>) -> Arc<Self> {
-        let alarms = beds.iter().map(|_| NEVER).collect();
         Arc::new(Self {
             counts: AtomicUsize::new(0),
             sleepers: Mutex::new(Sleepers {
                 workers: Vec::with_capacity(beds.len()),
                 waiter: None,
                 until: NEVER,
-                alarms,
             }),
             beds,
         })
@@ -101,13 +97,13 @@ impl Idle {
 
     /// Puts the alarm to the bed of a worker that is about to sleep.
     pub(crate) fn settle(&self, worker: usize) {
-        let mut sleepers = self.lock();
+        let sleepers = self.lock();
         let until = if sleepers.waiter == Some(worker) {
             sleepers.until
         } else {
             NEVER
         };
-        self.put(&mut sleepers, worker, until);
+        self.beds[worker].set_alarm(until);
     }
 
     /// Strikes a worker off that has slept, or would not after all. `now` is the system's monotonic
@@ -117,7 +113,6 @@ impl Idle {
         let rang = sleepers.waiter == Some(worker) && sleepers.until <= now;
         if rang {
             sleepers.until = NEVER;
-            sleepers.alarms[worker] = NEVER;
         }
         let found = sleepers.workers.iter().rposition(|&known| known == worker);
         let Some(at) = found else {
@@ -201,7 +196,7 @@ impl Idle {
         sleepers.until = until;
         // This very worker does so itself before it sleeps.
         let waiter = sleepers.waiter.filter(|&waiter| Some(waiter) != here);
-        let must_wake = waiter.filter(|&waiter| self.put(&mut sleepers, waiter, until));
+        let must_wake = waiter.filter(|&waiter| self.beds[waiter].set_alarm(until));
         drop(sleepers);
         self.wake_bed(must_wake);
     }
@@ -252,20 +247,8 @@ impl Idle {
         }
         let heir = *sleepers.workers.last()?;
         sleepers.waiter = Some(heir);
-        let until = sleepers.until;
-        let must_wake = self.put(sleepers, heir, until);
+        let must_wake = self.beds[heir].set_alarm(sleepers.until);
         must_wake.then_some(heir)
-    }
-
-    /// Sets the alarm of a bed; whether who sleeps there must be woken for it.
-    fn put(&self, sleepers: &mut Sleepers, worker: usize, until: u64) -> bool {
-        let known = &mut sleepers.alarms[worker];
-        if *known == until {
-            return false;
-        }
-        let before = std::mem::replace(known, until);
-        // Woken too early, it looks again: only an earlier alarm is worth a wake-up.
-        self.beds[worker].set_alarm(until) && until < before
     }
 
     fn wake_bed(&self, worker: Option<usize>) {

@@ -12,11 +12,13 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
+use crate::rt::bed::Bed;
 use crate::rt::builder::Builder;
 use crate::rt::context::{Context, Entered, Place};
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
 use crate::rt::hooks::Hooks;
+use crate::rt::io::Reactor;
 use crate::rt::pool::Pool;
 use crate::rt::shared::Shared;
 use crate::rt::task::JoinHandle;
@@ -94,7 +96,8 @@ impl Runtime {
     /// One for a single call of `block_on`, without threads.
     pub(super) fn single() -> Self {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
-        let (shared, _) = Shared::new(1, Clock::monotonic(), slack, Hooks::default());
+        let beds = beds(1).unwrap_or_else(|_| Box::new([Bed::without_io()]));
+        let (shared, _) = Shared::new(beds, Clock::monotonic(), slack, Hooks::default());
         Self {
             handle: Handle::new(shared),
             threads: Mutex::default(),
@@ -108,7 +111,7 @@ impl Runtime {
         slack: u64,
         hooks: Hooks,
     ) -> io::Result<Self> {
-        let (shared, cores) = Shared::new(workers, clock, slack, hooks);
+        let (shared, cores) = Shared::new(beds(workers)?, clock, slack, hooks);
         let runtime = Self {
             handle: Handle::new(shared.clone()),
             threads: Mutex::default(),
@@ -274,6 +277,12 @@ impl Drop for Runtime {
         }
         shared.leave();
     }
+}
+
+/// Where the workers of a runtime sleep.
+fn beds(workers: usize) -> io::Result<Box<[Bed]>> {
+    let reactor = Arc::new(Reactor::new()?);
+    (0..workers).map(|_| Bed::new(workers, &reactor)).collect()
 }
 
 /// A thread of the runtime, until dropped.

@@ -44,16 +44,18 @@ struct Left {
 }
 
 impl Shared {
-    /// The parts of a runtime: what is shared, and the cores of the workers that get a thread.
+    /// The parts of a runtime with a worker for each bed: what is shared, and the cores of the workers
+    /// that get a thread.
     pub(super) fn new(
-        workers: usize,
+        beds: Box<[Bed]>,
         clock: Clock,
         slack: u64,
         hooks: Hooks,
     ) -> (Arc<Self>, Vec<Core>) {
+        let workers = beds.len();
         let queues: Vec<_> = (0..workers).map(|_| Queue::new_fifo()).collect();
         let stealers = queues.iter().map(Queue::stealer).collect();
-        let idle = Idle::new((0..workers).map(|_| Bed::new(workers)).collect());
+        let idle = Idle::new(beds);
         let pool = Pool::new(clock, slack, idle, stealers);
         let homes: Box<[_]> = (0..=workers).map(|_| Home::new(pool.clone())).collect();
         let mut cores = queues

@@ -1,0 +1,161 @@
+//! How does a worker sleep so that others can move its alarm without waking it?
+//!
+//! In an epoll instance of its own that watches three descriptors, each of which keeps its state in
+//! the kernel:
+//!
+//! | descriptor          | is                          | registered for                         |
+//! |---------------------|-----------------------------|----------------------------------------|
+//! | an eventfd          | the wake                    | edges: each write counts once          |
+//! | a timerfd           | the alarm, an absolute time | its level: readable once that is up    |
+//! | the reactor's epoll | I/O, shared by all workers  | its level, while this worker watches   |
+//!
+//! None of them is ever read. A word in front of the eventfd keeps a wake of a worker that is awake
+//! out of the kernel:
+//!
+//! | state    | meaning                              | set by        | left by    |
+//! |----------|--------------------------------------|---------------|------------|
+//! | EMPTY    | no token, the worker is awake        | the worker    | either     |
+//! | PARKED   | the worker is asleep, or about to be | the worker    | either     |
+//! | NOTIFIED | a token waits to be taken            | whoever wakes | the worker |
+//!
+//! # Why nothing is lost
+//!
+//! *A wake.* It swaps the word to NOTIFIED. If that was EMPTY, the worker's next step towards sleep
+//! finds the token and returns. If it was NOTIFIED, the token that is there already will do. If it
+//! was PARKED, the worker is between the step to PARKED and the one that takes it back, and the
+//! write makes an edge. An edge lies in the epoll's list of what is ready until one
+//! `epoll_wait` returns it, and that is the running one or a later one, never an earlier: so the
+//! running sleep ends, or, if it was about to end for another reason, the next one does for none.
+//!
+//! *An alarm, a watch.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what
+//! the worker waits in, and it makes no difference whether it sleeps, is about to, or is awake. Both
+//! are levels: an `epoll_wait` that begins after the time is up, or with I/O that nobody has
+//! collected, returns at once, however often it was told before. What is in the list of the ready
+//! and is so no longer, because the alarm was moved on or the watch ended, is looked at again by
+//! `epoll_wait` and dropped, and the sleep goes on.
+//!
+//! *What was written before a wake* is visible after the sleep: the swap to NOTIFIED releases it and
+//! the swap to EMPTY acquires it, and the edge comes after the former.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+
+use crate::instant::NEVER;
+use crate::rt::io::Reactor;
+
+// Neighbours, as in `park/linux.rs`: one subtraction takes the token or goes to sleep.
+const PARKED: u32 = u32::MAX;
+const EMPTY: u32 = 0;
+const NOTIFIED: u32 = 1;
+
+pub(super) struct EpollBed {
+    state: AtomicU32,
+    epoll: OwnedFd,
+    event: OwnedFd,
+    timer: OwnedFd,
+    /// Owns the epoll that is nested in this one.
+    reactor: Arc<Reactor>,
+    // What the kernel was told last, to tell it only what is new. Relaxed: the callers' lock, which
+    // lets one at a time tell it, orders these, too.
+    alarm: AtomicU64,
+    watch: AtomicBool,
+}
+
+impl EpollBed {
+    pub(super) fn new(reactor: &Arc<Reactor>) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        // Nobody asks which of the three it was: the worker looks at everything anyway.
+        let data = EventData::new_u64(0);
+        epoll::add(&epoll, &event, data, EventFlags::IN | EventFlags::ET)?;
+        epoll::add(&epoll, &timer, data, EventFlags::IN)?;
+        if let Some(io) = reactor.descriptor() {
+            epoll::add(&epoll, io, data, EventFlags::empty())?;
+        }
+        Ok(Self {
+            state: AtomicU32::new(EMPTY),
+            epoll,
+            event,
+            timer,
+            reactor: reactor.clone(),
+            alarm: AtomicU64::new(NEVER),
+            watch: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn sleep(&self) {
+        match self.state.fetch_sub(1, Acquire) {
+            NOTIFIED => return,
+            state => debug_assert_eq!(state, EMPTY, "two sleep in one bed"),
+        }
+        // Room for all three, so that a wake that comes together with an alarm ends one sleep and
+        // not two. A signal ends the sleep, too, which is allowed.
+        let nothing = Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        };
+        let _ = epoll::wait(&self.epoll, &mut [nothing; 3], None);
+        // One step takes the token, or takes back PARKED.
+        self.state.swap(EMPTY, Acquire);
+    }
+
+    pub(super) fn wake(&self) {
+        // A swap even when the token is there already: only a write of its own releases what this
+        // thread published.
+        if self.state.swap(NOTIFIED, Release) == PARKED {
+            // It fails only if the counter is full, after 2⁶⁴ writes.
+            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        }
+    }
+
+    pub(super) fn set_alarm(&self, at: u64) -> bool {
+        if self.alarm.swap(at, Relaxed) != at {
+            let (secs, nanos) = match at {
+                // Disarmed, which zero means; the first nanosecond is as long ago.
+                NEVER => (0, 0),
+                at => (at.max(1) / 1_000_000_000, at.max(1) % 1_000_000_000),
+            };
+            let never = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let value = Itimerspec {
+                it_interval: never,
+                it_value: Timespec {
+                    tv_sec: secs.cast_signed(),
+                    tv_nsec: nanos.cast_signed(),
+                },
+            };
+            // It fails for bad arguments only: a time before zero, a descriptor that is none.
+            let set = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value);
+            debug_assert!(set.is_ok(), "{set:?} for {at}");
+        }
+        false
+    }
+
+    pub(super) fn set_watch(&self, watch: bool) -> bool {
+        if let Some(io) = self.reactor.descriptor()
+            && self.watch.swap(watch, Relaxed) != watch
+        {
+            let flags = match watch {
+                true => EventFlags::IN,
+                false => EventFlags::empty(),
+            };
+            // It fails for a descriptor that is not registered only.
+            let set = epoll::modify(&self.epoll, io, EventData::new_u64(0), flags);
+            debug_assert!(set.is_ok(), "{set:?} for {watch}");
+        }
+        false
+    }
+}
