@@ -49,7 +49,7 @@ impl Batch {
 }
 
 /// Runs foreign code and ends its panic, including one of the payload's own drop.
-fn shield(foreign: impl FnOnce()) {
+pub(crate) fn shield(foreign: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign))
         && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
     {

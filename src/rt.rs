@@ -28,7 +28,6 @@
 //! assert_eq!(sum, 3);
 //! ```
 
-#[allow(dead_code, reason = "watching is for the feature that brings I/O")]
 mod bed;
 mod builder;
 mod context;
@@ -37,7 +36,9 @@ mod handle;
 mod home;
 mod hooks;
 mod idle;
-#[allow(dead_code, reason = "nothing calls what does nothing yet")]
+#[cfg(all(feature = "poll", target_os = "linux"))]
+pub mod io;
+#[cfg(not(all(feature = "poll", target_os = "linux")))]
 #[path = "rt/no_io.rs"]
 mod io;
 mod main_future;

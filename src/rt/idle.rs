@@ -60,6 +60,8 @@ pub(crate) struct Up {
     pub(crate) called: bool,
     /// Its alarm has rung: the drivers' alarm has to be told.
     pub(crate) rang: bool,
+    /// It was the waiter, so I/O may have woken it.
+    pub(crate) waited: bool,
 }
 
 impl Idle {
@@ -95,28 +97,32 @@ impl Idle {
         all
     }
 
-    /// Puts the alarm to the bed of a worker that is about to sleep.
+    /// Puts alarm and watch to the bed of a worker that is about to sleep.
     pub(crate) fn settle(&self, worker: usize) {
         let sleepers = self.lock();
-        let until = if sleepers.waiter == Some(worker) {
-            sleepers.until
-        } else {
-            NEVER
-        };
+        let waits = sleepers.waiter == Some(worker);
+        let until = if waits { sleepers.until } else { NEVER };
+        // Who is to be woken for it is awake.
         self.beds[worker].set_alarm(until);
+        self.beds[worker].set_watch(waits);
     }
 
     /// Strikes a worker off that has slept, or would not after all. `now` is the system's monotonic
     /// clock; `last` is called under the lock if nobody sleeps any more.
     pub(crate) fn get_up(&self, worker: usize, now: u64, last: impl FnOnce()) -> Up {
         let mut sleepers = self.lock();
-        let rang = sleepers.waiter == Some(worker) && sleepers.until <= now;
+        let waited = sleepers.waiter == Some(worker);
+        let rang = waited && sleepers.until <= now;
         if rang {
             sleepers.until = NEVER;
         }
         let found = sleepers.workers.iter().rposition(|&known| known == worker);
         let Some(at) = found else {
-            return Up { called: true, rang };
+            return Up {
+                called: true,
+                rang,
+                waited,
+            };
         };
         let heir = self.strike(&mut sleepers, at, 0, last);
         drop(sleepers);
@@ -124,6 +130,7 @@ impl Idle {
         Up {
             called: false,
             rang,
+            waited,
         }
     }
 
@@ -247,7 +254,8 @@ impl Idle {
         }
         let heir = *sleepers.workers.last()?;
         sleepers.waiter = Some(heir);
-        let must_wake = self.beds[heir].set_alarm(sleepers.until);
+        let bed = &self.beds[heir];
+        let must_wake = bed.set_alarm(sleepers.until) | bed.set_watch(true);
         must_wake.then_some(heir)
     }
 

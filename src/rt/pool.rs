@@ -18,6 +18,7 @@ use crate::rt::context;
 use crate::rt::core::{Core, retry};
 use crate::rt::home::Runnable;
 use crate::rt::idle::Idle;
+use crate::rt::io::Reactor;
 use crate::system;
 
 pub(super) struct Pool {
@@ -26,6 +27,7 @@ pub(super) struct Pool {
     /// A driver for each worker, and the last for all other threads.
     alarm: Alarm<Waiter>,
     idle: Arc<Idle>,
+    reactor: Arc<Reactor>,
     clock: Clock,
     stopping: AtomicBool,
 }
@@ -35,6 +37,7 @@ impl Pool {
         clock: Clock,
         slack: u64,
         idle: Arc<Idle>,
+        reactor: Arc<Reactor>,
         stealers: Box<[Stealer<Runnable>]>,
     ) -> Arc<Self> {
         let pool = Arc::new_cyclic(|pool: &Weak<Self>| {
@@ -53,6 +56,7 @@ impl Pool {
                 ),
                 stealers,
                 idle,
+                reactor,
                 clock: clock.clone(),
                 stopping: AtomicBool::new(false),
             }
@@ -64,6 +68,10 @@ impl Pool {
 
     pub(super) fn idle(&self) -> &Idle {
         &self.idle
+    }
+
+    pub(super) fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -195,9 +203,11 @@ impl Pool {
         }
     }
 
-    /// Ends the drivers: the tasks of their timers are woken, and the timers move elsewhere.
+    /// Ends the drivers and the I/O: the tasks of their timers are woken, and the timers move
+    /// elsewhere; the tasks that wait for I/O are woken, and their waits fail.
     pub(super) fn close(&self) {
         self.alarm.close();
+        self.reactor.close();
     }
 }
 

@@ -96,8 +96,12 @@ impl Runtime {
     /// One for a single call of `block_on`, without threads.
     pub(super) fn single() -> Self {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
-        let beds = beds(1).unwrap_or_else(|_| Box::new([Bed::without_io()]));
-        let (shared, _) = Shared::new(beds, Clock::monotonic(), slack, Hooks::default());
+        let (reactor, beds) = beds(1).unwrap_or_else(|_| {
+            // It has to do without I/O, and says so when asked for some.
+            let bed = Bed::without_io();
+            (Arc::new(Reactor::without_io()), Box::new([bed]))
+        });
+        let (shared, _) = Shared::new(reactor, beds, Clock::monotonic(), slack, Hooks::default());
         Self {
             handle: Handle::new(shared),
             threads: Mutex::default(),
@@ -111,7 +115,8 @@ impl Runtime {
         slack: u64,
         hooks: Hooks,
     ) -> io::Result<Self> {
-        let (shared, cores) = Shared::new(beds(workers)?, clock, slack, hooks);
+        let (reactor, beds) = beds(workers)?;
+        let (shared, cores) = Shared::new(reactor, beds, clock, slack, hooks);
         let runtime = Self {
             handle: Handle::new(shared.clone()),
             threads: Mutex::default(),
@@ -279,10 +284,11 @@ impl Drop for Runtime {
     }
 }
 
-/// Where the workers of a runtime sleep.
-fn beds(workers: usize) -> io::Result<Box<[Bed]>> {
+/// The I/O of a runtime, and where its workers sleep.
+fn beds(workers: usize) -> io::Result<(Arc<Reactor>, Box<[Bed]>)> {
     let reactor = Arc::new(Reactor::new()?);
-    (0..workers).map(|_| Bed::new(workers, &reactor)).collect()
+    let beds: io::Result<_> = (0..workers).map(|_| Bed::new(workers, &reactor)).collect();
+    Ok((reactor, beds?))
 }
 
 /// A thread of the runtime, until dropped.

@@ -18,6 +18,7 @@ use crate::rt::core::Core;
 use crate::rt::home::Home;
 use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
+use crate::rt::io::Reactor;
 use crate::rt::pool::Pool;
 
 pub(super) struct Shared {
@@ -47,6 +48,7 @@ impl Shared {
     /// The parts of a runtime with a worker for each bed: what is shared, and the cores of the workers
     /// that get a thread.
     pub(super) fn new(
+        reactor: Arc<Reactor>,
         beds: Box<[Bed]>,
         clock: Clock,
         slack: u64,
@@ -56,7 +58,7 @@ impl Shared {
         let queues: Vec<_> = (0..workers).map(|_| Queue::new_fifo()).collect();
         let stealers = queues.iter().map(Queue::stealer).collect();
         let idle = Idle::new(beds);
-        let pool = Pool::new(clock, slack, idle, stealers);
+        let pool = Pool::new(clock, slack, idle, reactor, stealers);
         let homes: Box<[_]> = (0..=workers).map(|_| Home::new(pool.clone())).collect();
         let mut cores = queues
             .into_iter()

@@ -55,6 +55,8 @@ pub(super) struct Worker<'a> {
     round: u32,
     /// Timers have fired in this pass, and what they readied is to run first.
     has_fired: bool,
+    /// I/O was collected just now.
+    has_collected: bool,
     /// Whose turn it is between local and other tasks.
     local_first: bool,
     seed: u64,
@@ -73,6 +75,7 @@ impl<'a> Worker<'a> {
             looked: 0,
             round: 0,
             has_fired: false,
+            has_collected: false,
             local_first: false,
             seed,
         }
@@ -149,6 +152,10 @@ impl<'a> Worker<'a> {
             }
             self.pace(now);
         }
+        // Who sleeps watches.
+        if at_all && self.pool.reactor().has_sources() && !self.pool.idle().anybody_sleeps() {
+            self.collect();
+        }
         self.left = self.stride;
         self.pool.pop()
     }
@@ -179,9 +186,22 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Readies the tasks whose I/O is ready.
+    fn collect(&self) {
+        self.core.set_firing(true);
+        self.pool.reactor().poll();
+        self.core.set_firing(false);
+        if self.core.has_spare() {
+            self.pool.wake_one();
+        }
+    }
+
     /// Looks for a task everywhere.
     fn search(&mut self) -> Option<Runnable> {
         self.fire_for_all();
+        if !std::mem::take(&mut self.has_collected) && self.pool.reactor().has_sources() {
+            self.collect();
+        }
         if let Some(task) = self.own() {
             return Some(task);
         }
@@ -240,10 +260,16 @@ impl<'a> Worker<'a> {
         self.hooks.park();
         idle.bed(me).sleep();
         self.hooks.unpark();
-        self.get_up();
+        if self.get_up() {
+            // Even if nothing is registered: what is there and not collected ends the next sleep,
+            // too.
+            self.collect();
+            self.has_collected = true;
+        }
     }
 
-    fn get_up(&mut self) {
+    /// Whether I/O may have ended the sleep.
+    fn get_up(&mut self) -> bool {
         let now = system::monotonic().cast_unsigned();
         let idle = self.pool.idle();
         let up = idle.get_up(self.core.index(), now, || self.pool.calm());
@@ -258,6 +284,7 @@ impl<'a> Worker<'a> {
         self.looked = 0;
         self.stride = MOST;
         self.left = self.left.min(1);
+        up.waited
     }
 
     /// Moves time on to the next deadline, and fires what is due there.

@@ -1,0 +1,275 @@
+//! How does a task wait for a descriptor of its own?
+//!
+//! Through an [`AsyncFd`], which owns it: it is registered when that is made and taken out of the
+//! reactor before the descriptor can be closed.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::rt::context;
+use crate::rt::handle::NoRuntime;
+use crate::rt::io::reactor::Reactor;
+use crate::rt::io::source::{Direction, Place, Source};
+
+/// Waits on the current runtime until a file descriptor can be read or written; Linux only.
+///
+/// `T` is whatever owns one: a `TcpListener`, `TcpStream` or `UdpSocket` of std, a pipe, an
+/// `OwnedFd`. The descriptor has to be in **non-blocking mode**, which is the caller's to see to
+/// (`set_nonblocking(true)` in std): an operation that blocks would hold up the worker with all its
+/// tasks.
+///
+/// Any number of tasks may wait for it, through a shared reference or an `Arc`, on any executor; the
+/// workers of the runtime that it was made on wake them. That something is ready is a reason to try
+/// and no promise: another task may be faster. [`read_with`](Self::read_with) and
+/// [`write_with`](Self::write_with) try, wait and try again.
+///
+/// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
+/// readable and writable, since reading or writing is how to learn of it. Once the runtime is gone
+/// waiting fails; a task that waits then is woken and learns it.
+///
+/// Dropping it takes the descriptor out of the runtime and then drops `T`.
+///
+/// # Examples
+///
+/// A server that accepts connections and echoes, with a limit on how long it waits for a client:
+///
+/// ```
+/// use reveille::FutureExt;
+/// use reveille::rt::{self, io::AsyncFd};
+/// use std::io::{self, Read, Write};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// async fn serve(listener: AsyncFd<TcpListener>) -> io::Result<()> {
+///     loop {
+///         let (stream, _) = listener.read_with(|listener| listener.accept()).await?;
+///         stream.set_nonblocking(true)?;
+///         let stream = AsyncFd::new(stream)?;
+///         rt::spawn(async move { echo(&stream).await });
+///     }
+/// }
+///
+/// async fn echo(stream: &AsyncFd<TcpStream>) -> io::Result<()> {
+///     let mut buffer = [0; 1024];
+///     loop {
+///         let read = stream.read_with(|mut stream| stream.read(&mut buffer));
+///         let len = read.timeout(Duration::from_secs(30)).await??;
+///         if len == 0 {
+///             return Ok(());
+///         }
+///         let mut rest = &buffer[..len];
+///         while !rest.is_empty() {
+///             let len = stream.write_with(|mut stream| stream.write(rest)).await?;
+///             rest = &rest[len..];
+///         }
+///     }
+/// }
+///
+/// rt::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     listener.set_nonblocking(true)?;
+///     let address = listener.local_addr()?;
+///     rt::spawn(serve(AsyncFd::new(listener)?));
+///
+///     let client = TcpStream::connect(address)?;
+///     client.set_nonblocking(true)?;
+///     let client = AsyncFd::new(client)?;
+///     client.write_with(|mut client| client.write(b"hello")).await?;
+///     let mut answer = [0; 5];
+///     let len = client.read_with(|mut client| client.read(&mut answer)).await?;
+///     assert_eq!(&answer[..len], b"hello");
+///     Ok::<_, io::Error>(())
+/// })?;
+/// # Ok::<_, io::Error>(())
+/// ```
+pub struct AsyncFd<T: AsFd> {
+    // Always there, but for the end of `into_inner`.
+    io: Option<T>,
+    key: usize,
+    source: Arc<Source>,
+    reactor: Arc<Reactor>,
+}
+
+impl<T: AsFd> AsyncFd<T> {
+    /// Registers a descriptor with the runtime that runs this thread.
+    ///
+    /// `io.as_fd()` has to name the same descriptor each time.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses it: a regular file or directory cannot be waited for
+    /// ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor twice
+    /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)). If the runtime is gone, or came about when
+    /// the process had no file descriptors left. `io` is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If called outside of a runtime, that is, of its tasks, its `block_on` and a guard that entered
+    /// it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::AsyncFd};
+    /// use std::io::ErrorKind;
+    ///
+    /// rt::block_on(async {
+    ///     let (reader, _writer) = std::io::pipe()?;
+    ///     assert!(AsyncFd::new(reader).is_ok());
+    ///
+    ///     let file = std::fs::File::open("/proc/self/exe")?;
+    ///     let error = AsyncFd::new(file).unwrap_err();
+    ///     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn new(io: T) -> io::Result<Self> {
+        let Some(context) = context::current() else {
+            panic!("{NoRuntime}");
+        };
+        Self::with_reactor(io, context.shared.pool().reactor().clone())
+    }
+
+    pub(super) fn with_reactor(io: T, reactor: Arc<Reactor>) -> io::Result<Self> {
+        let (key, source) = reactor.register(io.as_fd())?;
+        Ok(Self {
+            io: Some(io),
+            key,
+            source,
+            reactor,
+        })
+    }
+
+    /// Returns what owns the descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::AsyncFd};
+    /// use std::net::UdpSocket;
+    ///
+    /// rt::block_on(async {
+    ///     let socket = UdpSocket::bind("127.0.0.1:0")?;
+    ///     socket.set_nonblocking(true)?;
+    ///     let socket = AsyncFd::new(socket)?;
+    ///     assert!(socket.get_ref().local_addr()?.ip().is_loopback());
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "it is there until it is taken out"
+    )]
+    #[must_use]
+    pub fn get_ref(&self) -> &T {
+        self.io.as_ref().expect("taken out already")
+    }
+
+    /// Returns what owns the descriptor, to change it.
+    ///
+    /// Not to put another descriptor in its place: that one is not registered, and waiting for it
+    /// fails ([`NotFound`](io::ErrorKind::NotFound)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::AsyncFd};
+    /// use std::io::BufReader;
+    ///
+    /// struct Lines(BufReader<std::io::PipeReader>);
+    /// # impl std::os::fd::AsFd for Lines {
+    /// #     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> { self.0.get_ref().as_fd() }
+    /// # }
+    ///
+    /// rt::block_on(async {
+    ///     let (reader, _writer) = std::io::pipe()?;
+    ///     let mut lines = AsyncFd::new(Lines(BufReader::new(reader)))?;
+    ///     lines.get_mut().0.consume(0);
+    ///     # use std::io::BufRead;
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "it is there until it is taken out"
+    )]
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut T {
+        self.io.as_mut().expect("taken out already")
+    }
+
+    /// Takes the descriptor out of the runtime and returns what owns it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::AsyncFd};
+    ///
+    /// rt::block_on(async {
+    ///     let (reader, _writer) = std::io::pipe()?;
+    ///     let reader = AsyncFd::new(reader)?.into_inner();
+    ///     assert!(AsyncFd::new(reader).is_ok());
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "it is there until it is taken out"
+    )]
+    #[must_use]
+    pub fn into_inner(mut self) -> T {
+        self.deregister();
+        self.io.take().expect("taken out already")
+    }
+
+    pub(super) fn poll_ready(
+        &self,
+        direction: Direction,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let arm = |interest| self.reactor.arm(self.as_fd(), self.key, interest);
+        self.source.poll(direction, place, cx, arm)
+    }
+
+    /// Ends a wait.
+    pub(super) fn leave(&self, direction: Direction, place: &mut Place) {
+        self.source.leave(direction, place);
+    }
+
+    /// Takes the descriptor out of the reactor, which comes before it is closed: its number may be
+    /// another's the moment after.
+    fn deregister(&self) {
+        if let Some(io) = &self.io {
+            self.reactor.deregister(io.as_fd(), self.key);
+        }
+    }
+}
+
+impl<T: AsFd> Drop for AsyncFd<T> {
+    fn drop(&mut self) {
+        self.deregister();
+    }
+}
+
+impl<T: AsFd> AsFd for AsyncFd<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFd")
+            .field("io", self.get_ref())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,130 @@
+//! What is refused, and what ends a wait that nothing would?
+
+use super::*;
+
+#[test]
+fn files_that_cannot_be_waited_for_are_refused() {
+    let reactor = reactor();
+    let file = File::open("/proc/self/exe").unwrap();
+    let error = AsyncFd::with_reactor(file, reactor.clone()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    assert!(error.to_string().contains("regular files"), "{error}");
+
+    let (reader, _writer) = pipe().unwrap();
+    let _once = register(&reactor, &reader);
+    let error = AsyncFd::with_reactor(&reader, reactor.clone()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    assert!(reactor.has_sources());
+}
+
+#[test]
+fn a_descriptor_put_in_the_place_of_another_is_not_waited_for() {
+    let reactor = reactor();
+    let ((mut reader, _first), (second, _second)) = (piped(&reactor), pipe().unwrap());
+    *reader.get_mut() = second;
+    let task = Task::new();
+    let mut wait = reader.readable();
+    assert_eq!(kind(task.poll(&mut wait)), io::ErrorKind::NotFound);
+    assert_eq!(task.held(), 0);
+    drop(wait);
+    drop(reader);
+    assert!(!reactor.has_sources());
+}
+
+#[test]
+fn a_descriptor_that_is_taken_out_can_be_registered_anew() {
+    let reactor = reactor();
+    let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+    assert!(reader.poll_readable(&mut task.context()).is_pending());
+    let reader = reader.into_inner();
+    assert_eq!((task.held(), reactor.has_sources()), (0, false));
+    let reader = register(&reactor, reader);
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!(task.wakes(), 0);
+    assert!(reader.poll_readable(&mut task.context()).is_pending());
+    reactor.poll();
+    assert!(is_ok(reader.poll_readable(&mut task.context())));
+}
+
+#[test]
+fn when_the_runtime_is_gone_waits_fail_and_operations_do_not() {
+    let reactor = reactor();
+    let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+    let mut wait = reader.readable();
+    assert!(task.poll(&mut wait).is_pending());
+    reactor.close();
+    reactor.close();
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+    assert_eq!(kind(task.poll(&mut wait)), io::ErrorKind::Other);
+    assert_eq!(kind(task.poll(&mut wait)), io::ErrorKind::Other);
+    let poll = reader.poll_writable(&mut task.context());
+    assert_eq!(kind(poll), io::ErrorKind::Other);
+    writer.write_all(b"x").unwrap();
+    let mut read = pin!(reader.read_with(|mut io| io.read(&mut [0; 2])));
+    assert!(matches!(
+        read.as_mut().poll(&mut task.context()),
+        Poll::Ready(Ok(1))
+    ));
+    let (another, _writer) = pipe().unwrap();
+    let error = AsyncFd::with_reactor(another, reactor.clone()).unwrap_err();
+    assert!(error.to_string().contains("is gone"), "{error}");
+}
+
+#[test]
+fn a_runtime_without_descriptors_says_so() {
+    let reactor = Arc::new(Reactor::without_io());
+    assert!(!reactor.is_live());
+    let (reader, _writer) = pipe().unwrap();
+    let error = AsyncFd::with_reactor(reader, reactor.clone()).unwrap_err();
+    assert!(error.to_string().contains("has no I/O"), "{error}");
+    reactor.poll();
+    reactor.close();
+}
+
+#[test]
+fn a_waker_that_panics_costs_nobody_else_a_wake_up() {
+    let reactor = reactor();
+    let (reader, mut writer) = piped(&reactor);
+    let bad = Waker::from(Arc::new(Call(|| panic!("a bad waker"))));
+    let (first, last) = (Task::new(), Task::new());
+    let mut waits = [reader.readable(), reader.readable(), reader.readable()];
+    assert!(first.poll(&mut waits[0]).is_pending());
+    let poll = Pin::new(&mut waits[1]).poll(&mut Context::from_waker(&bad));
+    assert!(poll.is_pending());
+    assert!(last.poll(&mut waits[2]).is_pending());
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!((first.wakes(), last.wakes()), (1, 1));
+}
+
+#[test]
+fn a_waker_may_use_what_woke_it() {
+    let reactor = reactor();
+    let (reader, mut writer) = piped(&reactor);
+    let reader = Arc::new(reader);
+    let (using, again) = (reader.clone(), reactor.clone());
+    let waker = Waker::from(Arc::new(Call(move || {
+        let (other, _writer) = piped(&again);
+        drop(other);
+        let task = Task::new();
+        let mut wait = using.readable();
+        assert!(task.poll(&mut wait).is_pending());
+        again.poll();
+        assert!(is_ok(task.poll(&mut wait)));
+        again.close();
+    })));
+    let mut wait = reader.readable();
+    assert!(
+        Pin::new(&mut wait)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    let task = Task::new();
+    assert_eq!(
+        kind(task.poll(&mut reader.writable())),
+        io::ErrorKind::Other
+    );
+}

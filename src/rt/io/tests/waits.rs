@@ -1,0 +1,216 @@
+//! When does a wait end, and whose?
+
+use super::*;
+
+#[test]
+fn what_is_ready_already_is_told() {
+    let reactor = reactor();
+    let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+    writer.write_all(b"x").unwrap();
+    let mut wait = reader.readable();
+    assert!(task.poll(&mut wait).is_pending());
+    reactor.poll();
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+    assert!(is_ok(task.poll(&mut wait)));
+}
+
+#[test]
+fn what_is_not_ready_is_waited_for() {
+    watched(|| {
+        let reactor = reactor();
+        let (reader, mut writer) = piped(&reactor);
+        let thread = thread::spawn(move || writer.write_all(b"x").unwrap());
+        run(&reactor, reader.readable()).unwrap();
+        assert_eq!(reader.get_ref().read(&mut [0; 2]).unwrap(), 1);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn an_event_is_told_once_for_each_wait() {
+    let reactor = reactor();
+    let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+    writer.write_all(b"x").unwrap();
+    for round in 1..4 {
+        let mut wait = reader.readable();
+        assert!(task.poll(&mut wait).is_pending());
+        assert!(task.poll(&mut wait).is_pending());
+        reactor.poll();
+        reactor.poll();
+        assert_eq!(task.wakes(), round);
+        assert!(is_ok(task.poll(&mut wait)));
+    }
+    reactor.poll();
+    assert_eq!(task.wakes(), 3);
+}
+
+#[test]
+fn all_who_wait_are_told() {
+    let reactor = reactor();
+    let (reader, mut writer) = piped(&reactor);
+    let tasks: Vec<Task> = (0..5).map(|_| Task::new()).collect();
+    let mut waits: Vec<_> = tasks.iter().map(|_| reader.readable()).collect();
+    for (task, wait) in tasks.iter().zip(&mut waits) {
+        assert!(task.poll(wait).is_pending());
+    }
+    let polling = Task::new();
+    assert!(reader.poll_readable(&mut polling.context()).is_pending());
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    for (task, wait) in tasks.iter().zip(&mut waits) {
+        assert_eq!(task.wakes(), 1);
+        assert!(is_ok(task.poll(wait)));
+    }
+    assert_eq!(polling.wakes(), 1);
+    assert!(is_ok(reader.poll_readable(&mut polling.context())));
+    assert!(reader.poll_readable(&mut polling.context()).is_pending());
+}
+
+#[test]
+fn a_wait_that_is_dropped_lets_go_of_its_waker_and_of_nobody_elses() {
+    let reactor = reactor();
+    let (reader, mut writer) = piped(&reactor);
+    let (dropped, other) = (Task::new(), Task::new());
+    let (mut first, mut second) = (reader.readable(), reader.readable());
+    assert!(dropped.poll(&mut first).is_pending());
+    assert!(other.poll(&mut second).is_pending());
+    drop(first);
+    assert_eq!((dropped.held(), other.held()), (0, 1));
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!((dropped.wakes(), other.wakes()), (0, 1));
+    // Told, and gone before it heard: others were told for themselves.
+    drop(second);
+    assert_eq!(other.held(), 0);
+}
+
+#[test]
+fn a_wait_goes_on_after_one_before_it_was_dropped() {
+    let reactor = reactor();
+    let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+    // The kernel stays asked when this is dropped.
+    let _ = task.poll(&mut reader.readable());
+    let mut wait = reader.readable();
+    assert!(task.poll(&mut wait).is_pending());
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    assert!(is_ok(task.poll(&mut wait)));
+    // An event that nobody waited for, and then another wait.
+    let _ = task.poll(&mut reader.readable());
+    reactor.poll();
+    let mut wait = reader.readable();
+    assert!(task.poll(&mut wait).is_pending());
+    reactor.poll();
+    assert!(is_ok(task.poll(&mut wait)));
+}
+
+#[test]
+fn a_wait_that_moves_to_another_task_wakes_that() {
+    let reactor = reactor();
+    let (reader, mut writer) = piped(&reactor);
+    let (first, second) = (Task::new(), Task::new());
+    let mut wait = reader.readable();
+    assert!(first.poll(&mut wait).is_pending());
+    assert!(second.poll(&mut wait).is_pending());
+    assert_eq!((first.held(), second.held()), (0, 1));
+    writer.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!((first.wakes(), second.wakes()), (0, 1));
+}
+
+#[test]
+fn a_task_that_is_displaced_is_woken() {
+    let reactor = reactor();
+    let (reader, _writer) = piped(&reactor);
+    let (first, second) = (Task::new(), Task::new());
+    assert!(reader.poll_readable(&mut first.context()).is_pending());
+    assert!(reader.poll_readable(&mut second.context()).is_pending());
+    assert_eq!((first.wakes(), first.held()), (1, 0));
+    assert_eq!((second.wakes(), second.held()), (0, 1));
+}
+
+#[test]
+fn an_event_of_one_direction_leaves_the_other_waiting() {
+    let reactor = reactor();
+    let (here, mut there) = full(&reactor);
+    let (reading, writing) = (Task::new(), Task::new());
+    let (mut read, mut write) = (here.readable(), here.writable());
+    assert!(reading.poll(&mut read).is_pending());
+    assert!(writing.poll(&mut write).is_pending());
+    there.write_all(b"x").unwrap();
+    reactor.poll();
+    assert!(is_ok(reading.poll(&mut read)));
+    // Woken to ask anew, and for nothing else.
+    assert_eq!(writing.wakes(), 1);
+    assert!(writing.poll(&mut write).is_pending());
+    there.set_nonblocking(true).unwrap();
+    while there.read(&mut [0; 65_536]).is_ok() {}
+    reactor.poll();
+    assert_eq!(writing.wakes(), 2);
+    assert!(is_ok(writing.poll(&mut write)));
+}
+
+#[test]
+fn a_hang_up_is_told_to_readers_and_writers() {
+    let reactor = reactor();
+    let (here, there) = full(&reactor);
+    let (reading, writing) = (Task::new(), Task::new());
+    let (mut read, mut write) = (here.readable(), here.writable());
+    assert!(reading.poll(&mut read).is_pending());
+    assert!(writing.poll(&mut write).is_pending());
+    drop(there);
+    reactor.poll();
+    assert!(is_ok(reading.poll(&mut read)));
+    assert!(is_ok(writing.poll(&mut write)));
+}
+
+#[test]
+fn an_operation_is_tried_first_and_repeated_when_it_is_interrupted() {
+    watched(|| {
+        let reactor = reactor();
+        let (reader, _writer) = piped(&reactor);
+        let mut results = vec![
+            Ok(7),
+            Err(io::ErrorKind::Interrupted),
+            Err(io::ErrorKind::Interrupted),
+        ];
+        let operation = |_: &PipeReader| Ok(results.pop().unwrap()?);
+        assert_eq!(run(&reactor, reader.read_with(operation)).unwrap(), 7);
+        let refused = |_: &PipeReader| Err::<(), _>(io::ErrorKind::AddrInUse.into());
+        let error = run(&reactor, reader.read_with(refused)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    });
+}
+
+#[test]
+fn two_tasks_pass_a_megabyte_through_a_socket() {
+    watched(|| {
+        let (reactor, (here, there)) = (reactor(), UnixStream::pair().unwrap());
+        here.set_nonblocking(true).unwrap();
+        there.set_nonblocking(true).unwrap();
+        let (here, there) = (register(&reactor, here), register(&reactor, there));
+        let writer = async {
+            let mut left = 1 << 20;
+            while left > 0 {
+                let bytes = vec![7; left.min(10_000)];
+                left -= here.write_with(|mut io| io.write(&bytes)).await.unwrap();
+            }
+            drop(here);
+        };
+        let reader = async {
+            let (mut read, mut buffer) = (0, [0; 3_000]);
+            loop {
+                match there
+                    .read_with(|mut io| io.read(&mut buffer))
+                    .await
+                    .unwrap()
+                {
+                    0 => return read,
+                    len => read += len,
+                }
+            }
+        };
+        let ((), read) = run(&reactor, futures::future::join(writer, reader));
+        assert_eq!(read, 1 << 20);
+    });
+}
