@@ -29,6 +29,8 @@
 //! ```
 
 mod bed;
+#[cfg(feature = "blocking")]
+mod blocking;
 mod builder;
 mod context;
 mod core;
@@ -50,6 +52,8 @@ mod spawn;
 mod task;
 mod worker;
 
+#[cfg(feature = "blocking")]
+pub use self::blocking::spawn_blocking;
 pub use self::builder::Builder;
 pub use self::context::Entered;
 pub use self::handle::{Handle, NoRuntime};

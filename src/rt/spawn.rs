@@ -117,7 +117,7 @@ pub fn hold() -> Hold {
 
 /// What this thread is in a runtime.
 #[track_caller]
-fn current() -> Context {
+pub(super) fn current() -> Context {
     match context::current() {
         Some(context) => context,
         None => panic!("{NoRuntime}"),
