@@ -169,7 +169,8 @@ impl<B: Bell> Alarm<B> {
         }
 
         for (shard, known) in self.shards.iter().zip(&mut setting.known) {
-            if !shard.is_parked() {
+            // Or whoever fires there just now has got past what was announced, and not to the end.
+            if !shard.is_parked() || !shard.may_be_due(*known) {
                 let mut state = shard.lock();
                 *known = state.timers.next_deadline();
                 shard.announce_park(&state, (*known).max(AWAKE + 1));
@@ -189,20 +190,19 @@ impl<B: Bell> Alarm<B> {
         setting.bell.set(at)
     }
 
-    /// Fires what is due at `now` in all shards, at most about `budget` timers; how many fired.
+    /// Fires what is due at `now` in all shards, at most about `budget` timers.
     ///
-    /// If any did, [`attend`](Self::attend) has to follow.
-    pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
+    /// [`attend`](Self::attend) has to follow, if none were due, too.
+    pub(crate) fn fire(&self, now: u64, budget: usize) {
         let mut fired = 0;
         for shard in 0..self.shards.len() {
             if fired < budget {
                 fired += self.fire_shard(shard, now, budget - fired);
             }
         }
-        fired
     }
 
-    /// Like [`fire`](Self::fire), in one shard.
+    /// Like [`fire`](Self::fire), in one shard; how many fired.
     pub(crate) fn fire_shard(&self, shard: usize, now: u64, budget: usize) -> usize {
         let shard = &self.shards[shard];
         if !shard.may_be_due(now) {

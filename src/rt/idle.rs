@@ -60,8 +60,6 @@ pub(crate) struct Up {
     pub(crate) called: bool,
     /// Its alarm has rung: the drivers' alarm has to be told.
     pub(crate) rang: bool,
-    /// It was the waiter, so I/O may have woken it.
-    pub(crate) waited: bool,
 }
 
 impl Idle {
@@ -111,18 +109,13 @@ impl Idle {
     /// clock; `last` is called under the lock if nobody sleeps any more.
     pub(crate) fn get_up(&self, worker: usize, now: u64, last: impl FnOnce()) -> Up {
         let mut sleepers = self.lock();
-        let waited = sleepers.waiter == Some(worker);
-        let rang = waited && sleepers.until <= now;
+        let rang = sleepers.waiter == Some(worker) && sleepers.until <= now;
         if rang {
             sleepers.until = NEVER;
         }
         let found = sleepers.workers.iter().rposition(|&known| known == worker);
         let Some(at) = found else {
-            return Up {
-                called: true,
-                rang,
-                waited,
-            };
+            return Up { called: true, rang };
         };
         let heir = self.strike(&mut sleepers, at, 0, last);
         drop(sleepers);
@@ -130,7 +123,6 @@ impl Idle {
         Up {
             called: false,
             rang,
-            waited,
         }
     }
 

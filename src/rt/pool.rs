@@ -166,14 +166,14 @@ impl Pool {
     }
 
     /// Fires what is due everywhere, at most about `budget` timers.
-    pub(super) fn fire(&self, now: u64, budget: usize) -> usize {
-        self.alarm.fire(now, budget)
+    pub(super) fn fire(&self, now: u64, budget: usize) {
+        self.alarm.fire(now, budget);
     }
 
     /// Fires what is due of this worker's timers, and of those that no worker looks after.
-    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> usize {
-        let guests = self.workers();
-        self.alarm.fire_shard(worker, now, budget) + self.alarm.fire_shard(guests, now, budget)
+    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) {
+        self.alarm.fire_shard(worker, now, budget);
+        self.alarm.fire_shard(self.workers(), now, budget);
     }
 
     /// Has the waiter's alarm set for what comes next.

@@ -168,17 +168,18 @@ impl<'a> Worker<'a> {
         self.looked = now;
     }
 
-    /// Fires what is due, of this worker's timers or of all.
+    /// Fires what is due, if anything, of this worker's timers or of all.
     fn fire(&mut self, now: u64, all: bool) {
         self.has_fired = true;
         self.core.set_firing(true);
-        let fired = if all {
-            self.pool.fire(now, BUDGET)
+        if all {
+            self.pool.fire(now, BUDGET);
         } else {
-            self.pool.fire_at(self.core.index(), now, BUDGET)
-        };
+            self.pool.fire_at(self.core.index(), now, BUDGET);
+        }
         self.core.set_firing(false);
-        if fired > 0 && self.pool.idle().anybody_sleeps() {
+        // Also if nothing was due after all: the drivers' announcements have ended.
+        if self.pool.idle().anybody_sleeps() {
             self.pool.attend();
         }
         if self.core.has_spare() {
@@ -260,16 +261,15 @@ impl<'a> Worker<'a> {
         self.hooks.park();
         idle.bed(me).sleep();
         self.hooks.unpark();
-        if self.get_up() {
-            // Even if nothing is registered: what is there and not collected ends the next sleep,
-            // too.
+        if self.pool.reactor().is_live() {
+            // Before another one watches, who would be woken by the same.
             self.collect();
             self.has_collected = true;
         }
+        self.get_up();
     }
 
-    /// Whether I/O may have ended the sleep.
-    fn get_up(&mut self) -> bool {
+    fn get_up(&mut self) {
         let now = system::monotonic().cast_unsigned();
         let idle = self.pool.idle();
         let up = idle.get_up(self.core.index(), now, || self.pool.calm());
@@ -284,7 +284,6 @@ impl<'a> Worker<'a> {
         self.looked = 0;
         self.stride = MOST;
         self.left = self.left.min(1);
-        up.waited
     }
 
     /// Moves time on to the next deadline, and fires what is due there.
