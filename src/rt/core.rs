@@ -25,12 +25,24 @@ pub(super) struct Core {
     /// How many tasks in a row came out of the slot.
     streak: Cell<u32>,
     queue: crossbeam_deque::Worker<Runnable>,
-    /// While timers fire, many tasks are readied at once, and the last one calls for help.
-    firing: Cell<bool>,
+    phase: Cell<Phase>,
     /// Where its tasks live; shared by all that ever had this core.
     home: Arc<Home>,
     /// The home of local tasks, made for the first one.
     local: OnceCell<Arc<Home>>,
+}
+
+/// What a worker is at, as far as it matters to a task that is readied meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A task runs.
+    Task,
+    /// The main future runs. It may block its thread, where a task must not: nothing is kept from
+    /// others meanwhile.
+    Main,
+    /// Timers fire, or I/O is collected: many tasks may be readied at once, and help is called for
+    /// when they are.
+    Firing,
 }
 
 impl Core {
@@ -44,7 +56,7 @@ impl Core {
             next: Cell::new(None),
             streak: Cell::new(0),
             queue,
-            firing: Cell::new(false),
+            phase: Cell::new(Phase::Task),
             home,
             local: OnceCell::new(),
         }
@@ -71,25 +83,24 @@ impl Core {
     /// `yielded`: it was running just now, and others are to run first.
     #[inline]
     pub(super) fn push(&self, task: Runnable, yielded: bool) -> bool {
-        if !yielded {
-            let Some(held) = self.next.replace(Some(task)) else {
-                return false;
-            };
-            // The slot keeps whom it held.
-            let task = self.next.replace(Some(held));
-            if let Some(task) = task {
-                self.queue.push(task);
-            }
-            return !self.firing.get();
+        let phase = self.phase.get();
+        if yielded || phase == Phase::Main {
+            let alone = yielded && self.queue.is_empty();
+            self.queue.push(task);
+            return !alone;
         }
-        let alone = self.queue.is_empty();
-        self.queue.push(task);
-        !alone
+        let Some(held) = self.next.replace(Some(task)) else {
+            return false;
+        };
+        // The slot keeps what it held.
+        if let Some(task) = self.next.replace(Some(held)) {
+            self.queue.push(task);
+        }
+        phase == Phase::Task
     }
 
-    /// Notes that timers begin or end to fire.
-    pub(super) fn set_firing(&self, firing: bool) {
-        self.firing.set(firing);
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
     }
 
     /// The next task that is ready here.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::instant::NEVER;
-use crate::rt::core::Core;
+use crate::rt::core::{Core, Phase};
 use crate::rt::home::{self, Runnable};
 use crate::rt::hooks::Hooks;
 use crate::rt::pool::Pool;
@@ -64,6 +64,8 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(pool: &'a Arc<Pool>, core: Rc<Core>, hooks: &'a Hooks) -> Self {
+        // A main future that panicked may have left it otherwise.
+        core.set_phase(Phase::Task);
         let seed = core.index() as u64 + 1;
         Self {
             pool,
@@ -87,7 +89,10 @@ impl<'a> Worker<'a> {
             if main.is_woken() && (self.left == 0 || self.core.is_empty()) {
                 // It may run for long, and is found work as any other.
                 self.found();
-                if main.run() {
+                self.core.set_phase(Phase::Main);
+                let done = main.run();
+                self.core.set_phase(Phase::Task);
+                if done {
                     return;
                 }
             }
@@ -171,13 +176,13 @@ impl<'a> Worker<'a> {
     /// Fires what is due, if anything, of this worker's timers or of all.
     fn fire(&mut self, now: u64, all: bool) {
         self.has_fired = true;
-        self.core.set_firing(true);
+        self.core.set_phase(Phase::Firing);
         if all {
             self.pool.fire(now, BUDGET);
         } else {
             self.pool.fire_at(self.core.index(), now, BUDGET);
         }
-        self.core.set_firing(false);
+        self.core.set_phase(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
         if self.pool.idle().anybody_sleeps() {
             self.pool.attend();
@@ -189,9 +194,9 @@ impl<'a> Worker<'a> {
 
     /// Readies the tasks whose I/O is ready.
     fn collect(&self) {
-        self.core.set_firing(true);
+        self.core.set_phase(Phase::Firing);
         self.pool.reactor().poll();
-        self.core.set_firing(false);
+        self.core.set_phase(Phase::Task);
         if self.core.has_spare() {
             self.pool.wake_one();
         }
@@ -288,9 +293,9 @@ impl<'a> Worker<'a> {
 
     /// Moves time on to the next deadline, and fires what is due there.
     fn advance(&self) {
-        self.core.set_firing(true);
+        self.core.set_phase(Phase::Firing);
         self.pool.clock().advance_when_idle();
-        self.core.set_firing(false);
+        self.core.set_phase(Phase::Task);
         if self.core.has_spare() {
             self.pool.wake_one();
         }

@@ -1,0 +1,89 @@
+//! What may the thread in `block_on` do that a task must not?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use reveille::rt::{self, Runtime};
+use reveille::time::{Instant, sleep};
+
+use support::{ms, watched};
+
+fn of(workers: usize) -> Runtime {
+    Runtime::builder().worker_threads(workers).build().unwrap()
+}
+
+/// Programs that come from elsewhere block in their main future: nothing that it has readied may be
+/// kept from the other workers, also not the one task that a next slot would hold.
+#[test]
+fn what_a_main_future_that_blocks_has_spawned_is_run_by_others() {
+    watched(|| {
+        let runtime = of(2);
+        for count in 1..20 {
+            runtime.block_on(async {
+                let (sender, receiver) = mpsc::channel();
+                for task in 0..count {
+                    let sender = sender.clone();
+                    drop(rt::spawn(async move { sender.send(task).unwrap() }));
+                }
+                let mut seen: Vec<_> = (0..count).map(|_| receiver.recv().unwrap()).collect();
+                seen.sort_unstable();
+                assert!(seen.into_iter().eq(0..count));
+            });
+        }
+    });
+}
+
+#[test]
+fn timers_of_a_main_future_that_blocks_are_fired_by_others() {
+    watched(|| {
+        let runtime = of(2);
+        runtime.block_on(async {
+            let (sender, receiver) = mpsc::channel();
+            // Armed on this worker, by its first poll here.
+            let mut armed = sleep(ms(3));
+            assert!(futures::poll!(&mut armed).is_pending());
+            let start = Instant::now();
+            drop(rt::spawn(async move {
+                armed.await;
+                sender.send(Instant::now()).unwrap();
+            }));
+            assert!(receiver.recv().unwrap() - start < Duration::from_secs(60));
+        });
+    });
+}
+
+#[test]
+fn a_main_future_on_many_threads_at_once_gets_its_timers_and_tasks() {
+    watched(|| {
+        for workers in [1, 2, 3] {
+            let runtime = of(workers);
+            std::thread::scope(|scope| {
+                for thread in 0..8u64 {
+                    let runtime = &runtime;
+                    scope.spawn(move || {
+                        for round in 0..20 {
+                            let wait = Duration::from_micros((thread * 7 + round) % 5 * 100);
+                            let answer = runtime.block_on(async {
+                                sleep(wait).await;
+                                let far = rt::spawn(async move {
+                                    sleep(wait).await;
+                                    thread
+                                });
+                                let near = rt::spawn_local(async move {
+                                    sleep(wait).await;
+                                    round
+                                });
+                                (far.await.unwrap(), near.await.unwrap())
+                            });
+                            assert_eq!(answer, (thread, round));
+                        }
+                    });
+                }
+            });
+        }
+    });
+}
