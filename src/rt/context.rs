@@ -87,6 +87,15 @@ pub(super) fn current() -> Option<Context> {
         .flatten()
 }
 
+/// The home of what this thread spawns, without taking a reference to the runtime, which its workers
+/// would contend for.
+pub(super) fn home() -> Option<Arc<Home>> {
+    CONTEXT
+        .try_with(|context| context.borrow().as_ref().map(Context::home))
+        .ok()
+        .flatten()
+}
+
 /// Whether this thread runs futures of the runtime with this pool, now or further out.
 pub(super) fn runs(pool: &Arc<Pool>) -> bool {
     with_pool(Arc::as_ptr(pool), |context| context.runs()).unwrap_or(false)

@@ -131,7 +131,7 @@ impl Home {
         })
     }
 
-    pub(super) fn spawn<F>(self: &Arc<Self>, future: F) -> JoinHandle<F::Output>
+    pub(super) fn spawn<F>(self: Arc<Self>, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -145,7 +145,7 @@ impl Home {
         })
     }
 
-    pub(super) fn spawn_local<F>(self: &Arc<Self>, future: F) -> JoinHandle<F::Output>
+    pub(super) fn spawn_local<F>(self: Arc<Self>, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
@@ -161,7 +161,7 @@ impl Home {
 
     /// Lists the task that `make` builds, and makes it ready for the first time.
     fn start<T>(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         make: impl FnOnce(Meta, Ended) -> (Runnable, async_task::Task<T, Meta>),
     ) -> JoinHandle<T> {
         let mut tasks = self.tasks();
@@ -185,8 +185,12 @@ impl Home {
         } else {
             runnable.schedule();
         }
-        let home = self.clone();
-        JoinHandle::new(task, Place { home, key, number })
+        let place = Place {
+            home: self,
+            key,
+            number,
+        };
+        JoinHandle::new(task, place)
     }
 
     /// The next local task that is ready.

@@ -47,7 +47,10 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    current().home().spawn(future)
+    let Some(home) = context::home() else {
+        panic!("{NoRuntime}");
+    };
+    home.spawn(future)
 }
 
 /// Spawns a task that stays on this thread, and need not be `Send`.
