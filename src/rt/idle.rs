@@ -27,6 +27,9 @@
 //! sleeps no timer need call; that is told to the drivers under the lock, so that it cannot
 //! overtake the announcements of one who lies down.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::instant::NEVER;
