@@ -209,10 +209,11 @@ impl Idle {
         self.counts.load(Ordering::Relaxed) >= SLEEPER
     }
 
-    /// Counts a worker among those that search; `false` if half of all do so already.
-    pub(crate) fn start_search(&self) -> bool {
+    /// Counts a worker among those that search; `false` if half of all do so already, and it does not
+    /// insist.
+    pub(crate) fn start_search(&self, insists: bool) -> bool {
         let counts = self.counts.load(Ordering::Relaxed);
-        if counts % SLEEPER * 2 >= self.beds.len() {
+        if !insists && counts % SLEEPER * 2 >= self.beds.len() {
             return false;
         }
         self.counts.fetch_add(1, Ordering::SeqCst);

@@ -46,6 +46,8 @@ pub(super) struct Worker<'a> {
     hooks: &'a Hooks,
     /// Counted among those that search.
     searching: bool,
+    /// There was something to be found, when it was about to sleep.
+    insists: bool,
     /// How many tasks may run until the next look at the timers.
     left: u32,
     /// How many tasks run from one look to the next.
@@ -72,6 +74,7 @@ impl<'a> Worker<'a> {
             core,
             hooks,
             searching: false,
+            insists: false,
             left: 0,
             stride: MOST,
             looked: 0,
@@ -89,6 +92,10 @@ impl<'a> Worker<'a> {
             if main.is_woken() && (self.left == 0 || self.core.is_empty()) {
                 // It may run for long, and is found work as any other.
                 self.found();
+                self.core.release();
+                if self.core.has_spare() {
+                    self.pool.wake_one();
+                }
                 self.core.set_phase(Phase::Main);
                 let done = main.run();
                 self.core.set_phase(Phase::Task);
@@ -211,8 +218,9 @@ impl<'a> Worker<'a> {
         if let Some(task) = self.own() {
             return Some(task);
         }
+        let insists = std::mem::take(&mut self.insists);
         if !self.searching {
-            self.searching = self.pool.idle().start_search();
+            self.searching = self.pool.idle().start_search(insists);
         }
         if !self.searching {
             return None;
@@ -251,6 +259,7 @@ impl<'a> Worker<'a> {
         let all = idle.lie_down(me, std::mem::take(&mut self.searching));
         self.pool.attend();
         if self.has_work(main) {
+            self.insists = true;
             self.get_up();
             return;
         }
