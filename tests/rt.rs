@@ -146,15 +146,16 @@ fn local_tasks_end_with_the_call_that_they_were_spawned_in() {
     watched(|| {
         let dropped = Count::default();
         let runtime = single();
-        let task = runtime.block_on(async {
+        let mut tasks = Vec::new();
+        runtime.block_on(async {
             let dropped = dropped.clone();
-            let task = rt::spawn_local(async move {
+            tasks.push(rt::spawn_local(async move {
                 let _guard = OnDrop(|| dropped.add());
                 sleep(secs(3600)).await;
-            });
+            }));
             rt::yield_now().await;
-            task
         });
+        let task = tasks.pop().unwrap();
         assert_eq!((dropped.get(), runtime.handle().armed()), (1, 0));
         assert!(task.is_finished());
         assert!(runtime.block_on(task).unwrap_err().is_cancelled());

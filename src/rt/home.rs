@@ -54,8 +54,15 @@ struct Tasks {
 struct Entry {
     /// By which to end it.
     waker: Waker,
-    number: u64,
-    aborted: bool,
+    /// Its number, times two, and one more if it was aborted: there is an entry for each task, and
+    /// two fields would make it a third larger.
+    tag: u64,
+}
+
+impl Entry {
+    fn is_aborted(&self) -> bool {
+        self.tag % 2 == 1
+    }
 }
 
 /// Where a task is on a list.
@@ -76,10 +83,11 @@ impl Place {
         let waker = {
             let mut tasks = self.home.tasks();
             let entry = tasks.list.get_mut(self.key);
-            let Some(entry) = entry.filter(|entry| entry.number == self.number) else {
+            let Some(entry) = entry.filter(|entry| entry.tag / 2 == self.number) else {
                 return;
             };
-            if !std::mem::replace(&mut entry.aborted, true) {
+            if !entry.is_aborted() {
+                entry.tag += 1;
                 self.home.aborted.fetch_add(1, Ordering::Relaxed);
             }
             entry.waker.clone()
@@ -102,7 +110,7 @@ impl Meta {
         // Relaxed: who aborts wakes the task afterwards, and that it runs comes after that.
         self.home.aborted.load(Ordering::Relaxed) > 0 && {
             let tasks = self.home.tasks();
-            tasks.closed || tasks.list.get(self.key).is_some_and(|entry| entry.aborted)
+            tasks.closed || tasks.list.get(self.key).is_some_and(Entry::is_aborted)
         }
     }
 }
@@ -176,8 +184,7 @@ impl Home {
         let (runnable, task) = make(meta, Ended { home, key });
         entry.insert(Entry {
             waker: runnable.waker(),
-            number,
-            aborted: false,
+            tag: number * 2,
         });
         drop(tasks);
         if closed {
@@ -305,7 +312,7 @@ impl Drop for Ended {
     fn drop(&mut self) {
         // The waker is dropped after the lock is released.
         let entry = self.home.tasks().list.try_remove(self.key);
-        if entry.is_some_and(|entry| entry.aborted) {
+        if entry.is_some_and(|entry| entry.is_aborted()) {
             self.home.aborted.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -230,10 +230,6 @@ impl Runtime {
     /// assert!(task.is_finished());
     /// # Ok::<_, std::io::Error>(())
     /// ```
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "what it is called for is the effect"
-    )]
     pub fn shutdown_timeout(self, timeout: Duration) -> bool {
         let runtime = ManuallyDrop::new(self);
         let shared = runtime.handle.shared();
