@@ -1,0 +1,101 @@
+// What do Go's timers do where its own benchmarks do not look?
+//
+// The counterpart of ../beyond.rs, name for name and number for number.
+package beyond
+
+import (
+	"math/rand"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// One pending timer is pulled from an hour to 2 ms, with as many others waiting as it says.
+func BenchmarkPulledEarlier(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		idle int
+	}{{"idle=0", 0}, {"idle=1000000", 1_000_000}} {
+		random := rand.New(rand.NewSource(1))
+		idle := make([]*time.Timer, c.idle)
+		for i := range idle {
+			idle[i] = time.AfterFunc(time.Hour+time.Duration(random.Int63n(int64(time.Hour))), func() {})
+		}
+		b.Run(c.name, func(b *testing.B) {
+			fired := make(chan time.Duration)
+			var due time.Time
+			timer := time.AfterFunc(time.Hour, func() { fired <- time.Since(due) })
+			late := make([]time.Duration, b.N)
+			for i := range late {
+				due = time.Now().Add(2 * time.Millisecond)
+				timer.Reset(2 * time.Millisecond)
+				late[i] = <-fired
+				timer.Reset(time.Hour)
+			}
+			timer.Stop()
+			reportLate(b, late, "p50-late-ns")
+		})
+		for _, timer := range idle {
+			timer.Stop()
+		}
+	}
+}
+
+// 100 000 goroutines sleep until one deadline: how long after it is the last one done?
+func BenchmarkOneDeadline100000(b *testing.B) {
+	const sleepers = 100_000
+	late := make([]time.Duration, b.N)
+	for i := range late {
+		due := time.Now().Add(500 * time.Millisecond)
+		var armed atomic.Int64
+		var wg sync.WaitGroup
+		wg.Add(sleepers)
+		for range sleepers {
+			go func() {
+				armed.Add(1)
+				time.Sleep(time.Until(due))
+				wg.Done()
+			}()
+		}
+		for armed.Load() < sleepers {
+			time.Sleep(time.Millisecond)
+		}
+		if time.Now().After(due) {
+			b.Fatal("the deadline came before all were asleep")
+		}
+		wg.Wait()
+		late[i] = time.Since(due)
+	}
+	reportLate(b, late, "p50-late-ns")
+}
+
+// 1000 goroutines that sleep 50 us over and over: how late is each sleep?
+func BenchmarkSleep50us1000(b *testing.B) {
+	const sleepers, pause = 1000, 50 * time.Microsecond
+	late := make([]time.Duration, sleepers*b.N)
+	var wg sync.WaitGroup
+	wg.Add(sleepers)
+	for i := range sleepers {
+		go func() {
+			for j := range b.N {
+				start := time.Now()
+				time.Sleep(pause)
+				late[i*b.N+j] = time.Since(start) - pause
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+	reportLate(b, late, "p50-late-ns", "p99.9-late-ns")
+}
+
+func reportLate(b *testing.B, late []time.Duration, metrics ...string) {
+	slices.Sort(late)
+	at := map[string]float64{"p50-late-ns": 0.5, "p99.9-late-ns": 0.999}
+	b.ReportMetric(0, "ns/op")
+	for _, metric := range metrics {
+		b.ReportMetric(float64(late[int(float64(len(late)-1)*at[metric])]), metric)
+	}
+}

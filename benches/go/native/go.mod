@@ -1,0 +1,3 @@
+module beyond
+
+go 1.23

