@@ -1,0 +1,5 @@
+use bench_async_io::AsyncIo;
+
+fn main() {
+    bench_async_io::harness::main::<AsyncIo<2>>()
+}
