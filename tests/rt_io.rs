@@ -227,6 +227,23 @@ fn a_busy_worker_collects_io() {
 }
 
 #[test]
+fn a_descriptor_that_is_always_ready_lets_tasks_and_timers_have_their_turn() {
+    watched(|| {
+        runtime(1).block_on(async {
+            let (reader, _writer) = piped();
+            let greedy = rt::spawn(async move {
+                loop {
+                    reader.read_with(|_| Ok(())).await.unwrap();
+                }
+            });
+            sleep(ms(1)).await;
+            rt::spawn(async {}).await.unwrap();
+            greedy.abort();
+        });
+    });
+}
+
+#[test]
 fn every_task_that_waits_for_a_descriptor_is_woken() {
     on_each(async || {
         let (reader, writer) = piped();
@@ -517,6 +534,13 @@ fn in_a_process_without_descriptors() {
         assert!(Runtime::builder().worker_threads(2).build().is_err());
         assert!(Runtime::builder().worker_threads(2).build().is_err());
         taken.clear();
+        // All are given back, however often.
+        for workers in [1, 2].repeat(30) {
+            runtime(workers).block_on(async {
+                let _task = rt::spawn(async { piped().0.readable().await });
+                rt::yield_now().await;
+            });
+        }
         runtime(2).block_on(async {
             let (reader, mut writer) = piped();
             writer.write_all(b"x").unwrap();

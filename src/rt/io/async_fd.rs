@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use crate::rt::context;
@@ -18,8 +20,8 @@ use crate::rt::io::source::{Direction, Place, Source};
 ///
 /// `T` is whatever owns one: a `TcpListener`, `TcpStream` or `UdpSocket` of std, a pipe, an
 /// `OwnedFd`. The descriptor has to be in **non-blocking mode**, which is the caller's to see to
-/// (`set_nonblocking(true)` in std): an operation that blocks would hold up the worker with all its
-/// tasks.
+/// (`set_nonblocking(true)` in std, `rustix::io::ioctl_fionbio` for what has no such method): an
+/// operation that blocks would hold up the worker with all its tasks.
 ///
 /// Any number of tasks may wait for it, through a shared reference or an `Arc`, on any executor; the
 /// workers of the runtime that it was made on wake them. That something is ready is a reason to try
@@ -91,7 +93,12 @@ pub struct AsyncFd<T: AsFd> {
     key: usize,
     source: Arc<Source>,
     reactor: Arc<Reactor>,
+    /// How many operations went through in a row.
+    streak: AtomicU32,
 }
+
+/// How many operations may go through in a row before others get their turn.
+const STREAK: u32 = 64;
 
 impl<T: AsFd> AsyncFd<T> {
     /// Registers a descriptor with the runtime that runs this thread.
@@ -142,6 +149,7 @@ impl<T: AsFd> AsyncFd<T> {
             key,
             source,
             reactor,
+            streak: AtomicU32::new(0),
         })
     }
 
@@ -238,6 +246,23 @@ impl<T: AsFd> AsyncFd<T> {
     ) -> Poll<io::Result<()>> {
         let arm = |interest| self.reactor.arm(self.as_fd(), self.key, interest);
         self.source.poll(direction, place, cx, arm)
+    }
+
+    /// Counts an operation that is about to be tried; whether others should have their turn first.
+    ///
+    /// A peer that sends as fast as a task reads would else keep the worker from all its other tasks
+    /// and timers.
+    pub(super) fn has_had_its_turn(&self) -> bool {
+        let over = self.streak.fetch_add(1, Relaxed) >= STREAK;
+        if over {
+            self.begin_turn();
+        }
+        over
+    }
+
+    /// Counts anew: others had their turn.
+    pub(super) fn begin_turn(&self) {
+        self.streak.store(0, Relaxed);
     }
 
     /// Ends a wait.

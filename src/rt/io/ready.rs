@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
 use crate::rt::io::source::{Direction, Place};
+use crate::rt::task::yield_now;
 
 impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor may be read, or accept, or has come to its end.
@@ -143,7 +144,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Runs a reading operation, again and again until it does not say that it would block.
     ///
     /// It is tried at once, and after that whenever the descriptor is readable; one that a signal
-    /// interrupts is repeated.
+    /// interrupts is repeated. When many went through in a row, other tasks have their turn first.
     ///
     /// # Cancel safety
     ///
@@ -193,12 +194,14 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     /// use reveille::rt::{self, io::AsyncFd};
     /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
     ///
     /// rt::block_on(async {
-    ///     let (mut reader, writer) = std::io::pipe()?;
-    ///     let writer = AsyncFd::new(writer)?;
-    ///     writer.write_with(|mut writer| writer.write(b"x")).await?;
-    ///     assert_eq!(reader.read(&mut [0])?, 1);
+    ///     let (here, mut there) = UnixStream::pair()?;
+    ///     here.set_nonblocking(true)?;
+    ///     let here = AsyncFd::new(here)?;
+    ///     here.write_with(|mut here| here.write(b"x")).await?;
+    ///     assert_eq!(there.read(&mut [0])?, 1);
     ///     Ok::<_, std::io::Error>(())
     /// })?;
     /// # Ok::<_, std::io::Error>(())
@@ -213,9 +216,13 @@ impl<T: AsFd> AsyncFd<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
+            if self.has_had_its_turn() {
+                yield_now().await;
+            }
             match operation(self.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Ready::new(self, direction).await?;
+                    self.begin_turn();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
