@@ -172,6 +172,55 @@ mod system {
         let slack = thread::current_timer_slack().expect("PR_GET_TIMERSLACK");
         per_call("set timer slack", || set_slack(1));
         set_slack(slack);
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK);
+        let timer = timer.expect("timerfd_create");
+        let mut value = Itimerspec {
+            it_interval: timespec(Duration::ZERO),
+            it_value: deadline(Duration::from_secs(3600)),
+        };
+        per_call("set timerfd", || {
+            value.it_value.tv_sec ^= 1;
+            let absolute = TimerfdTimerFlags::ABSTIME;
+            timerfd_settime(&timer, absolute, &value).expect("timerfd_settime");
+        });
+        nested_epoll();
+    }
+
+    /// Two ways to have one epoll watched from within another now and then, when a thousand
+    /// descriptors are in it.
+    fn nested_epoll() {
+        let make = || epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll_create1");
+        let (outer, inner, data) = (make(), make(), epoll::EventData::new_u64(0));
+        let events = [(); 1000].map(|()| eventfd(0, EventfdFlags::CLOEXEC).expect("eventfd"));
+        for event in &events {
+            epoll::add(&inner, event, data, epoll::EventFlags::ONESHOT).expect("epoll_ctl");
+        }
+        per_call("epoll nested: add, delete", || {
+            epoll::add(&outer, &inner, data, epoll::EventFlags::IN).expect("epoll_ctl");
+            epoll::delete(&outer, &inner).expect("epoll_ctl");
+        });
+        epoll::add(&outer, &inner, data, epoll::EventFlags::empty()).expect("epoll_ctl");
+        per_call("epoll nested: on, off", || {
+            for flags in [epoll::EventFlags::IN, epoll::EventFlags::empty()] {
+                epoll::modify(&outer, &inner, data, flags).expect("epoll_ctl");
+            }
+        });
+        // Nobody listens; but each event has to pass by.
+        let once = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+        let mut collected = Vec::with_capacity(8);
+        let mut event = || {
+            epoll::modify(&inner, &events[0], data, once).expect("epoll_ctl");
+            let room = rustix::buffer::spare_capacity(&mut collected);
+            epoll::wait(&inner, room, Some(&timespec(Duration::ZERO))).expect("epoll_wait");
+            collected.clear();
+        };
+        rustix::io::write(&events[0], &1u64.to_ne_bytes()).expect("write");
+        per_call("event, nested once", &mut event);
+        let others = [(); 16].map(|()| make());
+        for other in &others {
+            epoll::add(other, &inner, data, epoll::EventFlags::empty()).expect("epoll_ctl");
+        }
+        per_call("event, nested 17 times", event);
     }
 
     type Make = fn() -> Box<dyn FnMut(Duration)>;

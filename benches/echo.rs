@@ -1,0 +1,196 @@
+//! What does a short message over TCP cost, there and back?
+//!
+//! A client and a server for each connection, all tasks of one process, pass ten bytes back and
+//! forth: on `rt::io`, on tokio, and on async-io's reactor with `rt` for the tasks. Each reads
+//! first and waits when there is nothing, so what differs is how a wait is made, how events get to
+//! tasks, and who is woken. CPU is that of the whole process, helper threads included, and steadier
+//! than the wall time. The contenders take turns in rounds.
+//!
+//! `cargo bench --features poll --bench echo`
+
+use std::future::Future;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use reveille::rt::{Runtime, io::AsyncFd, spawn};
+use rustix::time::{ClockId, clock_gettime};
+
+const ROUNDS: usize = 11;
+const MESSAGES: usize = 40_000;
+const MESSAGE: &[u8] = b"0123456789";
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A socket that tasks read and write.
+trait Socket: Sized + Send + Sync + 'static {
+    fn new(stream: TcpStream) -> Self;
+    fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+impl Socket for AsyncFd<TcpStream> {
+    fn new(stream: TcpStream) -> Self {
+        AsyncFd::new(stream).expect("AsyncFd")
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_with(|mut stream| stream.read(buffer)).await
+    }
+
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_with(|mut stream| stream.write(bytes)).await
+    }
+}
+
+impl Socket for smol::Async<TcpStream> {
+    fn new(stream: TcpStream) -> Self {
+        smol::Async::new(stream).expect("Async")
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_with(|mut stream| stream.read(buffer)).await
+    }
+
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_with(|mut stream| stream.write(bytes)).await
+    }
+}
+
+impl Socket for tokio::net::TcpStream {
+    fn new(stream: TcpStream) -> Self {
+        Self::from_std(stream).expect("from_std")
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.try_read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable().await?,
+                result => return result,
+            }
+        }
+    }
+
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable().await?,
+                result => return result,
+            }
+        }
+    }
+}
+
+async fn serve(socket: impl Socket) {
+    let mut buffer = [0; 64];
+    loop {
+        let len = socket.read(&mut buffer).await.expect("read");
+        if len == 0 {
+            return;
+        }
+        socket.write(&buffer[..len]).await.expect("write");
+    }
+}
+
+async fn ask(socket: impl Socket, messages: usize) {
+    let mut buffer = [0; 64];
+    for _ in 0..messages {
+        socket.write(MESSAGE).await.expect("write");
+        assert_eq!(socket.read(&mut buffer).await.expect("read"), MESSAGE.len());
+    }
+}
+
+/// Wall and CPU time of one round; `spawn` starts a task and returns what waits for it.
+async fn round<S: Socket>(connections: usize, spawn: fn(Task) -> Task) -> (Duration, Duration) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("local_addr");
+    let mut clients = Vec::new();
+    let mut servers = Vec::new();
+    for _ in 0..connections {
+        let client = TcpStream::connect(address).expect("connect");
+        let (server, _) = listener.accept().expect("accept");
+        for stream in [&client, &server] {
+            stream.set_nonblocking(true).expect("set_nonblocking");
+            stream.set_nodelay(true).expect("set_nodelay");
+        }
+        servers.push(spawn(Box::pin(serve(S::new(server)))));
+        clients.push(S::new(client));
+    }
+    let (start, cpu) = (Instant::now(), process_cpu());
+    let messages = MESSAGES / connections;
+    let ask = |client| spawn(Box::pin(ask(client, messages)));
+    let clients: Vec<_> = clients.into_iter().map(ask).collect();
+    join_all(clients).await;
+    let times = (start.elapsed(), process_cpu() - cpu);
+    join_all(servers).await;
+    times
+}
+
+fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.try_into().expect("CPU time is not negative")
+}
+
+fn on_rt<S: Socket>(workers: usize, connections: usize) -> (Duration, Duration) {
+    let runtime = Runtime::builder().worker_threads(workers).build();
+    let spawn: fn(Task) -> Task = |task| {
+        let task = spawn(task);
+        Box::pin(async { task.await.expect("a task") })
+    };
+    runtime
+        .expect("a runtime")
+        .block_on(round::<S>(connections, spawn))
+}
+
+fn on_tokio(workers: usize, connections: usize) -> (Duration, Duration) {
+    use tokio::runtime::Builder;
+
+    let runtime = match workers {
+        1 => Builder::new_current_thread().enable_io().build(),
+        _ => {
+            // As many threads run tasks as above: the one in `block_on` waits.
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers).enable_io().build()
+        }
+    };
+    let spawn: fn(Task) -> Task = |task| {
+        let task = tokio::spawn(task);
+        Box::pin(async { task.await.expect("a task") })
+    };
+    let round = round::<tokio::net::TcpStream>(connections, spawn);
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async { tokio::spawn(round).await.expect("a task") })
+}
+
+type Contender = (&'static str, fn(usize, usize) -> (Duration, Duration));
+
+const CONTENDERS: [Contender; 3] = [
+    ("rt::io", on_rt::<AsyncFd<TcpStream>>),
+    ("tokio", on_tokio),
+    ("async-io on rt", on_rt::<smol::Async<TcpStream>>),
+];
+
+fn main() {
+    println!("medians of {ROUNDS} rounds of {MESSAGES} messages");
+    println!("workers  connections                   messages/s   CPU, us each");
+    for (workers, connections) in [(1, 1), (1, 100), (2, 1), (2, 100), (16, 100)] {
+        let mut samples = [const { Vec::new() }; CONTENDERS.len()];
+        for round in 0..ROUNDS {
+            for turn in 0..CONTENDERS.len() {
+                let i = (round + turn) % CONTENDERS.len();
+                samples[i].push((CONTENDERS[i].1)(workers, connections));
+            }
+        }
+        for ((name, _), samples) in CONTENDERS.iter().zip(&samples) {
+            let median = |time: fn(&(Duration, Duration)) -> Duration| {
+                let mut times: Vec<_> = samples.iter().map(time).collect();
+                times.sort_unstable();
+                times[ROUNDS / 2].as_secs_f64() / MESSAGES as f64
+            };
+            let (wall, cpu) = (1.0 / median(|times| times.0), median(|times| times.1) * 1e6);
+            println!("{workers:<8} {connections:<12} {name:<16} {wall:>11.0} {cpu:>14.1}");
+        }
+    }
+}
