@@ -1,4 +1,4 @@
-//! What may the thread in `block_on` do that a task must not?
+//! What becomes of the others when a main future or a task blocks its thread?
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -33,6 +33,28 @@ fn what_a_main_future_that_blocks_has_spawned_is_run_by_others() {
                 seen.sort_unstable();
                 assert!(seen.into_iter().eq(0..count));
             });
+        }
+    });
+}
+
+/// As in Go's `BenchmarkParallelTimerLatency`, which spins: the first task that was spawned lay in
+/// the next slot, of which nobody steals.
+#[test]
+fn what_a_task_that_blocks_has_spawned_is_run_by_others() {
+    watched(|| {
+        let runtime = of(2);
+        for count in 1..20 {
+            let blocks = runtime.spawn(async move {
+                let (sender, receiver) = mpsc::channel();
+                for task in 0..count {
+                    let sender = sender.clone();
+                    drop(rt::spawn(async move { sender.send(task).unwrap() }));
+                }
+                let mut seen: Vec<_> = (0..count).map(|_| receiver.recv().unwrap()).collect();
+                seen.sort_unstable();
+                assert!(seen.into_iter().eq(0..count));
+            });
+            runtime.block_on(blocks).unwrap();
         }
     });
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::backend::Entered as Driver;
 use crate::handle::Handle as Timers;
-use crate::rt::core::Core;
+use crate::rt::core::{Core, Why};
 use crate::rt::home::{Home, Runnable};
 use crate::rt::pool::Pool;
 use crate::rt::seat::Seat;
@@ -108,12 +108,12 @@ pub(super) fn worker_of(pool: *const Pool) -> Option<usize> {
 
 /// Gives a ready task to this thread's worker, if it is one of the pool's, or back.
 #[inline]
-pub(super) fn push(pool: *const Pool, task: Runnable, yielded: bool) -> Result<(), Runnable> {
+pub(super) fn push(pool: *const Pool, task: Runnable, why: Why) -> Result<(), Runnable> {
     let mut task = Some(task);
     with_pool(pool, |context| {
         if let Some(core) = context.core()
             && let Some(task) = task.take()
-            && core.push(task, yielded)
+            && core.push(task, why)
         {
             context.shared.pool().wake_one();
         }

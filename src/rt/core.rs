@@ -3,11 +3,12 @@
 //! Its queue, of which others steal; the slot for the task to run next, of which they do not; and
 //! the list of its local tasks.
 //!
-//! The *next slot* is for a task that a running task has readied, or the first one that a timer has:
+//! The *next slot* is for a task that a running task has woken, or the first one that a timer has:
 //! it runs at once, while what it was readied with is still in the cache. The second one to be
 //! readied goes to the end of the queue and does not displace it, so that equals run in the order in
 //! which they were readied. After [`STREAK`] tasks in a row the slot gives way to the queue, so that
-//! two tasks that wake each other for ever keep nobody waiting.
+//! two tasks that wake each other for ever keep nobody waiting. A new task is not put there: who
+//! spawns it may go on for long, and means it to run meanwhile.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -45,6 +46,15 @@ pub(super) enum Phase {
     Firing,
 }
 
+/// Why a task is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Spawned,
+    Woken,
+    /// It woke itself while it ran: others are to run first.
+    Yielded,
+}
+
 impl Core {
     pub(super) fn new(
         index: usize,
@@ -79,13 +89,11 @@ impl Core {
     }
 
     /// Takes a ready task; whether another worker should be woken for it.
-    ///
-    /// `yielded`: it was running just now, and others are to run first.
     #[inline]
-    pub(super) fn push(&self, task: Runnable, yielded: bool) -> bool {
+    pub(super) fn push(&self, task: Runnable, why: Why) -> bool {
         let phase = self.phase.get();
-        if yielded || phase == Phase::Main {
-            let alone = yielded && self.queue.is_empty();
+        if why != Why::Woken || phase == Phase::Main {
+            let alone = why == Why::Yielded && self.queue.is_empty();
             self.queue.push(task);
             return !alone;
         }

@@ -21,6 +21,7 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 
 use crate::rt::context;
+use crate::rt::core::Why;
 use crate::rt::pool::Pool;
 use crate::rt::seat::Seat;
 use crate::rt::task::JoinHandle;
@@ -190,7 +191,7 @@ impl Home {
         if closed {
             drop(runnable);
         } else {
-            runnable.schedule();
+            ready(runnable, Why::Spawned);
         }
         let place = Place {
             home: self,
@@ -262,11 +263,21 @@ impl Mailbox {
     }
 }
 
-/// Where a task goes when it is woken.
+/// Makes a task ready that was woken.
 ///
 /// A function, and the home in the task's own data: a closure that held it would have to be kept
 /// alive during each call, at the cost of two atomic steps.
 fn schedule(task: Runnable, info: ScheduleInfo) {
+    let why = if info.woken_while_running {
+        Why::Yielded
+    } else {
+        Why::Woken
+    };
+    ready(task, why);
+}
+
+/// Puts a task where it is run from.
+fn ready(task: Runnable, why: Why) {
     let home = &task.metadata().home;
     if home.mailbox.is_some() {
         let home = home.clone();
@@ -277,7 +288,7 @@ fn schedule(task: Runnable, info: ScheduleInfo) {
         return;
     }
     let pool = Arc::as_ptr(&home.pool);
-    if let Err(task) = context::push(pool, task, info.woken_while_running) {
+    if let Err(task) = context::push(pool, task, why) {
         let pool = task.metadata().home.pool.clone();
         pool.push(task);
     }

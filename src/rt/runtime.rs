@@ -33,8 +33,9 @@ use crate::rt::worker::{Main, Worker};
 /// The thread in [`block_on`](Self::block_on) is a worker as long as it is there. With one worker,
 /// tasks run only then, and stay in between; with more, their threads run them at any time.
 ///
-/// Tasks must not block their thread: others take over its queue and its timers, but the one task that
-/// the blocking one has readied first, to run next, waits with it. The future in `block_on` may.
+/// Tasks must not block their thread: others take over its queue, what it has spawned and its timers,
+/// but the one task that the blocking one has woken first, to run next, waits with it. The future in
+/// `block_on` may.
 ///
 /// Dropping the runtime waits for its threads to leave their tasks, and drops the tasks that have
 /// not ended. A worker that blocks keeps it waiting; [`shutdown_timeout`](Self::shutdown_timeout)
