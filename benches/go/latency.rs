@@ -30,7 +30,7 @@ fn work(time: Duration) {
     while start.elapsed() < time {}
 }
 
-/// Spins until `what` is so. Other workers see to that: if they do not, it says so and does not hang.
+/// Spins until `what` is so, which other workers see to. If they do not, it says so, not hangs.
 fn spin_until(what: impl Fn() -> bool) {
     let start = Instant::now();
     while !what() {

@@ -9,9 +9,9 @@
 //!   when it is due, and no task yet, as there is no goroutine yet.
 //! * `NewTimer` and `NewTicker` are a `Sleep` and an `Interval` that were not polled: since Go 1.23
 //!   a timer with a channel is not in the heap either until somebody waits for it.
-//! * What is due by the time it is waited for is ready without the heap. Go does the same for timers
-//!   with a channel, but not for functions: `AfterFunc(0, f)` goes into its heap and out again.
-//!   Where every timer does, here too, is in `OneDeadline100000`.
+//! * What is due by the time it is waited for is ready without the heap. Go does so for timers with
+//!   a channel, but not for functions: `AfterFunc(0, f)` goes into its heap and out again. In
+//!   `OneDeadline100000` every timer does, here too.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
