@@ -63,6 +63,9 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
 /// back.
 struct Stay<'a> {
     shared: &'a Arc<Shared>,
+    /// It keeps the runtime from ending: that has to wait until the tasks which lie in the core are
+    /// to be had.
+    joined: bool,
     local: Option<Arc<Home>>,
     core: Option<Rc<Core>>,
     entered: Option<Entered>,
@@ -72,6 +75,7 @@ impl<'a> Stay<'a> {
     fn new(shared: &'a Arc<Shared>) -> Self {
         Self {
             shared,
+            joined: shared.join(),
             local: None,
             core: None,
             entered: None,
@@ -131,6 +135,9 @@ impl Drop for Stay<'_> {
         let pool = self.shared.pool();
         if pool.has_work() {
             pool.wake_one();
+        }
+        if self.joined {
+            self.shared.leave();
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -39,7 +38,8 @@ use crate::rt::worker::{Main, Worker};
 ///
 /// Dropping the runtime waits for its threads to leave their tasks, and drops the tasks that have
 /// not ended. A worker that blocks keeps it waiting; [`shutdown_timeout`](Self::shutdown_timeout)
-/// waits no longer than told.
+/// waits no longer than told. A thread that is still in [`Handle::block_on`] is not waited for: its
+/// future goes on without tasks.
 ///
 /// # Examples
 ///
@@ -214,11 +214,12 @@ impl Runtime {
         self.handle.block_on(future)
     }
 
-    /// Ends the runtime, waiting for its threads no longer than `timeout`; whether all have left.
+    /// Ends the runtime, waiting for its threads, and those in [`Handle::block_on`], no longer than
+    /// `timeout`; whether all have left.
     ///
-    /// Tasks are not polled again; those that have not ended are dropped when the last thread has
-    /// left. A thread that blocks in a task for longer goes on until it returns from that, and then
-    /// ends what is left.
+    /// Tasks are not polled again; those that have not ended are dropped, at the latest when the last
+    /// thread has left. A thread that blocks in a task for longer goes on until it returns from that,
+    /// and then ends what is left.
     ///
     /// # Examples
     ///
@@ -232,12 +233,10 @@ impl Runtime {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn shutdown_timeout(self, timeout: Duration) -> bool {
-        let runtime = ManuallyDrop::new(self);
-        let shared = runtime.handle.shared();
-        shared.pool().stop();
-        shared.leave();
-        // The threads end by themselves.
-        runtime.threads().clear();
+        let shared = self.handle.shared().clone();
+        // The threads end by themselves: dropping the runtime waits for none of them.
+        self.threads().clear();
+        drop(self);
         shared.wait_until_ended(timeout)
     }
 
@@ -271,7 +270,7 @@ impl fmt::Debug for Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let shared = self.handle.shared();
-        shared.pool().stop();
+        shared.stop();
         // A task that drops the runtime it runs on cannot wait for itself: its thread ends when it
         // returns.
         let here = thread::current().id();

@@ -1,8 +1,9 @@
 //! Who is in a runtime, and how does it end?
 //!
 //! Each worker has a core. All but one have a thread, too; the first core is for whoever waits in
-//! `block_on`, and is handed from one to the next of those. A runtime ends when its owner and all
-//! its threads have left: the last of them drops the tasks that have not ended.
+//! `block_on`, and is handed from one to the next of those. Its owner stops a runtime: from then on
+//! who comes across a task ends it. It has ended when the owner, all its threads and those in
+//! `block_on` have left: the last of them drops what is left.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -39,7 +40,7 @@ struct First {
 }
 
 struct Left {
-    /// The owner, and each thread.
+    /// The owner, each thread, and who is in `block_on`.
     inside: usize,
     ended: bool,
 }
@@ -126,9 +127,20 @@ impl Shared {
         waiting.iter().for_each(Unpark::unpark);
     }
 
-    /// A thread joins.
-    pub(super) fn join(&self) {
-        self.left().inside += 1;
+    /// A thread joins, unless all have left; whether it has to leave.
+    pub(super) fn join(&self) -> bool {
+        let mut left = self.left();
+        let some = left.inside > 0;
+        left.inside += usize::from(some);
+        some
+    }
+
+    /// Tells all workers to leave and all tasks to end.
+    pub(super) fn stop(&self) {
+        self.pool.stop();
+        self.homes.iter().for_each(|home| {
+            home.close();
+        });
     }
 
     /// The owner or a thread leaves; the last one ends what is left.

@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "rt")]
+use reveille::rt::Runtime;
 use reveille::{Clock, Driver, ManualClock};
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -209,6 +211,19 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0 % end
     }
+}
+
+/// A runtime with so many workers.
+#[cfg(feature = "rt")]
+pub(crate) fn runtime(workers: usize) -> Runtime {
+    Runtime::builder().worker_threads(workers).build().unwrap()
+}
+
+/// The same on a clock of our choice.
+#[cfg(feature = "rt")]
+pub(crate) fn runtime_on(workers: usize, clock: impl Into<Clock>) -> Runtime {
+    let builder = Runtime::builder().worker_threads(workers);
+    builder.clock(clock).build().unwrap()
 }
 
 /// Runs `test` on a thread of its own and panics if it hangs.

@@ -1,0 +1,330 @@
+//! How does a runtime end, and what becomes of those who are still in it?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::future::pending;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use reveille::rt::{self, Runtime};
+use reveille::time::sleep;
+
+use support::{Count, OnDrop, ms, runtime, secs, watched};
+
+/// A future that is never ready and counts when it is dropped.
+async fn counted(dropped: Count) {
+    let _guard = OnDrop(|| dropped.add());
+    pending::<()>().await;
+}
+
+/// A task that blocks the thread that runs it, until told.
+fn blocking(runtime: &Runtime) -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel::<()>();
+    let (inside, is_inside) = mpsc::channel();
+    drop(runtime.spawn(async move {
+        inside.send(()).unwrap();
+        let _ = released.recv();
+    }));
+    is_inside.recv().unwrap();
+    release
+}
+
+#[test]
+fn shutdown_waits_no_longer_than_told_for_a_worker_that_blocks() {
+    watched(|| {
+        let dropped = Count::default();
+        let runtime = runtime(2);
+        let release = blocking(&runtime);
+        let rest = runtime.spawn(counted(dropped.clone()));
+        assert!(!runtime.shutdown_timeout(ms(5)));
+        drop(release);
+        // The worker ends what is left when it returns from the task.
+        assert!(rt::block_on(rest).unwrap_err().is_cancelled());
+        assert_eq!(dropped.get(), 0, "it has never run");
+    });
+}
+
+#[test]
+fn shutdown_in_the_background_waits_for_nothing() {
+    watched(|| {
+        let runtime = runtime(2);
+        let release = blocking(&runtime);
+        let rest = runtime.spawn(pending::<()>());
+        runtime.shutdown_background();
+        drop(release);
+        assert!(rt::block_on(rest).unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn shutdown_that_is_not_kept_waiting_has_ended_all() {
+    watched(|| {
+        for workers in [1, 2, 4] {
+            let dropped = Count::default();
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let tasks: Vec<_> = (0..100)
+                .map(|_| runtime.spawn(counted(dropped.clone())))
+                .collect();
+            let armed: Vec<_> = (0..100)
+                .map(|_| runtime.spawn(async { sleep(secs(3600)).await }))
+                .collect();
+            runtime.block_on(async {
+                while handle.armed() < 100 {
+                    rt::yield_now().await;
+                }
+            });
+            assert!(runtime.shutdown_timeout(Duration::MAX));
+            assert_eq!((handle.armed(), dropped.get()), (0, 100));
+            assert!(tasks.iter().all(|task| task.is_finished()));
+            assert!(armed.iter().all(|task| task.is_finished()));
+        }
+    });
+}
+
+/// What the runtime owned is given back, however it was ended.
+#[test]
+fn every_kind_of_shutdown_releases_the_hooks() {
+    watched(|| {
+        let ends: [fn(Runtime); 3] = [
+            drop,
+            |runtime| assert!(runtime.shutdown_timeout(Duration::MAX)),
+            Runtime::shutdown_background,
+        ];
+        for end in ends {
+            for workers in [1, 3] {
+                let (sender, released) = mpsc::channel::<()>();
+                let held = Mutex::new(sender);
+                let runtime = Runtime::builder()
+                    .worker_threads(workers)
+                    .on_thread_start(move || drop(held.lock()))
+                    .build()
+                    .unwrap();
+                runtime.block_on(async { rt::spawn(async {}).await.unwrap() });
+                end(runtime);
+                // Disconnected, once the last thread has let go.
+                assert_eq!(released.recv(), Err(mpsc::RecvError));
+            }
+        }
+    });
+}
+
+#[test]
+fn main_future_may_drop_its_own_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let ended = handle.block_on(async move {
+                let task = rt::spawn(pending::<()>());
+                let local = rt::spawn_local(async { 7 });
+                drop(runtime);
+                assert!(task.await.unwrap_err().is_cancelled());
+                // Not of the runtime, but of this call.
+                local.await.unwrap()
+            });
+            assert_eq!(ended, 7);
+        }
+    });
+}
+
+#[test]
+fn task_may_end_the_runtime_that_it_runs_on() {
+    watched(|| {
+        let ends: [fn(Runtime); 3] = [
+            drop,
+            |runtime| {
+                runtime.shutdown_timeout(ms(1));
+            },
+            Runtime::shutdown_background,
+        ];
+        for end in ends {
+            for workers in [1, 2, 3] {
+                let runtime = runtime(workers);
+                let handle = runtime.handle().clone();
+                let dropped = Count::default();
+                let rest = runtime.spawn(counted(dropped.clone()));
+                let (told, tell) = oneshot::channel();
+                drop(handle.spawn(async move {
+                    end(runtime);
+                    told.send(7).unwrap();
+                    // Its last poll.
+                    pending::<()>().await;
+                }));
+                assert_eq!(handle.block_on(tell), Ok(7));
+                assert!(rt::block_on(rest).unwrap_err().is_cancelled());
+            }
+        }
+    });
+}
+
+/// The thread is the caller's, and not one that the runtime waits for.
+#[test]
+fn shutdown_waits_no_longer_than_told_for_a_thread_that_blocks_in_block_on() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let waits = thread::spawn({
+            let handle = handle.clone();
+            move || {
+                handle.block_on(async move {
+                    let task = rt::spawn(async move {
+                        inside.send(()).unwrap();
+                        let _ = released.recv();
+                        pending::<()>().await;
+                    });
+                    task.await.unwrap_err().is_cancelled()
+                })
+            }
+        });
+        is_inside.recv().unwrap();
+        assert!(!runtime.shutdown_timeout(ms(5)));
+        drop(release);
+        assert!(waits.join().unwrap());
+    });
+}
+
+#[test]
+fn thread_in_block_on_goes_on_when_the_runtime_has_ended() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let (inside, is_inside) = mpsc::channel();
+            let (release, released) = oneshot::channel();
+            let waits = thread::spawn(move || {
+                handle.block_on(async move {
+                    let task = rt::spawn(pending::<()>());
+                    inside.send(()).unwrap();
+                    released.await.unwrap();
+                    sleep(ms(1)).await;
+                    assert!(task.await.unwrap_err().is_cancelled());
+                    let late = rt::spawn(async {});
+                    assert!(late.await.unwrap_err().is_cancelled());
+                    7
+                })
+            });
+            is_inside.recv().unwrap();
+            drop(runtime);
+            release.send(()).unwrap();
+            assert_eq!(waits.join().unwrap(), 7);
+        }
+    });
+}
+
+#[test]
+fn handle_used_after_the_end_spawns_nothing_and_waits_all_the_same() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            drop(runtime);
+            let dropped = Count::default();
+            let task = handle.spawn(counted(dropped.clone()));
+            assert!(task.is_finished());
+            let _entered = handle.enter();
+            assert!(rt::spawn(async {}).is_finished());
+            assert_eq!(handle.armed(), 0);
+            assert_eq!(
+                handle.block_on(async {
+                    sleep(ms(1)).await;
+                    let local = rt::spawn_local(async { 7 });
+                    handle.timers().sleep(ms(1)).await;
+                    local.await.unwrap()
+                }),
+                7
+            );
+        }
+    });
+}
+
+/// Each dropped task wakes the next and spawns another: the end is reached all the same.
+#[test]
+fn tasks_that_wake_and_spawn_when_dropped_are_ended() {
+    watched(|| {
+        for workers in [1, 2, 4] {
+            let dropped = Count::default();
+            let runtime = runtime(workers);
+            let mut next: Option<oneshot::Sender<()>> = None;
+            let started = Count::default();
+            for _ in 0..50 {
+                let (sender, receiver) = oneshot::channel::<()>();
+                let waker = next.replace(sender);
+                let (dropped, started) = (dropped.clone(), started.clone());
+                drop(runtime.spawn(async move {
+                    let mut waker = waker;
+                    let _guard = OnDrop(|| {
+                        drop(waker.take());
+                        drop(rt::spawn(counted(dropped.clone())));
+                        dropped.add();
+                    });
+                    started.add();
+                    let _ = receiver.await;
+                    pending::<()>().await;
+                }));
+            }
+            runtime.block_on(async {
+                while started.get() < 50 {
+                    rt::yield_now().await;
+                }
+            });
+            drop(runtime);
+            assert_eq!(dropped.get(), 50, "what was spawned has never run");
+        }
+    });
+}
+
+#[test]
+fn sleep_of_another_loop_moves_on_when_its_runtime_ends() {
+    watched(|| {
+        let runtime = runtime(2);
+        let start = std::time::Instant::now();
+        let sleep = runtime.handle().timers().sleep(ms(20));
+        let waits = thread::spawn(move || rt::block_on(sleep));
+        while runtime.handle().armed() == 0 {
+            thread::yield_now();
+        }
+        drop(runtime);
+        waits.join().unwrap();
+        assert!(start.elapsed() >= ms(20));
+    });
+}
+
+#[test]
+fn runtimes_come_and_go() {
+    watched(|| {
+        let ran = Count::default();
+        for round in 0..200 {
+            let runtime = runtime(1 + round % 5);
+            let tasks: Vec<_> = (0..round % 7)
+                .map(|_| {
+                    let ran = ran.clone();
+                    runtime.spawn(async move { ran.add() })
+                })
+                .collect();
+            if round % 3 == 0 {
+                runtime.block_on(async {
+                    for task in tasks {
+                        task.await.unwrap();
+                    }
+                });
+            }
+        }
+        assert!(ran.get() > 0);
+        let handle = {
+            let runtime = Arc::new(runtime(3));
+            let other = runtime.clone();
+            let thread = thread::spawn(move || drop(other));
+            thread.join().unwrap();
+            runtime.handle().clone()
+        };
+        assert_eq!(handle.armed(), 0);
+    });
+}
