@@ -3,7 +3,7 @@
 //! As a worker, with a core of its own; or as a guest, that spawns and makes timers but runs
 //! nothing.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use crate::rt::shared::Shared;
 
 thread_local! {
     static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+    /// The runtimes whose futures this thread runs, one inside of the other; told by their pools.
+    static RUNS: RefCell<Vec<*const Pool>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Clone)]
@@ -29,11 +31,17 @@ pub(super) struct Context {
 pub(super) enum Place {
     /// It runs tasks. The core is the worker's; a guard that outlives that leaves a guest behind.
     Worker(Weak<Core>),
-    /// It waits for a future of its own, while another thread has the core it would need; here are
-    /// its local tasks.
-    Waiting(Arc<Home>),
+    /// It waits for a future of its own, and began to while another thread had the core it needs.
+    Waiting(Weak<Waiting>),
     /// It has entered, and does something else.
     Guest,
+}
+
+/// What belongs to a thread that came to `block_on` second.
+pub(super) struct Waiting {
+    pub(super) local: Arc<Home>,
+    /// The core, once the thread has it: who entered before need not enter again.
+    pub(super) core: OnceCell<Weak<Core>>,
 }
 
 impl Context {
@@ -41,7 +49,8 @@ impl Context {
     pub(super) fn core(&self) -> Option<Rc<Core>> {
         match &self.place {
             Place::Worker(core) => core.upgrade(),
-            Place::Waiting(_) | Place::Guest => None,
+            Place::Waiting(waiting) => waiting.upgrade()?.core.get()?.upgrade(),
+            Place::Guest => None,
         }
     }
 
@@ -56,8 +65,8 @@ impl Context {
 
     /// The home of local tasks; `None` if this thread runs none.
     pub(super) fn local(&self) -> Option<Arc<Home>> {
-        if let Place::Waiting(local) = &self.place {
-            return Some(local.clone());
+        if let Place::Waiting(waiting) = &self.place {
+            return Some(waiting.upgrade()?.local.clone());
         }
         let core = self.core()?;
         let pool = self.shared.pool();
@@ -71,11 +80,6 @@ impl Context {
         let pool = self.shared.pool();
         let place = self.core().map_or(pool.workers(), |core| core.index());
         pool.timers(place)
-    }
-
-    /// Whether this thread runs futures of the runtime.
-    pub(super) fn runs(&self) -> bool {
-        matches!(self.place, Place::Waiting(_)) || self.core().is_some()
     }
 }
 
@@ -98,7 +102,38 @@ pub(super) fn home() -> Option<Arc<Home>> {
 
 /// Whether this thread runs futures of the runtime with this pool, now or further out.
 pub(super) fn runs(pool: &Arc<Pool>) -> bool {
-    with_pool(Arc::as_ptr(pool), |context| context.runs()).unwrap_or(false)
+    let pool = Arc::as_ptr(pool);
+    RUNS.try_with(|runs| runs.borrow().contains(&pool))
+        .unwrap_or(false)
+}
+
+/// Whether it is as this that the thread is in a runtime: nothing else was entered since.
+pub(super) fn is_waiting(as_this: &Rc<Waiting>) -> bool {
+    let is_this = |context: &Option<Context>| {
+        let place = context.as_ref().map(|context| &context.place);
+        matches!(place, Some(Place::Waiting(waiting)) if waiting.as_ptr() == Rc::as_ptr(as_this))
+    };
+    CONTEXT
+        .try_with(|context| is_this(&context.borrow()))
+        .unwrap_or(false)
+}
+
+/// Notes that this thread runs futures of a runtime, until dropped.
+pub(super) struct Running(());
+
+impl Running {
+    pub(super) fn new(pool: &Arc<Pool>) -> Self {
+        let pool = Arc::as_ptr(pool);
+        let _ = RUNS.try_with(|runs| runs.borrow_mut().push(pool));
+        Self(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The innermost is ours: they are as nested as the calls that made them.
+        let _ = RUNS.try_with(|runs| runs.borrow_mut().pop());
+    }
 }
 
 /// Which of the pool's workers this thread is.

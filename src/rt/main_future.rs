@@ -4,6 +4,7 @@
 //! it polls the future and its local tasks, sleeps in between, and takes the core when it is free,
 //! so that there is always somebody to run the tasks as long as somebody waits.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use crate::park::{Park, ThreadPark};
-use crate::rt::context::{Context, Entered, Place};
+use crate::rt::context::{self, Context, Entered, Place, Running, Waiting};
 use crate::rt::core::Core;
 use crate::rt::home::{self, Home};
 use crate::rt::pool::Pool;
@@ -66,9 +67,10 @@ struct Stay<'a> {
     /// It keeps the runtime from ending: that has to wait until the tasks which lie in the core are
     /// to be had.
     joined: bool,
-    local: Option<Arc<Home>>,
+    waiting: Option<Rc<Waiting>>,
     core: Option<Rc<Core>>,
     entered: Option<Entered>,
+    running: Option<Running>,
 }
 
 impl<'a> Stay<'a> {
@@ -76,27 +78,37 @@ impl<'a> Stay<'a> {
         Self {
             shared,
             joined: shared.join(),
-            local: None,
+            waiting: None,
             core: None,
             entered: None,
+            running: Some(Running::new(shared.pool())),
         }
     }
 
     /// Takes part without a core.
     fn wait(&mut self, seat: &Arc<Seat>) -> Arc<Home> {
         let local = Home::local(self.shared.pool().clone(), seat.clone());
-        self.local = Some(local.clone());
-        self.enter(Place::Waiting(local.clone()));
+        let waiting = Rc::new(Waiting {
+            local: local.clone(),
+            core: OnceCell::new(),
+        });
+        self.enter(Place::Waiting(Rc::downgrade(&waiting)));
+        self.waiting = Some(waiting);
         local
     }
 
     /// Takes part as a worker.
     fn sit(&mut self, core: Core) {
         let core = Rc::new(core);
-        if let Some(local) = &self.local {
-            core.local_or_init(|| local.clone());
+        let entered_more = self.waiting.as_ref().is_some_and(|waiting| {
+            core.local_or_init(|| waiting.local.clone());
+            let _ = waiting.core.set(Rc::downgrade(&core));
+            !context::is_waiting(waiting)
+        });
+        // The future may have entered another runtime, and has to find itself there.
+        if !entered_more {
+            self.enter(Place::Worker(Rc::downgrade(&core)));
         }
-        self.enter(Place::Worker(Rc::downgrade(&core)));
         self.core = Some(core);
     }
 
@@ -124,7 +136,8 @@ impl<'a> Stay<'a> {
 impl Drop for Stay<'_> {
     fn drop(&mut self) {
         let local = self.core.as_ref().and_then(|core| core.local());
-        if let Some(local) = local.or(self.local.as_ref()) {
+        let waiting = self.waiting.as_ref().map(|waiting| &waiting.local);
+        if let Some(local) = local.or(waiting) {
             local.end_local();
         }
         self.entered = None;
@@ -136,6 +149,7 @@ impl Drop for Stay<'_> {
         if pool.has_work() {
             pool.wake_one();
         }
+        self.running = None;
         if self.joined {
             self.shared.leave();
         }

@@ -13,7 +13,7 @@ use crate::driver;
 use crate::instant::nanos;
 use crate::rt::bed::Bed;
 use crate::rt::builder::Builder;
-use crate::rt::context::{Context, Entered, Place};
+use crate::rt::context::{Context, Entered, Place, Running};
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
 use crate::rt::hooks::Hooks;
@@ -303,6 +303,7 @@ impl Inside {
             place: Place::Worker(Rc::downgrade(&core)),
         });
         let pool = self.0.pool();
+        let _running = Running::new(pool);
         Worker::new(pool, core.clone(), hooks).work(&mut UntilStopped(pool));
         if let Some(local) = core.local() {
             local.end_local();

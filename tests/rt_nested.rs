@@ -1,0 +1,225 @@
+//! In which runtime is a thread that is in several, and who may wait for whom?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::sync::mpsc;
+use std::thread;
+
+use futures::channel::oneshot;
+use reveille::rt::{self, Handle, Runtime};
+use reveille::time::sleep;
+
+use support::{ms, panic_of, runtime, watched};
+
+/// Which of two runtimes a thread is in, told by how many tasks they have.
+fn spawns_on(expected: &Runtime) {
+    let before = tasks(expected.handle());
+    let task = rt::spawn(std::future::pending::<()>());
+    assert_eq!(tasks(expected.handle()), before + 1);
+    task.abort();
+}
+
+/// How many tasks live there.
+fn tasks(handle: &Handle) -> usize {
+    let text = format!("{handle:?}");
+    let (_, rest) = text.split_once("tasks: ").unwrap();
+    rest.split(',').next().unwrap().parse().unwrap()
+}
+
+/// The message of the panic in a call that would wait for itself; its place is the caller's.
+fn mistake(call: impl FnOnce() + Send + 'static) {
+    let (message, file) = watched(|| panic_of(call));
+    assert!(message.contains("await it, or spawn it"), "{message}");
+    assert_eq!(file, file!());
+}
+
+#[test]
+fn block_on_inside_of_the_same_runtime_is_the_callers_mistake() {
+    for workers in [1, 2] {
+        mistake(move || {
+            let runtime = runtime(workers);
+            runtime.block_on(async { runtime.block_on(async {}) });
+        });
+    }
+}
+
+#[test]
+fn block_on_in_a_task_of_the_same_runtime_is_the_callers_mistake() {
+    for workers in [1, 2] {
+        watched(move || {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let task = runtime.spawn(async move { handle.block_on(async {}) });
+            let error = runtime.block_on(task).unwrap_err();
+            assert!(error.is_panic());
+            assert!(
+                error.to_string().contains("await it, or spawn it"),
+                "{error}"
+            );
+        });
+    }
+}
+
+#[test]
+fn block_on_in_another_runtime_inside_of_the_same_is_the_callers_mistake() {
+    mistake(|| {
+        let (outer, inner) = (runtime(1), runtime(1));
+        outer.block_on(async { inner.block_on(async { outer.block_on(sleep(ms(1))) }) });
+    });
+}
+
+#[test]
+fn block_on_in_a_runtime_that_has_entered_another_is_the_callers_mistake() {
+    mistake(|| {
+        let (outer, other) = (runtime(1), runtime(1));
+        outer.block_on(async {
+            let _entered = other.enter();
+            outer.block_on(sleep(ms(1)));
+        });
+    });
+}
+
+#[test]
+fn other_runtime_may_be_waited_for_in_a_task() {
+    watched(|| {
+        let (outer, inner) = (runtime(2), runtime(2));
+        let handle = inner.handle().clone();
+        let sum = outer.block_on(async move {
+            let tasks: Vec<_> = (1..=8)
+                .map(|n| {
+                    let handle = handle.clone();
+                    rt::spawn(async move {
+                        handle.block_on(async {
+                            sleep(ms(1)).await;
+                            rt::spawn(async move { n }).await.unwrap()
+                        })
+                    })
+                })
+                .collect();
+            let mut sum = 0;
+            for task in tasks {
+                sum += task.await.unwrap();
+            }
+            sum
+        });
+        assert_eq!(sum, 36);
+    });
+}
+
+#[test]
+fn guards_nest_and_the_thread_is_where_it_entered_last() {
+    watched(|| {
+        let (first, second) = (runtime(1), runtime(1));
+        assert!(Handle::try_current().is_err());
+        let outside = first.enter();
+        spawns_on(&first);
+        {
+            let _inside = second.enter();
+            spawns_on(&second);
+            {
+                let _again = first.enter();
+                spawns_on(&first);
+            }
+            spawns_on(&second);
+        }
+        spawns_on(&first);
+        first.block_on(async { spawns_on(&first) });
+        second.block_on(async { spawns_on(&second) });
+        spawns_on(&first);
+        drop(outside);
+        assert!(Handle::try_current().is_err());
+    });
+}
+
+/// The runtime is still there for who holds a guard, and takes no tasks.
+#[test]
+fn guard_outlives_its_runtime() {
+    watched(|| {
+        let runtime = runtime(2);
+        let entered = runtime.enter();
+        drop(runtime);
+        let task = rt::spawn(async {});
+        assert!(task.is_finished());
+        rt::block_on(async move {
+            assert!(task.await.unwrap_err().is_cancelled());
+            // On the timers of the runtime around it.
+            sleep(ms(1)).await;
+        });
+        drop(entered);
+        assert!(Handle::try_current().is_err());
+    });
+}
+
+#[test]
+fn guard_that_leaves_its_block_on_does_not_make_the_thread_a_worker() {
+    watched(|| {
+        let runtime = runtime(1);
+        let entered = runtime.block_on(async { runtime.enter() });
+        drop(entered);
+        assert_eq!(runtime.block_on(async { 7 }), 7);
+    });
+}
+
+/// As before, of a thread that waits while another has the core.
+#[test]
+fn guard_that_leaves_the_block_on_of_a_second_thread_lets_it_come_again() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let (release, released) = oneshot::channel();
+        let first = thread::spawn({
+            let handle = handle.clone();
+            move || {
+                handle.block_on(async {
+                    inside.send(()).unwrap();
+                    released.await.unwrap();
+                })
+            }
+        });
+        is_inside.recv().unwrap();
+        let entered = handle.block_on(async { handle.enter() });
+        drop(entered);
+        assert_eq!(handle.block_on(async { 7 }), 7);
+        release.send(()).unwrap();
+        first.join().unwrap();
+        assert_eq!(handle.block_on(async { 7 }), 7);
+    });
+}
+
+/// A thread that waits without the core becomes a worker when that is free; what its future has
+/// entered meanwhile stays entered.
+#[test]
+fn guard_of_a_second_thread_holds_when_that_becomes_the_worker() {
+    watched(|| {
+        let (shared, other) = (runtime(1), runtime(1));
+        let handle = shared.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let (release, released) = oneshot::channel();
+        let first = thread::spawn({
+            let handle = handle.clone();
+            move || {
+                handle.block_on(async {
+                    inside.send(()).unwrap();
+                    released.await.unwrap();
+                })
+            }
+        });
+        is_inside.recv().unwrap();
+        let (go, gone) = oneshot::channel();
+        handle.block_on(async {
+            let entered = other.enter();
+            // Runs only when this thread is a worker, for the first one has left.
+            drop(handle.spawn(async move { go.send(()).unwrap() }));
+            release.send(()).unwrap();
+            gone.await.unwrap();
+            spawns_on(&other);
+            drop(entered);
+            spawns_on(&shared);
+        });
+        first.join().unwrap();
+        assert!(Handle::try_current().is_err());
+    });
+}
