@@ -34,7 +34,7 @@ use crate::park::Unpark;
 use crate::store::Store;
 use crate::sync::{
     Line, Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
     lock,
 };
 
@@ -70,8 +70,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     unpark: Box<dyn Unpark>,
     /// Whether the loop is told, too, when the timer is gone that it would wake for: on a clock that
-    /// may be paused, it would move time on to it.
-    exact: bool,
+    /// may be paused, it would move time on to it, or wait for it in vain.
+    exact: AtomicBool,
     words: Line<Words>,
     state: Line<Mutex<State>>,
 }
@@ -115,7 +115,7 @@ impl Shared {
         let shared = Arc::new(Self {
             clock,
             unpark,
-            exact,
+            exact: AtomicBool::new(exact),
             words: Line(Words {
                 elapsed: AtomicU64::new(0),
                 drained: AtomicU64::new(0),
@@ -246,6 +246,13 @@ impl Shared {
         self.words.0.parked_until.load(Ordering::Relaxed) != AWAKE
     }
 
+    /// Sets whether the loop is told of timers that are gone. All announcements have to be made anew
+    /// after that.
+    #[cfg(feature = "rt")]
+    pub(crate) fn set_exact(&self, exact: bool) {
+        self.exact.store(exact, Ordering::Relaxed);
+    }
+
     /// Ends the announcement: the driver runs.
     pub(crate) fn awake(&self) {
         // Relaxed, and without the lock: at worst a timer armed at this very moment interrupts a
@@ -293,7 +300,8 @@ impl Shared {
     fn withdraw(&self, deadline: u64) -> bool {
         // The flag first: elsewhere it is all that is asked.
         let until = &self.words.0.parked_until;
-        let told = self.exact && (deadline..NEVER).contains(&until.load(Ordering::Relaxed));
+        let told = self.exact.load(Ordering::Relaxed)
+            && (deadline..NEVER).contains(&until.load(Ordering::Relaxed));
         if told {
             self.awake();
         }

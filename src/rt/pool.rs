@@ -41,7 +41,8 @@ impl Pool {
         stealers: Box<[Stealer<Runnable>]>,
     ) -> Arc<Self> {
         let pool = Arc::new_cyclic(|pool: &Weak<Self>| {
-            let driver = |_| Driver::new(clock.clone(), Box::new(Call(pool.clone())), false);
+            let exact = clock.is_frozen();
+            let driver = |_| Driver::new(clock.clone(), Box::new(Call(pool.clone())), exact);
             let waiter = Waiter {
                 pool: pool.clone(),
                 clock: clock.clone(),
@@ -217,11 +218,20 @@ impl Follower for Pool {
         NEVER
     }
 
-    fn expire(&self) {}
+    /// The drivers have fired by themselves: what they announced is past, and would be taken for the
+    /// next deadline.
+    fn expire(&self) {
+        self.calm();
+        self.alarm.attend();
+    }
 
     fn interrupt(&self) {
         // Whatever the alarm was set for, it means something else now; and who sleeps may have to
-        // move time.
+        // move time. While no alarm rings, nothing else corrects what was announced for a timer that
+        // is gone.
+        let exact = self.clock.is_frozen();
+        let drivers = self.alarm.shards().iter();
+        drivers.for_each(|driver| driver.set_exact(exact));
         self.alarm.rang();
         self.calm();
         self.alarm.attend();
