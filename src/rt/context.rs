@@ -39,6 +39,7 @@ pub(super) enum Place {
 
 /// What belongs to a thread that came to `block_on` second.
 pub(super) struct Waiting {
+    pub(super) seat: Arc<Seat>,
     pub(super) local: Arc<Home>,
     /// The core, once the thread has it: who entered before need not enter again.
     pub(super) core: OnceCell<Weak<Core>>,

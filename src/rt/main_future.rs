@@ -40,6 +40,7 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
         // Time that is moved by hand waits for who runs here, too.
         let clock = pool.clock();
         let hold = clock.is_frozen().then(|| clock.hold());
+        drop(seat.take_hold());
         while main.is_woken() || local.has_mail() {
             if main.run()
                 && let Some(output) = main.output.take()
@@ -49,8 +50,9 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
             local.pop().into_iter().for_each(home::run);
         }
         drop(hold);
-        if let Some(core) = shared.take_core_or_wait(&park.unparker()) {
+        if let Some(core) = shared.take_core_or_wait(&seat) {
             seat.move_to(core.index());
+            seat.leave();
             stay.sit(core);
             return stay.work(main);
         }
@@ -89,6 +91,7 @@ impl<'a> Stay<'a> {
     fn wait(&mut self, seat: &Arc<Seat>) -> Arc<Home> {
         let local = Home::local(self.shared.pool().clone(), seat.clone());
         let waiting = Rc::new(Waiting {
+            seat: seat.clone(),
             local: local.clone(),
             core: OnceCell::new(),
         });
@@ -139,6 +142,10 @@ impl Drop for Stay<'_> {
         let waiting = self.waiting.as_ref().map(|waiting| &waiting.local);
         if let Some(local) = local.or(waiting) {
             local.end_local();
+        }
+        if let Some(waiting) = &self.waiting {
+            waiting.seat.leave();
+            self.shared.forget(&waiting.seat);
         }
         self.entered = None;
         // Ours alone: the worker is gone, and contexts do not keep it.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
-use crate::park::{ThreadUnpark, Unpark};
 use crate::rt::bed::Bed;
 use crate::rt::context::{Context, Entered, Place};
 use crate::rt::core::Core;
@@ -21,6 +20,7 @@ use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
 use crate::rt::io::Reactor;
 use crate::rt::pool::Pool;
+use crate::rt::seat::Seat;
 
 pub(super) struct Shared {
     pool: Arc<Pool>,
@@ -36,7 +36,7 @@ pub(super) struct Shared {
 struct First {
     core: Option<Core>,
     /// Those who wait without it.
-    waiting: Vec<ThreadUnpark>,
+    waiting: Vec<Arc<Seat>>,
 }
 
 struct Left {
@@ -108,12 +108,19 @@ impl Shared {
     }
 
     /// The first core, or a place among those that wait for it.
-    pub(super) fn take_core_or_wait(&self, unpark: &ThreadUnpark) -> Option<Core> {
+    pub(super) fn take_core_or_wait(&self, seat: &Arc<Seat>) -> Option<Core> {
         let mut first = self.first();
-        if first.core.is_none() {
-            first.waiting.push(unpark.clone());
+        let waits = |known: &Arc<Seat>| Arc::ptr_eq(known, seat);
+        if first.core.is_none() && !first.waiting.iter().any(waits) {
+            first.waiting.push(seat.clone());
         }
         first.core.take()
+    }
+
+    /// Strikes off who waited for the core and goes without.
+    pub(super) fn forget(&self, seat: &Arc<Seat>) {
+        let mut first = self.first();
+        first.waiting.retain(|known| !Arc::ptr_eq(known, seat));
     }
 
     /// Gives the first core back, for the next one who waits.
@@ -124,7 +131,7 @@ impl Shared {
             std::mem::take(&mut first.waiting)
         };
         // All of them: some may have what they waited for by now, and take no interest.
-        waiting.iter().for_each(Unpark::unpark);
+        waiting.iter().for_each(|seat| seat.call());
     }
 
     /// A thread joins, unless all have left; whether it has to leave.
