@@ -27,6 +27,8 @@ pub(super) struct Core {
     streak: Cell<u32>,
     queue: crossbeam_deque::Worker<Runnable>,
     phase: Cell<Phase>,
+    /// A task has yielded to nobody: it will go on at once, so nobody was woken for it.
+    quiet: Cell<bool>,
     /// Where its tasks live; shared by all that ever had this core.
     home: Arc<Home>,
     /// The home of local tasks, made for the first one.
@@ -67,6 +69,7 @@ impl Core {
             streak: Cell::new(0),
             queue,
             phase: Cell::new(Phase::Task),
+            quiet: Cell::new(false),
             home,
             local: OnceCell::new(),
         }
@@ -95,6 +98,9 @@ impl Core {
         if why != Why::Woken || phase == Phase::Main {
             let alone = why == Why::Yielded && self.queue.is_empty();
             self.queue.push(task);
+            if alone {
+                self.quiet.set(true);
+            }
             return !alone;
         }
         let Some(held) = self.next.replace(Some(task)) else {
@@ -105,6 +111,13 @@ impl Core {
             self.queue.push(task);
         }
         phase == Phase::Task
+    }
+
+    /// Whether, now that something else is about to run, another worker should be woken for a task
+    /// that has yielded.
+    #[inline]
+    pub(super) fn must_offer(&self) -> bool {
+        self.quiet.replace(false) && self.has_spare()
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {

@@ -117,6 +117,7 @@ impl<'a> Worker<'a> {
 
     fn run(&mut self, task: Runnable) {
         self.found();
+        self.offer();
         home::run(task);
     }
 
@@ -247,6 +248,14 @@ impl<'a> Worker<'a> {
             && self.pool.idle().end_search()
             && self.pool.has_work()
         {
+            self.pool.wake_one();
+        }
+    }
+
+    /// Wakes another worker if what runs next makes a task wait that has yielded.
+    #[inline]
+    fn offer(&self) {
+        if self.core.must_offer() {
             self.pool.wake_one();
         }
     }

@@ -1,0 +1,418 @@
+//! When does time move that no clock moves, with many workers and with strangers about?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use reveille::rt::{self, Runtime};
+use reveille::time::{self, Instant, interval, sleep, sleep_until, timeout};
+use reveille::{Clock, ManualClock};
+
+use support::{Log, Random, ms, runtime_on, secs, watched};
+
+const WORKERS: [usize; 3] = [1, 2, 8];
+
+/// A program with timers of many kinds; what it logs is in the order of firing.
+async fn program(log: Log<(u64, u64)>) -> u64 {
+    let start = Instant::now();
+    let since = move || u64::try_from(start.elapsed().as_nanos()).unwrap();
+    let mut random = Random::new(7);
+    let tasks: Vec<_> = (0..100)
+        .map(|task| {
+            let (log, steps) = (log.clone(), [(); 5].map(|()| random.below(50) * 1000));
+            rt::spawn(async move {
+                let mut ticks = interval(Duration::from_micros(1 + task % 7));
+                let mut sum = 0;
+                for step in steps {
+                    sleep(Duration::from_nanos(step)).await;
+                    ticks.tick().await;
+                    let never = timeout(Duration::from_nanos(step), std::future::pending::<()>());
+                    assert!(never.await.is_err());
+                    log.push((since(), task));
+                    sum += since();
+                }
+                sum
+            })
+        })
+        .collect();
+    let mut sum = 0;
+    for task in tasks {
+        sum += task.await.unwrap();
+    }
+    sum + since()
+}
+
+#[test]
+fn same_program_fires_in_the_same_order_on_one_worker_and_gives_the_same_on_many() {
+    watched(|| {
+        let run = |workers| {
+            let log = Log::new();
+            let sum = runtime_on(workers, ManualClock::new()).block_on(program(log.clone()));
+            (log.take(), sum)
+        };
+        let first = run(1);
+        assert_eq!(first.0.len(), 500);
+        assert!(first.0.iter().map(|(at, _)| at).is_sorted());
+        assert_eq!(run(1), first);
+        let mut sorted = first.0.clone();
+        sorted.sort_unstable();
+        for workers in [2, 8] {
+            for _ in 0..5 {
+                let (mut log, sum) = run(workers);
+                log.sort_unstable();
+                assert_eq!((log, sum), (sorted.clone(), first.1), "{workers} workers");
+            }
+        }
+    });
+}
+
+#[test]
+fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
+    watched(|| {
+        for workers in WORKERS {
+            runtime_on(workers, Clock::monotonic()).block_on(async {
+                sleep(ms(1)).await;
+                time::pause();
+                let start = Instant::now();
+                let hours: Vec<_> = (1..=10)
+                    .map(|hours| {
+                        rt::spawn(async move {
+                            sleep_until(start + secs(3600 * hours)).await;
+                            assert_eq!(start.elapsed(), secs(3600 * hours));
+                        })
+                    })
+                    .collect();
+                for hour in hours {
+                    hour.await.unwrap();
+                }
+                assert_eq!(start.elapsed(), secs(36_000));
+                time::resume();
+                let start = Instant::now();
+                sleep(ms(1)).await;
+                rt::spawn(async { sleep(ms(1)).await }).await.unwrap();
+                assert!(start.elapsed() >= ms(2));
+            });
+        }
+    });
+}
+
+/// Others are idle all the time, and must not take that for a reason.
+#[test]
+fn time_stands_still_while_a_worker_works() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let start = clock.now();
+            let seen = clock.clone();
+            runtime.block_on(async move {
+                drop(rt::spawn(async { sleep(secs(1)).await }));
+                while rt::Handle::current().armed() == 0 {
+                    rt::yield_now().await;
+                }
+                let busy = rt::spawn(async move {
+                    // Work that another worker might find too long.
+                    for _ in 0..2000 {
+                        assert_eq!(seen.now(), start);
+                        thread::yield_now();
+                    }
+                    for _ in 0..200 {
+                        assert_eq!(seen.now(), start);
+                        rt::yield_now().await;
+                    }
+                });
+                busy.await.unwrap();
+            });
+        }
+    });
+}
+
+#[test]
+fn time_stands_still_between_two_block_ons() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let start = clock.now();
+            let task = runtime.spawn(async { sleep(secs(1)).await });
+            runtime.block_on(async {
+                while rt::Handle::current().armed() == 0 && !task.is_finished() {
+                    rt::yield_now().await;
+                }
+            });
+            let now = clock.now();
+            thread::yield_now();
+            assert!(now == start || task.is_finished());
+            runtime.block_on(task).unwrap();
+            assert_eq!(clock.now(), start + secs(1));
+        }
+    });
+}
+
+#[test]
+fn hold_keeps_time_until_the_last_guard_is_dropped() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let start = clock.now();
+            let seen = clock.clone();
+            let late = runtime.block_on(async move {
+                let holds = [rt::hold(), rt::hold()];
+                let (sender, answer) = oneshot::channel();
+                let helper = thread::spawn(move || {
+                    let [first, second] = holds;
+                    drop(first);
+                    for _ in 0..100 {
+                        thread::yield_now();
+                    }
+                    assert_eq!(seen.now(), start);
+                    sender.send(seen.now()).unwrap();
+                    drop(second);
+                });
+                let answer = timeout(secs(1), answer).await;
+                helper.join().unwrap();
+                answer
+            });
+            assert_eq!(late, Ok(Ok(start)));
+        }
+    });
+}
+
+/// Everybody sleeps when the last hold goes: somebody has to get up and move time.
+#[test]
+fn time_goes_on_when_a_stranger_drops_the_last_hold() {
+    watched(|| {
+        for workers in WORKERS {
+            let runtime = runtime_on(workers, ManualClock::new());
+            for _ in 0..100 {
+                let hold = runtime.handle().timers().clock().hold();
+                let thread = thread::spawn(move || drop(hold));
+                runtime.block_on(async { sleep(secs(1)).await });
+                thread.join().unwrap();
+            }
+        }
+    });
+}
+
+/// A stranger's timer is the only one there is, and all workers sleep without any.
+#[test]
+fn timer_that_a_stranger_arms_while_all_sleep_moves_time() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let start = clock.now();
+            runtime.block_on(async {
+                for round in 1..=50 {
+                    // Something has fired before: it must not be taken for what is to come.
+                    sleep(secs(1)).await;
+                    let timers = rt::Handle::current().timers().clone();
+                    let (sender, done) = oneshot::channel();
+                    let stranger = thread::spawn(move || {
+                        pollster::block_on(timers.sleep(secs(1)));
+                        sender.send(()).unwrap();
+                    });
+                    done.await.unwrap();
+                    stranger.join().unwrap();
+                    assert_eq!(clock.now(), start + secs(2 * round));
+                }
+            });
+        }
+    });
+}
+
+/// What was announced for the timer that is gone must not hide the next one.
+#[test]
+fn timer_that_a_stranger_arms_after_dropping_an_earlier_one_moves_time() {
+    watched(|| {
+        for workers in WORKERS {
+            let runtime = runtime_on(workers, ManualClock::new());
+            runtime.block_on(async {
+                for _ in 0..200 {
+                    let timers = rt::Handle::current().timers().clone();
+                    let (sender, done) = oneshot::channel();
+                    let stranger = thread::spawn(move || {
+                        let mut gone = timers.sleep(secs(1));
+                        let _ = support::poll_with(&mut gone, std::task::Waker::noop());
+                        drop(gone);
+                        pollster::block_on(timers.sleep(secs(2)));
+                        sender.send(()).unwrap();
+                    });
+                    done.await.unwrap();
+                    stranger.join().unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// Strangers arm, reset and drop timers of the runtime, and move time themselves.
+#[test]
+fn strangers_that_arm_reset_drop_and_advance_lose_no_timer() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let handle = runtime.handle().clone();
+            let strangers: Vec<_> = (0..3)
+                .map(|seed| {
+                    let (handle, clock) = (handle.clone(), clock.clone());
+                    thread::spawn(move || {
+                        let timers = handle.timers();
+                        let mut random = Random::new(seed);
+                        for _ in 0..300 {
+                            let wait = Duration::from_millis(random.below(100));
+                            let deadline = timers.now() + wait;
+                            match random.below(4) {
+                                0 => pollster::block_on(timers.sleep_until(deadline)),
+                                1 => drop(handle.spawn(timers.sleep_until(deadline))),
+                                2 => {
+                                    let mut sleep = Box::pin(timers.sleep(secs(9)));
+                                    let waker = std::task::Waker::noop();
+                                    let _ = support::poll_with(&mut sleep, waker);
+                                    sleep.as_mut().reset(deadline);
+                                    pollster::block_on(sleep);
+                                }
+                                _ => clock.advance(wait),
+                            }
+                            assert!(clock.now() >= deadline || random.below(2) < 2);
+                        }
+                    })
+                })
+                .collect();
+            let (stop, stopped) = oneshot::channel::<()>();
+            let waits = thread::spawn(move || {
+                for stranger in strangers {
+                    stranger.join().unwrap();
+                }
+                drop(stop);
+            });
+            runtime.block_on(async {
+                let tasks: Vec<_> = (0..50)
+                    .map(|n| {
+                        rt::spawn(async move {
+                            for _ in 0..20 {
+                                let deadline = Instant::now() + ms(n);
+                                sleep_until(deadline).await;
+                                assert!(Instant::now() >= deadline);
+                            }
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                assert!(stopped.await.is_err());
+            });
+            waits.join().unwrap();
+        }
+    });
+}
+
+/// The second thread waits without a core; time waits for it as long as it has something to do.
+#[test]
+fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
+    watched(|| {
+        for workers in [1, 2] {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let start = clock.now();
+            let (inside, is_inside) = mpsc::channel();
+            let second = {
+                let (handle, clock) = (runtime.handle().clone(), clock.clone());
+                thread::spawn(move || {
+                    is_inside.recv().unwrap();
+                    handle.block_on(async {
+                        let mut early = 0;
+                        for _ in 0..100 {
+                            let (ask, asked) = oneshot::channel::<oneshot::Sender<Instant>>();
+                            // Wakes this thread, and sleeps at once.
+                            drop(rt::spawn(async move {
+                                let reply = asked.await.unwrap();
+                                let now = Instant::now();
+                                reply.send(now).unwrap();
+                                sleep(secs(3600)).await;
+                            }));
+                            let (reply, answer) = oneshot::channel();
+                            ask.send(reply).unwrap();
+                            early += usize::from(answer.await.unwrap() != clock.now());
+                        }
+                        assert_eq!(early, 0, "time has moved before the woken future ran");
+                    });
+                })
+            };
+            runtime.block_on(async {
+                inside.send(()).unwrap();
+                let until_left = async {
+                    while !second.is_finished() {
+                        sleep(ms(1)).await;
+                    }
+                };
+                until_left.await;
+            });
+            second.join().unwrap();
+            assert!(clock.now() >= start);
+        }
+    });
+}
+
+#[test]
+fn two_runtimes_share_a_clock_and_both_see_it_move() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtimes: Vec<Runtime> = (1..=3).map(|n| runtime_on(n, &clock)).collect();
+        let order = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for (n, runtime) in runtimes.iter().enumerate() {
+                let order = &order;
+                scope.spawn(move || {
+                    runtime.block_on(async {
+                        for round in 1..=50 {
+                            let wait = secs(1 + n as u64);
+                            let wake = Instant::now() + wait;
+                            sleep(wait).await;
+                            assert!(Instant::now() >= wake);
+                            order.lock().unwrap().push((n, round));
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!(order.into_inner().unwrap().len(), 150);
+    });
+}
+
+/// Work on another thread is a hold by itself.
+#[cfg(feature = "blocking")]
+#[test]
+fn time_waits_for_work_that_blocks() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let start = clock.now();
+            runtime_on(workers, &clock).block_on(async {
+                let (release, released) = mpsc::channel();
+                let seen = clock.clone();
+                let work = rt::spawn_blocking(move || {
+                    released.recv().unwrap();
+                    assert_eq!(seen.now(), start);
+                    7
+                });
+                let other = rt::spawn(async { sleep(secs(1)).await });
+                thread::spawn(move || {
+                    thread::yield_now();
+                    release.send(()).unwrap();
+                });
+                assert!(timeout(secs(1), work).await.is_ok());
+                other.await.unwrap();
+            });
+        }
+    });
+}

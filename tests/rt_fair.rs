@@ -1,0 +1,384 @@
+//! Who gets to run when many want to, and who helps a worker that is busy?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use reveille::ManualClock;
+use reveille::rt::{self, Runtime};
+use reveille::time::{Instant, sleep};
+
+use support::{Count, Log, ms, poll_with, runtime, runtime_on, secs, waker, watched};
+
+/// A runtime of two workers, the count of their parks, and a task that keeps the second one busy
+/// until told otherwise.
+fn with_second_busy() -> (Runtime, Count, Arc<AtomicBool>) {
+    let parks = Count::default();
+    let count = parks.clone();
+    let runtime = Runtime::builder()
+        .worker_threads(2)
+        .on_thread_park(move || count.add())
+        .build()
+        .unwrap();
+    let released = Arc::new(AtomicBool::new(false));
+    let (inside, is_inside) = mpsc::channel();
+    let release = released.clone();
+    drop(runtime.spawn(async move {
+        inside.send(()).unwrap();
+        while !release.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+    }));
+    is_inside.recv().unwrap();
+    (runtime, parks, released)
+}
+
+/// A sleep whose waker tells another thread, so that its own may block.
+fn told_when_due(duration: Duration) -> (mpsc::Receiver<()>, reveille::time::Sleep) {
+    let (sender, due) = mpsc::channel();
+    let mut sleep = sleep(duration);
+    let waker = waker(move || {
+        let _ = sender.send(());
+    });
+    assert!(poll_with(&mut sleep, &waker).is_pending());
+    (due, sleep)
+}
+
+/// Timers were looked at for one that was gone: that must not end the announcement that has the
+/// sleeping worker woken for the next one.
+#[test]
+fn timer_armed_after_a_look_that_fired_nothing_is_not_overslept() {
+    watched(|| {
+        let (runtime, parks, released) = with_second_busy();
+        // Not the main future: when that yields, its worker lies down each time and attends.
+        let task = async move {
+            // While nobody sleeps, so that nobody is to be told of it.
+            let gone = ms(20);
+            let start = Instant::now();
+            drop(told_when_due(gone));
+            let before = parks.get();
+            released.store(true, Ordering::SeqCst);
+            while parks.get() == before || start.elapsed() <= gone {
+                rt::yield_now().await;
+            }
+            for _ in 0..1000 {
+                rt::yield_now().await;
+            }
+            let (due, _sleep) = told_when_due(ms(1));
+            due.recv().unwrap();
+        };
+        runtime.block_on(async { rt::spawn_local(task).await.unwrap() });
+    });
+}
+
+#[test]
+fn timers_of_a_blocked_worker_fire_on_an_idle_one() {
+    watched(|| {
+        for workers in [2, 4] {
+            let runtime = runtime(workers);
+            runtime.block_on(async {
+                for _ in 0..50 {
+                    let start = Instant::now();
+                    let (due, _sleep) = told_when_due(ms(1));
+                    // Nobody but another worker can fire it.
+                    due.recv().unwrap();
+                    assert!(start.elapsed() >= ms(1));
+                }
+            });
+        }
+    });
+}
+
+/// The timer is on the blocked worker, and the task that it readies runs on another one.
+#[test]
+fn task_readied_by_the_timer_of_a_blocked_worker_runs_on_an_idle_one() {
+    watched(|| {
+        let runtime = runtime(2);
+        runtime.block_on(async {
+            for _ in 0..50 {
+                let (sender, receiver) = mpsc::channel();
+                drop(rt::spawn(async move {
+                    sleep(ms(1)).await;
+                    sender.send(()).unwrap();
+                }));
+                // It arms its timer, here or elsewhere.
+                rt::yield_now().await;
+                while rt::Handle::current().armed() == 0 && receiver.try_recv().is_err() {
+                    rt::yield_now().await;
+                }
+                let _ = receiver.recv();
+            }
+        });
+    });
+}
+
+#[test]
+fn task_left_in_the_queue_of_a_blocked_worker_is_stolen() {
+    watched(|| {
+        let runtime = runtime(2);
+        runtime.block_on(async {
+            for _ in 0..200 {
+                let (sender, receiver) = mpsc::channel();
+                let stuck = rt::spawn(async move { receiver.recv().unwrap() });
+                let helps = rt::spawn(async move { sender.send(7).unwrap() });
+                assert_eq!(stuck.await.unwrap(), 7);
+                helps.await.unwrap();
+            }
+        });
+    });
+}
+
+/// The other of two tasks on a worker yields, and the first then waits for it without giving way.
+#[test]
+fn task_that_yields_before_its_worker_blocks_goes_on_elsewhere() {
+    watched(|| {
+        let runtime = runtime(2);
+        let task = runtime.spawn(async {
+            for _ in 0..200 {
+                let (sender, receiver) = mpsc::channel();
+                // Into the next slot.
+                let stuck = rt::spawn(async move { receiver.recv().unwrap() });
+                rt::yield_now().await;
+                sender.send(7).unwrap();
+                assert_eq!(stuck.await.unwrap(), 7);
+            }
+        });
+        runtime.block_on(task).unwrap();
+    });
+}
+
+/// As before, but it is the main future that blocks.
+#[test]
+fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
+    watched(|| {
+        let runtime = runtime(2);
+        runtime.block_on(async {
+            for _ in 0..200 {
+                let (sender, receiver) = mpsc::channel();
+                let task = rt::spawn(async move {
+                    for round in 0..100 {
+                        sender.send(round).unwrap();
+                        rt::yield_now().await;
+                    }
+                });
+                let mut next = 0;
+                while next < 100 {
+                    rt::yield_now().await;
+                    if next == 0 && receiver.try_recv().is_err() {
+                        // It has not begun: it may be in the next slot, which is not stolen from.
+                        continue;
+                    }
+                    next = receiver
+                        .recv_timeout(secs(50))
+                        .map_or(100, |round| round + 2);
+                }
+                task.await.unwrap();
+            }
+        });
+    });
+}
+
+/// Two tasks that wake each other are always in the next slot.
+#[test]
+fn pair_that_wakes_each_other_for_ever_starves_nobody() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let stop = Arc::new(AtomicBool::new(false));
+            runtime.block_on(async {
+                let mut pairs = Vec::new();
+                for _ in 0..workers {
+                    pairs.extend(ping_pong(&stop));
+                }
+                let turns = Count::default();
+                let count = turns.clone();
+                let other = rt::spawn(async move {
+                    for _ in 0..100 {
+                        count.add();
+                        rt::yield_now().await;
+                    }
+                });
+                let start = Instant::now();
+                sleep(ms(2)).await;
+                assert!(start.elapsed() >= ms(2));
+                rt::spawn(async { sleep(ms(2)).await }).await.unwrap();
+                other.await.unwrap();
+                assert_eq!(turns.get(), 100);
+                stop.store(true, Ordering::SeqCst);
+                for task in pairs {
+                    task.await.unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// Two tasks, each of which wakes the other and waits, until told to stop.
+fn ping_pong(stop: &Arc<AtomicBool>) -> [rt::JoinHandle<()>; 2] {
+    let wakers = Arc::new(std::sync::Mutex::new([None::<Waker>, None]));
+    [0, 1].map(|me: usize| {
+        let (stop, wakers) = (stop.clone(), wakers.clone());
+        rt::spawn(poll_fn(move |cx| {
+            let other = {
+                let mut wakers = wakers.lock().unwrap();
+                wakers[me] = Some(cx.waker().clone());
+                wakers[1 - me].take()
+            };
+            if let Some(other) = other {
+                other.wake();
+            }
+            match stop.load(Ordering::SeqCst) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }))
+    })
+}
+
+#[test]
+fn what_is_spawned_on_one_worker_runs_in_that_order() {
+    watched(|| {
+        let log = Log::new();
+        let seen = log.clone();
+        runtime(1).block_on(async move {
+            let tasks: Vec<_> = (0..1000)
+                .map(|n| {
+                    let log = seen.clone();
+                    rt::spawn(async move { log.push(n) })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        assert!(log.take().into_iter().eq(0..1000));
+    });
+}
+
+#[test]
+fn equal_deadlines_run_in_the_order_in_which_they_were_armed() {
+    watched(|| {
+        let log = Log::new();
+        let seen = log.clone();
+        runtime_on(1, ManualClock::new()).block_on(async move {
+            let deadline = Instant::now() + secs(1);
+            let tasks: Vec<_> = (0..1000)
+                .map(|n| {
+                    let log = seen.clone();
+                    rt::spawn(async move {
+                        reveille::time::sleep_until(deadline).await;
+                        log.push(n);
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        assert!(log.take().into_iter().eq(0..1000));
+    });
+}
+
+/// Tasks that are readied outside have their turn, however much the workers have of their own.
+#[test]
+fn shared_queue_has_its_turn_beside_tasks_that_never_wait() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let (started, has_started) = mpsc::channel();
+            let outside = thread::spawn(move || {
+                has_started.recv().unwrap();
+                let tasks: Vec<_> = (0..100).map(|_| handle.spawn(async {})).collect();
+                rt::block_on(async {
+                    for task in tasks {
+                        task.await.unwrap();
+                    }
+                });
+            });
+            let (stop, mut stopped) = oneshot::channel::<()>();
+            let waits = thread::spawn(move || {
+                outside.join().unwrap();
+                drop(stop);
+            });
+            runtime.block_on(async {
+                for _ in 0..100 {
+                    drop(rt::spawn(async {
+                        loop {
+                            rt::yield_now().await;
+                        }
+                    }));
+                }
+                started.send(()).unwrap();
+                while let Ok(None) = stopped.try_recv() {
+                    rt::yield_now().await;
+                }
+            });
+            waits.join().unwrap();
+        }
+    });
+}
+
+/// Timers that are due all the time, each firing a task that arms the next, and tasks besides.
+#[test]
+fn storm_of_timers_starves_no_task_and_tasks_no_storm() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            runtime.block_on(async {
+                let fired = Count::default();
+                for _ in 0..500 {
+                    let fired = fired.clone();
+                    drop(rt::spawn(async move {
+                        loop {
+                            sleep(Duration::from_micros(50)).await;
+                            fired.add();
+                        }
+                    }));
+                }
+                let task = rt::spawn(async {
+                    for _ in 0..200 {
+                        rt::yield_now().await;
+                    }
+                });
+                task.await.unwrap();
+                let before = fired.get();
+                while fired.get() < before + 5_000 {
+                    rt::yield_now().await;
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn local_tasks_and_others_take_turns() {
+    watched(|| {
+        rt::block_on(async {
+            for local in [false, true] {
+                let forever = async {
+                    loop {
+                        rt::yield_now().await;
+                    }
+                };
+                let (busy, other) = if local {
+                    (rt::spawn_local(forever), rt::spawn(async {}))
+                } else {
+                    (rt::spawn(forever), rt::spawn_local(async {}))
+                };
+                other.await.unwrap();
+                busy.abort();
+                let _: Result<(), _> = busy.await;
+            }
+        });
+    });
+}
