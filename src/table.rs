@@ -30,20 +30,28 @@ use crate::instant::NEVER;
 /// The end of a list of free entries.
 const NONE: u32 = u32::MAX;
 
-/// How many entries a block holds: 20 KiB of wakers.
+/// What the sequence number of an entry says while nobody's timer has it.
+const UNARMED: u32 = 0;
+
+/// How many entries a block holds: 12 KiB of them, and 8 KiB of wakers.
 const BLOCK: usize = 512;
 
-struct Entry<V> {
-    /// The timer's value; `None` while the entry is free.
-    value: Option<V>,
+/// All of a timer but its value, so that moving a deadline touches no more memory than it must.
+struct Entry {
+    /// The deadline; the next free entry while not armed.
     when: u64,
     filed: u64,
     tag: u32,
-    /// The sequence number of this arming; the next free entry while free.
+    /// The sequence number of this arming, [`UNARMED`] while not armed.
     seq: u32,
 }
 
-impl<V> Entry<V> {
+impl Entry {
+    #[inline]
+    fn is_armed(&self) -> bool {
+        self.seq != UNARMED
+    }
+
     /// Returns the slot of an armed entry if that is true.
     #[inline]
     fn true_slot(&self, index: u32) -> Option<Slot> {
@@ -63,13 +71,28 @@ impl<V> Entry<V> {
         self.tag = seq;
         Some(Slot::new(when, seq, index))
     }
+
+    /// Ends the timer: the entry is free, or has fired, and so is `next`.
+    #[inline]
+    fn end(&mut self, next: u32) {
+        self.when = u64::from(next);
+        self.seq = UNARMED;
+    }
+
+    /// Returns the entry that is free, or has fired, next to this one.
+    #[inline]
+    fn next(&self) -> u32 {
+        self.when as u32
+    }
 }
 
 /// The timers. See the head of this file.
 pub(crate) struct Table<V> {
-    blocks: Vec<Vec<Entry<V>>>,
+    entries: Vec<Vec<Entry>>,
+    /// The values of the entries, `None` while not armed.
+    values: Vec<Vec<Option<V>>>,
     /// How many entries there are, free ones included.
-    entries: u32,
+    len: u32,
     free: u32,
     /// The entries that have fired and are not to be used again yet, newest and oldest.
     fired: (u32, u32),
@@ -79,10 +102,12 @@ pub(crate) struct Table<V> {
 
 impl<V> Table<V> {
     pub(crate) fn new(seq: u32) -> Self {
-        let (blocks, entries, free, fired, armed) = (Vec::new(), 0, NONE, (NONE, NONE), 0);
+        let (entries, values) = (Vec::new(), Vec::new());
+        let (len, free, fired, armed) = (0, NONE, (NONE, NONE), 0);
         Self {
-            blocks,
             entries,
+            values,
+            len,
             free,
             fired,
             seq,
@@ -99,7 +124,7 @@ impl<V> Table<V> {
     /// Returns whether most entries wait for a timer: many have gone, and their slots should.
     #[inline]
     pub(crate) fn is_mostly_free(&self) -> bool {
-        self.armed < self.entries as usize / 2
+        self.armed < self.len as usize / 2
     }
 
     /// Arms a timer. Returns its index, and the slot to be filed unless one was adopted.
@@ -112,16 +137,16 @@ impl<V> Table<V> {
         }
         let index = self.free;
         let entry = self.entry_mut(index);
-        let next = entry.seq;
-        entry.value = Some(value);
+        let next = entry.next();
         let slot = entry.set(index, when, seq);
         self.free = next;
+        *self.value_of(index) = Some(value);
         (index, slot)
     }
 
     #[cold]
     fn grow(&mut self, when: u64, seq: u32, value: V) -> (u32, Option<Slot>) {
-        let index = self.entries;
+        let index = self.len;
         assert!(
             index < NONE,
             "a timer store holds at most {NONE} timers at once"
@@ -129,15 +154,15 @@ impl<V> Table<V> {
         let block = index as usize / BLOCK;
         self.make_room_in(block);
         let mut entry = Entry {
-            value: Some(value),
             when,
             filed: NEVER,
-            tag: 0,
+            tag: UNARMED,
             seq,
         };
         let slot = entry.set(index, when, seq);
-        self.blocks[block].push(entry);
-        self.entries += 1;
+        self.entries[block].push(entry);
+        self.values[block].push(Some(value));
+        self.len += 1;
         (index, slot)
     }
 
@@ -147,7 +172,9 @@ impl<V> Table<V> {
     pub(crate) fn rearm(&mut self, index: u32, when: u64) -> Option<(Option<Slot>, Option<Slot>)> {
         let seq = self.next_seq();
         let entry = self.entry_mut(index);
-        entry.value.as_ref()?;
+        if !entry.is_armed() {
+            return None;
+        }
         let stale = entry.true_slot(index);
         Some((stale, entry.set(index, when, seq)))
     }
@@ -155,11 +182,11 @@ impl<V> Table<V> {
     /// Disarms a timer. Returns its value, and the slot that was true; `None` if it is not armed.
     #[inline]
     pub(crate) fn disarm(&mut self, index: u32) -> Option<(V, Option<Slot>)> {
+        let value = self.value_of(index).take()?;
         let free = self.free;
         let entry = self.entry_mut(index);
-        let value = entry.value.take()?;
         let stale = entry.true_slot(index);
-        entry.seq = free;
+        entry.end(free);
         self.free = index;
         self.armed -= 1;
         Some((value, stale))
@@ -168,11 +195,11 @@ impl<V> Table<V> {
     /// Disarms a timer whose slot has left the heap; [`recycle`](Self::recycle) frees its entry.
     #[inline]
     pub(crate) fn fire(&mut self, index: u32) -> Option<V> {
+        let value = self.value_of(index).take();
         let newest = self.fired.0;
         let entry = self.entry_mut(index);
-        let value = entry.value.take();
         entry.filed = NEVER;
-        entry.seq = newest;
+        entry.end(newest);
         self.fired.0 = index;
         if newest == NONE {
             self.fired.1 = index;
@@ -189,7 +216,7 @@ impl<V> Table<V> {
             return;
         }
         let free = self.free;
-        self.entry_mut(oldest).seq = free;
+        self.entry_mut(oldest).end(free);
         self.free = newest;
         self.fired = (NONE, NONE);
     }
@@ -203,7 +230,7 @@ impl<V> Table<V> {
         if entry.tag != slot.seq() || entry.filed != slot.when() {
             return Fate::Dead;
         }
-        if entry.value.is_none() {
+        if !entry.is_armed() {
             entry.filed = NEVER;
             return Fate::Dead;
         }
@@ -225,36 +252,42 @@ impl<V> Table<V> {
     /// Returns an armed timer's deadline and value.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<(u64, &V)> {
-        let entry = self
-            .blocks
-            .get(index as usize / BLOCK)?
-            .get(index as usize % BLOCK)?;
-        entry.value.as_ref().map(|value| (entry.when, value))
+        let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
+        let value = self.values.get(block)?.get(at)?.as_ref()?;
+        Some((self.entries[block][at].when, value))
     }
 
     /// Returns an armed timer's value.
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut V> {
-        let block = self.blocks.get_mut(index as usize / BLOCK)?;
-        block.get_mut(index as usize % BLOCK)?.value.as_mut()
+        let block = self.values.get_mut(index as usize / BLOCK)?;
+        block.get_mut(index as usize % BLOCK)?.as_mut()
     }
 
     /// Returns the armed timers, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64, &V)> {
-        let entries = self.blocks.iter().flatten();
-        (0..).zip(entries).filter_map(|(index, entry)| {
-            entry.value.as_ref().map(|value| (index, entry.when, value))
-        })
+        let entries = self.entries.iter().flatten();
+        let values = self.values.iter().flatten();
+        (0..)
+            .zip(entries.zip(values))
+            .filter_map(|(index, (entry, value))| {
+                value.as_ref().map(|value| (index, entry.when, value))
+            })
     }
 
     #[inline]
-    fn entry_mut(&mut self, index: u32) -> &mut Entry<V> {
-        &mut self.blocks[index as usize / BLOCK][index as usize % BLOCK]
+    fn entry_mut(&mut self, index: u32) -> &mut Entry {
+        &mut self.entries[index as usize / BLOCK][index as usize % BLOCK]
+    }
+
+    #[inline]
+    fn value_of(&mut self, index: u32) -> &mut Option<V> {
+        &mut self.values[index as usize / BLOCK][index as usize % BLOCK]
     }
 
     #[inline]
     fn next_seq(&mut self) -> u32 {
-        self.seq = self.seq.wrapping_add(1);
+        self.seq = self.seq.wrapping_add(1).max(UNARMED + 1);
         self.seq
     }
 }

@@ -5,28 +5,35 @@ use super::*;
 impl<V> Table<V> {
     /// Returns whether a slot says the truth.
     pub(crate) fn is_true(&self, slot: Slot) -> bool {
-        let entry = &self.blocks[slot.key() as usize / BLOCK][slot.key() as usize % BLOCK];
-        entry.value.is_some() && entry.true_slot(slot.key()) == Some(slot)
+        let entry = &self.entries[slot.key() as usize / BLOCK][slot.key() as usize % BLOCK];
+        entry.is_armed() && entry.true_slot(slot.key()) == Some(slot)
     }
 
-    /// Checks T2 and the lists of free and fired entries. Returns how many true slots there must
-    /// be.
+    /// Checks T2, the values, and the lists of free and fired entries. Returns how many true slots
+    /// there must be.
     pub(crate) fn verify(&self) -> usize {
-        let all: Vec<_> = self.blocks.iter().flatten().collect();
-        assert_eq!(all.len(), self.entries as usize);
+        let all: Vec<_> = self.entries.iter().flatten().collect();
+        let values: Vec<_> = self.values.iter().flatten().collect();
+        assert_eq!(
+            (all.len(), values.len()),
+            (self.len as usize, self.len as usize)
+        );
+        assert!(
+            all.iter()
+                .zip(&values)
+                .all(|(entry, value)| entry.is_armed() == value.is_some()),
+            "a value for each that is armed, and no other"
+        );
         let mut idle = 0;
         for start in [self.free, self.fired.0] {
             let mut at = start;
             while at != NONE {
-                assert!(
-                    all[at as usize].value.is_none(),
-                    "entry {at} is armed and free"
-                );
-                (at, idle) = (all[at as usize].seq, idle + 1);
+                assert!(!all[at as usize].is_armed(), "entry {at} is armed and free");
+                (at, idle) = (all[at as usize].next(), idle + 1);
                 assert!(idle <= all.len(), "a circle of free entries");
             }
         }
-        let armed: Vec<_> = all.iter().filter(|entry| entry.value.is_some()).collect();
+        let armed: Vec<_> = all.iter().filter(|entry| entry.is_armed()).collect();
         assert_eq!((armed.len(), all.len() - idle), (self.armed, self.armed));
         assert!(armed.iter().all(|entry| entry.filed <= entry.when), "T2");
         armed
@@ -37,8 +44,20 @@ impl<V> Table<V> {
 }
 
 #[test]
-fn an_entry_of_a_waker_is_forty_bytes() {
-    assert_eq!(size_of::<Entry<std::task::Waker>>(), 40);
+fn an_entry_is_twenty_four_bytes_without_its_value() {
+    assert_eq!(size_of::<Entry>(), 24);
+}
+
+#[test]
+fn no_timer_has_the_number_that_means_unarmed() {
+    let mut table = Table::new(u32::MAX - 1);
+    for value in 0..3 {
+        table.arm(1, value);
+    }
+    table.verify();
+    assert_eq!(table.rearm(2, 2), Some((Some(Slot::new(1, 2, 2)), None)));
+    assert_eq!(table.disarm(2), Some((2, None)));
+    assert_eq!(table.rearm(2, 3), None);
 }
 
 #[test]
@@ -95,7 +114,7 @@ fn entries_stay_in_place_as_the_table_grows() {
     let mut table = Table::new(0);
     table.reserve(3 * BLOCK + 1);
     assert_eq!(
-        table.blocks.iter().map(Vec::capacity).collect::<Vec<_>>(),
+        table.entries.iter().map(Vec::capacity).collect::<Vec<_>>(),
         [512, 512, 512, 1]
     );
     for value in 0..4 * BLOCK {
