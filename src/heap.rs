@@ -52,7 +52,7 @@ use std::mem;
 pub(crate) use self::slot::{Asked, Fate, Slot};
 
 use self::runs::{At, Run, Runs};
-use self::upkeep::{Effort, LAZY, STEP};
+use self::upkeep::{Effort, STEP};
 
 /// How many slots a run holds: long enough that searching and cutting are rare, short enough that
 /// sorting one (4 KiB, an eighth of an L1 cache) takes microseconds.
@@ -132,9 +132,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             }
         } else if self.moved.is_empty() || !self.moved.contains(&slot) {
             let at = self.runs.find(slot);
-            let run = &mut self.runs[at];
-            run.stale += 1;
-            if run.is_stale(if lean { 4 } else { LAZY }) {
+            if self.runs.forsake(at, lean) {
                 self.sweep(at, &mut fate);
             }
         }
@@ -216,9 +214,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             return self.open(slot);
         }
         let at = self.runs.find(slot);
-        let run = &mut self.runs[at];
-        run.push(slot);
-        if run.slots.len() >= LEN {
+        if self.runs.push(at, slot) >= LEN {
             self.crowd(at, slot);
         }
     }

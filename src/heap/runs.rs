@@ -3,14 +3,24 @@
 //! The runs of the heap, nearest first, in groups: a tree of two levels over the blocks of slots,
 //! so that neither a search nor a run that comes or goes moves more than some kilobytes.
 //!
+//! Timers that are put off over and over turn slots stale all over the place, and each is counted in
+//! its run. What that takes, the lows and a [`Tally`] for each run, is kept together, some kilobytes
+//! for a hundred thousand timers: the runs themselves would be another cache line each time.
+//!
 //! - R1 lows rise from run to run; a run's slots lie from its low to below the next one's.
-//! - R2 a group has 1 to GROUP runs, and the low of its first.
+//! - R2 a group has 1 to GROUP runs, with the low and the tally of each; its own low is that of the
+//!   first.
+//! - R3 as many slots of a run are stale as the run and its tally say together; whoever may change a
+//!   run finds all of them in the run.
+//! - R4 a tally that has not reached its `spare` has a run that is not `is_stale(LAZY)`: what a run
+//!   is given in the meantime is true.
 //!
 //! What the slots mean is `heap`'s business.
 
 use std::ops::{Index, IndexMut};
 
 use super::Slot;
+use super::upkeep::LAZY;
 
 /// How many runs a group holds: as many as are the size of one run's buffer, for the allocator's
 /// sake. Few in tests, which are to see groups part.
@@ -20,7 +30,7 @@ const GROUP: usize = if cfg!(test) { 4 } else { 80 };
 pub(super) struct Run {
     pub(super) low: Slot,
     pub(super) slots: Vec<Slot>,
-    /// How many of the slots are stale.
+    /// How many of the slots are stale, but for those in the run's tally.
     pub(super) stale: u32,
     /// Where the next look for stale slots starts.
     pub(super) cursor: u32,
@@ -64,6 +74,12 @@ impl Run {
         (self.slots.len() - self.stale as usize) * part < self.slots.len()
     }
 
+    /// Returns how many slots may turn stale before less than one in LAZY is true.
+    fn spare(&self) -> usize {
+        let least = self.slots.len().div_ceil(LAZY);
+        (self.slots.len() - self.stale as usize).saturating_sub(least)
+    }
+
     /// Returns whether `more` slots fit without filling the run by more than half.
     pub(super) fn has_room(&self, more: usize) -> bool {
         (self.slots.len() + more) * 2 <= self.slots.capacity()
@@ -77,9 +93,63 @@ impl Run {
     }
 }
 
+/// How many slots have turned stale since a run was last looked at.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    stale: u16,
+    /// How many may, before the run has to be looked at.
+    spare: u16,
+}
+
 struct Group {
-    low: Slot,
+    lows: Vec<Slot>,
+    tallies: Vec<Tally>,
     runs: Vec<Run>,
+}
+
+impl Group {
+    fn new() -> Self {
+        let (lows, tallies, runs) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            lows,
+            tallies,
+            runs,
+        }
+    }
+
+    fn insert(&mut self, to: usize, run: Run) {
+        self.lows.insert(to, run.low);
+        self.tallies.insert(to, Tally::default());
+        self.runs.insert(to, run);
+    }
+
+    fn remove(&mut self, at: usize) -> Run {
+        self.settle(at);
+        self.lows.remove(at);
+        self.tallies.remove(at);
+        self.runs.remove(at)
+    }
+
+    /// Takes the runs from `at` on out, as a group.
+    fn split_off(&mut self, at: usize) -> Self {
+        let mut far = Self::new();
+        far.lows.reserve_exact(GROUP);
+        far.lows.extend(self.lows.drain(at..));
+        far.tallies.reserve_exact(GROUP);
+        far.tallies.extend(self.tallies.drain(at..));
+        far.runs.reserve_exact(GROUP);
+        far.runs.extend(self.runs.drain(at..));
+        far
+    }
+
+    /// Makes a run itself say how many of its slots are stale.
+    #[inline]
+    fn settle(&mut self, at: usize) -> &mut Run {
+        let tally = std::mem::take(&mut self.tallies[at]);
+        let run = &mut self.runs[at];
+        run.stale += u32::from(tally.stale);
+        run
+    }
 }
 
 /// The place of a run, good until one is removed or comes before it.
@@ -91,29 +161,35 @@ pub(super) struct At {
 
 /// All runs. See the head of this file.
 pub(super) struct Runs {
+    /// The lows of the groups.
+    lows: Vec<Slot>,
     groups: Vec<Group>,
 }
 
 impl Runs {
     pub(super) fn new() -> Self {
-        Self { groups: Vec::new() }
+        Self {
+            lows: Vec::new(),
+            groups: Vec::new(),
+        }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.lows.is_empty()
     }
 
     /// Returns the low of the nearest run.
     #[inline]
     pub(super) fn low(&self) -> Option<Slot> {
-        self.groups.first().map(|group| group.low)
+        self.lows.first().copied()
     }
 
     /// Makes the nearest run begin earlier.
     pub(super) fn set_low(&mut self, low: Slot) {
         if let Some(group) = self.groups.first_mut() {
-            group.low = low;
+            self.lows[0] = low;
+            group.lows[0] = low;
             group.runs[0].low = low;
         }
     }
@@ -121,17 +197,34 @@ impl Runs {
     /// Returns the place of the run that a slot at or above the lowest low lies in.
     #[inline]
     pub(super) fn find(&self, slot: Slot) -> At {
-        let mut group = self.groups.len() - 1;
-        // The usual case: a timeout is farther off than most of what waits.
-        if slot < self.groups[group].low {
-            group = self.groups.partition_point(|group| group.low <= slot) - 1;
-        }
-        let runs = &self.groups[group].runs;
-        let mut run = runs.len() - 1;
-        if slot < runs[run].low {
-            run = runs.partition_point(|run| run.low <= slot) - 1;
-        }
+        let group = last_at_or_below(&self.lows, slot);
+        let run = last_at_or_below(&self.groups[group].lows, slot);
         At { group, run }
+    }
+
+    /// Adds a true slot to the run that it lies in; how many that now has.
+    #[inline]
+    pub(super) fn push(&mut self, at: At, slot: Slot) -> usize {
+        let run = &mut self.groups[at.group].runs[at.run];
+        run.push(slot);
+        run.slots.len()
+    }
+
+    /// Counts a slot of a run that has turned stale. Returns whether less than one in LAZY is true;
+    /// if the heap is to be `lean`, less than one in 4.
+    #[inline]
+    pub(super) fn forsake(&mut self, at: At, lean: bool) -> bool {
+        let tally = &mut self.groups[at.group].tallies[at.run];
+        tally.stale += 1;
+        (tally.stale > tally.spare || lean) && self.count(at, lean)
+    }
+
+    fn count(&mut self, at: At, lean: bool) -> bool {
+        let group = &mut self.groups[at.group];
+        let run = group.settle(at.run);
+        let is_stale = run.is_stale(if lean { 4 } else { LAZY });
+        group.tallies[at.run].spare = run.spare() as u16;
+        is_stale
     }
 
     /// Returns whether no run is farther.
@@ -186,51 +279,47 @@ impl Runs {
         );
     }
 
-    fn insert(
-        &mut self,
-        At {
-            group: at,
+    fn insert(&mut self, at: At, run: Run) {
+        let At {
+            group: mut at,
             run: mut to,
-        }: At,
-        run: Run,
-    ) {
-        let last = self.groups.len().saturating_sub(1);
-        let Some(group) = self.groups.get_mut(at) else {
-            return self.groups.push(Group {
-                low: run.low,
-                runs: vec![run],
-            });
-        };
-        let mut group = group;
-        if group.runs.len() == GROUP {
+        } = at;
+        if at == self.groups.len() {
+            self.insert_group(at, Group::new(), run.low);
+        } else if self.groups[at].runs.len() == GROUP {
             // At the far end the full group stays full: deadlines that come in order fill them.
-            let half = if at == last && to == GROUP {
+            let is_last = at == self.groups.len() - 1;
+            let half = if is_last && to == GROUP {
                 GROUP
             } else {
                 GROUP / 2
             };
-            let mut runs = Vec::with_capacity(GROUP);
-            runs.extend(group.runs.drain(half..));
+            let far = self.groups[at].split_off(half);
+            let low = far.lows.first().map_or(run.low, |&low| low);
+            self.insert_group(at + 1, far, low);
             if to > half || half == GROUP {
-                runs.insert(to - half, run);
-                let low = runs[0].low;
-                return self.groups.insert(at + 1, Group { low, runs });
+                (at, to) = (at + 1, to - half);
             }
-            let low = runs[0].low;
-            self.groups.insert(at + 1, Group { low, runs });
-            group = &mut self.groups[at];
-            to = to.min(half);
         }
-        group.runs.insert(to, run);
-        group.low = group.runs[0].low;
+        let group = &mut self.groups[at];
+        group.insert(to, run);
+        self.lows[at] = group.lows[0];
+    }
+
+    fn insert_group(&mut self, at: usize, group: Group, low: Slot) {
+        self.lows.insert(at, low);
+        self.groups.insert(at, group);
     }
 
     pub(super) fn remove(&mut self, at: At) -> Run {
         let group = &mut self.groups[at.group];
-        let run = group.runs.remove(at.run);
-        match group.runs.first() {
-            Some(first) => group.low = first.low,
-            None => drop(self.groups.remove(at.group)),
+        let run = group.remove(at.run);
+        match group.lows.first() {
+            Some(&low) => self.lows[at.group] = low,
+            None => {
+                self.lows.remove(at.group);
+                self.groups.remove(at.group);
+            }
         }
         run
     }
@@ -239,28 +328,18 @@ impl Runs {
     pub(super) fn pop_first(&mut self) -> Option<Run> {
         (!self.is_empty()).then(|| self.remove(At { group: 0, run: 0 }))
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Run> {
-        self.groups.iter().flat_map(|group| &group.runs)
+/// Returns the place of the last low that is not above a slot, in order of lows; the first one is
+/// taken for low enough.
+#[inline]
+fn last_at_or_below(lows: &[Slot], slot: Slot) -> usize {
+    let last = lows.len() - 1;
+    // The usual case: a timeout is farther off than most of what waits.
+    if slot >= lows[last] {
+        return last;
     }
-
-    /// Checks R1, that of lows, and R2.
-    #[cfg(test)]
-    pub(super) fn verify(&self) {
-        assert!(
-            self.iter().map(|run| run.low).is_sorted_by(|a, b| a < b),
-            "R1"
-        );
-        for group in &self.groups {
-            assert!(
-                (1..=GROUP).contains(&group.runs.len()),
-                "R2: {}",
-                group.runs.len()
-            );
-            assert!(group.low == group.runs[0].low, "R2: {:?}", group.low);
-        }
-    }
+    lows.partition_point(|&low| low <= slot).saturating_sub(1)
 }
 
 impl Index<At> for Runs {
@@ -275,6 +354,9 @@ impl Index<At> for Runs {
 impl IndexMut<At> for Runs {
     #[inline]
     fn index_mut(&mut self, at: At) -> &mut Run {
-        &mut self.groups[at.group].runs[at.run]
+        self.groups[at.group].settle(at.run)
     }
 }
+
+#[cfg(test)]
+mod tests;

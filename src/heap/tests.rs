@@ -1,5 +1,6 @@
 //! Is the heap in order, and how much does a call look at?
 
+use super::upkeep::LAZY;
 use super::*;
 
 impl<const LEN: usize> RunHeap<LEN> {
@@ -33,8 +34,8 @@ impl<const LEN: usize> RunHeap<LEN> {
         assert!(self.moved.len() <= LEN * 2, "H5: {}", self.moved.len());
         found += count(&self.moved);
         self.runs.verify();
-        let lows: Vec<_> = self.runs.iter().map(|run| run.low).collect();
-        for (i, run) in self.runs.iter().enumerate() {
+        let lows: Vec<_> = self.runs.iter().map(|(run, _)| run.low).collect();
+        for (i, (run, stale)) in self.runs.iter().enumerate() {
             let end = lows.get(i + 1).copied().unwrap_or(Slot::MAX);
             assert!(run.low < end, "H1 run {i}");
             assert!(
@@ -47,7 +48,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             let room = run.slots.capacity();
             assert!(room <= 4 * len.max(LEN), "H3 run {i}: {len} in {room}");
             let live = count(&run.slots);
-            assert_eq!(run.stale as usize, len - live, "stale slots of run {i}");
+            assert_eq!(stale, len - live, "stale slots of run {i}");
             assert!(
                 i == 0 && run.low == Slot::MIN || live * 2 * LAZY >= len,
                 "H4 {i}: {live} of {len}"
@@ -59,7 +60,13 @@ impl<const LEN: usize> RunHeap<LEN> {
 
     /// Returns how many slots there are, stale ones included.
     pub(crate) fn slots(&self) -> usize {
-        self.near() + self.moved.len() + self.runs.iter().map(|run| run.slots.len()).sum::<usize>()
+        self.near()
+            + self.moved.len()
+            + self
+                .runs
+                .iter()
+                .map(|(run, _)| run.slots.len())
+                .sum::<usize>()
     }
 
     /// Returns how many slots there is room for in all buffers.
@@ -67,7 +74,7 @@ impl<const LEN: usize> RunHeap<LEN> {
         let runs = self
             .runs
             .iter()
-            .map(|run| run.slots.capacity())
+            .map(|(run, _)| run.slots.capacity())
             .sum::<usize>();
         let spare = self.spare.iter().map(Vec::capacity).sum::<usize>();
         self.front.capacity() + self.strays.capacity() + self.moved.capacity() + runs + spare

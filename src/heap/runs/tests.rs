@@ -1,0 +1,49 @@
+//! Are the runs in order, and counted right?
+
+use super::*;
+
+impl Runs {
+    /// Returns the runs, and how many slots of each are stale.
+    pub(in crate::heap) fn iter(&self) -> impl Iterator<Item = (&Run, usize)> {
+        let runs = self.groups.iter().flat_map(|group| &group.runs);
+        let tallies = self.groups.iter().flat_map(|group| &group.tallies);
+        runs.zip(tallies)
+            .map(|(run, tally)| (run, run.stale as usize + usize::from(tally.stale)))
+    }
+
+    /// Checks R1, that of lows, R2 and R4.
+    pub(in crate::heap) fn verify(&self) {
+        assert!(
+            self.iter()
+                .map(|(run, _)| run.low)
+                .is_sorted_by(|a, b| a < b),
+            "R1"
+        );
+        assert_eq!(self.lows.len(), self.groups.len(), "R2");
+        for (group, low) in self.groups.iter().zip(&self.lows) {
+            assert!(
+                (1..=GROUP).contains(&group.runs.len()),
+                "R2: {}",
+                group.runs.len()
+            );
+            assert_eq!(group.tallies.len(), group.runs.len(), "R2");
+            assert!(
+                group
+                    .runs
+                    .iter()
+                    .map(|run| run.low)
+                    .eq(group.lows.iter().copied()),
+                "R2"
+            );
+            assert_eq!(*low, group.lows[0], "R2");
+            for (run, tally) in group.runs.iter().zip(&group.tallies) {
+                let spare = usize::from(tally.spare);
+                assert!(
+                    spare == 0 || spare <= run.spare(),
+                    "R4: {spare} of {}",
+                    run.spare()
+                );
+            }
+        }
+    }
+}
