@@ -18,8 +18,12 @@
 //! stale or for what it says, never for an earlier time, so no timer is lost or early; two equal
 //! deadlines may leave in the wrong order if one was set before the wrap and one after it.
 //!
-//! Entries lie in blocks of one size, so that the table grows without copying more than one: the
-//! first, which grows as it fills, or the last, if it was made to measure. The story goes on in
+//! The values lie apart. Of a hundred thousand timers that are put off at random each is cold, and
+//! what that takes, the entry alone, is 24 bytes instead of 40: fewer cache lines and pages. Firing
+//! takes both, and pays with a line more.
+//!
+//! Both lie in blocks of one size, so that the table grows without copying more than one: the first,
+//! which grows as it fills, or the last, if it was made to measure. The story goes on in
 //! `table/room.rs` (how many entries there is room for), then in `store`.
 
 mod room;

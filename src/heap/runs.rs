@@ -26,6 +26,11 @@ use super::upkeep::LAZY;
 /// sake. Few in tests, which are to see groups part.
 const GROUP: usize = if cfg!(test) { 4 } else { 80 };
 
+/// For how many groups there is room as soon as there are two: for millions of timers. To grow when
+/// many runs have come and gone means to have the allocator sort what they have left behind, a pause
+/// of a tenth of a millisecond.
+const GROUPS: usize = 256;
+
 /// A block of slots that lies wholly before the next.
 pub(super) struct Run {
     pub(super) low: Slot,
@@ -132,14 +137,11 @@ impl Group {
 
     /// Takes the runs from `at` on out, as a group.
     fn split_off(&mut self, at: usize) -> Self {
-        let mut far = Self::new();
-        far.lows.reserve_exact(GROUP);
-        far.lows.extend(self.lows.drain(at..));
-        far.tallies.reserve_exact(GROUP);
-        far.tallies.extend(self.tallies.drain(at..));
-        far.runs.reserve_exact(GROUP);
-        far.runs.extend(self.runs.drain(at..));
-        far
+        Self {
+            lows: split_off(&mut self.lows, at),
+            tallies: split_off(&mut self.tallies, at),
+            runs: split_off(&mut self.runs, at),
+        }
     }
 
     /// Makes a run itself say how many of its slots are stale.
@@ -307,6 +309,10 @@ impl Runs {
     }
 
     fn insert_group(&mut self, at: usize, group: Group, low: Slot) {
+        if self.groups.len() == 1 {
+            self.lows.reserve_exact(GROUPS);
+            self.groups.reserve_exact(GROUPS);
+        }
         self.lows.insert(at, low);
         self.groups.insert(at, group);
     }
@@ -328,6 +334,13 @@ impl Runs {
     pub(super) fn pop_first(&mut self) -> Option<Run> {
         (!self.is_empty()).then(|| self.remove(At { group: 0, run: 0 }))
     }
+}
+
+/// Takes the elements from `at` on out, into as much memory as GROUP runs take: see there.
+fn split_off<T>(all: &mut Vec<T>, at: usize) -> Vec<T> {
+    let mut far = Vec::with_capacity(GROUP * size_of::<Run>() / size_of::<T>());
+    far.extend(all.drain(at..));
+    far
 }
 
 /// Returns the place of the last low that is not above a slot, in order of lows; the first one is
