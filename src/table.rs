@@ -37,8 +37,8 @@ const NONE: u32 = u32::MAX;
 /// What the sequence number of an entry says while nobody's timer has it.
 const UNARMED: u32 = 0;
 
-/// How many entries a block holds: 12 KiB of them, and 8 KiB of wakers.
-const BLOCK: usize = 512;
+/// How many entries a block holds: 24 KiB of them, and 16 KiB of wakers.
+const BLOCK: usize = 1024;
 
 /// All of a timer but its value, so that moving a deadline touches no more memory than it must.
 struct Entry {
@@ -90,11 +90,15 @@ impl Entry {
     }
 }
 
+/// Entries, and their values: `None` while not armed.
+struct Block<V> {
+    entries: Vec<Entry>,
+    values: Vec<Option<V>>,
+}
+
 /// The timers. See the head of this file.
 pub(crate) struct Table<V> {
-    entries: Vec<Vec<Entry>>,
-    /// The values of the entries, `None` while not armed.
-    values: Vec<Vec<Option<V>>>,
+    blocks: Vec<Block<V>>,
     /// How many entries there are, free ones included.
     len: u32,
     free: u32,
@@ -106,11 +110,9 @@ pub(crate) struct Table<V> {
 
 impl<V> Table<V> {
     pub(crate) fn new(seq: u32) -> Self {
-        let (entries, values) = (Vec::new(), Vec::new());
-        let (len, free, fired, armed) = (0, NONE, (NONE, NONE), 0);
+        let (blocks, len, free, fired, armed) = (Vec::new(), 0, NONE, (NONE, NONE), 0);
         Self {
-            entries,
-            values,
+            blocks,
             len,
             free,
             fired,
@@ -140,11 +142,11 @@ impl<V> Table<V> {
             return self.grow(when, seq, value);
         }
         let index = self.free;
-        let entry = self.entry_mut(index);
+        let (entry, place) = self.both_mut(index);
         let next = entry.next();
+        *place = Some(value);
         let slot = entry.set(index, when, seq);
         self.free = next;
-        *self.value_of(index) = Some(value);
         (index, slot)
     }
 
@@ -155,8 +157,7 @@ impl<V> Table<V> {
             index < NONE,
             "a timer store holds at most {NONE} timers at once"
         );
-        let block = index as usize / BLOCK;
-        self.make_room_in(block);
+        let block = self.make_room_in(index as usize / BLOCK);
         let mut entry = Entry {
             when,
             filed: NEVER,
@@ -164,8 +165,8 @@ impl<V> Table<V> {
             seq,
         };
         let slot = entry.set(index, when, seq);
-        self.entries[block].push(entry);
-        self.values[block].push(Some(value));
+        block.entries.push(entry);
+        block.values.push(Some(value));
         self.len += 1;
         (index, slot)
     }
@@ -186,9 +187,9 @@ impl<V> Table<V> {
     /// Disarms a timer. Returns its value, and the slot that was true; `None` if it is not armed.
     #[inline]
     pub(crate) fn disarm(&mut self, index: u32) -> Option<(V, Option<Slot>)> {
-        let value = self.value_of(index).take()?;
         let free = self.free;
-        let entry = self.entry_mut(index);
+        let (entry, value) = self.both_mut(index);
+        let value = value.take()?;
         let stale = entry.true_slot(index);
         entry.end(free);
         self.free = index;
@@ -199,9 +200,9 @@ impl<V> Table<V> {
     /// Disarms a timer whose slot has left the heap; [`recycle`](Self::recycle) frees its entry.
     #[inline]
     pub(crate) fn fire(&mut self, index: u32) -> Option<V> {
-        let value = self.value_of(index).take();
         let newest = self.fired.0;
-        let entry = self.entry_mut(index);
+        let (entry, value) = self.both_mut(index);
+        let value = value.take();
         entry.filed = NEVER;
         entry.end(newest);
         self.fired.0 = index;
@@ -256,22 +257,23 @@ impl<V> Table<V> {
     /// Returns an armed timer's deadline and value.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<(u64, &V)> {
-        let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
-        let value = self.values.get(block)?.get(at)?.as_ref()?;
-        Some((self.entries[block][at].when, value))
+        let block = self.blocks.get(index as usize / BLOCK)?;
+        let at = index as usize % BLOCK;
+        let value = block.values.get(at)?.as_ref()?;
+        Some((block.entries[at].when, value))
     }
 
     /// Returns an armed timer's value.
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut V> {
-        let block = self.values.get_mut(index as usize / BLOCK)?;
-        block.get_mut(index as usize % BLOCK)?.as_mut()
+        let block = self.blocks.get_mut(index as usize / BLOCK)?;
+        block.values.get_mut(index as usize % BLOCK)?.as_mut()
     }
 
     /// Returns the armed timers, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u64, &V)> {
-        let entries = self.entries.iter().flatten();
-        let values = self.values.iter().flatten();
+        let entries = self.blocks.iter().flat_map(|block| &block.entries);
+        let values = self.blocks.iter().flat_map(|block| &block.values);
         (0..)
             .zip(entries.zip(values))
             .filter_map(|(index, (entry, value))| {
@@ -281,12 +283,14 @@ impl<V> Table<V> {
 
     #[inline]
     fn entry_mut(&mut self, index: u32) -> &mut Entry {
-        &mut self.entries[index as usize / BLOCK][index as usize % BLOCK]
+        &mut self.blocks[index as usize / BLOCK].entries[index as usize % BLOCK]
     }
 
     #[inline]
-    fn value_of(&mut self, index: u32) -> &mut Option<V> {
-        &mut self.values[index as usize / BLOCK][index as usize % BLOCK]
+    fn both_mut(&mut self, index: u32) -> (&mut Entry, &mut Option<V>) {
+        let block = &mut self.blocks[index as usize / BLOCK];
+        let at = index as usize % BLOCK;
+        (&mut block.entries[at], &mut block.values[at])
     }
 
     #[inline]

@@ -6,15 +6,14 @@
 //! [`Table::compact`] is the one thing that gives an armed timer another index. What the indices
 //! mean is told in `table`.
 
-use super::{BLOCK, Entry, NONE, Table};
+use super::{BLOCK, Block, Entry, NONE, Table};
 use crate::heap::Slot;
 
 impl<V> Table<V> {
     /// Returns how many timers there is room for, those that are armed included.
     pub(crate) fn capacity(&self) -> usize {
-        let both = self.entries.iter().zip(&self.values);
-        both.map(|(entries, values)| entries.capacity().min(values.capacity()).min(BLOCK))
-            .sum()
+        let room = |block: &Block<V>| block.entries.capacity().min(block.values.capacity());
+        self.blocks.iter().map(|block| room(block).min(BLOCK)).sum()
     }
 
     /// Makes room for `more` timers.
@@ -33,23 +32,24 @@ impl<V> Table<V> {
     }
 
     /// Makes room for one more entry in the block that the next one goes to.
-    pub(super) fn make_room_in(&mut self, block: usize) {
-        if block > 0 {
-            self.make_room(block, BLOCK);
-        } else if self.entries.is_empty() {
-            self.make_room(0, 0);
-        }
+    pub(super) fn make_room_in(&mut self, block: usize) -> &mut Block<V> {
+        // The first grows as it fills.
+        self.make_room(block, if block > 0 { BLOCK } else { 0 })
     }
 
     /// Makes room for so many entries in a block, the next new one at the farthest.
-    fn make_room(&mut self, block: usize, room: usize) {
-        if self.entries.len() == block {
-            self.entries.push(Vec::new());
-            self.values.push(Vec::new());
+    fn make_room(&mut self, block: usize, room: usize) -> &mut Block<V> {
+        if self.blocks.len() == block {
+            self.blocks.push(Block {
+                entries: Vec::new(),
+                values: Vec::new(),
+            });
         }
-        let (entries, values) = (&mut self.entries[block], &mut self.values[block]);
-        entries.reserve_exact(room.saturating_sub(entries.len()));
-        values.reserve_exact(room.saturating_sub(values.len()));
+        let block = &mut self.blocks[block];
+        let more = room.saturating_sub(block.entries.len());
+        block.entries.reserve_exact(more);
+        block.values.reserve_exact(more);
+        block
     }
 
     /// Gives the armed timers the indices from zero on, in the order of `rank`, and has no room for
@@ -58,9 +58,8 @@ impl<V> Table<V> {
     /// No timer may have fired since the last [`recycle`](Self::recycle).
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) -> Vec<Slot> {
         debug_assert_eq!(self.fired, (NONE, NONE), "entries that somebody counts on");
-        let entries = std::mem::take(&mut self.entries).into_iter().flatten();
-        let values = std::mem::take(&mut self.values).into_iter().flatten();
-        let both = entries.zip(values);
+        let blocks = std::mem::take(&mut self.blocks).into_iter();
+        let both = blocks.flat_map(|block| block.entries.into_iter().zip(block.values));
         let mut armed: Vec<(Entry, V)> = both
             .filter_map(|(entry, value)| value.map(|value| (entry, value)))
             .collect();
@@ -79,8 +78,9 @@ impl<V> Table<V> {
             self.make_room(at, (armed.len() - start).min(BLOCK));
         }
         for (index, (entry, value)) in armed.into_iter().enumerate() {
-            self.entries[index / BLOCK].push(entry);
-            self.values[index / BLOCK].push(Some(value));
+            let block = &mut self.blocks[index / BLOCK];
+            block.entries.push(entry);
+            block.values.push(Some(value));
         }
         slots
     }

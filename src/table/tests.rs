@@ -5,15 +5,20 @@ use super::*;
 impl<V> Table<V> {
     /// Returns whether a slot says the truth.
     pub(crate) fn is_true(&self, slot: Slot) -> bool {
-        let entry = &self.entries[slot.key() as usize / BLOCK][slot.key() as usize % BLOCK];
+        let block = &self.blocks[slot.key() as usize / BLOCK];
+        let entry = &block.entries[slot.key() as usize % BLOCK];
         entry.is_armed() && entry.true_slot(slot.key()) == Some(slot)
     }
 
     /// Checks T2, the values, and the lists of free and fired entries. Returns how many true slots
     /// there must be.
     pub(crate) fn verify(&self) -> usize {
-        let all: Vec<_> = self.entries.iter().flatten().collect();
-        let values: Vec<_> = self.values.iter().flatten().collect();
+        let all: Vec<_> = self
+            .blocks
+            .iter()
+            .flat_map(|block| &block.entries)
+            .collect();
+        let values: Vec<_> = self.blocks.iter().flat_map(|block| &block.values).collect();
         assert_eq!(
             (all.len(), values.len()),
             (self.len as usize, self.len as usize)
@@ -114,8 +119,12 @@ fn entries_stay_in_place_as_the_table_grows() {
     let mut table = Table::new(0);
     table.reserve(3 * BLOCK + 1);
     assert_eq!(
-        table.entries.iter().map(Vec::capacity).collect::<Vec<_>>(),
-        [512, 512, 512, 1]
+        table
+            .blocks
+            .iter()
+            .map(|block| block.entries.capacity())
+            .collect::<Vec<_>>(),
+        [BLOCK, BLOCK, BLOCK, 1]
     );
     for value in 0..4 * BLOCK {
         assert_eq!(table.arm(value as u64, value).0 as usize, value);
