@@ -22,15 +22,18 @@
 //! by the first to interrupt, the announcement also makes it one interruption, and none while the
 //! driver runs.
 //!
-//! The story goes on in `fire` (taking due timers out), then in `driver` (turn and park).
+//! The story goes on in `handle/ask.rs` (what anybody may ask a driver), in `fire` (taking due timers
+//! out), then in `driver` (turn and park).
 
-use std::fmt;
+mod ask;
+
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
-use crate::instant::{Instant, NEVER};
+use crate::instant::NEVER;
 use crate::park::Unpark;
+use crate::slack::Limit;
 use crate::store::Store;
 use crate::sync::{
     Line, Mutex, MutexGuard,
@@ -72,6 +75,8 @@ pub(crate) struct Shared {
     /// Whether the loop is told, too, when the timer is gone that it would wake for: on a clock that
     /// may be paused, it would move time on to it, or wait for it in vain.
     exact: AtomicBool,
+    /// That of the loop that wakes for the timers, and of all drivers on it.
+    slack: Limit,
     words: Line<Words>,
     state: Line<Mutex<State>>,
 }
@@ -111,11 +116,17 @@ pub(crate) enum Reset {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Clock, unpark: Box<dyn Unpark>, exact: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Clock,
+        unpark: Box<dyn Unpark>,
+        exact: bool,
+        slack: Limit,
+    ) -> Arc<Self> {
         let shared = Arc::new(Self {
             clock,
             unpark,
             exact: AtomicBool::new(exact),
+            slack,
             words: Line(Words {
                 elapsed: AtomicU64::new(0),
                 drained: AtomicU64::new(0),
@@ -320,89 +331,5 @@ impl Shared {
             words.parked_until.store(AWAKE, Ordering::Relaxed);
         }
         interrupt
-    }
-}
-
-impl Handle {
-    /// Returns the time on the driver's clock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// assert!(driver.handle().now() <= driver.handle().now());
-    /// ```
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        self.shared.clock.now()
-    }
-
-    /// Returns the driver's clock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// assert!(driver.handle().clock().now() <= driver.handle().now());
-    /// ```
-    #[must_use]
-    pub fn clock(&self) -> &Clock {
-        &self.shared.clock
-    }
-
-    /// Returns how many timers are armed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// assert_eq!(driver.handle().armed(), 0);
-    /// ```
-    #[must_use]
-    pub fn armed(&self) -> usize {
-        self.shared.lock().timers.len()
-    }
-
-    /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
-    ///
-    /// For telling the loop something that is not a timer, to stop for instance. If it is not
-    /// blocking just now, its next park returns at once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// let handle = driver.handle().clone();
-    /// std::thread::spawn(move || handle.unpark());
-    /// driver.park(); // with no timer armed, until unparked
-    /// ```
-    pub fn unpark(&self) {
-        self.shared.interrupt();
-    }
-
-    /// Returns whether the driver is gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// let handle = driver.handle().clone();
-    /// assert!(!handle.is_closed());
-    /// drop(driver);
-    /// assert!(handle.is_closed());
-    /// ```
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("clock", &self.shared.clock)
-            .field("armed", &self.armed())
-            .field("closed", &self.is_closed())
-            .finish()
     }
 }

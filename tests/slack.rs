@@ -10,6 +10,16 @@ use reveille::Driver;
 
 use support::{Count, Dial, Task};
 
+/// Twenty turns with a timer each, 5 µs apart: a storm. It is 100 µs then.
+fn storm(driver: &mut Driver<()>, dial: &Dial, task: &Task) {
+    for turn in 1..=20 {
+        let mut sleep = driver.handle().sleep(us(5));
+        assert!(task.poll(&mut sleep).is_pending());
+        dial.set(us(5 * turn));
+        assert_eq!(driver.turn().fired(), 1);
+    }
+}
+
 const fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
@@ -28,13 +38,7 @@ fn timer_armed_in_a_storm_interrupts_nobody() {
     let handle = driver.handle().clone();
     let task = Task::new();
 
-    // Twenty turns with a timer each, 5 µs apart: a storm.
-    for turn in 1..=20 {
-        let mut sleep = handle.sleep(us(5));
-        assert!(task.poll(&mut sleep).is_pending());
-        dial.set(us(5 * turn));
-        assert_eq!(driver.turn().fired(), 1);
-    }
+    storm(&mut driver, &dial, &task);
     let before = unparks.get();
 
     let mut late = handle.sleep(us(50));
@@ -54,4 +58,29 @@ fn timer_armed_in_a_storm_interrupts_nobody() {
     // All of them have fired when the wait is over.
     dial.set(us(200));
     assert_eq!(driver.turn().fired(), 11);
+}
+
+#[test]
+fn a_slack_set_in_a_storm_ends_the_wait_and_counts_for_the_next() {
+    let (dial, unparks) = (Dial::default(), Count::default());
+    let counted = unparks.clone();
+    let mut driver = Driver::builder()
+        .clock(dial.clock())
+        .slack(us(100))
+        .build_with_unpark(move || counted.add());
+    let (handle, task) = (driver.handle().clone(), Task::new());
+    storm(&mut driver, &dial, &task);
+    let mut late = handle.sleep(us(50));
+    assert!(task.poll(&mut late).is_pending());
+
+    assert_eq!(driver.next_timeout(), Some(us(100)));
+    for (slack, wait) in [(us(1000), us(1000)), (Duration::ZERO, us(50))] {
+        let before = unparks.get();
+        std::thread::scope(|scope| {
+            scope.spawn(|| handle.set_slack(slack));
+        });
+        assert_eq!(unparks.get(), before + 1, "the loop waits by the old one");
+        assert_eq!(driver.next_timeout(), Some(wait));
+        assert_eq!(handle.slack(), slack);
+    }
 }

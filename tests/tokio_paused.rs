@@ -208,3 +208,23 @@ async fn a_reset_after_firing_works_in_a_select_loop() {
     }
     assert_eq!(start.elapsed(), ms(50));
 }
+
+#[tokio::test(start_paused = true)]
+async fn timers_are_not_merged_whatever_slack_is_asked_for() {
+    reveille::Handle::current().set_slack(secs(1));
+    assert_eq!(reveille::Handle::current().slack(), Duration::ZERO);
+    let start = Instant::now();
+    let all: Vec<_> = (0..100)
+        .map(|i| {
+            tokio::spawn(async move {
+                for round in 1..=10 {
+                    sleep_until(start + ms(i) + ms(100) * round).await;
+                    assert_eq!(start.elapsed(), ms(i) + ms(100) * round);
+                }
+            })
+        })
+        .collect();
+    for task in all {
+        task.await.unwrap();
+    }
+}

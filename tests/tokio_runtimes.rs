@@ -255,3 +255,46 @@ fn sleepers_on_two_workers_all_wake_and_none_early() {
         });
     });
 }
+
+#[test]
+fn the_slack_is_one_for_all_workers_of_a_runtime_and_for_no_other() {
+    watched(|| {
+        let (one, other) = (multi_thread(), multi_thread());
+        one.spawn_blocking(|| Handle::current().set_slack(ms(2)));
+        while one.block_on(async { Handle::current().slack() }) != ms(2) {
+            thread::yield_now();
+        }
+        let seen = one.spawn(async { Handle::current().slack() });
+        assert_eq!(one.block_on(seen).unwrap(), ms(2));
+        let seen = other.spawn(async { Handle::current().slack() });
+        let default = reveille::Builder::DEFAULT_SLACK;
+        assert_eq!(other.block_on(seen).unwrap(), default);
+        one.block_on(slept());
+    });
+}
+
+#[test]
+fn timers_under_any_slack_end_and_none_early() {
+    watched(|| {
+        let runtime = multi_thread();
+        runtime.block_on(async {
+            for slack in [ms(200), ms(1), ms(0)] {
+                let all: Vec<_> = (0..200)
+                    .map(|i| {
+                        tokio::spawn(async move {
+                            for _ in 0..3 {
+                                let start = Instant::now();
+                                sleep(ms(1 + i % 5)).await;
+                                assert!(start.elapsed() >= ms(1 + i % 5));
+                            }
+                        })
+                    })
+                    .collect();
+                Handle::current().set_slack(slack);
+                for task in all {
+                    task.await.unwrap();
+                }
+            }
+        });
+    });
+}

@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::fire::wake_all;
 use crate::handle::{AWAKE, Shared};
 use crate::instant::NEVER;
-use crate::slack::Slack;
+use crate::slack::{Limit, Slack};
 use crate::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -86,7 +86,7 @@ struct Setting<B> {
 }
 
 impl<B: Bell> Alarm<B> {
-    pub(crate) fn new(bell: B, clock: Clock, slack: u64, shards: Box<[Arc<Shared>]>) -> Self {
+    pub(crate) fn new(bell: B, clock: Clock, slack: Limit, shards: Box<[Arc<Shared>]>) -> Self {
         let known = shards.iter().map(|_| NEVER).collect();
         Self {
             clock,

@@ -36,6 +36,7 @@ use crate::driver::Builder;
 use crate::handle::{Handle, Shared};
 use crate::instant::nanos;
 use crate::park::Unpark;
+use crate::slack::Limit;
 
 pub(crate) use self::hand::{advance, pause, resume};
 pub(crate) use self::time::now;
@@ -126,13 +127,20 @@ impl Host {
         } else {
             nanos(Builder::DEFAULT_SLACK)
         };
+        let slack = Limit::new(slack);
         Some(Arc::new_cyclic(|host: &Weak<Self>| {
-            let shard = || Shared::new(clock.clone(), Box::new(Call(host.clone())), can_pause);
+            let call = || Box::new(Call(host.clone()));
+            let shard = || Shared::new(clock.clone(), call(), can_pause, slack.clone());
             let shards = (0..count).map(|_| shard()).collect();
             Self {
                 runtime: runtime.id(),
                 mute: (!bells.hears_the_end()).then(|| runtime.clone()),
-                alarm: Alarm::new(bells.calling(host.clone()), clock.clone(), slack, shards),
+                alarm: Alarm::new(
+                    bells.calling(host.clone()),
+                    clock.clone(),
+                    slack.clone(),
+                    shards,
+                ),
             }
         }))
     }

@@ -9,6 +9,7 @@ use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::Clock;
 use crate::handle::{Handle, Shared};
 use crate::park::Unpark;
+use crate::slack::Limit;
 
 /// A host with a number of threads.
 #[derive(Clone)]
@@ -56,9 +57,11 @@ impl Host {
         set: impl FnMut(u64) -> bool + Send + 'static,
     ) -> Self {
         Self(Arc::new_cyclic(|alarm: &Weak<Alarm<Told>>| {
-            let shard = || Shared::new(clock.clone(), Box::new(Call(alarm.clone())), exact);
+            let slack = Limit::new(0);
+            let call = || Box::new(Call(alarm.clone()));
+            let shard = || Shared::new(clock.clone(), call(), exact, slack.clone());
             let shards = (0..threads).map(|_| shard()).collect();
-            Alarm::new(Told(Box::new(set)), clock.clone(), 0, shards)
+            Alarm::new(Told(Box::new(set)), clock.clone(), slack.clone(), shards)
         }))
     }
 

@@ -7,7 +7,7 @@ use crate::driver::Driver;
 use crate::handle::{Handle, Shared};
 use crate::instant::nanos;
 use crate::park::{Park, Unpark};
-use crate::slack::Slack;
+use crate::slack::{Limit, Slack};
 
 /// Sets up a [`Driver`]; made by [`Driver::builder`].
 ///
@@ -68,7 +68,7 @@ impl Builder {
     /// While fewer than two timers come due within the slack, each wake-up is on time; in a storm
     /// the loop wakes at most once a slack, and a timer is late by up to that much more. Longer
     /// saves CPU, shorter is more punctual, zero wakes for every deadline. More than a second counts
-    /// as a second.
+    /// as a second. [`Handle::set_slack`] sets it while the driver is in use.
     ///
     /// # Examples
     ///
@@ -112,13 +112,14 @@ impl Builder {
     }
 
     fn driver<P>(self, park: P, unpark: Box<dyn Unpark>) -> Driver<P> {
+        let slack = Limit::new(nanos(self.slack));
         let handle = Handle {
-            shared: Shared::new(self.clock, unpark, false),
+            shared: Shared::new(self.clock, unpark, false, slack.clone()),
         };
         Driver {
             park,
             handle,
-            slack: Slack::new(nanos(self.slack)),
+            slack: Slack::new(slack),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::rt::core::{Core, retry};
 use crate::rt::home::Runnable;
 use crate::rt::idle::Idle;
 use crate::rt::io::Reactor;
+use crate::slack::Limit;
 use crate::system;
 
 pub(super) struct Pool {
@@ -40,9 +41,11 @@ impl Pool {
         reactor: Arc<Reactor>,
         stealers: Box<[Stealer<Runnable>]>,
     ) -> Arc<Self> {
+        let slack = Limit::new(slack);
         let pool = Arc::new_cyclic(|pool: &Weak<Self>| {
             let exact = clock.is_frozen();
-            let driver = |_| Driver::new(clock.clone(), Box::new(Call(pool.clone())), exact);
+            let call = || Box::new(Call(pool.clone()));
+            let driver = |_| Driver::new(clock.clone(), call(), exact, slack.clone());
             let waiter = Waiter {
                 pool: pool.clone(),
                 clock: clock.clone(),
@@ -52,7 +55,7 @@ impl Pool {
                 alarm: Alarm::new(
                     waiter,
                     clock.clone(),
-                    slack,
+                    slack.clone(),
                     (0..=stealers.len()).map(driver).collect(),
                 ),
                 stealers,

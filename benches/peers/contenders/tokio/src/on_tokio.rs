@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::Contender;
 
-use super::{CT, MT, time};
+use super::{CT, MT, prepare, time};
 
 /// What differs between the three.
 pub trait Flavor: Clone + Send + Sync + 'static {
@@ -33,6 +33,7 @@ impl<Fl: Flavor> Contender for Tokio<Fl> {
         T: Send + 'static,
     {
         let rt = Fl::runtime(threads);
+        prepare(&rt);
         let task = rt.spawn(async move { main(Tokio(std::marker::PhantomData)).await });
         rt.block_on(task).unwrap()
     }

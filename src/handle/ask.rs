@@ -1,0 +1,140 @@
+//! What may anybody ask a driver, or tell it, through a handle?
+//!
+//! All that is not about one timer. How timers are made is told in `time`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::handle::Handle;
+use crate::instant::{Instant, nanos};
+
+impl Handle {
+    /// Returns the time on the driver's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert!(driver.handle().now() <= driver.handle().now());
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    /// Returns the driver's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert!(driver.handle().clock().now() <= driver.handle().now());
+    /// ```
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Returns how many timers are armed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.handle().armed(), 0);
+    /// ```
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.shared.lock().timers.len()
+    }
+
+    /// Returns how far apart wake-ups are kept when timers are dense.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// assert_eq!(driver.handle().slack(), reveille::Builder::DEFAULT_SLACK);
+    /// ```
+    #[must_use]
+    pub fn slack(&self) -> Duration {
+        Duration::from_nanos(self.shared.slack.get())
+    }
+
+    /// Sets how far apart wake-ups are kept when timers are dense; [`Builder::slack`] tells more.
+    ///
+    /// From any thread, at any time; the loop is interrupted and waits by the new slack. That is the
+    /// loop's: a runtime's workers, tokio's or our own, share one, whose handle ever it is set
+    /// through. Through [`Handle::current`] outside of any driver it is that of the process-wide
+    /// thread.
+    ///
+    /// Zero wakes for every deadline; more than a second counts as a second. A millisecond has about
+    /// the CPU of `tokio::time`, at half its lateness. On a tokio runtime whose clock may be paused
+    /// (`test-util`, one thread) timers are not merged: the slack is zero and stays so.
+    ///
+    /// [`Builder::slack`]: crate::Builder::slack
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// driver.handle().set_slack(Duration::from_millis(1));
+    /// assert_eq!(driver.handle().slack(), Duration::from_millis(1));
+    /// driver.handle().set_slack(Duration::MAX);
+    /// assert_eq!(driver.handle().slack(), Duration::from_secs(1));
+    /// ```
+    pub fn set_slack(&self, slack: Duration) {
+        if self.shared.exact {
+            return;
+        }
+        self.shared.slack.set(nanos(slack));
+        // Whoever waits by the old one, for a second if that was set, looks again.
+        self.shared.interrupt();
+    }
+
+    /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
+    ///
+    /// For telling the loop something that is not a timer, to stop for instance. If it is not
+    /// blocking just now, its next park returns at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let handle = driver.handle().clone();
+    /// std::thread::spawn(move || handle.unpark());
+    /// driver.park(); // with no timer armed, until unparked
+    /// ```
+    pub fn unpark(&self) {
+        self.shared.interrupt();
+    }
+
+    /// Returns whether the driver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let handle = driver.handle().clone();
+    /// assert!(!handle.is_closed());
+    /// drop(driver);
+    /// assert!(handle.is_closed());
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("clock", &self.shared.clock)
+            .field("armed", &self.armed())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
