@@ -384,3 +384,6 @@ impl fmt::Debug for Sleep {
             .finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
