@@ -29,21 +29,31 @@ const DOUBT: u32 = 1023;
 
 /// The slack in nanoseconds, at most LONGEST; zero turns moderation off. Clones share one.
 #[derive(Clone, Debug)]
-pub(crate) struct Limit(Arc<AtomicU64>);
+pub(crate) struct Limit(Option<Arc<AtomicU64>>);
 
 impl Limit {
     pub(crate) fn new(nanos: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(nanos.min(LONGEST))))
+        Self(Some(Arc::new(AtomicU64::new(nanos.min(LONGEST)))))
+    }
+
+    /// Zero, whatever it is set to.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn none() -> Self {
+        Self(None)
     }
 
     // Relaxed: the number stands for itself; who waits by the old one is interrupted besides.
     #[inline]
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0
+            .as_ref()
+            .map_or(0, |nanos| nanos.load(Ordering::Relaxed))
     }
 
     pub(crate) fn set(&self, nanos: u64) {
-        self.0.store(nanos.min(LONGEST), Ordering::Relaxed);
+        if let Some(limit) = &self.0 {
+            limit.store(nanos.min(LONGEST), Ordering::Relaxed);
+        }
     }
 }
 

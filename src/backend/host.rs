@@ -123,11 +123,10 @@ impl Host {
         let clock = bells.clock().clone();
         let can_pause = bells.can_pause();
         let slack = if can_pause {
-            0
+            Limit::none()
         } else {
-            nanos(Builder::DEFAULT_SLACK)
+            Limit::new(nanos(Builder::DEFAULT_SLACK))
         };
-        let slack = Limit::new(slack);
         Some(Arc::new_cyclic(|host: &Weak<Self>| {
             let call = || Box::new(Call(host.clone()));
             let shard = || Shared::new(clock.clone(), call(), can_pause, slack.clone());

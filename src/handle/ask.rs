@@ -87,9 +87,6 @@ impl Handle {
     /// assert_eq!(driver.handle().slack(), Duration::from_secs(1));
     /// ```
     pub fn set_slack(&self, slack: Duration) {
-        if self.shared.exact {
-            return;
-        }
         self.shared.slack.set(nanos(slack));
         // Whoever waits by the old one, for a second if that was set, looks again.
         self.shared.interrupt();
