@@ -14,6 +14,8 @@ use crate::rt::runtime::Runtime;
 
 /// Sets up a [`Runtime`]; made by [`Runtime::builder`].
 ///
+/// A hook that panics is reported as any panic is, and the thread goes on.
+///
 /// # Examples
 ///
 /// ```

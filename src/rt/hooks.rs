@@ -1,7 +1,11 @@
 //! What does the user want to be told of the workers' threads?
+//!
+//! A hook that panics loses no worker: it may sleep and be counted on to wake.
 
 use std::fmt;
 use std::sync::Arc;
+
+use crate::fire::shield;
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
@@ -33,7 +37,7 @@ impl Hooks {
 
 fn call(hook: Option<&Hook>) {
     if let Some(hook) = hook {
-        hook();
+        shield(|| hook());
     }
 }
 

@@ -276,7 +276,7 @@ impl Drop for Runtime {
         let here = thread::current().id();
         let threads = std::mem::take(&mut *self.threads());
         for thread in threads.into_iter().filter(|t| t.thread().id() != here) {
-            // A worker's panic can only be that of a hook: it was reported, and is not ours.
+            // No worker panics.
             let _ = thread.join();
         }
         shared.leave();
