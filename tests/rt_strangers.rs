@@ -1,0 +1,149 @@
+//! When does time move for threads that are no workers, on a clock that no clock moves?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use reveille::ManualClock;
+use reveille::rt;
+use reveille::time::{Instant, sleep, sleep_until};
+
+use support::{Random, ms, poll_with, runtime_on, secs, watched};
+
+const WORKERS: [usize; 3] = [1, 2, 8];
+
+/// Everybody sleeps when the last hold goes: somebody has to get up and move time.
+#[test]
+fn time_goes_on_when_a_stranger_drops_the_last_hold() {
+    watched(|| {
+        for workers in WORKERS {
+            let runtime = runtime_on(workers, ManualClock::new());
+            for _ in 0..100 {
+                let hold = runtime.handle().timers().clock().hold();
+                let thread = thread::spawn(move || drop(hold));
+                runtime.block_on(async { sleep(secs(1)).await });
+                thread.join().unwrap();
+            }
+        }
+    });
+}
+
+/// A stranger's timer is the only one there is, and all workers sleep without any.
+#[test]
+fn timer_that_a_stranger_arms_while_all_sleep_moves_time() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let start = clock.now();
+            runtime.block_on(async {
+                for round in 1..=50 {
+                    // Something has fired before: it must not be taken for what is to come.
+                    sleep(secs(1)).await;
+                    let timers = rt::Handle::current().timers().clone();
+                    let (sender, done) = oneshot::channel();
+                    let stranger = thread::spawn(move || {
+                        pollster::block_on(timers.sleep(secs(1)));
+                        sender.send(()).unwrap();
+                    });
+                    done.await.unwrap();
+                    stranger.join().unwrap();
+                    assert_eq!(clock.now(), start + secs(2 * round));
+                }
+            });
+        }
+    });
+}
+
+/// What was announced for the timer that is gone must not hide the next one.
+#[test]
+fn timer_that_a_stranger_arms_after_dropping_an_earlier_one_moves_time() {
+    watched(|| {
+        for workers in WORKERS {
+            let runtime = runtime_on(workers, ManualClock::new());
+            runtime.block_on(async {
+                for _ in 0..200 {
+                    let timers = rt::Handle::current().timers().clone();
+                    let (sender, done) = oneshot::channel();
+                    let stranger = thread::spawn(move || {
+                        let mut gone = timers.sleep(secs(1));
+                        let _ = poll_with(&mut gone, Waker::noop());
+                        drop(gone);
+                        pollster::block_on(timers.sleep(secs(2)));
+                        sender.send(()).unwrap();
+                    });
+                    done.await.unwrap();
+                    stranger.join().unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// Strangers arm, reset and drop timers of the runtime, and move time themselves.
+#[test]
+fn strangers_that_arm_reset_drop_and_advance_lose_no_timer() {
+    watched(|| {
+        for workers in WORKERS {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let handle = runtime.handle().clone();
+            let strangers: Vec<_> = (0..3)
+                .map(|seed| {
+                    let (handle, clock) = (handle.clone(), clock.clone());
+                    thread::spawn(move || {
+                        let timers = handle.timers();
+                        let mut random = Random::new(seed);
+                        for _ in 0..300 {
+                            let wait = Duration::from_millis(random.below(100));
+                            let deadline = timers.now() + wait;
+                            match random.below(4) {
+                                0 => pollster::block_on(timers.sleep_until(deadline)),
+                                1 => drop(handle.spawn(timers.sleep_until(deadline))),
+                                2 => {
+                                    let mut sleep = Box::pin(timers.sleep(secs(9)));
+                                    let waker = Waker::noop();
+                                    let _ = poll_with(&mut sleep, waker);
+                                    sleep.as_mut().reset(deadline);
+                                    pollster::block_on(sleep);
+                                }
+                                _ => clock.advance(wait),
+                            }
+                            assert!(clock.now() >= deadline || random.below(2) < 2);
+                        }
+                    })
+                })
+                .collect();
+            let (stop, stopped) = oneshot::channel::<()>();
+            let waits = thread::spawn(move || {
+                for stranger in strangers {
+                    stranger.join().unwrap();
+                }
+                drop(stop);
+            });
+            runtime.block_on(async {
+                let tasks: Vec<_> = (0..50)
+                    .map(|n| {
+                        rt::spawn(async move {
+                            for _ in 0..20 {
+                                let deadline = Instant::now() + ms(n);
+                                sleep_until(deadline).await;
+                                assert!(Instant::now() >= deadline);
+                            }
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                assert!(stopped.await.is_err());
+            });
+            waits.join().unwrap();
+        }
+    });
+}
