@@ -1,0 +1,28 @@
+//! A TCP server and its load generator on `reveille::rt` alone: thousands of connections, six
+//! timers for each pair of them, no thread but the runtime's workers.
+//!
+//! ```sh
+//! cargo run --release --features poll --example tcp_load
+//! cargo run --release --features poll --example tcp_load -- --help
+//! ```
+//!
+//! The server, in `server.rs` and `connection.rs`, has the limits that a real one needs: for idle
+//! clients, for requests that trickle in, for handlers that take too long, for clients that do not
+//! answer pings or do not read, for the number of connections, and for how long it takes to shut
+//! down. The clients, in `client/`, are good and bad ones, each with its reason to be cut off.
+//!
+//! Requests are sent when the timetable says so, and latency counts from then, not from when a
+//! client got round to sending: so a stall that holds up both sides shows.
+//!
+//! The program fails if a timer was early, a request was lost, or what the server and its clients
+//! counted does not add up. How late everything was it only reports: that is up to the machine.
+
+#[cfg(not(target_os = "linux"))]
+#[path = "elsewhere.rs"]
+mod program;
+#[cfg(target_os = "linux")]
+mod program;
+
+fn main() -> std::process::ExitCode {
+    program::main()
+}

@@ -1,0 +1,214 @@
+//! What is there to say in the end, and does it add up?
+
+use std::time::Duration;
+
+use super::client::{KINDS, Seen};
+use super::connection::{HANDLER, IDLE, PING, READ, REQUEST};
+use super::end::{End, Ends};
+use super::meter::{Meter, Span};
+use super::server::{DRAIN, Drained};
+use super::usage::Usage;
+
+/// Everything that was measured.
+pub(crate) struct Outcome<'a> {
+    pub(crate) meter: &'a Meter,
+    /// Of each kind of client.
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) counts: [usize; KINDS.len()],
+    /// While requests were sent.
+    pub(crate) usage: Usage,
+    /// How many were answered meanwhile.
+    pub(crate) received: u64,
+    pub(crate) drained: Drained,
+    /// Timers that are armed when all is over.
+    pub(crate) armed: usize,
+    pub(crate) workers: usize,
+}
+
+pub(crate) fn print(outcome: &Outcome<'_>) {
+    println!("clients  count  what each does                 connections, by how they ended");
+    for ((kind, seen), count) in KINDS.iter().zip(&outcome.seen).zip(outcome.counts) {
+        let mut ends = seen.ends.describe();
+        if seen.unserved > 0 {
+            ends += &format!(", {} not accepted", seen.unserved);
+        }
+        println!("  {:<6} {count:>6}  {:<29}  {ends}", kind.name, kind.does);
+    }
+    println!(
+        "  server         the same, as it saw it         {}",
+        outcome.meter.ends().describe()
+    );
+    println!(
+        "  limits: idle {IDLE:?}, request {REQUEST:?}, handler {HANDLER:?}, read {READ:?}, ping each {PING:?}"
+    );
+
+    let all = total(&outcome.seen);
+    println!("\nrequests {} sent", all.sent);
+    println!(
+        "  {} answered, {} overdue, {} refused at the end, {} abandoned by their clients",
+        all.done, all.overdue, all.refused, all.abandoned
+    );
+    spans(outcome.meter);
+    costs(outcome);
+
+    let Drained { took, open, left } = outcome.drained;
+    println!(
+        "\nshutdown {open} connections open, {} ended by themselves, {left} left at the deadline \
+         ({:.0} of {DRAIN:?})",
+        open - left,
+        Millis(took),
+    );
+}
+
+fn spans(meter: &Meter) {
+    println!("\nin µs                            count       p50       p99     p99.9       max");
+    let rows = [
+        ("latency from when it was due", Span::FromDue),
+        ("latency from when it was sent", Span::FromSent),
+        ("late: requests of the timetable", Span::Arrival),
+        ("late: handlers' sleeps", Span::Work),
+        ("late: handlers' deadlines", Span::Handler),
+        ("late: pings", Span::Ping),
+        ("late: idle limits", Span::Idle),
+        ("late: request limits", Span::Request),
+        ("late: read limits", Span::Read),
+    ];
+    for (name, span) in rows {
+        let span = meter.span(span);
+        let [p50, p99, p999, max] =
+            [0.5, 0.99, 0.999, 1.0].map(|at| span.value_at_quantile(at).div_ceil(1000));
+        println!(
+            "  {name:<31}{:>7} {p50:>9} {p99:>9} {p999:>9} {max:>9}",
+            span.len()
+        );
+    }
+}
+
+fn costs(outcome: &Outcome<'_>) {
+    let Usage {
+        time,
+        cpu,
+        switches,
+        parks,
+        threads,
+    } = outcome.usage;
+    let seconds = time.as_secs_f64();
+    let rate = outcome.received as f64 / seconds;
+    println!("\nin {seconds:.2} s of load, server and clients together");
+    println!("  {rate:.0} answers a second on {threads} threads");
+    println!(
+        "  {:.2} s of CPU time, {:.1} µs for an answer",
+        cpu.as_secs_f64(),
+        1e6 * cpu.as_secs_f64() / outcome.received as f64,
+    );
+    println!(
+        "  {:.0} parks a second, {:.0} voluntary context switches, {:.1} answers to a park",
+        parks as f64 / seconds,
+        switches as f64 / seconds,
+        outcome.received as f64 / parks as f64,
+    );
+}
+
+struct Millis(Duration);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&(self.0.as_secs_f64() * 1e3), f)?;
+        f.write_str(" ms")
+    }
+}
+
+fn total(seen: &[Seen]) -> Seen {
+    let mut all = Seen::default();
+    for one in seen {
+        all += one;
+    }
+    all
+}
+
+/// What does not add up.
+pub(crate) fn problems(outcome: &Outcome<'_>) -> Vec<String> {
+    let Outcome { meter, .. } = outcome;
+    let all = total(&outcome.seen);
+    let ends = meter.ends();
+    let (taken, answered) = (meter.taken.get(), meter.answered.get());
+    let received = all.done + all.overdue;
+    let equal = [
+        ("timers that were early", meter.early.get(), 0),
+        (
+            "answers and ends that were too early for a client",
+            all.early,
+            0,
+        ),
+        (
+            "requests that were taken and not answered, or the reverse",
+            all.lost,
+            0,
+        ),
+        (
+            "requests that came to an end",
+            received + all.refused + all.abandoned,
+            all.sent,
+        ),
+        (
+            "connections that the server saw end",
+            ends.total(),
+            meter.accepted.get(),
+        ),
+        (
+            "connections that the clients saw end",
+            all.ends.total() + all.unserved,
+            all.connected,
+        ),
+        (
+            "connections that the server accepted",
+            meter.accepted.get(),
+            all.ends.total(),
+        ),
+        ("malformed requests", ends.count(End::Malformed), 0),
+        ("timers left", outcome.armed as u64, 0),
+        (
+            "threads",
+            outcome.usage.threads as u64,
+            outcome.workers as u64,
+        ),
+    ];
+    let wrong = equal.iter().filter(|(_, is, due)| is != due);
+    let mut problems: Vec<_> = wrong
+        .map(|(what, is, due)| format!("{is} {what}, not {due}"))
+        .collect();
+
+    let most = [
+        // One each, at most, of the connections that were cut off.
+        (
+            "requests that were taken and not answered",
+            taken - answered,
+            ends.count(End::Cut),
+        ),
+        (
+            "answers that reached nobody",
+            answered - received,
+            all.abandoned,
+        ),
+    ];
+    let wrong = most.iter().filter(|(_, is, most)| is > most);
+    problems.extend(wrong.map(|(what, is, most)| format!("{is} {what}, more than {most}")));
+    problems.extend(disagreements(&ends, &all.ends));
+    problems
+}
+
+/// How the server and its clients see the same ends.
+///
+/// A client that hangs up does not hear what the server was about to say, and one that is reset does
+/// not learn why; other than that they must agree.
+fn disagreements(server: &Ends, clients: &Ends) -> Vec<String> {
+    let reset = |ends: &Ends| ends.count(End::NotReading) + ends.count(End::Cut);
+    let told = End::ALL.into_iter().filter(|end| end.is_told());
+    let told = told.map(|end| (end.name(), server.count(end), clients.count(end)));
+    told.chain([("reset", reset(server), reset(clients))])
+        .filter(|(_, server, clients)| server < clients)
+        .map(|(name, server, clients)| {
+            format!("{clients} connections were told {name:?}, and the server knows of {server}")
+        })
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! How do frames get through a socket that does not block?
+//!
+//! What is to be sent waits in `output` until the socket takes it, which is tried whenever somebody
+//! waits for a frame: so neither direction can hold up the other. Who must not pile up more than the
+//! other side reads calls [`flush`](Wire::flush) and waits for it.
+//!
+//! For one task: it polls the descriptor by `poll_readable` and `poll_writable`.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddrV4, TcpStream};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use reveille::rt::io::AsyncFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+
+use super::protocol::Frame;
+
+pub(crate) struct Wire {
+    socket: AsyncFd<TcpStream>,
+    /// The longest frame that the other side may send.
+    longest: usize,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// How much of `output` is sent already.
+    sent: usize,
+}
+
+impl Wire {
+    /// Dropped, it resets the connection, whatever is under way; see [`end`](Self::end) for the
+    /// orderly way.
+    pub(crate) fn new(socket: TcpStream, longest: usize) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+        Ok(Self::of(AsyncFd::new(socket)?, longest))
+    }
+
+    fn of(socket: AsyncFd<TcpStream>, longest: usize) -> Self {
+        Self {
+            socket,
+            longest,
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Connects without blocking, with as small a buffer for what comes in as `buffer` says.
+    pub(crate) async fn connect(
+        to: SocketAddrV4,
+        longest: usize,
+        buffer: Option<usize>,
+    ) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        if let Some(size) = buffer {
+            sockopt::set_socket_recv_buffer_size(&socket, size)?;
+        }
+        match connect(&socket, &to) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let socket = AsyncFd::new(TcpStream::from(socket))?;
+        socket.writable().await?;
+        if let Some(error) = socket.get_ref().take_error()? {
+            return Err(error);
+        }
+        socket.get_ref().set_nodelay(true)?;
+        Ok(Self::of(socket, longest))
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.socket.get_ref()
+    }
+
+    /// Has a frame sent, by and by.
+    pub(crate) fn queue(&mut self, frame: Frame) {
+        frame.encode(&mut self.output);
+    }
+
+    /// Has bytes sent that are a frame only in the end.
+    pub(crate) fn queue_bytes(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// Whether the beginning of a frame has come, and not its end.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Waits for the next frame, and sends meanwhile; `None` when the other side has ended.
+    ///
+    /// A socket that cannot be written may still hold frames: it is read to its end.
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Frame>>> {
+        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+            self.output.clear();
+            self.sent = 0;
+        }
+        loop {
+            let decoded = Frame::decode(&self.input, self.longest);
+            let decoded = decoded.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            if let Some((frame, length)) = decoded {
+                self.input.drain(..length);
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    pub(crate) async fn receive(&mut self) -> io::Result<Option<Frame>> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// Waits until the socket has taken all that was queued.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Sends what the socket takes at once; who waits for a frame sends the rest.
+    pub(crate) fn flush_now(&mut self) {
+        let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Ends the connection once the other side has seen all that was sent, and hung up.
+    ///
+    /// Closed with something unread the socket would reset the connection, and the other side might
+    /// never get our last words.
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
+        self.socket().shutdown(Shutdown::Write)?;
+        loop {
+            self.input.clear();
+            if poll_fn(|cx| self.poll_fill(cx)).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.output.len() {
+            match (&mut self.socket()).write(&self.output[self.sent..]) {
+                Ok(length) => self.sent += length,
+                Err(error) => ready!(self.poll_again(error, |socket| socket.poll_writable(cx)))?,
+            }
+        }
+        self.output.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what there is; zero is the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = [0; 4096];
+        loop {
+            match (&mut self.socket()).read(&mut buffer) {
+                Ok(length) => {
+                    self.input.extend_from_slice(&buffer[..length]);
+                    return Poll::Ready(Ok(length));
+                }
+                Err(error) => ready!(self.poll_again(error, |socket| socket.poll_readable(cx)))?,
+            }
+        }
+    }
+
+    /// Ready when an operation that failed is worth another try, or is not at all.
+    fn poll_again(
+        &self,
+        error: io::Error,
+        wait: impl FnOnce(&AsyncFd<TcpStream>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        match error.kind() {
+            ErrorKind::WouldBlock => wait(&self.socket),
+            ErrorKind::Interrupted => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Err(error)),
+        }
+    }
+}
