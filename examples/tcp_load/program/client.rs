@@ -201,8 +201,6 @@ impl Client {
             let mut wire = match Wire::connect(self.server, LONGEST_ANSWER, buffer).await {
                 Ok(wire) => wire,
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(None),
-                // It was in line when the server closed.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => continue,
                 Err(error) => return Err(error),
             };
             seen.connected += 1;
@@ -214,6 +212,7 @@ impl Client {
                     sleep(PAUSE).await;
                 }
                 Ok(Some(frame)) => return Err(unexpected(frame)),
+                // It was in line when the server closed.
                 Ok(None) | Err(_) => seen.unserved += 1,
             }
         }

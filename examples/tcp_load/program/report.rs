@@ -93,19 +93,19 @@ fn costs(outcome: &Outcome<'_>) {
         threads,
     } = outcome.usage;
     let seconds = time.as_secs_f64();
-    let rate = outcome.received as f64 / seconds;
-    println!("\nin {seconds:.2} s of load, server and clients together");
-    println!("  {rate:.0} answers a second on {threads} threads");
+    let received = outcome.received as f64;
+    let cpu = cpu.as_secs_f64();
+    println!("\nin {seconds:.2} s of load, server and clients together, on {threads} threads");
+    println!("  {:.0} answers a second", received / seconds);
     println!(
-        "  {:.2} s of CPU time, {:.1} µs for an answer",
-        cpu.as_secs_f64(),
-        1e6 * cpu.as_secs_f64() / outcome.received as f64,
+        "  {cpu:.2} s of CPU time, {:.1} µs for an answer",
+        1e6 * cpu / received
     );
     println!(
-        "  {:.0} parks a second, {:.0} voluntary context switches, {:.1} answers to a park",
+        "  {:.0} parks a second, {:.1} for an answer; {:.0} voluntary context switches a second",
         parks as f64 / seconds,
+        parks as f64 / received,
         switches as f64 / seconds,
-        outcome.received as f64 / parks as f64,
     );
 }
 

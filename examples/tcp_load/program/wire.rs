@@ -65,8 +65,11 @@ impl Wire {
         }
         let socket = AsyncFd::new(TcpStream::from(socket))?;
         socket.writable().await?;
-        if let Some(error) = socket.get_ref().take_error()? {
-            return Err(error);
+        match socket.get_ref().take_error()? {
+            None => {}
+            // It was connected, and is over already. What came before can be read.
+            Some(error) if is_reset(&error) => {}
+            Some(error) => return Err(error),
         }
         socket.get_ref().set_nodelay(true)?;
         Ok(Self::of(socket, longest))
@@ -178,4 +181,12 @@ impl Wire {
             _ => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Whether the other side had accepted the connection, or was about to, and reset it.
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
 }
