@@ -13,6 +13,8 @@ usage: tcp_load [--seconds N] [--connections N] [--rate N] [--workers N]
                    for each client, 2 if not given
   --workers N      threads, this one included: 1 to 256, as many as can run at once if not given";
 
+pub(crate) const CONNECTIONS: RangeInclusive<usize> = 50..=20_000;
+
 /// Requests a second for each connection: fewer, and good clients would pass for idle ones.
 const RATES: RangeInclusive<u64> = 2..=1000;
 
@@ -44,7 +46,8 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Arguments
                 arguments.length = Duration::from_secs(number(&word, words.next(), 1..=3600)?);
             }
             "--connections" => {
-                arguments.connections = number(&word, words.next(), 50..=20_000)? as usize;
+                let allowed = *CONNECTIONS.start() as u64..=*CONNECTIONS.end() as u64;
+                arguments.connections = number(&word, words.next(), allowed)? as usize;
             }
             "--rate" => rate = Some(number(&word, words.next(), 1..=u64::MAX)?),
             "--workers" => arguments.workers = number(&word, words.next(), 1..=256)? as usize,

@@ -3,39 +3,44 @@
 //! Each takes two file descriptors, since both of its ends are here. The soft limit, often 1024, a
 //! process may raise up to the hard one.
 
-use std::io;
+use std::error::Error;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::arguments::CONNECTIONS;
 use super::client;
 
 /// For the standard streams, the runtime, and clients that are being turned away.
-const SPARE: usize = 256;
+const SPARE: u64 = 256;
 
 /// Raises the limit as far as `connections` need it; how many are possible.
-pub(crate) fn make_room(connections: usize) -> io::Result<usize> {
+pub(crate) fn make_room(connections: usize) -> Result<usize, Box<dyn Error>> {
     let limit = getrlimit(Resource::Nofile);
-    let needed = descriptors(connections) as u64;
-    let most = limit.maximum.unwrap_or(u64::MAX);
+    let needed = descriptors(connections);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(connections);
     }
-    let current = needed.min(most);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(current),
-            maximum: limit.maximum,
-        },
-    )?;
-    // The clients that come on top of the connections are few: a hundredth less makes room.
-    let mut possible = connections;
-    while descriptors(possible) as u64 > current && possible > 0 {
-        possible -= possible.div_ceil(100);
+    let current = limit.maximum.map_or(needed, |most| most.min(needed));
+    let raised = Rlimit {
+        current: Some(current),
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised)?;
+
+    let least = *CONNECTIONS.start();
+    if descriptors(least) > current {
+        let needed = descriptors(least);
+        return Err(format!(
+            "a process may have {current} file descriptors, and {least} connections need {needed}: \
+             raise the limit (ulimit -Hn)"
+        )
+        .into());
     }
-    Ok(possible)
+    let possible = (least..=connections).rev();
+    let mut possible = possible.skip_while(|&count| descriptors(count) > current);
+    Ok(possible.next().unwrap_or(least))
 }
 
-fn descriptors(connections: usize) -> usize {
-    2 * client::counts(connections).iter().sum::<usize>() + SPARE
+fn descriptors(connections: usize) -> u64 {
+    2 * client::counts(connections).iter().sum::<usize>() as u64 + SPARE
 }

@@ -208,7 +208,7 @@ fn disagreements(server: &Ends, clients: &Ends) -> Vec<String> {
     told.chain([("reset", reset(server), reset(clients))])
         .filter(|(_, server, clients)| server < clients)
         .map(|(name, server, clients)| {
-            format!("{clients} connections were told {name:?}, and the server knows of {server}")
+            format!("{clients} connections that ended with {name:?} for clients, {server} for the server")
         })
         .collect()
 }
