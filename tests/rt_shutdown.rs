@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,10 +16,13 @@ use reveille::time::sleep;
 
 use support::{Count, OnDrop, ms, runtime, secs, watched};
 
-/// A future that is never ready and counts when it is dropped.
-async fn counted(dropped: Count) {
-    let _guard = OnDrop(|| dropped.add());
-    pending::<()>().await;
+/// A future that is never ready and counts when it is dropped, polled or not.
+fn counted(dropped: Count) -> impl Future<Output = ()> {
+    let guard = OnDrop(move || dropped.add());
+    async move {
+        let _guard = guard;
+        pending::<()>().await;
+    }
 }
 
 /// A task that blocks the thread that runs it, until told.
@@ -45,7 +48,7 @@ fn shutdown_waits_no_longer_than_told_for_a_worker_that_blocks() {
         drop(release);
         // The worker ends what is left when it returns from the task.
         assert!(rt::block_on(rest).unwrap_err().is_cancelled());
-        assert_eq!(dropped.get(), 0, "it has never run");
+        assert_eq!(dropped.get(), 1);
     });
 }
 
@@ -276,7 +279,7 @@ fn tasks_that_wake_and_spawn_when_dropped_are_ended() {
                 }
             });
             drop(runtime);
-            assert_eq!(dropped.get(), 50, "what was spawned has never run");
+            assert_eq!(dropped.get(), 100, "each, and what it has spawned");
         }
     });
 }
