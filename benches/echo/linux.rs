@@ -1,12 +1,4 @@
-//! What does a short message over TCP cost, there and back?
-//!
-//! A client and a server for each connection, all tasks of one process, pass ten bytes back and
-//! forth: on `rt::io`, on tokio, and on async-io's reactor with `rt` for the tasks. Each reads
-//! first and waits when there is nothing, so what differs is how a wait is made, how events get to
-//! tasks, and who is woken. CPU is that of the whole process, helper threads included, and steadier
-//! than the wall time. The contenders take turns in rounds.
-//!
-//! `cargo bench --features poll --bench echo`
+//! The contenders, and what they do.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
@@ -172,7 +164,7 @@ const CONTENDERS: [Contender; 3] = [
     ("async-io on rt", on_rt::<smol::Async<TcpStream>>),
 ];
 
-fn main() {
+pub(super) fn run() {
     println!("medians of {ROUNDS} rounds of {MESSAGES} messages");
     println!("workers  connections                   messages/s   CPU, us each");
     for (workers, connections) in [(1, 1), (1, 100), (2, 1), (2, 100), (16, 100)] {
