@@ -181,8 +181,8 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Returns what owns the descriptor, to change it.
     ///
-    /// Not to put another descriptor in its place: that one is not registered, and waiting for it
-    /// fails ([`NotFound`](io::ErrorKind::NotFound)).
+    /// Not to put another descriptor in its place: that one is not registered, and beginning to wait
+    /// for it fails ([`NotFound`](io::ErrorKind::NotFound)).
     ///
     /// # Examples
     ///
@@ -210,6 +210,7 @@ impl<T: AsFd> AsyncFd<T> {
     )]
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
+        self.source.trim();
         self.io.as_mut().expect("taken out already")
     }
 
@@ -244,7 +245,9 @@ impl<T: AsFd> AsyncFd<T> {
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let arm = |interest| self.reactor.arm(self.as_fd(), self.key, interest);
+        // Asked for before any lock is taken: it is the caller's code.
+        let descriptor = self.as_fd();
+        let arm = |interest| self.reactor.arm(descriptor, self.key, interest);
         self.source.poll(direction, place, cx, arm)
     }
 

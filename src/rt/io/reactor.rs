@@ -207,8 +207,8 @@ fn refused(error: Errno) -> io::Error {
     let (kind, meaning) = match error {
         Errno::PERM => (
             io::ErrorKind::Unsupported,
-            "this kind of file is always ready and cannot be waited for, as regular files and \
-             directories",
+            "this descriptor cannot be waited for: regular files, directories and their like are \
+             always ready",
         ),
         Errno::EXIST => (
             io::ErrorKind::AlreadyExists,

@@ -130,6 +130,19 @@ impl Source {
         drop(left);
     }
 
+    /// Forgets what the kernel was asked for and nobody waits for any more.
+    ///
+    /// The owner may be about to put another descriptor in the place of this one. Whoever waits then
+    /// asks anew, and learns it.
+    pub(super) fn trim(&self) {
+        let mut state = lock(&self.state);
+        for direction in [Direction::Read, Direction::Write] {
+            if !state.waiters(direction).any() {
+                state.armed.remove(direction.interest());
+            }
+        }
+    }
+
     /// Takes the wakers of all to whom an event matters.
     pub(super) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
@@ -239,6 +252,14 @@ impl Default for State {
 }
 
 impl Waiters {
+    /// Whether anybody waits.
+    fn any(&self) -> bool {
+        let own = self.own.iter().map(|(_, waiter)| waiter);
+        std::iter::once(&self.shared)
+            .chain(own)
+            .any(|waiter| matches!(waiter, Waiter::Waiting(_)))
+    }
+
     /// Takes the wakers of all who wait; `ready` if this is what they wait for.
     fn tell(&mut self, ready: bool, wakers: &mut Vec<Waker>) {
         let own = self.own.iter_mut().map(|(_, waiter)| waiter);

@@ -19,16 +19,49 @@ fn files_that_cannot_be_waited_for_are_refused() {
 
 #[test]
 fn a_descriptor_put_in_the_place_of_another_is_not_waited_for() {
-    let reactor = reactor();
-    let ((mut reader, _first), (second, _second)) = (piped(&reactor), pipe().unwrap());
-    *reader.get_mut() = second;
-    let task = Task::new();
-    let mut wait = reader.readable();
-    assert_eq!(kind(task.poll(&mut wait)), io::ErrorKind::NotFound);
-    assert_eq!(task.held(), 0);
-    drop(wait);
-    drop(reader);
+    let (reactor, task) = (reactor(), Task::new());
+    for waited_before in [false, true] {
+        let ((mut reader, _first), (second, _second)) = (piped(&reactor), pipe().unwrap());
+        if waited_before {
+            // The kernel stays asked, of a descriptor that is soon closed.
+            assert!(task.poll(&mut reader.readable()).is_pending());
+        }
+        *reader.get_mut() = second;
+        let mut wait = reader.readable();
+        assert_eq!(kind(task.poll(&mut wait)), io::ErrorKind::NotFound);
+        assert_eq!(task.held(), 0);
+    }
     assert!(!reactor.has_sources());
+}
+
+#[test]
+fn descriptors_that_change_places_are_waited_for_where_they_are() {
+    let (reactor, one, other) = (reactor(), Task::new(), Task::new());
+    let ((mut first, mut to_first), (mut second, _to_second)) = (piped(&reactor), piped(&reactor));
+    assert!(one.poll(&mut first.readable()).is_pending());
+    assert!(other.poll(&mut second.readable()).is_pending());
+    std::mem::swap(first.get_mut(), second.get_mut());
+    let (mut first, mut second) = (first.readable(), second.readable());
+    assert!(one.poll(&mut first).is_pending());
+    assert!(other.poll(&mut second).is_pending());
+    to_first.write_all(b"x").unwrap();
+    reactor.poll();
+    assert!(is_ok(other.poll(&mut second)));
+    assert!(one.poll(&mut first).is_pending());
+}
+
+#[test]
+fn to_change_what_owns_a_descriptor_takes_nothing_from_who_waits() {
+    let reactor = reactor();
+    let (mut here, mut there) = full(&reactor);
+    let (reading, writing) = (Task::new(), Task::new());
+    assert!(here.poll_writable(&mut writing.context()).is_pending());
+    let _changed = here.get_mut();
+    assert!(here.poll_readable(&mut reading.context()).is_pending());
+    there.set_nonblocking(true).unwrap();
+    while there.read(&mut [0; 65_536]).is_ok() {}
+    reactor.poll();
+    assert!(is_ok(here.poll_writable(&mut writing.context())));
 }
 
 #[test]
