@@ -150,11 +150,13 @@ impl<const LEN: usize> RunHeap<LEN> {
         limit: u64,
         mut fate: impl FnMut(Slot, Asked) -> Fate,
     ) -> Option<Slot> {
+        let mut loaded = false;
         loop {
             let Some(root) = self.root() else {
                 if self.bound() > limit || !self.load(&mut fate) {
                     return None;
                 }
+                loaded = true;
                 continue;
             };
             if root.when() > limit {
@@ -169,7 +171,8 @@ impl<const LEN: usize> RunHeap<LEN> {
                 }
             }
         }
-        if self.owes() {
+        // A call that has opened a run has done enough; the next one that does pays all first.
+        if !loaded && self.owes() {
             self.repay(&mut fate);
         }
         self.root()
