@@ -38,7 +38,7 @@ pub(crate) const READ: Duration = Duration::from_millis(400);
 pub(crate) const PING: Duration = Duration::from_millis(300);
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How many frames of one client are attended to before other tasks get their turn.
+/// How many events of one client are attended to before other tasks get their turn.
 const BUDGET: u32 = 32;
 
 /// Ready when the server shuts down.
@@ -99,7 +99,7 @@ impl Connection {
     }
 
     async fn converse(&mut self) -> End {
-        let mut frames = 0;
+        let mut events = 0u32;
         loop {
             let event = poll_fn(|cx| self.poll_event(cx)).await;
             let meter = self.accepted.meter();
@@ -144,8 +144,8 @@ impl Connection {
             if self.stopping && !self.wire.is_mid_frame() {
                 return End::Closing;
             }
-            frames += 1;
-            if frames % BUDGET == 0 {
+            events = events.wrapping_add(1);
+            if events.is_multiple_of(BUDGET) {
                 yield_now().await;
             }
         }

@@ -1,7 +1,5 @@
 //! What is there to say in the end, and does it add up?
 
-use std::time::Duration;
-
 use super::client::{KINDS, Seen};
 use super::connection::{HANDLER, IDLE, PING, READ, REQUEST};
 use super::end::{End, Ends};
@@ -35,11 +33,15 @@ pub(crate) fn print(outcome: &Outcome<'_>) {
         println!("  {:<6} {count:>6}  {:<29}  {ends}", kind.name, kind.does);
     }
     println!(
-        "  server         the same, as it saw it         {}",
+        "  {:<6} {:>6}  {:<29}  {}",
+        "server",
+        outcome.meter.accepted.get(),
+        "accepted so many connections",
         outcome.meter.ends().describe()
     );
     println!(
-        "  limits: idle {IDLE:?}, request {REQUEST:?}, handler {HANDLER:?}, read {READ:?}, ping each {PING:?}"
+        "  limits: idle {IDLE:?}, request {REQUEST:?}, handler {HANDLER:?}, read {READ:?}, \
+         a ping each {PING:?}"
     );
 
     let all = total(&outcome.seen);
@@ -54,9 +56,8 @@ pub(crate) fn print(outcome: &Outcome<'_>) {
     let Drained { took, open, left } = outcome.drained;
     println!(
         "\nshutdown {open} connections open, {} ended by themselves, {left} left at the deadline \
-         ({:.0} of {DRAIN:?})",
+         ({took:.0?} of {DRAIN:?})",
         open - left,
-        Millis(took),
     );
 }
 
@@ -107,15 +108,6 @@ fn costs(outcome: &Outcome<'_>) {
         parks as f64 / received,
         switches as f64 / seconds,
     );
-}
-
-struct Millis(Duration);
-
-impl std::fmt::Display for Millis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(&(self.0.as_secs_f64() * 1e3), f)?;
-        f.write_str(" ms")
-    }
 }
 
 fn total(seen: &[Seen]) -> Seen {

@@ -36,6 +36,9 @@ const REFUSALS: usize = 64;
 /// How many bytes the kernel keeps for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// How many connections are accepted before other tasks get their turn.
+const BUDGET: u32 = 32;
+
 /// How long to wait when the system has no file descriptors left.
 const BREATHER: Duration = Duration::from_millis(10);
 
@@ -85,7 +88,13 @@ impl Server {
 
     /// Serves until told to stop, and then until the last connection is gone.
     pub(crate) async fn run(mut self) -> io::Result<Drained> {
+        let mut count = 0u32;
         while let Some(accepted) = poll_fn(|cx| self.poll_accept(cx)).await {
+            // In a flood of connections it never waits: others must have their turn all the same.
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(BUDGET) {
+                rt::yield_now().await;
+            }
             match accepted {
                 Ok(socket) => self.welcome(socket)?,
                 // The client has given up while it waited in line.

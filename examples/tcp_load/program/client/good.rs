@@ -71,11 +71,11 @@ impl Talk<'_> {
         timer: &mut Sleep,
         seen: &mut Seen,
     ) -> io::Result<End> {
-        let mut events = 0;
+        let mut events = 0u32;
         loop {
             // Behind its timetable it never waits: others must have their turn all the same.
-            events += 1;
-            if events % BUDGET == 0 {
+            events = events.wrapping_add(1);
+            if events.is_multiple_of(BUDGET) {
                 yield_now().await;
             }
             match self.event(timer).await {
