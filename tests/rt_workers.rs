@@ -1,6 +1,10 @@
 //! What does a runtime of several workers do with what it is given, from wherever?
 
 #![cfg(all(not(loom), feature = "rt"))]
+#![allow(
+    clippy::async_yields_async,
+    reason = "what a future yields here is the handle of a task"
+)]
 
 mod support;
 
