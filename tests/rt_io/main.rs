@@ -1,0 +1,246 @@
+//! Do sockets and pipes wake the tasks of the executor, in the wait that its timers have anyway?
+
+#![cfg(all(not(loom), feature = "poll", target_os = "linux"))]
+
+mod ends;
+mod sharing;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+
+use futures::future::join_all;
+use futures::io::{AsyncReadExt, AsyncWriteExt};
+use reveille::FutureExt;
+use reveille::rt::{self, Runtime, io::AsyncFd};
+use reveille::time::{sleep, timeout};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use support::{Count, OnDrop, ms, panic_of, secs, watched};
+
+fn runtime(workers: usize) -> Runtime {
+    Runtime::builder().worker_threads(workers).build().unwrap()
+}
+
+/// Runs `test` on one worker and on several.
+fn on_each(test: impl AsyncFn() + Send + Sync + 'static) {
+    watched(move || {
+        for workers in [1, 2, 4] {
+            runtime(workers).block_on(test());
+        }
+    });
+}
+
+fn listen() -> (AsyncFd<TcpListener>, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (AsyncFd::new(listener).unwrap(), address)
+}
+
+fn stream(stream: TcpStream) -> AsyncFd<TcpStream> {
+    stream.set_nonblocking(true).unwrap();
+    AsyncFd::new(stream).unwrap()
+}
+
+/// Two ends of a connection.
+fn connection() -> (AsyncFd<TcpStream>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (stream(listener.accept().unwrap().0), there)
+}
+
+/// A connection that is made without blocking.
+async fn connect(address: SocketAddr) -> io::Result<AsyncFd<TcpStream>> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stream = AsyncFd::new(TcpStream::from(socket))?;
+    stream.writable().await?;
+    match stream.get_ref().take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
+}
+
+fn piped() -> (AsyncFd<PipeReader>, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    (AsyncFd::new(reader).unwrap(), writer)
+}
+
+async fn read(stream: &AsyncFd<TcpStream>, buffer: &mut [u8]) -> io::Result<usize> {
+    stream.read_with(|mut stream| stream.read(buffer)).await
+}
+
+async fn write_all(stream: &AsyncFd<TcpStream>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let len = stream.write_with(|mut stream| stream.write(bytes)).await?;
+        bytes = &bytes[len..];
+    }
+    Ok(())
+}
+
+async fn echo(stream: AsyncFd<TcpStream>) -> io::Result<()> {
+    let mut buffer = [0; 512];
+    loop {
+        match read(&stream, &mut buffer).await? {
+            0 => return Ok(()),
+            len => write_all(&stream, &buffer[..len]).await?,
+        }
+    }
+}
+
+#[test]
+fn hundreds_of_connections_are_served_at_once() {
+    on_each(async || {
+        const CLIENTS: usize = 300;
+        let (listener, address) = listen();
+        let server = rt::spawn(async move {
+            for _ in 0..CLIENTS {
+                let (client, _) = listener.read_with(|listener| listener.accept()).await?;
+                rt::spawn(echo(stream(client)));
+            }
+            Ok::<_, io::Error>(())
+        });
+        let clients = (0..CLIENTS).map(|client| {
+            rt::spawn(async move {
+                let server = connect(address).await.unwrap();
+                let mut answer = [0; 64];
+                for round in 0..10 {
+                    let request = format!("{client} {round}");
+                    write_all(&server, request.as_bytes()).await.unwrap();
+                    let len = read(&server, &mut answer).await.unwrap();
+                    assert_eq!(&answer[..len], request.as_bytes());
+                }
+            })
+        });
+        for client in join_all(clients).await {
+            client.unwrap();
+        }
+        server.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn datagrams_arrive() {
+    on_each(async || {
+        let bound = || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            AsyncFd::new(socket).unwrap()
+        };
+        let (here, there) = (bound(), bound());
+        let address = there.get_ref().local_addr().unwrap();
+        let answering = rt::spawn(async move {
+            let mut buffer = [0; 16];
+            loop {
+                let received = there
+                    .read_with(|socket| socket.recv_from(&mut buffer))
+                    .await;
+                let (len, from) = received.unwrap();
+                let sent = there.write_with(|socket| socket.send_to(&buffer[..len], from));
+                sent.await.unwrap();
+            }
+        });
+        for round in 0..100u32 {
+            let request = round.to_le_bytes();
+            let sent = here.write_with(|socket| socket.send_to(&request, address));
+            sent.await.unwrap();
+            let mut answer = [0; 4];
+            let received = here.read_with(|socket| socket.recv(&mut answer));
+            assert_eq!((received.await.unwrap(), answer), (4, request));
+        }
+        answering.abort();
+    });
+}
+
+#[test]
+fn a_read_that_takes_too_long_is_given_up_and_begun_again() {
+    on_each(async || {
+        let (here, mut there) = connection();
+        let mut buffer = [0; 8];
+        for _ in 0..3 {
+            let late = read(&here, &mut buffer).timeout(ms(1)).await;
+            assert!(late.is_err());
+        }
+        there.write_all(b"at last").unwrap();
+        let len = read(&here, &mut buffer).timeout(secs(60)).await;
+        assert_eq!(len.unwrap().unwrap(), 7);
+    });
+}
+
+#[test]
+fn io_and_timers_wake_the_same_worker() {
+    on_each(async || {
+        let (reader, writer) = piped();
+        let writing = rt::spawn(async move {
+            for _ in 0..20 {
+                sleep(ms(1)).await;
+                (&writer).write_all(b"x").unwrap();
+            }
+        });
+        let mut read = 0;
+        while read < 20 {
+            read += reader
+                .read_with(|mut io| io.read(&mut [0; 3]))
+                .await
+                .unwrap();
+        }
+        writing.await.unwrap();
+        assert_eq!(
+            reader.read_with(|mut io| io.read(&mut [0])).await.unwrap(),
+            0
+        );
+    });
+}
+
+#[test]
+fn a_busy_worker_collects_io() {
+    watched(|| {
+        for workers in [1, 2] {
+            runtime(workers).block_on(async move {
+                let busy: Vec<_> = (0..workers * 2)
+                    .map(|_| {
+                        rt::spawn(async {
+                            loop {
+                                rt::yield_now().await;
+                            }
+                        })
+                    })
+                    .collect();
+                let (reader, mut writer) = piped();
+                let thread = thread::spawn(move || writer.write_all(b"x").unwrap());
+                reader.readable().await.unwrap();
+                thread.join().unwrap();
+                busy.iter().for_each(rt::JoinHandle::abort);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_descriptor_that_is_always_ready_lets_tasks_and_timers_have_their_turn() {
+    watched(|| {
+        runtime(1).block_on(async {
+            let (reader, _writer) = piped();
+            let greedy = rt::spawn(async move {
+                loop {
+                    reader.read_with(|_| Ok(())).await.unwrap();
+                }
+            });
+            sleep(ms(1)).await;
+            rt::spawn(async {}).await.unwrap();
+            greedy.abort();
+        });
+    });
+}
