@@ -5,9 +5,11 @@
 //! to be used, and to be read: whoever puts the driver into a scheduler of their own finds here what
 //! has to happen when (and in `docs/executor.md` why).
 //!
-//! The rooms, from the inside out: `core` (a worker's own queue), `pool` (what all share), `idle`
-//! (who sleeps, who waits, who is woken), `worker` (the loop), `home` (which tasks are alive),
-//! `main_future` (the thread in `block_on`), `shared` and `runtime` (how it begins and ends).
+//! The rooms, from the inside out: `task` (what is known of a task), `core` (a worker's own queue),
+//! `locals` (tasks that stay on their thread), `here` (whose futures this thread runs), `schedule`
+//! (where a ready task goes), `idle` (who sleeps, who waits, who is woken) and `bed` (how), `pool`
+//! (what all workers share), `worker` (the loop), `main_future` (the thread in `block_on`), `shared`,
+//! `leave` and `runtime` (who is in it, and how it begins and ends).
 //!
 //! # Examples
 //!
@@ -35,7 +37,7 @@ mod builder;
 mod context;
 mod core;
 mod handle;
-mod home;
+mod here;
 mod hooks;
 mod idle;
 #[cfg(all(feature = "poll", target_os = "linux"))]
@@ -43,9 +45,13 @@ pub mod io;
 #[cfg(not(all(feature = "poll", target_os = "linux")))]
 #[path = "rt/no_io.rs"]
 mod io;
+mod join;
+mod leave;
+mod locals;
 mod main_future;
 mod pool;
 mod runtime;
+mod schedule;
 mod seat;
 mod shared;
 mod spawn;
@@ -57,6 +63,6 @@ pub use self::blocking::spawn_blocking;
 pub use self::builder::Builder;
 pub use self::context::Entered;
 pub use self::handle::{Handle, NoRuntime};
+pub use self::join::{JoinError, JoinHandle, YieldNow, yield_now};
 pub use self::runtime::Runtime;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
-pub use self::task::{JoinError, JoinHandle, YieldNow, yield_now};

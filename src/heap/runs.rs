@@ -20,7 +20,12 @@
 use std::ops::{Index, IndexMut};
 
 use super::Slot;
-use super::upkeep::LAZY;
+
+/// How rare the true slots of a run get before its stale ones are looked for.
+///
+/// Each look that finds true slots was in vain, and each slot that is sent on will be stale again
+/// when its timer is reset again: of timers that are reset all the time, a 1 in LAZY pays.
+pub(super) const LAZY: usize = 16;
 
 /// How many runs a group holds: as many as are the size of one run's buffer, for the allocator's
 /// sake. Few in tests, which are to see groups part.

@@ -1,6 +1,6 @@
 //! Is the heap in order, and how much does a call look at?
 
-use super::upkeep::LAZY;
+use super::runs::LAZY;
 use super::*;
 
 impl<const LEN: usize> RunHeap<LEN> {

@@ -6,14 +6,8 @@
 
 use std::mem;
 
-use super::runs::{At, Run, Runs};
+use super::runs::{At, LAZY, Run, Runs};
 use super::{Asked, Fate, RunHeap, Slot};
-
-/// How rare the true slots of a run get before its stale ones are looked for.
-///
-/// Each look that finds true slots was in vain, and each slot that is sent on will be stale again
-/// when its timer is reset again: of timers that are reset all the time, a 1 in LAZY pays.
-pub(super) const LAZY: usize = 16;
 
 /// How many slots of a run are looked at when one of them turns stale in a run that is mostly so.
 ///

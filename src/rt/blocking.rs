@@ -3,8 +3,10 @@
 //! On the threads of the crate `blocking`, which the whole process shares, and which end when they
 //! are not needed for a while. A task of the runtime waits for it, and is what the caller holds.
 
+use crate::rt::context::list_of;
+use crate::rt::join::JoinHandle;
+use crate::rt::schedule;
 use crate::rt::spawn::{current, hold};
-use crate::rt::task::JoinHandle;
 
 /// Runs a function that blocks, on a thread where that keeps no task waiting.
 ///
@@ -34,11 +36,11 @@ use crate::rt::task::JoinHandle;
 pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
-    let context = current();
+    let list = list_of(&current());
     let hold = hold();
     // Begun now, not when the task first runs; dropped with the task, it is cancelled.
     let work = blocking::unblock(work);
-    context.home().spawn(async move {
+    schedule::spawn(list, async move {
         let result = work.await;
         drop(hold);
         result

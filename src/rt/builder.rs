@@ -203,3 +203,33 @@ impl Builder {
         )
     }
 }
+
+impl Runtime {
+    /// Makes a runtime with as many workers as can run at once, on the system's clock.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to start a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(reveille::rt::Runtime::new()?.block_on(async { 1 }), 1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Starts to set up a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reveille::rt::Runtime::builder().worker_threads(1).build()?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}

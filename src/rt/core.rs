@@ -1,7 +1,6 @@
 //! What does a worker keep to itself?
 //!
-//! Its queue, of which others steal; the slot for the task to run next, of which they do not; and
-//! the list of its local tasks.
+//! Its queue, of which others steal, and the slot for the task to run next, of which they do not.
 //!
 //! The *next slot* is for a task that a running task has woken, or the first one that a timer has:
 //! it runs at once, while what it was readied with is still in the cache. The second one to be
@@ -10,12 +9,12 @@
 //! two tasks that wake each other for ever keep nobody waiting. A new task is not put there: who
 //! spawns it may go on for long, and means it to run meanwhile.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crossbeam_deque::{Injector, Steal, Stealer};
 
-use crate::rt::home::{Home, Runnable};
+use crate::rt::task::{List, Runnable, Why};
 
 /// How many tasks in a row come out of the next slot.
 const STREAK: u32 = 3;
@@ -29,10 +28,8 @@ pub(super) struct Core {
     phase: Cell<Phase>,
     /// A task has yielded to nobody: it will go on at once, so nobody was woken for it.
     quiet: Cell<bool>,
-    /// Where its tasks live; shared by all that ever had this core.
-    home: Arc<Home>,
-    /// The home of local tasks, made for the first one.
-    local: OnceCell<Arc<Home>>,
+    /// The tasks that were spawned here, whoever had this core.
+    list: Arc<List>,
 }
 
 /// What a worker is at, as far as it matters to a task that is readied meanwhile.
@@ -48,20 +45,11 @@ pub(super) enum Phase {
     Firing,
 }
 
-/// Why a task is ready.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    Spawned,
-    Woken,
-    /// It woke itself while it ran: others are to run first.
-    Yielded,
-}
-
 impl Core {
     pub(super) fn new(
         index: usize,
         queue: crossbeam_deque::Worker<Runnable>,
-        home: Arc<Home>,
+        list: Arc<List>,
     ) -> Self {
         Self {
             index,
@@ -70,8 +58,7 @@ impl Core {
             queue,
             phase: Cell::new(Phase::Task),
             quiet: Cell::new(false),
-            home,
-            local: OnceCell::new(),
+            list,
         }
     }
 
@@ -79,16 +66,8 @@ impl Core {
         self.index
     }
 
-    pub(super) fn home(&self) -> &Arc<Home> {
-        &self.home
-    }
-
-    pub(super) fn local(&self) -> Option<&Arc<Home>> {
-        self.local.get()
-    }
-
-    pub(super) fn local_or_init(&self, make: impl FnOnce() -> Arc<Home>) -> &Arc<Home> {
-        self.local.get_or_init(make)
+    pub(super) fn list(&self) -> &Arc<List> {
+        &self.list
     }
 
     /// Takes a ready task; whether another worker should be woken for it.
@@ -170,13 +149,6 @@ impl Core {
         if let Some(task) = self.next.take() {
             self.queue.push(task);
         }
-    }
-
-    /// Leaves what is ready to others and ends the local tasks, as the stay of this thread ends.
-    pub(super) fn leave(mut self) -> Self {
-        self.release();
-        self.local.take();
-        self
     }
 }
 

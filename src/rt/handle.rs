@@ -6,10 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::handle::Handle as Timers;
-use crate::rt::context::{self, Context, Entered, Place};
+use crate::rt::context::{self, Entered};
+use crate::rt::here;
+use crate::rt::join::JoinHandle;
 use crate::rt::main_future;
+use crate::rt::schedule;
 use crate::rt::shared::Shared;
-use crate::rt::task::JoinHandle;
 
 /// A reference to a [`Runtime`](super::Runtime), through which any thread spawns tasks on it.
 ///
@@ -75,8 +77,7 @@ impl Handle {
     /// assert!(error.to_string().contains("rt::block_on"));
     /// ```
     pub fn try_current() -> Result<Self, NoRuntime> {
-        let context = context::current().ok_or(NoRuntime)?;
-        Ok(Self::new(context.shared))
+        context::current().map(Self::new).ok_or(NoRuntime)
     }
 
     /// Spawns a task on the runtime.
@@ -89,7 +90,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.context().home().spawn(future)
+        schedule::spawn(context::list_of(&self.shared), future)
     }
 
     /// Runs `future` on this thread, and tasks beside it; see
@@ -112,7 +113,7 @@ impl Handle {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         assert!(
-            !context::runs(self.shared.pool()),
+            !here::runs(&**self.shared.pool()),
             "block_on inside of a future that the same runtime runs would wait for itself: await it, or spawn it"
         );
         main_future::block_on(&self.shared, future)
@@ -137,7 +138,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn enter(&self) -> Entered {
-        Entered::new(self.context())
+        Entered::new(self.shared.clone())
     }
 
     /// Returns the timers of the worker that this thread is, or of all threads that are none.
@@ -154,7 +155,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn timers(&self) -> Timers {
-        self.context().timers()
+        context::timers_of(&self.shared)
     }
 
     /// Returns how many timers are armed, on all workers together.
@@ -169,16 +170,6 @@ impl Handle {
     #[must_use]
     pub fn armed(&self) -> usize {
         self.shared.pool().armed()
-    }
-
-    /// As what this thread is in the runtime: what it is already, or a guest.
-    fn context(&self) -> Context {
-        context::current()
-            .filter(|context| Arc::ptr_eq(&context.shared, &self.shared))
-            .unwrap_or_else(|| Context {
-                shared: self.shared.clone(),
-                place: Place::Guest,
-            })
     }
 }
 

@@ -4,50 +4,50 @@
 //! it polls the future and its local tasks, sleeps in between, and takes the core when it is free,
 //! so that there is always somebody to run the tasks as long as somebody waits.
 
-use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use crate::park::{Park, ThreadPark};
-use crate::rt::context::{self, Context, Entered, Place, Running, Waiting};
+use crate::rt::context::Entered;
 use crate::rt::core::Core;
-use crate::rt::home::{self, Home};
+use crate::rt::here::Here;
+use crate::rt::leave::leave;
+use crate::rt::locals::Locals;
 use crate::rt::pool::Pool;
 use crate::rt::seat::Seat;
 use crate::rt::shared::Shared;
+use crate::rt::task;
 use crate::rt::worker::{Main, Worker};
 
 /// Runs a future to its end.
 pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
     let pool = shared.pool();
     let future = pin!(future);
+    let mut stay = Stay::new(shared);
     if let Some(core) = shared.take_core() {
         let seat = Seat::worker(core.index());
-        let mut stay = Stay::new(shared);
         stay.sit(core);
         return stay.work(MainFuture::new(pool.clone(), seat, future));
     }
     let mut park = ThreadPark::new();
     let seat = Seat::thread(park.unparker());
-    let mut stay = Stay::new(shared);
-    let local = stay.wait(&seat);
+    let locals = stay.wait(&seat);
     let mut main = MainFuture::new(pool.clone(), seat.clone(), future);
     loop {
         // Time that is moved by hand waits for who runs here, too.
         let clock = pool.clock();
         let hold = clock.is_frozen().then(|| clock.hold());
         drop(seat.take_hold());
-        while main.is_woken() || local.has_mail() {
+        while main.is_woken() || locals.has_mail() {
             if main.run()
                 && let Some(output) = main.output.take()
             {
                 return output;
             }
-            local.pop().into_iter().for_each(home::run);
+            locals.pop().into_iter().for_each(task::run);
         }
         drop(hold);
         if let Some(core) = shared.take_core_or_wait(&seat) {
@@ -56,7 +56,7 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
             stay.sit(core);
             return stay.work(main);
         }
-        if !main.is_woken() && !local.has_mail() {
+        if !main.is_woken() && !locals.has_mail() {
             park.park(None);
         }
     }
@@ -69,10 +69,11 @@ struct Stay<'a> {
     /// It keeps the runtime from ending: that has to wait until the tasks which lie in the core are
     /// to be had.
     joined: bool,
-    waiting: Option<Rc<Waiting>>,
-    core: Option<Rc<Core>>,
+    /// Always there, but for the end.
+    here: Option<Here>,
+    /// Its seat, if it began without a core.
+    waited: Option<Arc<Seat>>,
     entered: Option<Entered>,
-    running: Option<Running>,
 }
 
 impl<'a> Stay<'a> {
@@ -80,54 +81,42 @@ impl<'a> Stay<'a> {
         Self {
             shared,
             joined: shared.join(),
-            waiting: None,
-            core: None,
+            here: Some(Here::new(shared.pool().clone())),
+            waited: None,
             entered: None,
-            running: Some(Running::new(shared.pool())),
         }
     }
 
     /// Takes part without a core.
-    fn wait(&mut self, seat: &Arc<Seat>) -> Arc<Home> {
-        let local = Home::local(self.shared.pool().clone(), seat.clone());
-        let waiting = Rc::new(Waiting {
-            seat: seat.clone(),
-            local: local.clone(),
-            core: OnceCell::new(),
-        });
-        self.enter(Place::Waiting(Rc::downgrade(&waiting)));
-        self.waiting = Some(waiting);
-        local
+    fn wait(&mut self, seat: &Arc<Seat>) -> Locals {
+        let (pool, wakes) = (self.shared.pool().clone(), seat.clone());
+        let locals = Locals::new(move || wakes.wake(&pool));
+        if let Some(here) = &self.here {
+            here.locals_or_init(|| locals.clone());
+        }
+        self.waited = Some(seat.clone());
+        self.entered = Some(Entered::new(self.shared.clone()));
+        locals
     }
 
     /// Takes part as a worker.
     fn sit(&mut self, core: Core) {
-        let core = Rc::new(core);
-        let entered_more = self.waiting.as_ref().is_some_and(|waiting| {
-            core.local_or_init(|| waiting.local.clone());
-            let _ = waiting.core.set(Rc::downgrade(&core));
-            !context::is_waiting(waiting)
-        });
-        // The future may have entered another runtime, and has to find itself there.
-        if !entered_more {
-            self.enter(Place::Worker(Rc::downgrade(&core)));
+        if let Some(here) = &self.here {
+            here.set_core(core);
         }
-        self.core = Some(core);
-    }
-
-    fn enter(&mut self, place: Place) {
-        // First out, then in: guards nest.
-        self.entered = None;
-        self.entered = Some(Entered::new(Context {
-            shared: self.shared.clone(),
-            place,
-        }));
+        // Who waited before has entered, and its future may have entered another runtime since.
+        if self.entered.is_none() {
+            self.entered = Some(Entered::new(self.shared.clone()));
+        }
     }
 
     fn work<F: Future>(&self, mut main: MainFuture<'_, F>) -> F::Output {
         loop {
-            if let Some(core) = &self.core {
-                Worker::new(self.shared.pool(), core.clone(), self.shared.hooks()).work(&mut main);
+            if let Some(here) = &self.here
+                && let Some(core) = here.core()
+            {
+                let (pool, hooks) = (self.shared.pool(), self.shared.hooks());
+                Worker::new(pool, here, core, hooks).work(&mut main);
             }
             if let Some(output) = main.output.take() {
                 return output;
@@ -138,27 +127,24 @@ impl<'a> Stay<'a> {
 
 impl Drop for Stay<'_> {
     fn drop(&mut self) {
-        let local = self.core.as_ref().and_then(|core| core.local());
-        let waiting = self.waiting.as_ref().map(|waiting| &waiting.local);
-        if let Some(local) = local.or(waiting) {
-            local.end_local();
+        if let Some(locals) = self.here.as_ref().and_then(Here::locals) {
+            locals.end();
         }
-        if let Some(waiting) = &self.waiting {
-            waiting.seat.leave();
-            self.shared.forget(&waiting.seat);
+        if let Some(seat) = &self.waited {
+            seat.leave();
+            self.shared.forget(seat);
         }
         self.entered = None;
-        // Ours alone: the worker is gone, and contexts do not keep it.
-        if let Some(core) = self.core.take().and_then(Rc::into_inner) {
-            self.shared.return_core(core.leave());
+        if let Some(core) = self.here.take().and_then(Here::leave) {
+            core.release();
+            self.shared.return_core(core);
         }
         let pool = self.shared.pool();
         if pool.has_work() {
             pool.wake_one();
         }
-        self.running = None;
         if self.joined {
-            self.shared.leave();
+            leave(self.shared);
         }
     }
 }
@@ -201,7 +187,7 @@ impl<F: Future> Main for MainFuture<'_, F> {
         if !self.is_woken() || !self.woken.woken.swap(false, Ordering::Acquire) {
             return false;
         }
-        let mut cx = TaskContext::from_waker(&self.waker);
+        let mut cx = Context::from_waker(&self.waker);
         match self.future.as_mut().poll(&mut cx) {
             Poll::Pending => false,
             Poll::Ready(output) => {

@@ -1,8 +1,8 @@
 //! What do the workers of a runtime share?
 //!
 //! A queue for what is readied outside of them, the other ends of their own queues, the drivers of
-//! their timers, and who of them sleeps. Nothing here owns a task's home: tasks hold their home, and
-//! a home the pool.
+//! their timers, and who of them sleeps. Nothing here owns the lists of tasks: a list holds the pool,
+//! as the route to where its tasks are run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,11 +14,11 @@ use crate::clock::{Clock, Follower};
 use crate::handle::{Handle, Shared as Driver};
 use crate::instant::NEVER;
 use crate::park::Unpark;
-use crate::rt::context;
 use crate::rt::core::{Core, retry};
-use crate::rt::home::Runnable;
+use crate::rt::here;
 use crate::rt::idle::Idle;
 use crate::rt::io::Reactor;
+use crate::rt::task::{Route, Runnable};
 use crate::slack::Limit;
 use crate::system;
 
@@ -97,12 +97,6 @@ impl Pool {
     pub(super) fn armed(&self) -> usize {
         let places = 0..=self.workers();
         places.map(|place| self.timers(place).armed()).sum()
-    }
-
-    /// Puts a ready task into the queue that all share.
-    pub(super) fn push(&self, task: Runnable) {
-        self.injector.push(task);
-        self.wake_one();
     }
 
     /// Takes a share of that queue.
@@ -215,6 +209,18 @@ impl Pool {
     }
 }
 
+impl Route for Pool {
+    /// Puts the task into the queue that all share.
+    fn ready(&self, task: Runnable) {
+        self.injector.push(task);
+        self.wake_one();
+    }
+
+    fn help(&self) {
+        self.wake_one();
+    }
+}
+
 /// What is heard of changes on a clock that is moved by hand.
 impl Follower for Pool {
     fn earliest(&self) -> u64 {
@@ -257,7 +263,7 @@ impl Bell for Waiter {
         let Some(pool) = self.pool.upgrade() else {
             return Heard::Gone;
         };
-        let here = context::worker_of(Arc::as_ptr(&pool));
+        let here = here::worker(&*pool);
         if self.clock.is_frozen() {
             // No wait makes a timer due; but who sleeps is to see that there is one.
             pool.idle.set_until(NEVER, here);

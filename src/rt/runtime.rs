@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,15 +11,16 @@ use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
 use crate::rt::bed::Bed;
-use crate::rt::builder::Builder;
-use crate::rt::context::{Context, Entered, Place, Running};
+use crate::rt::context::Entered;
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
+use crate::rt::here::Here;
 use crate::rt::hooks::Hooks;
 use crate::rt::io::Reactor;
+use crate::rt::join::JoinHandle;
+use crate::rt::leave::leave;
 use crate::rt::pool::Pool;
 use crate::rt::shared::Shared;
-use crate::rt::task::JoinHandle;
 use crate::rt::worker::{Main, Worker};
 
 /// An executor on one thread or several, with timers in each.
@@ -69,34 +69,6 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Makes a runtime with as many workers as can run at once, on the system's clock.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to start a thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert_eq!(reveille::rt::Runtime::new()?.block_on(async { 1 }), 1);
-    /// # Ok::<_, std::io::Error>(())
-    /// ```
-    pub fn new() -> io::Result<Self> {
-        Self::builder().build()
-    }
-
-    /// Starts to set up a runtime.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let runtime = reveille::rt::Runtime::builder().worker_threads(1).build()?;
-    /// # Ok::<_, std::io::Error>(())
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     /// One for a single call of `block_on`, without threads.
     pub(super) fn single() -> Self {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
@@ -279,7 +251,7 @@ impl Drop for Runtime {
             // No worker panics.
             let _ = thread.join();
         }
-        shared.leave();
+        leave(shared);
     }
 }
 
@@ -295,18 +267,14 @@ struct Inside(Arc<Shared>);
 
 impl Inside {
     fn work(self, core: Core) {
-        let hooks = self.0.hooks();
+        let (pool, hooks) = (self.0.pool(), self.0.hooks());
         hooks.start();
-        let core = Rc::new(core);
-        let entered = Entered::new(Context {
-            shared: self.0.clone(),
-            place: Place::Worker(Rc::downgrade(&core)),
-        });
-        let pool = self.0.pool();
-        let _running = Running::new(pool);
-        Worker::new(pool, core.clone(), hooks).work(&mut UntilStopped(pool));
-        if let Some(local) = core.local() {
-            local.end_local();
+        let here = Here::new(pool.clone());
+        let core = here.set_core(core);
+        let entered = Entered::new(self.0.clone());
+        Worker::new(pool, &here, core, hooks).work(&mut UntilStopped(pool));
+        if let Some(locals) = here.locals() {
+            locals.end();
         }
         core.release();
         drop(entered);
@@ -316,7 +284,7 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.leave();
+        leave(&self.0);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Clock, Hold};
 use crate::park::{ThreadUnpark, Unpark};
-use crate::rt::context;
+use crate::rt::here;
 use crate::rt::pool::Pool;
 
 /// No worker.
@@ -82,7 +82,7 @@ impl Seat {
     }
 
     /// Wakes the thread, if it sleeps. To be called after what it is to find was put there.
-    pub(super) fn wake(&self, pool: &Arc<Pool>) {
+    pub(super) fn wake(&self, pool: &Pool) {
         fence(Ordering::SeqCst);
         match self.worker.load(Ordering::Relaxed) {
             NONE => {
@@ -91,7 +91,7 @@ impl Seat {
                     waits.unpark.unpark();
                 }
             }
-            worker if context::worker_of(Arc::as_ptr(pool)) == Some(worker) => {}
+            worker if here::worker(pool) == Some(worker) => {}
             worker => pool.wake(worker),
         }
     }

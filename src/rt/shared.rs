@@ -1,31 +1,28 @@
-//! Who is in a runtime, and how does it end?
+//! Who is in a runtime?
 //!
 //! Each worker has a core. All but one have a thread, too; the first core is for whoever waits in
-//! `block_on`, and is handed from one to the next of those. Its owner stops a runtime: from then on
-//! who comes across a task ends it. It has ended when the owner, all its threads and those in
-//! `block_on` have left: the last of them drops what is left.
+//! `block_on`, and is handed from one to the next of those. The owner, the threads and those in
+//! `block_on` are counted: how a runtime ends when the last of them leaves is told in `leave`.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
 use crate::rt::bed::Bed;
-use crate::rt::context::{Context, Entered, Place};
 use crate::rt::core::Core;
-use crate::rt::home::Home;
 use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
 use crate::rt::io::Reactor;
 use crate::rt::pool::Pool;
 use crate::rt::seat::Seat;
+use crate::rt::task::List;
 
 pub(super) struct Shared {
     pool: Arc<Pool>,
-    /// Where the tasks live: a home for each worker, the last for all other threads.
-    homes: Box<[Arc<Home>]>,
+    /// The tasks, by where they were spawned: on each worker, and last by all other threads.
+    lists: Box<[Arc<List>]>,
     hooks: Hooks,
     first: Mutex<First>,
     left: Mutex<Left>,
@@ -60,11 +57,11 @@ impl Shared {
         let stealers = queues.iter().map(Queue::stealer).collect();
         let idle = Idle::new(beds);
         let pool = Pool::new(clock, slack, idle, reactor, stealers);
-        let homes: Box<[_]> = (0..=workers).map(|_| Home::new(pool.clone())).collect();
+        let lists: Box<[_]> = (0..=workers).map(|_| List::new(pool.clone())).collect();
         let mut cores = queues
             .into_iter()
             .enumerate()
-            .map(|(index, queue)| Core::new(index, queue, homes[index].clone()));
+            .map(|(index, queue)| Core::new(index, queue, lists[index].clone()));
         let first = First {
             core: cores.next(),
             waiting: Vec::new(),
@@ -76,7 +73,7 @@ impl Shared {
         };
         let shared = Self {
             pool,
-            homes,
+            lists,
             hooks,
             first: Mutex::new(first),
             left: Mutex::new(left),
@@ -93,13 +90,13 @@ impl Shared {
         &self.hooks
     }
 
-    /// The home of tasks that are spawned by threads that are no workers.
-    pub(super) fn guests(&self) -> &Arc<Home> {
-        &self.homes[self.homes.len() - 1]
+    /// The tasks that were spawned by threads that are no workers.
+    pub(super) fn guests(&self) -> &Arc<List> {
+        &self.lists[self.lists.len() - 1]
     }
 
     pub(super) fn tasks(&self) -> usize {
-        self.homes.iter().map(|home| home.len()).sum()
+        self.lists.iter().map(|list| list.len()).sum()
     }
 
     /// The first core, if nobody else has it.
@@ -145,20 +142,24 @@ impl Shared {
     /// Tells all workers to leave and all tasks to end.
     pub(super) fn stop(&self) {
         self.pool.stop();
-        self.homes.iter().for_each(|home| {
-            home.close();
-        });
+        self.close();
     }
 
-    /// The owner or a thread leaves; the last one ends what is left.
-    pub(super) fn leave(self: &Arc<Self>) {
+    /// Makes every task ready, so that it can be ended; how many there are. From now on none can be
+    /// spawned.
+    pub(super) fn close(&self) -> usize {
+        self.lists.iter().map(|list| list.close()).sum()
+    }
+
+    /// One of those that joined is no longer there; whether it was the last.
+    pub(super) fn count_out(&self) -> bool {
         let mut left = self.left();
         left.inside -= 1;
-        if left.inside > 0 {
-            return;
-        }
-        drop(left);
-        self.end();
+        left.inside == 0
+    }
+
+    /// Notes that nothing is left of the runtime.
+    pub(super) fn set_ended(&self) {
         self.left().ended = true;
         self.ended.notify_all();
     }
@@ -170,35 +171,6 @@ impl Shared {
             .ended
             .wait_timeout_while(left, timeout, |left| !left.ended);
         result.unwrap_or_else(PoisonError::into_inner).0.ended
-    }
-
-    /// Drops all tasks: waking makes each of them ready, and dropping one that is ready ends it.
-    /// What a task spawns or wakes when it is dropped is ended in the next round.
-    fn end(self: &Arc<Self>) {
-        let _entered = Entered::new(Context {
-            shared: self.clone(),
-            place: Place::Guest,
-        });
-        if let Some(core) = self.take_core() {
-            core.release();
-            drop(core);
-        }
-        loop {
-            let open: usize = self.homes.iter().map(|home| home.close()).sum();
-            let mut dropped = false;
-            while let Some(task) = self.pool.drain() {
-                drop(task);
-                dropped = true;
-            }
-            if open == 0 && !dropped {
-                break;
-            }
-            if !dropped {
-                // Another thread is waking one just now, and about to push it.
-                thread::yield_now();
-            }
-        }
-        self.pool.close();
     }
 
     fn first(&self) -> MutexGuard<'_, First> {

@@ -1,12 +1,15 @@
 //! What does a task call, without a runtime in its hands?
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::clock::Hold;
-use crate::rt::context::{self, Context};
+use crate::rt::context;
 use crate::rt::handle::NoRuntime;
+use crate::rt::join::JoinHandle;
 use crate::rt::runtime::Runtime;
-use crate::rt::task::JoinHandle;
+use crate::rt::schedule;
+use crate::rt::shared::Shared;
 
 /// Runs `future` to its end on this thread, with timers and tasks.
 ///
@@ -47,10 +50,10 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let Some(home) = context::home() else {
+    let Some(list) = context::list() else {
         panic!("{NoRuntime}");
     };
-    home.spawn(future)
+    schedule::spawn(list, future)
 }
 
 /// Spawns a task that stays on this thread, and need not be `Send`.
@@ -76,12 +79,12 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let Some(local) = current().local() else {
+    let Some(locals) = context::locals_of(&current()) else {
         panic!(
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );
     };
-    local.spawn_local(future)
+    schedule::spawn_local(&locals, future)
 }
 
 /// Keeps time from moving by itself, where it is moved by hand, until the guard is dropped.
@@ -115,14 +118,14 @@ where
 /// ```
 #[track_caller]
 pub fn hold() -> Hold {
-    current().shared.pool().clock().hold()
+    current().pool().clock().hold()
 }
 
-/// What this thread is in a runtime.
+/// The runtime that this thread is in.
 #[track_caller]
-pub(super) fn current() -> Context {
+pub(super) fn current() -> Arc<Shared> {
     match context::current() {
-        Some(context) => context,
+        Some(shared) => shared,
         None => panic!("{NoRuntime}"),
     }
 }

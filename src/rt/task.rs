@@ -1,258 +1,234 @@
-//! What does the spawner of a task hold?
+//! What is known of a task, and where is it on a list until it ends?
+//!
+//! Each worker has a [`List`] of the tasks that were spawned on it, and so have the threads that are
+//! no workers, together: spawning on one worker takes no lock that another takes. It is what a
+//! runtime needs to end tasks that wait, since nobody else knows of them but whoever is to wake
+//! them. With a list goes a [`Route`]: where its tasks are run.
 
-use std::any::Any;
-use std::error::Error;
-use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use async_task::FallibleTask;
+use pin_project_lite::pin_project;
+use slab::Slab;
 
-use crate::rt::home::{Meta, Place};
+pub(super) type Runnable = async_task::Runnable<Meta>;
 
-/// Waits for a task and returns its output; made by [`spawn`](super::spawn).
-///
-/// Dropping it detaches the task, which goes on.
-///
-/// # Errors
-///
-/// It yields a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped
-/// unfinished with its runtime; and if it is polled again after it was ready.
-///
-/// # Cancel safety
-///
-/// It may be dropped and polled again at will: `&mut handle` in a `select!` loop loses nothing.
-///
-/// # Examples
-///
-/// ```
-/// use reveille::rt;
-///
-/// let six = rt::block_on(async { rt::spawn(async { 2 * 3 }).await });
-/// assert_eq!(six.unwrap(), 6);
-/// ```
-pub struct JoinHandle<T> {
-    /// Taken only by `drop`.
-    task: Option<FallibleTask<T, Meta>>,
-    place: Place,
+/// What is known of a task besides its future.
+pub(super) struct Meta {
+    list: Arc<List>,
+    key: usize,
 }
 
-impl<T> JoinHandle<T> {
-    pub(super) fn new(task: async_task::Task<T, Meta>, place: Place) -> Self {
-        Self {
-            task: Some(task.fallible()),
-            place,
-        }
-    }
+/// Why a task is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Spawned,
+    Woken,
+    /// It woke itself while it ran: others are to run first.
+    Yielded,
+}
 
-    /// Ends the task: its future is dropped when it would be polled next, which is soon.
-    ///
-    /// The handle then yields a [`JoinError`] that [is cancelled](JoinError::is_cancelled), unless
-    /// the task was faster, or is in its last poll just now: then its output. Does nothing if the
-    /// task has ended. A task that blocks its thread cannot be interrupted.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::rt;
-    ///
-    /// rt::block_on(async {
-    ///     let task = rt::spawn(std::future::pending::<()>());
-    ///     task.abort();
-    ///     assert!(task.await.unwrap_err().is_cancelled());
-    /// });
-    /// ```
-    pub fn abort(&self) {
-        self.place.abort();
-    }
+/// Where tasks are run: by any of a runtime's workers, or by one thread.
+pub(super) trait Route: Send + Sync {
+    /// Takes a task that is ready, from any thread, and wakes who is to run it.
+    fn ready(&self, task: Runnable);
 
-    /// Returns whether the task has ended.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::rt;
-    ///
-    /// rt::block_on(async {
-    ///     let task = rt::spawn(async {});
-    ///     assert!(!task.is_finished());
-    ///     rt::yield_now().await;
-    ///     assert!(task.is_finished());
-    /// });
-    /// ```
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.task.as_ref().is_none_or(FallibleTask::is_finished)
+    /// Wakes a worker for tasks that another one has to spare.
+    fn help(&self);
+}
+
+/// The tasks of one place that have not ended.
+pub(super) struct List {
+    route: Arc<dyn Route>,
+    tasks: Mutex<Tasks>,
+    /// How many tasks are aborted and have not ended, and one more when all are; hardly ever any, so
+    /// a task that is about to run asks here first.
+    aborted: AtomicUsize,
+}
+
+struct Tasks {
+    slab: Slab<Entry>,
+    /// How many there have been: numbers them, since keys are used again.
+    count: u64,
+    /// The runtime, or the stay of a thread in it, is over: what is spawned ends at once.
+    closed: bool,
+}
+
+/// A task that has not ended.
+struct Entry {
+    /// By which to end it.
+    waker: Waker,
+    /// Its number, times two, and one more if it was aborted: there is an entry for each task, and
+    /// two fields would make it a third larger.
+    tag: u64,
+}
+
+impl Entry {
+    fn is_aborted(&self) -> bool {
+        self.tag % 2 == 1
     }
 }
 
-impl<T> Future for JoinHandle<T> {
-    type Output = Result<T, JoinError>;
+/// A task that is on a list: what it yields, and how to abort it.
+pub(super) struct Started<T> {
+    pub(super) output: FallibleTask<T, Meta>,
+    list: Arc<List>,
+    key: usize,
+    number: u64,
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(task) = self.task.as_mut() else {
-            return Poll::Ready(Err(JoinError(Cause::Cancelled)));
+impl<T> Started<T> {
+    /// Ends the task when it is next to run, which is soon.
+    pub(super) fn abort(&self) {
+        let waker = {
+            let mut tasks = self.list.tasks();
+            let entry = tasks.slab.get_mut(self.key);
+            let Some(entry) = entry.filter(|entry| entry.tag / 2 == self.number) else {
+                return;
+            };
+            if !entry.is_aborted() {
+                entry.tag += 1;
+                self.list.aborted.fetch_add(1, Ordering::Relaxed);
+            }
+            entry.waker.clone()
         };
-        // The task's panic is thrown here by `async_task`, and nowhere else.
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(cx))) {
-            Ok(poll) => poll.map(|output| output.ok_or(JoinError(Cause::Cancelled))),
-            Err(payload) => Poll::Ready(Err(JoinError(Cause::Panicked(payload)))),
+        waker.wake();
+    }
+}
+
+/// Runs a task, or ends it if it was aborted.
+pub(super) fn run(task: Runnable) {
+    if task.metadata().is_aborted() {
+        drop(task);
+    } else {
+        task.run();
+    }
+}
+
+impl Meta {
+    pub(super) fn list(&self) -> &Arc<List> {
+        &self.list
+    }
+
+    fn is_aborted(&self) -> bool {
+        // Relaxed: who aborts wakes the task afterwards, and that it runs comes after that.
+        self.list.aborted.load(Ordering::Relaxed) > 0 && {
+            let tasks = self.list.tasks();
+            tasks.closed || tasks.slab.get(self.key).is_some_and(Entry::is_aborted)
         }
     }
 }
 
-impl<T> Drop for JoinHandle<T> {
+impl List {
+    pub(super) fn new(route: Arc<dyn Route>) -> Arc<Self> {
+        Arc::new(Self {
+            route,
+            tasks: Mutex::new(Tasks {
+                slab: Slab::new(),
+                count: 0,
+                closed: false,
+            }),
+            aborted: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn route(&self) -> &Arc<dyn Route> {
+        &self.route
+    }
+
+    /// Lists the task that `make` builds around the future; it has to be made ready then, or to be
+    /// ended, if there is nothing to be made ready.
+    pub(super) fn start<F: Future>(
+        self: Arc<Self>,
+        future: F,
+        make: impl FnOnce(Meta, Watched<F>) -> (Runnable, async_task::Task<F::Output, Meta>),
+    ) -> (Option<Runnable>, Started<F::Output>) {
+        let mut tasks = self.tasks();
+        let closed = tasks.closed;
+        tasks.count += 1;
+        let number = tasks.count;
+        let entry = tasks.slab.vacant_entry();
+        let key = entry.key();
+        let list = self.clone();
+        let meta = Meta { list, key };
+        let list = self.clone();
+        let ended = Ended { list, key };
+        let (runnable, task) = make(meta, Watched { future, ended });
+        entry.insert(Entry {
+            waker: runnable.waker(),
+            tag: number * 2,
+        });
+        drop(tasks);
+        let output = task.fallible();
+        let runnable = (!closed).then_some(runnable);
+        let started = Started {
+            output,
+            list: self,
+            key,
+            number,
+        };
+        (runnable, started)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tasks().slab.len()
+    }
+
+    /// Makes every task here ready, so that it can be ended; from now on none can be spawned.
+    pub(super) fn close(&self) -> usize {
+        let wakers: Vec<Waker> = {
+            let mut tasks = self.tasks();
+            if !std::mem::replace(&mut tasks.closed, true) {
+                self.aborted.fetch_add(1, Ordering::Relaxed);
+            }
+            let entries = tasks.slab.iter();
+            entries.map(|(_, entry)| entry.waker.clone()).collect()
+        };
+        let count = wakers.len();
+        wakers.into_iter().for_each(Waker::wake);
+        count
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pin_project! {
+    /// What a task runs. Not an async block, which would hold the future twice: as what it was
+    /// given, and as what it awaits.
+    pub(super) struct Watched<F> {
+        #[pin]
+        future: F,
+        // After the future: it strikes the task off when nothing is left of that.
+        ended: Ended,
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
+/// Strikes a task off the list when dropped.
+struct Ended {
+    list: Arc<List>,
+    key: usize,
+}
+
+impl Drop for Ended {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.detach();
+        // The waker is dropped after the lock is released.
+        let entry = self.list.tasks().slab.try_remove(self.key);
+        if entry.is_some_and(|entry| entry.is_aborted()) {
+            self.list.aborted.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-}
-
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
-            .field("finished", &self.is_finished())
-            .finish()
-    }
-}
-
-/// A task ended without an output.
-///
-/// # Examples
-///
-/// ```
-/// use reveille::rt;
-///
-/// let error = rt::block_on(async { rt::spawn(async { panic!("lost") }).await }).unwrap_err();
-/// assert!(error.is_panic());
-/// assert_eq!(error.to_string(), "task panicked: lost");
-/// ```
-pub struct JoinError(Cause);
-
-enum Cause {
-    Cancelled,
-    Panicked(Box<dyn Any + Send>),
-}
-
-impl JoinError {
-    /// Returns whether the task panicked.
-    ///
-    /// # Examples
-    ///
-    /// See [`JoinError`].
-    #[must_use]
-    pub fn is_panic(&self) -> bool {
-        matches!(self.0, Cause::Panicked(_))
-    }
-
-    /// Returns whether the task was dropped before it had ended, by an abort or with its runtime.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::rt;
-    ///
-    /// let runtime = rt::Runtime::new()?;
-    /// let task = runtime.spawn(std::future::pending::<()>());
-    /// drop(runtime);
-    /// assert!(rt::block_on(task).unwrap_err().is_cancelled());
-    /// # Ok::<_, std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self.0, Cause::Cancelled)
-    }
-
-    /// Returns what the task panicked with, for [`std::panic::resume_unwind`].
-    ///
-    /// # Errors
-    ///
-    /// The error itself, if the task did not panic.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::rt;
-    ///
-    /// let error = rt::block_on(async { rt::spawn(async { panic!("lost") }).await }).unwrap_err();
-    /// assert_eq!(*error.try_into_panic().unwrap().downcast::<&str>().unwrap(), "lost");
-    /// ```
-    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
-        match self.0 {
-            Cause::Panicked(payload) => Ok(payload),
-            Cause::Cancelled => Err(self),
-        }
-    }
-
-    fn message(&self) -> Option<&str> {
-        let Cause::Panicked(payload) = &self.0 else {
-            return None;
-        };
-        let literal = payload.downcast_ref::<&str>().copied();
-        literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JoinError({self})")
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0, self.message()) {
-            (Cause::Cancelled, _) => f.write_str("task was dropped before it had ended"),
-            (Cause::Panicked(_), Some(message)) => write!(f, "task panicked: {message}"),
-            (Cause::Panicked(_), None) => f.write_str("task panicked"),
-        }
-    }
-}
-
-impl Error for JoinError {}
-
-/// Lets the other tasks run that are ready.
-///
-/// # Examples
-///
-/// ```
-/// use reveille::rt;
-///
-/// rt::block_on(async {
-///     let task = rt::spawn(async {});
-///     rt::yield_now().await;
-///     assert!(task.is_finished());
-/// });
-/// ```
-pub fn yield_now() -> YieldNow {
-    YieldNow(false)
-}
-
-/// Ready when polled for the second time; made by [`yield_now`].
-///
-/// # Examples
-///
-/// ```
-/// use reveille::rt::{self, YieldNow};
-///
-/// let pause: YieldNow = rt::yield_now();
-/// rt::block_on(pause);
-/// ```
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled or awaited"]
-pub struct YieldNow(bool);
-
-impl Future for YieldNow {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

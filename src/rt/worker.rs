@@ -9,14 +9,15 @@
 //! every [`PERIOD`] or so: after each task if they are long, after [`MOST`] if they are short. Then,
 //! or when the queue is empty, the main future has its turn, if it was woken.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::instant::NEVER;
 use crate::rt::core::{Core, Phase};
-use crate::rt::home::{self, Runnable};
+use crate::rt::here::Here;
 use crate::rt::hooks::Hooks;
+use crate::rt::locals::Locals;
 use crate::rt::pool::Pool;
+use crate::rt::task::{self, Runnable};
 use crate::system;
 
 /// How long tasks run between two looks at the timers, in nanoseconds, if they are short.
@@ -42,7 +43,8 @@ pub(super) trait Main {
 
 pub(super) struct Worker<'a> {
     pool: &'a Arc<Pool>,
-    core: Rc<Core>,
+    here: &'a Here,
+    core: &'a Core,
     hooks: &'a Hooks,
     /// Counted among those that search.
     searching: bool,
@@ -65,12 +67,18 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(pool: &'a Arc<Pool>, core: Rc<Core>, hooks: &'a Hooks) -> Self {
+    pub(super) fn new(
+        pool: &'a Arc<Pool>,
+        here: &'a Here,
+        core: &'a Core,
+        hooks: &'a Hooks,
+    ) -> Self {
         // A main future that panicked may have left it otherwise.
         core.set_phase(Phase::Task);
         let seed = core.index() as u64 + 1;
         Self {
             pool,
+            here,
             core,
             hooks,
             searching: false,
@@ -118,7 +126,7 @@ impl<'a> Worker<'a> {
     fn run(&mut self, task: Runnable) {
         self.found();
         self.offer();
-        home::run(task);
+        task::run(task);
     }
 
     /// The next task of this worker's own, or out of the queue that all share.
@@ -129,19 +137,19 @@ impl<'a> Worker<'a> {
             return Some(task);
         }
         self.left -= 1;
-        self.own().or_else(|| self.pool.pop_into(&self.core))
+        self.own().or_else(|| self.pool.pop_into(self.core))
     }
 
     /// Local tasks and others take turns.
     fn own(&mut self) -> Option<Runnable> {
-        let Some(local) = self.core.local() else {
+        let Some(locals) = self.here.locals() else {
             return self.core.pop();
         };
         self.local_first = !self.local_first;
         if self.local_first {
-            local.pop().or_else(|| self.core.pop())
+            locals.pop().or_else(|| self.core.pop())
         } else {
-            self.core.pop().or_else(|| local.pop())
+            self.core.pop().or_else(|| locals.pop())
         }
     }
 
@@ -227,8 +235,8 @@ impl<'a> Worker<'a> {
             return None;
         }
         let from = self.random();
-        let found = self.pool.steal_into(&self.core, from);
-        found.or_else(|| self.pool.pop_into(&self.core))
+        let found = self.pool.steal_into(self.core, from);
+        found.or_else(|| self.pool.pop_into(self.core))
     }
 
     /// Fires what is due, whoever ought to.
@@ -322,7 +330,7 @@ impl<'a> Worker<'a> {
     fn has_work(&self, main: &impl Main) -> bool {
         main.is_woken()
             || !self.core.is_empty()
-            || self.core.local().is_some_and(|local| local.has_mail())
+            || self.here.locals().is_some_and(Locals::has_mail)
             || self.pool.has_work()
     }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
 use crate::rt::io::source::{Direction, Place};
-use crate::rt::task::yield_now;
+use crate::rt::join::yield_now;
 
 impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor may be read, or accept, or has come to its end.
