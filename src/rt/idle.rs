@@ -18,6 +18,9 @@
 //!   down: it is no longer counted before it looks at every queue for the last time.
 //! - A searcher that finds work is no longer counted before it looks whether there is more, and is
 //!   the one to wake the next.
+//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searcher
+//!   that moves one looks for more after that, as above; who is none wakes a sleeper after that, as
+//!   if it had pushed what is left.
 //!
 //! # No deadline is overslept
 //!

@@ -137,7 +137,17 @@ impl<'a> Worker<'a> {
             return Some(task);
         }
         self.left -= 1;
-        self.own().or_else(|| self.pool.pop_into(self.core))
+        self.own().or_else(|| self.share())
+    }
+
+    /// Takes a share of the shared queue. For a moment it is in no queue, and a worker that lies down
+    /// just then does not see it: so one is woken for what is left of it.
+    fn share(&self) -> Option<Runnable> {
+        let task = self.pool.pop_into(self.core)?;
+        if self.core.has_spare() {
+            self.pool.wake_one();
+        }
+        Some(task)
     }
 
     /// Local tasks and others take turns.
