@@ -127,6 +127,7 @@ async fn run(arguments: &Arguments, parks: &Parks) -> Result<Vec<String>, Box<dy
     let epoch = std::time::Instant::now();
     bar.set_message("connecting");
     watch(&mut server, begin, |_| bar.tick()).await?;
+    meter.set_recording(true);
     let before = (Usage::now(epoch, parks)?, meter.received.get());
     let end = Instant::now() + length;
     watch(&mut server, end, |left| {
@@ -138,6 +139,7 @@ async fn run(arguments: &Arguments, parks: &Parks) -> Result<Vec<String>, Box<dy
     let usage = Usage::now(epoch, parks)? - before.0;
     let received = meter.received.get() - before.1;
 
+    meter.set_recording(false);
     bar.set_message("shutting down");
     let _ = stop.send(());
     let drained = server.await??;

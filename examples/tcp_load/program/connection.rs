@@ -130,7 +130,10 @@ impl Connection {
                     return End::Idle;
                 }
                 Event::Ping(due) => {
-                    meter.waited(Span::Ping, due);
+                    // One that came due before the last answer was late for the work on that.
+                    if due + IDLE >= self.idle_at {
+                        meter.waited(Span::Ping, due);
+                    }
                     if !self.ponged {
                         return End::NoPong;
                     }

@@ -3,9 +3,13 @@
 //! Shared by all tasks on all threads. A wait is recorded when the task that waited runs again,
 //! against the instant that was asked for. One that ends sooner is not a lateness of zero: it is
 //! counted as early, and fails the program.
+//!
+//! Times are recorded while there is load, and not while all connect or hang up at once, which keeps
+//! the processors busy and says little else. Counts, and what is early, count always.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use reveille::time::Instant;
@@ -62,6 +66,7 @@ pub(crate) struct Meter {
     /// Timers that ended before their deadline, on either side.
     pub(crate) early: Count,
     ends: [Count; End::ALL.len()],
+    recording: AtomicBool,
     spans: [Mutex<Histogram<u64>>; 9],
 }
 
@@ -78,6 +83,7 @@ impl Meter {
             received: Count::default(),
             early: Count::default(),
             ends: Default::default(),
+            recording: AtomicBool::new(false),
             spans: std::array::from_fn(histogram),
         })
     }
@@ -85,9 +91,20 @@ impl Meter {
     /// Somebody waited until `due`, and has just been told.
     pub(crate) fn waited(&self, span: Span, due: Instant) {
         match Instant::now().checked_duration_since(due) {
-            Some(late) => self.span(span).saturating_record(late.as_nanos() as u64),
+            Some(late) => self.record(span, late),
             None => self.early.add(1),
         }
+    }
+
+    pub(crate) fn record(&self, span: Span, time: Duration) {
+        if self.recording.load(Ordering::Relaxed) {
+            self.span(span).saturating_record(time.as_nanos() as u64);
+        }
+    }
+
+    /// Says whether times are recorded from now on.
+    pub(crate) fn set_recording(&self, recording: bool) {
+        self.recording.store(recording, Ordering::Relaxed);
     }
 
     pub(crate) fn span(&self, span: Span) -> MutexGuard<'_, Histogram<u64>> {

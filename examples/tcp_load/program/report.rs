@@ -62,7 +62,7 @@ pub(crate) fn print(outcome: &Outcome<'_>) {
 }
 
 fn spans(meter: &Meter) {
-    println!("\nin µs                            count       p50       p99     p99.9       max");
+    println!("\nµs, while there was load         count       p50       p99     p99.9       max");
     let rows = [
         ("latency from when it was due", Span::FromDue),
         ("latency from when it was sent", Span::FromSent),

@@ -150,8 +150,7 @@ impl Talk<'_> {
         let meter = &self.client.meter;
         meter.received.add(1);
         meter.waited(Span::FromDue, asked.due);
-        let nanos = asked.sent.elapsed().as_nanos() as u64;
-        meter.span(Span::FromSent).saturating_record(nanos);
+        meter.record(Span::FromSent, asked.sent.elapsed());
         Ok(())
     }
 }
