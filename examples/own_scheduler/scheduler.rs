@@ -61,7 +61,8 @@ pub(crate) struct Counts {
 }
 
 thread_local! {
-    /// The queue of the worker that this thread is.
+    /// The queue of the worker that this thread is. There is one scheduler here; where there may be
+    /// several, a queue has to know whose it is.
     pub(crate) static QUEUE: RefCell<Option<Queue<Runnable>>> = const { RefCell::new(None) };
 }
 
