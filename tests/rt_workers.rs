@@ -3,7 +3,7 @@
 #![cfg(all(not(loom), feature = "rt"))]
 #![allow(
     clippy::async_yields_async,
-    reason = "what a future yields here is the handle of a task"
+    reason = "a task hands out the handle of one that it has spawned"
 )]
 
 mod support;
