@@ -22,6 +22,10 @@ mod backend;
 
 pub mod time;
 
+#[cfg(loom)]
+#[doc(hidden)]
+#[path = "rt/model.rs"]
+pub mod rt;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
 

@@ -298,7 +298,7 @@ impl Clock {
     }
 
     /// Whether [`advance_when_idle`](Self::advance_when_idle) would move time.
-    #[cfg(feature = "rt")]
+    #[cfg(any(feature = "rt", loom))]
     pub(crate) fn can_advance(&self) -> bool {
         self.is_free() && self.next().is_some()
     }

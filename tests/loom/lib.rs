@@ -2,7 +2,7 @@
 //!
 //! Models for [loom], which runs each of them in every order that its threads' steps and the memory
 //! model allow. They use the crate's public face and nothing else; what they guard is told in
-//! `src/handle.rs` (the park protocol, the words) and `src/fire.rs` (batches). Each says which
+//! `src/handle.rs` (the park protocol, the words), `src/fire.rs` (batches) and `src/rt/idle.rs`. Each says which
 //! interleaving it is about, and what a user would see if it went wrong.
 //!
 //! A package of its own, because some dev-dependencies of the main one do not build with
@@ -23,6 +23,7 @@ mod alarm;
 mod batch;
 mod clock;
 mod close;
+mod idle;
 mod park;
 mod support;
 mod turn;

@@ -1,0 +1,253 @@
+//! How do the loom models get at the idle protocol?
+//!
+//! `idle` and the drivers' alarm are those that ship. Around them, what `pool` and `worker` do with
+//! them, step by step, but tasks are a number, and a bed is a model of one.
+
+#[path = "model/bed.rs"]
+pub(crate) mod bed;
+mod idle;
+
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
+
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use self::bed::Bed;
+use self::idle::Idle;
+use crate::backend::alarm::{Alarm, Bell, Heard};
+use crate::clock::{Clock, Follower};
+use crate::handle::{Handle, Shared as Driver};
+use crate::instant::NEVER;
+use crate::park::Unpark;
+use crate::slack::Limit;
+
+loom::thread_local! {
+    /// Which worker this thread is.
+    static HERE: Cell<Option<usize>> = Cell::new(None);
+}
+
+/// What the workers of a runtime share.
+pub struct Pool {
+    tasks: AtomicUsize,
+    alarm: Alarm<Waiter>,
+    idle: Arc<Idle>,
+    clock: Clock,
+    time: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// `moves`: in beds whose alarm can be moved while somebody sleeps. `frozen`: on a clock that is
+    /// moved by hand.
+    #[must_use]
+    pub fn new(workers: usize, moves: bool, clock: Option<Clock>) -> Arc<Self> {
+        let time = Arc::new(AtomicU64::new(0));
+        let beds = (0..workers).map(|_| Bed::new(moves, time.clone()));
+        let idle = Idle::new(beds.collect());
+        let counter = time.clone();
+        let running = move || std::time::Duration::from_nanos(counter.load(Ordering::Acquire));
+        let clock = clock.unwrap_or_else(|| Clock::custom(running));
+        let pool = Arc::new_cyclic(|pool: &Weak<Self>| {
+            let exact = clock.is_frozen();
+            let slack = Limit::new(0);
+            let call = || Box::new(Call(pool.clone()));
+            let driver = |_| Driver::new(clock.clone(), call(), exact, slack.clone());
+            // As many as workers, and none for guests: each more is one more lock to model.
+            let drivers = (0..workers).map(driver).collect();
+            Self {
+                tasks: AtomicUsize::new(0),
+                alarm: Alarm::new(Waiter(pool.clone()), clock.clone(), slack.clone(), drivers),
+                idle,
+                clock: clock.clone(),
+                time,
+            }
+        });
+        let follower: Weak<Self> = Arc::downgrade(&pool);
+        clock.follow(follower);
+        pool
+    }
+
+    /// The timers of a worker.
+    #[must_use]
+    pub fn timers(&self, worker: usize) -> Handle {
+        Handle {
+            shared: self.alarm.shards()[worker].clone(),
+        }
+    }
+
+    /// What the clock shows, if it runs.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.time.load(Ordering::Acquire)
+    }
+
+    /// Lets time pass.
+    pub fn set_time(&self, nanos: u64) {
+        self.time.store(nanos, Ordering::Release);
+    }
+
+    /// Puts a task where everybody looks.
+    pub fn push(&self) {
+        // Relaxed, both here and where it is looked for: the fences have to do.
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        self.idle.wake_one(|| self.calm());
+    }
+
+    /// Takes a task.
+    #[must_use]
+    pub fn pop(&self) -> bool {
+        let take = |tasks: usize| tasks.checked_sub(1);
+        let order = Ordering::Relaxed;
+        self.has_work() && self.tasks.fetch_update(order, order, take).is_ok()
+    }
+
+    fn has_work(&self) -> bool {
+        self.tasks.load(Ordering::Relaxed) > 0
+    }
+
+    /// Wakes a certain worker.
+    pub fn wake(&self, worker: usize) {
+        self.idle.wake(worker, || self.calm());
+    }
+
+    /// A worker begins to search.
+    #[must_use]
+    pub fn start_search(&self) -> bool {
+        self.idle.start_search(false)
+    }
+
+    /// A worker that was counted among those that search has found a task.
+    pub fn found(&self) {
+        if self.idle.end_search() && self.has_work() {
+            self.idle.wake_one(|| self.calm());
+        }
+    }
+
+    /// A worker enters those that sleep, and sees to the alarm; whether all do now.
+    pub fn lie_down(&self, worker: usize, searched: bool) -> bool {
+        HERE.with(|here| here.set(Some(worker)));
+        let all = self.idle.lie_down(worker, searched);
+        self.alarm.attend();
+        all
+    }
+
+    /// A worker is about to sleep.
+    pub fn settle(&self, worker: usize) {
+        self.idle.settle(worker);
+    }
+
+    /// A worker gets up; whether it was called.
+    pub fn get_up(&self, worker: usize) -> bool {
+        let up = self.idle.get_up(worker, self.time(), || self.calm());
+        if up.rang {
+            self.alarm.rang();
+            self.fire();
+            self.alarm.attend();
+        }
+        up.called
+    }
+
+    /// A worker that has found nothing sleeps, unless it finds a task now, or `is_wanted`; whether it
+    /// counts among those that search.
+    pub fn rest(&self, worker: usize, searched: bool, is_wanted: impl Fn() -> bool) -> bool {
+        let all = self.lie_down(worker, searched);
+        if self.has_work() || is_wanted() {
+            return self.get_up(worker);
+        }
+        if all && self.clock.can_advance() {
+            if self.idle.get_up_last(worker, || self.calm()) {
+                self.clock.advance_when_idle();
+                return false;
+            }
+            return self.get_up(worker);
+        }
+        self.settle(worker);
+        self.idle.bed(worker).sleep();
+        self.get_up(worker)
+    }
+
+    /// What a worker does between tasks: fires what is due, and sees to the alarm if anybody sleeps.
+    pub fn look(&self) {
+        self.fire();
+        if self.idle.anybody_sleeps() {
+            self.alarm.attend();
+        }
+    }
+
+    fn fire(&self) {
+        self.alarm.fire(self.clock.nanos(), usize::MAX);
+    }
+
+    /// When the alarm of a worker's bed rings.
+    #[must_use]
+    pub fn alarm(&self, worker: usize) -> u64 {
+        self.idle.bed(worker).alarm()
+    }
+
+    /// How often a worker's bed was told to wake up.
+    #[must_use]
+    pub fn wakes(&self, worker: usize) -> usize {
+        self.idle.bed(worker).wakes()
+    }
+
+    fn calm(&self) {
+        self.alarm.shards().iter().for_each(|driver| driver.awake());
+    }
+}
+
+impl Follower for Pool {
+    fn earliest(&self) -> u64 {
+        NEVER
+    }
+
+    fn expire(&self) {
+        self.calm();
+        self.alarm.attend();
+    }
+
+    fn interrupt(&self) {
+        self.alarm.rang();
+        self.calm();
+        self.alarm.attend();
+        self.idle.wake_waiter();
+    }
+}
+
+struct Waiter(Weak<Pool>);
+
+impl Bell for Waiter {
+    fn rang(&mut self) -> Heard {
+        Heard::Well
+    }
+
+    fn set(&mut self, at: u64) -> Heard {
+        let Some(pool) = self.0.upgrade() else {
+            return Heard::Gone;
+        };
+        let here = HERE.with(Cell::get);
+        if pool.clock.is_frozen() {
+            pool.idle.set_until(NEVER, here);
+            if at != NEVER {
+                pool.idle.wake_waiter();
+            }
+            return Heard::Well;
+        }
+        pool.idle.set_until(at, here);
+        Heard::Well
+    }
+}
+
+struct Call(Weak<Pool>);
+
+impl Unpark for Call {
+    fn unpark(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.alarm.attend();
+        }
+    }
+}
