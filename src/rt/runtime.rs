@@ -278,6 +278,10 @@ impl Inside {
         }
         core.release();
         drop(entered);
+        // For who is in `block_on`, and asleep.
+        if pool.has_work() {
+            pool.wake_one();
+        }
         hooks.stop();
     }
 }
