@@ -1,13 +1,30 @@
 //! Where do locks and atomics come from?
 //!
 //! From std; from loom when the crate is built with `--cfg loom`, so that the models in
-//! `tests/loom` run the very code that ships. No other file knows the difference.
+//! `tests/loom` run the very code that ships; from shuttle with `--cfg shuttle`, for `tests/shuttle`.
+//! The executor has its threads from here, too. No other file knows the difference, but those in
+//! which a thread blocks.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+
+#[cfg(all(feature = "rt", not(any(loom, shuttle))))]
+pub(crate) use std::{sync::Condvar, thread};
+
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use std::thread_local;
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+
+#[cfg(loom)]
+pub(crate) use std::thread_local;
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::{
+    sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread, thread_local,
+};
 
 use std::sync::PoisonError;
 

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use crate::backend::{fallback, host};
 use crate::handle::Handle;
+use crate::sync::thread_local;
 
 thread_local! {
     static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use super::{Park, Unpark};
 
-#[cfg_attr(target_os = "linux", path = "linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "portable.rs")]
+#[cfg_attr(shuttle, path = "shuttle.rs")]
+#[cfg_attr(all(target_os = "linux", not(shuttle)), path = "linux.rs")]
+#[cfg_attr(not(any(target_os = "linux", shuttle)), path = "portable.rs")]
 mod imp;
 
 /// Blocks the calling thread: the default [`Park`], for a thread that waits for nothing else.

@@ -11,9 +11,9 @@
 //! scheduled. That is worth three descriptors where there are several workers, and there is no
 //! other way to sleep on I/O.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(shuttle)))]
 mod epoll;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), shuttle))]
 #[path = "bed/no_epoll.rs"]
 mod epoll;
 #[cfg(test)]

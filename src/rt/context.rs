@@ -14,6 +14,7 @@ use crate::rt::locals::Locals;
 use crate::rt::seat::Seat;
 use crate::rt::shared::Shared;
 use crate::rt::task::List;
+use crate::sync::thread_local;
 
 thread_local! {
     static CONTEXT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };

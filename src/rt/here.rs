@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::rt::core::Core;
 use crate::rt::locals::Locals;
 use crate::rt::task::{Route, Runnable, Why};
+use crate::sync::thread_local;
 
 thread_local! {
     static STAYS: RefCell<Vec<Rc<Stay>>> = const { RefCell::new(Vec::new()) };

@@ -5,10 +5,10 @@
 //! `block_on` have left: the last of them drops what is left.
 
 use std::sync::Arc;
-use std::thread;
 
 use crate::rt::context::Entered;
 use crate::rt::shared::Shared;
+use crate::sync::thread;
 
 /// The owner, a thread, or one that was in `block_on` leaves; the last one ends what is left.
 pub(super) fn leave(shared: &Arc<Shared>) {

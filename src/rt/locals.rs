@@ -4,10 +4,10 @@
 //! with its stay in the runtime.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 
 use crate::rt::task::{List, Route, Runnable};
+use crate::sync::{Mutex, MutexGuard, thread};
 
 /// The local tasks of one thread.
 #[derive(Clone)]

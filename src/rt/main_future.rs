@@ -7,7 +7,6 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::park::{Park, ThreadPark};
@@ -21,6 +20,7 @@ use crate::rt::seat::Seat;
 use crate::rt::shared::Shared;
 use crate::rt::task;
 use crate::rt::worker::{Main, Worker};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a future to its end.
 pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {

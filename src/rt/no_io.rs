@@ -1,7 +1,7 @@
 //! No I/O: the feature `poll` is off, or the system is not Linux.
 
 use std::io;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(shuttle)))]
 use std::os::fd::BorrowedFd;
 
 pub(crate) struct Reactor;
@@ -19,7 +19,7 @@ impl Reactor {
         false
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(shuttle)))]
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }

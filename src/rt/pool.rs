@@ -4,7 +4,6 @@
 //! their timers, and who of them sleeps. Nothing here owns the lists of tasks: a list holds the pool,
 //! as the route to where its tasks are run.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use crossbeam_deque::{Injector, Stealer};
@@ -20,6 +19,7 @@ use crate::rt::idle::Idle;
 use crate::rt::io::Reactor;
 use crate::rt::task::{Route, Runnable};
 use crate::slack::Limit;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::system;
 
 pub(super) struct Pool {

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -22,6 +21,7 @@ use crate::rt::leave::leave;
 use crate::rt::pool::Pool;
 use crate::rt::shared::Shared;
 use crate::rt::worker::{Main, Worker};
+use crate::sync::{Mutex, MutexGuard, thread};
 
 /// An executor on one thread or several, with timers in each.
 ///
@@ -226,7 +226,7 @@ impl Runtime {
         self.shutdown_timeout(Duration::ZERO);
     }
 
-    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
+    fn threads(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

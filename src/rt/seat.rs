@@ -1,12 +1,15 @@
 //! Whom to wake for what concerns one thread alone: its main future, its local tasks.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::clock::{Clock, Hold};
 use crate::park::{ThreadUnpark, Unpark};
 use crate::rt::here;
 use crate::rt::pool::Pool;
+use crate::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering, fence},
+};
 
 /// No worker.
 const NONE: usize = usize::MAX;

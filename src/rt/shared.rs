@@ -4,7 +4,7 @@
 //! `block_on`, and is handed from one to the next of those. The owner, the threads and those in
 //! `block_on` are counted: how a runtime ends when the last of them leaves is told in `leave`.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crossbeam_deque::Worker as Queue;
@@ -18,6 +18,7 @@ use crate::rt::io::Reactor;
 use crate::rt::pool::Pool;
 use crate::rt::seat::Seat;
 use crate::rt::task::List;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 pub(super) struct Shared {
     pool: Arc<Pool>,

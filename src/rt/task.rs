@@ -7,13 +7,17 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use async_task::FallibleTask;
 use pin_project_lite::pin_project;
 use slab::Slab;
+
+use crate::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
 
 pub(super) type Runnable = async_task::Runnable<Meta>;
 

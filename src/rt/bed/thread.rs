@@ -4,14 +4,15 @@
 //! one has to wake the sleeper: `set_alarm` says so, and the wake leaves a token, so it makes no
 //! difference whether the worker had read the old alarm or is yet to read the new one.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::instant::NEVER;
 use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
-use crate::sync::lock;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering::Relaxed},
+    lock,
+};
 use crate::system;
 
 pub(super) struct ThreadBed {
