@@ -106,7 +106,8 @@ impl<T> Started<T> {
 
 /// Runs a task, or ends it if it was aborted.
 pub(super) fn run(task: Runnable) {
-    if task.metadata().is_aborted() {
+    let meta = task.metadata();
+    if meta.list.has_aborted(meta.key) {
         drop(task);
     } else {
         task.run();
@@ -116,14 +117,6 @@ pub(super) fn run(task: Runnable) {
 impl Meta {
     pub(super) fn list(&self) -> &Arc<List> {
         &self.list
-    }
-
-    fn is_aborted(&self) -> bool {
-        // Relaxed: who aborts wakes the task afterwards, and that it runs comes after that.
-        self.list.aborted.load(Ordering::Relaxed) > 0 && {
-            let tasks = self.list.tasks();
-            tasks.closed || tasks.slab.get(self.key).is_some_and(Entry::is_aborted)
-        }
     }
 }
 
@@ -138,6 +131,16 @@ impl List {
             }),
             aborted: AtomicUsize::new(0),
         })
+    }
+
+    /// Whether the task under this key was aborted.
+    #[inline]
+    fn has_aborted(&self, key: usize) -> bool {
+        // Relaxed: who aborts wakes the task afterwards, and that it runs comes after that.
+        self.aborted.load(Ordering::Relaxed) > 0 && {
+            let tasks = self.tasks();
+            tasks.closed || tasks.slab.get(key).is_some_and(Entry::is_aborted)
+        }
     }
 
     pub(super) fn route(&self) -> &Arc<dyn Route> {
@@ -217,6 +220,12 @@ impl<F: Future> Future for Watched<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // Once more: between the last look and here the task still counted as ready, and the wake of
+        // who aborted it changed nothing. From here on a wake has it run again.
+        if self.ended.list.has_aborted(self.ended.key) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.project().future.poll(cx)
     }
 }
