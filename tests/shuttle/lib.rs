@@ -43,7 +43,7 @@ fn check(iterations: usize, program: impl Fn() + Send + Sync + 'static) {
 
 fn runtime(workers: usize) -> Runtime {
     let builder = Runtime::builder().worker_threads(workers);
-    builder.clock(&ManualClock::new()).build().unwrap()
+    builder.clock(ManualClock::new()).build().unwrap()
 }
 
 /// A number that tasks count up, running or dropped. Of std: it is no part of the program.
