@@ -194,11 +194,14 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
             let runtime = runtime_on(workers, &clock);
             let start = clock.now();
             let (inside, is_inside) = mpsc::channel();
+            // Who comes from outside may come just when time moves: there is no timer before.
+            let (go, gone) = oneshot::channel();
             let second = {
                 let (handle, clock) = (runtime.handle().clone(), clock.clone());
                 thread::spawn(move || {
                     is_inside.recv().unwrap();
                     handle.block_on(async {
+                        go.send(()).unwrap();
                         let mut early = 0;
                         for _ in 0..100 {
                             let (ask, asked) = oneshot::channel::<oneshot::Sender<Instant>>();
@@ -219,12 +222,10 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
             };
             runtime.block_on(async {
                 inside.send(()).unwrap();
-                let until_left = async {
-                    while !second.is_finished() {
-                        sleep(ms(1)).await;
-                    }
-                };
-                until_left.await;
+                gone.await.unwrap();
+                while !second.is_finished() {
+                    sleep(ms(1)).await;
+                }
             });
             second.join().unwrap();
             assert!(clock.now() >= start);
