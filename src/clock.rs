@@ -61,7 +61,7 @@ struct Inner {
     frozen: AtomicU64,
     /// Added, wrapping, to the source while the clock runs; moved by `resume`.
     shift: AtomicU64,
-    /// Held by whoever changes `frozen` and `shift`; who reads them does without.
+    /// Held by whoever changes `frozen` and `shift`, or adds to `holds`; who reads them does without.
     hand: Mutex<()>,
     /// How many guards keep time from advancing by itself.
     holds: AtomicUsize,
@@ -210,6 +210,8 @@ impl Clock {
     /// });
     /// ```
     pub fn hold(&self) -> Hold {
+        // Under the lock that time is moved under: it may be moving just now, and not after this.
+        let _hand = lock(&self.inner.hand);
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
         Hold::new(self.clone())
     }

@@ -294,7 +294,18 @@ impl Clock {
 
     /// Moves on to the next deadline if time stands still and nobody holds it.
     pub(crate) fn advance_when_idle(&self) -> bool {
-        self.is_free() && self.advance_to_next()
+        if !self.is_free() {
+            return false;
+        }
+        let Some((at, _)) = self.next() else {
+            return false;
+        };
+        let moves = self.move_unless_held(at);
+        if moves {
+            // The time has come: what is due there fires.
+            self.advance(Duration::ZERO);
+        }
+        moves
     }
 
     /// Whether [`advance_when_idle`](Self::advance_when_idle) would move time.
@@ -317,6 +328,17 @@ impl Clock {
         if now != RUNNING && now < at {
             self.inner.frozen.store(at, Ordering::Release);
         }
+    }
+
+    /// Like [`move_to`](Self::move_to), but only while nobody holds time; whether so. Under the lock
+    /// that a hold is taken under: who has taken one sees time stand still.
+    fn move_unless_held(&self, at: u64) -> bool {
+        let _hand = lock(&self.inner.hand);
+        let free = self.is_free();
+        if free && self.inner.frozen.load(Ordering::Relaxed) < at {
+            self.inner.frozen.store(at, Ordering::Release);
+        }
+        free
     }
 
     /// The earliest deadline on this clock and whose it is; the first driver's among equals.

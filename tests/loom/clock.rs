@@ -380,3 +380,25 @@ fn resume_against_idle_executor() {
         assert_eq!(clock.now() - resumed, ns(1000));
     });
 }
+
+/// Time moves just when somebody takes a hold on it: before that or not at all.
+#[test]
+fn hold_against_idle_executor() {
+    check(None, || {
+        let line = Line::new();
+        let clock = ManualClock::new();
+        let mut driver = driver(&clock);
+        let task = Task::new();
+        let sleep = task.sleep(driver.handle(), ns(10));
+        let idle = line.spawn(move || {
+            driver.advance_when_idle();
+            driver
+        });
+        line.cross();
+        let hold = clock.hold();
+        let now = clock.now();
+        let driver = idle.join().unwrap();
+        assert_eq!(clock.now(), now);
+        drop((hold, sleep, driver));
+    });
+}
