@@ -10,16 +10,17 @@ mod support;
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use futures::channel::oneshot;
 use reveille::rt::{self, Runtime};
-use reveille::time::sleep;
+use reveille::time::{Instant, sleep, sleep_until};
 
 use support::{Count, Log, ms, runtime, watched};
 
@@ -321,5 +322,33 @@ fn hook_that_panics_costs_no_worker() {
         }
         drop(runtime);
         assert!(called.get() > 4);
+    });
+}
+
+/// Wakers that ready no task leave the worker nothing to run between two batches of timers: it lay
+/// down there, for a slack each time.
+#[test]
+fn a_storm_that_readies_no_task_fires_without_a_sleep_in_between() {
+    watched(|| {
+        let parks = Count::default();
+        let count = parks.clone();
+        let runtime = Runtime::builder()
+            .worker_threads(1)
+            .on_thread_park(move || count.add())
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let due = Instant::now() + ms(200);
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut sleeps: Vec<_> = (0..30_000).map(|_| sleep_until(due)).collect();
+            for sleep in &mut sleeps {
+                // Ready if this machine is so slow that it has come.
+                let _ = Pin::new(sleep).poll(&mut cx);
+            }
+            // The last of them.
+            sleep_until(due).await;
+        });
+        // One for the wait, and a few should the system wake it early.
+        assert!(parks.get() < 8, "{} parks", parks.get());
     });
 }

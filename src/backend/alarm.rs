@@ -190,16 +190,17 @@ impl<B: Bell> Alarm<B> {
         setting.bell.set(at)
     }
 
-    /// Fires what is due at `now` in all shards, at most about `budget` timers.
+    /// Fires what is due at `now` in all shards, at most about `budget` timers; how many fired.
     ///
     /// [`attend`](Self::attend) has to follow, if none were due, too.
-    pub(crate) fn fire(&self, now: u64, budget: usize) {
+    pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
         let mut fired = 0;
         for shard in 0..self.shards.len() {
             if fired < budget {
                 fired += self.fire_shard(shard, now, budget - fired);
             }
         }
+        fired
     }
 
     /// Like [`fire`](Self::fire), in one shard; how many fired.

@@ -163,15 +163,16 @@ impl Pool {
         drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
     }
 
-    /// Fires what is due everywhere, at most about `budget` timers.
-    pub(super) fn fire(&self, now: u64, budget: usize) {
-        self.alarm.fire(now, budget);
+    /// Fires what is due everywhere, at most about `budget` timers; how many fired.
+    pub(super) fn fire(&self, now: u64, budget: usize) -> usize {
+        self.alarm.fire(now, budget)
     }
 
-    /// Fires what is due of this worker's timers, and of those that no worker looks after.
-    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) {
-        self.alarm.fire_shard(worker, now, budget);
-        self.alarm.fire_shard(self.workers(), now, budget);
+    /// Fires what is due of this worker's timers, and of those that no worker looks after; how many
+    /// fired.
+    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> usize {
+        self.alarm.fire_shard(worker, now, budget)
+            + self.alarm.fire_shard(self.workers(), now, budget)
     }
 
     /// Has the waiter's alarm set for what comes next.

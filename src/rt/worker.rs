@@ -59,6 +59,8 @@ pub(super) struct Worker<'a> {
     round: u32,
     /// Timers have fired in this pass, and what they readied is to run first.
     has_fired: bool,
+    /// The budget was spent when timers last fired: more of them may be due.
+    is_cut: bool,
     /// I/O was collected just now.
     has_collected: bool,
     /// Whose turn it is between local and other tasks.
@@ -88,6 +90,7 @@ impl<'a> Worker<'a> {
             looked: 0,
             round: 0,
             has_fired: false,
+            is_cut: false,
             has_collected: false,
             local_first: false,
             seed,
@@ -203,11 +206,12 @@ impl<'a> Worker<'a> {
     fn fire(&mut self, now: u64, all: bool) {
         self.has_fired = true;
         self.core.set_phase(Phase::Firing);
-        if all {
-            self.pool.fire(now, BUDGET);
+        let fired = if all {
+            self.pool.fire(now, BUDGET)
         } else {
-            self.pool.fire_at(self.core.index(), now, BUDGET);
-        }
+            self.pool.fire_at(self.core.index(), now, BUDGET)
+        };
+        self.is_cut = fired >= BUDGET;
         self.core.set_phase(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
         if self.pool.idle().anybody_sleeps() {
@@ -281,6 +285,10 @@ impl<'a> Worker<'a> {
     /// Sleeps, unless something turns up while this worker lies down; or moves time, if that is
     /// done by hand and everybody else sleeps.
     fn rest(&mut self, main: &impl Main) {
+        if std::mem::take(&mut self.is_cut) {
+            // What is left is late, and would have to wait for the slack: another pass.
+            return;
+        }
         let idle = self.pool.idle();
         let me = self.core.index();
         let all = idle.lie_down(me, std::mem::take(&mut self.searching));
