@@ -390,14 +390,10 @@ fn hold_against_idle_executor() {
         let mut driver = driver(&clock);
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(10));
-        let idle = line.spawn(move || {
-            driver.advance_when_idle();
-            driver
-        });
+        let idle = line.spawn(move || (driver.advance_when_idle(), driver));
         line.cross();
-        let hold = clock.hold();
-        let now = clock.now();
-        let driver = idle.join().unwrap();
+        let (hold, now) = (clock.hold(), clock.now());
+        let (_, driver) = idle.join().unwrap();
         assert_eq!(clock.now(), now);
         drop((hold, sleep, driver));
     });
