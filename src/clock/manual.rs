@@ -200,6 +200,35 @@ impl fmt::Debug for Hold {
 }
 
 impl Clock {
+    /// Keeps executors from moving time on while the guard lives.
+    ///
+    /// Matters while time is moved by hand, by [`time::pause`](crate::time::pause) or a
+    /// [`ManualClock`]. Take one wherever work goes on that an executor cannot see: on a helper
+    /// thread, in another process, behind a socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{rt, time::{self, timeout, Duration}};
+    ///
+    /// rt::block_on(async {
+    ///     time::pause();
+    ///     let hold = reveille::Handle::current().clock().hold();
+    ///     let (sender, receiver) = futures::channel::oneshot::channel();
+    ///     std::thread::spawn(move || {
+    ///         let _ = sender.send(6 * 7); // takes its time, and the timeout waits for it
+    ///         drop(hold);
+    ///     });
+    ///     assert_eq!(timeout(Duration::from_secs(1), receiver).await, Ok(Ok(42)));
+    /// });
+    /// ```
+    pub fn hold(&self) -> Hold {
+        // Under the lock that time is moved under: it may be moving just now, and not after this.
+        let _hand = lock(&self.inner.hand);
+        self.inner.holds.fetch_add(1, Ordering::Relaxed);
+        Hold::new(self.clone())
+    }
+
     pub(crate) fn is_frozen(&self) -> bool {
         self.inner.frozen.load(Ordering::Acquire) != RUNNING
     }
