@@ -48,16 +48,21 @@ impl Run {
                         let _ = timeout(wait, sleep(Duration::from_micros(100))).await;
                     }
                     3 if depth > 0 => {
-                        let task = rt::spawn(run.boxed(seed * 31 + step, depth - 1));
+                        let task = rt::spawn(
+                            run.boxed(seed.wrapping_mul(31).wrapping_add(step), depth - 1),
+                        );
                         let _ = task.await;
                     }
                     4 if depth > 0 => {
-                        let task = rt::spawn(run.boxed(seed * 37 + step, depth - 1));
+                        let task = rt::spawn(
+                            run.boxed(seed.wrapping_mul(37).wrapping_add(step), depth - 1),
+                        );
                         run.handles.lock().unwrap().push(task);
                     }
                     5 => run.abort_one(&mut random),
                     6 => {
-                        let task = rt::spawn_local(run.boxed(seed * 41 + step, 0));
+                        let task =
+                            rt::spawn_local(run.boxed(seed.wrapping_mul(41).wrapping_add(step), 0));
                         drop(task);
                     }
                     7 => {
