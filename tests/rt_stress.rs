@@ -110,7 +110,11 @@ fn storm(runtime: Runtime, seed: u64, tasks: u64, end: fn(Runtime)) {
                 while !stop.load(Ordering::SeqCst) {
                     match random.below(3) {
                         0 => run.abort_one(&mut random),
-                        1 => drop(handle.spawn(run.task(random.below(1 << 20), 1))),
+                        // No faster than they end: one worker would not get through.
+                        1 if run.begun.get() < run.ended.get() + 500 => {
+                            drop(handle.spawn(run.task(random.below(1 << 20), 1)));
+                        }
+                        1 => {}
                         _ => handle.block_on(async { rt::yield_now().await }),
                     }
                     thread::yield_now();
