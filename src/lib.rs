@@ -38,10 +38,8 @@ pub use crate::backend::model::Host;
 pub use crate::clock::{Clock, Hold, ManualClock};
 pub use crate::driver::{Builder, Driver, Turn};
 pub use crate::handle::Handle;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub use crate::park::{BoottimePark, BoottimeUnpark};
-pub use crate::park::{Park, Unpark};
-#[cfg(not(loom))]
-pub use crate::park::{ThreadPark, ThreadUnpark};
+pub use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 pub use crate::queue::{Due, Key, TimerQueue};
 pub use crate::time::{FutureExt, StreamExt};

@@ -1,4 +1,4 @@
-//! How does a thread block until the next deadline, and how does another thread interrupt it?
+//! How a thread blocks until the next deadline, and how another thread interrupts it.
 //!
 //! Two traits and the default that implements them. A [`Park`] belongs to the thread that blocks;
 //! any number of [`Unpark`]s, on any threads, interrupt it. Between them is one bit, the *token*:
@@ -10,19 +10,27 @@
 //! - What a thread wrote before `unpark` is visible after the `park` that took its token.
 //!
 //! Only whether and for how long to block is decided above, by the driver; nothing here knows
-//! of timers. The traits are the seam where a runtime puts its own poller; [`ThreadPark`], in
-//! `park/thread.rs`, is for a thread that has none, and goes on to one file for each platform.
+//! of timers. The traits are the seam where a runtime puts its own poller; [`ThreadPark`] is for a
+//! thread that has none.
+//!
+//! The rooms: `token` (the bit), `futex` and `portable` (what a thread blocks in), `timerfd` and
+//! `boottime` (waits on file descriptors), `thread` (the default park).
 
 use std::time::Duration;
 
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod boottime;
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
+mod futex;
+#[cfg(any(not(target_os = "linux"), loom, shuttle))]
+mod portable;
 mod thread;
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
+pub(crate) mod timerfd;
+mod token;
 
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub use boottime::{BoottimePark, BoottimeUnpark};
-#[cfg(not(loom))]
 pub use thread::{ThreadPark, ThreadUnpark};
 
 /// How a driver's thread blocks.

@@ -1,21 +1,22 @@
-//! Where do locks and atomics come from?
+//! Locks, atomics and threads: from std, or from a model checker.
 //!
-//! From std; from loom when the crate is built with `--cfg loom`, so that the models in
-//! `tests/loom` run the very code that ships; from shuttle with `--cfg shuttle`, for `tests/shuttle`.
-//! The executor has its threads from here, too. No other file knows the difference, but those in
-//! which a thread blocks.
+//! From loom when the crate is built with `--cfg loom`, so that the models in `tests/loom` run the
+//! very code that ships; from shuttle with `--cfg shuttle`, for `tests/shuttle`.
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 
+#[cfg(all(any(feature = "rt", not(target_os = "linux")), not(any(loom, shuttle))))]
+pub(crate) use std::sync::Condvar;
+
 #[cfg(all(feature = "rt", not(any(loom, shuttle))))]
-pub(crate) use std::{sync::Condvar, thread};
+pub(crate) use std::thread;
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::thread_local;
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
 
 #[cfg(loom)]
 pub(crate) use std::thread_local;
@@ -27,6 +28,8 @@ pub(crate) use shuttle::{
 };
 
 use std::sync::PoisonError;
+#[cfg(any(not(target_os = "linux"), loom, shuttle))]
+use std::time::Instant;
 
 /// Locks `mutex`, poisoned or not.
 ///
@@ -35,6 +38,49 @@ use std::sync::PoisonError;
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Waits until `condvar` is notified, or until `deadline`; may return for no reason. Returns whether
+/// the deadline has passed.
+#[cfg(all(not(target_os = "linux"), not(any(loom, shuttle))))]
+pub(crate) fn wait_until<'a, T>(
+    condvar: &Condvar,
+    _mutex: &'a Mutex<T>,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> (MutexGuard<'a, T>, bool) {
+    let Some(deadline) = deadline else {
+        let guard = condvar.wait(guard);
+        return (guard.unwrap_or_else(PoisonError::into_inner), false);
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    let result = condvar.wait_timeout(guard, left);
+    let (guard, _) = result.unwrap_or_else(PoisonError::into_inner);
+    // Asked of the clock: a condition variable's ticks are not those of `Instant`.
+    (guard, Instant::now() >= deadline)
+}
+
+/// The same in a model, where time does not pass: a wait with a deadline lets others run, and is
+/// over.
+#[cfg(any(loom, shuttle))]
+pub(crate) fn wait_until<'a, T>(
+    condvar: &Condvar,
+    mutex: &'a Mutex<T>,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> (MutexGuard<'a, T>, bool) {
+    if deadline.is_none() {
+        let guard = condvar.wait(guard);
+        return (guard.unwrap_or_else(PoisonError::into_inner), false);
+    }
+    drop(guard);
+    yield_now();
+    (lock(mutex), true)
+}
+
+#[cfg(loom)]
+use loom::thread::yield_now;
+#[cfg(shuttle)]
+use shuttle::thread::yield_now;
 
 /// Keeps `T` on a cache line of its own, away from neighbours that other threads write.
 #[derive(Debug)]

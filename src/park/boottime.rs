@@ -1,31 +1,23 @@
-//! How does a Linux thread wait through suspend?
+//! The park of a Linux thread that waits through suspend.
 //!
 //! A futex counts the time that the machine runs, so a wait that a suspend interrupts goes on for
 //! as long as was left of it. This park waits on a timerfd of the clock that counts suspended time
 //! too, and an eventfd for the token: the wait that should have ended during the suspend ends when
 //! the machine resumes.
-//!
-//! As in `linux.rs`, a word in front of the eventfd keeps an `unpark` of a thread that is awake out
-//! of the kernel.
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::time::TimerfdClockId;
 
-use super::{Park, Unpark};
-
-const EMPTY: u32 = 0;
-const PARKED: u32 = 1;
-const NOTIFIED: u32 = 2;
+use super::token::Token;
+use super::{Park, Unpark, timerfd};
+use crate::instant::{NEVER, nanos};
+use crate::system;
 
 /// A [`Park`] whose timeouts count the time that the machine is suspended; Linux only.
 ///
@@ -50,7 +42,7 @@ const NOTIFIED: u32 = 2;
 /// ```
 pub struct BoottimePark {
     timer: OwnedFd,
-    token: Arc<Token>,
+    shared: Arc<Shared>,
 }
 
 /// Interrupts a [`BoottimePark`].
@@ -67,11 +59,11 @@ pub struct BoottimePark {
 /// ```
 #[derive(Clone)]
 pub struct BoottimeUnpark {
-    token: Arc<Token>,
+    shared: Arc<Shared>,
 }
 
-struct Token {
-    state: AtomicU32,
+struct Shared {
+    token: Token,
     event: OwnedFd,
 }
 
@@ -90,36 +82,26 @@ impl BoottimePark {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
+        let timer = timerfd::create(TimerfdClockId::Boottime)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let token = Token {
-            state: AtomicU32::new(EMPTY),
-            event,
-        };
+        let token = Token::new();
         Ok(Self {
             timer,
-            token: Arc::new(token),
+            shared: Arc::new(Shared { token, event }),
         })
     }
 
-    /// Sets the timer, whose former expiry that also forgets. Whether the wait has an end.
-    fn set_timer(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        // Zero would disarm the timer. `Duration::MAX` does not fit: no end then.
-        let timeout = timeout.map(|timeout| timeout.max(Duration::from_nanos(1)));
-        let Some(Ok(it_value)) = timeout.map(Timespec::try_from) else {
-            return Ok(false);
-        };
-        let it_interval = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let timer = Itimerspec {
-            it_interval,
-            it_value,
-        };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &timer)?;
-        Ok(true)
+    /// Blocks until the eventfd is written to, or for at least `timeout`.
+    fn block(&self, timeout: Option<Duration>) {
+        let now = system::boottime().max(0).cast_unsigned();
+        let at = timeout.map_or(NEVER, |timeout| now.saturating_add(nanos(timeout)));
+        timerfd::set(&self.timer, at);
+        let mut fds = [
+            PollFd::new(&self.shared.event, PollFlags::IN),
+            PollFd::new(&self.timer, PollFlags::IN),
+        ];
+        // A signal ends the wait early, which is allowed.
+        let _ = poll(&mut fds, None);
     }
 }
 
@@ -128,44 +110,31 @@ impl Park for BoottimePark {
 
     fn unparker(&self) -> BoottimeUnpark {
         BoottimeUnpark {
-            token: self.token.clone(),
+            shared: self.shared.clone(),
         }
     }
 
     fn park(&mut self, timeout: Option<Duration>) {
-        let state = &self.token.state;
+        let Shared { token, event } = &*self.shared;
         if timeout == Some(Duration::ZERO) {
-            state.swap(EMPTY, AcqRel);
+            return token.take();
+        }
+        if !token.begin_park() {
             return;
         }
-        if state
-            .compare_exchange(EMPTY, PARKED, AcqRel, Acquire)
-            .is_err()
-        {
-            state.swap(EMPTY, AcqRel);
-            return;
-        }
-        // A timer that cannot be set or a poll that is interrupted ends the wait early, which is
-        // allowed.
-        if let Ok(ends) = self.set_timer(timeout) {
-            let mut fds = [
-                PollFd::new(&self.token.event, PollFlags::IN),
-                PollFd::new(&self.timer, PollFlags::IN),
-            ];
-            let _ = poll(&mut fds[..1 + usize::from(ends)], None);
-        }
-        // Whoever saw PARKED writes to the eventfd. If that write is still to come, it ends a
-        // later park early, which is allowed, too.
-        state.swap(EMPTY, AcqRel);
-        let _ = rustix::io::read(&self.token.event, &mut [0; 8]);
+        self.block(timeout);
+        token.end_park();
+        // The thread that found this one parked writes to the eventfd. If that write is still to
+        // come, it ends a later park early, which is allowed, too.
+        let _ = rustix::io::read(event, &mut [0; 8]);
     }
 }
 
 impl Unpark for BoottimeUnpark {
     fn unpark(&self) {
-        if self.token.state.swap(NOTIFIED, AcqRel) == PARKED {
+        if self.shared.token.set() {
             // Fails only if the counter is full, and then the poll returns all the same.
-            let _ = rustix::io::write(&self.token.event, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&self.shared.event, &1u64.to_ne_bytes());
         }
     }
 }
@@ -184,6 +153,8 @@ impl fmt::Debug for BoottimeUnpark {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::{AcqRel, Acquire};
     use std::thread;
     use std::time::Instant;
 

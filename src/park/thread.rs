@@ -1,11 +1,11 @@
-//! What does a thread block in when its loop has no poller?
+//! [`ThreadPark`], the park of a thread whose loop has no poller.
 //!
-//! [`ThreadPark`] is the facade: its documentation holds on every platform, and the waiting is in
-//! one file for each, `linux.rs` or `portable.rs`. Both define the same two types, `Parker` and
-//! `Unparker`, and neither knows of the other.
+//! Its documentation holds on every platform. The blocking is in one file for each, `futex.rs` or
+//! `portable.rs`: both define the same two types, `Parker` and `Unparker`, and neither knows of the
+//! other.
 //!
 //! Invariant: only the owner of the `ThreadPark` parks, since `park` takes `&mut self` and the
-//! type cannot be cloned. The platform files rely on there being one parker to one token.
+//! type cannot be cloned. So one thread at a time parks on a token.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::{Park, Unpark};
 
-#[cfg_attr(shuttle, path = "shuttle.rs")]
-#[cfg_attr(all(target_os = "linux", not(shuttle)), path = "linux.rs")]
-#[cfg_attr(not(any(target_os = "linux", shuttle)), path = "portable.rs")]
-mod imp;
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
+use super::futex as imp;
+#[cfg(any(not(target_os = "linux"), loom, shuttle))]
+use super::portable as imp;
 
 /// Blocks the calling thread: the default [`Park`], for a thread that waits for nothing else.
 ///

@@ -26,4 +26,5 @@ mod close;
 mod idle;
 mod park;
 mod support;
+mod token;
 mod turn;

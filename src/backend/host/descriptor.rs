@@ -11,16 +11,13 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::time::TimerfdClockId;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
 use crate::backend::host::time::ask;
-use crate::instant::NEVER;
+use crate::park::timerfd;
 
 pub(super) struct Descriptor(AsyncFd<OwnedFd>);
 
@@ -33,31 +30,13 @@ impl Descriptor {
         if cfg!(panic = "abort") || !has_poller() {
             return None;
         }
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+        let timer = timerfd::create(TimerfdClockId::Monotonic).ok()?;
         ask(|| register(timer))?.ok().map(Self)
     }
 
     /// Becomes readable at `at`, in nanoseconds of the monotonic clock.
     pub(super) fn set(&self, at: u64) {
-        let (secs, nanos) = match at {
-            // Disarmed.
-            NEVER => (0, 0),
-            _ => (at / 1_000_000_000, at % 1_000_000_000),
-        };
-        let value = Itimerspec {
-            it_interval: Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-            it_value: Timespec {
-                tv_sec: secs.cast_signed(),
-                tv_nsec: nanos.cast_signed(),
-            },
-        };
-        // It fails for bad arguments only: a time before zero, a descriptor that is none.
-        let set = timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &value);
-        debug_assert!(set.is_ok(), "{set:?} for {at}");
+        timerfd::set(&self.0, at);
     }
 
     /// Wakes `waker` when it next becomes readable; `false` if the runtime is gone.

@@ -44,12 +44,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::time::TimerfdClockId;
 
 use crate::instant::NEVER;
+use crate::park::timerfd;
 use crate::rt::io::Reactor;
 
 // Neighbours, as in `park/linux.rs`: one subtraction takes the token or goes to sleep.
@@ -74,8 +73,7 @@ impl EpollBed {
     pub(super) fn new(reactor: &Arc<Reactor>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let timer = timerfd::create(TimerfdClockId::Monotonic)?;
         // Nobody asks which of the three it was: the worker looks at everything anyway.
         let data = EventData::new_u64(0);
         epoll::add(&epoll, &event, data, EventFlags::IN | EventFlags::ET)?;
@@ -124,25 +122,7 @@ impl EpollBed {
 
     pub(super) fn set_alarm(&self, at: u64) -> bool {
         if self.alarm.swap(at, Relaxed) != at {
-            let (secs, nanos) = match at {
-                // Disarmed, which zero means; the first nanosecond is as long ago.
-                NEVER => (0, 0),
-                at => (at.max(1) / 1_000_000_000, at.max(1) % 1_000_000_000),
-            };
-            let never = Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            let value = Itimerspec {
-                it_interval: never,
-                it_value: Timespec {
-                    tv_sec: secs.cast_signed(),
-                    tv_nsec: nanos.cast_signed(),
-                },
-            };
-            // It fails for bad arguments only: a time before zero, a descriptor that is none.
-            let set = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value);
-            debug_assert!(set.is_ok(), "{set:?} for {at}");
+            timerfd::set(&self.timer, at);
         }
         false
     }

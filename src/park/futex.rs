@@ -1,16 +1,7 @@
-//! How does a Linux thread block for nanoseconds, and how is it interrupted?
+//! Parks a Linux thread in a futex, for nanoseconds.
 //!
-//! In a futex on one word, which is at once the token and the address to sleep on: no file
-//! descriptor to run out of, nothing that can fail to be created, nothing to clean up.
-//!
-//! | state    | meaning                              | set by               | left by            |
-//! |----------|--------------------------------------|----------------------|--------------------|
-//! | EMPTY    | no token, the parker is awake        | the parker           | either             |
-//! | PARKED   | the parker is asleep, or about to be | the parker           | either             |
-//! | NOTIFIED | a token waits to be taken            | any number unparking | the parker         |
-//!
-//! Invariant: PARKED is seen only between the two steps of one `park`, so an `unpark` that finds
-//! anything else has nobody to wake and stays out of the kernel.
+//! The token's own word is the address to block on: no file descriptor to run out of, nothing that
+//! can fail to be created, nothing to clean up.
 //!
 //! # Why a futex
 //!
@@ -21,22 +12,16 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use rustix::thread::futex::{self, Flags, Timespec};
 use rustix::thread::{current_timer_slack, set_current_timer_slack};
 use rustix::time::{ClockId, clock_gettime};
 
-// Neighbours on purpose: one subtraction is both "take the token" (NOTIFIED to EMPTY) and "go to
-// sleep" (EMPTY to PARKED), so a park that has its token makes a single atomic step.
-const PARKED: u32 = u32::MAX;
-const EMPTY: u32 = 0;
-const NOTIFIED: u32 = 1;
+use super::token::{PARKED, Token};
 
 pub(super) struct Parker {
-    state: Arc<AtomicU32>,
+    token: Arc<Token>,
 }
 
 #[derive(Clone)]
@@ -44,70 +29,60 @@ pub(super) struct Unparker {
     // Shared, not borrowed: a wake that was decided upon before the parker returned may reach
     // the kernel long after, when the `Parker` is gone. The word must still be there, or the wake
     // would hit whatever futex the allocator put in its place.
-    state: Arc<AtomicU32>,
+    token: Arc<Token>,
 }
 
 impl Parker {
     pub(super) fn new() -> Self {
         Parker {
-            state: Arc::new(AtomicU32::new(EMPTY)),
+            token: Arc::new(Token::new()),
         }
     }
 
     pub(super) fn unparker(&self) -> Unparker {
         Unparker {
-            state: Arc::clone(&self.state),
+            token: Arc::clone(&self.token),
         }
     }
 
     pub(super) fn park(&self, timeout: Option<Duration>) {
-        // Acquire pairs with the Release in `unpark`, here and below: taking the token shows
-        // everything that was written before it was set.
         if timeout == Some(Duration::ZERO) {
-            self.state.swap(EMPTY, Acquire);
+            return self.token.take();
+        }
+        if !self.token.begin_park() {
             return;
         }
-        match self.state.fetch_sub(1, Acquire) {
-            NOTIFIED => return,
-            state => debug_assert_eq!(state, EMPTY, "parked by two threads"),
-        }
-
-        // The kernel compares the word with PARKED under the lock that `wake` takes, so an
-        // `unpark` since the subtraction either has changed the word, and the wait refuses, or
-        // finds this thread asleep, and wakes it.
-        self.wait(timeout);
-
-        // No loop: unparked, timed out and interrupted by a signal are the same to the caller, who
-        // looks at the clock in any case. One step takes the token, or takes back PARKED, so that
-        // a token set at this very moment is not wiped out unseen: it counts as felt by this park,
-        // and what it published is visible.
-        self.state.swap(EMPTY, Acquire);
+        // The kernel compares the word with PARKED under the lock that `wake` takes. An unpark since
+        // the word was set either has changed it, and the wait refuses, or finds this thread blocked,
+        // and wakes it.
+        self.block(timeout);
+        // No loop: unparked, timed out and interrupted by a signal are the same to the caller, which
+        // looks at the clock in any case.
+        self.token.end_park();
     }
 
-    /// Sleeps while the word is PARKED, for at least `timeout`.
+    /// Blocks while the word is PARKED, for at least `timeout`.
     ///
-    /// All errors mean "do not sleep now": the word has changed, the time is over, a signal came.
-    fn wait(&self, timeout: Option<Duration>) {
+    /// All errors mean "do not block now": the word has changed, the time is over, a signal came.
+    fn block(&self, timeout: Option<Duration>) {
+        let word = self.token.word();
         let Some(deadline) = timeout.and_then(deadline) else {
-            let _ = futex::wait(&self.state, Flags::PRIVATE, PARKED, None);
+            let _ = futex::wait(word, Flags::PRIVATE, PARKED, None);
             return;
         };
         let slack = refine_slack();
         // An absolute time, so that the calls in between do not make the wait longer.
-        let _ = futex::wait_bitset(&self.state, Flags::PRIVATE, PARKED, Some(&deadline), ANY);
+        let _ = futex::wait_bitset(word, Flags::PRIVATE, PARKED, Some(&deadline), ANY);
         restore_slack(slack);
     }
 }
 
 impl Unparker {
     pub(super) fn unpark(&self) {
-        // A swap even when the token is there already: only a write of its own releases what
-        // this thread published (the parker acquires from the last of several swaps, and through
-        // the release sequence from those before it).
-        if self.state.swap(NOTIFIED, Release) == PARKED {
-            // Fails for a bad address or bad flags only. Waking nobody is fine: the parker was
-            // on its way into the wait, or out of it, and sees the word.
-            let _ = futex::wake(&self.state, Flags::PRIVATE, 1);
+        if self.token.set() {
+            // Fails for a bad address or bad flags only. Waking nobody is fine: the thread was on
+            // its way into the wait, or out of it, and sees the word.
+            let _ = futex::wake(self.token.word(), Flags::PRIVATE, 1);
         }
     }
 }
