@@ -42,13 +42,12 @@ mod hooks;
 mod idle;
 #[cfg(all(feature = "poll", target_os = "linux"))]
 pub mod io;
-#[cfg(not(all(feature = "poll", target_os = "linux")))]
-#[path = "rt/no_io.rs"]
-mod io;
 mod join;
 mod leave;
 mod locals;
 mod main_future;
+#[cfg(not(all(feature = "poll", target_os = "linux")))]
+mod no_io;
 mod pool;
 mod runtime;
 mod schedule;
@@ -66,3 +65,10 @@ pub use self::handle::{Handle, NoRuntime};
 pub use self::join::{JoinError, JoinHandle, YieldNow, yield_now};
 pub use self::runtime::Runtime;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
+
+#[cfg(all(feature = "poll", target_os = "linux"))]
+use self::io::{Epoll, Reactor};
+#[cfg(all(not(feature = "poll"), target_os = "linux", not(shuttle)))]
+use self::no_io::Epoll;
+#[cfg(not(all(feature = "poll", target_os = "linux")))]
+use self::no_io::Reactor;

@@ -326,3 +326,24 @@ fn a_runtime_that_is_gone_is_not_asked_again_for_each_timer() {
         drop(take_hook());
     });
 }
+
+/// A driver that stays in the registry, or a waker that keeps it, would keep its timerfd.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_outlives_a_runtime_keeps_no_descriptor_of_it() {
+    support::alone(|| {
+        for (_, mut builder) in kinds() {
+            support::keeps_only(0, || {
+                let (runtime, task) = (builder.build().unwrap(), Task::new());
+                let kept = runtime.block_on(async {
+                    let mut armed = sleep(secs(3600));
+                    assert!(task.poll(&mut armed).is_pending());
+                    let elsewhere = runtime.spawn(async { (Handle::current(), sleep(secs(3600))) });
+                    (armed, elsewhere.await.unwrap())
+                });
+                drop(runtime);
+                kept
+            });
+        }
+    });
+}

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -42,10 +42,14 @@ use crate::system;
 /// ```
 pub struct BoottimePark {
     timer: OwnedFd,
-    shared: Arc<Shared>,
+    token: Arc<Token>,
+    event: Arc<OwnedFd>,
 }
 
 /// Interrupts a [`BoottimePark`].
+///
+/// It may outlive the park, as one that a [`Handle`](crate::Handle) holds does: it then does nothing,
+/// and keeps no file descriptor open.
 ///
 /// # Examples
 ///
@@ -59,12 +63,9 @@ pub struct BoottimePark {
 /// ```
 #[derive(Clone)]
 pub struct BoottimeUnpark {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    token: Token,
-    event: OwnedFd,
+    token: Arc<Token>,
+    // The park's: handles and timers keep this for as long as they live.
+    event: Weak<OwnedFd>,
 }
 
 impl BoottimePark {
@@ -84,10 +85,10 @@ impl BoottimePark {
     pub fn new() -> io::Result<Self> {
         let timer = timerfd::create(TimerfdClockId::Boottime)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let token = Token::new();
         Ok(Self {
             timer,
-            shared: Arc::new(Shared { token, event }),
+            token: Arc::new(Token::new()),
+            event: Arc::new(event),
         })
     }
 
@@ -97,7 +98,7 @@ impl BoottimePark {
         let at = timeout.map_or(NEVER, |timeout| now.saturating_add(nanos(timeout)));
         timerfd::set(&self.timer, at);
         let mut fds = [
-            PollFd::new(&self.shared.event, PollFlags::IN),
+            PollFd::new(&self.event, PollFlags::IN),
             PollFd::new(&self.timer, PollFlags::IN),
         ];
         // A signal ends the wait early, which is allowed.
@@ -110,31 +111,33 @@ impl Park for BoottimePark {
 
     fn unparker(&self) -> BoottimeUnpark {
         BoottimeUnpark {
-            shared: self.shared.clone(),
+            token: self.token.clone(),
+            event: Arc::downgrade(&self.event),
         }
     }
 
     fn park(&mut self, timeout: Option<Duration>) {
-        let Shared { token, event } = &*self.shared;
         if timeout == Some(Duration::ZERO) {
-            return token.take();
+            return self.token.take();
         }
-        if !token.begin_park() {
+        if !self.token.begin_park() {
             return;
         }
         self.block(timeout);
-        token.end_park();
+        self.token.end_park();
         // The thread that found this one parked writes to the eventfd. If that write is still to
         // come, it ends a later park early, which is allowed, too.
-        let _ = rustix::io::read(event, &mut [0; 8]);
+        let _ = rustix::io::read(&self.event, &mut [0; 8]);
     }
 }
 
 impl Unpark for BoottimeUnpark {
     fn unpark(&self) {
-        if self.shared.token.set() {
+        if self.token.set()
+            && let Some(event) = self.event.upgrade()
+        {
             // Fails only if the counter is full, and then the poll returns all the same.
-            let _ = rustix::io::write(&self.shared.event, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&event, &1u64.to_ne_bytes());
         }
     }
 }

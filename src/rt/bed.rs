@@ -9,7 +9,8 @@
 //! file descriptor, cheapest for a worker that sets its own alarm. The epoll bed (`bed/epoll.rs`,
 //! Linux) keeps the alarm in the kernel, where another thread moves it and the sleeper is not even
 //! scheduled. That is worth three descriptors where there are several workers, and there is no
-//! other way to sleep on I/O.
+//! other way to sleep on I/O. They are closed when the runtime has ended, though wakers and handles
+//! that outlive it keep the bed.
 
 #[cfg(all(target_os = "linux", not(shuttle)))]
 mod epoll;
@@ -21,11 +22,10 @@ mod tests;
 mod thread;
 
 use std::io;
-use std::sync::Arc;
 
 use self::epoll::EpollBed;
 use self::thread::ThreadBed;
-use crate::rt::io::Reactor;
+use crate::rt::Reactor;
 
 /// Where one worker sleeps.
 pub(crate) struct Bed(Kind);
@@ -40,7 +40,7 @@ impl Bed {
     ///
     /// It fails if the system has no file descriptors left, but only where I/O would never wake the
     /// worker for it; all else can be had without.
-    pub(crate) fn new(workers: usize, reactor: &Arc<Reactor>) -> io::Result<Self> {
+    pub(crate) fn new(workers: usize, reactor: &Reactor) -> io::Result<Self> {
         if workers == 1 && !reactor.is_live() {
             return Ok(Self::without_io());
         }
@@ -99,6 +99,15 @@ impl Bed {
             // It has no I/O to wake for: `new` would have failed.
             Kind::Thread(_) => false,
             Kind::Epoll(bed) => bed.set_watch(watch),
+        }
+    }
+
+    /// Closes the descriptors, once the runtime has ended: no worker sleeps here, and none will. A
+    /// thread that has decided before that to wake one may still do so, to no effect.
+    pub(crate) fn close(&self) {
+        match &self.0 {
+            Kind::Thread(_) => {}
+            Kind::Epoll(bed) => bed.close(),
         }
     }
 }

@@ -5,10 +5,11 @@
 //! descriptor, whatever owns it. Reading and writing are left to the owner: std's sockets and pipes
 //! do so without blocking.
 //!
-//! The rooms: `reactor` (from the kernel's events to wakers), `source` (who waits for one
-//! descriptor), `async_fd` and `ready` (the owner, and its futures).
+//! The rooms: `kernel` (the system calls), `reactor` (from the kernel's events to wakers), `source`
+//! (who waits for one descriptor), `async_fd` and `ready` (the owner, and its futures).
 
 mod async_fd;
+mod kernel;
 mod reactor;
 mod ready;
 mod source;
@@ -18,4 +19,5 @@ mod tests;
 pub use self::async_fd::AsyncFd;
 pub use self::ready::{Readable, Writable};
 
+pub(crate) use self::kernel::Epoll;
 pub(crate) use self::reactor::Reactor;

@@ -13,10 +13,10 @@ use crate::clock::{Clock, Follower};
 use crate::handle::{Handle, Shared as Driver};
 use crate::instant::NEVER;
 use crate::park::Unpark;
+use crate::rt::Reactor;
 use crate::rt::core::{Core, retry};
 use crate::rt::here;
 use crate::rt::idle::Idle;
-use crate::rt::io::Reactor;
 use crate::rt::task::{Route, Runnable};
 use crate::slack::Limit;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -204,9 +204,15 @@ impl Pool {
 
     /// Ends the drivers and the I/O: the tasks of their timers are woken, and the timers move
     /// elsewhere; the tasks that wait for I/O are woken, and their waits fail.
+    ///
+    /// Wakers and handles may keep the pool for as long as the process lives, but not its
+    /// descriptors. To be called when every worker has left.
     pub(super) fn close(&self) {
         self.alarm.close();
         self.reactor.close();
+        for worker in 0..self.workers() {
+            self.idle.bed(worker).close();
+        }
     }
 }
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
+use crate::rt::Reactor;
 use crate::rt::bed::Bed;
 use crate::rt::context::Entered;
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
 use crate::rt::here::Here;
 use crate::rt::hooks::Hooks;
-use crate::rt::io::Reactor;
 use crate::rt::join::JoinHandle;
 use crate::rt::leave::leave;
 use crate::rt::pool::Pool;
@@ -72,10 +72,10 @@ impl Runtime {
     /// One for a single call of `block_on`, without threads.
     pub(super) fn single() -> Self {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
-        let (reactor, beds) = beds(1).unwrap_or_else(|_| {
-            // It has to do without I/O, and says so when asked for some.
+        let (reactor, beds) = beds(1).unwrap_or_else(|reason| {
+            // It has to do without I/O, and says why when asked for some.
             let bed = Bed::without_io();
-            (Arc::new(Reactor::without_io()), Box::new([bed]))
+            (Arc::new(Reactor::without_io(reason)), Box::new([bed]))
         });
         let (shared, _) = Shared::new(reactor, beds, Clock::monotonic(), slack, Hooks::default());
         Self {

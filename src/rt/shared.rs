@@ -10,11 +10,11 @@ use std::time::Duration;
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
+use crate::rt::Reactor;
 use crate::rt::bed::Bed;
 use crate::rt::core::Core;
 use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
-use crate::rt::io::Reactor;
 use crate::rt::pool::Pool;
 use crate::rt::seat::Seat;
 use crate::rt::task::List;

@@ -1,6 +1,6 @@
 //! What if a runtime, a descriptor or the supply of them comes to its end?
 
-use std::process::Command;
+use std::error::Error;
 
 use crate::*;
 
@@ -97,29 +97,11 @@ fn outside_of_a_runtime_making_one_panics_at_the_callers_line() {
     assert_eq!(file, file!());
 }
 
-/// Runs again in a process of its own, which has few file descriptors.
+/// Once it said neither what the system had refused nor what to do about it.
 #[test]
 fn without_descriptors_there_are_timers_and_clear_errors() {
-    const NAME: &str = "ends::without_descriptors_there_are_timers_and_clear_errors";
-    const INSIDE: &str = "REVEILLE_FEW_DESCRIPTORS";
-    if std::env::var_os(INSIDE).is_some() {
-        return without_descriptors();
-    }
-    let limited = Command::new("sh")
-        .args(["-c", "ulimit -n 40 && exec \"$0\" --exact \"$1\""])
-        .arg(std::env::current_exe().unwrap())
-        .arg(NAME)
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let output = String::from_utf8_lossy(&limited.stdout);
-    assert!(limited.status.success(), "{output}");
-    assert!(output.contains("1 passed"), "{output}");
-}
-
-fn without_descriptors() {
     const EMFILE: Option<i32> = Some(24);
-    watched(|| {
+    alone_with("ulimit -n 40 &&", || {
         let ends = pipe().unwrap();
         let mut taken = Vec::new();
         let error = loop {
@@ -134,7 +116,12 @@ fn without_descriptors() {
         rt::block_on(async {
             sleep(ms(1)).await;
             let error = AsyncFd::new(ends.0).unwrap_err();
-            assert!(error.to_string().contains("has no I/O"), "{error}");
+            for part in ["has no I/O", "Too many open files", "ulimit -n"] {
+                assert!(error.to_string().contains(part), "{error}");
+            }
+            let cause = error.source().unwrap().downcast_ref::<io::Error>();
+            assert_eq!(cause.unwrap().raw_os_error(), EMFILE);
+            assert_eq!(error.kind(), cause.unwrap().kind());
         });
         // Some of what a runtime needs can be had, and is given back.
         taken.truncate(taken.len() - 3);

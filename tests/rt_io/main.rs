@@ -3,6 +3,7 @@
 #![cfg(all(not(loom), feature = "poll", target_os = "linux"))]
 
 mod ends;
+mod outlive;
 mod sharing;
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,7 +23,7 @@ use reveille::time::{sleep, timeout};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use support::{Count, OnDrop, ms, panic_of, secs, watched};
+use support::{Count, OnDrop, alone, alone_with, keeps_only, ms, panic_of, secs, watched};
 
 fn runtime(workers: usize) -> Runtime {
     Runtime::builder().worker_threads(workers).build().unwrap()

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -239,6 +240,53 @@ pub(crate) fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'stat
             resume_unwind(thread.join().expect_err("the test has panicked"))
         }
     }
+}
+
+/// Runs `test`, a closure in a test function, in a process of its own, on which `limits` were put by
+/// the shell.
+#[track_caller]
+pub(crate) fn alone_with<F: FnOnce() + Send + 'static>(limits: &str, test: F) {
+    const INSIDE: &str = "REVEILLE_ALONE";
+    if std::env::var_os(INSIDE).is_some() {
+        return watched(test);
+    }
+    // Of the closure: the test binary's name, the path of the function, and `{{closure}}`.
+    let name = std::any::type_name::<F>();
+    let name = name.split_once("::").unwrap().1;
+    let name = name.rsplit_once("::").unwrap().0;
+    let output = Command::new("sh")
+        .args(["-c", &format!("{limits} exec \"$0\" --exact \"$1\"")])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("1 passed"), "{stdout}{stderr}");
+}
+
+/// Runs `test`, a closure in a test function, in a process of its own.
+#[track_caller]
+pub(crate) fn alone<F: FnOnce() + Send + 'static>(test: F) {
+    alone_with("", test);
+}
+
+/// How many file descriptors this process has; Linux only.
+pub(crate) fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Runs `use_and_keep`, and asserts that what it returns keeps no descriptor but `own` open.
+///
+/// Other tests open and close some meanwhile: to be called in a process of its [own](alone).
+#[track_caller]
+pub(crate) fn keeps_only<T>(own: usize, use_and_keep: impl FnOnce() -> T) {
+    let before = descriptors();
+    let kept = use_and_keep();
+    assert_eq!(descriptors() - before, own, "descriptors are left open");
+    drop(kept);
 }
 
 /// The message and the file of the panic that `call` ends in.

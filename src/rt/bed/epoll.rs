@@ -39,9 +39,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -49,7 +49,7 @@ use rustix::time::TimerfdClockId;
 
 use crate::instant::NEVER;
 use crate::park::timerfd;
-use crate::rt::io::Reactor;
+use crate::rt::{Epoll, Reactor};
 
 // Neighbours, as in `park/linux.rs`: one subtraction takes the token or goes to sleep.
 const PARKED: u32 = u32::MAX;
@@ -58,19 +58,25 @@ const NOTIFIED: u32 = 1;
 
 pub(super) struct EpollBed {
     state: AtomicU32,
-    epoll: OwnedFd,
-    event: OwnedFd,
-    timer: OwnedFd,
-    /// Owns the epoll that is nested in this one.
-    reactor: Arc<Reactor>,
+    descriptors: Weak<Descriptors>,
+    /// Keeps the descriptors open until the runtime has ended.
+    owner: Mutex<Option<Arc<Descriptors>>>,
     // What the kernel was told last, to tell it only what is new. Relaxed: the callers' lock, which
     // lets one at a time tell it, orders these, too.
     alarm: AtomicU64,
     watch: AtomicBool,
 }
 
-impl EpollBed {
-    pub(super) fn new(reactor: &Arc<Reactor>) -> io::Result<Self> {
+struct Descriptors {
+    epoll: OwnedFd,
+    event: OwnedFd,
+    timer: OwnedFd,
+    /// The reactor's epoll instance, which is nested in this one.
+    io: Option<Arc<Epoll>>,
+}
+
+impl Descriptors {
+    fn new(io: Option<Arc<Epoll>>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let timer = timerfd::create(TimerfdClockId::Monotonic)?;
@@ -81,15 +87,25 @@ impl EpollBed {
         // It stays there while nobody watches, which costs each event 43 ns. To take it out and put it
         // in again costs 63 µs with a thousand descriptors: the kernel looks for loops among all that
         // are in it (`cargo bench --bench wait`).
-        if let Some(io) = reactor.descriptor() {
+        if let Some(io) = &io {
             epoll::add(&epoll, io, data, EventFlags::empty())?;
         }
         Ok(Self {
-            state: AtomicU32::new(EMPTY),
             epoll,
             event,
             timer,
-            reactor: reactor.clone(),
+            io,
+        })
+    }
+}
+
+impl EpollBed {
+    pub(super) fn new(reactor: &Reactor) -> io::Result<Self> {
+        let descriptors = Arc::new(Descriptors::new(reactor.epoll())?);
+        Ok(Self {
+            state: AtomicU32::new(EMPTY),
+            descriptors: Arc::downgrade(&descriptors),
+            owner: Mutex::new(Some(descriptors)),
             alarm: AtomicU64::new(NEVER),
             watch: AtomicBool::new(false),
         })
@@ -106,39 +122,56 @@ impl EpollBed {
             flags: EventFlags::empty(),
             data: EventData::new_u64(0),
         };
-        let _ = epoll::wait(&self.epoll, &mut [nothing; 3], None);
+        if let Some(descriptors) = self.descriptors.upgrade() {
+            let _ = epoll::wait(&descriptors.epoll, &mut [nothing; 3], None);
+        }
         // One step takes the token, or takes back PARKED.
         self.state.swap(EMPTY, Acquire);
     }
 
     pub(super) fn wake(&self) {
         // A swap even when the token is there already: only a write of its own releases what this
-        // thread published.
-        if self.state.swap(NOTIFIED, Release) == PARKED {
+        // thread published. If the worker has slept, got up for another reason and left for good
+        // meanwhile, there may be nothing left to write to.
+        if self.state.swap(NOTIFIED, Release) == PARKED
+            && let Some(descriptors) = self.descriptors.upgrade()
+        {
             // It fails only if the counter is full, after 2⁶⁴ writes.
-            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&descriptors.event, &1u64.to_ne_bytes());
         }
     }
 
     pub(super) fn set_alarm(&self, at: u64) -> bool {
-        if self.alarm.swap(at, Relaxed) != at {
-            timerfd::set(&self.timer, at);
+        if self.alarm.swap(at, Relaxed) != at
+            && let Some(descriptors) = self.descriptors.upgrade()
+        {
+            timerfd::set(&descriptors.timer, at);
         }
         false
     }
 
     pub(super) fn set_watch(&self, watch: bool) -> bool {
-        if let Some(io) = self.reactor.descriptor()
-            && self.watch.swap(watch, Relaxed) != watch
+        if self.watch.swap(watch, Relaxed) != watch
+            && let Some(descriptors) = self.descriptors.upgrade()
+            && let Some(io) = &descriptors.io
         {
             let flags = match watch {
                 true => EventFlags::IN,
                 false => EventFlags::empty(),
             };
             // It fails for a descriptor that is not registered only.
-            let set = epoll::modify(&self.epoll, io, EventData::new_u64(0), flags);
+            let set = epoll::modify(&descriptors.epoll, io, EventData::new_u64(0), flags);
             debug_assert!(set.is_ok(), "{set:?} for {watch}");
         }
         false
+    }
+
+    pub(super) fn close(&self) {
+        let owned = self
+            .owner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(owned);
     }
 }

@@ -2,14 +2,13 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 
-use crate::rt::io::Reactor;
+use crate::rt::Reactor;
 
 pub(super) struct EpollBed(Infallible);
 
 impl EpollBed {
-    pub(super) fn new(_reactor: &Arc<Reactor>) -> io::Result<Self> {
+    pub(super) fn new(_reactor: &Reactor) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -26,6 +25,10 @@ impl EpollBed {
     }
 
     pub(super) fn set_watch(&self, _watch: bool) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn close(&self) {
         match self.0 {}
     }
 }

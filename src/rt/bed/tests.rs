@@ -16,7 +16,7 @@ const HOUR: u64 = 3_600_000 * MS;
 
 /// One bed of each kind there is.
 fn beds() -> Vec<Arc<Bed>> {
-    let reactor = Arc::new(Reactor::without_io());
+    let reactor = Reactor::without_io(io::ErrorKind::Other.into());
     [1, 2]
         .map(|workers| Arc::new(Bed::new(workers, &reactor).unwrap()))
         .into()

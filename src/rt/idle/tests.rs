@@ -1,11 +1,12 @@
 //! Sleepers without an executor.
 
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
 use super::*;
-use crate::rt::io::Reactor;
+use crate::rt::Reactor;
 use crate::system;
 
 fn now() -> u64 {
@@ -16,7 +17,7 @@ fn now() -> u64 {
 /// sleep any more.
 #[test]
 fn a_waiter_whose_alarm_has_rung_sleeps_if_nothing_else_is_to_come() {
-    let reactor = Arc::new(Reactor::without_io());
+    let reactor = Reactor::without_io(io::ErrorKind::Other.into());
     for workers in [1, 2] {
         let beds = (0..workers).map(|_| Bed::new(workers, &reactor).unwrap());
         let idle = Idle::new(beds.collect());

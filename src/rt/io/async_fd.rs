@@ -247,8 +247,7 @@ impl<T: AsFd> AsyncFd<T> {
     ) -> Poll<io::Result<()>> {
         // Asked for before any lock is taken: it is the caller's code.
         let descriptor = self.as_fd();
-        let arm = |interest| self.reactor.arm(descriptor, self.key, interest);
-        self.source.poll(direction, place, cx, arm)
+        self.source.poll(direction, place, cx, descriptor, self.key)
     }
 
     /// Counts an operation that is about to be tried; whether others should have their turn first.
@@ -277,7 +276,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// another's the moment after.
     fn deregister(&self) {
         if let Some(io) = &self.io {
-            self.reactor.deregister(io.as_fd(), self.key);
+            self.reactor.deregister(io.as_fd(), self.key, &self.source);
         }
     }
 }

@@ -9,73 +9,98 @@
 //! An event carries the key of its source in the list. It may come late: the descriptor was taken
 //! out of the epoll meanwhile, and the key is another source's. That source's tasks are then woken
 //! for nothing, look, and wait anew; an event never means more than "try again".
+//!
+//! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the epoll instance
+//! is not the reactor's for good: it and each source hold a reference, under locks that they take
+//! anyway, and [`Reactor::close`] takes these away.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
-use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::mem;
+use std::sync::{Arc, TryLockError};
 use std::task::Waker;
 
-use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::Errno;
 use slab::Slab;
 
 use crate::fire::shield;
+use crate::rt::io::kernel::{Descriptor, Epoll};
 use crate::rt::io::source::{Source, gone};
-use crate::sync::lock;
-
-/// How many events are collected at once.
-const BATCH: usize = 256;
+use crate::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+    lock,
+};
 
 /// The I/O of one runtime.
 pub(crate) struct Reactor {
-    /// `None` if the process had no descriptor left for it.
-    epoll: Option<OwnedFd>,
+    /// Whether there ever was an epoll instance.
+    live: bool,
     sources: Mutex<Sources>,
     /// How many sources there are.
     count: AtomicUsize,
-    /// Held by the one that collects, but not while it wakes. Empty; it keeps its room from one
-    /// batch to the next.
-    wakers: Mutex<Vec<Waker>>,
+    collector: Mutex<Collector>,
 }
 
-#[derive(Default)]
 struct Sources {
     list: Slab<Arc<Source>>,
-    closed: bool,
+    epoll: Access,
+}
+
+/// What a descriptor is registered with.
+enum Access {
+    Open(Arc<Epoll>),
+    /// The system has refused it.
+    Refused(Arc<io::Error>),
+    /// The runtime has ended.
+    Closed,
+}
+
+/// Locked by the thread that collects events, but not while it wakes tasks.
+struct Collector {
+    epoll: Option<Arc<Epoll>>,
+    /// Empty; it keeps its capacity from one batch to the next.
+    wakers: Vec<Waker>,
 }
 
 impl Reactor {
     /// A reactor without sources; fails if the process may have no more descriptors.
     pub(crate) fn new() -> io::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self::with(Some(epoll)))
+        Ok(Self::with(Access::Open(Arc::new(Epoll::new()?))))
     }
 
-    /// A reactor that refuses all sources.
-    pub(crate) fn without_io() -> Self {
-        Self::with(None)
+    /// A reactor that refuses all sources, because the system has refused to make one that does not.
+    pub(crate) fn without_io(reason: io::Error) -> Self {
+        Self::with(Access::Refused(Arc::new(reason)))
     }
 
-    fn with(epoll: Option<OwnedFd>) -> Self {
+    fn with(epoll: Access) -> Self {
+        let collected = match &epoll {
+            Access::Open(epoll) => Some(epoll.clone()),
+            Access::Refused(_) | Access::Closed => None,
+        };
         Self {
-            epoll,
-            sources: Mutex::default(),
+            live: collected.is_some(),
+            sources: Mutex::new(Sources {
+                list: Slab::new(),
+                epoll,
+            }),
             count: AtomicUsize::new(0),
-            wakers: Mutex::default(),
+            collector: Mutex::new(Collector {
+                epoll: collected,
+                wakers: Vec::new(),
+            }),
         }
     }
 
     /// Whether there is anything to wait for, now or later.
     pub(crate) fn is_live(&self) -> bool {
-        self.epoll.is_some()
+        self.live
     }
 
-    /// What is readable when there is something to [`poll`](Self::poll) for.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.epoll.as_ref().map(AsFd::as_fd)
+    /// Returns what is readable when there is something to [`poll`](Self::poll) for.
+    pub(crate) fn epoll(&self) -> Option<Arc<Epoll>> {
+        lock(&self.collector).epoll.clone()
     }
 
     /// Whether any descriptor is registered.
@@ -93,92 +118,72 @@ impl Reactor {
         for waker in wakers.drain(..) {
             shield(|| waker.wake());
         }
-        if let Some(mut room) = try_lock(&self.wakers) {
-            *room = wakers;
+        if let Some(mut collector) = try_lock(&self.collector) {
+            collector.wakers = wakers;
         }
     }
 
     /// Takes the wakers of those whose descriptors are ready.
     fn collect(&self) -> Option<Vec<Waker>> {
-        let epoll = self.epoll.as_ref()?;
-        let mut wakers = try_lock(&self.wakers)?;
-        let mut room = [const { MaybeUninit::uninit() }; BATCH];
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // It fails only if a signal interrupts it, and is called again soon.
-        let (events, _) = epoll::wait(epoll, &mut room, Some(&at_once)).ok()?;
-        if events.is_empty() {
+        let mut collector = try_lock(&self.collector)?;
+        let Collector { epoll, wakers } = &mut *collector;
+        let mut batch = Epoll::batch();
+        let events = epoll.as_ref()?.collect(&mut batch);
+        if events.len() == 0 {
             return None;
         }
         let sources = lock(&self.sources);
-        for &mut Event { flags, data, .. } in events {
-            let key = usize::try_from(data.u64()).unwrap_or(usize::MAX);
+        for (key, event) in events {
             if let Some(source) = sources.list.get(key) {
-                source.deliver(flags, &mut wakers);
+                source.deliver(event, wakers);
             }
         }
-        Some(mem::take(&mut *wakers))
+        Some(mem::take(wakers))
     }
 
-    /// Ends all waits: whoever waits, or tries to, gets an error.
+    /// Ends all waits and closes the epoll instance: a task that waits, or tries to, gets an error.
     pub(crate) fn close(&self) {
         let mut wakers = Vec::new();
         let mut sources = lock(&self.sources);
-        sources.closed = true;
+        let epoll = match &sources.epoll {
+            Access::Open(_) => mem::replace(&mut sources.epoll, Access::Closed),
+            Access::Refused(_) | Access::Closed => return,
+        };
         for (_, source) in &sources.list {
             source.close(&mut wakers);
         }
         drop(sources);
+        let collected = lock(&self.collector).epoll.take();
+        // The last reference, usually; the kernel takes all descriptors out now, which may take long.
+        drop((epoll, collected));
         for waker in wakers {
             shield(|| waker.wake());
         }
     }
 
     /// Enters a descriptor, for no event yet.
-    pub(super) fn register(&self, descriptor: BorrowedFd<'_>) -> io::Result<(usize, Arc<Source>)> {
-        let Some(epoll) = &self.epoll else {
-            return Err(io::Error::other(
-                "this runtime has no I/O: there was no file descriptor left when it started",
-            ));
-        };
-        let source = Arc::new(Source::default());
-        let key = {
+    pub(super) fn register(&self, descriptor: Descriptor<'_>) -> io::Result<(usize, Arc<Source>)> {
+        let (epoll, key, source) = {
             let mut sources = lock(&self.sources);
-            if sources.closed {
-                return Err(gone());
-            }
-            sources.list.insert(source.clone())
+            let epoll = match &sources.epoll {
+                Access::Open(epoll) => epoll.clone(),
+                Access::Refused(reason) => return Err(NoIo::error(reason)),
+                Access::Closed => return Err(gone()),
+            };
+            let source = Arc::new(Source::new(epoll.clone()));
+            (epoll, sources.list.insert(source.clone()), source)
         };
         self.count.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = epoll::add(epoll, descriptor, data(key), EventFlags::ONESHOT) {
+        if let Err(error) = epoll.add(descriptor, key) {
             self.strike(key);
-            return Err(refused(error));
+            return Err(error);
         }
         Ok((key, source))
     }
 
-    /// Asks for one event of a kind.
-    pub(super) fn arm(
-        &self,
-        descriptor: BorrowedFd<'_>,
-        key: usize,
-        interest: EventFlags,
-    ) -> io::Result<()> {
-        let Some(epoll) = &self.epoll else {
-            return Err(gone());
-        };
-        epoll::modify(epoll, descriptor, data(key), interest | EventFlags::ONESHOT).map_err(refused)
-    }
-
     /// Takes a descriptor out again.
-    pub(super) fn deregister(&self, descriptor: BorrowedFd<'_>, key: usize) {
-        if let Some(epoll) = &self.epoll {
-            // It fails if the owner has put another descriptor in the place of this one, which then
-            // is closed, and so out already.
-            let _ = epoll::delete(epoll, descriptor);
-        }
+    pub(super) fn deregister(&self, descriptor: Descriptor<'_>, key: usize, source: &Source) {
+        source.remove(descriptor);
         self.strike(key);
     }
 
@@ -198,27 +203,29 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-fn data(key: usize) -> EventData {
-    EventData::new_u64(key as u64)
+/// A runtime has no I/O, because the system has refused it.
+#[derive(Debug)]
+struct NoIo(Arc<io::Error>);
+
+impl NoIo {
+    fn error(reason: &Arc<io::Error>) -> io::Error {
+        io::Error::new(reason.kind(), Self(reason.clone()))
+    }
 }
 
-/// What the kernel means by an error, for those that are the caller's to understand.
-fn refused(error: Errno) -> io::Error {
-    let (kind, meaning) = match error {
-        Errno::PERM => (
-            io::ErrorKind::Unsupported,
-            "this descriptor cannot be waited for: regular files, directories and their like are \
-             always ready",
-        ),
-        Errno::EXIST => (
-            io::ErrorKind::AlreadyExists,
-            "this descriptor is registered already: share the AsyncFd, or duplicate the descriptor",
-        ),
-        Errno::NOENT => (
-            io::ErrorKind::NotFound,
-            "this is not the descriptor that was registered: it was replaced or closed",
-        ),
-        _ => return error.into(),
-    };
-    io::Error::new(kind, meaning)
+impl fmt::Display for NoIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "this runtime has no I/O: the system refused it a file descriptor when it was made \
+             ({}); close some or raise the limit (`ulimit -n`), and make another runtime",
+            self.0
+        )
+    }
+}
+
+impl Error for NoIo {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
 }

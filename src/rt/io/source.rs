@@ -18,14 +18,15 @@
 
 use std::io;
 use std::mem;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::event::epoll::EventFlags;
 use slab::Slab;
 
 use crate::fire::shield;
-use crate::sync::lock;
+use crate::rt::io::kernel::{Descriptor, Epoll};
+use crate::sync::{Mutex, lock};
 
 #[derive(Clone, Copy)]
 pub(super) enum Direction {
@@ -57,15 +58,14 @@ pub(super) enum Place {
     Own(Option<usize>),
 }
 
-#[derive(Default)]
 pub(super) struct Source {
     state: Mutex<State>,
 }
 
 struct State {
+    /// `None` once the runtime is gone: the kernel will never tell of anything.
+    epoll: Option<Arc<Epoll>>,
     armed: EventFlags,
-    /// The runtime is gone: nobody will ever tell of anything.
-    closed: bool,
     read: Waiters,
     write: Waiters,
 }
@@ -88,15 +88,28 @@ enum Waiter {
 }
 
 impl Source {
+    /// A source that nobody waits for, of a descriptor that is about to be registered with `epoll`.
+    pub(super) fn new(epoll: Arc<Epoll>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                epoll: Some(epoll),
+                armed: EventFlags::empty(),
+                read: Waiters::default(),
+                write: Waiters::default(),
+            }),
+        }
+    }
+
     /// Waits at a place: for the next event since the wait there began.
     ///
-    /// `arm` asks the kernel for one event of a kind that it is given.
+    /// `descriptor` is registered under `key`.
     pub(super) fn poll(
         &self,
         direction: Direction,
         place: &mut Place,
         cx: &mut Context<'_>,
-        arm: impl FnOnce(EventFlags) -> io::Result<()>,
+        descriptor: Descriptor<'_>,
+        key: usize,
     ) -> Poll<io::Result<()>> {
         if let Some(answer) = lock(&self.state).look(direction, place, cx.waker()) {
             return answer;
@@ -109,7 +122,7 @@ impl Source {
             return answer;
         }
         let replaced = state.file(direction, place, waker);
-        let armed = state.arm(direction, arm);
+        let armed = state.arm(direction, descriptor, key);
         // Who cannot wait does not.
         let refused = match armed {
             Ok(()) => Waiter::Idle,
@@ -153,10 +166,18 @@ impl Source {
         }
     }
 
-    /// Takes the wakers of all, and lets nobody wait any more.
+    /// Takes the descriptor out of the kernel's list.
+    pub(super) fn remove(&self, descriptor: Descriptor<'_>) {
+        if let Some(epoll) = &lock(&self.state).epoll {
+            epoll.remove(descriptor);
+        }
+    }
+
+    /// Takes the wakers of all, and lets nobody wait any more. The caller has a reference to the epoll
+    /// instance, so this one is not the last.
     pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
-        state.closed = true;
+        state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
             state.waiters(direction).tell(false, wakers);
         }
@@ -187,7 +208,7 @@ impl State {
         place: &mut Place,
         waker: &Waker,
     ) -> Option<Poll<io::Result<()>>> {
-        if self.closed {
+        if self.epoll.is_none() {
             return Some(Poll::Ready(Err(gone())));
         }
         match self.waiter(direction, place)? {
@@ -217,11 +238,13 @@ impl State {
     fn arm(
         &mut self,
         direction: Direction,
-        arm: impl FnOnce(EventFlags) -> io::Result<()>,
+        descriptor: Descriptor<'_>,
+        key: usize,
     ) -> io::Result<()> {
         if !self.armed.contains(direction.interest()) {
             let armed = self.armed | direction.interest();
-            arm(armed)?;
+            let epoll = self.epoll.as_ref().ok_or_else(gone)?;
+            epoll.arm(descriptor, key, armed)?;
             self.armed = armed;
         }
         Ok(())
@@ -236,17 +259,6 @@ impl State {
             Place::Own(key) => key
                 .take()
                 .map_or(Waiter::Idle, |key| waiters.own.remove(key)),
-        }
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            armed: EventFlags::empty(),
-            closed: false,
-            read: Waiters::default(),
-            write: Waiters::default(),
         }
     }
 }
