@@ -6,10 +6,12 @@
 //! do so without blocking.
 //!
 //! The rooms: `kernel` (the system calls), `reactor` (from the kernel's events to wakers), `source`
-//! (who waits for one descriptor), `async_fd` and `ready` (the owner, and its futures).
+//! (who waits for one descriptor), `mode` (that operations do not block), `async_fd` and `ready` (the
+//! owner, and its futures).
 
 mod async_fd;
 mod kernel;
+mod mode;
 mod reactor;
 mod ready;
 mod source;

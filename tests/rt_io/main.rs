@@ -3,6 +3,7 @@
 #![cfg(all(not(loom), feature = "poll", target_os = "linux"))]
 
 mod ends;
+mod mode;
 mod outlive;
 mod sharing;
 #[path = "../support/mod.rs"]
@@ -40,13 +41,11 @@ fn on_each(test: impl AsyncFn() + Send + Sync + 'static) {
 
 fn listen() -> (AsyncFd<TcpListener>, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     (AsyncFd::new(listener).unwrap(), address)
 }
 
 fn stream(stream: TcpStream) -> AsyncFd<TcpStream> {
-    stream.set_nonblocking(true).unwrap();
     AsyncFd::new(stream).unwrap()
 }
 
@@ -75,7 +74,6 @@ async fn connect(address: SocketAddr) -> io::Result<AsyncFd<TcpStream>> {
 
 fn piped() -> (AsyncFd<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
-    rustix::io::ioctl_fionbio(&reader, true).unwrap();
     (AsyncFd::new(reader).unwrap(), writer)
 }
 
@@ -135,11 +133,7 @@ fn hundreds_of_connections_are_served_at_once() {
 #[test]
 fn datagrams_arrive() {
     on_each(async || {
-        let bound = || {
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_nonblocking(true).unwrap();
-            AsyncFd::new(socket).unwrap()
-        };
+        let bound = || AsyncFd::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
         let (here, there) = (bound(), bound());
         let address = there.get_ref().local_addr().unwrap();
         let answering = rt::spawn(async move {

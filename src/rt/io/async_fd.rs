@@ -13,15 +13,29 @@ use std::task::{Context, Poll};
 
 use crate::rt::context;
 use crate::rt::handle::NoRuntime;
+use crate::rt::io::mode::Mode;
 use crate::rt::io::reactor::Reactor;
 use crate::rt::io::source::{Direction, Place, Source};
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///
 /// `T` is whatever owns one: a `TcpListener`, `TcpStream` or `UdpSocket` of std, a pipe, an
-/// `OwnedFd`. The descriptor has to be in **non-blocking mode**, which is the caller's to see to
-/// (`set_nonblocking(true)` in std, `rustix::io::ioctl_fionbio` for what has no such method): an
-/// operation that blocks would hold up the worker with all its tasks.
+/// `OwnedFd`.
+///
+/// # Non-blocking mode
+///
+/// The descriptor is non-blocking as long as it is in here: an operation that blocks would hold up
+/// the worker with all its tasks and timers. If it blocked before, it does so again after
+/// [`into_inner`](Self::into_inner) or a drop.
+///
+/// The mode is that of the open file, which *duplicates* share: those made by `try_clone` and `dup`,
+/// and those that another process inherits or has passed on, such as standard input. They are
+/// non-blocking meanwhile, too. Of duplicates that are each in an `AsyncFd` of this process the last
+/// one to leave restores the mode; so do unrelated descriptors of one terminal, named pipe or device,
+/// and all eventfds and timerfds together. A descriptor that is non-blocking before is left as it is,
+/// which also saves four system calls.
+///
+/// # Waiting
 ///
 /// Any number of tasks may wait for it, through a shared reference or an `Arc`, on any executor; the
 /// workers of the runtime that it was made on wake them. That something is ready is a reason to try
@@ -48,7 +62,6 @@ use crate::rt::io::source::{Direction, Place, Source};
 /// async fn serve(listener: AsyncFd<TcpListener>) -> io::Result<()> {
 ///     loop {
 ///         let (stream, _) = listener.read_with(|listener| listener.accept()).await?;
-///         stream.set_nonblocking(true)?;
 ///         let stream = AsyncFd::new(stream)?;
 ///         rt::spawn(async move { echo(&stream).await });
 ///     }
@@ -72,13 +85,10 @@ use crate::rt::io::source::{Direction, Place, Source};
 ///
 /// rt::block_on(async {
 ///     let listener = TcpListener::bind("127.0.0.1:0")?;
-///     listener.set_nonblocking(true)?;
 ///     let address = listener.local_addr()?;
 ///     rt::spawn(serve(AsyncFd::new(listener)?));
 ///
-///     let client = TcpStream::connect(address)?;
-///     client.set_nonblocking(true)?;
-///     let client = AsyncFd::new(client)?;
+///     let client = AsyncFd::new(TcpStream::connect(address)?)?;
 ///     client.write_with(|mut client| client.write(b"hello")).await?;
 ///     let mut answer = [0; 5];
 ///     let len = client.read_with(|mut client| client.read(&mut answer)).await?;
@@ -93,6 +103,7 @@ pub struct AsyncFd<T: AsFd> {
     key: usize,
     source: Arc<Source>,
     reactor: Arc<Reactor>,
+    mode: Mode,
     /// How many operations went through in a row.
     streak: AtomicU32,
 }
@@ -101,7 +112,7 @@ pub struct AsyncFd<T: AsFd> {
 const STREAK: u32 = 64;
 
 impl<T: AsFd> AsyncFd<T> {
-    /// Registers a descriptor with the runtime that runs this thread.
+    /// Registers a descriptor with the runtime that runs this thread, and makes it non-blocking.
     ///
     /// `io.as_fd()` has to name the same descriptor each time.
     ///
@@ -109,8 +120,9 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// If the kernel refuses it: a regular file or directory cannot be waited for
     /// ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor twice
-    /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)). If the runtime is gone, or came about when
-    /// the process had no file descriptors left. `io` is dropped.
+    /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)). If the runtime is gone. If it came about when
+    /// the process had no file descriptors left, as one of [`rt::block_on`](crate::rt::block_on()) may:
+    /// then the system's error is the [source](std::error::Error::source). `io` is dropped.
     ///
     /// # Panics
     ///
@@ -143,12 +155,21 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     pub(super) fn with_reactor(io: T, reactor: Arc<Reactor>) -> io::Result<Self> {
-        let (key, source) = reactor.register(io.as_fd())?;
+        let descriptor = io.as_fd();
+        let (key, source) = reactor.register(descriptor)?;
+        let mode = match Mode::set_nonblocking(descriptor) {
+            Ok(mode) => mode,
+            Err(error) => {
+                reactor.deregister(descriptor, key, &source);
+                return Err(error);
+            }
+        };
         Ok(Self {
             io: Some(io),
             key,
             source,
             reactor,
+            mode,
             streak: AtomicU32::new(0),
         })
     }
@@ -162,9 +183,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// use std::net::UdpSocket;
     ///
     /// rt::block_on(async {
-    ///     let socket = UdpSocket::bind("127.0.0.1:0")?;
-    ///     socket.set_nonblocking(true)?;
-    ///     let socket = AsyncFd::new(socket)?;
+    ///     let socket = AsyncFd::new(UdpSocket::bind("127.0.0.1:0")?)?;
     ///     assert!(socket.get_ref().local_addr()?.ip().is_loopback());
     ///     Ok::<_, std::io::Error>(())
     /// })?;
@@ -214,7 +233,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.as_mut().expect("taken out already")
     }
 
-    /// Takes the descriptor out of the runtime and returns what owns it.
+    /// Takes the descriptor out of the runtime and returns what owns it, blocking if it was so before;
+    /// see [non-blocking mode](Self#non-blocking-mode).
     ///
     /// # Examples
     ///
@@ -276,7 +296,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// another's the moment after.
     fn deregister(&self) {
         if let Some(io) = &self.io {
-            self.reactor.deregister(io.as_fd(), self.key, &self.source);
+            let descriptor = io.as_fd();
+            self.reactor.deregister(descriptor, self.key, &self.source);
+            self.mode.give_back(descriptor);
         }
     }
 }

@@ -163,10 +163,8 @@ impl<T: AsFd> AsyncFd<T> {
     /// use std::net::UdpSocket;
     ///
     /// rt::block_on(async {
-    ///     let socket = UdpSocket::bind("127.0.0.1:0")?;
-    ///     socket.set_nonblocking(true)?;
-    ///     let address = socket.local_addr()?;
-    ///     let socket = AsyncFd::new(socket)?;
+    ///     let socket = AsyncFd::new(UdpSocket::bind("127.0.0.1:0")?)?;
+    ///     let address = socket.get_ref().local_addr()?;
     ///     socket.write_with(|socket| socket.send_to(b"to myself", address)).await?;
     ///
     ///     let mut buffer = [0; 64];
@@ -198,7 +196,6 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// rt::block_on(async {
     ///     let (here, mut there) = UnixStream::pair()?;
-    ///     here.set_nonblocking(true)?;
     ///     let here = AsyncFd::new(here)?;
     ///     here.write_with(|mut here| here.write(b"x")).await?;
     ///     assert_eq!(there.read(&mut [0])?, 1);

@@ -1,0 +1,95 @@
+//! The non-blocking mode of descriptors: set while an `AsyncFd` has them, then given back.
+//!
+//! An operation that blocks would hold up a worker with all its tasks and timers. But the mode is not
+//! the descriptor's. It belongs to the *open file* behind it, which duplicates of the descriptor share
+//! (`TcpStream::try_clone`, one for reading and one for writing): if the first of two that is dropped
+//! gave the mode back, the other one would block. So it is given back when the last `AsyncFd` of an
+//! open file is dropped, and only if an `AsyncFd` has set it. Which descriptors share an open file
+//! cannot be asked; those that do agree in device, inode and access mode. Those that agree and do not
+//! share it, such as two eventfds or a terminal that was opened twice, have the mode given back late or
+//! never, which does less harm than too early.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
+
+/// What descriptors of one open file agree in: device, inode and access mode.
+type File = (u64, u64, u32);
+
+/// How many `AsyncFd`s each open file has whose mode was changed.
+///
+/// Locked while a mode is read and changed: else one `AsyncFd` might give it back just after another
+/// one has found it set.
+static CHANGED: Mutex<BTreeMap<File, usize>> = Mutex::new(BTreeMap::new());
+
+/// What is to be given back.
+pub(super) struct Mode(Option<File>);
+
+impl Mode {
+    /// Makes a descriptor non-blocking.
+    pub(super) fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut changed = lock();
+        let flags = fcntl_getfl(descriptor)?;
+        let is_set = flags.contains(OFlags::NONBLOCK);
+        if is_set && changed.is_empty() {
+            return Ok(Self(None));
+        }
+        let file = file(descriptor, flags)?;
+        match changed.get_mut(&file) {
+            Some(users) => *users += 1,
+            // Its owner has set it.
+            None if is_set => return Ok(Self(None)),
+            None => {
+                changed.insert(file, 1);
+            }
+        }
+        let mode = Self(Some(file));
+        if !is_set && let Err(error) = fcntl_setfl(descriptor, flags | OFlags::NONBLOCK) {
+            drop(changed);
+            mode.give_back(descriptor);
+            return Err(error.into());
+        }
+        Ok(mode)
+    }
+
+    /// Restores what was changed, unless other `AsyncFd`s still rely on it.
+    pub(super) fn give_back(&self, descriptor: BorrowedFd<'_>) {
+        let Some(known) = self.0 else {
+            return;
+        };
+        let mut changed = lock();
+        let Some(users) = changed.get_mut(&known) else {
+            return;
+        };
+        *users -= 1;
+        if *users > 0 {
+            return;
+        }
+        changed.remove(&known);
+        // Not so if the owner has put another descriptor in the place of this one, which is none of
+        // our business.
+        if let Ok(flags) = fcntl_getfl(descriptor)
+            && file(descriptor, flags).is_ok_and(|file| file == known)
+        {
+            // It fails for a descriptor that is none only.
+            let _ = fcntl_setfl(descriptor, flags - OFlags::NONBLOCK);
+        }
+    }
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "how wide the numbers are depends on the processor"
+)]
+fn file(descriptor: BorrowedFd<'_>, flags: OFlags) -> io::Result<File> {
+    let stat = fstat(descriptor)?;
+    let access = (flags & OFlags::RWMODE).bits();
+    Ok((stat.st_dev as u64, stat.st_ino as u64, access))
+}
+
+fn lock() -> MutexGuard<'static, BTreeMap<File, usize>> {
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
+}

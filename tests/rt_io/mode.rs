@@ -1,0 +1,150 @@
+//! Does a descriptor block, before, in and after an `AsyncFd`?
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use futures::FutureExt as _;
+use futures::future::select_all;
+use rustix::fs::{OFlags, fcntl_getfl};
+
+use crate::*;
+
+fn blocks(descriptor: impl AsFd) -> bool {
+    !fcntl_getfl(descriptor).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// The worker once blocked in the read, and with it the timer that was to end it.
+#[test]
+fn a_descriptor_that_blocks_does_not_hold_up_the_timeout_around_it() {
+    on_each(async || {
+        let socket = AsyncFd::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        let received = socket.read_with(|socket| socket.recv(&mut [0]));
+        assert!(timeout(ms(1), received).await.is_err());
+
+        let (reader, _writer) = pipe().unwrap();
+        let reader = AsyncFd::new(reader).unwrap();
+        let read = reader.read_with(|mut reader| reader.read(&mut [0]));
+        assert!(timeout(ms(1), read).await.is_err());
+    });
+}
+
+/// Both are woken; the one that is slower finds nothing, and once blocked its worker.
+#[test]
+fn a_task_that_is_woken_for_what_another_has_read_waits_on() {
+    on_each(async || {
+        let (reader, mut writer) = pipe().unwrap();
+        let reader = Arc::new(AsyncFd::new(reader).unwrap());
+        let tasks = [(); 2].map(|()| {
+            let reader = reader.clone();
+            rt::spawn(async move {
+                let read = reader.read_with(|mut reader| reader.read(&mut [0]));
+                read.await.unwrap()
+            })
+        });
+        rt::yield_now().await;
+        writer.write_all(b"x").unwrap();
+        let (first, second) = select_all(tasks)
+            .map(|(first, _, rest)| (first, rest))
+            .await;
+        drop(writer);
+        let second = join_all(second).await.pop().unwrap();
+        assert_eq!((first.unwrap(), second.unwrap()), (1, 0));
+    });
+}
+
+#[test]
+fn a_descriptor_is_given_back_as_it_was() {
+    on_each(async || {
+        let (reader, writer) = pipe().unwrap();
+        let reader = AsyncFd::new(reader).unwrap();
+        assert!(!blocks(&reader));
+        assert!(blocks(reader.into_inner()));
+        // The other end is another open file.
+        let borrowed = AsyncFd::new(&writer).unwrap();
+        assert!(!blocks(&writer));
+        drop(borrowed);
+        assert!(blocks(&writer));
+
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        drop(AsyncFd::new(&writer).unwrap());
+        assert!(!blocks(&writer));
+        assert!(!blocks(AsyncFd::new(writer).unwrap().into_inner()));
+    });
+}
+
+#[test]
+fn a_descriptor_that_is_refused_is_left_as_it_was() {
+    on_each(async || {
+        let (reader, _writer) = pipe().unwrap();
+        let registered = AsyncFd::new(&reader).unwrap();
+        assert!(AsyncFd::new(&reader).is_err());
+        assert!(!blocks(&reader), "given back while it is waited for");
+        drop(registered);
+        assert!(blocks(&reader));
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        assert!(AsyncFd::new(&file).is_err());
+        assert!(blocks(&file));
+    });
+}
+
+/// One end for reading, a duplicate of it for writing: the mode is that of both. Giving it back with
+/// the first one would let the other block.
+#[test]
+fn duplicates_are_given_back_with_the_last_of_them() {
+    on_each(async || {
+        for first in [true, false] {
+            let (here, _there) = UnixStream::pair().unwrap();
+            let duplicate = here.try_clone().unwrap();
+            let (one, other) = (
+                AsyncFd::new(&here).unwrap(),
+                AsyncFd::new(&duplicate).unwrap(),
+            );
+            let last = if first {
+                drop(one);
+                other
+            } else {
+                drop(other);
+                one
+            };
+            assert!(!blocks(&here));
+            let read = last.read_with(|stream| { *stream }.read(&mut [0]));
+            assert!(timeout(ms(1), read).await.is_err());
+            drop(last);
+            assert!(blocks(&here) && blocks(&duplicate));
+        }
+    });
+}
+
+/// While one `AsyncFd` gives the mode back another one may find it still set.
+#[test]
+fn duplicates_that_come_and_go_on_many_threads_do_not_block_each_other() {
+    watched(|| {
+        let runtime = runtime(1);
+        let (here, _there) = UnixStream::pair().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _entered = runtime.enter();
+                    let duplicate = here.try_clone().unwrap();
+                    for _ in 0..2_000 {
+                        let stream = AsyncFd::new(&duplicate).unwrap();
+                        assert!(!blocks(&stream));
+                    }
+                });
+            }
+        });
+        assert!(blocks(&here));
+    });
+}
+
+#[test]
+fn a_descriptor_put_in_the_place_of_another_keeps_its_mode() {
+    on_each(async || {
+        let (first, _first) = pipe().unwrap();
+        let (second, _second) = pipe().unwrap();
+        let mut reader = AsyncFd::new(first).unwrap();
+        *reader.get_mut() = second;
+        rustix::io::ioctl_fionbio(reader.get_ref(), true).unwrap();
+        assert!(!blocks(reader.into_inner()));
+    });
+}
