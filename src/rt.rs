@@ -31,28 +31,25 @@
 //! ```
 
 mod bed;
+mod block_on;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod builder;
 mod context;
 mod core;
 mod handle;
-mod here;
 mod hooks;
 mod idle;
+mod inner;
 #[cfg(all(feature = "poll", target_os = "linux"))]
 pub mod io;
 mod join;
-mod leave;
-mod locals;
-mod main_future;
+mod local;
 #[cfg(not(all(feature = "poll", target_os = "linux")))]
 mod no_io;
 mod pool;
 mod runtime;
 mod schedule;
-mod seat;
-mod shared;
 mod spawn;
 mod task;
 mod worker;

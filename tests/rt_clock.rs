@@ -286,3 +286,49 @@ fn time_waits_for_work_that_blocks() {
         }
     });
 }
+
+/// The worker that had left was taken for one that runs: time stood still for good.
+#[test]
+fn frozen_time_moves_for_a_thread_in_block_on_when_the_other_workers_have_left() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = runtime_on(2, &clock);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let (dropped, is_dropped) = oneshot::channel::<()>();
+        let thread = thread::spawn(move || {
+            handle.block_on(async move {
+                inside.send(()).unwrap();
+                is_dropped.await.unwrap();
+                sleep(secs(1)).await;
+                sleep(secs(3600)).await;
+            });
+        });
+        is_inside.recv().unwrap();
+        runtime.shutdown_background();
+        dropped.send(()).unwrap();
+        thread.join().unwrap();
+    });
+}
+
+/// It leaves while the other one is parked already, and waits for a time that nobody moves.
+#[test]
+fn frozen_time_moves_when_the_last_worker_that_runs_leaves() {
+    watched(|| {
+        for _ in 0..20 {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(2, &clock);
+            let handle = runtime.handle().clone();
+            let (inside, is_inside) = mpsc::channel();
+            let thread = thread::spawn(move || {
+                handle.block_on(async move {
+                    inside.send(()).unwrap();
+                    sleep(secs(3600)).await;
+                });
+            });
+            is_inside.recv().unwrap();
+            drop(runtime);
+            thread.join().unwrap();
+        }
+    });
+}

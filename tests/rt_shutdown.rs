@@ -11,10 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
+use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::sleep;
 
-use support::{Count, OnDrop, ms, runtime, secs, watched};
+use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
 
 /// A future that is never ready and counts when it is dropped, polled or not.
 fn counted(dropped: Count) -> impl Future<Output = ()> {
@@ -329,5 +330,65 @@ fn runtimes_come_and_go() {
             runtime.handle().clone()
         };
         assert_eq!(handle.armed(), 0);
+    });
+}
+
+/// Tasks are dropped when the runtime ends. A destructor that waited there hung: its timers belonged to
+/// drivers that no worker turned any more.
+#[test]
+fn destructor_may_block_on_the_runtime_that_ends() {
+    watched(|| {
+        for workers in [1, 2] {
+            for clock in [None, Some(ManualClock::new())] {
+                let runtime = match &clock {
+                    Some(clock) => runtime_on(workers, clock),
+                    None => runtime(workers),
+                };
+                let waited = Count::default();
+                // Several: while one waits, the worker must not drop the next.
+                for _ in 0..3 {
+                    let handle = runtime.handle().clone();
+                    let guard = OnDrop({
+                        let waited = waited.clone();
+                        move || {
+                            handle.block_on(sleep(ms(2)));
+                            waited.add();
+                        }
+                    });
+                    drop(runtime.spawn(async move {
+                        let _guard = guard;
+                        pending::<()>().await;
+                    }));
+                }
+                runtime.block_on(rt::yield_now());
+                drop(runtime);
+                assert_eq!(waited.get(), 3);
+            }
+        }
+    });
+}
+
+/// The same for a local task, which its thread drops when it leaves.
+#[test]
+fn destructor_of_a_local_task_may_block_on_the_runtime_that_ends() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let waited = Count::default();
+            let (handle, count) = (runtime.handle().clone(), waited.clone());
+            let started = runtime.spawn(async move {
+                let guard = OnDrop(move || {
+                    handle.block_on(sleep(ms(2)));
+                    count.add();
+                });
+                drop(rt::spawn_local(async move {
+                    let _guard = guard;
+                    pending::<()>().await;
+                }));
+            });
+            runtime.block_on(started).unwrap();
+            drop(runtime);
+            assert_eq!(waited.get(), 1);
+        }
     });
 }

@@ -1,61 +1,158 @@
-//! In which runtime is this thread?
+//! The runtimes that this thread is in, and what it has of each: one stack of scopes.
 //!
-//! In the one entered last: what it spawns goes there, and its timers are made there. Whether it
-//! runs futures of that runtime, too, is told in `here`; otherwise it is a guest.
+//! A thread comes into a runtime in two ways. It *runs* the runtime's futures, as a worker or in
+//! `block_on`; then the scope has a core while the thread is a worker, and local tasks. Or it has only
+//! *entered* it by a guard; then what it spawns goes there, and no more. Scopes nest: a future may wait
+//! for another runtime, or enter one.
+//!
+//! The innermost scope says which runtime is current. What a thread readies goes to its own core only
+//! if the innermost scope that runs futures is one of the task's runtime.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::Entered as Driver;
 use crate::handle::Handle as Timers;
-use crate::rt::here;
-use crate::rt::locals::Locals;
-use crate::rt::seat::Seat;
-use crate::rt::shared::Shared;
-use crate::rt::task::List;
+use crate::rt::core::Core;
+use crate::rt::inner::Inner;
+use crate::rt::local::{LocalQueue, Notifier};
+use crate::rt::pool::Pool;
+use crate::rt::task::{self, List, Runnable, Why};
 use crate::sync::thread_local;
 
 thread_local! {
-    static CONTEXT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    static SCOPES: RefCell<Vec<Rc<Scope>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The runtime that this thread is in.
-pub(super) fn current() -> Option<Arc<Shared>> {
-    CONTEXT
-        .try_with(|context| context.borrow().clone())
-        .ok()
-        .flatten()
+/// A thread's time in a runtime.
+pub(super) struct Scope {
+    inner: Arc<Inner>,
+    /// How the thread is told of what concerns it alone; `None` if it runs no futures.
+    notifier: Option<Arc<Notifier>>,
+    /// There while the thread is a worker.
+    core: RefCell<Option<Core>>,
+    /// The local tasks, made for the first one.
+    local: OnceCell<LocalQueue>,
+    /// Futures are being dropped, not run.
+    dropping: Cell<bool>,
 }
 
-/// The list of what this thread spawns, without taking a reference to the runtime, which its workers
-/// would contend for.
-pub(super) fn list() -> Option<Arc<List>> {
-    CONTEXT
-        .try_with(|context| context.borrow().as_ref().map(list_of))
-        .ok()
-        .flatten()
+impl Scope {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Makes this thread a worker.
+    pub(super) fn set_core(&self, core: Core) {
+        *self.core.borrow_mut() = Some(core);
+    }
+
+    /// Returns the core, if this thread is a worker.
+    pub(super) fn core(&self) -> Option<Ref<'_, Core>> {
+        Ref::filter_map(self.core.borrow(), Option::as_ref).ok()
+    }
+
+    /// Takes the core away: this thread is a worker no longer.
+    pub(super) fn take_core(&self) -> Option<Core> {
+        self.core.borrow_mut().take()
+    }
+
+    /// Returns the local tasks, if there ever was one.
+    pub(super) fn local(&self) -> Option<&LocalQueue> {
+        self.local.get()
+    }
+
+    /// Returns the local tasks; `None` if this thread runs no futures of the runtime.
+    pub(super) fn local_or_init(&self) -> Option<&LocalQueue> {
+        let notifier = self.notifier.as_ref()?;
+        let make = || LocalQueue::new(self.inner.pool().clone(), notifier.clone());
+        Some(self.local.get_or_init(make))
+    }
+
+    /// Runs a task, or drops it if it is to end.
+    #[inline]
+    pub(super) fn run(&self, task: Runnable) {
+        if task::is_aborted(&task) {
+            self.while_dropping(|| drop(task));
+        } else {
+            task.run();
+        }
+    }
+
+    /// Drops all local tasks.
+    pub(super) fn end_local(&self) {
+        if let Some(local) = self.local() {
+            self.while_dropping(|| local.end());
+        }
+    }
+
+    /// Notes that futures are being dropped from now on, so that a destructor may call `block_on`.
+    pub(super) fn set_dropping(&self) {
+        self.dropping.set(true);
+    }
+
+    fn while_dropping(&self, run: impl FnOnce()) {
+        let before = self.dropping.replace(true);
+        run();
+        self.dropping.set(before);
+    }
+
+    fn runs_futures(&self) -> bool {
+        self.notifier.is_some()
+    }
+
+    fn is_of(&self, inner: &Inner) -> bool {
+        std::ptr::eq(&*self.inner, inner)
+    }
+
+    fn list(&self) -> Option<Arc<List>> {
+        Some(self.core()?.list().clone())
+    }
 }
 
-/// The list of what this thread spawns on a runtime.
-pub(super) fn list_of(shared: &Arc<Shared>) -> Arc<List> {
-    let core = here::core(&**shared.pool());
-    core.map_or_else(|| shared.guests().clone(), |core| core.list().clone())
+/// Keeps a scope on this thread's stack until dropped.
+pub(super) struct ScopeGuard(Rc<Scope>);
+
+impl ScopeGuard {
+    /// A scope of a thread that runs futures.
+    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<Notifier>) -> Self {
+        Self::push(inner, Some(notifier))
+    }
+
+    fn push(inner: Arc<Inner>, notifier: Option<Arc<Notifier>>) -> Self {
+        let scope = Rc::new(Scope {
+            inner,
+            notifier,
+            core: RefCell::new(None),
+            local: OnceCell::new(),
+            dropping: Cell::new(false),
+        });
+        // In the destructor of a thread-local there may be no place for it any more: then spawning
+        // finds no runtime, and what is readied here goes where it would from outside.
+        let _ = SCOPES.try_with(|scopes| scopes.borrow_mut().push(scope.clone()));
+        Self(scope)
+    }
+
+    pub(super) fn scope(&self) -> &Rc<Scope> {
+        &self.0
+    }
 }
 
-/// The local tasks of this thread; `None` if it runs no futures of the runtime.
-pub(super) fn locals_of(shared: &Arc<Shared>) -> Option<Locals> {
-    let pool = shared.pool();
-    here::locals(&**pool, |core| {
-        let (pool, seat) = (pool.clone(), Seat::worker(core.index()));
-        Locals::new(move || seat.wake(&pool))
-    })
-}
-
-/// The timers of the worker that this thread is, or of all threads that are none.
-pub(super) fn timers_of(shared: &Arc<Shared>) -> Timers {
-    let pool = shared.pool();
-    pool.timers(here::worker(&**pool).unwrap_or(pool.workers()))
+impl Drop for ScopeGuard {
+    fn drop(&mut self) {
+        // Its own scope, wherever it lies: guards may be dropped in any order.
+        let scope = SCOPES.try_with(|scopes| {
+            let mut scopes = scopes.borrow_mut();
+            let at = scopes
+                .iter()
+                .rposition(|scope| Rc::ptr_eq(scope, &self.0))?;
+            Some(scopes.remove(at))
+        });
+        // Dropped after the borrow: it may be the last that refers to its runtime.
+        drop(scope);
+    }
 }
 
 /// Keeps this thread in a runtime until dropped; see [`Handle::enter`](super::Handle::enter).
@@ -74,29 +171,16 @@ pub(super) fn timers_of(shared: &Arc<Shared>) -> Timers {
 /// ```
 #[must_use = "the thread is in the runtime only while the guard lives"]
 pub struct Entered {
-    previous: Option<Arc<Shared>>,
     _driver: Driver,
+    _scope: ScopeGuard,
 }
 
 impl Entered {
-    /// In the destructor of a thread-local there may be no place for it any more: then spawning
-    /// finds no runtime.
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let driver = timers_of(&shared).enter();
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
         Self {
-            previous: CONTEXT
-                .try_with(|current| current.replace(Some(shared)))
-                .unwrap_or(None),
-            _driver: driver,
+            _driver: timers_of(&inner).enter(),
+            _scope: ScopeGuard::push(inner, None),
         }
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let previous = self.previous.take();
-        // The old value is dropped after the borrow: it may be the last of its runtime.
-        drop(CONTEXT.try_with(|current| current.replace(previous)));
     }
 }
 
@@ -104,4 +188,102 @@ impl fmt::Debug for Entered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entered").finish_non_exhaustive()
     }
+}
+
+/// Returns the runtime that this thread is in.
+pub(super) fn current() -> Option<Arc<Inner>> {
+    with(|scopes| Some(scopes.last()?.inner.clone()))
+}
+
+/// Returns the list of what this thread spawns, without taking a reference to the runtime, which its
+/// workers would contend for.
+pub(super) fn list() -> Option<Arc<List>> {
+    with(|scopes| {
+        let inner = &scopes.last()?.inner;
+        let list = running(scopes, inner).and_then(Scope::list);
+        Some(list.unwrap_or_else(|| inner.external().clone()))
+    })
+}
+
+/// Returns the list of what this thread spawns on a runtime.
+pub(super) fn list_of(inner: &Inner) -> Arc<List> {
+    let list = with(|scopes| running(scopes, inner)?.list());
+    list.unwrap_or_else(|| inner.external().clone())
+}
+
+/// Returns the scope in which this thread runs futures of the current runtime, if it does.
+pub(super) fn running_current() -> Option<Rc<Scope>> {
+    with(|scopes| {
+        let inner = &scopes.last()?.inner;
+        let at = scopes.iter().rposition(|scope| scope.runs_futures())?;
+        scopes[at].is_of(inner).then(|| scopes[at].clone())
+    })
+}
+
+/// Where on this thread a future waits if it calls `block_on`.
+pub(super) enum Nesting {
+    /// In no future of the runtime.
+    Outside,
+    /// In a future of the runtime that is being dropped: it may wait, and the thread may go on firing
+    /// timers for it.
+    InDestructor(Rc<Scope>),
+    /// In a future of the runtime that runs: the thread would wait for itself.
+    InFuture,
+}
+
+/// Returns whether this thread runs futures of a runtime, now or further out.
+pub(super) fn nesting(inner: &Inner) -> Nesting {
+    let innermost = with(|scopes| {
+        let mut running = scopes.iter().rev().filter(|scope| scope.runs_futures());
+        running.find(|scope| scope.is_of(inner)).cloned()
+    });
+    match innermost {
+        None => Nesting::Outside,
+        Some(scope) if scope.dropping.get() => Nesting::InDestructor(scope),
+        Some(_) => Nesting::InFuture,
+    }
+}
+
+/// Returns the timers of the worker that this thread is, or of all threads that are none.
+pub(super) fn timers_of(inner: &Inner) -> Timers {
+    let pool = inner.pool();
+    let worker = with(|scopes| Some(running(scopes, inner)?.core()?.index()));
+    pool.timers(worker.unwrap_or(pool.workers()))
+}
+
+/// Gives a ready task to this thread's core, if it has one of the task's runtime, or back.
+#[inline]
+pub(super) fn push(task: Runnable, why: Why) -> Result<(), Runnable> {
+    let mut task = Some(task);
+    let _ = SCOPES.try_with(|scopes| {
+        let scopes = scopes.borrow();
+        let innermost = scopes.iter().rev().find(|scope| scope.runs_futures());
+        if let Some(scope) = innermost
+            && let Some(core) = scope.core()
+            && let Some(ready) = task.take_if(|task| is_run_by(task, scope.inner.pool()))
+            && core.push(ready, why)
+        {
+            // No foreign code runs in there.
+            scope.inner.pool().wake_one();
+        }
+    });
+    task.map_or(Ok(()), Err)
+}
+
+#[inline]
+fn is_run_by(task: &Runnable, pool: &Arc<Pool>) -> bool {
+    let route = task.metadata().list().route();
+    std::ptr::addr_eq(Arc::as_ptr(route), Arc::as_ptr(pool))
+}
+
+/// Returns the innermost scope that runs futures, if it is one of this runtime.
+fn running<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> Option<&'a Scope> {
+    let innermost = scopes.iter().rev().find(|scope| scope.runs_futures())?;
+    innermost.is_of(inner).then_some(innermost)
+}
+
+/// Asks the stack. `ask` runs no foreign code.
+#[inline]
+fn with<T>(ask: impl FnOnce(&[Rc<Scope>]) -> Option<T>) -> Option<T> {
+    SCOPES.try_with(|scopes| ask(&scopes.borrow())).ok()?
 }

@@ -21,6 +21,8 @@ const STREAK: u32 = 3;
 
 pub(super) struct Core {
     index: usize,
+    /// It is the second of its worker, and nobody steals from it.
+    is_spare: bool,
     next: Cell<Option<Runnable>>,
     /// How many tasks in a row came out of the slot.
     streak: Cell<u32>,
@@ -28,9 +30,31 @@ pub(super) struct Core {
     phase: Cell<Phase>,
     /// A task has yielded to nobody: it will go on at once, so nobody was woken for it.
     quiet: Cell<bool>,
-    /// The tasks that were spawned here, whoever had this core.
+    /// The tasks that were spawned here, whichever thread had this core.
     list: Arc<List>,
+    /// How the worker goes about its work; it takes this out while it is at it.
+    pace: Cell<Pace>,
 }
+
+/// How a worker goes about its work, from one run of its loop to the next.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// How many tasks may run until timers are polled.
+    pub(super) left: u32,
+    /// How many tasks run between two polls of the timers.
+    pub(super) interval: u32,
+    /// When timers were last polled, zero for never.
+    pub(super) polled: u64,
+    /// How often they were.
+    pub(super) tick: u32,
+    /// Whether local tasks come before others, the next time.
+    pub(super) local_first: bool,
+    /// Of the random numbers that say from whom to steal first.
+    pub(super) seed: u64,
+}
+
+/// How many tasks at most run between two polls of the timers.
+pub(super) const LONGEST_INTERVAL: u32 = 16;
 
 /// What a worker is at, as far as it matters to a task that is readied meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,13 +77,33 @@ impl Core {
     ) -> Self {
         Self {
             index,
+            is_spare: false,
             next: Cell::new(None),
             streak: Cell::new(0),
             queue,
             phase: Cell::new(Phase::Task),
             quiet: Cell::new(false),
             list,
+            pace: Cell::new(Pace {
+                left: 0,
+                interval: LONGEST_INTERVAL,
+                polled: 0,
+                tick: 0,
+                local_first: false,
+                seed: index as u64 + 1,
+            }),
         }
+    }
+
+    /// A core that stands in for that of the first worker.
+    pub(super) fn spare(list: Arc<List>) -> Self {
+        let mut core = Self::new(0, crossbeam_deque::Worker::new_fifo(), list);
+        core.is_spare = true;
+        core
+    }
+
+    pub(super) fn is_spare(&self) -> bool {
+        self.is_spare
     }
 
     pub(super) fn index(&self) -> usize {
@@ -68,6 +112,14 @@ impl Core {
 
     pub(super) fn list(&self) -> &Arc<List> {
         &self.list
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.pace.get()
+    }
+
+    pub(super) fn set_pace(&self, pace: Pace) {
+        self.pace.set(pace);
     }
 
     /// Takes a ready task; whether another worker should be woken for it.
@@ -97,6 +149,10 @@ impl Core {
     #[inline]
     pub(super) fn must_offer(&self) -> bool {
         self.quiet.replace(false) && self.has_spare()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {
@@ -144,10 +200,15 @@ impl Core {
         retry(|| other.steal_batch_and_pop(&self.queue))
     }
 
-    /// Leaves what is ready to others.
-    pub(super) fn release(&self) {
+    /// Leaves what is ready to others: in the queue, of which they steal, or in `shared`.
+    pub(super) fn release(&self, shared: &Injector<Runnable>) {
         if let Some(task) = self.next.take() {
             self.queue.push(task);
+        }
+        while self.is_spare
+            && let Some(task) = self.queue.pop()
+        {
+            shared.push(task);
         }
     }
 }

@@ -6,12 +6,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::handle::Handle as Timers;
+use crate::rt::block_on::block_on;
 use crate::rt::context::{self, Entered};
-use crate::rt::here;
+use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
-use crate::rt::main_future;
 use crate::rt::schedule;
-use crate::rt::shared::Shared;
 
 /// A reference to a [`Runtime`](super::Runtime), through which any thread spawns tasks on it.
 ///
@@ -30,16 +29,16 @@ use crate::rt::shared::Shared;
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 impl Handle {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Returns the handle of the runtime that this thread is in.
@@ -90,7 +89,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        schedule::spawn(context::list_of(&self.shared), future)
+        schedule::spawn(context::list_of(&self.inner), future)
     }
 
     /// Runs `future` on this thread, and tasks beside it; see
@@ -112,11 +111,7 @@ impl Handle {
     /// ```
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        assert!(
-            !here::runs(&**self.shared.pool()),
-            "block_on inside of a future that the same runtime runs would wait for itself: await it, or spawn it"
-        );
-        main_future::block_on(&self.shared, future)
+        block_on(&self.inner, future)
     }
 
     /// Makes this the current runtime of this thread until the guard is dropped.
@@ -138,7 +133,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn enter(&self) -> Entered {
-        Entered::new(self.shared.clone())
+        Entered::new(self.inner.clone())
     }
 
     /// Returns the timers of the worker that this thread is, or of all threads that are none.
@@ -155,7 +150,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn timers(&self) -> Timers {
-        context::timers_of(&self.shared)
+        context::timers_of(&self.inner)
     }
 
     /// Returns how many timers are armed, on all workers together.
@@ -169,15 +164,15 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn armed(&self) -> usize {
-        self.shared.pool().armed()
+        self.inner.pool().armed()
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
-            .field("workers", &self.shared.pool().workers())
-            .field("tasks", &self.shared.tasks())
+            .field("workers", &self.inner.pool().workers())
+            .field("tasks", &self.inner.tasks())
             .field("armed", &self.armed())
             .finish()
     }

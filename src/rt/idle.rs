@@ -56,6 +56,10 @@ struct Sleepers {
     /// Who sleeps; the last to lie down is the first to be woken, its caches are the warmest.
     workers: Vec<usize>,
     waiter: Option<usize>,
+    /// The workers whose parker is armed: they are about to park, or have.
+    armed: Box<[bool]>,
+    /// How many workers have left for good.
+    left: usize,
     /// When the waiter's alarm is to ring, in nanoseconds of the system's monotonic clock.
     until: u64,
 }
@@ -75,6 +79,8 @@ impl Idle {
             sleepers: Mutex::new(Sleepers {
                 workers: Vec::with_capacity(beds.len()),
                 waiter: None,
+                armed: beds.iter().map(|_| false).collect(),
+                left: 0,
                 until: NEVER,
             }),
             beds,
@@ -87,13 +93,14 @@ impl Idle {
 
     /// Enters a worker among those that sleep, if it searched no longer among those that do; whether
     /// all workers sleep now. To be followed by a look at all queues.
-    pub(crate) fn lie_down(&self, worker: usize, searched: bool) -> bool {
+    pub(crate) fn lie_down(&self, worker: usize, searched: bool, absent: bool) -> bool {
         let mut sleepers = self.lock();
         sleepers.workers.push(worker);
+        sleepers.armed[worker] = false;
         if sleepers.waiter.is_none() {
             sleepers.waiter = Some(worker);
         }
-        let all = sleepers.workers.len() == self.beds.len();
+        let all = self.all_parked(&sleepers, absent);
         let change = SLEEPER - usize::from(searched);
         self.counts.fetch_add(change, Ordering::SeqCst);
         drop(sleepers);
@@ -103,10 +110,11 @@ impl Idle {
 
     /// Puts alarm and watch to the bed of a worker that is about to sleep.
     pub(crate) fn settle(&self, worker: usize) {
-        let sleepers = self.lock();
+        let mut sleepers = self.lock();
+        sleepers.armed[worker] = true;
         let waits = sleepers.waiter == Some(worker);
         let until = if waits { sleepers.until } else { NEVER };
-        // Who is to be woken for it is awake.
+        // The caller is running, so nobody has to be unparked.
         self.beds[worker].set_alarm(until);
         self.beds[worker].set_watch(waits);
     }
@@ -134,10 +142,10 @@ impl Idle {
 
     /// Strikes a worker off if all sleep, so that it can move time while nobody works; `false` leaves
     /// it where it is.
-    pub(crate) fn get_up_last(&self, worker: usize, last: impl FnOnce()) -> bool {
+    pub(crate) fn get_up_last(&self, worker: usize, absent: bool, last: impl FnOnce()) -> bool {
         let mut sleepers = self.lock();
         let found = sleepers.workers.iter().rposition(|&known| known == worker);
-        let Some(at) = found.filter(|_| sleepers.workers.len() == self.beds.len()) else {
+        let Some(at) = found.filter(|_| self.all_parked(&sleepers, absent)) else {
             return false;
         };
         let heir = self.strike(&mut sleepers, at, 0, last);
@@ -177,8 +185,11 @@ impl Idle {
     }
 
     /// Wakes a certain worker, if it sleeps. To be called after what it is to find has been put
-    /// where it looks between lying down and sleeping.
+    /// where it looks between lying down and sleeping, and a fence.
     pub(crate) fn wake(&self, worker: usize, last: impl FnOnce()) {
+        if self.counts.load(Ordering::Relaxed) < SLEEPER {
+            return;
+        }
         let mut sleepers = self.lock();
         let Some(at) = sleepers.workers.iter().rposition(|&known| known == worker) else {
             return;
@@ -195,12 +206,12 @@ impl Idle {
         self.wake_bed(waiter);
     }
 
-    /// Sets when the waiter's alarm rings; `here` is the worker that this thread is, if any.
-    pub(crate) fn set_until(&self, until: u64, here: Option<usize>) {
+    /// Sets when the waiter's alarm rings.
+    pub(crate) fn set_until(&self, until: u64) {
         let mut sleepers = self.lock();
         sleepers.until = until;
-        // This very worker does so itself before it sleeps.
-        let waiter = sleepers.waiter.filter(|&waiter| Some(waiter) != here);
+        // One that is not armed yet does so itself before it parks.
+        let waiter = sleepers.waiter.filter(|&waiter| sleepers.armed[waiter]);
         let must_wake = waiter.filter(|&waiter| self.beds[waiter].set_alarm(until));
         drop(sleepers);
         self.wake_bed(must_wake);
@@ -253,9 +264,29 @@ impl Idle {
         }
         let heir = *sleepers.workers.last()?;
         sleepers.waiter = Some(heir);
+        if !sleepers.armed[heir] {
+            // It does so itself before it parks.
+            return None;
+        }
         let bed = &self.beds[heir];
         let must_wake = bed.set_alarm(sleepers.until) | bed.set_watch(true);
         must_wake.then_some(heir)
+    }
+
+    /// Counts a worker that has left for good among those that are parked: none of its tasks runs.
+    pub(crate) fn leave(&self) {
+        let waiter = {
+            let mut sleepers = self.lock();
+            sleepers.left += 1;
+            sleepers.waiter
+        };
+        // Every worker may be parked now: then the one that waits is to move time on.
+        self.wake_bed(waiter);
+    }
+
+    /// Returns whether no worker runs; one is `absent` if no thread is the first worker, nor will be.
+    fn all_parked(&self, sleepers: &Sleepers, absent: bool) -> bool {
+        sleepers.workers.len() + sleepers.left + usize::from(absent) == self.beds.len()
     }
 
     fn wake_bed(&self, worker: Option<usize>) {

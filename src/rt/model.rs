@@ -7,10 +7,9 @@
 pub(crate) mod bed;
 mod idle;
 
-use std::cell::Cell;
 use std::sync::{Arc, Weak};
 
-use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use self::bed::Bed;
 use self::idle::Idle;
@@ -20,11 +19,6 @@ use crate::handle::{Handle, Shared as Driver};
 use crate::instant::NEVER;
 use crate::park::Unpark;
 use crate::slack::Limit;
-
-loom::thread_local! {
-    /// Which worker this thread is.
-    static HERE: Cell<Option<usize>> = Cell::new(None);
-}
 
 /// What the workers of a runtime share.
 pub struct Pool {
@@ -112,6 +106,7 @@ impl Pool {
 
     /// Wakes a certain worker.
     pub fn wake(&self, worker: usize) {
+        fence(Ordering::SeqCst);
         self.idle.wake(worker, || self.calm());
     }
 
@@ -130,8 +125,7 @@ impl Pool {
 
     /// A worker enters those that sleep, and sees to the alarm; whether all do now.
     pub fn lie_down(&self, worker: usize, searched: bool) -> bool {
-        HERE.with(|here| here.set(Some(worker)));
-        let all = self.idle.lie_down(worker, searched);
+        let all = self.idle.lie_down(worker, searched, false);
         self.alarm.attend();
         all
     }
@@ -156,11 +150,12 @@ impl Pool {
     /// counts among those that search.
     pub fn rest(&self, worker: usize, searched: bool, is_wanted: impl Fn() -> bool) -> bool {
         let all = self.lie_down(worker, searched);
+        let can_advance = all && self.clock.can_advance();
         if self.has_work() || is_wanted() {
             return self.get_up(worker);
         }
-        if all && self.clock.can_advance() {
-            if self.idle.get_up_last(worker, || self.calm()) {
+        if can_advance {
+            if self.idle.get_up_last(worker, false, || self.calm()) {
                 self.clock.advance_when_idle();
                 return false;
             }
@@ -229,15 +224,14 @@ impl Bell for Waiter {
         let Some(pool) = self.0.upgrade() else {
             return Heard::Gone;
         };
-        let here = HERE.with(Cell::get);
         if pool.clock.is_frozen() {
-            pool.idle.set_until(NEVER, here);
+            pool.idle.set_until(NEVER);
             if at != NEVER {
                 pool.idle.wake_waiter();
             }
             return Heard::Well;
         }
-        pool.idle.set_until(at, here);
+        pool.idle.set_until(at);
         Heard::Well
     }
 }

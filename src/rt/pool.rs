@@ -15,11 +15,10 @@ use crate::instant::NEVER;
 use crate::park::Unpark;
 use crate::rt::Reactor;
 use crate::rt::core::{Core, retry};
-use crate::rt::here;
 use crate::rt::idle::Idle;
 use crate::rt::task::{Route, Runnable};
 use crate::slack::Limit;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::system;
 
 pub(super) struct Pool {
@@ -112,12 +111,17 @@ impl Pool {
         retry(|| self.injector.steal())
     }
 
+    /// Leaves what is ready on a core where other threads find it.
+    pub(super) fn release(&self, core: &Core) {
+        core.release(&self.injector);
+    }
+
     /// Takes half of what some other worker has; `from` says who is asked first.
     pub(super) fn steal_into(&self, core: &Core, from: usize) -> Option<Runnable> {
         let count = self.stealers.len();
         (0..count)
             .map(|offset| (from % count + offset) % count)
-            .filter(|&other| other != core.index())
+            .filter(|&other| other != core.index() || core.is_spare())
             .find_map(|other| core.steal(&self.stealers[other]))
     }
 
@@ -197,6 +201,8 @@ impl Pool {
     /// Tells all workers to leave.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        // Pairs with the fence of a worker that is about to park, which then looks at this.
+        fence(Ordering::SeqCst);
         for worker in 0..self.workers() {
             self.wake(worker);
         }
@@ -220,10 +226,6 @@ impl Route for Pool {
     /// Puts the task into the queue that all share.
     fn ready(&self, task: Runnable) {
         self.injector.push(task);
-        self.wake_one();
-    }
-
-    fn help(&self) {
         self.wake_one();
     }
 }
@@ -270,16 +272,15 @@ impl Bell for Waiter {
         let Some(pool) = self.pool.upgrade() else {
             return Heard::Gone;
         };
-        let here = here::worker(&*pool);
         if self.clock.is_frozen() {
             // No wait makes a timer due; but who sleeps is to see that there is one.
-            pool.idle.set_until(NEVER, here);
+            pool.idle.set_until(NEVER);
             if at != NEVER {
                 pool.idle.wake_waiter();
             }
             return Heard::Well;
         }
-        pool.idle.set_until(on_system(&self.clock, at), here);
+        pool.idle.set_until(on_system(&self.clock, at));
         Heard::Well
     }
 }

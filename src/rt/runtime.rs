@@ -1,4 +1,4 @@
-//! Who owns an executor, and who may reach into it?
+//! The executor as its owner has it: how it starts, its threads, and how it is ended.
 
 use std::fmt;
 use std::future::Future;
@@ -11,16 +11,16 @@ use crate::driver;
 use crate::instant::nanos;
 use crate::rt::Reactor;
 use crate::rt::bed::Bed;
-use crate::rt::context::Entered;
+use crate::rt::block_on::leave;
+use crate::rt::context::{Entered, ScopeGuard};
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
-use crate::rt::here::Here;
 use crate::rt::hooks::Hooks;
+use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
-use crate::rt::leave::leave;
+use crate::rt::local::Notifier;
 use crate::rt::pool::Pool;
-use crate::rt::shared::Shared;
-use crate::rt::worker::{Main, Worker};
+use crate::rt::worker::{Wanted, Worker};
 use crate::sync::{Mutex, MutexGuard, thread};
 
 /// An executor on one thread or several, with timers in each.
@@ -39,7 +39,8 @@ use crate::sync::{Mutex, MutexGuard, thread};
 /// Dropping the runtime waits for its threads to leave their tasks, and drops the tasks that have
 /// not ended. A worker that blocks keeps it waiting; [`shutdown_timeout`](Self::shutdown_timeout)
 /// waits no longer than told. A thread that is still in [`Handle::block_on`] is not waited for: its
-/// future goes on without tasks.
+/// future goes on without tasks. A destructor of a task that is dropped may call
+/// [`block_on`](Handle::block_on): its timers fire, and no other task runs meanwhile.
 ///
 /// # Examples
 ///
@@ -77,9 +78,9 @@ impl Runtime {
             let bed = Bed::without_io();
             (Arc::new(Reactor::without_io(reason)), Box::new([bed]))
         });
-        let (shared, _) = Shared::new(reactor, beds, Clock::monotonic(), slack, Hooks::default());
+        let (inner, _) = Inner::new(reactor, beds, Clock::monotonic(), slack, Hooks::default());
         Self {
-            handle: Handle::new(shared),
+            handle: Handle::new(inner),
             threads: Mutex::default(),
         }
     }
@@ -92,17 +93,17 @@ impl Runtime {
         hooks: Hooks,
     ) -> io::Result<Self> {
         let (reactor, beds) = beds(workers)?;
-        let (shared, cores) = Shared::new(reactor, beds, clock, slack, hooks);
+        let (inner, cores) = Inner::new(reactor, beds, clock, slack, hooks);
         let runtime = Self {
-            handle: Handle::new(shared.clone()),
+            handle: Handle::new(inner.clone()),
             threads: Mutex::default(),
         };
         for core in cores {
-            shared.join();
-            let inside = Inside(shared.clone());
+            inner.join();
+            let member = ThreadMember(inner.clone());
             let thread = thread::Builder::new()
                 .name(name.into())
-                .spawn(move || inside.work(core))?;
+                .spawn(move || member.work(core))?;
             runtime.threads().push(thread);
         }
         Ok(runtime)
@@ -205,11 +206,11 @@ impl Runtime {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn shutdown_timeout(self, timeout: Duration) -> bool {
-        let shared = self.handle.shared().clone();
+        let inner = self.handle.inner().clone();
         // The threads end by themselves: dropping the runtime waits for none of them.
         self.threads().clear();
         drop(self);
-        shared.wait_until_ended(timeout)
+        inner.wait_until_ended(timeout)
     }
 
     /// Ends the runtime without waiting for anything; see
@@ -241,8 +242,8 @@ impl fmt::Debug for Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        let shared = self.handle.shared();
-        shared.stop();
+        let inner = self.handle.inner();
+        inner.stop();
         // A task that drops the runtime it runs on cannot wait for itself: its thread ends when it
         // returns.
         let here = thread::current().id();
@@ -251,7 +252,7 @@ impl Drop for Runtime {
             // No worker panics.
             let _ = thread.join();
         }
-        leave(shared);
+        leave(inner);
     }
 }
 
@@ -263,44 +264,45 @@ fn beds(workers: usize) -> io::Result<(Arc<Reactor>, Box<[Bed]>)> {
 }
 
 /// A thread of the runtime, until dropped.
-struct Inside(Arc<Shared>);
+struct ThreadMember(Arc<Inner>);
 
-impl Inside {
+impl ThreadMember {
     fn work(self, core: Core) {
         let (pool, hooks) = (self.0.pool(), self.0.hooks());
         hooks.start();
-        let here = Here::new(pool.clone());
-        let core = here.set_core(core);
+        let guard = ScopeGuard::running(self.0.clone(), Notifier::of_worker(core.index()));
+        let scope = guard.scope();
+        scope.set_core(core);
         let entered = Entered::new(self.0.clone());
-        Worker::new(pool, &here, core, hooks).work(&mut UntilStopped(pool));
-        if let Some(locals) = here.locals() {
-            locals.end();
+        if let Some(core) = scope.core() {
+            Worker::new(scope, &core, false).work(&Stopping(pool));
         }
-        core.release();
+        scope.end_local();
         drop(entered);
-        // For who is in `block_on`, and asleep.
+        if let Some(core) = scope.take_core() {
+            pool.release(&core);
+        }
+        drop(guard);
+        // For a thread in `block_on` that is parked.
         if pool.has_work() {
             pool.wake_one();
         }
+        pool.idle().leave();
         hooks.stop();
     }
 }
 
-impl Drop for Inside {
+impl Drop for ThreadMember {
     fn drop(&mut self) {
         leave(&self.0);
     }
 }
 
-/// What a worker with a thread of its own waits for.
-struct UntilStopped<'a>(&'a Pool);
+/// What a worker with a thread of its own leaves its loop for.
+struct Stopping<'a>(&'a Pool);
 
-impl Main for UntilStopped<'_> {
-    fn run(&mut self) -> bool {
-        self.0.is_stopping()
-    }
-
-    fn is_woken(&self) -> bool {
+impl Wanted for Stopping<'_> {
+    fn is_wanted(&self) -> bool {
         self.0.is_stopping()
     }
 }

@@ -1,16 +1,16 @@
 //! Where does a task go when it is ready?
 //!
 //! To the queue of the worker that readied it; from outside, to the queue that all workers share; a
-//! local one to its thread's mailbox.
+//! local one to its thread's inbox.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use async_task::{ScheduleInfo, WithInfo};
 
-use crate::rt::here;
+use crate::rt::context;
 use crate::rt::join::JoinHandle;
-use crate::rt::locals::Locals;
+use crate::rt::local::LocalQueue;
 use crate::rt::task::{List, Runnable, Why};
 
 /// Spawns a task for any worker.
@@ -30,12 +30,12 @@ where
 }
 
 /// Spawns a task for this thread.
-pub(super) fn spawn_local<F>(locals: &Locals, future: F) -> JoinHandle<F::Output>
+pub(super) fn spawn_local<F>(local: &LocalQueue, future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let (task, started) = locals.list().clone().start(future, |meta, future| {
+    let (task, started) = local.list().clone().start(future, |meta, future| {
         let builder = async_task::Builder::new().metadata(meta);
         builder
             .propagate_panic(true)
@@ -65,7 +65,7 @@ fn schedule(task: Runnable, info: ScheduleInfo) {
 }
 
 fn ready(task: Runnable, why: Why) {
-    if let Err(task) = here::push(task, why) {
+    if let Err(task) = context::push(task, why) {
         let list = task.metadata().list().clone();
         list.route().ready(task);
     }

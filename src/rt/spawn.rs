@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::clock::Hold;
 use crate::rt::context;
 use crate::rt::handle::NoRuntime;
+use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
 use crate::rt::runtime::Runtime;
 use crate::rt::schedule;
-use crate::rt::shared::Shared;
 
 /// Runs `future` to its end on this thread, with timers and tasks.
 ///
@@ -79,12 +79,15 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let Some(locals) = context::locals_of(&current()) else {
+    let scope = context::running_current();
+    let Some(local) = scope.as_ref().and_then(|scope| scope.local_or_init()) else {
+        // In no runtime at all there is another remedy.
+        let _ = current();
         panic!(
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );
     };
-    schedule::spawn_local(&locals, future)
+    schedule::spawn_local(local, future)
 }
 
 /// Keeps time from moving by itself, where it is moved by hand, until the guard is dropped.
@@ -123,7 +126,7 @@ pub fn hold() -> Hold {
 
 /// The runtime that this thread is in.
 #[track_caller]
-pub(super) fn current() -> Arc<Shared> {
+pub(super) fn current() -> Arc<Inner> {
     match context::current() {
         Some(shared) => shared,
         None => panic!("{NoRuntime}"),

@@ -40,9 +40,6 @@ pub(super) enum Why {
 pub(super) trait Route: Send + Sync {
     /// Takes a task that is ready, from any thread, and wakes who is to run it.
     fn ready(&self, task: Runnable);
-
-    /// Wakes a worker for tasks that another one has to spare.
-    fn help(&self);
 }
 
 /// The tasks of one place that have not ended.
@@ -104,14 +101,11 @@ impl<T> Started<T> {
     }
 }
 
-/// Runs a task, or ends it if it was aborted.
-pub(super) fn run(task: Runnable) {
+/// Returns whether a ready task is to be dropped instead of run: it was aborted, or its runtime ends.
+#[inline]
+pub(super) fn is_aborted(task: &Runnable) -> bool {
     let meta = task.metadata();
-    if meta.list.has_aborted(meta.key) {
-        drop(task);
-    } else {
-        task.run();
-    }
+    meta.list.has_aborted(meta.key)
 }
 
 impl Meta {

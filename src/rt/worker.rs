@@ -1,119 +1,85 @@
-//! In what order does a worker run tasks, fire timers, look for work and sleep?
+//! The worker loop: run tasks, fire timers, look for work, park.
 //!
-//! Each pass: a task out of the next slot, the own queue, or the queue that all share. Every few
+//! Each pass: a task out of the LIFO slot, the own queue, or the queue that all share. Every few
 //! tasks, timers that are due fire, before the tasks that wait, and one task out of the shared queue
 //! gets its turn. Without a task, a worker *searches*: it takes half of what another has, and fires
-//! the timers of workers that do not get to it. With nothing to be found, it sleeps (see `idle`).
+//! the timers of workers that do not get to it. With nothing to be found, it parks (see `idle`).
 //!
-//! How many tasks "every few" is follows from how long they take, so that timers are looked at
-//! every [`PERIOD`] or so: after each task if they are long, after [`MOST`] if they are short. Then,
-//! or when the queue is empty, the main future has its turn, if it was woken.
+//! How many tasks "every few" is follows from how long they take, so that timers are polled every
+//! [`PERIOD`] or so: after each task if they are long, after [`LONGEST_INTERVAL`] if they are short.
+//! Then, or when the queue is empty, the main future has its turn, if it was woken.
 
 use std::sync::Arc;
 
 use crate::instant::NEVER;
-use crate::rt::core::{Core, Phase};
-use crate::rt::here::Here;
+use crate::rt::context::Scope;
+use crate::rt::core::{Core, LONGEST_INTERVAL, Pace, Phase};
 use crate::rt::hooks::Hooks;
-use crate::rt::locals::Locals;
+use crate::rt::local::LocalQueue;
 use crate::rt::pool::Pool;
-use crate::rt::task::{self, Runnable};
+use crate::rt::task::Runnable;
 use crate::system;
 
-/// How long tasks run between two looks at the timers, in nanoseconds, if they are short.
+/// How long tasks run between two polls of the timers, in nanoseconds, if they are short.
 const PERIOD: u64 = 20_000;
 
-/// How many tasks at most run between two looks at the timers.
-const MOST: u32 = 16;
-
-/// How many looks at the own timers come to one at those of all.
-const ROUND: u32 = 8;
+/// How many polls of the own timers come to one of those of all.
+const GLOBAL_INTERVAL: u32 = 8;
 
 /// How many timers fire before what they readied gets to run.
 const BUDGET: usize = 1024;
 
-/// What a worker does besides running tasks: on the caller's thread of `block_on`, poll its future.
-pub(super) trait Main {
-    /// Goes on with it; whether the worker may leave.
-    fn run(&mut self) -> bool;
-
-    /// Whether there is something to go on with.
-    fn is_woken(&self) -> bool;
+/// What a worker is there for besides tasks: on the caller's thread of `block_on` its future, on a
+/// thread of the runtime the end.
+pub(super) trait Wanted {
+    /// Returns whether the worker is to leave its loop for it.
+    fn is_wanted(&self) -> bool;
 }
 
 pub(super) struct Worker<'a> {
     pool: &'a Arc<Pool>,
-    here: &'a Here,
+    scope: &'a Scope,
     core: &'a Core,
     hooks: &'a Hooks,
-    /// Counted among those that search.
+    /// It fires timers and no more: the tasks are to be dropped, or are run by a caller further out.
+    only_timers: bool,
+    pace: Pace,
+    /// Counted among the workers that search.
     searching: bool,
-    /// There was something to be found, when it was about to sleep.
-    insists: bool,
-    /// How many tasks may run until the next look at the timers.
-    left: u32,
-    /// How many tasks run from one look to the next.
-    stride: u32,
-    /// When the last look was, zero for never.
-    looked: u64,
-    round: u32,
+    /// There was something to be found when it was about to park.
+    force_search: bool,
     /// Timers have fired in this pass, and what they readied is to run first.
     has_fired: bool,
     /// The budget was spent when timers last fired: more of them may be due.
-    is_cut: bool,
+    budget_spent: bool,
     /// I/O was collected just now.
     has_collected: bool,
-    /// Whose turn it is between local and other tasks.
-    local_first: bool,
-    seed: u64,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(
-        pool: &'a Arc<Pool>,
-        here: &'a Here,
-        core: &'a Core,
-        hooks: &'a Hooks,
-    ) -> Self {
-        // A main future that panicked may have left it otherwise.
+    pub(super) fn new(scope: &'a Scope, core: &'a Core, only_timers: bool) -> Self {
+        let inner = scope.inner();
         core.set_phase(Phase::Task);
-        let seed = core.index() as u64 + 1;
         Self {
-            pool,
-            here,
+            pool: inner.pool(),
+            scope,
             core,
-            hooks,
+            hooks: inner.hooks(),
+            only_timers,
+            pace: core.pace(),
             searching: false,
-            insists: false,
-            left: 0,
-            stride: MOST,
-            looked: 0,
-            round: 0,
+            force_search: false,
             has_fired: false,
-            is_cut: false,
+            budget_spent: false,
             has_collected: false,
-            local_first: false,
-            seed,
         }
     }
 
-    /// Works until `main` says that it may leave.
-    pub(super) fn work(mut self, main: &mut impl Main) {
+    /// Works until the worker is wanted elsewhere and its turn is over, for one pass at least.
+    ///
+    /// What is ready here is left where others find it: the worker may be away for long.
+    pub(super) fn work(mut self, wanted: &impl Wanted) {
         loop {
-            if main.is_woken() && (self.left == 0 || self.core.is_empty()) {
-                // It may run for long, and is found work as any other.
-                self.found();
-                self.core.release();
-                if self.core.has_spare() {
-                    self.pool.wake_one();
-                }
-                self.core.set_phase(Phase::Main);
-                let done = main.run();
-                self.core.set_phase(Phase::Task);
-                if done {
-                    return;
-                }
-            }
             self.has_fired = false;
             let task = match self.next() {
                 Some(task) => Some(task),
@@ -121,30 +87,50 @@ impl<'a> Worker<'a> {
             };
             match task {
                 Some(task) => self.run(task),
-                None => self.rest(main),
+                None => self.rest(wanted),
+            }
+            if wanted.is_wanted() && self.is_turn_over() {
+                break;
             }
         }
+        self.found();
+        self.pool.release(self.core);
+        if self.core.has_spare() {
+            self.pool.wake_one();
+        }
+    }
+
+    /// Returns whether what the worker is wanted for comes before the next task.
+    fn is_turn_over(&self) -> bool {
+        self.only_timers || self.pace.left == 0 || self.core.is_empty()
     }
 
     fn run(&mut self, task: Runnable) {
         self.found();
         self.offer();
-        task::run(task);
+        self.scope.run(task);
     }
 
-    /// The next task of this worker's own, or out of the queue that all share.
+    /// Takes the next task of this worker's own, or out of the queue that all share.
     fn next(&mut self) -> Option<Runnable> {
-        if self.left == 0
-            && let Some(task) = self.look()
-        {
-            return Some(task);
+        if self.pace.left == 0 {
+            self.poll_timers();
+            self.pace.left = self.pace.interval;
+            if !self.only_timers
+                && let Some(task) = self.pool.pop()
+            {
+                return Some(task);
+            }
         }
-        self.left -= 1;
+        self.pace.left -= 1;
+        if self.only_timers {
+            return None;
+        }
         self.own().or_else(|| self.share())
     }
 
-    /// Takes a share of the shared queue. For a moment it is in no queue, and a worker that lies down
-    /// just then does not see it: so one is woken for what is left of it.
+    /// Takes a share of the shared queue. For a moment it is in no queue, and a worker that is about to
+    /// park does not see it: so one is unparked for what is left of it.
     fn share(&self) -> Option<Runnable> {
         let task = self.pool.pop_into(self.core)?;
         if self.core.has_spare() {
@@ -155,25 +141,25 @@ impl<'a> Worker<'a> {
 
     /// Local tasks and others take turns.
     fn own(&mut self) -> Option<Runnable> {
-        let Some(locals) = self.here.locals() else {
+        let Some(local) = self.scope.local() else {
             return self.core.pop();
         };
-        self.local_first = !self.local_first;
-        if self.local_first {
-            locals.pop().or_else(|| self.core.pop())
+        self.pace.local_first = !self.pace.local_first;
+        if self.pace.local_first {
+            local.pop().or_else(|| self.core.pop())
         } else {
-            self.core.pop().or_else(|| locals.pop())
+            self.core.pop().or_else(|| local.pop())
         }
     }
 
-    /// Fires timers that are due, and has a task of the shared queue take its turn.
-    fn look(&mut self) -> Option<Runnable> {
-        self.round = (self.round + 1) % ROUND;
+    /// Fires timers that are due.
+    fn poll_timers(&mut self) {
+        self.pace.tick = (self.pace.tick + 1) % GLOBAL_INTERVAL;
         // A worker without timers is spared the look at the clock.
-        let at_all = self.round == 0;
+        let all = self.pace.tick == 0;
         let me = self.core.index();
         let may_be_due = |now| {
-            if at_all {
+            if all {
                 self.pool.may_be_due(now)
             } else {
                 self.pool.may_be_due_at(me, now)
@@ -182,24 +168,22 @@ impl<'a> Worker<'a> {
         if may_be_due(NEVER - 1) {
             let now = self.pool.clock().nanos();
             if may_be_due(now) {
-                self.fire(now, at_all);
+                self.fire(now, all);
             }
-            self.pace(now);
+            self.adapt_interval(now);
         }
-        // Who sleeps watches.
-        if at_all && self.pool.reactor().has_sources() && !self.pool.idle().anybody_sleeps() {
+        // A parked worker already polls I/O, so this one need not.
+        if all && self.pool.reactor().has_sources() && !self.pool.idle().anybody_sleeps() {
             self.collect();
         }
-        self.left = self.stride;
-        self.pool.pop()
     }
 
-    /// Sets how many tasks run until the next look, by how long the last ones took.
-    fn pace(&mut self, now: u64) {
-        let each = now.saturating_sub(self.looked) / u64::from(self.stride);
+    /// Sets how many tasks run until timers are polled again, by how long the last ones took.
+    fn adapt_interval(&mut self, now: u64) {
+        let each = now.saturating_sub(self.pace.polled) / u64::from(self.pace.interval);
         let fit = PERIOD / each.max(1);
-        self.stride = fit.clamp(1, u64::from(MOST)) as u32;
-        self.looked = now;
+        self.pace.interval = fit.clamp(1, u64::from(LONGEST_INTERVAL)) as u32;
+        self.pace.polled = now;
     }
 
     /// Fires what is due, if anything, of this worker's timers or of all.
@@ -211,7 +195,7 @@ impl<'a> Worker<'a> {
         } else {
             self.pool.fire_at(self.core.index(), now, BUDGET)
         };
-        self.is_cut = fired >= BUDGET;
+        self.budget_spent = fired >= BUDGET;
         self.core.set_phase(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
         if self.pool.idle().anybody_sleeps() {
@@ -238,12 +222,15 @@ impl<'a> Worker<'a> {
         if !std::mem::take(&mut self.has_collected) && self.pool.reactor().has_sources() {
             self.collect();
         }
+        if self.only_timers {
+            return None;
+        }
         if let Some(task) = self.own() {
             return Some(task);
         }
-        let insists = std::mem::take(&mut self.insists);
+        let force = std::mem::take(&mut self.force_search);
         if !self.searching {
-            self.searching = self.pool.idle().start_search(insists);
+            self.searching = self.pool.idle().start_search(force);
         }
         if !self.searching {
             return None;
@@ -282,24 +269,35 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Sleeps, unless something turns up while this worker lies down; or moves time, if that is
-    /// done by hand and everybody else sleeps.
-    fn rest(&mut self, main: &impl Main) {
-        if std::mem::take(&mut self.is_cut) {
+    /// Parks, unless something turns up while this worker gets ready to; or moves time, if that is
+    /// done by hand and every other worker is parked.
+    fn rest(&mut self, wanted: &impl Wanted) {
+        if std::mem::take(&mut self.budget_spent) {
             // What is left is late, and would have to wait for the slack: another pass.
             return;
         }
+        // The hook may wake tasks and arm timers: so it comes before the last look at them.
+        self.hooks.park();
+        self.park(wanted);
+        self.hooks.unpark();
+    }
+
+    fn park(&mut self, wanted: &impl Wanted) {
         let idle = self.pool.idle();
         let me = self.core.index();
-        let all = idle.lie_down(me, std::mem::take(&mut self.searching));
+        let absent = self.scope.inner().first_is_absent();
+        let all = idle.lie_down(me, std::mem::take(&mut self.searching), absent);
         self.pool.attend();
-        if self.has_work(main) {
-            self.insists = true;
+        // No foreign code between the last look and the park. To ask the clock's drivers for their
+        // next deadlines is some: the last reference to one may be dropped there.
+        let can_advance = all && self.pool.can_advance() && !self.scope.inner().has_lent();
+        if self.has_work(wanted) {
+            self.force_search = true;
             self.get_up();
             return;
         }
-        if all && self.pool.can_advance() {
-            if idle.get_up_last(me, || self.pool.calm()) {
+        if can_advance {
+            if idle.get_up_last(me, absent, || self.pool.calm()) {
                 self.advance();
             } else {
                 self.get_up();
@@ -307,11 +305,9 @@ impl<'a> Worker<'a> {
             return;
         }
         idle.settle(me);
-        self.hooks.park();
         idle.bed(me).sleep();
-        self.hooks.unpark();
         if self.pool.reactor().is_live() {
-            // Before another one watches, who would be woken by the same.
+            // Before another worker polls I/O, which would be unparked by the same.
             self.collect();
             self.has_collected = true;
         }
@@ -330,9 +326,9 @@ impl<'a> Worker<'a> {
             self.pool.attend();
         }
         // A while has passed: the clock is looked at soon, and says nothing about tasks.
-        self.looked = 0;
-        self.stride = MOST;
-        self.left = self.left.min(1);
+        self.pace.polled = 0;
+        self.pace.interval = LONGEST_INTERVAL;
+        self.pace.left = self.pace.left.min(1);
     }
 
     /// Moves time on to the next deadline, and fires what is due there.
@@ -345,24 +341,26 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn has_work(&self, main: &impl Main) -> bool {
-        main.is_woken()
-            || !self.core.is_empty()
-            || self.here.locals().is_some_and(Locals::has_mail)
-            || self.pool.has_work()
+    fn has_work(&self, wanted: &impl Wanted) -> bool {
+        wanted.is_wanted()
+            || !self.only_timers
+                && (!self.core.is_empty()
+                    || self.scope.local().is_some_and(LocalQueue::is_ready)
+                    || self.pool.has_work())
     }
 
     /// Xorshift (Marsaglia, 2003): whom to steal from first.
     fn random(&mut self) -> usize {
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        self.seed as usize
+        self.pace.seed ^= self.pace.seed << 13;
+        self.pace.seed ^= self.pace.seed >> 7;
+        self.pace.seed ^= self.pace.seed << 17;
+        self.pace.seed as usize
     }
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         self.found();
+        self.core.set_pace(self.pace);
     }
 }

@@ -50,6 +50,8 @@ fn two_unparks_against_parks() {
         while work.load(Ordering::Relaxed) < 2 {
             park.park(None);
         }
-        others.map(|other| other.join().unwrap());
+        for other in others {
+            other.join().unwrap();
+        }
     });
 }

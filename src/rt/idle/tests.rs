@@ -21,13 +21,13 @@ fn a_waiter_whose_alarm_has_rung_sleeps_if_nothing_else_is_to_come() {
     for workers in [1, 2] {
         let beds = (0..workers).map(|_| Bed::new(workers, &reactor).unwrap());
         let idle = Idle::new(beds.collect());
-        idle.lie_down(0, false);
-        idle.set_until(now(), None);
+        idle.lie_down(0, false, false);
+        idle.set_until(now());
         idle.settle(0);
         idle.bed(0).sleep();
         assert!(idle.get_up(0, now(), || ()).rang);
 
-        idle.lie_down(0, false);
+        idle.lie_down(0, false, false);
         idle.settle(0);
         let (woken, waking) = (Arc::new(AtomicBool::new(false)), idle.clone());
         let wakes = woken.clone();

@@ -148,10 +148,10 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
-        let Some(shared) = context::current() else {
+        let Some(inner) = context::current() else {
             panic!("{NoRuntime}");
         };
-        Self::with_reactor(io, shared.pool().reactor().clone())
+        Self::with_reactor(io, inner.pool().reactor().clone())
     }
 
     pub(super) fn with_reactor(io: T, reactor: Arc<Reactor>) -> io::Result<Self> {

@@ -1,0 +1,305 @@
+//! Threads in `block_on`: which of them is a worker, and where their futures are dropped.
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::future::{pending, poll_fn};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+
+use futures::channel::oneshot;
+use reveille::ManualClock;
+use reveille::rt::{self, Runtime};
+use reveille::time::{Instant, sleep, timeout};
+
+use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
+
+/// A future that wakes itself until `stop` is set.
+async fn busy(stop: Arc<AtomicBool>) {
+    poll_fn(|cx| {
+        if stop.load(Ordering::Relaxed) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Runs `blocks` in the future of another thread's `block_on`, and returns what ends that when it is
+/// dropped.
+fn blocked_in_block_on(runtime: &Runtime) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
+    let (release, released) = mpsc::channel::<()>();
+    let (inside, is_inside) = mpsc::channel();
+    let handle = runtime.handle().clone();
+    let thread = thread::spawn(move || {
+        handle.block_on(async move {
+            inside.send(()).unwrap();
+            let _ = released.recv();
+        });
+    });
+    is_inside.recv().unwrap();
+    (release, thread)
+}
+
+/// The second thread polled its own future over and over, and never looked whether there was a worker.
+#[test]
+fn busy_future_becomes_the_worker_when_the_first_thread_leaves() {
+    watched(|| {
+        let runtime = runtime(1);
+        let (first_in, is_in) = mpsc::channel();
+        let (end_first, ended) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        let first = thread::spawn(move || {
+            handle.block_on(async move {
+                first_in.send(()).unwrap();
+                let _ = ended.await;
+            });
+        });
+        is_in.recv().unwrap();
+
+        let (stop, handle) = (Arc::new(AtomicBool::new(false)), runtime.handle().clone());
+        let task = {
+            let stop = stop.clone();
+            runtime.spawn(async move {
+                sleep(ms(1)).await;
+                stop.store(true, Ordering::Relaxed);
+            })
+        };
+        let second = thread::spawn(move || handle.block_on(busy(stop)));
+        drop(end_first);
+        first.join().unwrap();
+        second.join().unwrap();
+        runtime.block_on(task).unwrap();
+    });
+}
+
+/// The first thread was the only worker, and its future may block: nobody fired the timers.
+#[test]
+fn timers_and_tasks_run_while_the_only_other_future_blocks() {
+    watched(|| {
+        let runtime = runtime(1);
+        let (release, blocked) = blocked_in_block_on(&runtime);
+        let start = Instant::now();
+        let sum = runtime.block_on(async {
+            sleep(ms(5)).await;
+            let task = rt::spawn(async {
+                sleep(ms(5)).await;
+                7
+            });
+            task.await.unwrap()
+        });
+        assert_eq!(sum, 7);
+        assert!(start.elapsed() >= ms(10));
+        drop(release);
+        blocked.join().unwrap();
+    });
+}
+
+/// It waits already when the first thread's future begins to block.
+#[test]
+fn thread_that_waits_takes_over_when_the_first_future_blocks() {
+    watched(|| {
+        let runtime = runtime(1);
+        let (waiting, is_waiting) = oneshot::channel::<()>();
+        let (release, released) = mpsc::channel::<()>();
+        let handle = runtime.handle().clone();
+        let first = thread::spawn(move || {
+            handle.block_on(async move {
+                is_waiting.await.unwrap();
+                let _ = released.recv();
+            });
+        });
+        let mut waiting = Some(waiting);
+        runtime.block_on(async {
+            if let Some(waiting) = waiting.take() {
+                waiting.send(()).unwrap();
+            }
+            for _ in 0..10 {
+                sleep(ms(1)).await;
+                rt::spawn(async { rt::yield_now().await }).await.unwrap();
+            }
+        });
+        drop(release);
+        first.join().unwrap();
+    });
+}
+
+/// What a future that blocks has readied before is on its own core, from which the other one steals.
+#[test]
+fn tasks_of_a_future_that_blocks_run_on_the_thread_that_takes_over() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let first = thread::spawn(move || {
+            handle.block_on(async move {
+                let (sender, receiver) = mpsc::channel();
+                for task in 0..20 {
+                    let sender = sender.clone();
+                    drop(rt::spawn(async move { sender.send(task).unwrap() }));
+                }
+                inside.send(()).unwrap();
+                let mut seen: Vec<_> = (0..20).map(|_| receiver.recv().unwrap()).collect();
+                seen.sort_unstable();
+                assert!(seen.into_iter().eq(0..20));
+            });
+        });
+        is_inside.recv().unwrap();
+        runtime.block_on(async {
+            while !first.is_finished() {
+                sleep(ms(1)).await;
+            }
+        });
+        first.join().unwrap();
+        // The core is back where it was: the runtime goes on as before.
+        assert_eq!(runtime.block_on(rt_spawned()), 7);
+    });
+}
+
+async fn rt_spawned() -> u32 {
+    rt::spawn(async { 7 }).await.unwrap()
+}
+
+/// The thread whose future blocks runs, though it is no worker: time stands still for it.
+#[test]
+fn frozen_time_stands_still_while_a_future_blocks_that_lent_its_place() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = runtime_on(1, &clock);
+        let (release, blocked) = blocked_in_block_on(&runtime);
+        let (ended, has_ended) = mpsc::channel();
+        let handle = runtime.handle().clone();
+        let sleeping = thread::spawn(move || {
+            handle.block_on(async {
+                // A task runs beside the one that blocks, so this thread is the worker.
+                rt::spawn(async {}).await.unwrap();
+                sleep(secs(1)).await;
+                ended.send(()).unwrap();
+            });
+        });
+        for _ in 0..100 {
+            thread::yield_now();
+            assert!(has_ended.try_recv().is_err());
+        }
+        assert_eq!(clock.now(), clock.now());
+        drop(release);
+        has_ended.recv().unwrap();
+        blocked.join().unwrap();
+        sleeping.join().unwrap();
+    });
+}
+
+/// It was dropped when the thread had left the runtime.
+#[test]
+fn future_is_dropped_inside_its_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let ran = Count::default();
+            let spawned = OnDrop({
+                let ran = ran.clone();
+                move || {
+                    let ran = ran.clone();
+                    drop(rt::spawn(async move { ran.add() }));
+                }
+            });
+            runtime.block_on(async move {
+                let _spawned = spawned;
+                rt::yield_now().await;
+            });
+            // Kept alive until the end: it is dropped with the future, not when it is ready.
+            let ran_too = ran.clone();
+            let mut kept = Some(OnDrop(move || {
+                let ran = ran_too.clone();
+                drop(rt::spawn(async move { ran.add() }));
+            }));
+            runtime.block_on(poll_fn(move |_| {
+                assert!(kept.as_mut().is_some());
+                Poll::Ready(())
+            }));
+            runtime.block_on(async {
+                while ran.get() < 2 {
+                    rt::yield_now().await;
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn future_that_panics_is_dropped_inside_its_runtime() {
+    watched(|| {
+        let runtime = runtime(1);
+        let inside = Count::default();
+        let seen = inside.clone();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(async move {
+                let _guard = OnDrop(move || {
+                    drop(rt::spawn(pending::<()>()));
+                    seen.add();
+                });
+                rt::yield_now().await;
+                panic!("on purpose");
+            });
+        }));
+        assert!(result.is_err());
+        assert_eq!(inside.get(), 1);
+        assert_eq!(runtime.block_on(rt_spawned()), 7);
+    });
+}
+
+/// A destructor may wait for the runtime that drops its future: the thread fires timers meanwhile.
+#[test]
+fn destructor_of_the_future_may_block_on_its_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let mut kept = Some(OnDrop(move || handle.block_on(sleep(ms(2)))));
+            let start = Instant::now();
+            runtime.block_on(poll_fn(move |_| {
+                assert!(kept.as_mut().is_some());
+                Poll::Ready(())
+            }));
+            assert!(start.elapsed() >= ms(2));
+            assert_eq!(runtime.block_on(rt_spawned()), 7);
+        }
+    });
+}
+
+/// As a task that was aborted is dropped, its destructor waits on the worker that drops it.
+#[test]
+fn destructor_of_an_aborted_task_may_block_on_its_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let waited = Count::default();
+            let guard = OnDrop({
+                let waited = waited.clone();
+                move || {
+                    handle.block_on(async {
+                        sleep(ms(2)).await;
+                        assert!(timeout(ms(1), pending::<()>()).await.is_err());
+                    });
+                    waited.add();
+                }
+            });
+            let task = runtime.spawn(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            });
+            runtime.block_on(async {
+                rt::yield_now().await;
+                task.abort();
+                assert!(task.await.unwrap_err().is_cancelled());
+            });
+            assert_eq!(waited.get(), 1);
+            assert_eq!(runtime.block_on(rt_spawned()), 7);
+        }
+    });
+}
