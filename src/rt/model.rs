@@ -1,11 +1,13 @@
 //! How do the loom models get at the idle protocol?
 //!
 //! `idle` and the drivers' alarm are those that ship. Around them, what `pool` and `worker` do with
-//! them, step by step, but tasks are a number, and a bed is a model of one.
+//! them, step by step, but tasks are a number, and a bed is a model of one. The I/O is in `io`.
 
 #[path = "model/bed.rs"]
 pub(crate) mod bed;
 mod idle;
+#[path = "model/io.rs"]
+pub mod io;
 
 use std::sync::{Arc, Weak};
 

@@ -2,8 +2,8 @@
 //!
 //! Models for [loom], which runs each of them in every order that its threads' steps and the memory
 //! model allow. They use the crate's public face and nothing else; what they guard is told in
-//! `src/handle.rs` (the park protocol, the words), `src/fire.rs` (batches) and `src/rt/idle.rs`. Each says which
-//! interleaving it is about, and what a user would see if it went wrong.
+//! `src/handle.rs` (the park protocol, the words), `src/fire.rs` (batches), `src/rt/idle.rs` and
+//! `src/rt/io`. Each says which interleaving it is about, and what a user would see if it went wrong.
 //!
 //! A package of its own, because some dev-dependencies of the main one do not build with
 //! `--cfg loom`. From the root of the repository:
@@ -24,6 +24,7 @@ mod batch;
 mod clock;
 mod close;
 mod idle;
+mod io;
 mod park;
 mod support;
 mod token;

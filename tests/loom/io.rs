@@ -1,0 +1,284 @@
+//! Tasks that wait for descriptors, and the worker that collects what the kernel tells of them.
+//!
+//! The kernel is a stand-in; the reactor and its sources are those that ship. What goes wrong when one
+//! of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody wakes it. Here
+//! that is a deadlock, which loom reports.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use reveille::Park;
+use reveille::rt::io::{Fd, Io, Peer};
+
+use crate::support::{Line, Room, Task, Time, check};
+
+/// How many tasks still wait. With the last the worker stops.
+#[derive(Clone)]
+struct Tasks(Arc<AtomicUsize>, Io);
+
+impl Tasks {
+    fn new(count: usize, io: &Io) -> Self {
+        Self(Arc::new(AtomicUsize::new(count)), io.clone())
+    }
+
+    /// Sleeps and collects events, as a worker does, until no task waits any more.
+    fn work(&self) {
+        self.work_and(|| {});
+    }
+
+    /// The same beside another one that may be about to collect: until that has, this one does not
+    /// fall asleep.
+    fn work_beside(&self) {
+        self.work_and(loom::thread::yield_now);
+    }
+
+    fn work_and(&self, give_way: fn()) {
+        while self.0.load(Ordering::Acquire) > 0 {
+            self.1.sleep();
+            self.1.poll();
+            give_way();
+        }
+    }
+
+    fn end_one(&self) {
+        if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.1.wake();
+        }
+    }
+}
+
+/// Polls as a task on a thread of its own, which sleeps until it is woken.
+fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    let mut room = Room::new(&Time::new());
+    let waker = Task::behind(room.unparker()).waker();
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        match poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => room.park(None),
+        }
+    }
+}
+
+fn wait_readable(fd: &Fd) -> std::io::Result<()> {
+    let mut wait = fd.readable();
+    block_on(|cx| wait.poll(cx))
+}
+
+fn wait_writable(fd: &Fd) -> std::io::Result<()> {
+    let mut wait = fd.writable();
+    block_on(|cx| wait.poll(cx))
+}
+
+/// Waits until a read would find something; a wake-up may be for nothing.
+fn read(fd: &Fd, peer: &Peer) {
+    while !peer.is_readable() {
+        wait_readable(fd).unwrap();
+    }
+}
+
+fn opened() -> (Io, Arc<Peer>, Arc<Fd>) {
+    let io = Io::new();
+    let peer = io.open();
+    let fd = io.register(&peer).unwrap();
+    (io, Arc::new(peer), Arc::new(fd))
+}
+
+/// It may become ready before the kernel is asked, between that and the collection, or after.
+#[test]
+fn task_is_woken_whenever_its_descriptor_becomes_ready() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let ended = tasks.clone();
+        let task = line.spawn(move || {
+            wait_readable(&fd).unwrap();
+            ended.end_one();
+        });
+        let sender = line.spawn(move || peer.make_readable());
+        line.cross();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// The event of one direction ends what was asked for both. A task that waits for the other one has to
+/// ask again, perhaps while that event is on its way to the source.
+#[test]
+fn task_that_waits_for_the_other_direction_waits_on() {
+    check(Some(2), || {
+        let (io, peer, fd) = opened();
+        peer.make_readable();
+        let (tasks, line) = (Tasks::new(2, &io), Line::new());
+        let (reading, ended) = (fd.clone(), tasks.clone());
+        let reader = line.spawn(move || {
+            wait_readable(&reading).unwrap();
+            peer.make_writable();
+            ended.end_one();
+        });
+        let ended = tasks.clone();
+        let writer = line.spawn(move || {
+            wait_writable(&fd).unwrap();
+            ended.end_one();
+        });
+        line.cross();
+        tasks.work();
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// The event was for both, and the one that goes must not take it along; nor may the kernel be left
+/// without a request when the one that asked goes.
+#[test]
+fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (waiting, ended) = (fd.clone(), tasks.clone());
+        let task = line.spawn(move || {
+            wait_readable(&waiting).unwrap();
+            ended.end_one();
+        });
+        let leaver = line.spawn(move || {
+            let waker = Task::new().waker();
+            let mut wait = fd.readable();
+            let _ = wait.poll(&mut Context::from_waker(&waker));
+            peer.make_readable();
+            drop(wait);
+        });
+        line.cross();
+        tasks.work();
+        task.join().unwrap();
+        leaver.join().unwrap();
+    });
+}
+
+/// The worker has collected an event when its descriptor goes, and another one gets the same key. The
+/// event then ends a wait of that one for nothing, and may make its source forget what was asked.
+#[test]
+fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let next = Arc::new(io.open());
+        let (ended, awaited) = (tasks.clone(), next.clone());
+        let task = line.spawn(move || {
+            let waker = Task::new().waker();
+            let polled = fd.readable().poll(&mut Context::from_waker(&waker));
+            peer.make_readable();
+            assert!(polled.is_pending());
+            drop(fd);
+            let fd = io.register(&awaited).unwrap();
+            read(&fd, &awaited);
+            ended.end_one();
+        });
+        let sender = line.spawn(move || next.make_readable());
+        line.cross();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// A second task polls at the place that is for one, and goes on with something else. The first one
+/// must not rely on a waker that is no longer there.
+#[test]
+fn task_that_is_displaced_while_it_is_told_learns_either() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (waiting, ended) = (fd.clone(), tasks.clone());
+        let task = line.spawn(move || {
+            block_on(|cx| waiting.poll_readable(cx)).unwrap();
+            ended.end_one();
+        });
+        let other = line.spawn(move || {
+            let waker = Task::new().waker();
+            peer.make_readable();
+            let told = fd.poll_readable(&mut Context::from_waker(&waker));
+            // It was told what the first one waits for: that one is to wait for the next event, which
+            // comes at once, since it is readable still.
+            drop(told);
+        });
+        line.cross();
+        tasks.work();
+        task.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// One that is busy looks now and then. If it finds another one collecting, it leaves it at that: the
+/// event that came just then is that one's, which must not go to sleep on it.
+#[test]
+fn two_workers_that_collect_leave_no_event_to_each_other() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let ended = tasks.clone();
+        let task = line.spawn(move || {
+            wait_readable(&fd).unwrap();
+            ended.end_one();
+        });
+        let busy = line.spawn(move || {
+            peer.make_readable();
+            io.poll();
+        });
+        line.cross();
+        tasks.work_beside();
+        task.join().unwrap();
+        busy.join().unwrap();
+    });
+}
+
+/// Whichever comes first: the task waits and is woken, or it learns that it cannot wait.
+#[test]
+fn task_that_waits_while_the_runtime_ends_learns_it_and_keeps_nothing_open() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let line = Line::new();
+        let waiting = fd.clone();
+        let reader = line.spawn(move || wait_readable(&waiting).unwrap_err());
+        let waiting = fd.clone();
+        let writer = line.spawn(move || wait_writable(&waiting).unwrap_err());
+        line.cross();
+        io.close();
+        reader.join().unwrap();
+        writer.join().unwrap();
+        assert!(!io.is_open());
+        drop((fd, peer));
+    });
+}
+
+/// The worker may collect and the owner register, ask, and take out meanwhile.
+#[test]
+fn descriptors_that_come_and_go_while_the_runtime_ends_keep_nothing_open() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let second = io.open();
+        peer.make_readable();
+        let line = Line::new();
+        let registering = io.clone();
+        let owner = line.spawn(move || {
+            let waker = Task::new().waker();
+            let mut cx = Context::from_waker(&waker);
+            let _ = fd.readable().poll(&mut cx);
+            let late = registering.register(&second);
+            if let Ok(late) = &late {
+                let _ = late.writable().poll(&mut cx);
+            }
+            drop(fd);
+            late
+        });
+        let collecting = io.clone();
+        let worker = line.spawn(move || collecting.poll());
+        line.cross();
+        io.close();
+        let late = owner.join().unwrap();
+        worker.join().unwrap();
+        assert!(!io.is_open());
+        assert!(late.is_err() || wait_readable(&late.unwrap()).is_err());
+    });
+}
