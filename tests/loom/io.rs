@@ -2,7 +2,8 @@
 //!
 //! The kernel is a stand-in; the reactor and its sources are those that ship. What goes wrong when one
 //! of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody wakes it. Here
-//! that is a deadlock, which loom reports.
+//! that is a deadlock, which loom reports. Two workers that collect at once are not modelled: loom does
+//! not look for the orders in which a `try_lock` fails.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,20 +25,9 @@ impl Tasks {
 
     /// Sleeps and collects events, as a worker does, until no task waits any more.
     fn work(&self) {
-        self.work_and(|| {});
-    }
-
-    /// The same beside another one that may be about to collect: until that has, this one does not
-    /// fall asleep.
-    fn work_beside(&self) {
-        self.work_and(loom::thread::yield_now);
-    }
-
-    fn work_and(&self, give_way: fn()) {
         while self.0.load(Ordering::Acquire) > 0 {
             self.1.sleep();
             self.1.poll();
-            give_way();
         }
     }
 
@@ -206,29 +196,6 @@ fn task_that_is_displaced_while_it_is_told_learns_either() {
         tasks.work();
         task.join().unwrap();
         other.join().unwrap();
-    });
-}
-
-/// One that is busy looks now and then. If it finds another one collecting, it leaves it at that: the
-/// event that came just then is that one's, which must not go to sleep on it.
-#[test]
-fn two_workers_that_collect_leave_no_event_to_each_other() {
-    check(Some(3), || {
-        let (io, peer, fd) = opened();
-        let (tasks, line) = (Tasks::new(1, &io), Line::new());
-        let ended = tasks.clone();
-        let task = line.spawn(move || {
-            wait_readable(&fd).unwrap();
-            ended.end_one();
-        });
-        let busy = line.spawn(move || {
-            peer.make_readable();
-            io.poll();
-        });
-        line.cross();
-        tasks.work_beside();
-        task.join().unwrap();
-        busy.join().unwrap();
     });
 }
 
