@@ -233,3 +233,23 @@ fn a_watch_without_io_changes_nothing() {
         }
     });
 }
+
+/// A thread that has decided to wake a worker may get to it when the runtime has ended.
+#[test]
+fn a_bed_that_is_closed_takes_wakes_and_alarms_and_does_nothing() {
+    on_each(|bed| {
+        let waking = bed.clone();
+        let thread = thread::spawn(move || {
+            for at in 0..1_000 {
+                waking.wake();
+                let _must_wake = waking.set_alarm(at);
+                assert!(!waking.set_watch(at % 2 == 0));
+            }
+        });
+        bed.close();
+        bed.close();
+        thread.join().unwrap();
+        bed.wake();
+        bed.sleep();
+    });
+}
