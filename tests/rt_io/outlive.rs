@@ -106,7 +106,7 @@ fn a_join_handle() {
         outlives(0, async || {
             let task = rt::spawn(async { 7 });
             rt::yield_now().await;
-            task
+            [task]
         });
         outlives(0, async || rt::spawn_local(pending::<()>()));
     });
@@ -116,7 +116,7 @@ fn a_join_handle() {
 fn a_handle() {
     alone(|| {
         outlives(0, async || rt::Handle::current());
-        // It can be used all the same, and leaves nothing behind either.
+        // It can be used all the same, and opens nothing.
         let handle = runtime(2).handle().clone();
         keeps_only(0, || {
             handle.block_on(async { sleep(ms(1)).await });
@@ -155,7 +155,7 @@ fn a_guard_that_entered_the_runtime() {
     });
 }
 
-/// The one descriptor that is left is the pipe's.
+/// What is left are the two ends of the pipe, if they were opened inside.
 #[test]
 fn a_descriptor_and_one_who_waits_for_it() {
     alone(|| {
@@ -166,7 +166,7 @@ fn a_descriptor_and_one_who_waits_for_it() {
             let waiting = Box::leak(Box::new(AsyncFd::new(reader.clone()).unwrap()));
             let mut wait = waiting.readable();
             poll_fn(|cx| Poll::Ready(Pin::new(&mut wait).poll(cx).is_ready())).await;
-            wait
+            [wait]
         });
         outlives(2, async || piped());
     });

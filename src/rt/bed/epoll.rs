@@ -51,7 +51,7 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::rt::{Epoll, Reactor};
 
-// Neighbours, as in `park/linux.rs`: one subtraction takes the token or goes to sleep.
+// Neighbours, as in `park/token.rs`: one subtraction takes the token or goes to sleep.
 const PARKED: u32 = u32::MAX;
 const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
