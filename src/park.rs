@@ -114,6 +114,10 @@ pub trait Park {
 
 /// Interrupts a [`Park`] from any thread.
 ///
+/// Every handle and every timer keeps that of its driver, also when the driver is gone. One that
+/// needs a file descriptor or a thread had better refer to it weakly, or these may keep it for as long
+/// as the process lives.
+///
 /// # Examples
 ///
 /// ```

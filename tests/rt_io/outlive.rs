@@ -1,8 +1,8 @@
 //! What keeps a descriptor of a runtime that has ended?
 //!
-//! Nothing may. A task that waits on a channel leaves its waker there, a thread keeps a handle for later: if
-//! one of them kept the runtime's epoll instances, timers and events open, a program that begins and
-//! ends runtimes would run out of descriptors, and each later runtime would have no I/O.
+//! Nothing may. A task that waits on a channel leaves its waker there, a thread keeps a handle for
+//! later: if one of them kept the runtime's epoll instances, timers and events open, a program that
+//! begins and ends runtimes would run out of descriptors, and each later runtime would have no I/O.
 //!
 //! Descriptors are counted, which other tests open and close meanwhile: so each test runs again in a
 //! process of its own.
