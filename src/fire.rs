@@ -34,11 +34,6 @@ impl Batch {
         }
     }
 
-    fn push(&mut self, waker: Waker) {
-        self.wakers[self.len] = Some(waker);
-        self.len += 1;
-    }
-
     /// Wakes all, in order, each shielded from the panic of another.
     fn wake(&mut self) {
         let len = std::mem::take(&mut self.len);
@@ -79,21 +74,31 @@ impl Shared {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
-        let mut last = 0u64;
-        while batch.len < BATCH {
-            let Some((deadline, waker)) = state.timers.pop_due(now) else {
+        let (mut first, mut last) = (0, 0);
+        for at in 0..BATCH {
+            let Some((index, deadline, waker)) = state.timers.pop(now) else {
                 // All that was due is out: nobody asks about these indices any more.
                 state.timers.recycle();
                 let next = state.timers.bound();
                 self.set_drained(&state, now, next);
+                batch.len = at;
                 return false;
             };
+            if at == 0 {
+                first = index;
+            }
             last = deadline;
-            batch.push(waker);
+            batch.wakers[at] = Some(waker);
         }
+        batch.len = BATCH;
         // Timers of the very deadline that the batch ends in may be left. Until they are out, the
-        // popped ones keep their indices, so that a timer can tell fired from armed.
-        self.set_drained(&state, last.saturating_sub(1), last);
+        // popped ones keep their indices, so that a timer can tell fired from armed. Those of earlier
+        // batches keep theirs only if that deadline is theirs, too: else a loop that is always behind,
+        // and gets to the end of nothing, would take a new index for each timer that it arms.
+        let drained = last.saturating_sub(1);
+        let same = drained == self.drained(&state);
+        state.timers.hold_back(first, same);
+        self.set_drained(&state, drained, last);
         true
     }
 }
@@ -115,7 +120,7 @@ impl Follower for Shared {
 
 /// Wakes every timer of a driver that is gone, in order of deadline, those that never fire last.
 pub(crate) fn wake_all(mut timers: Store<Waker>) {
-    while let Some((_, waker)) = timers.pop_due(NEVER) {
+    while let Some((_, _, waker)) = timers.pop(NEVER) {
         shield(|| waker.wake());
     }
     let rest: Vec<u32> = timers.iter().map(|(index, ..)| index).collect();
@@ -123,3 +128,6 @@ pub(crate) fn wake_all(mut timers: Store<Waker>) {
         shield(|| waker.wake());
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -287,6 +287,11 @@ impl Shared {
         now
     }
 
+    /// Returns, under the lock, how far the store is drained.
+    pub(crate) fn drained(&self, _state: &State) -> u64 {
+        self.words.0.drained.load(Ordering::Relaxed)
+    }
+
     /// Publishes under the lock how far the store is drained and what may come next.
     pub(crate) fn set_drained(&self, _state: &State, drained: u64, next: u64) {
         self.words.0.drained.store(drained, Ordering::Release);
@@ -303,7 +308,7 @@ impl Shared {
 
     /// Whether a timer armed for `deadline` still owns its index.
     fn owns(&self, state: &State, deadline: u64) -> bool {
-        !state.closed && deadline > self.words.0.drained.load(Ordering::Relaxed)
+        !state.closed && deadline > self.drained(state)
     }
 
     /// Notes, under the lock, that a timer for `deadline` is gone; whether the driver must be told.

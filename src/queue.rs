@@ -327,7 +327,6 @@ impl<T> TimerQueue<T> {
     #[inline]
     pub fn pop_due(&mut self, now: Instant) -> Option<Due<T>> {
         let (index, deadline, item) = self.store.pop(place(now))?;
-        self.store.recycle();
         let Item { generation, value } = item;
         Some(Due {
             key: Key { index, generation },

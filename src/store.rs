@@ -84,7 +84,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
 
     /// Takes out the earliest timer if its deadline is at or before `now`.
     ///
-    /// Its index is used again only after [`recycle`](Self::recycle), until then it is not armed.
+    /// Its index goes to the next timer, unless it is [held back](Self::hold_back) before that.
     #[inline]
     pub(crate) fn pop(&mut self, now: u64) -> Option<(u32, u64, V)> {
         if self.heap.bound() > now {
@@ -98,13 +98,14 @@ impl<V, const RUN: usize> Store<V, RUN> {
         Some((slot.key(), slot.when(), value))
     }
 
-    /// Like [`pop`](Self::pop), for an owner that keeps no indices.
-    #[inline]
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(u64, V)> {
-        self.pop(now).map(|(_, deadline, value)| (deadline, value))
+    /// Holds back the indices of the timers that have popped since that of `oldest`, it included:
+    /// no timer gets them before [`recycle`](Self::recycle). Those held back before are recycled,
+    /// unless this call is to `add` to them. Nothing but `pop` may have been called since.
+    pub(crate) fn hold_back(&mut self, oldest: u32, add: bool) {
+        self.table.hold_back(oldest, add);
     }
 
-    /// Lets the indices of the timers that have fired be used again.
+    /// Lets the indices that were held back be used again.
     #[inline]
     pub(crate) fn recycle(&mut self) {
         self.table.recycle();
@@ -169,7 +170,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
     }
 
     /// Gives back all room that is not needed. Gives the armed timers the indices from zero on, in
-    /// the order of `rank`; those that have fired must have been [recycled](Self::recycle).
+    /// the order of `rank`; none may be [held back](Self::hold_back).
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) {
         self.heap = RunHeap::new();
         for slot in self.table.compact(rank) {

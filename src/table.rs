@@ -102,20 +102,20 @@ pub(crate) struct Table<V> {
     /// How many entries there are, free ones included.
     len: u32,
     free: u32,
-    /// The entries that have fired and are not to be used again yet, newest and oldest.
-    fired: (u32, u32),
+    /// The entries that have fired and are held back from being used again, newest and oldest.
+    held: (u32, u32),
     seq: u32,
     armed: usize,
 }
 
 impl<V> Table<V> {
     pub(crate) fn new(seq: u32) -> Self {
-        let (blocks, len, free, fired, armed) = (Vec::new(), 0, NONE, (NONE, NONE), 0);
+        let (blocks, len, free, held, armed) = (Vec::new(), 0, NONE, (NONE, NONE), 0);
         Self {
             blocks,
             len,
             free,
-            fired,
+            held,
             seq,
             armed,
         }
@@ -197,33 +197,52 @@ impl<V> Table<V> {
         Some((value, stale))
     }
 
-    /// Disarms a timer whose slot has left the heap; [`recycle`](Self::recycle) frees its entry.
+    /// Disarms a timer whose slot has left the heap, and returns its value.
     #[inline]
     pub(crate) fn fire(&mut self, index: u32) -> Option<V> {
-        let newest = self.fired.0;
+        let free = self.free;
         let (entry, value) = self.both_mut(index);
         let value = value.take();
         entry.filed = NEVER;
-        entry.end(newest);
-        self.fired.0 = index;
-        if newest == NONE {
-            self.fired.1 = index;
-        }
+        entry.end(free);
+        self.free = index;
         self.armed -= 1;
         value
     }
 
-    /// Frees the entries of all timers that have fired, however many, at once.
+    /// Holds back the entries that have fired since `oldest`, that one included: they are not used
+    /// again before [`recycle`](Self::recycle). Those held back before are recycled now, unless this
+    /// call is to `add` to them.
+    ///
+    /// Nothing else may have been called since `oldest` fired: the entries are the head of the free
+    /// list.
+    pub(crate) fn hold_back(&mut self, oldest: u32, add: bool) {
+        let newest = self.free;
+        self.free = self.entry_mut(oldest).next();
+        if !add {
+            self.recycle();
+        }
+        let (held_newest, held_oldest) = self.held;
+        self.entry_mut(oldest).end(held_newest);
+        let end = if held_newest == NONE {
+            oldest
+        } else {
+            held_oldest
+        };
+        self.held = (newest, end);
+    }
+
+    /// Lets all entries that were held back be used again, however many, at once.
     #[inline]
     pub(crate) fn recycle(&mut self) {
-        let (newest, oldest) = self.fired;
+        let (newest, oldest) = self.held;
         if newest == NONE {
             return;
         }
         let free = self.free;
         self.entry_mut(oldest).end(free);
         self.free = newest;
-        self.fired = (NONE, NONE);
+        self.held = (NONE, NONE);
     }
 
     /// Says what has become of the timer of a slot. A dead slot must leave the heap; so must one

@@ -93,7 +93,8 @@ impl<const RUN: usize> Pair<RUN> {
         );
     }
 
-    fn pop(&mut self, now: u64) -> bool {
+    /// `hold`: its index is held back, together with those that already are or in their place.
+    fn pop(&mut self, now: u64, hold: Option<bool>) -> bool {
         let first = self
             .model
             .iter()
@@ -105,6 +106,9 @@ impl<const RUN: usize> Pair<RUN> {
             (index, order.0, value)
         });
         assert_eq!(self.store.pop(now), expected);
+        if let (Some((index, ..)), Some(add)) = (expected, hold) {
+            self.store.hold_back(index, add);
+        }
         expected.is_some()
     }
 
@@ -135,7 +139,7 @@ enum Op {
     Reset(usize, u64),
     ResetAll(u64),
     Peek,
-    Pop(u64),
+    Pop(u64, Option<bool>),
     Recycle,
     Compact,
 }
@@ -157,7 +161,7 @@ fn ops(range: u64) -> impl Strategy<Value = Vec<Op>> {
         6 => (any::<usize>(), when()).prop_map(|(at, to)| Op::Reset(at, to)),
         1 => when().prop_map(Op::ResetAll),
         3 => Just(Op::Peek),
-        6 => (0..range).prop_map(Op::Pop),
+        6 => (0..range, any::<Option<bool>>()).prop_map(|(now, hold)| Op::Pop(now, hold)),
         2 => Just(Op::Recycle),
         1 => Just(Op::Compact),
     ];
@@ -192,13 +196,13 @@ fn run<const RUN: usize>(seq: u32, ops: Vec<Op>) {
                 }
             }
             Op::Peek => pair.peek(),
-            Op::Pop(now) => drop(pair.pop(now)),
+            Op::Pop(now, hold) => drop(pair.pop(now, hold)),
             Op::Recycle => pair.store.recycle(),
             Op::Compact => pair.compact(),
         }
         pair.verify();
     }
-    while pair.pop(NEVER) {}
+    while pair.pop(NEVER, None) {}
     pair.verify();
     assert!(
         pair.model.keys().all(|&(deadline, _)| deadline == NEVER),

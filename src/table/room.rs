@@ -55,9 +55,9 @@ impl<V> Table<V> {
     /// Gives the armed timers the indices from zero on, in the order of `rank`, and has no room for
     /// more. Returns the slots to be filed, earliest first; all others are void.
     ///
-    /// No timer may have fired since the last [`recycle`](Self::recycle).
+    /// No entry may be held back.
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) -> Vec<Slot> {
-        debug_assert_eq!(self.fired, (NONE, NONE), "entries that somebody counts on");
+        debug_assert_eq!(self.held, (NONE, NONE), "entries that are held back");
         let blocks = std::mem::take(&mut self.blocks).into_iter();
         let both = blocks.flat_map(|block| block.entries.into_iter().zip(block.values));
         let mut armed: Vec<(Entry, V)> = both

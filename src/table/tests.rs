@@ -10,7 +10,7 @@ impl<V> Table<V> {
         entry.is_armed() && entry.true_slot(slot.key()) == Some(slot)
     }
 
-    /// Checks T2, the values, and the lists of free and fired entries. Returns how many true slots
+    /// Checks T2, the values, and the lists of free and held entries. Returns how many true slots
     /// there must be.
     pub(crate) fn verify(&self) -> usize {
         let all: Vec<_> = self
@@ -30,7 +30,7 @@ impl<V> Table<V> {
             "a value for each that is armed, and no other"
         );
         let mut idle = 0;
-        for start in [self.free, self.fired.0] {
+        for start in [self.free, self.held.0] {
             let mut at = start;
             while at != NONE {
                 assert!(!all[at as usize].is_armed(), "entry {at} is armed and free");
@@ -94,24 +94,46 @@ fn an_earlier_timer_leaves_the_slot_of_the_last_removed_dead() {
 }
 
 #[test]
-fn a_fired_entry_is_used_again_once_recycled() {
+fn a_fired_entry_goes_to_the_next_timer() {
     let mut table = Table::new(0);
-    for value in ['a', 'b', 'c'] {
+    table.arm(1, 'a');
+    assert_eq!(table.fire(0), Some('a'));
+    assert_eq!(table.disarm(0), None);
+    assert_eq!(table.arm(1, 'b').0, 0);
+    table.verify();
+}
+
+#[test]
+fn entries_held_back_are_used_again_once_recycled() {
+    let mut table = Table::new(0);
+    for value in ['a', 'b', 'c', 'd', 'e'] {
         table.arm(1, value);
     }
-    assert_eq!((table.fire(1), table.fire(0)), (Some('b'), Some('a')));
+    let fire = |table: &mut Table<char>, index| assert!(table.fire(index).is_some());
+    fire(&mut table, 4);
+    fire(&mut table, 1);
+    fire(&mut table, 0);
+    table.hold_back(1, true);
+    table.verify();
     assert_eq!(table.disarm(1), None);
-    assert_eq!(table.arm(1, 'd').0, 3);
+    // That before them is free, and then there is only room for new ones.
+    assert_eq!((table.arm(1, 'f').0, table.arm(1, 'g').0), (4, 5));
+    fire(&mut table, 2);
+    table.hold_back(2, true);
+    table.verify();
+    assert_eq!(table.arm(1, 'h').0, 6);
+    fire(&mut table, 3);
+    table.hold_back(3, false);
+    table.verify();
+    let again = ['i', 'j', 'k', 'l'].map(|value| table.arm(1, value).0);
+    assert_eq!(
+        again,
+        [2, 0, 1, 7],
+        "those before are free, this one is not"
+    );
     table.recycle();
     table.verify();
-    assert_eq!(
-        [
-            table.arm(1, 'e').0,
-            table.arm(1, 'f').0,
-            table.arm(1, 'g').0
-        ],
-        [0, 1, 4]
-    );
+    assert_eq!((table.arm(1, 'm').0, table.arm(1, 'n').0), (3, 8));
 }
 
 #[test]

@@ -5,7 +5,6 @@ use super::*;
 fn drain(store: &mut Store<u32, 128>) -> Vec<u32> {
     let mut values = Vec::new();
     while let Some((_, _, value)) = store.pop(NEVER) {
-        store.recycle();
         store.verify();
         values.push(value);
     }
@@ -99,7 +98,7 @@ fn sequence_numbers_wrap_and_no_timer_is_lost_or_early() {
             pair.verify();
         }
         for now in 0..1600 {
-            while pair.pop(now) {}
+            while pair.pop(now, None) {}
             pair.verify();
         }
         assert!(pair.model.is_empty());
@@ -117,10 +116,11 @@ fn equal_deadlines_before_the_wrap_and_after_it_keep_their_order_apart() {
 }
 
 #[test]
-fn a_fired_timer_is_not_armed_and_keeps_its_index_until_recycled() {
+fn a_fired_timer_is_not_armed_and_keeps_its_index_while_it_is_held_back() {
     let mut store = Store::<u32>::new();
     let index = store.insert(1, 7);
-    assert_eq!(store.pop_due(1), Some((1, 7)));
+    assert_eq!(store.pop(1), Some((index, 1, 7)));
+    store.hold_back(index, false);
     assert_eq!(
         (store.take(index), store.reset(index, 9), store.get(index)),
         (None, false, None)
