@@ -22,8 +22,9 @@ use crate::slack::Slack;
 pub use self::builder::Builder;
 pub use self::turn::Turn;
 
-/// How many timers one turn fires before the loop gets to run what they readied.
-const BUDGET: usize = 1024;
+/// How many timers one turn fires before the loop gets to run what they readied; few for loom, whose
+/// models are to see a turn that is cut.
+const BUDGET: usize = if cfg!(loom) { 4 } else { 1024 };
 
 /// Fires the timers of one loop.
 ///
@@ -209,8 +210,9 @@ impl<P> Driver<P> {
 
     /// Returns the earliest deadline, `None` if no timer is armed that would ever fire.
     ///
-    /// Like [`next_timeout`](Self::next_timeout), it counts as the announcement of a wait until
-    /// then: a timer armed earlier interrupts.
+    /// It only observes, and may be called at any time, to log the answer for instance: whether a
+    /// timer that is armed interrupts the loop does not depend on it. A loop that is about to block
+    /// asks [`next_timeout`](Self::next_timeout).
     ///
     /// # Examples
     ///
@@ -224,21 +226,19 @@ impl<P> Driver<P> {
     /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let next = {
-            let mut state = self.handle.shared.lock();
-            let next = state.timers.next_deadline();
-            self.handle.shared.announce_park(&state, next);
-            next
-        };
-        (next != NEVER).then(|| self.handle.shared.clock.instant(next))
+        let shared = &self.handle.shared;
+        let next = shared.lock().timers.next_deadline();
+        (next != NEVER).then(|| shared.clock.instant(next))
     }
 
     /// Returns how long the loop may block, `None` for as long as it likes.
     ///
-    /// Zero if something is due. Until the next [`turn`](Self::turn), arming a timer that is due
-    /// before the time returned calls the [`Unpark`]; but in a storm of timers the answer includes
-    /// the [slack](Builder::slack), and arming interrupts nobody. A poll that counts milliseconds
-    /// must round up: woken early, the loop would find nothing due and poll again.
+    /// Zero if something is due. The call announces that the loop blocks for as long as the answer
+    /// says: until the next [`turn`](Self::turn), arming a timer that is due before that time calls
+    /// the [`Unpark`]; but in a storm of timers the answer includes the [slack](Builder::slack), and
+    /// arming interrupts nobody. Who only wants to know asks [`next_deadline`](Self::next_deadline).
+    /// A poll that counts milliseconds must round up: woken early, the loop would find nothing due
+    /// and poll again.
     ///
     /// On a clock that is moved by hand no wait makes a timer due: the answer is zero or `None`.
     ///

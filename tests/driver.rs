@@ -204,29 +204,55 @@ fn loop_of_ones_own_is_told_how_long_it_may_block() {
 
 #[test]
 fn announcement_ends_with_the_turn() {
-    for announce in [
-        (|driver| driver.next_timeout().is_some()) as fn(&Driver<()>) -> bool,
-        |driver| driver.next_deadline().is_some(),
-    ] {
-        let (_, mut driver, unparks) = manual_counting_unparks();
-        let log = Log::new();
-        let handle = driver.handle().clone();
-        let mut sleeps = arm(&handle, &log, &[50]);
-        announce(&driver);
-        sleeps.extend(arm(&handle, &log, &[60, 50, 40, 30]));
-        assert_eq!(unparks.get(), 1);
-        driver.turn();
-        sleeps.extend(arm(&handle, &log, &[20, 10]));
-        assert_eq!(unparks.get(), 1, "it runs");
-        announce(&driver);
-        sleeps[0].reset_at(handle.now() + ms(5));
-        sleeps[1].reset_at(handle.now() + ms(4));
-        assert_eq!(unparks.get(), 2);
-        announce(&driver);
-        sleeps[0].reset_at(handle.now() + ms(70));
-        sleeps.clear();
-        assert_eq!(unparks.get(), 2, "later or gone is no reason to wake");
-    }
+    let (_, mut driver, unparks) = manual_counting_unparks();
+    let log = Log::new();
+    let handle = driver.handle().clone();
+    let mut sleeps = arm(&handle, &log, &[50]);
+    assert_eq!(driver.next_timeout(), None);
+    sleeps.extend(arm(&handle, &log, &[60, 50, 40, 30]));
+    assert_eq!(unparks.get(), 1);
+    driver.turn();
+    sleeps.extend(arm(&handle, &log, &[20, 10]));
+    assert_eq!(unparks.get(), 1, "it runs");
+    assert_eq!(driver.next_timeout(), None);
+    sleeps[0].reset_at(handle.now() + ms(5));
+    sleeps[1].reset_at(handle.now() + ms(4));
+    assert_eq!(unparks.get(), 2);
+    assert_eq!(driver.next_timeout(), None);
+    sleeps[0].reset_at(handle.now() + ms(70));
+    sleeps.clear();
+    assert_eq!(unparks.get(), 2, "later or gone is no reason to wake");
+}
+
+/// To ask for the next deadline was to announce a wait until then, and a loop that logged it while it
+/// ran was interrupted, or was not when it should have been.
+#[test]
+fn looking_at_the_next_deadline_changes_nothing() {
+    let (_, mut driver, unparks) = manual_counting_unparks();
+    let log = Log::new();
+    let handle = driver.handle().clone();
+    let look = |driver: &Driver<()>| {
+        assert!(driver.next_deadline().is_some());
+        assert!(!format!("{driver:?} {handle:?} {:?}", handle.clock()).is_empty());
+        assert!(handle.armed() > 0 && !handle.is_closed() && handle.slack() > Duration::ZERO);
+    };
+    let mut sleeps = arm(&handle, &log, &[50]);
+    look(&driver);
+    sleeps.extend(arm(&handle, &log, &[40]));
+    assert_eq!(unparks.get(), 0, "it runs");
+
+    let _ = driver.next_timeout();
+    sleeps.extend(arm(&handle, &log, &[30]));
+    assert_eq!(unparks.get(), 1);
+    look(&driver);
+    sleeps.extend(arm(&handle, &log, &[20]));
+    assert_eq!(unparks.get(), 1, "interrupted already");
+
+    driver.turn();
+    let _ = driver.next_timeout();
+    look(&driver);
+    sleeps.extend(arm(&handle, &log, &[10]));
+    assert_eq!(unparks.get(), 2, "it waits");
 }
 
 #[test]
