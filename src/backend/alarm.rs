@@ -13,9 +13,15 @@
 //! shard's lock, and calls [`Alarm::attend`].
 //!
 //! Who attends looks at the shards whose announcement has ended, announces anew, and sets the bell.
-//! One thread does so at a time, and nobody waits for it: `calls` counts who asked; who raises it
-//! from zero attends, and leaves only if the count has not changed since it began to look. A bell
-//! may ring from inside its own setting: that is one more call.
+//! One thread does so at a time, and nobody waits for it: `calls` counts who asked; the thread that
+//! raises it from zero attends, and leaves once the count has not changed since it began to look. A
+//! bell may ring from inside its own setting: that is one more call.
+//!
+//! In a storm of calls the count changes during every look. The thread has work of its own, so after
+//! [`ROUNDS`] looks it leaves a look undone, marks the count as [`OWED`], and has the bell ring soon.
+//! The next thread that calls finds the mark, removes it and attends; there is one, because the bell
+//! calls. A ring that came before the mark cannot be that one: then the thread takes the mark back,
+//! unless another one has, and goes on.
 //!
 //! Timers fire on the host's loop, when the bell rings or a busy thread finds them due, and only
 //! there: who arms or drops a timer may hold locks that other tasks' wakers take. A shard that has
@@ -49,6 +55,11 @@ pub(crate) trait Bell: Send + 'static {
     /// Rings at `at` by the drivers' clock, instead of when it was to ring before; [`NEVER`] is not
     /// at all. What is past rings soon.
     fn set(&mut self, at: u64) -> Heard;
+
+    /// Rings soon, instead of when it was to ring before; `now` is what the drivers' clock shows.
+    fn ring_soon(&mut self, now: u64) -> Heard {
+        self.set(now)
+    }
 }
 
 /// What a [`Bell`] answers.
@@ -59,19 +70,32 @@ pub(crate) enum Heard {
     Gone,
 }
 
+/// How many times in a row a thread looks before it leaves that to the next one that calls.
+const ROUNDS: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// Set in `calls` while a look is owed and no thread attends.
+const OWED: usize = 1 << (usize::BITS - 1);
+
 /// The drivers of a host's threads and the bell that they share.
 pub(crate) struct Alarm<B> {
     clock: Clock,
     shards: Box<[Arc<Shared>]>,
-    /// How many calls for attention there were since nobody attended.
+    /// How many calls for attention there were since nobody attended, and [`OWED`].
     calls: AtomicUsize,
     /// How often the bell rang.
     rings: AtomicUsize,
     /// How many timers fired since the bell was last set.
     fired: AtomicUsize,
-    /// Taken out by who attends, so that the host's code runs outside the lock. `None` once the
-    /// host is gone.
-    setting: Mutex<Option<Setting<B>>>,
+    setting: Mutex<Place<B>>,
+}
+
+/// Where the setting is. The thread that attends takes it out, so that the host's code runs outside the
+/// lock.
+enum Place<B> {
+    Here(Setting<B>),
+    TakenOut,
+    /// The host is gone.
+    Closed,
 }
 
 struct Setting<B> {
@@ -94,7 +118,7 @@ impl<B: Bell> Alarm<B> {
             calls: AtomicUsize::new(0),
             rings: AtomicUsize::new(0),
             fired: AtomicUsize::new(0),
-            setting: Mutex::new(Some(Setting {
+            setting: Mutex::new(Place::Here(Setting {
                 bell,
                 at: None,
                 rings: 0,
@@ -123,27 +147,22 @@ impl<B: Bell> Alarm<B> {
         self.rings.fetch_add(1, Ordering::Release);
     }
 
-    /// Looks at the shards and sets the bell, or leaves that to who is just doing so; whether the
-    /// host turned out gone.
+    /// Looks at the shards and sets the bell, or leaves that to the thread that is just doing so.
+    /// Returns whether the host turned out gone.
     pub(crate) fn attend(&self) -> bool {
-        // AcqRel: what we did before is seen by who attends, and theirs by us.
-        if self.calls.fetch_add(1, Ordering::AcqRel) != 0 {
+        // AcqRel: what we did before is seen by the thread that attends, and what it did by us.
+        let before = self.calls.fetch_add(1, Ordering::AcqRel);
+        if before != 0 && (before & OWED == 0 || !self.take_over()) {
             return false;
         }
+        let mut round = 0;
         loop {
+            round += 1;
             // Acquire: pairs with the increment of those who called.
             let seen = self.calls.load(Ordering::Acquire);
-            // Taken out, not locked: the bell is foreign code. Nobody else looks for it meanwhile.
-            let setting = lock(&self.setting).take();
-            if let Some(mut setting) = setting {
-                // A bell that panics is as good as gone: or nobody would ever look again.
-                let look = AssertUnwindSafe(|| self.look(&mut setting));
-                if catch_unwind(look).unwrap_or(Heard::Gone) == Heard::Gone {
-                    drop(setting);
-                    self.close();
-                    return true;
-                }
-                *lock(&self.setting) = Some(setting);
+            if self.with_setting(|setting| self.look(setting)) == Heard::Gone {
+                self.close();
+                return true;
             }
             let left = self
                 .calls
@@ -151,7 +170,67 @@ impl<B: Bell> Alarm<B> {
             if left.is_ok() {
                 return false;
             }
+            if round < ROUNDS {
+                continue;
+            }
+            let mut answered = 0;
+            let ring_soon = |setting: &mut Setting<B>| {
+                answered = setting.rings;
+                self.ring_soon(setting)
+            };
+            if self.with_setting(ring_soon) == Heard::Gone {
+                self.close();
+                return true;
+            }
+            // AcqRel: if the bell has called before this, its ring is seen below; if it calls after,
+            // it sees the mark, and all that we did. (To one ring that is not answered the bell may
+            // not add another.)
+            self.calls.fetch_or(OWED, Ordering::AcqRel);
+            if self.rings.load(Ordering::Relaxed) == answered || !self.take_over() {
+                return false;
+            }
         }
+    }
+
+    /// Removes the mark that a look is owed. Returns whether it was still there: then the caller
+    /// attends.
+    fn take_over(&self) -> bool {
+        // AcqRel: as in `attend`.
+        self.calls.fetch_and(!OWED, Ordering::AcqRel) & OWED != 0
+    }
+
+    /// Has the thread that attends do something with the bell; [`Heard::Well`] if that is gone already.
+    fn with_setting(&self, act: impl FnOnce(&mut Setting<B>) -> Heard) -> Heard {
+        let mut setting = {
+            let mut place = lock(&self.setting);
+            match std::mem::replace(&mut *place, Place::TakenOut) {
+                Place::Here(setting) => setting,
+                gone => {
+                    debug_assert!(matches!(gone, Place::Closed), "two threads attend");
+                    *place = gone;
+                    return Heard::Well;
+                }
+            }
+        };
+        // A bell that panics is as good as gone: or nobody would ever look again.
+        let heard = catch_unwind(AssertUnwindSafe(|| act(&mut setting))).unwrap_or(Heard::Gone);
+        let mut place = lock(&self.setting);
+        if heard == Heard::Well && !matches!(*place, Place::Closed) {
+            *place = Place::Here(setting);
+            return heard;
+        }
+        drop(place);
+        // Outside of the lock, as all of the host's code.
+        drop(setting);
+        heard
+    }
+
+    /// Has the bell ring, for the thread that attends has looked often enough.
+    fn ring_soon(&self, setting: &mut Setting<B>) -> Heard {
+        // Whatever the next look finds, it sets the bell.
+        setting.at = None;
+        // At zero not every bell rings.
+        setting.bell.ring_soon(self.clock.nanos().max(1))
     }
 
     fn look(&self, setting: &mut Setting<B>) -> Heard {
@@ -217,12 +296,15 @@ impl<B: Bell> Alarm<B> {
 
     /// Ends it: the tasks of all timers are woken, and the timers move elsewhere.
     ///
-    /// Who attends has taken the bell out and never leaves: nobody looks any more.
+    /// From then on nobody looks: a thread that is just doing so drops the bell when it is through.
     pub(crate) fn close(&self) {
-        let setting = lock(&self.setting).take();
-        drop(setting);
+        let place = std::mem::replace(&mut *lock(&self.setting), Place::Closed);
+        drop(place);
         for shard in &self.shards {
             wake_all(shard.close());
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

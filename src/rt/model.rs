@@ -236,6 +236,14 @@ impl Bell for Waiter {
         pool.idle.set_until(at);
         Heard::Well
     }
+
+    fn ring_soon(&mut self, _now: u64) -> Heard {
+        let Some(pool) = self.0.upgrade() else {
+            return Heard::Gone;
+        };
+        pool.idle.set_until(0, HERE.with(Cell::get));
+        Heard::Well
+    }
 }
 
 struct Call(Weak<Pool>);

@@ -283,6 +283,15 @@ impl Bell for Waiter {
         pool.idle.set_until(on_system(&self.clock, at));
         Heard::Well
     }
+
+    fn ring_soon(&mut self, _now: u64) -> Heard {
+        let Some(pool) = self.pool.upgrade() else {
+            return Heard::Gone;
+        };
+        // Whatever the drivers' clock shows, and if it stands still, too: long ago.
+        pool.idle.set_until(0, here::worker(&*pool));
+        Heard::Well
+    }
 }
 
 /// When a clock shows `at`, on the system's monotonic clock.
