@@ -71,7 +71,7 @@ pub struct Handle {
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    unpark: Box<dyn Unpark>,
+    notifier: Box<dyn Notifier>,
     /// Whether the loop is told, too, when the timer is gone that it would wake for: on a clock that
     /// may be paused, it would move time on to it, or wait for it in vain.
     exact: AtomicBool,
@@ -79,6 +79,29 @@ pub(crate) struct Shared {
     slack: Limit,
     words: Line<Words>,
     state: Line<Mutex<State>>,
+}
+
+/// What a driver tells the loop that waits for its timers: the driver's own loop, or that of a runtime
+/// with many drivers. Called with no lock held.
+pub(crate) trait Notifier: Send + Sync {
+    /// Tells that the announced time is wrong: a timer was armed that is earlier, or, if the loop is
+    /// told of that, the timer is gone that it waits for.
+    fn rearm(&self);
+
+    /// Makes the loop look at everything again, whatever was announced: at the timers, the slack and
+    /// the clock, which may have jumped.
+    fn interrupt(&self);
+}
+
+/// A loop that was unparked looks at everything anyway.
+impl<U: Unpark> Notifier for U {
+    fn rearm(&self) {
+        self.unpark();
+    }
+
+    fn interrupt(&self) {
+        self.unpark();
+    }
 }
 
 /// Written under the lock of `Shared::state`, but for `awake`; read without it.
@@ -118,13 +141,13 @@ pub(crate) enum Reset {
 impl Shared {
     pub(crate) fn new(
         clock: Clock,
-        unpark: Box<dyn Unpark>,
+        notifier: Box<dyn Notifier>,
         exact: bool,
         slack: Limit,
     ) -> Arc<Self> {
         let shared = Arc::new(Self {
             clock,
-            unpark,
+            notifier,
             exact: AtomicBool::new(exact),
             slack,
             words: Line(Words {
@@ -181,7 +204,7 @@ impl Shared {
         let interrupt = self.announce(deadline);
         drop(state);
         if interrupt {
-            self.unpark.unpark();
+            self.notifier.rearm();
         }
         Arm::Armed(index)
     }
@@ -195,7 +218,14 @@ impl Shared {
         }
         if deadline <= self.words.0.elapsed.load(Ordering::Relaxed) {
             // The store holds no deadline that has elapsed: see `drained`.
-            return state.timers.take(index).map_or(Reset::Gone, Reset::Due);
+            let waker = state.timers.take(index);
+            // Out of the store like a timer that is dropped: the loop must not wait for it any more.
+            let interrupt = self.withdraw(old);
+            drop(state);
+            if interrupt {
+                self.notifier.rearm();
+            }
+            return waker.map_or(Reset::Gone, Reset::Due);
         }
         if !state.timers.reset(index, deadline) {
             return Reset::Gone;
@@ -203,7 +233,7 @@ impl Shared {
         let interrupt = self.announce(deadline) || self.withdraw(old);
         drop(state);
         if interrupt {
-            self.unpark.unpark();
+            self.notifier.rearm();
         }
         Reset::Moved
     }
@@ -222,7 +252,7 @@ impl Shared {
         let waker = state.timers.take(index);
         if self.withdraw(deadline) {
             drop(state);
-            self.unpark.unpark();
+            self.notifier.rearm();
         }
         waker
     }
@@ -244,7 +274,7 @@ impl Shared {
     ///
     /// Whatever it has announced: it may have read the clock and not announced anything yet.
     pub(crate) fn interrupt(&self) {
-        self.unpark.unpark();
+        self.notifier.interrupt();
     }
 
     /// Announces under the lock that the driver's thread sleeps until `until`, in clock time.
@@ -257,11 +287,15 @@ impl Shared {
         self.words.0.parked_until.load(Ordering::Relaxed) != AWAKE
     }
 
-    /// Sets whether the loop is told of timers that are gone. All announcements have to be made anew
-    /// after that.
-    #[cfg(feature = "rt")]
+    /// Sets whether the loop is told of timers that are gone, and ends the announcement: what was
+    /// announced before may be for a timer that went without a word.
+    #[cfg(any(feature = "rt", loom))]
     pub(crate) fn set_exact(&self, exact: bool) {
+        // Under the lock, as every withdrawal and every announcement: a timer that goes after the next
+        // announcement finds the flag as it is now.
+        let _state = self.lock();
         self.exact.store(exact, Ordering::Relaxed);
+        self.awake();
     }
 
     /// Ends the announcement: the driver runs.

@@ -6,13 +6,15 @@ mod support;
 
 use std::future::pending;
 use std::pin::pin;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use reveille::time::{self, Instant, interval, sleep, sleep_until, timeout};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use support::{Log, Task, ms, poll_with, secs};
+use support::{Count, Log, Task, ms, poll_with, secs};
 
 #[tokio::test(start_paused = true)]
 async fn idle_time_moves_on_to_the_next_deadline() {
@@ -73,6 +75,46 @@ async fn time_does_not_move_on_to_a_timer_that_is_gone_or_put_off() {
         sent.join().unwrap().unwrap();
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
+}
+
+/// Time jumped to the deadline that the timer had before: the reset took it out, and tokio was left
+/// waiting for it.
+#[test]
+fn time_does_not_move_on_to_a_timer_that_was_reset_to_the_past() {
+    let parks = Count::default();
+    let parked = parks.clone();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .on_thread_park(move || parked.add())
+        .build()
+        .unwrap();
+    let (asked, asks) = mpsc::channel::<(usize, oneshot::Sender<()>)>();
+    let count = parks.clone();
+    let stranger = thread::spawn(move || {
+        for (before, sender) in asks {
+            while count.get() == before {
+                thread::yield_now();
+            }
+            sender.send(()).unwrap();
+        }
+    });
+    runtime.block_on(async move {
+        // Often: the answer may come before time has moved.
+        for _ in 0..100 {
+            let start = Instant::now();
+            let task = Task::new();
+            let mut reset = sleep(secs(10));
+            assert!(task.poll(&mut reset).is_pending());
+            reset.reset_at(start);
+            assert_eq!(task.wakes(), 1, "at once");
+            let (sender, receiver) = oneshot::channel();
+            asked.send((parks.get(), sender)).unwrap();
+            receiver.await.unwrap();
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        }
+    });
+    stranger.join().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -192,6 +192,13 @@ impl<B: Bell> Alarm<B> {
         }
     }
 
+    /// Like [`attend`](Self::attend), and sets the bell anew even if it is set for the right time: the
+    /// clock may have jumped.
+    pub(crate) fn attend_anew(&self) -> bool {
+        self.rang();
+        self.attend()
+    }
+
     /// Removes the mark that a look is owed. Returns whether it was still there: then the caller
     /// attends.
     fn take_over(&self) -> bool {

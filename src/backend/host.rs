@@ -33,9 +33,8 @@ use tokio::runtime::{self, Id, worker_index};
 use self::bells::Bells;
 use crate::backend::alarm::Alarm;
 use crate::driver::Builder;
-use crate::handle::{Handle, Shared};
+use crate::handle::{Handle, Notifier, Shared};
 use crate::instant::nanos;
-use crate::park::Unpark;
 use crate::slack::Limit;
 
 pub(crate) use self::hand::{advance, pause, resume};
@@ -184,6 +183,12 @@ impl Host {
         }
     }
 
+    fn attend_anew(&self) {
+        if self.alarm.attend_anew() {
+            self.forget();
+        }
+    }
+
     /// The runtime is gone, and so are the drivers.
     fn forget(&self) {
         let mut hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,10 +213,16 @@ impl Wake for Host {
 /// What a shard calls when a timer is armed that the bell is not set for.
 struct Call(Weak<Host>);
 
-impl Unpark for Call {
-    fn unpark(&self) {
+impl Notifier for Call {
+    fn rearm(&self) {
         if let Some(host) = self.0.upgrade() {
             host.attend();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(host) = self.0.upgrade() {
+            host.attend_anew();
         }
     }
 }

@@ -4,11 +4,12 @@
 //! functions: one is told when to ring, the other is [`Host::ring`].
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::Clock;
-use crate::handle::{Handle, Shared};
-use crate::park::Unpark;
+use crate::handle::{Handle, Notifier, Shared};
+use crate::instant::nanos;
 use crate::slack::Limit;
 
 /// A host with a number of threads.
@@ -39,10 +40,16 @@ impl Bell for Told {
 
 struct Call(Weak<Alarm<Told>>);
 
-impl Unpark for Call {
-    fn unpark(&self) {
+impl Notifier for Call {
+    fn rearm(&self) {
         if let Some(alarm) = self.0.upgrade() {
             alarm.attend();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(alarm) = self.0.upgrade() {
+            alarm.attend_anew();
         }
     }
 }
@@ -56,8 +63,19 @@ impl Host {
         exact: bool,
         set: impl FnMut(u64) -> bool + Send + 'static,
     ) -> Self {
+        Self::with_slack(clock, threads, exact, Duration::ZERO, set)
+    }
+
+    /// Like [`new`](Self::new), with rings kept apart in a storm.
+    pub fn with_slack(
+        clock: Clock,
+        threads: usize,
+        exact: bool,
+        slack: Duration,
+        set: impl FnMut(u64) -> bool + Send + 'static,
+    ) -> Self {
         Self(Arc::new_cyclic(|alarm: &Weak<Alarm<Told>>| {
-            let slack = Limit::new(0);
+            let slack = Limit::new(nanos(slack));
             let call = || Box::new(Call(alarm.clone()));
             let shard = || Shared::new(clock.clone(), call(), exact, slack.clone());
             let shards = (0..threads).map(|_| shard()).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::driver::Driver;
-use crate::handle::{Handle, Shared};
+use crate::handle::{Handle, Notifier, Shared};
 use crate::instant::nanos;
 use crate::park::{Park, Unpark};
 use crate::slack::{Limit, Slack};
@@ -94,8 +94,8 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn build<P: Park>(self, park: P) -> Driver<P> {
-        let unpark = Box::new(park.unparker());
-        self.driver(park, unpark)
+        let notifier = Box::new(park.unparker());
+        self.driver(park, notifier)
     }
 
     /// Makes a driver for a loop that blocks elsewhere; see [`Driver::with_unpark`].
@@ -111,10 +111,10 @@ impl Builder {
         self.driver((), Box::new(unpark))
     }
 
-    fn driver<P>(self, park: P, unpark: Box<dyn Unpark>) -> Driver<P> {
+    fn driver<P>(self, park: P, notifier: Box<dyn Notifier>) -> Driver<P> {
         let slack = Limit::new(nanos(self.slack));
         let handle = Handle {
-            shared: Shared::new(self.clock, unpark, false, slack.clone()),
+            shared: Shared::new(self.clock, notifier, false, slack.clone()),
         };
         Driver {
             park,

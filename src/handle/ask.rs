@@ -88,14 +88,18 @@ impl Handle {
     /// ```
     pub fn set_slack(&self, slack: Duration) {
         self.shared.slack.set(nanos(slack));
-        // Whoever waits by the old one, for a second if that was set, looks again.
+        // The loop that waits by the old one, for a second if that was set, looks again.
         self.shared.interrupt();
     }
 
     /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
     ///
-    /// For telling the loop something that is not a timer, to stop for instance. If it is not
-    /// blocking just now, its next park returns at once.
+    /// For telling the loop something that is not a timer, to stop for instance, or that the clock
+    /// has jumped. If it is not blocking just now, its next park returns at once.
+    ///
+    /// The loop of a runtime, [`rt`](crate::rt) or tokio, is not the caller's to end the wait of: it
+    /// looks at its timers and the clock again, fires what is due by now, and else waits as long as
+    /// is right by now.
     ///
     /// # Examples
     ///

@@ -17,9 +17,8 @@ use self::bed::Bed;
 use self::idle::Idle;
 use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::{Clock, Follower};
-use crate::handle::{Handle, Shared as Driver};
+use crate::handle::{Handle, Notifier, Shared as Driver};
 use crate::instant::NEVER;
-use crate::park::Unpark;
 use crate::slack::Limit;
 
 /// What the workers of a runtime share.
@@ -176,6 +175,19 @@ impl Pool {
         }
     }
 
+    /// Like [`look`](Self::look), but fires about `budget` timers at most: the rest is left to others.
+    pub fn look_briefly(&self, budget: usize) {
+        self.alarm.fire(self.clock.nanos(), budget);
+        if self.idle.anybody_sleeps() {
+            self.alarm.attend();
+        }
+    }
+
+    /// Stops the clock.
+    pub fn pause(&self) {
+        assert!(self.clock.freeze());
+    }
+
     fn fire(&self) {
         self.alarm.fire(self.clock.nanos(), usize::MAX);
     }
@@ -208,9 +220,10 @@ impl Follower for Pool {
     }
 
     fn interrupt(&self) {
-        self.alarm.rang();
-        self.calm();
-        self.alarm.attend();
+        let exact = self.clock.is_frozen();
+        let drivers = self.alarm.shards().iter();
+        drivers.for_each(|driver| driver.set_exact(exact));
+        self.alarm.attend_anew();
         self.idle.wake_waiter();
     }
 }
@@ -248,10 +261,16 @@ impl Bell for Waiter {
 
 struct Call(Weak<Pool>);
 
-impl Unpark for Call {
-    fn unpark(&self) {
+impl Notifier for Call {
+    fn rearm(&self) {
         if let Some(pool) = self.0.upgrade() {
             pool.alarm.attend();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.alarm.attend_anew();
         }
     }
 }

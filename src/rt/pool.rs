@@ -10,9 +10,8 @@ use crossbeam_deque::{Injector, Stealer};
 
 use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::{Clock, Follower};
-use crate::handle::{Handle, Shared as Driver};
+use crate::handle::{Handle, Notifier, Shared as Driver};
 use crate::instant::NEVER;
-use crate::park::Unpark;
 use crate::rt::Reactor;
 use crate::rt::core::{Core, retry};
 use crate::rt::idle::Idle;
@@ -250,9 +249,7 @@ impl Follower for Pool {
         let exact = self.clock.is_frozen();
         let drivers = self.alarm.shards().iter();
         drivers.for_each(|driver| driver.set_exact(exact));
-        self.alarm.rang();
-        self.calm();
-        self.alarm.attend();
+        self.alarm.attend_anew();
         self.idle.wake_waiter();
     }
 }
@@ -306,10 +303,16 @@ fn on_system(clock: &Clock, at: u64) -> u64 {
 /// What a driver calls when a timer is armed that is earlier than announced.
 struct Call(Weak<Pool>);
 
-impl Unpark for Call {
-    fn unpark(&self) {
+impl Notifier for Call {
+    fn rearm(&self) {
         if let Some(pool) = self.0.upgrade() {
-            pool.attend();
+            pool.alarm.attend();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.alarm.attend_anew();
         }
     }
 }

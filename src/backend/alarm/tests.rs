@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Handle;
-use crate::park::Unpark;
+use crate::handle::Notifier;
 use crate::time::Sleep;
 
 type Said = Arc<std::sync::Mutex<VecDeque<u64>>>;
@@ -36,10 +36,16 @@ impl Bell for TestBell {
 
 struct Call(Weak<Alarm<TestBell>>);
 
-impl Unpark for Call {
-    fn unpark(&self) {
+impl Notifier for Call {
+    fn rearm(&self) {
         if let Some(alarm) = self.0.upgrade() {
             alarm.attend();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(alarm) = self.0.upgrade() {
+            alarm.attend_anew();
         }
     }
 }
@@ -96,6 +102,10 @@ impl Host {
         }
     }
 
+    fn quiet(exact: bool, slack: u64) -> Self {
+        Self::new(exact, slack, |_| Box::new(|| {}))
+    }
+
     fn handle(&self, thread: usize) -> Handle {
         Handle {
             shared: self.alarm.shards()[thread].clone(),
@@ -118,6 +128,55 @@ impl Host {
     fn said(&self) -> Vec<u64> {
         self.said.lock().unwrap().drain(..).collect()
     }
+}
+
+/// A reset whose new deadline had passed took the timer out and said nothing: a clock that may be
+/// paused moved on to a timer that was gone, and a later one was armed without a call.
+#[test]
+fn an_exact_bell_is_set_anew_when_its_timer_is_reset_to_the_past() {
+    let host = Host::quiet(true, 0);
+    let start = host.handle(0).now();
+    let mut sleep = host.armed(0, 10);
+    host.said();
+    sleep.reset_at(start);
+    assert_eq!(host.said(), [NEVER]);
+    let _later = host.armed(1, 20);
+    assert_eq!(host.said(), [20]);
+}
+
+/// The bell was left as it was if it was set for the right time, and a clock that had jumped was not
+/// looked at again.
+#[test]
+fn unpark_sets_the_bell_anew_although_no_timer_has_changed() {
+    let host = Host::quiet(false, 0);
+    let _sleep = host.armed(0, 10);
+    assert_eq!(host.said(), [NEVER, 10]);
+    host.alarm.attend();
+    assert_eq!(host.said(), [], "nothing has changed");
+    host.handle(1).unpark();
+    assert_eq!(host.said(), [10]);
+}
+
+#[test]
+fn a_slack_that_is_set_in_a_storm_sets_the_bell_anew() {
+    let host = Host::quiet(false, 100);
+    let mut sleeps = Vec::new();
+    for turn in 1..=20 {
+        sleeps.push(host.armed(0, 5));
+        host.ring_at(5 * turn);
+    }
+    host.said();
+    sleeps.push(host.armed(1, 30));
+    assert_eq!(host.said(), [200], "the slack after the last ring");
+    sleeps.push(host.armed(0, 20));
+    assert_eq!(host.said(), [], "and nobody calls");
+    host.handle(0).set_slack(Duration::from_nanos(1000));
+    assert_eq!(host.said(), [1100]);
+    host.handle(0).set_slack(Duration::ZERO);
+    assert_eq!(host.said(), [120]);
+    // Whose announcement has ended with the storm is told again.
+    sleeps.push(host.armed(1, 10));
+    assert_eq!(host.said(), [110]);
 }
 
 /// The thread that attended stayed as long as others called, be it for ever.

@@ -1,0 +1,105 @@
+//! Does a runtime that waits hear of what changes without a timer that is armed: a clock that jumps, a
+//! timer that is gone?
+
+#![cfg(all(not(loom), feature = "rt"))]
+
+mod support;
+
+use std::sync::mpsc;
+use std::thread;
+
+use futures::channel::oneshot;
+use reveille::rt::Runtime;
+use reveille::time::{Instant, sleep};
+use reveille::{Clock, Handle, ManualClock};
+
+use support::{Count, Dial, Task, secs, watched};
+
+/// A runtime, and what tells whether so many of its workers are parked.
+fn watched_runtime(
+    workers: usize,
+    clock: impl Into<Clock>,
+) -> (Runtime, impl Fn(usize) + Send + Clone + 'static) {
+    let (parks, unparks) = (Count::default(), Count::default());
+    let (park, unpark) = (parks.clone(), unparks.clone());
+    let runtime = Runtime::builder()
+        .worker_threads(workers)
+        .clock(clock)
+        .on_thread_park(move || park.add())
+        .on_thread_unpark(move || unpark.add())
+        .build()
+        .unwrap();
+    let wait_until_parked = move |count| {
+        // In this order: a worker that unparks in between counts as running.
+        while {
+            let up = unparks.get();
+            parks.get().saturating_sub(up) < count
+        } {
+            thread::yield_now();
+        }
+    };
+    (runtime, wait_until_parked)
+}
+
+/// The runtime looked only whether a timer had changed, and waited an hour on a clock that had jumped.
+#[test]
+fn unpark_after_a_clock_has_jumped_fires_what_is_due_by_then() {
+    watched(|| {
+        for workers in [1, 2] {
+            let dial = Dial::default();
+            let (runtime, wait_until_parked) = watched_runtime(workers, dial.clock());
+            let (given, taken) = mpsc::channel::<Handle>();
+            let jump = thread::spawn(move || {
+                let handle = taken.recv().unwrap();
+                wait_until_parked(workers);
+                dial.set(secs(3600));
+                handle.unpark();
+            });
+            runtime.block_on(async move {
+                let start = Instant::now();
+                given.send(Handle::current()).unwrap();
+                sleep(secs(3600)).await;
+                assert_eq!(start.elapsed(), secs(3600));
+            });
+            jump.join().unwrap();
+        }
+    });
+}
+
+/// It waited for the timer as it was before, so that a later one which a thread armed was no news, and
+/// time never moved on to that.
+#[test]
+fn a_timer_armed_after_another_was_reset_to_the_past_fires() {
+    watched(|| {
+        for workers in [1, 2] {
+            let clock = ManualClock::new();
+            let (runtime, wait_until_parked) = watched_runtime(workers, &clock);
+            let (asked, asks) = mpsc::channel::<(Handle, oneshot::Sender<()>)>();
+            let wait = wait_until_parked.clone();
+            let stranger = thread::spawn(move || {
+                for (handle, sender) in asks {
+                    wait(workers);
+                    pollster::block_on(handle.sleep(secs(20)));
+                    sender.send(()).unwrap();
+                }
+            });
+            runtime.block_on(async move {
+                // Often: the other worker is to sleep through all of it.
+                for _ in 0..200 {
+                    let start = Instant::now();
+                    let task = Task::new();
+                    let mut reset = sleep(secs(10));
+                    assert!(task.poll(&mut reset).is_pending());
+                    wait_until_parked(workers - 1);
+                    reset.reset_at(start);
+                    assert_eq!(task.wakes(), 1, "at once");
+                    let (sender, receiver) = oneshot::channel();
+                    asked.send((Handle::current(), sender)).unwrap();
+                    receiver.await.unwrap();
+                    assert_eq!(start.elapsed(), secs(20));
+                }
+            });
+            stranger.join().unwrap();
+        }
+    });
+}
