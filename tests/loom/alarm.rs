@@ -10,46 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use reveille::Host;
 
-use crate::support::{Line, Task, Time, check, ns};
-
-const NEVER: u64 = u64::MAX;
-
-/// A host's loop: knows when it is to ring.
-#[derive(Clone)]
-struct Loop {
-    time: Time,
-    at: Arc<AtomicU64>,
-    host: Host,
-}
-
-impl Loop {
-    fn new(threads: usize, exact: bool) -> Self {
-        let time = Time::new();
-        let at = Arc::new(AtomicU64::new(NEVER));
-        let set = at.clone();
-        let host = Host::new(time.clock(), threads, exact, move |until| {
-            set.store(until, Ordering::Release);
-            true
-        });
-        host.ring();
-        Self { time, at, host }
-    }
-
-    /// Lets time pass to the next ring, if there is one.
-    fn turn(&self) -> bool {
-        let at = self.at.swap(NEVER, Ordering::AcqRel);
-        if at == NEVER {
-            return false;
-        }
-        self.time.set(at);
-        self.host.ring();
-        true
-    }
-
-    fn at(&self) -> u64 {
-        self.at.load(Ordering::Acquire)
-    }
-}
+use crate::support::{Line, Loop, NEVER, Task, Time, check, ns};
 
 /// Both take the alarm for theirs, and the earlier must win whoever sets it last.
 #[test]

@@ -31,10 +31,10 @@ fn work(pool: &Pool, worker: usize, mut searching: bool) {
 
 /// What a worker is wanted for besides tasks. It is told after the fact, by a wake of its own.
 #[derive(Clone)]
-struct Flag(Arc<AtomicBool>);
+pub(crate) struct Flag(Arc<AtomicBool>);
 
 impl Flag {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicBool::new(false)))
     }
 
@@ -48,7 +48,7 @@ impl Flag {
 }
 
 /// Sleeps as a worker does until the flag is up.
-fn wait(pool: &Pool, worker: usize, flag: &Flag) {
+pub(crate) fn wait(pool: &Pool, worker: usize, flag: &Flag) {
     let mut searching = false;
     while !flag.is_up() {
         searching = pool.rest(worker, searching, || flag.is_up());
@@ -72,13 +72,13 @@ impl Wake for Main {
     }
 }
 
-fn main_of(pool: &Arc<Pool>, worker: usize, flag: &Flag) -> Waker {
+pub(crate) fn main_of(pool: &Arc<Pool>, worker: usize, flag: &Flag) -> Waker {
     let (pool, flag) = (pool.clone(), flag.clone());
     Waker::from(Arc::new(Main { pool, worker, flag }))
 }
 
 /// A timer of `worker` that is armed.
-fn armed(pool: &Pool, worker: usize, nanos: u64, waker: &Waker) -> Sleep {
+pub(crate) fn armed(pool: &Pool, worker: usize, nanos: u64, waker: &Waker) -> Sleep {
     let mut sleep = pool.timers(worker).sleep(ns(nanos));
     if poll(&mut sleep, waker) {
         waker.wake_by_ref();

@@ -20,12 +20,16 @@
 #![cfg(all(test, loom))]
 
 mod alarm;
+mod attend;
 mod batch;
 mod clock;
 mod close;
+mod cut;
+mod exact;
 mod idle;
 mod io;
 mod park;
+mod storm;
 mod support;
 mod token;
 mod turn;

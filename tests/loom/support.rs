@@ -11,7 +11,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{JoinHandle, ThreadId};
 use reveille::time::Sleep;
-use reveille::{Clock, Driver, Handle, Park, Unpark};
+use reveille::{Clock, Driver, Handle, Host, Park, Unpark};
 
 /// Longer than any model lasts: a park for as long ends by an unpark, or is a deadlock.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
@@ -66,6 +66,10 @@ impl Time {
 
     pub(crate) fn set(&self, nanos: u64) {
         self.0.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -144,6 +148,59 @@ impl Unpark for Door {
     fn unpark(&self) {
         *self.0.present.lock().unwrap() = true;
         self.0.changed.notify_one();
+    }
+}
+
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The loop of a host: knows when its bell is to ring.
+#[derive(Clone)]
+pub(crate) struct Loop {
+    pub(crate) time: Time,
+    /// Not an atomic: loom keeps the last seven stores of those, and after more a swap may read an old
+    /// one.
+    at: Arc<Mutex<u64>>,
+    pub(crate) host: Host,
+}
+
+impl Loop {
+    pub(crate) fn new(threads: usize, exact: bool) -> Self {
+        Self::calling(threads, exact, Duration::ZERO, || {})
+    }
+
+    /// `slack`: how far apart the bell rings in a storm; `inside` is called each time that it is set.
+    pub(crate) fn calling(
+        threads: usize,
+        exact: bool,
+        slack: Duration,
+        mut inside: impl FnMut() + Send + 'static,
+    ) -> Self {
+        let time = Time::new();
+        let at = Arc::new(Mutex::new(NEVER));
+        let set = at.clone();
+        let host = Host::with_slack(time.clock(), threads, exact, slack, move |until| {
+            *set.lock().unwrap() = until;
+            inside();
+            true
+        });
+        host.ring();
+        Self { time, at, host }
+    }
+
+    /// Lets time pass to the next ring, if there is one.
+    pub(crate) fn turn(&self) -> bool {
+        let at = std::mem::replace(&mut *self.at.lock().unwrap(), NEVER);
+        if at == NEVER {
+            return false;
+        }
+        self.time.set(at.max(self.time.get()));
+        self.host.ring();
+        true
+    }
+
+    /// When the bell is to ring.
+    pub(crate) fn at(&self) -> u64 {
+        *self.at.lock().unwrap()
     }
 }
 
