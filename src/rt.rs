@@ -50,6 +50,7 @@ mod no_io;
 mod pool;
 mod runtime;
 mod schedule;
+mod slot;
 mod spawn;
 mod task;
 mod worker;

@@ -82,6 +82,12 @@ use loom::thread::yield_now;
 #[cfg(shuttle)]
 use shuttle::thread::yield_now;
 
+/// Whether time passes while a thread waits: not where a model checker says what happens next.
+#[cfg(all(feature = "rt", not(any(loom, shuttle))))]
+pub(crate) const TIME_PASSES: bool = true;
+#[cfg(any(loom, shuttle))]
+pub(crate) const TIME_PASSES: bool = false;
+
 /// Keeps `T` on a cache line of its own, away from neighbours that other threads write.
 #[derive(Debug)]
 #[repr(align(64))]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::backend::Entered as Driver;
 use crate::handle::Handle as Timers;
-use crate::rt::core::Core;
+use crate::rt::core::{Core, Then};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, Notifier};
 use crate::rt::pool::Pool;
@@ -261,10 +261,13 @@ pub(super) fn push(task: Runnable, why: Why) -> Result<(), Runnable> {
         if let Some(scope) = innermost
             && let Some(core) = scope.core()
             && let Some(ready) = task.take_if(|task| is_run_by(task, scope.inner.pool()))
-            && core.push(ready, why)
         {
             // No foreign code runs in there.
-            scope.inner.pool().wake_one();
+            match core.push(ready, why) {
+                Then::Nothing => {}
+                Then::WakeOne => scope.inner.pool().wake_one(),
+                Then::Report => scope.inner.pool().report_full_slot(core.index()),
+            }
         }
     });
     task.map_or(Ok(()), Err)

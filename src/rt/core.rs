@@ -1,8 +1,9 @@
 //! What does a worker keep to itself?
 //!
-//! Its queue, of which others steal, and the slot for the task to run next, of which they do not.
+//! Its queue, from which others steal, and the LIFO slot for the task to run next, from which they
+//! steal only if the task has lain there for a moment.
 //!
-//! The *next slot* is for a task that a running task has woken, or the first one that a timer has:
+//! The slot is for a task that a running task has woken, or the first one that a timer has:
 //! it runs at once, while what it was readied with is still in the cache. The second one to be
 //! readied goes to the end of the queue and does not displace it, so that equals run in the order in
 //! which they were readied. After [`STREAK`] tasks in a row the slot gives way to the queue, so that
@@ -14,16 +15,17 @@ use std::sync::Arc;
 
 use crossbeam_deque::{Injector, Steal, Stealer};
 
+use crate::rt::slot::LifoSlot;
 use crate::rt::task::{List, Runnable, Why};
 
-/// How many tasks in a row come out of the next slot.
+/// How many tasks in a row come out of the LIFO slot.
 const STREAK: u32 = 3;
 
 pub(super) struct Core {
     index: usize,
     /// It is the second of its worker, and nobody steals from it.
     is_spare: bool,
-    next: Cell<Option<Runnable>>,
+    slot: LifoSlot,
     /// How many tasks in a row came out of the slot.
     streak: Cell<u32>,
     queue: crossbeam_deque::Worker<Runnable>,
@@ -32,6 +34,7 @@ pub(super) struct Core {
     quiet: Cell<bool>,
     /// The tasks that were spawned here, whichever thread had this core.
     list: Arc<List>,
+    seed: Cell<u64>,
     /// How the worker goes about its work; it takes this out while it is at it.
     pace: Cell<Pace>,
 }
@@ -49,12 +52,20 @@ pub(super) struct Pace {
     pub(super) tick: u32,
     /// Whether local tasks come before others, the next time.
     pub(super) local_first: bool,
-    /// Of the random numbers that say from whom to steal first.
-    pub(super) seed: u64,
 }
 
 /// How many tasks at most run between two polls of the timers.
 pub(super) const LONGEST_INTERVAL: u32 = 16;
+
+/// What a worker that has taken a ready task has to do about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    Nothing,
+    /// Another worker should be woken for it.
+    WakeOne,
+    /// The slot is full, and this has to be reported.
+    Report,
+}
 
 /// What a worker is at, as far as it matters to a task that is readied meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,12 +84,13 @@ impl Core {
     pub(super) fn new(
         index: usize,
         queue: crossbeam_deque::Worker<Runnable>,
+        slot: LifoSlot,
         list: Arc<List>,
     ) -> Self {
         Self {
             index,
             is_spare: false,
-            next: Cell::new(None),
+            slot,
             streak: Cell::new(0),
             queue,
             phase: Cell::new(Phase::Task),
@@ -90,14 +102,14 @@ impl Core {
                 polled: 0,
                 tick: 0,
                 local_first: false,
-                seed: index as u64 + 1,
             }),
+            seed: Cell::new(index as u64 + 1),
         }
     }
 
     /// A core that stands in for that of the first worker.
-    pub(super) fn spare(list: Arc<List>) -> Self {
-        let mut core = Self::new(0, crossbeam_deque::Worker::new_fifo(), list);
+    pub(super) fn spare(slot: LifoSlot, list: Arc<List>) -> Self {
+        let mut core = Self::new(0, crossbeam_deque::Worker::new_fifo(), slot, list);
         core.is_spare = true;
         core
     }
@@ -122,33 +134,51 @@ impl Core {
         self.pace.set(pace);
     }
 
-    /// Takes a ready task; whether another worker should be woken for it.
+    /// Takes a ready task. Returns what has to be done about it.
     #[inline]
-    pub(super) fn push(&self, task: Runnable, why: Why) -> bool {
+    pub(super) fn push(&self, task: Runnable, why: Why) -> Then {
         let phase = self.phase.get();
         if why != Why::Woken || phase == Phase::Main {
             let alone = why == Why::Yielded && self.queue.is_empty();
             self.queue.push(task);
             if alone {
                 self.quiet.set(true);
+                return Then::Nothing;
             }
-            return !alone;
+            return Then::WakeOne;
         }
-        let Some(held) = self.next.replace(Some(task)) else {
-            return false;
-        };
-        // The slot keeps what it held.
-        if let Some(task) = self.next.replace(Some(held)) {
-            self.queue.push(task);
+        let in_task = phase == Phase::Task;
+        if self.slot.is_empty() {
+            self.slot.put(task);
+            // While timers fire nothing runs that could block: `must_report` is asked afterwards.
+            return match in_task && self.slot.must_report() {
+                true => Then::Report,
+                false => Then::Nothing,
+            };
         }
-        phase == Phase::Task
+        // The slot keeps what it holds.
+        self.queue.push(task);
+        match in_task {
+            true => Then::WakeOne,
+            false => Then::Nothing,
+        }
+    }
+
+    /// Returns whether the worker has to report that its slot is full, now that another task is
+    /// about to run.
+    #[inline]
+    pub(super) fn must_report(&self) -> bool {
+        self.slot.must_report() && !self.slot.is_empty()
     }
 
     /// Whether, now that something else is about to run, another worker should be woken for a task
     /// that has yielded.
     #[inline]
     pub(super) fn must_offer(&self) -> bool {
-        self.quiet.replace(false) && self.has_spare()
+        self.quiet.get() && {
+            self.quiet.set(false);
+            self.has_spare()
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -162,12 +192,18 @@ impl Core {
     /// The next task that is ready here.
     #[inline]
     pub(super) fn pop(&self) -> Option<Runnable> {
-        if let Some(task) = self.next.take() {
-            let streak = self.streak.get();
-            if streak < STREAK {
+        let streak = self.streak.get();
+        if streak < STREAK {
+            if let Some(task) = self.slot.take() {
                 self.streak.set(streak + 1);
                 return Some(task);
             }
+        } else if self.queue.is_empty() {
+            // Nobody waits for a turn, and the streak goes on.
+            if let Some(task) = self.slot.take() {
+                return Some(task);
+            }
+        } else if let Some(task) = self.slot.take() {
             self.queue.push(task);
         }
         self.streak.set(0);
@@ -180,14 +216,7 @@ impl Core {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && !self.has_next()
-    }
-
-    fn has_next(&self) -> bool {
-        let next = self.next.take();
-        let is_some = next.is_some();
-        self.next.set(next);
-        is_some
+        self.queue.is_empty() && self.slot.is_empty()
     }
 
     /// Takes a share of what lies in the queue that all share, and one task out of it.
@@ -200,9 +229,27 @@ impl Core {
         retry(|| other.steal_batch_and_pop(&self.queue))
     }
 
+    /// Returns a number by which to choose the worker that this one first steals from: xorshift
+    /// (Marsaglia, 2003).
+    pub(super) fn random(&self) -> usize {
+        let mut seed = self.seed.get();
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        self.seed.set(seed);
+        seed as usize
+    }
+
+    /// Takes the task out of another worker's slot into its own queue.
+    pub(super) fn take_stuck(&self, slot: &Stealer<Runnable>) {
+        if let Some(task) = retry(|| slot.steal()) {
+            self.queue.push(task);
+        }
+    }
+
     /// Leaves what is ready to others: in the queue, of which they steal, or in `shared`.
     pub(super) fn release(&self, shared: &Injector<Runnable>) {
-        if let Some(task) = self.next.take() {
+        if let Some(task) = self.slot.take() {
             self.queue.push(task);
         }
         while self.is_spare

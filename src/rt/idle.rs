@@ -29,12 +29,20 @@
 //! `backend::alarm`) before it sleeps, so `until` is right before anyone relies on it. While nobody
 //! sleeps no timer need call; that is told to the drivers under the lock, so that it cannot
 //! overtake the announcements of one who lies down.
+//!
+//! # No task is left in a slot
+//!
+//! A task in a worker's LIFO slot is in no queue. The same alarm rings when the slots are to be looked
+//! at, see `slots`.
 
+mod slots;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+pub(crate) use self::slots::Report;
+use self::slots::{EARLIER, Slots};
 use crate::instant::NEVER;
 use crate::rt::bed::Bed;
 use crate::sync::{
@@ -50,16 +58,17 @@ pub(crate) struct Idle {
     counts: AtomicUsize,
     sleepers: Mutex<Sleepers>,
     beds: Box<[Bed]>,
+    slots: Slots,
 }
 
 struct Sleepers {
     /// Who sleeps; the last to lie down is the first to be woken, its caches are the warmest.
     workers: Vec<usize>,
     waiter: Option<usize>,
+    /// How many workers there are: a thread runs them.
+    present: usize,
     /// The workers whose parker is armed: they are about to park, or have.
     armed: Box<[bool]>,
-    /// How many workers have left for good.
-    left: usize,
     /// When the waiter's alarm is to ring, in nanoseconds of the system's monotonic clock.
     until: u64,
 }
@@ -70,6 +79,8 @@ pub(crate) struct Up {
     pub(crate) called: bool,
     /// Its alarm has rung: the drivers' alarm has to be told.
     pub(crate) rang: bool,
+    /// It was woken to look at the LIFO slots.
+    pub(crate) must_look: bool,
 }
 
 impl Idle {
@@ -80,9 +91,10 @@ impl Idle {
                 workers: Vec::with_capacity(beds.len()),
                 waiter: None,
                 armed: beds.iter().map(|_| false).collect(),
-                left: 0,
+                present: 0,
                 until: NEVER,
             }),
+            slots: Slots::new(beds.len()),
             beds,
         })
     }
@@ -93,14 +105,15 @@ impl Idle {
 
     /// Enters a worker among those that sleep, if it searched no longer among those that do; whether
     /// all workers sleep now. To be followed by a look at all queues.
-    pub(crate) fn lie_down(&self, worker: usize, searched: bool, absent: bool) -> bool {
+    pub(crate) fn lie_down(&self, worker: usize, searched: bool, ends: bool) -> bool {
         let mut sleepers = self.lock();
         sleepers.workers.push(worker);
         sleepers.armed[worker] = false;
         if sleepers.waiter.is_none() {
             sleepers.waiter = Some(worker);
         }
-        let all = self.all_parked(&sleepers, absent);
+        self.stop_looks(&sleepers);
+        let all = self.all_parked(&sleepers, ends);
         let change = SLEEPER - usize::from(searched);
         self.counts.fetch_add(change, Ordering::SeqCst);
         drop(sleepers);
@@ -113,7 +126,7 @@ impl Idle {
         let mut sleepers = self.lock();
         sleepers.armed[worker] = true;
         let waits = sleepers.waiter == Some(worker);
-        let until = if waits { sleepers.until } else { NEVER };
+        let until = if waits { self.alarm(&sleepers) } else { NEVER };
         // The caller is running, so nobody has to be unparked.
         self.beds[worker].set_alarm(until);
         self.beds[worker].set_watch(waits);
@@ -127,9 +140,17 @@ impl Idle {
         if rang {
             sleepers.until = NEVER;
         }
+        let must_look = sleepers.waiter == Some(worker) && self.slots.due() <= now;
+        if must_look {
+            self.slots.put_off(now);
+        }
         let found = sleepers.workers.iter().rposition(|&known| known == worker);
         let Some(at) = found else {
-            return Up { called: true, rang };
+            return Up {
+                called: true,
+                rang,
+                must_look,
+            };
         };
         let heir = self.strike(&mut sleepers, at, 0, last);
         drop(sleepers);
@@ -137,15 +158,16 @@ impl Idle {
         Up {
             called: false,
             rang,
+            must_look,
         }
     }
 
     /// Strikes a worker off if all sleep, so that it can move time while nobody works; `false` leaves
     /// it where it is.
-    pub(crate) fn get_up_last(&self, worker: usize, absent: bool, last: impl FnOnce()) -> bool {
+    pub(crate) fn get_up_last(&self, worker: usize, ends: bool, last: impl FnOnce()) -> bool {
         let mut sleepers = self.lock();
         let found = sleepers.workers.iter().rposition(|&known| known == worker);
-        let Some(at) = found.filter(|_| self.all_parked(&sleepers, absent)) else {
+        let Some(at) = found.filter(|_| self.all_parked(&sleepers, ends)) else {
             return false;
         };
         let heir = self.strike(&mut sleepers, at, 0, last);
@@ -210,11 +232,99 @@ impl Idle {
     pub(crate) fn set_until(&self, until: u64) {
         let mut sleepers = self.lock();
         sleepers.until = until;
-        // One that is not armed yet does so itself before it parks.
-        let waiter = sleepers.waiter.filter(|&waiter| sleepers.armed[waiter]);
-        let must_wake = waiter.filter(|&waiter| self.beds[waiter].set_alarm(until));
+        let waiter = sleepers.waiter;
+        let must_wake = waiter.filter(|&waiter| self.set_alarm(&sleepers, waiter));
         drop(sleepers);
         self.wake_bed(must_wake);
+    }
+
+    /// Counts a worker as present: a thread begins to run it.
+    pub(crate) fn arrive(&self) {
+        self.lock().present += 1;
+    }
+
+    /// Counts a worker as absent: its thread stops running it. It is not parked. `ends` says whether the
+    /// runtime does.
+    pub(crate) fn depart(&self, ends: bool) {
+        let mut sleepers = self.lock();
+        sleepers.present -= 1;
+        self.stop_looks(&sleepers);
+        // Every worker may be parked now: then the one that waits is to move time on.
+        let waiter = sleepers.waiter.filter(|_| self.all_parked(&sleepers, ends));
+        drop(sleepers);
+        self.wake_bed(waiter);
+    }
+
+    /// Returns the flag that tells a worker to report that its LIFO slot is full.
+    pub(crate) fn report(&self, worker: usize) -> &Arc<Report> {
+        self.slots.report(worker)
+    }
+
+    /// Notes that a worker's LIFO slot is full while it runs a task, so that somebody looks at the
+    /// slots before long. `now` is the system's monotonic clock, here and below.
+    #[cold]
+    pub(crate) fn report_full_slot(&self, worker: usize, now: u64) {
+        let sleepers = self.lock();
+        if !self.slots.note_use(worker, now) {
+            return;
+        }
+        let waiter = sleepers.waiter;
+        let must_wake = waiter.filter(|&waiter| self.set_alarm(&sleepers, waiter));
+        drop(sleepers);
+        self.wake_bed(must_wake);
+    }
+
+    /// Returns whether the slots are looked at now and then.
+    #[inline]
+    pub(crate) fn has_looks(&self) -> bool {
+        self.slots.due() != NEVER
+    }
+
+    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task
+    /// just now. Returns the workers from whose slot it should take the task.
+    pub(crate) fn look_at_slots(
+        &self,
+        worker: usize,
+        now: u64,
+        must_look: bool,
+        is_full: impl Fn(usize) -> bool,
+    ) -> Vec<usize> {
+        let is_due = || must_look || self.slots.due() <= now.saturating_add(EARLIER);
+        if !is_due() {
+            return Vec::new();
+        }
+        let sleepers = self.lock();
+        if !is_due() {
+            return Vec::new();
+        }
+        let stuck = self.slots.look(worker, now, is_full);
+        let waiter = sleepers.waiter;
+        let must_wake = waiter.filter(|&waiter| self.set_alarm(&sleepers, waiter));
+        drop(sleepers);
+        self.wake_bed(must_wake);
+        stuck
+    }
+
+    /// Ends the looks at the slots if every worker is parked, or nobody is there to be parked.
+    fn stop_looks(&self, sleepers: &Sleepers) {
+        if sleepers.workers.len() == sleepers.present
+            && self.slots.stop()
+            && let Some(waiter) = sleepers.waiter
+        {
+            // To later: that needs no wake.
+            self.set_alarm(sleepers, waiter);
+        }
+    }
+
+    /// Returns when the waiter has to get up by itself.
+    fn alarm(&self, sleepers: &Sleepers) -> u64 {
+        sleepers.until.min(self.slots.due())
+    }
+
+    /// Sets the alarm of the waiter. Returns whether it has to be woken for that.
+    fn set_alarm(&self, sleepers: &Sleepers, waiter: usize) -> bool {
+        // One that is not armed yet does so itself before it parks.
+        sleepers.armed[waiter] && self.beds[waiter].set_alarm(self.alarm(sleepers))
     }
 
     /// Whether anybody sleeps; to be asked after something that who lies down looks at.
@@ -268,25 +378,19 @@ impl Idle {
             // It does so itself before it parks.
             return None;
         }
-        let bed = &self.beds[heir];
-        let must_wake = bed.set_alarm(sleepers.until) | bed.set_watch(true);
+        let must_wake = self.set_alarm(sleepers, heir) | self.beds[heir].set_watch(true);
         must_wake.then_some(heir)
     }
 
-    /// Counts a worker that has left for good among those that are parked: none of its tasks runs.
-    pub(crate) fn leave(&self) {
-        let waiter = {
-            let mut sleepers = self.lock();
-            sleepers.left += 1;
-            sleepers.waiter
+    /// Returns whether no worker runs. In a runtime that `ends`, a worker that is absent does not come
+    /// back; in any other, time that is moved by hand waits for it.
+    fn all_parked(&self, sleepers: &Sleepers, ends: bool) -> bool {
+        let expected = if ends {
+            sleepers.present
+        } else {
+            self.beds.len()
         };
-        // Every worker may be parked now: then the one that waits is to move time on.
-        self.wake_bed(waiter);
-    }
-
-    /// Returns whether no worker runs; one is `absent` if no thread is the first worker, nor will be.
-    fn all_parked(&self, sleepers: &Sleepers, absent: bool) -> bool {
-        sleepers.workers.len() + sleepers.left + usize::from(absent) == self.beds.len()
+        sleepers.workers.len() == expected
     }
 
     fn wake_bed(&self, worker: Option<usize>) {

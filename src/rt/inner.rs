@@ -23,6 +23,7 @@ use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
 use crate::rt::local::Notifier;
 use crate::rt::pool::Pool;
+use crate::rt::slot::LifoSlot;
 use crate::rt::task::List;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
@@ -87,12 +88,17 @@ impl Inner {
         let queues: Vec<_> = (0..workers).map(|_| Queue::new_fifo()).collect();
         let stealers = queues.iter().map(Queue::stealer).collect();
         let idle = Idle::new(beds);
-        let pool = Pool::new(clock, slack, idle, reactor, stealers);
+        let slots: Vec<_> = (0..workers)
+            .map(|worker| LifoSlot::new(idle.report(worker).clone()))
+            .collect();
+        let ends = slots.iter().map(LifoSlot::stealer).collect();
+        let pool = Pool::new(clock, slack, idle, reactor, stealers, ends);
         let lists: Box<[_]> = (0..=workers).map(|_| List::new(pool.clone())).collect();
         let mut cores = queues
             .into_iter()
+            .zip(slots)
             .enumerate()
-            .map(|(index, queue)| Core::new(index, queue, lists[index].clone()));
+            .map(|(index, (queue, slot))| Core::new(index, queue, slot, lists[index].clone()));
         let first = FirstWorker {
             is_taken: false,
             lent: 0,
@@ -152,7 +158,11 @@ impl Inner {
         if std::mem::replace(&mut first.is_taken, true) {
             return None;
         }
-        let spare = || Core::spare(self.lists[0].clone());
+        self.pool.idle().arrive();
+        let spare = || {
+            let slot = LifoSlot::new(self.pool.idle().report(0).clone());
+            Core::spare(slot, self.lists[0].clone())
+        };
         Some(first.core.take().unwrap_or_else(spare))
     }
 
@@ -178,6 +188,7 @@ impl Inner {
     /// Gives back the core of a thread whose place another one has taken.
     pub(super) fn return_core(&self, core: Core) {
         self.pool.release(&core);
+        self.pool.depart();
         let mut first = self.first();
         first.lent -= 1;
         first.keep(core);
@@ -186,6 +197,7 @@ impl Inner {
     /// Gives back place and core.
     pub(super) fn leave_place(&self, core: Core) {
         self.pool.release(&core);
+        self.pool.depart();
         let waiting = {
             let mut first = self.first();
             first.keep(core);
@@ -197,15 +209,6 @@ impl Inner {
     /// Returns whether a thread runs its future that has lent its place to the first worker.
     pub(super) fn has_lent(&self) -> bool {
         self.first().lent > 0
-    }
-
-    /// Returns whether the runtime ends and no thread is the first worker: then time that is moved by
-    /// hand need not wait for one, and a destructor that waits for a timer goes on.
-    pub(super) fn first_is_absent(&self) -> bool {
-        self.pool.is_stopping() && {
-            let first = self.first();
-            !first.is_taken && first.lent == 0
-        }
     }
 
     /// Strikes off a thread that waited to be the first worker and goes without.

@@ -24,10 +24,41 @@ use crate::slack::Limit;
 /// What the workers of a runtime share.
 pub struct Pool {
     tasks: AtomicUsize,
+    slots: Box<[Slot]>,
     alarm: Alarm<Waiter>,
     idle: Arc<Idle>,
     clock: Clock,
     time: Arc<AtomicU64>,
+}
+
+/// A worker's LIFO slot, as the queue that it is: how many tasks were put there and taken out.
+#[derive(Default)]
+struct Slot {
+    back: AtomicUsize,
+    front: AtomicUsize,
+}
+
+impl Slot {
+    /// Called by its worker alone.
+    fn put(&self) {
+        let back = self.back.load(Ordering::Relaxed);
+        self.back.store(back + 1, Ordering::Release);
+    }
+
+    fn take(&self) -> bool {
+        let front = self.front.load(Ordering::Acquire);
+        let (success, failure) = (Ordering::SeqCst, Ordering::Relaxed);
+        let next = front + 1;
+        self.back.load(Ordering::Acquire) > front
+            && self
+                .front
+                .compare_exchange(front, next, success, failure)
+                .is_ok()
+    }
+
+    fn is_full(&self) -> bool {
+        self.back.load(Ordering::Relaxed) > self.front.load(Ordering::Relaxed)
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -56,6 +87,7 @@ impl Pool {
             let drivers = (0..workers).map(driver).collect();
             Self {
                 tasks: AtomicUsize::new(0),
+                slots: (0..workers).map(|_| Slot::default()).collect(),
                 alarm: Alarm::new(Waiter(pool.clone()), clock.clone(), slack.clone(), drivers),
                 idle,
                 clock: clock.clone(),
@@ -103,6 +135,55 @@ impl Pool {
 
     fn has_work(&self) -> bool {
         self.tasks.load(Ordering::Relaxed) > 0
+    }
+
+    /// A thread begins to run a worker.
+    pub fn arrive(&self) {
+        self.idle.arrive();
+    }
+
+    /// A worker's thread is gone.
+    pub fn depart(&self) {
+        self.idle.depart(false);
+    }
+
+    /// A worker puts a task into its LIFO slot, which must be empty.
+    pub fn put(&self, worker: usize) {
+        self.slots[worker].put();
+        if self.idle.report(worker).is_wanted() {
+            self.idle.report_full_slot(worker, self.time());
+        }
+    }
+
+    /// Takes the task out of a worker's slot.
+    #[must_use]
+    pub fn take(&self, worker: usize) -> bool {
+        self.slots[worker].take()
+    }
+
+    /// A worker that runs no task looks at the slots of the others; how many tasks it has taken.
+    #[must_use]
+    pub fn take_stuck(&self, worker: usize, must_look: bool) -> usize {
+        if !must_look && !self.idle.has_looks() {
+            return 0;
+        }
+        let is_full = |worker: usize| self.slots[worker].is_full();
+        let now = self.time();
+        let stuck = self.idle.look_at_slots(worker, now, must_look, is_full);
+        stuck
+            .into_iter()
+            .filter(|&worker| self.take(worker))
+            .count()
+    }
+
+    /// A worker that looks at the slots and finds nothing sleeps; whether it got up to look.
+    #[must_use]
+    pub fn rest_from_looks(&self, worker: usize) -> bool {
+        self.lie_down(worker, false);
+        self.settle(worker);
+        self.idle.bed(worker).sleep();
+        let up = self.idle.get_up(worker, self.time(), || self.calm());
+        up.must_look
     }
 
     /// Wakes a certain worker.

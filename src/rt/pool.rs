@@ -23,6 +23,8 @@ use crate::system;
 pub(super) struct Pool {
     injector: Injector<Runnable>,
     stealers: Box<[Stealer<Runnable>]>,
+    /// The workers' LIFO slots.
+    slots: Box<[Stealer<Runnable>]>,
     /// A driver for each worker, and the last for all other threads.
     alarm: Alarm<Waiter>,
     idle: Arc<Idle>,
@@ -38,6 +40,7 @@ impl Pool {
         idle: Arc<Idle>,
         reactor: Arc<Reactor>,
         stealers: Box<[Stealer<Runnable>]>,
+        slots: Box<[Stealer<Runnable>]>,
     ) -> Arc<Self> {
         let slack = Limit::new(slack);
         let pool = Arc::new_cyclic(|pool: &Weak<Self>| {
@@ -57,6 +60,7 @@ impl Pool {
                     (0..=stealers.len()).map(driver).collect(),
                 ),
                 stealers,
+                slots,
                 idle,
                 reactor,
                 clock: clock.clone(),
@@ -115,13 +119,37 @@ impl Pool {
         core.release(&self.injector);
     }
 
-    /// Takes half of what some other worker has; `from` says who is asked first.
-    pub(super) fn steal_into(&self, core: &Core, from: usize) -> Option<Runnable> {
+    /// Takes half of what some other worker has.
+    pub(super) fn steal_into(&self, core: &Core) -> Option<Runnable> {
         let count = self.stealers.len();
+        let from = core.random();
         (0..count)
             .map(|offset| (from % count + offset) % count)
             .filter(|&other| other != core.index() || core.is_spare())
             .find_map(|other| core.steal(&self.stealers[other]))
+    }
+
+    /// Takes the tasks that have lain in other workers' LIFO slots for a moment into this worker's
+    /// queue; it runs no task just now. Looks at the slots only if it is about time, or `must_look`.
+    pub(super) fn take_stuck(&self, core: &Core, must_look: bool) {
+        let now = system::monotonic().cast_unsigned();
+        let is_full = |worker: usize| !self.slots[worker].is_empty();
+        let stuck = self
+            .idle
+            .look_at_slots(core.index(), now, must_look, is_full);
+        for &worker in &stuck {
+            core.take_stuck(&self.slots[worker]);
+        }
+        // In between they were in no queue.
+        if !stuck.is_empty() && core.has_spare() {
+            self.wake_one();
+        }
+    }
+
+    /// Notes that a worker's LIFO slot is full while it runs a task.
+    pub(super) fn report_full_slot(&self, worker: usize) {
+        let now = system::monotonic().cast_unsigned();
+        self.idle.report_full_slot(worker, now);
     }
 
     /// Whether there is a task for anybody who comes.
@@ -142,6 +170,19 @@ impl Pool {
     #[inline]
     pub(super) fn wake_one(&self) {
         self.idle.wake_one(|| self.calm());
+    }
+
+    /// Notes that a worker that searched has found something, and wakes another one if there is more.
+    #[cold]
+    pub(super) fn end_search(&self) {
+        if self.idle.end_search() && self.has_work() {
+            self.wake_one();
+        }
+    }
+
+    /// Counts a worker as absent: its thread stops running it.
+    pub(super) fn depart(&self) {
+        self.idle.depart(self.is_stopping());
     }
 
     /// Wakes a certain worker, if it sleeps.
@@ -286,7 +327,7 @@ impl Bell for Waiter {
             return Heard::Gone;
         };
         // Whatever the drivers' clock shows, and if it stands still, too: long ago.
-        pool.idle.set_until(0, here::worker(&*pool));
+        pool.idle.set_until(0);
         Heard::Well
     }
 }

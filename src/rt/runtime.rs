@@ -32,9 +32,11 @@ use crate::sync::{Mutex, MutexGuard, thread};
 /// The thread in [`block_on`](Self::block_on) is a worker as long as it is there. With one worker,
 /// tasks run only then, and stay in between; with more, their threads run them at any time.
 ///
-/// Tasks must not block their thread: others take over its queue, what it has spawned and its timers,
-/// but the one task that the blocking one has woken first, to run next, waits with it. The future in
-/// `block_on` may.
+/// Tasks must not block their thread, or they take it from the others. The future in `block_on` may.
+/// But if one does, other workers take over all that can leave the thread: the tasks in its queue, its
+/// timers, and the one task that it has woken to run next on its thread. For that one an idle worker
+/// comes after a millisecond, or up to some 20 ms on a busy thread. Local tasks cannot leave it, and
+/// wait.
 ///
 /// Dropping the runtime waits for its threads to leave their tasks, and drops the tasks that have
 /// not ended. A worker that blocks keeps it waiting; [`shutdown_timeout`](Self::shutdown_timeout)
@@ -273,6 +275,7 @@ impl ThreadMember {
         let guard = ScopeGuard::running(self.0.clone(), Notifier::of_worker(core.index()));
         let scope = guard.scope();
         scope.set_core(core);
+        pool.idle().arrive();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
             Worker::new(scope, &core, false).work(&Stopping(pool));
@@ -287,7 +290,7 @@ impl ThreadMember {
         if pool.has_work() {
             pool.wake_one();
         }
-        pool.idle().leave();
+        pool.depart();
         hooks.stop();
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Worker<'a> {
     budget_spent: bool,
     /// I/O was collected just now.
     has_collected: bool,
+    /// It was unparked to look at the LIFO slots.
+    must_look: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -72,6 +74,7 @@ impl<'a> Worker<'a> {
             has_fired: false,
             budget_spent: false,
             has_collected: false,
+            must_look: false,
         }
     }
 
@@ -95,9 +98,7 @@ impl<'a> Worker<'a> {
         }
         self.found();
         self.pool.release(self.core);
-        if self.core.has_spare() {
-            self.pool.wake_one();
-        }
+        self.offer_spare();
     }
 
     /// Returns whether what the worker is wanted for comes before the next task.
@@ -105,6 +106,7 @@ impl<'a> Worker<'a> {
         self.only_timers || self.pace.left == 0 || self.core.is_empty()
     }
 
+    #[inline]
     fn run(&mut self, task: Runnable) {
         self.found();
         self.offer();
@@ -112,6 +114,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Takes the next task of this worker's own, or out of the queue that all share.
+    #[inline]
     fn next(&mut self) -> Option<Runnable> {
         if self.pace.left == 0 {
             self.poll_timers();
@@ -133,13 +136,12 @@ impl<'a> Worker<'a> {
     /// park does not see it: so one is unparked for what is left of it.
     fn share(&self) -> Option<Runnable> {
         let task = self.pool.pop_into(self.core)?;
-        if self.core.has_spare() {
-            self.pool.wake_one();
-        }
+        self.offer_spare();
         Some(task)
     }
 
     /// Local tasks and others take turns.
+    #[inline]
     fn own(&mut self) -> Option<Runnable> {
         let Some(local) = self.scope.local() else {
             return self.core.pop();
@@ -172,6 +174,9 @@ impl<'a> Worker<'a> {
             }
             self.adapt_interval(now);
         }
+        if all && !self.only_timers {
+            self.take_stuck();
+        }
         // A parked worker already polls I/O, so this one need not.
         if all && self.pool.reactor().has_sources() && !self.pool.idle().anybody_sleeps() {
             self.collect();
@@ -201,9 +206,7 @@ impl<'a> Worker<'a> {
         if self.pool.idle().anybody_sleeps() {
             self.pool.attend();
         }
-        if self.core.has_spare() {
-            self.pool.wake_one();
-        }
+        self.offer_spare();
     }
 
     /// Readies the tasks whose I/O is ready.
@@ -211,9 +214,7 @@ impl<'a> Worker<'a> {
         self.core.set_phase(Phase::Firing);
         self.pool.reactor().poll();
         self.core.set_phase(Phase::Task);
-        if self.core.has_spare() {
-            self.pool.wake_one();
-        }
+        self.offer_spare();
     }
 
     /// Looks for a task everywhere.
@@ -232,12 +233,23 @@ impl<'a> Worker<'a> {
         if !self.searching {
             self.searching = self.pool.idle().start_search(force);
         }
-        if !self.searching {
-            return None;
+        if self.searching {
+            let found = self.pool.steal_into(self.core);
+            let found = found.or_else(|| self.pool.pop_into(self.core));
+            if found.is_some() {
+                return found;
+            }
         }
-        let from = self.random();
-        let found = self.pool.steal_into(self.core, from);
-        found.or_else(|| self.pool.pop_into(self.core))
+        self.take_stuck();
+        self.core.pop()
+    }
+
+    /// Takes what has lain in other workers' LIFO slots for a moment.
+    fn take_stuck(&mut self) {
+        let must_look = std::mem::take(&mut self.must_look);
+        if must_look || self.pool.idle().has_looks() {
+            self.pool.take_stuck(self.core, must_look);
+        }
     }
 
     /// Fires what is due, whoever ought to.
@@ -252,20 +264,30 @@ impl<'a> Worker<'a> {
     }
 
     /// Counts this worker no longer among those that search, once it has found something.
+    #[inline]
     fn found(&mut self) {
-        if std::mem::take(&mut self.searching)
-            && self.pool.idle().end_search()
-            && self.pool.has_work()
-        {
+        if self.searching {
+            self.searching = false;
+            self.pool.end_search();
+        }
+    }
+
+    /// Wakes another worker if there is a task for it.
+    fn offer_spare(&self) {
+        if self.core.has_spare() {
             self.pool.wake_one();
         }
     }
 
-    /// Wakes another worker if what runs next makes a task wait that has yielded.
+    /// Sees to the tasks that wait while the next one runs: one that has yielded, and the one in the
+    /// slot, which would wait for ever if the next one blocks.
     #[inline]
     fn offer(&self) {
         if self.core.must_offer() {
             self.pool.wake_one();
+        }
+        if self.core.must_report() {
+            self.pool.report_full_slot(self.core.index());
         }
     }
 
@@ -285,8 +307,8 @@ impl<'a> Worker<'a> {
     fn park(&mut self, wanted: &impl Wanted) {
         let idle = self.pool.idle();
         let me = self.core.index();
-        let absent = self.scope.inner().first_is_absent();
-        let all = idle.lie_down(me, std::mem::take(&mut self.searching), absent);
+        let ends = self.pool.is_stopping();
+        let all = idle.lie_down(me, std::mem::take(&mut self.searching), ends);
         self.pool.attend();
         // No foreign code between the last look and the park. To ask the clock's drivers for their
         // next deadlines is some: the last reference to one may be dropped there.
@@ -297,7 +319,7 @@ impl<'a> Worker<'a> {
             return;
         }
         if can_advance {
-            if idle.get_up_last(me, absent, || self.pool.calm()) {
+            if idle.get_up_last(me, ends, || self.pool.calm()) {
                 self.advance();
             } else {
                 self.get_up();
@@ -319,6 +341,7 @@ impl<'a> Worker<'a> {
         let idle = self.pool.idle();
         let up = idle.get_up(self.core.index(), now, || self.pool.calm());
         self.searching = up.called;
+        self.must_look |= up.must_look;
         if up.rang {
             self.pool.rang();
             self.fire_for_all();
@@ -336,9 +359,7 @@ impl<'a> Worker<'a> {
         self.core.set_phase(Phase::Firing);
         self.pool.clock().advance_when_idle();
         self.core.set_phase(Phase::Task);
-        if self.core.has_spare() {
-            self.pool.wake_one();
-        }
+        self.offer_spare();
     }
 
     fn has_work(&self, wanted: &impl Wanted) -> bool {
@@ -347,14 +368,6 @@ impl<'a> Worker<'a> {
                 && (!self.core.is_empty()
                     || self.scope.local().is_some_and(LocalQueue::is_ready)
                     || self.pool.has_work())
-    }
-
-    /// Xorshift (Marsaglia, 2003): whom to steal from first.
-    fn random(&mut self) -> usize {
-        self.pace.seed ^= self.pace.seed << 13;
-        self.pace.seed ^= self.pace.seed >> 7;
-        self.pace.seed ^= self.pace.seed << 17;
-        self.pace.seed as usize
     }
 }
 

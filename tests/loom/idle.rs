@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use reveille::rt::Pool;
 use reveille::time::Sleep;
 use reveille::{Clock, ManualClock};
@@ -338,5 +338,90 @@ fn worker_gets_up_to_move_time_to_what_a_stranger_arms() {
         line.cross();
         wait(&pool, 0, &flag);
         drop(arming.join().unwrap());
+    });
+}
+
+/// Looks at the slots as a worker does that has nothing else to do, until so many tasks have run.
+fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
+    let mut must_look = false;
+    while ran.load(Ordering::Relaxed) < tasks {
+        let taken = pool.take_stuck(worker, must_look);
+        must_look = false;
+        if taken > 0 {
+            ran.fetch_add(taken, Ordering::Relaxed);
+        } else {
+            must_look = pool.rest_from_looks(worker);
+        }
+    }
+}
+
+/// The worker that put it there blocks for it, and the other one parks just then: it gets up to look,
+/// or has seen that it must.
+#[test]
+fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
+    for moves in BEDS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, moves, None);
+            pool.arrive();
+            pool.arrive();
+            let ran = AtomicUsize::new(0);
+            let line = Line::new();
+            let putter = pool.clone();
+            let putting = line.spawn(move || putter.put(1));
+            line.cross();
+            help(&pool, 0, &ran, 1);
+            putting.join().unwrap();
+        });
+    }
+}
+
+/// It takes the first task out again itself, unless the other one has been faster; then it puts in the
+/// second one and blocks. Looks begin and end meanwhile.
+#[test]
+fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
+    for moves in BEDS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, moves, None);
+            pool.arrive();
+            pool.arrive();
+            let ran = Arc::new(AtomicUsize::new(0));
+            let line = Line::new();
+            let (putter, runs) = (pool.clone(), ran.clone());
+            let putting = line.spawn(move || {
+                putter.put(1);
+                if putter.take(1) {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                }
+                putter.put(1);
+            });
+            line.cross();
+            help(&pool, 0, &ran, 2);
+            putting.join().unwrap();
+            assert_eq!(ran.load(Ordering::Relaxed), 2);
+            assert!(!pool.take(1));
+        });
+    }
+}
+
+/// One worker uses its slot and leaves while the other one parks: the looks end, and the alarm that
+/// was set for them does not ring any more.
+#[test]
+fn looks_end_when_the_last_worker_that_is_awake_leaves() {
+    check(Some(3), || {
+        let pool = Pool::new(2, true, None);
+        pool.arrive();
+        pool.arrive();
+        let line = Line::new();
+        let leaver = pool.clone();
+        let leaving = line.spawn(move || {
+            leaver.put(1);
+            assert!(leaver.take(1));
+            leaver.depart();
+        });
+        line.cross();
+        pool.lie_down(0, false);
+        pool.settle(0);
+        leaving.join().unwrap();
+        assert_eq!(pool.alarm(0), u64::MAX);
     });
 }

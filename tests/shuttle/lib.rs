@@ -25,10 +25,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::channel::oneshot;
+use futures::StreamExt;
+use futures::channel::{mpsc as channel, oneshot};
 use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
-use reveille::time::sleep;
+use reveille::time::{Instant, sleep};
+use shuttle::sync::mpsc;
 use shuttle::thread;
 
 /// Runs `program` in many orders, half of them with few preemptions: some bugs want long stretches.
@@ -94,6 +96,67 @@ fn tasks_that_spawn_are_stolen_and_all_run() {
             }
         });
         assert_eq!(ran.get(), 6);
+    });
+}
+
+/// The one that was woken lies in the LIFO slot of the worker that the other one blocks, and every
+/// other worker is parked, or about to be. Time, which is moved by hand, does not move meanwhile.
+#[test]
+fn task_in_the_slot_of_a_worker_that_blocks_is_run_by_another() {
+    check(20_000, || {
+        runtime(2).block_on(async {
+            let (message, arrives) = oneshot::channel();
+            let (answer, answered) = mpsc::channel();
+            let b = rt::spawn(async move {
+                arrives.await.unwrap();
+                answer.send(()).unwrap();
+            });
+            let a = rt::spawn(async move {
+                sleep(Duration::from_secs(1)).await;
+                message.send(()).unwrap();
+                answered.recv().unwrap();
+                Instant::now()
+            });
+            let late = rt::spawn(async {
+                sleep(Duration::from_secs(2)).await;
+                Instant::now()
+            });
+            let answered = a.await.unwrap();
+            b.await.unwrap();
+            assert!(late.await.unwrap() >= answered + Duration::from_secs(1));
+        });
+    });
+}
+
+/// The worker puts tasks into its slot and takes them out, while others look at it and take what
+/// they find there: each message arrives once, in order.
+#[test]
+fn tasks_that_pass_through_a_slot_run_once_each_time() {
+    const TRIPS: usize = 4;
+    check(10_000, || {
+        runtime(3).block_on(async {
+            let (there, mut arrives) = channel::unbounded();
+            let (back, mut returns) = channel::unbounded();
+            let answers = rt::spawn(async move {
+                while let Some(message) = arrives.next().await {
+                    let _ = back.unbounded_send(message);
+                }
+            });
+            for trip in 0..TRIPS {
+                there.unbounded_send(trip).unwrap();
+                let (sender, trips) = (there.clone(), trip);
+                let asks = rt::spawn(async move {
+                    sender.unbounded_send(trips + TRIPS).unwrap();
+                    assert_eq!(returns.next().await, Some(trips));
+                    assert_eq!(returns.next().await, Some(trips + TRIPS));
+                    returns
+                });
+                returns = asks.await.unwrap();
+            }
+            drop(there);
+            answers.await.unwrap();
+            assert_eq!(returns.next().await, None);
+        });
     });
 }
 
