@@ -60,7 +60,7 @@ pub use self::blocking::spawn_blocking;
 pub use self::builder::Builder;
 pub use self::context::Entered;
 pub use self::handle::{Handle, NoRuntime};
-pub use self::join::{JoinError, JoinHandle, YieldNow, yield_now};
+pub use self::join::{AbortHandle, JoinError, JoinHandle, YieldNow, yield_now};
 pub use self::runtime::Runtime;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
 

@@ -7,10 +7,11 @@ mod support;
 use std::cell::Cell;
 use std::future::pending;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
-use reveille::rt;
+use futures::future::join_all;
+use reveille::rt::{self, AbortHandle};
 use reveille::time::sleep;
 
 use support::{ms, runtime, watched};
@@ -123,5 +124,118 @@ fn local_task_aborted_by_another_thread_is_dropped_on_its_own() {
                 assert!(task.join().unwrap().await.unwrap_err().is_cancelled());
             });
         }
+    });
+}
+
+/// A pool that keeps one handle for each of its tasks, without their outputs.
+#[test]
+fn abort_handles_of_several_types_end_their_tasks_from_any_thread() {
+    watched(|| {
+        for workers in [1, 3] {
+            runtime(workers).block_on(async {
+                let kept = Arc::new(());
+                let (one, two) = (kept.clone(), kept.clone());
+                let numbers = rt::spawn(async move {
+                    let _kept = one;
+                    pending::<u32>().await
+                });
+                let texts = rt::spawn(async move {
+                    let _kept = two;
+                    pending::<String>().await
+                });
+                let handles = [numbers.abort_handle(), texts.abort_handle()];
+                let copies = handles.clone();
+                assert!(!handles.iter().any(AbortHandle::is_finished));
+                let aborts = thread::spawn(move || handles.iter().for_each(AbortHandle::abort));
+                assert!(numbers.await.unwrap_err().is_cancelled());
+                assert!(texts.await.unwrap_err().is_cancelled());
+                aborts.join().unwrap();
+                assert!(copies.iter().all(AbortHandle::is_finished));
+                assert_eq!(Arc::strong_count(&kept), 1);
+                // Once more, and for nothing.
+                copies.iter().for_each(AbortHandle::abort);
+            });
+        }
+    });
+}
+
+/// Its place on the list is another task's by then.
+#[test]
+fn abort_handle_of_a_task_that_has_ended_strikes_nobody_else() {
+    watched(|| {
+        rt::block_on(async {
+            let task = rt::spawn(async { 7 });
+            let abort = task.abort_handle();
+            rt::yield_now().await;
+            assert!(abort.is_finished());
+            let other = rt::spawn(async {
+                rt::yield_now().await;
+                8
+            });
+            abort.abort();
+            assert_eq!((task.await.unwrap(), other.await.unwrap()), (7, 8));
+        });
+    });
+}
+
+/// The task goes on without its handle, and can still be ended.
+#[test]
+fn abort_handle_ends_a_task_that_was_detached() {
+    watched(|| {
+        rt::block_on(async {
+            let kept = Arc::new(());
+            let inside = kept.clone();
+            let task = rt::spawn(async move {
+                let _inside = inside;
+                pending::<()>().await;
+            });
+            let abort = task.abort_handle();
+            drop(task);
+            rt::yield_now().await;
+            assert!(!abort.is_finished());
+            abort.abort();
+            rt::yield_now().await;
+            assert!(abort.is_finished());
+            assert_eq!(Arc::strong_count(&kept), 1);
+        });
+    });
+}
+
+/// It refers to the task and the runtime, and keeps neither.
+#[test]
+fn abort_handle_outlives_its_runtime() {
+    watched(|| {
+        for workers in [1, 3] {
+            let kept = Arc::new(());
+            let runtime = runtime(workers);
+            let tasks = (0..10).map(|_| {
+                let inside = kept.clone();
+                runtime.spawn(async move {
+                    let _inside = inside;
+                    sleep(ms(3_600_000)).await;
+                })
+            });
+            let tasks: Vec<_> = tasks.collect();
+            let handles: Vec<_> = tasks.iter().map(|task| task.abort_handle()).collect();
+            drop(runtime);
+            assert!(handles.iter().all(AbortHandle::is_finished));
+            assert_eq!(Arc::strong_count(&kept), 1);
+            handles.iter().for_each(AbortHandle::abort);
+            let results = rt::block_on(join_all(tasks));
+            assert!(results.iter().all(|result| result.is_err()));
+            drop(results);
+            handles.iter().for_each(AbortHandle::abort);
+        }
+    });
+}
+
+#[test]
+fn abort_handle_says_in_debug_whether_its_task_has_ended() {
+    rt::block_on(async {
+        let task = rt::spawn(async {});
+        let abort = task.abort_handle();
+        assert_eq!(format!("{abort:?}"), "AbortHandle { finished: false }");
+        task.await.unwrap();
+        assert_eq!(format!("{abort:?}"), "AbortHandle { finished: true }");
     });
 }

@@ -1,14 +1,18 @@
-//! What does the spawner of a task hold?
+//! What the spawner of a task holds: a handle to wait for it, one to abort it, and the error of a
+//! task that has not come to its end.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::rt::task::Started;
+use crate::rt::task::{Reference, Started};
 
 /// Waits for a task and returns its output; made by [`spawn`](super::spawn).
 ///
@@ -17,7 +21,11 @@ use crate::rt::task::Started;
 /// # Errors
 ///
 /// It yields a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped
-/// unfinished with its runtime; and if it is polled again after it was ready.
+/// unfinished with its runtime.
+///
+/// # Panics
+///
+/// If it is polled again after it was ready, as tokio's does.
 ///
 /// # Cancel safety
 ///
@@ -32,7 +40,7 @@ use crate::rt::task::Started;
 /// assert_eq!(six.unwrap(), 6);
 /// ```
 pub struct JoinHandle<T> {
-    /// Taken only by `drop`.
+    /// `None` once it was ready: nothing of the task is kept any longer.
     task: Option<Started<T>>,
 }
 
@@ -64,6 +72,16 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// Returns a handle that aborts the task and does not wait for it.
+    ///
+    /// # Examples
+    ///
+    /// See [`AbortHandle`].
+    #[must_use]
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle(self.task.as_ref().map(Started::reference))
+    }
+
     /// Returns whether the task has ended.
     ///
     /// # Examples
@@ -89,17 +107,26 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(task) = self.task.as_mut() else {
-            return Poll::Ready(Err(JoinError(Cause::Cancelled)));
+            panic!("JoinHandle polled after completion");
         };
         // The task's panic is thrown here by `async_task`, and nowhere else.
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task.output).poll(cx))) {
-            Ok(poll) => poll.map(|output| output.ok_or(JoinError(Cause::Cancelled))),
-            Err(payload) => Poll::Ready(Err(JoinError(Cause::Panicked(payload)))),
-        }
+        let poll = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task.output).poll(cx)));
+        let result = match poll {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Some(output))) => Ok(output),
+            Ok(Poll::Ready(None)) => Err(JoinError(Cause::Cancelled)),
+            Err(payload) => Err(JoinError::panicked(payload)),
+        };
+        self.task = None;
+        Poll::Ready(result)
     }
 }
+
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
@@ -117,7 +144,75 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
+/// Aborts a task; made by [`JoinHandle::abort_handle`].
+///
+/// It keeps nothing of the task or its runtime alive, and may outlive both. Dropping it does
+/// nothing.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt;
+///
+/// rt::block_on(async {
+///     let task = rt::spawn(std::future::pending::<()>());
+///     let abort = task.abort_handle();
+///     std::thread::spawn(move || abort.abort());
+///     assert!(task.await.unwrap_err().is_cancelled());
+/// });
+/// ```
+#[derive(Clone)]
+pub struct AbortHandle(Option<Reference>);
+
+impl AbortHandle {
+    /// Ends the task, as [`JoinHandle::abort`] does. Does nothing if it has ended.
+    ///
+    /// # Examples
+    ///
+    /// See [`AbortHandle`].
+    pub fn abort(&self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+
+    /// Returns whether the task has ended: nothing is left of its future.
+    ///
+    /// If so, the task's [`JoinHandle`] is ready, or will be in a moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt;
+    ///
+    /// rt::block_on(async {
+    ///     let task = rt::spawn(async {});
+    ///     let abort = task.abort_handle();
+    ///     assert!(!abort.is_finished());
+    ///     task.await.unwrap();
+    ///     assert!(abort.is_finished());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(Reference::is_finished)
+    }
+}
+
+impl UnwindSafe for AbortHandle {}
+impl RefUnwindSafe for AbortHandle {}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle")
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
+
 /// A task ended without an output.
+///
+/// It converts to [`io::Error`], as tokio's does; there it is the inner error.
 ///
 /// # Examples
 ///
@@ -132,10 +227,24 @@ pub struct JoinError(Cause);
 
 enum Cause {
     Cancelled,
-    Panicked(Box<dyn Any + Send>),
+    Panicked {
+        message: Option<Cow<'static, str>>,
+        /// Never locked: it makes the error `Sync`, which what a task panics with need not be.
+        payload: Mutex<Box<dyn Any + Send>>,
+    },
 }
 
 impl JoinError {
+    fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        let literal = payload.downcast_ref::<&'static str>();
+        let formatted = || payload.downcast_ref::<String>();
+        let message = literal
+            .map(|&text| text.into())
+            .or_else(|| formatted().map(|text| text.clone().into()));
+        let payload = Mutex::new(payload);
+        Self(Cause::Panicked { message, payload })
+    }
+
     /// Returns whether the task panicked.
     ///
     /// # Examples
@@ -143,7 +252,7 @@ impl JoinError {
     /// See [`JoinError`].
     #[must_use]
     pub fn is_panic(&self) -> bool {
-        matches!(self.0, Cause::Panicked(_))
+        matches!(self.0, Cause::Panicked { .. })
     }
 
     /// Returns whether the task was dropped before it had ended, by an abort or with its runtime.
@@ -166,6 +275,31 @@ impl JoinError {
 
     /// Returns what the task panicked with, for [`std::panic::resume_unwind`].
     ///
+    /// # Panics
+    ///
+    /// If the task did not panic.
+    ///
+    /// # Examples
+    ///
+    /// ```should_panic
+    /// use reveille::rt;
+    ///
+    /// let error = rt::block_on(async { rt::spawn(async { panic!("lost") }).await }).unwrap_err();
+    /// if error.is_panic() {
+    ///     std::panic::resume_unwind(error.into_panic());
+    /// }
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("the task did not panic: {error}"),
+        }
+    }
+
+    /// Returns what the task panicked with, for [`std::panic::resume_unwind`].
+    ///
     /// # Errors
     ///
     /// The error itself, if the task did not panic.
@@ -180,17 +314,11 @@ impl JoinError {
     /// ```
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
         match self.0 {
-            Cause::Panicked(payload) => Ok(payload),
+            Cause::Panicked { payload, .. } => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
             Cause::Cancelled => Err(self),
         }
-    }
-
-    fn message(&self) -> Option<&str> {
-        let Cause::Panicked(payload) = &self.0 else {
-            return None;
-        };
-        let literal = payload.downcast_ref::<&str>().copied();
-        literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
     }
 }
 
@@ -202,15 +330,24 @@ impl fmt::Debug for JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0, self.message()) {
-            (Cause::Cancelled, _) => f.write_str("task was dropped before it had ended"),
-            (Cause::Panicked(_), Some(message)) => write!(f, "task panicked: {message}"),
-            (Cause::Panicked(_), None) => f.write_str("task panicked"),
+        match &self.0 {
+            Cause::Cancelled => f.write_str("task was dropped before it had ended"),
+            Cause::Panicked {
+                message: Some(message),
+                ..
+            } => write!(f, "task panicked: {message}"),
+            Cause::Panicked { message: None, .. } => f.write_str("task panicked"),
         }
     }
 }
 
 impl Error for JoinError {}
+
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error)
+    }
+}
 
 /// Lets the other tasks run that are ready.
 ///

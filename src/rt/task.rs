@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use async_task::FallibleTask;
@@ -85,19 +85,47 @@ pub(super) struct Started<T> {
 impl<T> Started<T> {
     /// Ends the task when it is next to run, which is soon.
     pub(super) fn abort(&self) {
-        let waker = {
-            let mut tasks = self.list.tasks();
-            let entry = tasks.slab.get_mut(self.key);
-            let Some(entry) = entry.filter(|entry| entry.tag / 2 == self.number) else {
-                return;
-            };
-            if !entry.is_aborted() {
-                entry.tag += 1;
-                self.list.aborted.fetch_add(1, Ordering::Relaxed);
-            }
-            entry.waker.clone()
-        };
-        waker.wake();
+        self.list.abort(self.key, self.number);
+    }
+
+    pub(super) fn reference(&self) -> Reference {
+        Reference {
+            list: Arc::downgrade(&self.list),
+            key: self.key,
+            number: self.number,
+        }
+    }
+}
+
+/// Refers to a task without keeping anything of it, or of its runtime, alive.
+#[derive(Clone)]
+pub(super) struct Reference {
+    list: Weak<List>,
+    key: usize,
+    number: u64,
+}
+
+impl Reference {
+    /// Like [`Started::abort`].
+    pub(super) fn abort(&self) {
+        if let Some(list) = self.list.upgrade() {
+            list.abort(self.key, self.number);
+        }
+    }
+
+    /// Returns whether nothing is left of the task's future.
+    pub(super) fn is_finished(&self) -> bool {
+        // A list lives as long as one of its tasks.
+        let list = self.list.upgrade();
+        list.is_none_or(|list| list.tasks().find(self.key, self.number).is_none())
+    }
+}
+
+impl Tasks {
+    /// Returns the entry of a task that has not ended.
+    fn find(&mut self, key: usize, number: u64) -> Option<&mut Entry> {
+        let entry = self.slab.get_mut(key);
+        entry.filter(|entry| entry.tag / 2 == number)
     }
 }
 
@@ -125,6 +153,21 @@ impl List {
             }),
             aborted: AtomicUsize::new(0),
         })
+    }
+
+    fn abort(&self, key: usize, number: u64) {
+        let waker = {
+            let mut tasks = self.tasks();
+            let Some(entry) = tasks.find(key, number) else {
+                return;
+            };
+            if !entry.is_aborted() {
+                entry.tag += 1;
+                self.aborted.fetch_add(1, Ordering::Relaxed);
+            }
+            entry.waker.clone()
+        };
+        waker.wake();
     }
 
     /// Whether the task under this key was aborted.
