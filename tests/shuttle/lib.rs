@@ -20,6 +20,8 @@
 //! [shuttle]: https://docs.rs/shuttle
 #![cfg(all(test, shuttle))]
 
+mod abort;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
