@@ -15,6 +15,7 @@
 mod manual;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ const RUNNING: u64 = u64::MAX;
 pub struct Clock {
     inner: Arc<Inner>,
 }
+
+// A function of the user's that panics while a clock is read changes nothing of the clock.
+impl UnwindSafe for Clock {}
+impl RefUnwindSafe for Clock {}
 
 struct Inner {
     /// The instant that reads as nanosecond zero, on the axis of `system`.

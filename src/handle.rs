@@ -27,6 +27,7 @@
 
 mod ask;
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
@@ -68,6 +69,10 @@ const CLOSED: u64 = u64::MAX;
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
 }
+
+// No foreign code runs under a lock, so a panic of a waker or an unpark leaves no half of a change.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,

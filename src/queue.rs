@@ -76,6 +76,9 @@ pub struct TimerQueue<T> {
     moved: Vec<NonZeroU64>,
 }
 
+// No value is ever pinned.
+impl<T> Unpin for TimerQueue<T> {}
+
 /// What the store holds of a timer.
 struct Item<T> {
     generation: NonZeroU64,

@@ -1,6 +1,7 @@
 //! A thread that does nothing but drive timers.
 
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -34,6 +35,10 @@ pub struct DriverThread {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
+
+// The thread is joined by `drop` alone.
+impl UnwindSafe for DriverThread {}
+impl RefUnwindSafe for DriverThread {}
 
 impl DriverThread {
     /// Starts the thread, on the system's monotonic clock.

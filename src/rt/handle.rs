@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::handle::Handle as Timers;
@@ -31,6 +32,10 @@ use crate::rt::schedule;
 pub struct Handle {
     inner: Arc<Inner>,
 }
+
+// A task, a waker or a hook that panics leaves nothing half done: no lock is held around them.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
 
 impl Handle {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
