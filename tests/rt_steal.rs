@@ -255,8 +255,8 @@ fn counting_unparks(workers: usize) -> (Runtime, Count) {
     (runtime.build().unwrap(), unparks)
 }
 
-/// A hand-over through the slot must not cost a wake-up: the slots are looked at every half
-/// millisecond at most, however many tasks pass through them meanwhile.
+/// A hand-over through the slot must not cost a wake-up: the slots are looked at every few
+/// milliseconds, however many tasks pass through them meanwhile.
 #[test]
 fn messages_between_tasks_wake_no_worker() {
     const TRIPS: u32 = 100_000;
@@ -275,21 +275,21 @@ fn messages_between_tasks_wake_no_worker() {
 fn idle_runtime_does_not_look_at_the_slots() {
     watched(|| {
         let (runtime, unparks) = counting_unparks(3);
-        for _ in 0..3 {
+        for _ in 0..2 {
             send_to_and_fro(&runtime, 1_000);
             let before = unparks.get();
             // Nobody is in `block_on` now, and then somebody is.
-            thread::sleep(ms(50));
+            thread::sleep(ms(100));
             let (done, is_done) = oneshot::channel();
             let waits = thread::spawn(move || {
-                thread::sleep(ms(50));
+                thread::sleep(ms(100));
                 done.send(()).unwrap();
             });
             runtime.block_on(is_done).unwrap();
             waits.join().unwrap();
             let after = unparks.get() - before;
-            // A look every 8 ms would be a dozen.
-            assert!(after < 8, "{after} times in a tenth of a second");
+            // A look every 10 ms would be a score.
+            assert!(after < 8, "{after} times in a fifth of a second");
         }
     });
 }

@@ -28,10 +28,15 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::sync::{Line, TIME_PASSES};
 
 /// How long a task lies in a slot, in nanoseconds, until the first look.
-const MOMENT: u64 = if TIME_PASSES { 1_000_000 } else { 0 };
+///
+/// Longer than the kernel's own tick of 4 ms: a timer that is the next event of its processor is
+/// programmed into the hardware, which takes 5 µs and more in a virtual machine, when it is set and
+/// again when it is set back. With 1 ms a runtime that wakes up for one message and parks again needed
+/// 10 µs more each time, half as much again; with 5 ms it needs 1 µs.
+const MOMENT: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
 
 /// How long it is at most from one look to the next. It grows to this as long as slots are in use.
-const LONGEST: u64 = 8 * MOMENT;
+const LONGEST: u64 = 2 * MOMENT;
 
 /// How much before its time a busy worker looks, so that no parked one has to get up for it.
 pub(super) const EARLIER: u64 = MOMENT / 2;

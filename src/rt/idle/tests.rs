@@ -90,22 +90,22 @@ fn looks_end_when_no_slot_is_used_and_begin_with_the_next_put() {
     assert!(idle.has_looks());
 }
 
-/// The longer slots are in use, the less often somebody looks, and never less than every 8 ms.
+/// The longer slots are in use, the less often somebody looks, and never less than every 10 ms.
 #[test]
 fn looks_become_rarer_until_a_task_is_found() {
     let idle = one_parked();
     let mut waits = Vec::new();
     idle.report_full_slot(1, now());
-    for _ in 0..6 {
+    for _ in 0..3 {
         idle.report_full_slot(1, now());
         let due = idle.slots.due();
         assert_eq!(looks(&idle, 0, &[1]), []);
         waits.push((idle.slots.due() - due) / 1_000_000);
     }
-    assert_eq!(waits, [2, 4, 8, 8, 8, 8]);
+    assert_eq!(waits, [10, 10, 10]);
     let due = idle.slots.due();
     assert_eq!(looks(&idle, 0, &[1]), [1]);
-    assert_eq!(idle.slots.due() - due, 1_000_000);
+    assert_eq!(idle.slots.due() - due, 5_000_000);
 }
 
 /// It sleeps without an alarm otherwise. Then it is told that it got up to look, and the next look is
