@@ -5,6 +5,7 @@
 //! is run for two numbers of operations in two processes, and the difference divided, so that what
 //! happens once cancels out.
 
+use std::future::Future;
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::Arc;
@@ -18,13 +19,16 @@ use reveille::{Clock, Driver, Handle, TimerQueue};
 /// A name, and what to run so many times.
 type Path = (&'static str, fn(u64));
 
-const PATHS: [Path; 9] = [
+const PATHS: [Path; 12] = [
     ("read the clock (std)", read_clock),
     ("sleep: arm, cancel; 1 k waiting", arm_and_cancel),
     ("sleep: made, not polled", make),
     ("sleep: reset later, poll", reset),
     ("sleep: poll again, pending", poll_again),
     ("sleep: arm, fire, poll, drop; random", fire),
+    ("sleep: ended, poll again", poll_ended),
+    ("sleep: due, made, poll, drop", due),
+    ("timeout: made, ready at once, drop", timeout_of_ready),
     ("driver: turn with nothing due", idle_turn),
     ("queue: insert, remove; 1 k waiting", queue_insert_remove),
     ("queue: insert, pop; in order", queue_in_order),
@@ -148,6 +152,33 @@ fn fire(count: u64) {
                 .iter_mut()
                 .all(|sleep| poll(sleep, &waker).is_ready())
         );
+    }
+}
+
+fn poll_ended(count: u64) {
+    let (driver, waker) = (Driver::with_unpark(|| {}), waker());
+    let mut sleep = driver.handle().sleep(Duration::ZERO);
+    for _ in 0..count {
+        while black_box(poll(&mut sleep, &waker)).is_pending() {}
+    }
+}
+
+fn due(count: u64) {
+    let (driver, waker) = (Driver::with_unpark(|| {}), waker());
+    for _ in 0..count {
+        // Pending now and then, to let other tasks run.
+        let mut sleep = driver.handle().sleep(Duration::ZERO);
+        while black_box(poll(&mut sleep, &waker)).is_pending() {}
+    }
+}
+
+fn timeout_of_ready(count: u64) {
+    let (driver, waker) = (Driver::with_unpark(|| {}), waker());
+    let mut cx = Context::from_waker(&waker);
+    let limit = Duration::from_secs(30);
+    for i in 0..count {
+        let mut limited = driver.handle().timeout(limit, std::future::ready(i));
+        while black_box(std::pin::Pin::new(&mut limited).poll(&mut cx)).is_pending() {}
     }
 }
 
