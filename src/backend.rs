@@ -6,10 +6,6 @@
 
 #[cfg(any(feature = "tokio", feature = "rt", loom))]
 pub(crate) mod alarm;
-#[cfg(all(feature = "tokio", not(loom)))]
-pub(crate) mod coop;
-#[cfg(any(not(feature = "tokio"), loom))]
-#[path = "backend/no_coop.rs"]
 pub(crate) mod coop;
 mod current;
 #[cfg(all(feature = "fallback", not(loom)))]

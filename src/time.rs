@@ -9,6 +9,23 @@
 //! methods; what those of streams return is in [`stream`]. A [`DelayQueue`] keeps values until they
 //! are due; it is that of `tokio_util::time`.
 //!
+//! # Giving way
+//!
+//! A task whose timers are always due never has to wait: `loop { sleep(Duration::ZERO).await }`, or an
+//! [`interval`] whose ticks take longer than its period. So that the other tasks of its thread run,
+//! too, and a [`timeout`] around it ends, a timer yields when the task has had 128 ready answers in
+//! a row, or fewer, from eight on, if they took 5 ms or more: it wakes the task, its poll is pending
+//! although its time has come, and the next poll is ready. A timer that is due at its first poll is
+//! ready there but for that. This goes for every future and stream of this module and for
+//! [`DelayQueue`], on every executor:
+//!
+//! - On [`rt`](crate::rt) a row is what one poll of a task asks.
+//! - Inside a tokio runtime (feature `tokio`) timers keep tokio's own budget, as tokio's do.
+//! - On any other executor, where a poll begins cannot be seen. A row there is the answers for which
+//!   the task did not have to wait, across polls, until another task asks a timer; time counts from
+//!   the sixteenth on. So a task that does not keep others waiting may see a timer yield, too, at
+//!   the cost of one poll more in sixteen or more.
+//!
 //! # Examples
 //!
 //! ```

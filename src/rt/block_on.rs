@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::backend::coop;
 use crate::clock::Hold;
 use crate::park::{Park, ThreadPark};
 use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting};
@@ -268,9 +269,8 @@ impl<'a, F: Future> MainFuture<'a, F> {
         if !self.woken.woken.swap(false, Ordering::Acquire) {
             return Poll::Pending;
         }
-        self.future
-            .as_mut()
-            .poll(&mut Context::from_waker(&self.waker))
+        let mut cx = Context::from_waker(&self.waker);
+        coop::in_task(|| self.future.as_mut().poll(&mut cx))
     }
 }
 

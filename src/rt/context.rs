@@ -13,7 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::backend::Entered as Driver;
+use crate::backend::{Entered as Driver, coop};
 use crate::handle::Handle as Timers;
 use crate::rt::core::{Core, Then};
 use crate::rt::inner::Inner;
@@ -77,7 +77,7 @@ impl Scope {
         if task::is_aborted(&task) {
             self.while_dropping(|| drop(task));
         } else {
-            task.run();
+            coop::in_task(|| task.run());
         }
     }
 

@@ -45,7 +45,8 @@ pub use crate::queue::Key;
 /// value that was inserted for [`Duration::MAX`] never comes due and keeps the stream pending.
 ///
 /// Deadlines are exact to the nanosecond. A value is never given out early, and one whose deadline
-/// has passed is so at the next poll, whether or not the driver has turned since.
+/// has passed is so at the next poll, whether or not the driver has turned since, unless the task
+/// has to [give way](super#giving-way).
 ///
 /// The task that polled last is woken when a value comes due, and at once when a value comes to be
 /// the earliest, when the queue becomes empty or is no more so, and when a change brings something

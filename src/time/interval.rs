@@ -367,6 +367,10 @@ impl Interval {
         self.period
     }
 
+    pub(super) fn handle(&self) -> &Handle {
+        self.sleep.handle()
+    }
+
     fn schedule(&mut self, next: Instant) {
         self.scheduled = next;
         self.sleep.reset_at(next);

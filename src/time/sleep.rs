@@ -15,10 +15,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::backend::coop;
+use crate::backend::coop::{self, Mark};
 use crate::handle::{Handle, Reset};
 use crate::instant::Instant;
 use crate::time::sleep::poll::Identity;
@@ -29,7 +29,8 @@ const NEAR: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, in nanoseconds.
 ///
-/// Zero is ready at the first poll. A `duration` beyond the clock's end (292 years) never is.
+/// Zero is ready at the first poll, unless the task has to [give way](super#giving-way). A `duration`
+/// beyond the clock's end (292 years) never is.
 ///
 /// # Panics
 ///
@@ -57,8 +58,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until `deadline`.
 ///
-/// A deadline in the past, even before the clock's epoch, is ready at the first poll; one beyond
-/// the clock's end (292 years) never is.
+/// A deadline in the past, even before the clock's epoch, is ready at the first poll, unless the task
+/// has to [give way](super#giving-way); one beyond the clock's end (292 years) never is.
 ///
 /// # Panics
 ///
@@ -115,7 +116,8 @@ impl Handle {
 /// A future that is ready once its deadline has passed; made by [`sleep`] and [`sleep_until`].
 ///
 /// It never ends early. A poll that finds the deadline passed is ready there and then, whether or
-/// not the driver has turned since; after that it stays ready until [`reset_at`](Self::reset_at). (To
+/// not the driver has turned since, unless the task has to [give way](super#giving-way); after that
+/// it stays ready until [`reset_at`](Self::reset_at). (To
 /// spare a look at the clock, a poll right after the timer was made for 1 ms or more, or put off,
 /// takes the deadline for still to come. Should that be wrong, the driver fires in its next turn.)
 ///
@@ -160,6 +162,8 @@ pub struct Sleep {
     phase: Phase,
     /// Whether the clock was read so recently that the next poll need not.
     trusted: bool,
+    /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
+    yielded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +202,7 @@ impl Sleep {
             index: 0,
             phase: Phase::Idle,
             trusted,
+            yielded: false,
         }
     }
 
@@ -228,7 +233,8 @@ impl Sleep {
         self.handle.shared.clock.instant(self.deadline)
     }
 
-    /// Returns whether the timer has fired, as long as its driver lives, or a poll was ready.
+    /// Returns whether the timer has fired, as long as its driver lives, or a poll found the deadline
+    /// passed.
     ///
     /// `false` before the first poll even if the deadline has passed: the question is put to the
     /// driver, not to the clock.
@@ -338,6 +344,25 @@ impl Sleep {
         self.reset_nanos(deadline, false);
     }
 
+    /// Whether a poll was pending since it was last made or moved.
+    #[inline]
+    pub(super) fn is_armed(&self) -> bool {
+        self.phase == Phase::Armed
+    }
+
+    /// Begins an item of something that this timer is a limit to; see `coop::begin_item`.
+    #[inline]
+    pub(super) fn begin_item(&mut self, cx: &mut Context<'_>) -> Poll<Mark> {
+        let waits = self.phase != Phase::Idle;
+        coop::begin_item(cx, &mut self.yielded, waits)
+    }
+
+    /// Counts an item of something that this timer is a limit to; see `coop::end_item`.
+    #[inline]
+    pub(super) fn end_item(&self, mark: Mark, cx: &mut Context<'_>) {
+        coop::end_item(mark, cx, self.is_armed(), Some(self.handle.clock()));
+    }
+
     /// `trusted` says that an armed timer is known to be still to come.
     #[inline]
     fn reset_nanos(&mut self, deadline: u64, trusted: bool) {
@@ -364,7 +389,16 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        coop::spend(cx, |cx| self.poll_elapsed(cx))
+        let unit = ready!(coop::proceed(cx));
+        let poll = if self.phase == Phase::Done {
+            self.answer(cx, false)
+        } else {
+            self.poll_elapsed(cx)
+        };
+        if poll.is_ready() {
+            unit.made_progress();
+        }
+        poll
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -192,12 +192,13 @@ impl<T: Future> Future for Timeout<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let had_budget = coop::has_budget();
+        let sleep = this.sleep;
+        let mark = ready!(sleep.begin_item(cx));
         if let Poll::Ready(output) = this.future.poll(cx) {
+            sleep.end_item(mark, cx);
             return Poll::Ready(Ok(output));
         }
-        let sleep = this.sleep;
-        coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *sleep).poll(cx))
+        coop::poll_limit(mark, cx, |cx| Pin::new(&mut *sleep).poll(cx))
             .map(|()| Err(Elapsed::new()))
     }
 }

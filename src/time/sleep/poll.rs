@@ -11,6 +11,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::backend::coop;
 use crate::handle::{Arm, Handle};
 use crate::time::sleep::{Phase, Sleep};
 
@@ -36,19 +37,22 @@ impl Identity {
 }
 
 impl Sleep {
-    /// The poll of every future here. No pin: nothing in a `Sleep` minds being moved.
-    #[inline]
-    pub(in crate::time) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phase == Phase::Done {
-            return Poll::Ready(());
-        }
+    /// The poll of every future here that has not ended. No pin: nothing in a `Sleep` minds being
+    /// moved.
+    #[inline(never)]
+    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = &self.handle.shared;
         if shared.has_elapsed(self.deadline) {
             return self.end_or_move(cx);
         }
         let trusted = std::mem::take(&mut self.trusted);
-        if !trusted && shared.clock.nanos() >= self.deadline {
-            return self.end();
+        if !trusted {
+            let now = shared.clock.nanos();
+            if now >= self.deadline {
+                coop::note_time(now);
+                let waited = self.end();
+                return coop::spend(cx, waited, &mut self.yielded, None);
+            }
         }
         if self.phase == Phase::Armed {
             if self.waker == Identity::of(cx.waker()) {
@@ -69,7 +73,7 @@ impl Sleep {
                 self.phase = Phase::Armed;
                 Poll::Pending
             }
-            Arm::Due => self.end(),
+            Arm::Due => self.end_now(cx),
             Arm::Closed => self.move_to_heir(cx),
         }
     }
@@ -94,13 +98,28 @@ impl Sleep {
         if self.is_orphaned() {
             return self.move_to_heir(cx);
         }
-        self.end()
+        self.end_now(cx)
     }
 
-    fn end(&mut self) -> Poll<()> {
+    #[inline]
+    fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waited = self.end();
+        self.answer(cx, waited)
+    }
+
+    /// Notes that the timer has ended; whether a poll before this one was pending.
+    #[inline]
+    fn end(&mut self) -> bool {
+        let waited = self.is_armed();
         self.disarm();
         self.phase = Phase::Done;
-        Poll::Ready(())
+        waited
+    }
+
+    /// Ready, unless the task has to let others run first.
+    #[inline]
+    pub(super) fn answer(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
+        coop::spend(cx, waited, &mut self.yielded, Some(self.handle.clock()))
     }
 
     /// Goes on waiting on another driver, because its own is gone.
@@ -110,7 +129,7 @@ impl Sleep {
         let clock = &self.handle.shared.clock;
         let now = clock.nanos();
         if now >= self.deadline {
-            return self.end();
+            return self.end_now(cx);
         }
         // Time on a clock moved by hand means nothing to another.
         if clock.is_frozen() {

@@ -48,6 +48,8 @@ pin_project! {
         max_size: usize,
         duration: Duration,
         ended: bool,
+        // As in a timer: whether the last poll was pending only to let other tasks run.
+        yielded: bool,
     }
 }
 
@@ -66,6 +68,7 @@ impl<S: Stream> ChunksTimeout<S> {
             max_size,
             duration,
             ended: false,
+            yielded: false,
         }
     }
 
@@ -100,13 +103,14 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.as_mut().project();
-        let had_budget = coop::has_budget();
+        let waits = this.timer.as_ref().is_some_and(Sleep::is_armed);
+        let mark = ready!(coop::begin_item(cx, this.yielded, waits));
         while !*this.ended {
             let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
                 let Some(timer) = this.timer else {
                     return Poll::Pending;
                 };
-                ready!(coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                ready!(coop::poll_limit(mark, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 break;
             };
             let Some(item) = item else {
@@ -125,6 +129,8 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                 *this.timer = Some(Sleep::limit(Handle::current(), *this.duration));
             }
         }
+        let clock = this.timer.as_ref().map(|timer| timer.handle().clock());
+        coop::end_item(mark, cx, waits, clock);
         let items = self.into_remainder();
         Poll::Ready((!items.is_empty()).then_some(items))
     }

@@ -65,11 +65,12 @@ impl<S: Stream> Stream for Debounce<S> {
         let Some(timer) = this.timer else {
             return Poll::Ready(None);
         };
-        let had_budget = coop::has_budget();
+        let mark = ready!(timer.begin_item(cx));
         for _ in 0..BATCH {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
                     if this.duration.is_zero() {
+                        timer.end_item(mark, cx);
                         return Poll::Ready(Some(item));
                     }
                     let replaced = this.newest.replace(item);
@@ -85,7 +86,7 @@ impl<S: Stream> Stream for Debounce<S> {
                     if this.newest.is_none() {
                         return Poll::Pending;
                     }
-                    ready!(coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                    ready!(coop::poll_limit(mark, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                     return Poll::Ready(this.newest.take());
                 }
             }

@@ -111,11 +111,13 @@ impl<S: Stream> Stream for Throttle<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
+        let mark = ready!(this.timer.begin_item(cx));
         if *this.waits {
             ready!(Pin::new(&mut *this.timer).poll(cx));
             *this.waits = false;
         }
         let item = ready!(this.stream.poll_next(cx));
+        this.timer.end_item(mark, cx);
         if item.is_some() && !this.duration.is_zero() {
             this.timer.reset_after(*this.duration);
             *this.waits = true;

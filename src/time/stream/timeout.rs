@@ -5,6 +5,7 @@
 //! already and is not to be asked again before the next item.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -41,6 +42,9 @@ pin_project! {
         timer: Option<Sleep>,
         duration: Duration,
         spent: bool,
+        // Whether the last poll was pending, and whether only to let other tasks run.
+        waits: bool,
+        yielded: bool,
     }
 }
 
@@ -52,6 +56,8 @@ impl<S> Timeout<S> {
             timer: Some(Sleep::limit(Handle::current(), duration)),
             duration,
             spent: false,
+            waits: false,
+            yielded: false,
         }
     }
 }
@@ -64,9 +70,12 @@ impl<S: Stream> Stream for Timeout<S> {
         let Some(timer) = this.timer else {
             return Poll::Ready(None);
         };
-        let had_budget = coop::has_budget();
+        let mark = ready!(coop::begin_item(cx, this.yielded, *this.waits));
+        let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
+                coop::end_item(mark, cx, waited, Some(timer.handle().clock()));
+                *this.waits = false;
                 timer.reset_after(*this.duration);
                 *this.spent = false;
                 Poll::Ready(Some(Ok(item)))
@@ -77,8 +86,9 @@ impl<S: Stream> Stream for Timeout<S> {
             }
             Poll::Pending if *this.spent => Poll::Pending,
             Poll::Pending => {
-                ready!(coop::poll_limit(had_budget, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                ready!(coop::poll_limit(mark, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 *this.spent = true;
+                *this.waits = false;
                 Poll::Ready(Some(Err(Elapsed::new())))
             }
         }

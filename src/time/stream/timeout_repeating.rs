@@ -3,8 +3,9 @@
 //! The interval is started over by each item and asked only when there is none. It exists until the
 //! stream ends, which is also how its end is known.
 
+use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
@@ -38,6 +39,9 @@ pin_project! {
         #[pin]
         stream: S,
         interval: Option<Interval>,
+        // Whether the last poll was pending, and whether only to let other tasks run.
+        waits: bool,
+        yielded: bool,
     }
 }
 
@@ -46,6 +50,8 @@ impl<S> TimeoutRepeating<S> {
         Self {
             stream,
             interval: Some(interval),
+            waits: false,
+            yielded: false,
         }
     }
 }
@@ -58,9 +64,12 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         let Some(interval) = this.interval else {
             return Poll::Ready(None);
         };
-        let had_budget = coop::has_budget();
+        let mark = ready!(coop::begin_item(cx, this.yielded, *this.waits));
+        let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
+                coop::end_item(mark, cx, waited, Some(interval.handle().clock()));
+                *this.waits = false;
                 interval.reset();
                 Poll::Ready(Some(Ok(item)))
             }
@@ -68,8 +77,11 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
                 *this.interval = None;
                 Poll::Ready(None)
             }
-            Poll::Pending => coop::poll_limit(had_budget, cx, |cx| interval.poll_tick(cx))
-                .map(|_| Some(Err(Elapsed::new()))),
+            Poll::Pending => {
+                ready!(coop::poll_limit(mark, cx, |cx| interval.poll_tick(cx)));
+                *this.waits = false;
+                Poll::Ready(Some(Err(Elapsed::new())))
+            }
         }
     }
 
