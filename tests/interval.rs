@@ -21,6 +21,7 @@ use support::{Task, manual, ms, panic_of, secs};
 /// An interval of 300 ms on a clock of its own, and the task that polls it.
 struct Beat {
     clock: ManualClock,
+    handle: Handle,
     start: Instant,
     interval: Interval,
     task: Task,
@@ -31,11 +32,13 @@ impl Beat {
         let (clock, driver) = manual();
         let mut interval = driver.handle().interval(ms(300));
         interval.set_missed_tick_behavior(behavior);
+        let handle = driver.handle().clone();
         // Its driver closed, the interval would have to move: it must live as long.
         std::mem::forget(driver);
         Self {
             start: clock.now(),
             clock,
+            handle,
             interval,
             task: Task::new(),
         }
@@ -145,22 +148,90 @@ fn being_late_within_tolerance_moves_nothing() {
     beat.ticks(606, &[606]);
 }
 
+/// The deadline of the tick after one that is `late`, both in microseconds.
+fn next_after(behavior: MissedTickBehavior, period: u64, slack: u64, late: u64) -> u64 {
+    let us = Duration::from_micros;
+    let (clock, driver) = manual();
+    driver.handle().set_slack(us(slack));
+    let start = clock.now();
+    let task = Task::new();
+    let mut interval = driver.handle().interval(us(period));
+    interval.set_missed_tick_behavior(behavior);
+    assert_eq!(interval.poll_tick(&mut task.context()), Poll::Ready(start));
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+    clock.advance(us(period + late));
+    let tick = interval.poll_tick(&mut task.context());
+    assert_eq!(tick, Poll::Ready(start + us(period)));
+    loop {
+        if let Poll::Ready(tick) = interval.poll_tick(&mut task.context()) {
+            return (tick - start).as_micros().try_into().unwrap();
+        }
+        clock.advance(us(1));
+    }
+}
+
 /// Five milliseconds are nothing to a period of a second, and five periods of one.
 #[test]
-fn tolerance_of_a_short_period_is_a_tenth() {
-    for (late, next) in [(100, 2_000), (101, 2_101)] {
-        let (clock, driver) = manual();
-        let start = clock.now();
-        let task = Task::new();
-        let mut interval = driver.handle().interval(Duration::from_micros(1_000));
-        interval.set_missed_tick_behavior(Delay);
-        assert_eq!(interval.poll_tick(&mut task.context()), Poll::Ready(start));
-        clock.advance(Duration::from_micros(1_000 + late));
-        assert!(interval.poll_tick(&mut task.context()).is_ready());
-        clock.advance(Duration::from_micros(next - 1_000 - late));
-        let tick = interval.poll_tick(&mut task.context());
-        assert_eq!(tick, Poll::Ready(start + Duration::from_micros(next)));
+fn tolerance_of_a_short_period_is_half_of_it() {
+    for (behavior, late, next) in [
+        (Delay, 500, 2_000),
+        (Delay, 501, 2_501),
+        (Skip, 500, 2_000),
+        (Skip, 1_501, 3_000),
+        (Burst, 1_501, 2_000),
+    ] {
+        assert_eq!(next_after(behavior, 1_000, 0, late), next, "{behavior:?}");
     }
+    for (late, next) in [(5_000, 40_000), (5_001, 45_001)] {
+        assert_eq!(next_after(Delay, 20_000, 0, late), next);
+    }
+}
+
+/// In a storm each wake-up is late by up to the slack, on purpose: with 500 µs and a slack of 1 ms
+/// every tick counted as missed, and `Delay` ticked less than half as often as it should.
+#[test]
+fn lateness_within_the_slack_is_not_the_programs() {
+    for behavior in [Burst, Delay, Skip] {
+        assert_eq!(next_after(behavior, 500, 1_000, 1_250), 1_000);
+        assert_eq!(next_after(behavior, 20_000, 1_000, 6_000), 40_000);
+    }
+    assert_eq!(next_after(Delay, 500, 1_000, 1_251), 2_251);
+    assert_eq!(next_after(Skip, 500, 1_000, 1_251), 2_000);
+    assert_eq!(next_after(Burst, 500, 1_000, 1_251), 1_000);
+    assert_eq!(next_after(Delay, 20_000, 1_000, 6_001), 46_001);
+}
+
+/// A driver that fires once each millisecond, as one with that slack does in a storm.
+#[test]
+fn interval_shorter_than_the_slack_keeps_its_rate() {
+    for behavior in [Burst, Delay, Skip] {
+        let (clock, driver) = manual();
+        driver.handle().set_slack(ms(1));
+        let task = Task::new();
+        let mut interval = driver.handle().interval(Duration::from_micros(500));
+        interval.set_missed_tick_behavior(behavior);
+        let mut ticks = 0;
+        for _ in 0..1_000 {
+            while interval.poll_tick(&mut task.context()).is_ready() {
+                ticks += 1;
+            }
+            clock.advance(ms(1));
+        }
+        assert_eq!(ticks, 1_999, "{behavior:?}");
+    }
+}
+
+/// The slack of the present counts: it may be set while the interval ticks.
+#[test]
+fn slack_that_is_set_counts_from_the_next_tick_on() {
+    let mut beat = Beat::new(Delay);
+    beat.handle.set_slack(Duration::ZERO);
+    beat.ticks(0, &[0]);
+    beat.ticks(306, &[300]);
+    beat.handle.set_slack(ms(20));
+    beat.ticks(631, &[606]);
+    beat.ticks(905, &[]);
+    beat.ticks(906, &[906]);
 }
 
 #[test]

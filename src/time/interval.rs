@@ -119,8 +119,11 @@ impl Handle {
 /// Skip       |     |     work -----------|   |     |   leaves out what was missed, keeps the beat
 /// ```
 ///
-/// A tick counts as missed if it is late by more than a tenth of the period, or by 5 ms if that is
-/// less; being late by less is the machine's doing and moves nothing.
+/// A tick counts as missed if it is late by more than half the period, or by more than 5 ms if that is
+/// less, the [slack](Handle::slack) of its driver not included. A tick that is less late is the doing
+/// of the driver or the machine: those after it keep their times, and what is past by then comes at
+/// once. So an interval whose period is shorter than the slack ticks several times in a row, as often
+/// as it should on the whole.
 ///
 /// # Examples
 ///
@@ -136,9 +139,9 @@ pub enum MissedTickBehavior {
     /// Ticks as often as scheduled, hurrying until it has caught up.
     #[default]
     Burst,
-    /// Ticks one period after the late tick, and every period from there.
+    /// Ticks one period after the late tick, if that was missed, and every period from there.
     Delay,
-    /// Ticks at the next scheduled time that is still to come.
+    /// Ticks at the next scheduled time that is still to come, if a tick was missed.
     Skip,
 }
 
@@ -244,8 +247,7 @@ impl Interval {
 
         let now = self.sleep.handle().now();
         let scheduled = self.scheduled;
-        let tolerance = (self.period / 10).min(Duration::from_millis(5));
-        let next = if now - scheduled > tolerance {
+        let next = if now - scheduled > self.tolerance() {
             self.behavior.next(scheduled, now, self.period)
         } else {
             scheduled + self.period
@@ -365,6 +367,15 @@ impl Interval {
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
+    }
+
+    /// How late a tick may be and not count as missed.
+    ///
+    /// What the driver waits on purpose is not the program's doing; beyond that the tick is to be
+    /// nearer to its own time than to the next one's.
+    fn tolerance(&self) -> Duration {
+        let own = (self.period / 2).min(Duration::from_millis(5));
+        self.handle().slack().saturating_add(own)
     }
 
     pub(super) fn handle(&self) -> &Handle {
