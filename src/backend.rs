@@ -20,6 +20,7 @@ pub(crate) mod host;
 pub(crate) mod host;
 #[cfg(loom)]
 pub(crate) mod model;
+mod stack;
 #[cfg(not(loom))]
 mod thread;
 

@@ -7,17 +7,20 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::backend::stack::{Key, Stack};
 use crate::backend::{fallback, host};
 use crate::handle::Handle;
 use crate::sync::thread_local;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Handle>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Stack<Handle>> = const { RefCell::new(Stack::new()) };
 }
 
 /// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
 ///
-/// Dropping it makes the driver current again that was so before, if any.
+/// Guards may be dropped in any order. Dropping the innermost makes the driver of the innermost
+/// guard that is left current again, if any; dropping another changes nothing for now. A guard that
+/// is leaked with [`mem::forget`](std::mem::forget) is never dropped: its driver stays entered.
 ///
 /// # Examples
 ///
@@ -32,16 +35,18 @@ thread_local! {
 #[derive(Debug)]
 #[must_use = "the driver is current only while the guard lives"]
 pub struct Entered {
-    previous: Option<Handle>,
+    /// `None` if the thread was past the end of its thread-locals: then nothing is current there.
+    key: Option<Key>,
     /// The guard belongs to its thread.
     not_send: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let previous = self.previous.take();
-        // The old value is dropped after the borrow: its drop may run foreign code.
-        let _ = CURRENT.try_with(|current| current.replace(previous));
+        if let Some(key) = &self.key {
+            // Dropped after the borrow: it may be the last handle, and run foreign code.
+            drop(CURRENT.try_with(|current| current.borrow_mut().remove(key)));
+        }
     }
 }
 
@@ -70,8 +75,8 @@ impl Error for NoDriver {}
 impl Handle {
     /// Makes this driver the current one of this thread until the guard is dropped.
     ///
-    /// The free functions of [`time`](crate::time) then use it. Guards nest; drop them in the
-    /// reverse order of their making, as scopes do.
+    /// The free functions of [`time`](crate::time) then use it. Guards nest: the driver of the one
+    /// made last is current, in whatever order the others are dropped.
     ///
     /// # Examples
     ///
@@ -85,12 +90,10 @@ impl Handle {
     /// assert!(Handle::try_current().is_err());
     /// ```
     pub fn enter(&self) -> Entered {
-        let handle = Some(self.clone());
-        let previous = CURRENT
-            .try_with(|current| current.replace(handle))
-            .unwrap_or(None);
+        let handle = self.clone();
+        let key = CURRENT.try_with(|current| current.borrow_mut().push(handle));
         Entered {
-            previous,
+            key: key.ok(),
             not_send: PhantomData,
         }
     }
@@ -151,7 +154,7 @@ impl Handle {
     /// The driver entered on this thread.
     pub(crate) fn entered() -> Option<Self> {
         CURRENT
-            .try_with(|current| current.borrow().clone())
+            .try_with(|current| current.borrow().innermost().cloned())
             .ok()
             .flatten()
     }
@@ -162,16 +165,29 @@ impl Handle {
     #[inline]
     pub(crate) fn ask_current<T>(ask: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
         CURRENT
-            .try_with(|current| current.borrow().as_ref().and_then(ask))
+            .try_with(|current| current.borrow().innermost().and_then(ask))
             .ok()
             .flatten()
     }
 
+    /// The innermost driver that lives, of those entered on this thread and the tokio runtime's.
+    pub(crate) fn living() -> Option<Self> {
+        let lives = |handle: &Self| !handle.is_closed();
+        let current = Self::try_current().ok().filter(lives);
+        let outer = || {
+            let around = CURRENT.try_with(|current| {
+                let current = current.borrow();
+                current.around().find(|handle| lives(handle)).cloned()
+            });
+            around.ok().flatten()
+        };
+        current
+            .or_else(outer)
+            .or_else(|| host::handle().filter(lives))
+    }
+
     /// The driver that takes over a timer whose own is gone, if there is one.
     pub(crate) fn heir() -> Option<Self> {
-        let current = Self::try_current()
-            .ok()
-            .filter(|handle| !handle.is_closed());
-        current.or_else(|| fallback::handle().ok().flatten())
+        Self::living().or_else(|| fallback::handle().ok().flatten())
     }
 }

@@ -157,6 +157,8 @@ impl Drop for ScopeGuard {
 
 /// Keeps this thread in a runtime until dropped; see [`Handle::enter`](super::Handle::enter).
 ///
+/// Guards may be dropped in any order: the thread is in the runtime of the innermost that is left.
+///
 /// # Examples
 ///
 /// ```
