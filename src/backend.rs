@@ -1,8 +1,7 @@
 //! Which driver serves a timer that names none?
 //!
-//! The one that is entered on this thread; else, inside a tokio runtime (feature `tokio`), that
-//! runtime's own; else the process-wide thread, started on first use. The answer is given when the
-//! timer is made and stays with it.
+//! The one that is entered on this thread, or, inside a tokio runtime (feature `tokio`), that
+//! runtime's own: whichever was entered last. Else the process-wide thread, started on first use.
 
 #[cfg(any(feature = "tokio", feature = "rt", loom))]
 pub(crate) mod alarm;

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use reveille::time::{Instant, Sleep, sleep, timeout};
-use reveille::{Driver, DriverThread, Handle, ThreadPark};
+use reveille::{DriverThread, Handle};
 use tokio::runtime::{Builder, LocalRuntime, Runtime};
 use tokio::sync::oneshot;
 
-use support::{Random, Task, ms, secs, watched};
+use support::{Random, Task, manual, ms, secs, watched};
 
 fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -57,16 +57,48 @@ fn a_runtime_entered_inside_another_gets_the_timers_made_meanwhile() {
     });
 }
 
+/// A driver was preferred wherever it had been entered, and one whose thread waits for the runtime
+/// inside is turned by nobody: `rt.block_on(async { runtime.block_on(sleep) })` hung.
 #[test]
-fn a_runtime_entered_inside_a_driver_does_not_go_before_it() {
-    let driver = Driver::new(ThreadPark::new());
+fn a_runtime_entered_inside_a_driver_goes_before_it_until_it_is_left() {
+    watched(|| {
+        for runtime in [current_thread(), multi_thread()] {
+            let (_, driver) = manual();
+            let task = Task::new();
+            let entered = driver.handle().enter();
+            let start = Instant::now();
+            runtime.block_on(async { sleep(ms(1)).await });
+            runtime.block_on(async {
+                sleep(ms(1)).await;
+                // Inside of that, the driver goes first again.
+                let _again = driver.handle().enter();
+                assert_eq!(Instant::now(), start);
+                drop(armed(&task));
+                assert_eq!(driver.handle().armed(), 0);
+            });
+            let inside = runtime.enter();
+            assert_ne!(Instant::now(), start);
+            drop(inside);
+            let timer = armed(&task);
+            assert_eq!((driver.handle().armed(), Instant::now()), (1, start));
+            drop((timer, entered));
+        }
+    });
+}
+
+#[test]
+fn a_runtime_that_a_driver_is_entered_in_stays_behind_it_though_it_is_left_first() {
+    let (_, driver) = manual();
     let task = Task::new();
-    let runtime = current_thread();
-    let _entered = driver.handle().enter();
-    let _inside = runtime.enter();
-    let timer = armed(&task);
-    assert_eq!(driver.handle().armed(), 1);
-    assert!(!timer.is_orphaned());
+    for runtime in [current_thread(), multi_thread()] {
+        let inside = runtime.enter();
+        let entered = driver.handle().enter();
+        let timer = armed(&task);
+        drop(inside);
+        let another = armed(&task);
+        assert_eq!(driver.handle().armed(), 2);
+        drop((timer, another, entered));
+    }
 }
 
 #[test]

@@ -1,19 +1,35 @@
 //! Which driver is current on this thread?
 //!
-//! The one entered last; else that of the runtime that the thread is in (see `host`).
+//! The one entered last, unless the thread has entered a tokio runtime since: then that runtime's
+//! (see `host`), as the innermost context decides inside tokio, too. A driver further out would be
+//! no use: its loop usually waits for the call that is inside.
 
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::backend::fallback;
+use crate::backend::host::{self, Inside};
 use crate::backend::stack::{Key, Stack};
-use crate::backend::{fallback, host};
 use crate::handle::Handle;
 use crate::sync::thread_local;
 
 thread_local! {
-    static CURRENT: RefCell<Stack<Handle>> = const { RefCell::new(Stack::new()) };
+    static CURRENT: RefCell<Stack<Entry>> = const { RefCell::new(Stack::new()) };
+}
+
+/// A driver that is entered, and inside of which tokio runtime.
+struct Entry {
+    driver: Handle,
+    inside: Inside,
+}
+
+/// The innermost driver, unless a tokio runtime was entered inside of it.
+#[inline]
+fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
+    let entry = entries.innermost()?;
+    entry.inside.is_innermost().then_some(&entry.driver)
 }
 
 /// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
@@ -90,8 +106,11 @@ impl Handle {
     /// assert!(Handle::try_current().is_err());
     /// ```
     pub fn enter(&self) -> Entered {
-        let handle = self.clone();
-        let key = CURRENT.try_with(|current| current.borrow_mut().push(handle));
+        let entry = Entry {
+            driver: self.clone(),
+            inside: Inside::now(),
+        };
+        let key = CURRENT.try_with(|current| current.borrow_mut().push(entry));
         Entered {
             key: key.ok(),
             not_send: PhantomData,
@@ -99,7 +118,8 @@ impl Handle {
     }
 
     /// Returns the driver entered on this thread, else that of the tokio runtime that the thread is
-    /// in (feature `tokio`), else that of the process-wide thread.
+    /// in (feature `tokio`), else that of the process-wide thread. If there is both a driver and a
+    /// runtime, the one that was entered last serves, as the inner one of two runtimes does.
     ///
     /// A runtime's driver is made with the first call and gone with the runtime. It rides on the
     /// runtime's own loop: on Linux on its I/O, to the nanosecond; without that on its time, to the
@@ -151,10 +171,10 @@ impl Handle {
         }
     }
 
-    /// The driver entered on this thread.
+    /// The driver entered on this thread, unless a tokio runtime was entered inside of it.
     pub(crate) fn entered() -> Option<Self> {
         CURRENT
-            .try_with(|current| current.borrow().innermost().cloned())
+            .try_with(|current| innermost(&current.borrow()).cloned())
             .ok()
             .flatten()
     }
@@ -165,7 +185,7 @@ impl Handle {
     #[inline]
     pub(crate) fn ask_current<T>(ask: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
         CURRENT
-            .try_with(|current| current.borrow().innermost().and_then(ask))
+            .try_with(|current| innermost(&current.borrow()).and_then(ask))
             .ok()
             .flatten()
     }
@@ -177,7 +197,8 @@ impl Handle {
         let outer = || {
             let around = CURRENT.try_with(|current| {
                 let current = current.borrow();
-                current.around().find(|handle| lives(handle)).cloned()
+                let drivers = current.around().map(|entry| &entry.driver);
+                drivers.into_iter().find(|handle| lives(handle)).cloned()
             });
             around.ok().flatten()
         };

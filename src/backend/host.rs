@@ -56,6 +56,24 @@ thread_local! {
     static HERE: RefCell<Option<(Id, Option<Handle>)>> = const { RefCell::new(None) };
 }
 
+/// The tokio runtime that a thread was in when it entered a driver, if it was in one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inside(Option<Id>);
+
+impl Inside {
+    pub(super) fn now() -> Self {
+        Self(runtime::Handle::try_current().map(|it| it.id()).ok())
+    }
+
+    /// Returns whether the thread has entered no other runtime since.
+    ///
+    /// Outside of tokio that is a load; inside, tokio has to count up a reference and down again.
+    #[inline]
+    pub(super) fn is_innermost(self) -> bool {
+        runtime::Handle::try_current().map_or(true, |it| self.0 == Some(it.id()))
+    }
+}
+
 /// The driver of the tokio runtime that this thread is in, if it is in one that can ring.
 pub(super) fn handle() -> Option<Handle> {
     let runtime = runtime::Handle::try_current().ok()?;

@@ -5,6 +5,21 @@ use std::time::Duration;
 use crate::handle::Handle;
 use crate::instant::Instant;
 
+/// Nothing to know.
+#[derive(Clone, Copy)]
+pub(super) struct Inside;
+
+impl Inside {
+    pub(super) fn now() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(super) fn is_innermost(self) -> bool {
+        true
+    }
+}
+
 #[inline]
 pub(super) fn handle() -> Option<Handle> {
     None
