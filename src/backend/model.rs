@@ -88,6 +88,13 @@ impl Host {
         self.0.ring();
     }
 
+    /// From now on it is told when the timer is gone that it would ring for, or no longer.
+    pub fn set_exact(&self, exact: bool) {
+        let shards = self.0.shards().iter();
+        shards.for_each(|shard| shard.set_exact(exact));
+        self.0.attend_anew();
+    }
+
     /// The driver of a thread.
     #[must_use]
     pub fn handle(&self, thread: usize) -> Handle {

@@ -72,6 +72,40 @@ fn an_exact_alarm_that_is_being_set_for_a_timer_forgets_it_when_it_is_reset() {
     });
 }
 
+/// An alarm becomes exact while a timer is dropped, and a thread looks that has not heard of either.
+///
+/// The change and each announcement are made under the driver's lock: a drop after the announcement
+/// hears of the change, and one before it is seen by the look. Were the change not made under the lock,
+/// the drop could take an announcement that was made after it for one of an alarm that need not be told.
+#[test]
+fn an_alarm_that_becomes_exact_while_a_timer_is_dropped_forgets_it() {
+    check(Some(3), || {
+        let host = Loop::new(1, false);
+        let gone = Task::new();
+        let sleep = gone.sleep(&host.host.handle(0), ns(10));
+        let line = Line::new();
+        let ringing = {
+            let host = host.clone();
+            line.spawn(move || host.host.ring())
+        };
+        let changing = {
+            let host = host.clone();
+            line.spawn(move || host.host.set_exact(true))
+        };
+        line.cross();
+        drop(sleep);
+        changing.join().unwrap();
+        ringing.join().unwrap();
+        let task = Task::new();
+        let _sleep = task.sleep(&host.host.handle(0), ns(30));
+        if host.at() == 1 {
+            // Soon, because a thread had looked often enough.
+            host.host.ring();
+        }
+        assert_eq!(host.at(), 30);
+    });
+}
+
 /// The clock is stopped while a timer is dropped for which the loop was to wake, and a later one armed.
 ///
 /// Before that the drop is no news, after it it is. If the drop did not hear of the change, and the look
