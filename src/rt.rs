@@ -5,11 +5,11 @@
 //! to be used, and to be read: whoever puts the driver into a scheduler of their own finds here what
 //! has to happen when (and in `docs/executor.md` why).
 //!
-//! The rooms, from the inside out: `task` (what is known of a task), `core` (a worker's own queue),
-//! `locals` (tasks that stay on their thread), `here` (whose futures this thread runs), `schedule`
-//! (where a ready task goes), `idle` (who sleeps, who waits, who is woken) and `bed` (how), `pool`
-//! (what all workers share), `worker` (the loop), `main_future` (the thread in `block_on`), `shared`,
-//! `leave` and `runtime` (who is in it, and how it begins and ends).
+//! The rooms, from the inside out: `task` (what is known of a task), `slot` and `core` (a worker's own
+//! queue), `idle` (who is parked and who is unparked) and `bed` (in what), `pool` (what all workers
+//! share), `notifier` and `local` (what is for one thread alone), `inner` (the runtime's cores, tasks and
+//! members), `context` (which runtimes this thread is in), `schedule` (where a ready task goes), `worker`
+//! (the loop), `block_on` (a thread that waits for one future), `runtime` (how it starts and ends).
 //!
 //! # Examples
 //!
@@ -47,6 +47,7 @@ mod join;
 mod local;
 #[cfg(not(all(feature = "poll", target_os = "linux")))]
 mod no_io;
+mod notifier;
 mod pool;
 mod runtime;
 mod schedule;

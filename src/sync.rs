@@ -88,6 +88,31 @@ pub(crate) const TIME_PASSES: bool = true;
 #[cfg(any(loom, shuttle))]
 pub(crate) const TIME_PASSES: bool = false;
 
+/// Tells a living thread from all others.
+#[cfg(loom)]
+pub(crate) type ThreadId = loom::thread::ThreadId;
+#[cfg(all(any(feature = "rt", shuttle), not(loom)))]
+pub(crate) type ThreadId = usize;
+
+/// Returns the number of this thread; `None` where a thread ends.
+///
+/// The address of a thread-local: `std::thread::current` would clone a reference.
+#[cfg(all(any(feature = "rt", shuttle), not(loom)))]
+#[inline]
+pub(crate) fn this_thread() -> Option<ThreadId> {
+    thread_local! {
+        static THREAD: u8 = const { 0 };
+    }
+    THREAD
+        .try_with(|thread| std::ptr::from_ref(thread).addr())
+        .ok()
+}
+
+#[cfg(loom)]
+pub(crate) fn this_thread() -> Option<ThreadId> {
+    Some(loom::thread::current().id())
+}
+
 /// Keeps `T` on a cache line of its own, away from neighbours that other threads write.
 #[derive(Debug)]
 #[repr(align(64))]

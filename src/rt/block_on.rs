@@ -20,7 +20,8 @@ use crate::park::{Park, ThreadPark};
 use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
-use crate::rt::local::{LocalQueue, Notifier};
+use crate::rt::local::LocalQueue;
+use crate::rt::notifier::ThreadNotifier;
 use crate::rt::pool::Pool;
 use crate::rt::worker::{Wanted, Worker};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +41,7 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
         ),
     };
     let park = ThreadPark::new();
-    let member = Member::new(inner, Notifier::of_thread(park.unparker()), outer);
+    let member = Member::new(inner, ThreadNotifier::of_thread(park.unparker()), outer);
     // In this order: the future is dropped first, inside the runtime, and may wait for it.
     let future = pin!(future);
     let _dropping = SetDropping(member.scope());
@@ -53,7 +54,7 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
 struct Member {
     /// The thread keeps the runtime from ending.
     joined: bool,
-    notifier: Arc<Notifier>,
+    notifier: Arc<ThreadNotifier>,
     /// The worker whose future this call is a destructor of: its core fires timers for this call, too.
     outer: Option<Rc<Scope>>,
     guard: ScopeGuard,
@@ -62,7 +63,7 @@ struct Member {
 }
 
 impl Member {
-    fn new(inner: &Arc<Inner>, notifier: Arc<Notifier>, outer: Option<Rc<Scope>>) -> Self {
+    fn new(inner: &Arc<Inner>, notifier: Arc<ThreadNotifier>, outer: Option<Rc<Scope>>) -> Self {
         // What keeps the runtime from ending also keeps the tasks that lie in the core from being
         // forgotten.
         let joined = outer.is_none() && inner.join();
@@ -245,11 +246,11 @@ struct MainFuture<'a, F> {
 struct Woken {
     woken: AtomicBool,
     pool: Arc<Pool>,
-    notifier: Arc<Notifier>,
+    notifier: Arc<ThreadNotifier>,
 }
 
 impl<'a, F: Future> MainFuture<'a, F> {
-    fn new(pool: Arc<Pool>, notifier: Arc<Notifier>, future: Pin<&'a mut F>) -> Self {
+    fn new(pool: Arc<Pool>, notifier: Arc<ThreadNotifier>, future: Pin<&'a mut F>) -> Self {
         // Woken: it has to be polled once to begin with.
         let woken = Arc::new(Woken {
             woken: AtomicBool::new(true),

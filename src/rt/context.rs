@@ -17,7 +17,8 @@ use crate::backend::{Entered as Driver, coop};
 use crate::handle::Handle as Timers;
 use crate::rt::core::{Core, Then};
 use crate::rt::inner::Inner;
-use crate::rt::local::{LocalQueue, Notifier};
+use crate::rt::local::LocalQueue;
+use crate::rt::notifier::ThreadNotifier;
 use crate::rt::pool::Pool;
 use crate::rt::task::{self, List, Runnable, Why};
 use crate::sync::thread_local;
@@ -30,7 +31,7 @@ thread_local! {
 pub(super) struct Scope {
     inner: Arc<Inner>,
     /// How the thread is told of what concerns it alone; `None` if it runs no futures.
-    notifier: Option<Arc<Notifier>>,
+    notifier: Option<Arc<ThreadNotifier>>,
     /// There while the thread is a worker.
     core: RefCell<Option<Core>>,
     /// The local tasks, made for the first one.
@@ -117,11 +118,11 @@ pub(super) struct ScopeGuard(Rc<Scope>);
 
 impl ScopeGuard {
     /// A scope of a thread that runs futures.
-    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<Notifier>) -> Self {
+    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadNotifier>) -> Self {
         Self::push(inner, Some(notifier))
     }
 
-    fn push(inner: Arc<Inner>, notifier: Option<Arc<Notifier>>) -> Self {
+    fn push(inner: Arc<Inner>, notifier: Option<Arc<ThreadNotifier>>) -> Self {
         let scope = Rc::new(Scope {
             inner,
             notifier,

@@ -21,7 +21,7 @@ use crate::rt::bed::Bed;
 use crate::rt::core::Core;
 use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
-use crate::rt::local::Notifier;
+use crate::rt::notifier::ThreadNotifier;
 use crate::rt::pool::Pool;
 use crate::rt::slot::LifoSlot;
 use crate::rt::task::List;
@@ -46,7 +46,7 @@ struct FirstWorker {
     /// The core, unless such a thread has it.
     core: Option<Core>,
     /// The threads that wait to be it.
-    waiting: Vec<Arc<Notifier>>,
+    waiting: Vec<Arc<ThreadNotifier>>,
 }
 
 impl FirstWorker {
@@ -57,14 +57,14 @@ impl FirstWorker {
     }
 
     /// Leaves the place to others, and returns the threads that wait for it.
-    fn leave(&mut self) -> Vec<Arc<Notifier>> {
+    fn leave(&mut self) -> Vec<Arc<ThreadNotifier>> {
         self.is_taken = false;
         std::mem::take(&mut self.waiting)
     }
 }
 
 /// All of them are told: some may have what they waited for by now, and take no interest.
-fn offer(waiting: &[Arc<Notifier>]) {
+fn offer(waiting: &[Arc<ThreadNotifier>]) {
     waiting.iter().for_each(|thread| thread.offer_core());
 }
 
@@ -145,9 +145,9 @@ impl Inner {
     }
 
     /// Like [`become_worker`](Self::become_worker), or else enters the thread among those that wait.
-    pub(super) fn become_worker_or_wait(&self, thread: &Arc<Notifier>) -> Option<Core> {
+    pub(super) fn become_worker_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
         let mut first = self.first();
-        let is_it = |known: &Arc<Notifier>| Arc::ptr_eq(known, thread);
+        let is_it = |known: &Arc<ThreadNotifier>| Arc::ptr_eq(known, thread);
         if first.is_taken && !first.waiting.iter().any(is_it) {
             first.waiting.push(thread.clone());
         }
@@ -212,7 +212,7 @@ impl Inner {
     }
 
     /// Strikes off a thread that waited to be the first worker and goes without.
-    pub(super) fn stop_waiting(&self, thread: &Arc<Notifier>) {
+    pub(super) fn stop_waiting(&self, thread: &Arc<ThreadNotifier>) {
         let mut first = self.first();
         first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }

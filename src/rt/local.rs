@@ -1,23 +1,15 @@
-//! The tasks that must not leave their thread, and how that thread is told of what is for it alone.
+//! The tasks that must not leave their thread.
 //!
-//! Local tasks are on a list of their own, and, when they are ready, in an inbox that the thread
-//! empties. They end with the thread's scope in the runtime.
-//!
-//! A thread in a runtime parks in one of two places: as a worker in its worker's parker, else in a park
-//! of its own. A thread in `block_on` changes between them, and a [`Notifier`] follows it.
+//! They are on a list of their own, and, when they are ready, in an inbox that the thread empties. They
+//! end with the thread's scope in the runtime.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-use crate::clock::{Clock, Hold};
-use crate::park::{ThreadUnpark, Unpark};
+use crate::rt::notifier::ThreadNotifier;
 use crate::rt::pool::Pool;
 use crate::rt::task::{List, Route, Runnable};
-use crate::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering, fence},
-    thread, thread_local,
-};
+use crate::sync::{Mutex, MutexGuard, thread};
 
 /// The local tasks of one thread.
 #[derive(Clone)]
@@ -29,11 +21,11 @@ pub(super) struct LocalQueue {
 struct Inbox {
     ready: Mutex<VecDeque<Runnable>>,
     pool: Arc<Pool>,
-    notifier: Arc<Notifier>,
+    notifier: Arc<ThreadNotifier>,
 }
 
 impl LocalQueue {
-    pub(super) fn new(pool: Arc<Pool>, notifier: Arc<Notifier>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, notifier: Arc<ThreadNotifier>) -> Self {
         let inbox = Arc::new(Inbox {
             ready: Mutex::default(),
             pool,
@@ -86,135 +78,5 @@ impl Route for Inbox {
 impl Inbox {
     fn ready(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// No worker.
-const NONE: usize = usize::MAX;
-
-thread_local! {
-    static THREAD: u8 = const { 0 };
-}
-
-/// Returns a number that no other living thread has; `None` where a thread ends.
-fn this_thread() -> Option<usize> {
-    THREAD
-        .try_with(|thread| std::ptr::from_ref(thread).addr())
-        .ok()
-}
-
-/// Unparks one thread, wherever it parks.
-pub(super) struct Notifier {
-    thread: Option<usize>,
-    /// Which worker the thread is, or `NONE`.
-    worker: AtomicUsize,
-    /// The park of a thread that is not always a worker.
-    own: Option<OwnPark>,
-}
-
-struct OwnPark {
-    unpark: ThreadUnpark,
-    held: Mutex<Held>,
-}
-
-/// Time that is moved by hand stands still for a thread in `block_on` from the moment when it is
-/// notified, as it does for a worker that is unparked. No worker knows of the thread, so the notifying
-/// thread takes a hold for it.
-#[derive(Default)]
-struct Held {
-    hold: Option<Hold>,
-    /// The thread is a worker, or gone: it would not take the hold over.
-    refused: bool,
-}
-
-impl Notifier {
-    /// For the calling thread, which is a worker for good.
-    pub(super) fn of_worker(worker: usize) -> Arc<Self> {
-        Arc::new(Self {
-            thread: this_thread(),
-            worker: AtomicUsize::new(worker),
-            own: None,
-        })
-    }
-
-    /// For the calling thread, which parks by itself until [`set_worker`](Self::set_worker).
-    pub(super) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
-        Arc::new(Self {
-            thread: this_thread(),
-            worker: AtomicUsize::new(NONE),
-            own: Some(OwnPark {
-                unpark,
-                held: Mutex::default(),
-            }),
-        })
-    }
-
-    /// Notes that the thread has become this worker, or is none any longer.
-    ///
-    /// Before it parks the next time, the thread looks at what it may have been notified of.
-    pub(super) fn set_worker(&self, worker: Option<usize>) {
-        if let Some(own) = &self.own {
-            own.held().refused = worker.is_some();
-        }
-        self.worker.store(worker.unwrap_or(NONE), Ordering::Relaxed);
-        // Pairs with the fence in `notify`: either the thread sees what it is notified of, or the
-        // notifying thread sees where it parks now.
-        fence(Ordering::SeqCst);
-    }
-
-    /// Takes over the hold on time that was taken for the thread.
-    pub(super) fn take_hold(&self) -> Option<Hold> {
-        self.own.as_ref()?.held().hold.take()
-    }
-
-    /// Notes that the thread leaves the runtime.
-    pub(super) fn leave(&self) {
-        let hold = self.own.as_ref().and_then(|own| {
-            let mut held = own.held();
-            held.refused = true;
-            held.hold.take()
-        });
-        // After the lock is released: it may unpark others.
-        drop(hold);
-    }
-
-    /// Tells a thread that waits for a core that there may be one.
-    pub(super) fn offer_core(&self) {
-        if let Some(own) = &self.own {
-            own.unpark.unpark();
-        }
-    }
-
-    /// Unparks the thread, if it is parked. To be called after what it is to find was put there.
-    pub(super) fn notify(&self, pool: &Pool) {
-        if self.thread.is_some() && self.thread == this_thread() {
-            // It runs, and looks before it parks.
-            return;
-        }
-        fence(Ordering::SeqCst);
-        match self.worker.load(Ordering::Relaxed) {
-            NONE => {
-                if let Some(own) = &self.own {
-                    own.hold_time(pool.clock());
-                    own.unpark.unpark();
-                }
-            }
-            worker => pool.wake(worker),
-        }
-    }
-}
-
-impl OwnPark {
-    fn hold_time(&self, clock: &Clock) {
-        if clock.is_frozen() {
-            let mut held = self.held();
-            if !held.refused {
-                held.hold.get_or_insert_with(|| clock.hold());
-            }
-        }
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,11 @@
 #[path = "model/bed.rs"]
 pub(crate) mod bed;
 mod idle;
+mod notifier;
+/// What `notifier` knows the model's pool by.
+mod pool {
+    pub(crate) use super::Pool;
+}
 #[path = "model/io.rs"]
 pub mod io;
 
@@ -15,9 +20,10 @@ use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use self::bed::Bed;
 use self::idle::Idle;
+use self::notifier::ThreadNotifier;
 use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::{Clock, Follower};
-use crate::handle::{Handle, Notifier, Shared as Driver};
+use crate::handle::{self, Handle, Shared as Driver};
 use crate::instant::NEVER;
 use crate::slack::Limit;
 
@@ -107,6 +113,10 @@ impl Pool {
         }
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// What the clock shows, if it runs.
     #[must_use]
     pub fn time(&self) -> u64 {
@@ -184,6 +194,12 @@ impl Pool {
         self.idle.bed(worker).sleep();
         let up = self.idle.get_up(worker, self.time(), || self.calm());
         up.must_look
+    }
+
+    /// A notifier of the calling thread, which parks in what `unpark` unparks until it is a worker.
+    #[must_use]
+    pub fn notifier(unpark: crate::ThreadUnpark) -> Notifier {
+        Notifier(ThreadNotifier::of_thread(unpark))
     }
 
     /// Wakes a certain worker.
@@ -290,6 +306,37 @@ impl Pool {
     }
 }
 
+/// The notifier of one thread.
+#[derive(Clone)]
+pub struct Notifier(Arc<ThreadNotifier>);
+
+impl std::fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notifier").finish_non_exhaustive()
+    }
+}
+
+impl Notifier {
+    /// The thread becomes a worker, or is none any longer.
+    pub fn set_worker(&self, worker: Option<usize>) {
+        self.0.set_worker(worker);
+        if worker.is_some() {
+            drop(self.0.take_hold());
+        }
+    }
+
+    /// Takes over the hold on time that was taken for the thread.
+    #[must_use]
+    pub fn take_hold(&self) -> Option<crate::Hold> {
+        self.0.take_hold()
+    }
+
+    /// Unparks the thread, which finds what was put there before.
+    pub fn notify(&self, pool: &Pool) {
+        self.0.notify(pool);
+    }
+}
+
 impl Follower for Pool {
     fn earliest(&self) -> u64 {
         NEVER
@@ -335,14 +382,14 @@ impl Bell for Waiter {
         let Some(pool) = self.0.upgrade() else {
             return Heard::Gone;
         };
-        pool.idle.set_until(0, HERE.with(Cell::get));
+        pool.idle.set_until(0);
         Heard::Well
     }
 }
 
 struct Call(Weak<Pool>);
 
-impl Notifier for Call {
+impl handle::Notifier for Call {
     fn rearm(&self) {
         if let Some(pool) = self.0.upgrade() {
             pool.alarm.attend();

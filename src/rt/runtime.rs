@@ -18,7 +18,7 @@ use crate::rt::handle::Handle;
 use crate::rt::hooks::Hooks;
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
-use crate::rt::local::Notifier;
+use crate::rt::notifier::ThreadNotifier;
 use crate::rt::pool::Pool;
 use crate::rt::worker::{Wanted, Worker};
 use crate::sync::{Mutex, MutexGuard, thread};
@@ -272,7 +272,7 @@ impl ThreadMember {
     fn work(self, core: Core) {
         let (pool, hooks) = (self.0.pool(), self.0.hooks());
         hooks.start();
-        let guard = ScopeGuard::running(self.0.clone(), Notifier::of_worker(core.index()));
+        let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index()));
         let scope = guard.scope();
         scope.set_core(core);
         pool.idle().arrive();

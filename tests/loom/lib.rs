@@ -28,6 +28,7 @@ mod cut;
 mod exact;
 mod idle;
 mod io;
+mod notify;
 mod park;
 mod storm;
 mod support;

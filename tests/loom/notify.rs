@@ -1,0 +1,89 @@
+//! Is a thread in `block_on` told of its future while it becomes a worker, or ceases to be one?
+//!
+//! What goes wrong when one of these fails: the future was woken, and its thread is parked in the other
+//! of its two places. Here that is a deadlock, which loom reports.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use reveille::rt::Pool;
+use reveille::{ManualClock, Park, ThreadPark};
+
+use crate::support::{Line, check};
+
+/// Sleeps as a worker does until the flag is up.
+fn rest_until(pool: &Pool, worker: usize, is_up: impl Fn() -> bool) {
+    let mut searching = false;
+    while !is_up() {
+        searching = pool.rest(worker, searching, &is_up);
+    }
+    if searching {
+        pool.found();
+    }
+}
+
+/// It parks by itself, takes the place of the worker that has left, and parks there.
+#[test]
+fn thread_that_becomes_a_worker_finds_what_it_is_notified_of() {
+    for moves in [false, true] {
+        check(Some(3), move || {
+            let pool = Pool::new(1, moves, None);
+            let flag = Arc::new(AtomicBool::new(false));
+            let park = ThreadPark::new();
+            let notifier = Pool::notifier(park.unparker());
+            let line = Line::new();
+            let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
+            let waking = line.spawn(move || {
+                raise.store(true, Ordering::Relaxed);
+                notifies.notify(&of);
+            });
+            line.cross();
+            notifier.set_worker(Some(0));
+            rest_until(&pool, 0, || flag.load(Ordering::Relaxed));
+            waking.join().unwrap();
+        });
+    }
+}
+
+/// Another thread has taken the place that it had lent: it parks by itself.
+#[test]
+fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
+    check(Some(3), || {
+        let pool = Pool::new(1, true, None);
+        let flag = Arc::new(AtomicBool::new(false));
+        let mut park = ThreadPark::new();
+        let notifier = Pool::notifier(park.unparker());
+        notifier.set_worker(Some(0));
+        let line = Line::new();
+        let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
+        let waking = line.spawn(move || {
+            raise.store(true, Ordering::Relaxed);
+            notifies.notify(&of);
+        });
+        line.cross();
+        notifier.set_worker(None);
+        while !flag.load(Ordering::Relaxed) {
+            park.park(None);
+        }
+        waking.join().unwrap();
+    });
+}
+
+/// Time that stands still is held for a thread from the moment when it is notified. Once it is a worker
+/// it keeps time by itself, and no hold may be left: time would stand still for good.
+#[test]
+fn no_hold_is_left_for_a_thread_that_becomes_a_worker() {
+    check(Some(3), || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(1, true, Some(clock.clone().into()));
+        let park = ThreadPark::new();
+        let notifier = Pool::notifier(park.unparker());
+        let line = Line::new();
+        let (notifies, of) = (notifier.clone(), pool.clone());
+        let waking = line.spawn(move || notifies.notify(&of));
+        line.cross();
+        notifier.set_worker(Some(0));
+        waking.join().unwrap();
+        assert!(notifier.take_hold().is_none());
+    });
+}
