@@ -105,7 +105,7 @@ fn tasks_that_spawn_are_stolen_and_all_run() {
 /// other worker is parked, or about to be. Time, which is moved by hand, does not move meanwhile.
 #[test]
 fn task_in_the_slot_of_a_worker_that_blocks_is_run_by_another() {
-    check(20_000, || {
+    check(5_000, || {
         runtime(2).block_on(async {
             let (message, arrives) = oneshot::channel();
             let (answer, answered) = mpsc::channel();

@@ -31,8 +31,8 @@ use crate::sync::{Line, TIME_PASSES};
 ///
 /// Longer than the kernel's own tick of 4 ms: a timer that is the next event of its processor is
 /// programmed into the hardware, which takes 5 µs and more in a virtual machine, when it is set and
-/// again when it is set back. With 1 ms a runtime that wakes up for one message and parks again took 36 µs
-/// of CPU each time; with 5 ms it takes 26, as it does without any look.
+/// again when it is set back. With 1 ms a runtime that wakes up for one message and parks again took
+/// 36 µs of CPU each time; with 5 ms it takes 26, as it does without any look.
 const MOMENT: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
 
 /// How long it is at most from one look to the next. It grows to this as long as slots are in use.
