@@ -146,9 +146,11 @@ fn time_stands_still_between_two_block_ons() {
                     rt::yield_now().await;
                 }
             });
-            let now = clock.now();
-            thread::yield_now();
-            assert!(now == start || task.is_finished());
+            // With others it is theirs to say: they sleep, and time goes on without the caller.
+            if workers == 1 {
+                thread::yield_now();
+                assert_eq!((clock.now(), task.is_finished()), (start, false));
+            }
             runtime.block_on(task).unwrap();
             assert_eq!(clock.now(), start + secs(1));
         }
@@ -192,7 +194,6 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
         for workers in [1, 2] {
             let clock = ManualClock::new();
             let runtime = runtime_on(workers, &clock);
-            let start = clock.now();
             let (inside, is_inside) = mpsc::channel();
             // Who comes from outside may come just when time moves: there is no timer before.
             let (go, gone) = oneshot::channel();
@@ -228,7 +229,6 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
                 }
             });
             second.join().unwrap();
-            assert!(clock.now() >= start);
         }
     });
 }

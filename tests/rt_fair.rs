@@ -177,9 +177,12 @@ fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
                         // It has not begun: it may be in the next slot, which is not stolen from.
                         continue;
                     }
-                    next = receiver
-                        .recv_timeout(secs(50))
-                        .map_or(100, |round| round + 2);
+                    // All have been received once the task has ended.
+                    next = match receiver.recv_timeout(secs(50)) {
+                        Ok(round) => round + 2,
+                        Err(mpsc::RecvTimeoutError::Disconnected) => 100,
+                        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the task does not go on"),
+                    };
                 }
                 task.await.unwrap();
             }

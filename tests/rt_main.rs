@@ -68,12 +68,12 @@ fn timers_of_a_main_future_that_blocks_are_fired_by_others() {
             // Armed on this worker, by its first poll here.
             let mut armed = sleep(ms(3));
             assert!(futures::poll!(&mut armed).is_pending());
-            let start = Instant::now();
+            let deadline = armed.deadline();
             drop(rt::spawn(async move {
                 armed.await;
                 sender.send(Instant::now()).unwrap();
             }));
-            assert!(receiver.recv().unwrap() - start < Duration::from_secs(60));
+            assert!(receiver.recv().unwrap() >= deadline);
         });
     });
 }

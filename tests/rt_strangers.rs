@@ -99,12 +99,21 @@ fn strangers_that_arm_reset_drop_and_advance_lose_no_timer() {
                     thread::spawn(move || {
                         let timers = handle.timers();
                         let mut random = Random::new(seed);
+                        let mut tasks = Vec::new();
                         for _ in 0..300 {
                             let wait = Duration::from_millis(random.below(100));
                             let deadline = timers.now() + wait;
                             match random.below(4) {
                                 0 => pollster::block_on(timers.sleep_until(deadline)),
-                                1 => drop(handle.spawn(timers.sleep_until(deadline))),
+                                1 => {
+                                    let (sleep, clock) =
+                                        (timers.sleep_until(deadline), clock.clone());
+                                    tasks.push(handle.spawn(async move {
+                                        sleep.await;
+                                        assert!(clock.now() >= deadline, "early");
+                                    }));
+                                    continue;
+                                }
                                 2 => {
                                     let mut sleep = Box::pin(timers.sleep(secs(9)));
                                     let waker = Waker::noop();
@@ -114,7 +123,10 @@ fn strangers_that_arm_reset_drop_and_advance_lose_no_timer() {
                                 }
                                 _ => clock.advance(wait),
                             }
-                            assert!(clock.now() >= deadline || random.below(2) < 2);
+                            assert!(clock.now() >= deadline, "early");
+                        }
+                        for task in tasks {
+                            pollster::block_on(task).unwrap();
                         }
                     })
                 })

@@ -272,24 +272,30 @@ fn loop_is_interrupted_only_for_an_earlier_deadline_and_once() {
 fn clock_does_not_run_ahead_of_a_helper_thread_that_holds_it() {
     watched(|| {
         let clock = ManualClock::new();
-        let runtime = Runtime::builder().worker_threads(1).clock(&clock).build();
+        let (parks, parked) = mpsc::channel();
+        let builder = Runtime::builder().worker_threads(1).clock(&clock);
+        let builder = builder.on_thread_park(move || {
+            let _ = parks.send(());
+        });
+        let runtime = builder.build().unwrap();
         let start = clock.now();
         let (work, jobs) = mpsc::channel::<futures::channel::oneshot::Sender<u32>>();
         let hold = clock.hold();
         let helper = thread::spawn(move || {
             let answer = jobs.recv().unwrap();
-            // As long as the loop needs to fall asleep, and longer.
-            thread::sleep(ms(20));
-            answer.send(42).unwrap();
+            // The loop has nothing left to do, or has gone on to the timeout.
+            let _ = parked.recv();
+            let _ = answer.send(42);
             drop(hold);
         });
-        let answer = runtime.unwrap().block_on(async move {
+        let answer = runtime.block_on(async move {
             let (sender, receiver) = futures::channel::oneshot::channel();
             work.send(sender).unwrap();
             time::timeout(secs(3600), receiver).await
         });
         assert_eq!(answer, Ok(Ok(42)));
         assert_eq!(clock.now(), start);
+        drop(runtime);
         helper.join().unwrap();
     });
 }
