@@ -83,7 +83,10 @@ fn timer_rearmed_by_its_own_wake_waits_for_the_next_turn() {
             wakes.add();
             let handle = reveille::Handle::current();
             let mut zero = handle.sleep(Duration::ZERO);
-            assert!(poll_with(&mut zero, std::task::Waker::noop()).is_ready());
+            // No task runs in between, so one in 128 yields once.
+            let noop = std::task::Waker::noop();
+            let ready = poll_with(&mut zero, noop).is_ready();
+            assert!(ready || poll_with(&mut zero, noop).is_ready());
             *again.lock().unwrap() = handle.sleep(Duration::from_nanos(3));
             rearm(&again, wakes.clone());
         });
@@ -257,7 +260,7 @@ fn loop_is_interrupted_only_for_an_earlier_deadline_and_once() {
     arm(ms(50));
     arm(ms(40));
     assert_eq!(unparks.get(), 0, "it runs");
-    assert!(driver.next_deadline().is_some());
+    assert_eq!(driver.next_timeout(), None, "time does not pass by itself");
     arm(ms(60));
     arm(ms(40));
     assert_eq!(unparks.get(), 0, "it would wake in time");
