@@ -103,9 +103,9 @@ impl Idle {
         &self.beds[worker]
     }
 
-    /// Enters a worker among those that sleep, if it searched no longer among those that do; whether
-    /// all workers sleep now. To be followed by a look at all queues.
-    pub(crate) fn lie_down(&self, worker: usize, searched: bool, ends: bool) -> bool {
+    /// Enters a worker among those that are parked, and, if it was searching, no longer among those that
+    /// search. To be followed by a look at all queues.
+    pub(crate) fn lie_down(&self, worker: usize, searched: bool) {
         let mut sleepers = self.lock();
         sleepers.workers.push(worker);
         sleepers.armed[worker] = false;
@@ -113,12 +113,16 @@ impl Idle {
             sleepers.waiter = Some(worker);
         }
         self.stop_looks(&sleepers);
-        let all = self.all_parked(&sleepers, ends);
         let change = SLEEPER - usize::from(searched);
         self.counts.fetch_add(change, Ordering::SeqCst);
         drop(sleepers);
         fence(Ordering::SeqCst);
-        all
+    }
+
+    /// Returns whether every worker is parked, or about to be. `ends` says whether the runtime does, and
+    /// has to be asked after [`lie_down`](Self::lie_down): a runtime that ends later unparks the worker.
+    pub(crate) fn is_all_parked(&self, ends: bool) -> bool {
+        self.all_parked(&self.lock(), ends)
     }
 
     /// Puts alarm and watch to the bed of a worker that is about to sleep.

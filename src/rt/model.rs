@@ -223,9 +223,9 @@ impl Pool {
 
     /// A worker enters those that sleep, and sees to the alarm; whether all do now.
     pub fn lie_down(&self, worker: usize, searched: bool) -> bool {
-        let all = self.idle.lie_down(worker, searched, false);
+        self.idle.lie_down(worker, searched);
         self.alarm.attend();
-        all
+        self.idle.is_all_parked(false)
     }
 
     /// A worker is about to sleep.

@@ -307,12 +307,13 @@ impl<'a> Worker<'a> {
     fn park(&mut self, wanted: &impl Wanted) {
         let idle = self.pool.idle();
         let me = self.core.index();
+        idle.lie_down(me, std::mem::take(&mut self.searching));
         let ends = self.pool.is_stopping();
-        let all = idle.lie_down(me, std::mem::take(&mut self.searching), ends);
         self.pool.attend();
         // No foreign code between the last look and the park. To ask the clock's drivers for their
         // next deadlines is some: the last reference to one may be dropped there.
-        let can_advance = all && self.pool.can_advance() && !self.scope.inner().has_lent();
+        let can_advance =
+            self.pool.can_advance() && idle.is_all_parked(ends) && !self.scope.inner().has_lent();
         if self.has_work(wanted) {
             self.force_search = true;
             self.get_up();

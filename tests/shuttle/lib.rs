@@ -21,6 +21,7 @@
 #![cfg(all(test, shuttle))]
 
 mod abort;
+mod block_on;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep};
 use shuttle::sync::mpsc;
 use shuttle::thread;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs `program` in many orders, half of them with few preemptions: some bugs want long stretches.
 fn check(iterations: usize, program: impl Fn() + Send + Sync + 'static) {

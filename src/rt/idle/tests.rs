@@ -21,13 +21,13 @@ fn a_waiter_whose_alarm_has_rung_sleeps_if_nothing_else_is_to_come() {
     for workers in [1, 2] {
         let beds = (0..workers).map(|_| Bed::new(workers, &reactor).unwrap());
         let idle = Idle::new(beds.collect());
-        idle.lie_down(0, false, false);
+        idle.lie_down(0, false);
         idle.set_until(now());
         idle.settle(0);
         idle.bed(0).sleep();
         assert!(idle.get_up(0, now(), || ()).rang);
 
-        idle.lie_down(0, false, false);
+        idle.lie_down(0, false);
         idle.settle(0);
         let (woken, waking) = (Arc::new(AtomicBool::new(false)), idle.clone());
         let wakes = woken.clone();
@@ -48,7 +48,7 @@ fn one_parked() -> Arc<Idle> {
     let idle = Idle::new(beds.collect());
     idle.arrive();
     idle.arrive();
-    idle.lie_down(0, false, false);
+    idle.lie_down(0, false);
     idle.settle(0);
     idle
 }
@@ -137,7 +137,7 @@ fn looks_end_when_every_worker_is_parked_or_gone() {
         idle.report_full_slot(1, now());
         assert!(idle.has_looks());
         match parks {
-            true => assert!(idle.lie_down(1, false, false)),
+            true => idle.lie_down(1, false),
             false => idle.depart(false),
         }
         assert!(!idle.has_looks());
