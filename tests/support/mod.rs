@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "every test file uses another part of it")]
 
+pub(crate) mod timer;
+
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;

@@ -1,0 +1,30 @@
+//! The tasks and threads of `workers` on a clock that is moved by hand: by the runtime when it is
+//! idle, by threads beside it, and not at all while something holds it.
+
+use std::thread;
+
+use reveille::ManualClock;
+
+use crate::support::{Random, runtime_on};
+use crate::{Board, micros, workers};
+
+pub(crate) fn round(random: &mut Random, board: &Board) {
+    let workers = [1, 2, 3, 8][random.below(4) as usize];
+    let clock = ManualClock::new();
+    let (seen, start) = (clock.clone(), clock.now());
+    board.shows("clock", move || {
+        format!("{:?} since the start", seen.now() - start)
+    });
+    let runtime = runtime_on(workers, &clock);
+    workers::storm(runtime, random, board, move |random| {
+        match random.below(3) {
+            0 => clock.advance(micros(random, 50)),
+            1 => {
+                let hold = clock.hold();
+                thread::yield_now();
+                drop(hold);
+            }
+            _ => drop(clock.advance_to_next()),
+        }
+    });
+}

@@ -1,0 +1,179 @@
+//! Is a timer early or lost when many threads arm, move, drop, abort and shut down at random?
+//!
+//! Each *world* is one of the things that own timers: drivers, a runtime's workers, tokio, a clock
+//! that is frozen, I/O, delay queues. A world runs rounds until its time is over; a round is over
+//! when everything that it began has ended. Nothing is asserted of time but that nothing is early,
+//! so a busy machine only makes fewer rounds.
+//!
+//! - `REVEILLE_STRESS_SECONDS` says how long each world runs; 2 by default.
+//! - `REVEILLE_STRESS_SEED` repeats a run; each prints the seed that it has taken.
+//!
+//! A round that does not end within two minutes has lost something: the watchdog prints what the
+//! world says of its state. The order in which threads run is not in the seed, so to repeat one may
+//! take more than one run.
+
+#![cfg(all(not(loom), feature = "fallback", feature = "rt"))]
+
+mod drivers;
+mod frozen;
+#[cfg(all(feature = "poll", target_os = "linux"))]
+mod io;
+mod queues;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(feature = "tokio")]
+mod tokio;
+mod workers;
+
+use std::io::{Write, stderr};
+use std::panic::resume_unwind;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use support::Random;
+
+/// How long a round may take before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A number from the environment.
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is {text}, which is no number")))
+}
+
+/// Runs rounds of a world until its time is over, and panics with its state if one hangs.
+fn world(name: &'static str, round: fn(&mut Random, &Board)) {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let seed = variable("REVEILLE_STRESS_SEED").unwrap_or(nanos.as_micros() as u64 % 1_000_000_007);
+    let length = Duration::from_secs(variable("REVEILLE_STRESS_SECONDS").unwrap_or(2));
+    // Seen, too, if the test hangs or the process dies: not through what the test runner captures.
+    let say = |text: &str| drop(writeln!(stderr(), "stress {name}: {text}"));
+    say(&format!("REVEILLE_STRESS_SEED={seed}"));
+
+    let board = Board::default();
+    let (told, ends) = mpsc::channel();
+    let seen = board.clone();
+    let thread = thread::spawn(move || {
+        let mut random = Random::new(seed);
+        let start = Instant::now();
+        loop {
+            seen.clear();
+            round(&mut random, &seen);
+            seen.assert_no_faults();
+            told.send(()).unwrap();
+            if start.elapsed() >= length {
+                break;
+            }
+        }
+    });
+    let mut rounds = 0;
+    loop {
+        match ends.recv_timeout(PATIENCE) {
+            Ok(()) => rounds += 1,
+            Err(RecvTimeoutError::Timeout) => {
+                say(&board.state());
+                panic!("{name}, seed {seed}: round {rounds} does not end");
+            }
+            Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                Ok(()) => break say(&format!("{rounds} rounds")),
+                Err(panic) => {
+                    say(&board.state());
+                    resume_unwind(panic)
+                }
+            },
+        }
+    }
+}
+
+/// What a round says of itself: how to describe its state, and what went wrong where no panic
+/// reaches the test, in a task that nobody awaits.
+#[derive(Clone, Default)]
+struct Board(Arc<Mutex<Contents>>);
+
+#[derive(Default)]
+struct Contents {
+    states: Vec<(String, Box<dyn Fn() -> String + Send>)>,
+    faults: Vec<String>,
+}
+
+impl Board {
+    fn clear(&self) {
+        let contents = std::mem::take(&mut *self.0.lock().unwrap());
+        drop(contents);
+    }
+
+    /// Says how to describe a part of the round's state.
+    fn shows(&self, name: impl Into<String>, state: impl Fn() -> String + Send + 'static) {
+        let state: Box<dyn Fn() -> String + Send> = Box::new(state);
+        self.0.lock().unwrap().states.push((name.into(), state));
+    }
+
+    /// Notes a fault unless `holds`.
+    fn claim(&self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds {
+            self.0.lock().unwrap().faults.push(fault());
+        }
+    }
+
+    fn state(&self) -> String {
+        let contents = self.0.lock().unwrap();
+        let states = contents.states.iter();
+        let states = states.map(|(name, state)| format!("\n  {name}: {}", state()));
+        let faults = contents
+            .faults
+            .iter()
+            .map(|fault| format!("\n  fault: {fault}"));
+        states.chain(faults).collect()
+    }
+
+    fn assert_no_faults(&self) {
+        let faults = std::mem::take(&mut self.0.lock().unwrap().faults);
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+}
+
+/// Waits until `holds`; the watchdog sees to the rest.
+fn wait_until(holds: impl Fn() -> bool) {
+    while !holds() {
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+fn micros(random: &mut Random, below: u64) -> Duration {
+    Duration::from_nanos(random.below(below * 1_000))
+}
+
+#[test]
+fn drivers_lose_no_timer_and_none_is_early() {
+    world("drivers", drivers::round);
+}
+
+#[test]
+fn workers_lose_no_task_and_no_timer_is_early() {
+    world("workers", workers::round);
+}
+
+#[test]
+fn frozen_clocks_lose_no_task_and_no_timer_is_early() {
+    world("frozen", frozen::round);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn tokio_runtimes_lose_no_task_and_no_timer_is_early() {
+    world("tokio", tokio::round);
+}
+
+#[cfg(all(feature = "poll", target_os = "linux"))]
+#[test]
+fn io_loses_no_byte_and_no_wait() {
+    world("io", io::round);
+}
+
+#[test]
+fn delay_queues_lose_no_value_and_none_is_early() {
+    world("queues", queues::round);
+}

@@ -1,0 +1,184 @@
+//! Tasks that spawn, sleep, yield, wake, abort and drop each other, on more workers than the machine
+//! has cores, and threads beside them, until the runtime ends with tasks in every state.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use futures::channel::oneshot;
+use reveille::rt::{self, JoinHandle, Runtime};
+use reveille::time::{Instant, Sleep, interval, sleep, timeout};
+
+use crate::support::{Count, OnDrop, Random, runtime, secs};
+use crate::{Board, micros, wait_until};
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is shared by the tasks of one round.
+#[derive(Clone)]
+struct Run {
+    board: Board,
+    begun: Count,
+    ended: Count,
+    handles: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Run {
+    /// A task that does some things at random and counts itself, dropped early or not.
+    fn task(&self, seed: u64, depth: u64) -> Boxed {
+        self.begun.add();
+        let ended = self.ended.clone();
+        let guard = OnDrop(move || ended.add());
+        let run = self.clone();
+        Box::pin(async move {
+            let _guard = guard;
+            let mut random = Random::new(seed);
+            for _ in 0..random.below(8) {
+                run.step(&mut random, depth).await;
+            }
+        })
+    }
+
+    async fn step(&self, random: &mut Random, depth: u64) {
+        let seed = random.below(u64::MAX);
+        match random.below(10) {
+            0 => rt::yield_now().await,
+            1 => self.on_time(sleep(micros(random, 300))).await,
+            2 => {
+                let mut late = sleep(micros(random, 100));
+                let limit = micros(random, 200);
+                if timeout(limit, &mut late).await.is_err() {
+                    late.reset_at(Instant::now() + micros(random, 100));
+                    self.on_time(late).await;
+                }
+            }
+            3 if depth > 0 => drop(rt::spawn(self.task(seed, depth - 1)).await),
+            4 if depth > 0 => {
+                let task = rt::spawn(self.task(seed, depth - 1));
+                self.handles.lock().unwrap().push(task);
+            }
+            5 => self.abort_one(random),
+            6 => drop(rt::spawn_local(self.task(seed, 0))),
+            7 => {
+                let (sender, receiver) = oneshot::channel();
+                drop(rt::spawn(async move { sender.send(()).ok() }));
+                let _ = receiver.await;
+            }
+            8 => {
+                let mut far = sleep(secs(3600));
+                let _ = futures::poll!(&mut far);
+                drop(far);
+            }
+            _ => {
+                let start = Instant::now();
+                let period = micros(random, 50).max(std::time::Duration::from_nanos(1));
+                let mut ticks = interval(period);
+                ticks.tick().await;
+                ticks.tick().await;
+                let took = start.elapsed();
+                let early = || format!("a tick of {period:?} after {took:?}");
+                self.board.claim(took >= period, early);
+            }
+        }
+    }
+
+    async fn on_time(&self, sleep: Sleep) {
+        let deadline = sleep.deadline();
+        sleep.await;
+        let now = Instant::now();
+        let early = || format!("a sleep until {deadline:?} ended at {now:?}");
+        self.board.claim(now >= deadline, early);
+    }
+
+    fn abort_one(&self, random: &mut Random) {
+        let task = {
+            let mut handles = self.handles.lock().unwrap();
+            let len = handles.len();
+            if len == 0 {
+                return;
+            }
+            handles.swap_remove(random.below(len as u64) as usize)
+        };
+        task.abort();
+    }
+}
+
+/// Runs tasks and threads beside them until the runtime ends; `aside` is something more that such a
+/// thread may do.
+pub(crate) fn storm(
+    runtime: Runtime,
+    random: &mut Random,
+    board: &Board,
+    aside: impl Fn(&mut Random) + Clone + Send + 'static,
+) {
+    let run = Run {
+        board: board.clone(),
+        begun: Count::default(),
+        ended: Count::default(),
+        handles: Arc::default(),
+    };
+    let (begun, ended) = (run.begun.clone(), run.ended.clone());
+    board.shows("tasks", move || {
+        format!("{} begun, {} ended", begun.get(), ended.get())
+    });
+    let handle = runtime.handle().clone();
+    board.shows("runtime", move || {
+        format!("{handle:?}, {} armed", handle.armed())
+    });
+    let stop = Arc::new(AtomicBool::new(false));
+    let others: Vec<_> = (0..2)
+        .map(|_| {
+            let (run, stop, aside) = (run.clone(), stop.clone(), aside.clone());
+            let handle = runtime.handle().clone();
+            let mut random = Random::new(random.below(u64::MAX));
+            thread::spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    match random.below(5) {
+                        0 => run.abort_one(&mut random),
+                        // No faster than they end: one worker would not get through.
+                        1 if run.begun.get() < run.ended.get() + 500 => {
+                            drop(handle.spawn(run.task(random.below(1 << 20), 1)));
+                        }
+                        1 => {}
+                        2 => handle
+                            .block_on(run.on_time(handle.timers().sleep(micros(&mut random, 100)))),
+                        3 => aside(&mut random),
+                        _ => handle.block_on(rt::yield_now()),
+                    }
+                    thread::yield_now();
+                }
+            })
+        })
+        .collect();
+    let tasks = random.below(300);
+    runtime.block_on(async {
+        for n in 0..tasks {
+            let task = rt::spawn(run.task(random.below(u64::MAX), 2));
+            match n % 3 {
+                0 => drop(task),
+                1 => run.handles.lock().unwrap().push(task),
+                _ => drop(task.await),
+            }
+        }
+    });
+    if random.below(2) == 0 {
+        stop.store(true, Ordering::SeqCst);
+    }
+    match random.below(3) {
+        0 => drop(runtime),
+        1 => assert!(runtime.shutdown_timeout(secs(100)), "{}", board.state()),
+        _ => runtime.shutdown_background(),
+    }
+    stop.store(true, Ordering::SeqCst);
+    for thread in others {
+        thread.join().unwrap();
+    }
+    wait_until(|| run.begun.get() == run.ended.get());
+}
+
+pub(crate) fn round(random: &mut Random, board: &Board) {
+    let workers = [1, 2, 3, 8, 16][random.below(5) as usize];
+    storm(runtime(workers), random, board, |_| ());
+}
