@@ -115,8 +115,8 @@ fn hands_on_several_threads_move_one_clock_forward_only() {
                 thread::spawn(move || {
                     let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
                     let mut random = Random::new(seed);
-                    let task = Task::new();
                     let mut before = clock.now();
+                    let task = Task::new();
                     for _ in 0..2_000 {
                         let mut sleep = driver.handle().sleep(ms(random.below(10)));
                         let due = sleep.deadline();
@@ -127,7 +127,9 @@ fn hands_on_several_threads_move_one_clock_forward_only() {
                         assert!(pending || now >= due);
                         match task.poll(&mut sleep) {
                             Poll::Ready(()) => assert!(clock.now() >= due),
-                            Poll::Pending => assert!(now < due),
+                            Poll::Pending if now < due => {}
+                            // It gives way now and then, as so many of its timers are due.
+                            Poll::Pending => assert!(task.poll(&mut sleep).is_ready()),
                         }
                         before = now;
                     }
