@@ -345,3 +345,39 @@ fn boottime_runs() {
         assert!(format!("{:?}", handle.clock()).contains("boottime"));
     });
 }
+
+/// A timer's task moves time on, too, from within its wake: what was asked for last is less.
+#[test]
+fn waker_that_moves_time_further_than_the_caller_wins() {
+    let (clock, driver) = manual();
+    let (start, hand) = (clock.now(), clock.clone());
+    let mut sleep = driver.handle().sleep(ms(5));
+    let waker = waker(move || hand.advance(ms(100)));
+    assert!(poll_with(&mut sleep, &waker).is_pending());
+    clock.advance(ms(10));
+    assert_eq!(clock.now(), start + ms(105));
+}
+
+#[test]
+fn instants_move_both_ways_in_place() {
+    let start = Instant::now();
+    let mut instant = start;
+    instant += secs(5);
+    assert_eq!(instant, start + secs(5));
+    instant -= secs(7);
+    assert_eq!((instant, start - instant), (start - secs(2), secs(2)));
+    instant -= secs(1 << 33);
+    instant += secs(1 << 33);
+    assert_eq!(instant, start - secs(2));
+}
+
+#[test]
+fn debug_output_of_instants_tells_the_past_from_the_future() {
+    let (century, now) = (secs(100 * 365 * 86_400), Instant::now());
+    let (past, future) = (
+        format!("{:?}", now - century),
+        format!("{:?}", now + century),
+    );
+    assert!(past.starts_with("Instant(-3153"), "{past}");
+    assert!(future.starts_with("Instant(3153"), "{future}");
+}

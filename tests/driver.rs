@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use reveille::time::Sleep;
-use reveille::{Driver, Handle, ManualClock, Park, ThreadPark, Turn};
+use reveille::{Clock, Driver, Handle, ManualClock, Park, ThreadPark, Turn};
 
 use support::{
     Count, Dial, Log, Task, manual, manual_counting_unparks, ms, poll_with, secs, waker, watched,
@@ -414,4 +414,74 @@ fn timers_armed_by_wakers_fire_within_the_same_advance() {
     clock.advance(ms(1));
     assert_eq!(fired.get(), 101);
     *next.lock().unwrap() = None;
+}
+
+/// A loop that draws frames asks each time: it is to cost nothing there.
+#[test]
+fn turn_looks_at_the_clock_only_if_a_timer_may_be_due() {
+    let looks = Count::default();
+    let counted = looks.clone();
+    let clock = Clock::custom(move || {
+        counted.add();
+        ms(5)
+    });
+    let mut driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let looks_of_a_turn = |driver: &mut Driver<()>| {
+        let before = looks.get();
+        assert_eq!(driver.turn().fired(), 0);
+        looks.get() - before
+    };
+    assert_eq!(looks_of_a_turn(&mut driver), 0, "without timers");
+    let task = Task::new();
+    let mut never = driver.handle().sleep(Duration::MAX);
+    assert!(task.poll(&mut never).is_pending());
+    assert_eq!(looks_of_a_turn(&mut driver), 0, "with one that never fires");
+    let mut far = driver.handle().sleep(secs(1));
+    assert!(task.poll(&mut far).is_pending());
+    assert_eq!(looks_of_a_turn(&mut driver), 1);
+}
+
+#[test]
+fn idle_loop_moves_time_only_where_nothing_else_does_and_nobody_holds_it() {
+    let task = Task::new();
+    // A clock that runs.
+    let mut driver = Driver::new(ThreadPark::new());
+    let mut sleep = driver.handle().sleep(secs(3600));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert!(!driver.advance_when_idle());
+
+    let (clock, mut driver) = manual();
+    assert!(!driver.advance_when_idle(), "there is no timer");
+    let start = clock.now();
+    let mut sleep = driver.handle().sleep(secs(5));
+    let mut never = driver.handle().sleep(Duration::MAX);
+    assert!(task.poll(&mut sleep).is_pending() && task.poll(&mut never).is_pending());
+    let hold = clock.hold();
+    assert!(!driver.advance_when_idle(), "it is held");
+    assert_eq!((clock.now(), task.wakes()), (start, 0));
+    drop(hold);
+    assert!(driver.advance_when_idle());
+    assert_eq!((clock.now(), task.wakes()), (start + secs(5), 1));
+    assert!(!driver.advance_when_idle(), "the rest never comes");
+    assert_eq!(clock.now(), start + secs(5));
+}
+
+#[test]
+fn debug_output_names_the_type_and_what_is_armed() {
+    let (clock, driver) = manual();
+    let mut sleep = driver.handle().sleep(secs(1));
+    assert!(Task::new().poll(&mut sleep).is_pending());
+    let driver = format!("{driver:?}");
+    assert!(
+        driver.starts_with("Driver {") && driver.contains("armed: 1"),
+        "{driver}"
+    );
+    let hold = clock.hold();
+    for (text, name) in [
+        (format!("{clock:?}"), "ManualClock"),
+        (format!("{hold:?}"), "Hold"),
+        (format!("{sleep:?}"), "Sleep"),
+    ] {
+        assert!(text.starts_with(name), "{text} of a {name}");
+    }
 }

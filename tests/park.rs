@@ -323,3 +323,80 @@ fn timer_slack_is_left_as_it_was() {
         assert_eq!(current_timer_slack(), before, "after a token");
     }
 }
+
+/// The whole of a timer slack: `prctl` gives back 31 bits of it.
+#[cfg(target_os = "linux")]
+fn slack_of(thread: rustix::thread::Pid) -> Option<u64> {
+    let path = format!("/proc/{}/timerslack_ns", thread.as_raw_nonzero());
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The kernel may delay a wait by the slack of its thread, 50 µs unless changed. (In a sandbox that
+/// refuses to tell there is nothing to see.)
+#[cfg(target_os = "linux")]
+#[test]
+fn timed_park_waits_with_the_finest_slack_and_restores_the_old() {
+    use rustix::thread::gettid;
+
+    watched(|| {
+        for chosen in [2, 50_000, 2_000_000_000] {
+            let (mut park, (ids, id)) = (ThreadPark::new(), mpsc::channel());
+            let unpark = park.unparker();
+            let thread = thread::spawn(move || {
+                let path = format!("/proc/{}/timerslack_ns", gettid().as_raw_nonzero());
+                let set = std::fs::write(path, chosen.to_string()).is_ok();
+                let before = slack_of(gettid());
+                ids.send((gettid(), set && before == Some(chosen))).unwrap();
+                park.park(Some(Duration::from_secs(3600)));
+                assert_eq!(slack_of(gettid()), before);
+            });
+            let (id, can_tell) = id.recv().unwrap();
+            while can_tell && slack_of(id) != Some(1) {
+                thread::yield_now();
+            }
+            unpark.unpark();
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// A program that this one starts has no use for our descriptors, and would keep them open.
+#[cfg(target_os = "linux")]
+#[test]
+fn descriptors_of_parkers_and_workers_are_closed_on_exec() {
+    let park = reveille::BoottimePark::new().unwrap();
+    assert!(format!("{park:?}").starts_with("BoottimePark"));
+    assert!(format!("{:?}", park.unparker()).starts_with("BoottimeUnpark"));
+    #[cfg(feature = "rt")]
+    let _runtime = reveille::rt::Runtime::builder().worker_threads(2).build();
+    let mut timers = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let path = entry.unwrap().path();
+        // Others, of the directory or of another test, may be gone by now.
+        let Ok(kind) = std::fs::read_link(&path) else {
+            continue;
+        };
+        let kind = kind.to_string_lossy().into_owned();
+        if !["[timerfd]", "[eventfd]", "[eventpoll]"]
+            .iter()
+            .any(|ours| kind.ends_with(ours))
+        {
+            continue;
+        }
+        let info = path.to_string_lossy().replace("/fd/", "/fdinfo/");
+        let Ok(info) = std::fs::read_to_string(info) else {
+            continue;
+        };
+        let flags = info
+            .lines()
+            .find_map(|line| line.strip_prefix("flags:"))
+            .unwrap();
+        let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+        assert_ne!(flags & 0o2_000_000, 0, "{kind} is inherited");
+        if kind.ends_with("[timerfd]") {
+            timers += 1;
+            assert_ne!(flags & 0o4_000, 0, "{kind} blocks whoever reads it");
+        }
+    }
+    assert!(timers > 0);
+}

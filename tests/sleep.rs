@@ -380,3 +380,34 @@ fn debug_shows_deadline_and_state() {
         "{shown}"
     );
 }
+
+/// A poll looks at the clock: a deadline that has passed is ready without a turn. What was just moved
+/// by a millisecond or more is spared that, once.
+#[test]
+fn timer_that_was_moved_is_ready_when_its_deadline_has_passed_and_not_later() {
+    for wait in [ms(1) / 2, ms(1) - Duration::from_nanos(1)] {
+        let dial = Dial::default();
+        let driver = dial.driver();
+        let task = Task::new();
+        let mut sleep = driver.handle().sleep(secs(10));
+        assert!(task.poll(&mut sleep).is_pending());
+        sleep.reset_after(wait);
+        dial.set(wait);
+        assert!(task.poll(&mut sleep).is_ready(), "{wait:?}");
+    }
+}
+
+#[test]
+fn pinned_reset_moves_the_deadline_both_ways() {
+    let (clock, driver) = manual();
+    let (start, task) = (clock.now(), Task::new());
+    let mut sleep = std::pin::pin!(driver.handle().sleep(ms(5)));
+    for deadline in [ms(9), ms(3)].map(|at| start + at) {
+        sleep.as_mut().reset(deadline);
+        assert_eq!(sleep.deadline(), deadline);
+        assert!(sleep.as_mut().poll(&mut task.context()).is_pending());
+    }
+    clock.advance(ms(3));
+    assert_eq!(task.wakes(), 1);
+    assert!(sleep.poll(&mut task.context()).is_ready());
+}

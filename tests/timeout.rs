@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use reveille::time::error::Elapsed;
+use reveille::time::error::{Elapsed, Error};
 use reveille::time::{Timeout, timeout, timeout_at};
 
 use support::{OnDrop, Task, manual, ms, secs};
@@ -223,4 +223,23 @@ fn future_that_is_always_busy_is_still_ended() {
         clock.advance(ms(1));
     }
     assert!(matches!(task.poll(&mut limited), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn each_error_is_of_one_kind_and_says_which() {
+    let kinds = [Error::shutdown(), Error::at_capacity(), Error::invalid()].map(|error| {
+        [
+            error.is_shutdown(),
+            error.is_at_capacity(),
+            error.is_invalid(),
+        ]
+    });
+    assert_eq!(
+        kinds,
+        [
+            [true, false, false],
+            [false, true, false],
+            [false, false, true]
+        ]
+    );
 }

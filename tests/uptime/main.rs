@@ -212,7 +212,8 @@ fn the_last_instant_of_a_clock_fires_and_the_one_after_it_is_never() {
     let mut last = handle.sleep_until(farthest - NANO);
     let mut never = handle.sleep_until(farthest);
     let mut beyond = handle.sleep(Duration::from_nanos(1 << 63));
-    for sleep in [&mut last, &mut never, &mut beyond] {
+    let mut end = handle.sleep(farthest - clock.now());
+    for sleep in [&mut last, &mut never, &mut beyond, &mut end] {
         assert!(task.poll(sleep).is_pending());
     }
     clock.advance(farthest - clock.now() - 2 * NANO);
@@ -221,7 +222,11 @@ fn the_last_instant_of_a_clock_fires_and_the_one_after_it_is_never() {
     clock.advance(Duration::MAX);
     assert_eq!((clock.now(), task.wakes()), (farthest - NANO, 1));
     assert!(task.poll(&mut last).is_ready());
-    assert!(task.poll(&mut never).is_pending() && task.poll(&mut beyond).is_pending());
+    for sleep in [&mut never, &mut beyond, &mut end] {
+        assert!(task.poll(sleep).is_pending());
+        assert_eq!(sleep.deadline(), farthest);
+    }
+    assert_eq!(driver.next_deadline(), None);
     // Time stands at its end: what is due in one more nanosecond is not.
     let mut more = handle.sleep(NANO);
     assert!(task.poll(&mut more).is_pending());
