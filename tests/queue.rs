@@ -369,3 +369,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn keys_hash_apart_and_equal_keys_alike() {
+    use std::hash::{BuildHasher, RandomState};
+
+    let (now, state) = (Instant::now(), RandomState::new());
+    let mut queue = TimerQueue::new();
+    let first: Vec<_> = (0..100).map(|n| queue.insert(now, n)).collect();
+    queue.clear();
+    // In the same places, and not the same.
+    let second: Vec<_> = (0..100).map(|n| queue.insert(now, n)).collect();
+    let keys = first.iter().chain(&second);
+    let hashes: std::collections::HashSet<_> = keys.map(|key| state.hash_one(key)).collect();
+    assert_eq!(hashes.len(), 200);
+    assert_eq!(state.hash_one(first[0]), state.hash_one(first[0]));
+}

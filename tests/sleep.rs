@@ -7,10 +7,10 @@ mod support;
 use std::future::Future;
 use std::time::Duration;
 
-use reveille::Handle;
 use reveille::time::{Sleep, sleep, sleep_until};
+use reveille::{Clock, Driver, Handle};
 
-use support::{Dial, Log, Task, manual, ms, secs};
+use support::{Count, Dial, Log, Task, manual, ms, secs};
 
 #[test]
 fn is_small_and_goes_anywhere() {
@@ -410,4 +410,25 @@ fn pinned_reset_moves_the_deadline_both_ways() {
     clock.advance(ms(3));
     assert_eq!(task.wakes(), 1);
     assert!(sleep.poll(&mut task.context()).is_ready());
+}
+
+/// A connection puts its limit off with each message: that is not to cost a look at the clock.
+#[test]
+fn timer_that_was_put_off_is_polled_without_a_look_at_the_clock() {
+    let looks = Count::default();
+    let counted = looks.clone();
+    let clock = Clock::custom(move || {
+        counted.add();
+        Duration::ZERO
+    });
+    let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let (start, task) = (driver.handle().now(), Task::new());
+    let mut sleep = driver.handle().sleep(secs(10));
+    assert!(task.poll(&mut sleep).is_pending());
+    for round in 11..20 {
+        sleep.reset_at(start + secs(round));
+        let before = looks.get();
+        assert!(task.poll(&mut sleep).is_pending());
+        assert_eq!(looks.get(), before);
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
         format!("{:?} since the start", seen.now() - start)
     });
     let runtime = runtime_on(workers, &clock);
-    workers::storm(runtime, random, board, move |random| {
+    workers::storm(runtime, true, random, board, move |random| {
         match random.below(3) {
             0 => clock.advance(micros(random, 50)),
             1 => {

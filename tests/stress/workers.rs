@@ -1,10 +1,11 @@
 //! Tasks that spawn, sleep, yield, wake, abort and drop each other, on more workers than the machine
 //! has cores, and threads beside them, until the runtime ends with tasks in every state.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::thread;
 
 use futures::channel::oneshot;
@@ -20,6 +21,8 @@ type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone)]
 struct Run {
     board: Board,
+    /// Whether time is moved by hand.
+    frozen: bool,
     begun: Count,
     ended: Count,
     handles: Arc<Mutex<Vec<JoinHandle<()>>>>,
@@ -84,12 +87,21 @@ impl Run {
         }
     }
 
-    async fn on_time(&self, sleep: Sleep) {
-        let deadline = sleep.deadline();
-        sleep.await;
-        let now = Instant::now();
-        let early = || format!("a sleep until {deadline:?} ended at {now:?}");
-        self.board.claim(now >= deadline, early);
+    /// Waits for a sleep; on a clock that is moved by hand, until its driver is gone at most.
+    async fn on_time(&self, mut sleep: Sleep) {
+        let over = poll_fn(|cx| match Pin::new(&mut sleep).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending if sleep.is_orphaned() => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        });
+        if over.await {
+            let (deadline, now) = (sleep.deadline(), Instant::now());
+            let early = || format!("a sleep until {deadline:?} ended at {now:?}");
+            self.board.claim(now >= deadline, early);
+        } else {
+            let gone = || "a sleep on a clock that runs has no driver".into();
+            self.board.claim(self.frozen, gone);
+        }
     }
 
     fn abort_one(&self, random: &mut Random) {
@@ -109,12 +121,14 @@ impl Run {
 /// thread may do.
 pub(crate) fn storm(
     runtime: Runtime,
+    frozen: bool,
     random: &mut Random,
     board: &Board,
     aside: impl Fn(&mut Random) + Clone + Send + 'static,
 ) {
     let run = Run {
         board: board.clone(),
+        frozen,
         begun: Count::default(),
         ended: Count::default(),
         handles: Arc::default(),
@@ -129,32 +143,43 @@ pub(crate) fn storm(
     });
     let stop = Arc::new(AtomicBool::new(false));
     let others: Vec<_> = (0..2)
-        .map(|_| {
+        .map(|n| {
             let (run, stop, aside) = (run.clone(), stop.clone(), aside.clone());
             let handle = runtime.handle().clone();
+            let doing = Arc::new(Mutex::new("begins"));
+            let seen = doing.clone();
+            board.shows(format!("thread {n}"), move || {
+                (*seen.lock().unwrap()).into()
+            });
             let mut random = Random::new(random.below(u64::MAX));
             thread::spawn(move || {
                 while !stop.load(Ordering::SeqCst) {
-                    match random.below(5) {
+                    let choice = random.below(5) as usize;
+                    *doing.lock().unwrap() =
+                        ["aborts", "spawns", "sleeps", "aside", "yields"][choice];
+                    match choice {
                         0 => run.abort_one(&mut random),
                         // No faster than they end: one worker would not get through.
                         1 if run.begun.get() < run.ended.get() + 500 => {
                             drop(handle.spawn(run.task(random.below(1 << 20), 1)));
                         }
                         1 => {}
-                        2 => handle
-                            .block_on(run.on_time(handle.timers().sleep(micros(&mut random, 100)))),
+                        2 => {
+                            let sleep = handle.timers().sleep(micros(&mut random, 100));
+                            handle.block_on(run.on_time(sleep));
+                        }
                         3 => aside(&mut random),
                         _ => handle.block_on(rt::yield_now()),
                     }
                     thread::yield_now();
                 }
+                *doing.lock().unwrap() = "has ended";
             })
         })
         .collect();
-    let tasks = random.below(300);
+    let begins = random.below(300);
     runtime.block_on(async {
-        for n in 0..tasks {
+        for n in 0..begins {
             let task = rt::spawn(run.task(random.below(u64::MAX), 2));
             match n % 3 {
                 0 => drop(task),
@@ -180,5 +205,5 @@ pub(crate) fn storm(
 
 pub(crate) fn round(random: &mut Random, board: &Board) {
     let workers = [1, 2, 3, 8, 16][random.below(5) as usize];
-    storm(runtime(workers), random, board, |_| ());
+    storm(runtime(workers), false, random, board, |_| ());
 }
