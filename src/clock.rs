@@ -290,6 +290,35 @@ impl Clock {
         if nanos < self.end() { nanos } else { NEVER }
     }
 
+    /// Whether it shows the time of the system's monotonic clock, so that an instant means the same
+    /// on both.
+    pub(crate) fn is_real(&self) -> bool {
+        // All but the system's and a runtime's have an epoch of their own.
+        if self.inner.epoch != 0 || self.is_frozen() {
+            return false;
+        }
+        match self.inner.source {
+            Source::Monotonic => self.inner.shift.load(Ordering::Relaxed) == 0,
+            _ => self.keeps_up(),
+        }
+    }
+
+    /// Whether it shows the real time now and some microseconds later. Once would not do: a clock
+    /// that has just been paused shows the real time for a moment.
+    fn keeps_up(&self) -> bool {
+        const GAP: i64 = 1_000;
+        let shown = self.nanos().cast_signed();
+        while system::monotonic() <= shown.saturating_add(GAP) {
+            if shown > system::monotonic().saturating_add(GAP) {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        let before = system::monotonic();
+        let now = self.nanos().cast_signed();
+        (before - GAP..=system::monotonic() + GAP).contains(&now)
+    }
+
     /// Adds a driver to those that this clock moves.
     pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
         let mut followers = lock(&self.inner.followers);

@@ -117,6 +117,13 @@ pub struct Key {
     generation: NonZeroU64,
 }
 
+impl Key {
+    /// Which insertion it was, of all into one queue.
+    pub(crate) fn number(self) -> u64 {
+        self.generation.get()
+    }
+}
+
 /// By the number of the insertion alone: the timer may have been moved in between.
 impl PartialEq for Key {
     #[inline]

@@ -140,15 +140,28 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn current() -> Self {
-        let error = match Self::try_current() {
-            Ok(handle) => return handle,
-            Err(error) => error,
-        };
+        match Self::try_current() {
+            Ok(handle) => handle,
+            Err(error) => Self::process_wide(error),
+        }
+    }
+
+    /// The process-wide thread, because there is no driver else.
+    #[cold]
+    #[track_caller]
+    fn process_wide(error: NoDriver) -> Self {
         match fallback::handle() {
             Ok(Some(handle)) => handle,
-            Ok(None) => panic!("{error}"),
+            Ok(None) => no_fallback(error),
             Err(start) => panic!("{error}; the process-wide timer thread cannot start: {start}"),
         }
+    }
+
+    /// What a timer refers to that is made where no driver is current, until its first poll.
+    #[cold]
+    #[track_caller]
+    pub(crate) fn stand_in(error: NoDriver) -> Self {
+        fallback::stand_in().unwrap_or_else(|| no_fallback(error))
     }
 
     /// Returns the driver entered on this thread, or that of the tokio runtime that it is in.
@@ -190,6 +203,12 @@ impl Handle {
             .flatten()
     }
 
+    /// The driver of a timer that is polled for the first time and has none yet.
+    #[track_caller]
+    pub(crate) fn serving() -> Self {
+        Self::living().unwrap_or_else(|| Self::process_wide(NoDriver))
+    }
+
     /// The innermost driver that lives, of those entered on this thread and the tokio runtime's.
     pub(crate) fn living() -> Option<Self> {
         let lives = |handle: &Self| !handle.is_closed();
@@ -211,4 +230,13 @@ impl Handle {
     pub(crate) fn heir() -> Option<Self> {
         Self::living().or_else(|| fallback::handle().ok().flatten())
     }
+}
+
+#[cold]
+#[track_caller]
+fn no_fallback(error: NoDriver) -> ! {
+    panic!(
+        "{error}; or enable the feature `fallback` of reveille: a process-wide thread drives the \
+         timers that are made where there is no driver"
+    );
 }

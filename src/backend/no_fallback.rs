@@ -4,6 +4,10 @@ use std::io;
 
 use crate::handle::Handle;
 
+pub(super) fn stand_in() -> Option<Handle> {
+    None
+}
+
 pub(super) fn handle() -> io::Result<Option<Handle>> {
     Ok(None)
 }

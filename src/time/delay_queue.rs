@@ -12,13 +12,15 @@
 //! - D3 what is inside is in order before a waker is woken or dropped: it may panic.
 //!
 //! Inside, deadlines are on the clock of the queue's first driver; `home` has them for the one it
-//! is on now. The story goes on in `delay_queue/home.rs`, then in `keyed.rs` (what is done with
-//! a key) and `room.rs` (how many values there are, and room for).
+//! is on now. The story goes on in `delay_queue/home.rs` and `unbound.rs` (values that come before
+//! there is a driver), then in `keyed.rs` (what is done with a key) and `room.rs` (how many values
+//! there are, and room for).
 
 mod expired;
 mod home;
 mod keyed;
 mod room;
+mod unbound;
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,10 +29,10 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::handle::Handle;
 use crate::instant::Instant;
 use crate::queue::TimerQueue;
 use crate::time::delay_queue::home::Home;
+use crate::time::delay_queue::unbound::Waits;
 
 pub use self::expired::Expired;
 pub use crate::queue::Key;
@@ -55,7 +57,10 @@ pub use crate::queue::Key;
 /// # Drivers
 ///
 /// The queue runs on the driver that is [current](crate::Handle::current) where the first value is
-/// inserted, and takes all durations on its clock. Making a queue needs none.
+/// inserted, and takes all durations on its clock. Making a queue needs none. If none is entered there
+/// and no runtime runs, it takes the driver on which it is first polled, or given another value, like a
+/// [`Sleep`](super::Sleep); on another clock than the system's, values that were inserted for a while
+/// wait for all of it from then on, and others for their instant as that clock has it.
 ///
 /// If that driver is dropped, the task that waits is woken, and the queue moves to another driver
 /// like a [`Sleep`](super::Sleep): the values keep the time that they had left, and deadlines read
@@ -106,6 +111,7 @@ pub struct DelayQueue<T> {
     home: Option<Home>,
     /// Who polled last, unless woken since, or given a value.
     waiting: Option<Waker>,
+    waits: Waits,
 }
 
 /// The value that is due first.
@@ -133,6 +139,7 @@ impl<T> DelayQueue<T> {
             first: None,
             home: None,
             waiting: None,
+            waits: Waits::default(),
         }
     }
 
@@ -143,8 +150,8 @@ impl<T> DelayQueue<T> {
     ///
     /// # Panics
     ///
-    /// If it is the first value and there is no [current driver](crate::Handle::current), or if
-    /// 2³² - 1 values wait already.
+    /// If it is the first value, there is no [current driver](crate::Handle::current), and the feature
+    /// `fallback` is off; or if 2³² - 1 values wait already.
     ///
     /// # Examples
     ///
@@ -169,8 +176,8 @@ impl<T> DelayQueue<T> {
     ///
     /// # Panics
     ///
-    /// If it is the first value and there is no [current driver](crate::Handle::current), or if
-    /// 2³² - 1 values wait already.
+    /// If it is the first value, there is no [current driver](crate::Handle::current), and the feature
+    /// `fallback` is off; or if 2³² - 1 values wait already.
     ///
     /// # Examples
     ///
@@ -185,8 +192,13 @@ impl<T> DelayQueue<T> {
     #[track_caller]
     pub fn insert(&mut self, value: T, timeout: Duration) -> Key {
         let home = self.home();
+        let unbound = home.is_unbound();
         let deadline = home.inside(home.now() + timeout);
-        self.add(value, deadline)
+        let key = self.add(value, deadline);
+        if unbound {
+            self.waits.insert(key, timeout);
+        }
+        key
     }
 
     fn add(&mut self, value: T, deadline: Instant) -> Key {
@@ -206,6 +218,10 @@ impl<T> DelayQueue<T> {
     ///
     /// `Pending` and `None` register the task, a value does not: who wants another polls again.
     ///
+    /// # Panics
+    ///
+    /// If the queue needs the process-wide thread, and the system refuses to start it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -224,6 +240,9 @@ impl<T> DelayQueue<T> {
     /// }
     /// ```
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired<T>>> {
+        if self.first.is_some() && self.is_unbound() {
+            self.bind_to_serving();
+        }
         let (Some(first), Some(home)) = (self.first, &mut self.home) else {
             return self.poll_nothing(cx);
         };
@@ -268,7 +287,7 @@ impl<T> DelayQueue<T> {
     }
 
     /// The timer; makes it if this is the first value, and anew if its driver is gone and nothing
-    /// needs its clock any more.
+    /// needs its clock any more. Unbound, it takes the driver that is current now.
     #[track_caller]
     fn home(&mut self) -> &mut Home {
         if self.first.is_none()
@@ -276,10 +295,11 @@ impl<T> DelayQueue<T> {
         {
             self.home = Some(heir);
         }
+        self.bind_if_unbound();
         // Not a closure: that would hide where the caller is.
         match &mut self.home {
             Some(home) => home,
-            home @ None => home.insert(Home::on(Handle::current())),
+            home @ None => home.insert(Home::here()),
         }
     }
 
@@ -345,6 +365,7 @@ impl<T> fmt::Debug for DelayQueue<T> {
             .field("len", &self.len())
             .field("first", &self.first)
             .field("waiting", &self.waiting.is_some())
+            .field("unbound_waits", &self.waits.len())
             .finish_non_exhaustive()
     }
 }

@@ -25,7 +25,8 @@ use crate::time::timeout::{Timeout, timeout, timeout_at};
 pub trait FutureExt: Future {
     /// Gives the future until `duration` from now; [`time::timeout`](timeout), behind the future.
     ///
-    /// Zero still polls it once. A `duration` beyond the clock's end (292 years) sets no limit.
+    /// Zero still polls it once. A `duration` beyond the clock's end (292 years) sets no limit. A limit
+    /// that is set where no driver is entered goes by the driver of its first poll.
     ///
     /// # Errors
     ///
@@ -33,7 +34,7 @@ pub trait FutureExt: Future {
     ///
     /// # Panics
     ///
-    /// If there is no [current driver](crate::Handle::current).
+    /// As [`time::sleep`](crate::time::sleep()) does.
     ///
     /// # Cancel safety
     ///
@@ -69,7 +70,7 @@ pub trait FutureExt: Future {
     ///
     /// # Panics
     ///
-    /// If there is no [current driver](crate::Handle::current).
+    /// As [`time::sleep`](crate::time::sleep()) does.
     ///
     /// # Cancel safety
     ///

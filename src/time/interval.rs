@@ -10,15 +10,19 @@ use futures_core::Stream;
 
 use crate::handle::Handle;
 use crate::instant::Instant;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{Sleep, sleep, sleep_until};
 
 /// Ticks every `period`, the first time at once.
 ///
 /// A tick that would come beyond the clock's end (292 years) never does.
 ///
+/// Made where no driver is entered and no runtime runs, it takes the driver that it is first polled
+/// on. If that one's clock is the system's, the first tick is scheduled for this call; on another it
+/// is for the first poll.
+///
 /// # Panics
 ///
-/// If `period` is zero, or there is no [current driver](Handle::current).
+/// If `period` is zero, and as [`sleep`](super::sleep) does.
 ///
 /// # Examples
 ///
@@ -35,18 +39,19 @@ use crate::time::sleep::Sleep;
 #[must_use]
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
-    let handle = Handle::current();
-    let now = handle.now();
-    Interval::new(handle, now, period)
+    let sleep = sleep(Duration::ZERO);
+    let now = sleep.deadline();
+    Interval::new(sleep, now, period)
 }
 
 /// Ticks every `period`, the first time at `start`.
 ///
-/// A `start` in the past ticks at once, and then as [`MissedTickBehavior`] says.
+/// A `start` in the past ticks at once, and then as [`MissedTickBehavior`] says. Of a `start` that was
+/// read outside of the runtime, [`sleep_until`](super::sleep_until) tells more.
 ///
 /// # Panics
 ///
-/// If `period` is zero, or there is no [current driver](Handle::current).
+/// If `period` is zero, and as [`sleep`](super::sleep) does.
 ///
 /// # Examples
 ///
@@ -62,7 +67,7 @@ pub fn interval(period: Duration) -> Interval {
 #[must_use]
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    Interval::new(Handle::current(), start, period)
+    Interval::new(sleep_until(start), start, period)
 }
 
 impl Handle {
@@ -83,7 +88,8 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn interval(&self, period: Duration) -> Interval {
-        Interval::new(self.clone(), self.now(), period)
+        let now = self.now();
+        Interval::new(self.sleep_until(now), now, period)
     }
 
     /// Like [`time::interval_at`](interval_at), on this driver.
@@ -106,7 +112,7 @@ impl Handle {
     #[must_use]
     #[track_caller]
     pub fn interval_at(&self, start: Instant, period: Duration) -> Interval {
-        Interval::new(self.clone(), start, period)
+        Interval::new(self.sleep_until(start), start, period)
     }
 }
 
@@ -186,13 +192,13 @@ pub struct Interval {
 
 impl Interval {
     #[track_caller]
-    fn new(handle: Handle, start: Instant, period: Duration) -> Self {
+    fn new(sleep: Sleep, start: Instant, period: Duration) -> Self {
         assert!(
             period > Duration::ZERO,
             "`period` must be non-zero, but is {period:?}: for work without a pause, loop"
         );
         Self {
-            sleep: Sleep::at(handle, start),
+            sleep,
             scheduled: start,
             period,
             behavior: MissedTickBehavior::default(),
@@ -237,6 +243,9 @@ impl Interval {
     /// assert!(interval.poll_tick(&mut cx).is_pending());
     /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        if self.sleep.is_unbound() {
+            self.bind();
+        }
         let driver = self.sleep.driver();
         let poll = Pin::new(&mut self.sleep).poll(cx);
         if self.sleep.driver() != driver {
@@ -254,6 +263,14 @@ impl Interval {
         };
         self.schedule(next);
         Poll::Ready(scheduled)
+    }
+
+    /// Gives the timer the driver that it lacks.
+    #[cold]
+    fn bind(&mut self) {
+        if self.sleep.bind(Handle::serving()) {
+            self.scheduled = self.sleep.deadline();
+        }
     }
 
     /// Starts over: the next tick is one period from now.
@@ -305,7 +322,8 @@ impl Interval {
     /// });
     /// ```
     pub fn reset_after(&mut self, after: Duration) {
-        self.schedule(self.sleep.handle().now() + after);
+        self.sleep.reset_after(after);
+        self.scheduled = self.sleep.deadline();
     }
 
     /// Starts over: the next tick is at `deadline`.

@@ -7,9 +7,11 @@
 //! Whether a timer has fired is not written anywhere: it has if its driver's `elapsed` is past its
 //! deadline (see `handle`), which is one load.
 //!
-//! The story goes on in `sleep/poll.rs`: what a poll asks, and in which order.
+//! The story goes on in `sleep/poll.rs` (what a poll asks, and in which order) and in
+//! `sleep/unbound.rs` (timers made where there is no driver).
 
 mod poll;
+mod unbound;
 
 use std::fmt;
 use std::future::Future;
@@ -32,9 +34,15 @@ const NEAR: Duration = Duration::from_millis(1);
 /// Zero is ready at the first poll, unless the task has to [give way](super#giving-way). A `duration`
 /// beyond the clock's end (292 years) never is.
 ///
+/// Made where no driver is entered and no runtime runs, it takes the driver that it is first polled
+/// on, and only if there is none there, too, the process-wide thread. Time counts from this call, if
+/// that driver's clock is the system's; on a paused or manual clock, or one of your own, all of
+/// `duration` counts from the first poll.
+///
 /// # Panics
 ///
-/// If there is no [current driver](Handle::current).
+/// If there is no [current driver](Handle::current) and the feature `fallback` is off. When first
+/// polled: if the process-wide thread is needed, and the system refuses to start it.
 ///
 /// # Cancel safety
 ///
@@ -53,7 +61,10 @@ const NEAR: Duration = Duration::from_millis(1);
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::after(Handle::current(), duration)
+    match Handle::try_current() {
+        Ok(handle) => Sleep::after(handle, duration),
+        Err(error) => Sleep::unbound_after(Handle::stand_in(error), duration),
+    }
 }
 
 /// Waits until `deadline`.
@@ -61,9 +72,15 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// A deadline in the past, even before the clock's epoch, is ready at the first poll, unless the task
 /// has to [give way](super#giving-way); one beyond the clock's end (292 years) never is.
 ///
+/// Made where no driver is entered and no runtime runs, it takes the driver that it is first polled
+/// on, as [`sleep`] does, and there waits for `deadline` by that driver's clock. What that is on a
+/// manual clock or one of your own, which count from when they were made, depends on when `deadline`
+/// was read: read outside, where [`Instant::now`] is the system's, it lies off by the time between
+/// the two. Read instants where the timer runs, or use [`sleep`].
+///
 /// # Panics
 ///
-/// If there is no [current driver](Handle::current).
+/// As [`sleep`] does.
 ///
 /// # Cancel safety
 ///
@@ -82,7 +99,19 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// ```
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep::at(Handle::current(), deadline)
+    match Handle::try_current() {
+        Ok(handle) => Sleep::at(handle, deadline),
+        Err(error) => Sleep::unbound_at(Handle::stand_in(error), deadline),
+    }
+}
+
+/// Like [`sleep`], for what is a limit to something else; see [`Sleep::limit`].
+#[track_caller]
+pub(super) fn limit(duration: Duration) -> Sleep {
+    match Handle::try_current() {
+        Ok(handle) => Sleep::limit(handle, duration),
+        Err(error) => Sleep::unbound_limit(Handle::stand_in(error), duration),
+    }
 }
 
 impl Handle {
@@ -123,7 +152,7 @@ impl Handle {
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads,
 /// tasks and executors; the task that polled last is woken. It stays with the driver that it was
-/// made on.
+/// made on, or, made outside of any, first polled or reset on.
 ///
 /// If that driver is dropped first, the task is woken; polled again, the timer moves to the driver
 /// current there (or the process-wide thread) and still waits for its deadline. Where there is none
@@ -155,7 +184,7 @@ pub struct Sleep {
     handle: Handle,
     /// In nanoseconds on the driver's clock.
     deadline: u64,
-    /// Of the waker that the driver holds; means something while `Armed`.
+    /// Of the waker that the driver holds; means something while `Armed`. While unbound, the wait.
     waker: Identity,
     /// Where the driver holds it; means something while `Armed`.
     index: u32,
@@ -174,6 +203,12 @@ enum Phase {
     Armed,
     /// A poll was ready, or a reset found the deadline passed.
     Done,
+    /// Made where there was no driver, for an instant: the first poll chooses one (see `unbound`).
+    UnboundInstant,
+    /// The same, for a wait.
+    UnboundWait,
+    /// The same, for a wait that limits something else.
+    UnboundLimit,
 }
 
 impl Sleep {
@@ -215,9 +250,10 @@ impl Sleep {
         Arc::as_ptr(&self.handle.shared).cast()
     }
 
-    /// Returns the deadline.
+    /// Returns the deadline, on the clock of its driver.
     ///
-    /// One given before the clock's epoch reads as the epoch; one beyond the clock's end as the
+    /// Of a timer that was made outside of any driver and not polled yet, on the system's clock. One
+    /// given before the clock's epoch reads as the epoch; one beyond the clock's end as the
     /// farthest instant.
     ///
     /// # Examples
@@ -252,7 +288,7 @@ impl Sleep {
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         match self.phase {
-            Phase::Idle => false,
+            Phase::Idle | Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => false,
             Phase::Armed => self.handle.shared.has_elapsed(self.deadline) && !self.is_orphaned(),
             Phase::Done => true,
         }
@@ -296,7 +332,7 @@ impl Sleep {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
         // Put off, it is still to come: it was when last looked at.
         let trusted = deadline > self.deadline;
-        self.reset_nanos(deadline, trusted);
+        self.reset_nanos(deadline, trusted, None);
     }
 
     /// Moves the deadline of a pinned timer; tokio's name for [`reset_at`](Self::reset_at).
@@ -334,14 +370,14 @@ impl Sleep {
     /// ```
     pub fn reset_after(&mut self, duration: Duration) {
         let deadline = self.handle.shared.clock.nanos_after(duration);
-        self.reset_nanos(deadline, duration >= NEAR);
+        self.reset_nanos(deadline, duration >= NEAR, Some(duration));
     }
 
     /// Like [`reset_at`](Self::reset_at), for who cannot say that the old deadline was still to come: the
     /// next poll looks at the clock.
     pub(super) fn reset_unseen(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        self.reset_nanos(deadline, false);
+        self.reset_nanos(deadline, false, None);
     }
 
     /// Whether a poll was pending since it was last made or moved.
@@ -353,7 +389,7 @@ impl Sleep {
     /// Begins an item of something that this timer is a limit to; see `coop::begin_item`.
     #[inline]
     pub(super) fn begin_item(&mut self, cx: &mut Context<'_>) -> Poll<Mark> {
-        let waits = self.phase != Phase::Idle;
+        let waits = matches!(self.phase, Phase::Armed | Phase::Done);
         coop::begin_item(cx, &mut self.yielded, waits)
     }
 
@@ -363,13 +399,18 @@ impl Sleep {
         coop::end_item(mark, cx, self.is_armed(), Some(self.handle.clock()));
     }
 
-    /// `trusted` says that an armed timer is known to be still to come.
+    /// `trusted` says that an armed timer is known to be still to come; `wait` is what the deadline
+    /// was made from, unless that was an instant.
     #[inline]
-    fn reset_nanos(&mut self, deadline: u64, trusted: bool) {
+    fn reset_nanos(&mut self, deadline: u64, trusted: bool, wait: Option<Duration>) {
         let old = std::mem::replace(&mut self.deadline, deadline);
         self.trusted = false;
-        if std::mem::replace(&mut self.phase, Phase::Idle) != Phase::Armed {
-            return;
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Armed => {}
+            Phase::Idle | Phase::Done => return,
+            Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => {
+                return self.reset_unbound(wait);
+            }
         }
         match self.handle.shared.reset(self.index, old, deadline) {
             Reset::Moved => {

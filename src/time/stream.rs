@@ -66,9 +66,12 @@ pub trait StreamExt: Stream {
     /// An item that is there when the limit is up wins. Zero gives one `Elapsed` wherever the
     /// stream has to wait.
     ///
+    /// Called where no driver is entered and no runtime runs, it counts from the first poll instead,
+    /// on the driver that is current there.
+    ///
     /// # Panics
     ///
-    /// If there is no [current driver](crate::Handle::current).
+    /// When first polled: if there is no [current driver](crate::Handle::current) by then.
     ///
     /// # Cancel safety
     ///
@@ -88,7 +91,6 @@ pub trait StreamExt: Stream {
     ///     assert!(limited.next().await.unwrap().is_err());
     /// });
     /// ```
-    #[track_caller]
     fn timeout(self, duration: Duration) -> Timeout<Self>
     where
         Self: Sized,
@@ -151,9 +153,11 @@ pub trait StreamExt: Stream {
     ///
     /// The end is delayed like an item, by what is left of `duration`. Zero delays nothing.
     ///
+    /// The timer is made by the first poll, so this may be called where no driver is current.
+    ///
     /// # Panics
     ///
-    /// If there is no [current driver](crate::Handle::current).
+    /// When first polled: if there is no [current driver](crate::Handle::current).
     ///
     /// # Cancel safety
     ///
@@ -172,7 +176,6 @@ pub trait StreamExt: Stream {
     ///     assert!(start.elapsed() >= Duration::from_millis(2));
     /// });
     /// ```
-    #[track_caller]
     fn throttle(self, duration: Duration) -> Throttle<Self>
     where
         Self: Sized,
@@ -241,9 +244,12 @@ pub trait StreamExt: Stream {
     /// is polled for: one that is there when the older one's time is up replaces it. While the
     /// stream inside always has an item, none comes out. Zero lets every item out.
     ///
+    /// The timer is made with the first item that has to wait, so this may be called where no driver
+    /// is current; it must be where the stream is polled.
+    ///
     /// # Panics
     ///
-    /// If there is no [current driver](crate::Handle::current).
+    /// When polled: if there is no [current driver](crate::Handle::current) to time an item.
     ///
     /// # Cancel safety
     ///
@@ -263,7 +269,6 @@ pub trait StreamExt: Stream {
     ///     assert_eq!(settled.next().await, Some("rev"));
     /// });
     /// ```
-    #[track_caller]
     fn debounce(self, duration: Duration) -> Debounce<Self>
     where
         Self: Sized,

@@ -14,12 +14,16 @@ use crate::backend::coop;
 use crate::handle::Handle;
 use crate::instant::Instant;
 use crate::time::error::Elapsed;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{self, Sleep, sleep_until};
 
 /// Gives `future` until `duration` from now.
 ///
 /// Zero still polls it once. A `duration` beyond the clock's end (292 years) sets no limit. A
 /// future that never yields is not interrupted.
+///
+/// Made where no driver is entered and no runtime runs, it takes the driver that its timer is first
+/// polled on, when `future` first is not ready. What `duration` then counts from is told at
+/// [`sleep`](super::sleep).
 ///
 /// # Errors
 ///
@@ -27,7 +31,7 @@ use crate::time::sleep::Sleep;
 ///
 /// # Panics
 ///
-/// If there is no [current driver](Handle::current).
+/// As [`sleep`](super::sleep) does.
 ///
 /// # Cancel safety
 ///
@@ -46,12 +50,13 @@ use crate::time::sleep::Sleep;
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    Timeout::new(future, Sleep::limit(Handle::current(), duration))
+    Timeout::new(future, sleep::limit(duration))
 }
 
 /// Gives `future` until `deadline`.
 ///
-/// Like [`timeout`] in all else; a deadline in the past still polls it once.
+/// Like [`timeout`] in all else; a deadline in the past still polls it once. Of instants that were
+/// read outside of the runtime, [`sleep_until`] tells more.
 ///
 /// # Errors
 ///
@@ -59,7 +64,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 ///
 /// # Panics
 ///
-/// If there is no [current driver](Handle::current).
+/// As [`sleep`](super::sleep) does.
 ///
 /// # Examples
 ///
@@ -72,7 +77,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// ```
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout::new(future, Sleep::at(Handle::current(), deadline))
+    Timeout::new(future, sleep_until(deadline))
 }
 
 impl Handle {

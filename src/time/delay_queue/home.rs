@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use crate::handle::Handle;
 use crate::instant::Instant;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{Sleep, sleep_until};
 
 /// The timer of a queue.
 pub(super) struct Home {
@@ -26,11 +26,29 @@ impl Home {
     /// The deadline that does not come.
     pub(super) const NEVER: Instant = Instant::at(i64::MAX);
 
-    pub(super) fn on(driver: Handle) -> Self {
-        Self {
-            sleep: driver.sleep_until(Self::NEVER),
-            shift: 0,
-        }
+    /// On the driver that is current here, or unbound if there is none.
+    #[track_caller]
+    pub(super) fn here() -> Self {
+        Self::with(sleep_until(Self::NEVER))
+    }
+
+    fn with(sleep: Sleep) -> Self {
+        Self { sleep, shift: 0 }
+    }
+
+    /// Whether it has no driver yet; then its clock is the system's.
+    pub(super) fn is_unbound(&self) -> bool {
+        self.sleep.is_unbound()
+    }
+
+    /// Takes the driver that it lacks. Deadlines stay the instants that they are.
+    pub(super) fn bind(&mut self, driver: Handle) {
+        self.sleep.bind(driver);
+    }
+
+    /// Whether the driver's clock shows the system's time.
+    pub(super) fn is_real(&self) -> bool {
+        self.sleep.handle().clock().is_real()
     }
 
     /// A timer on another driver, if the driver of this one is gone and there is another.
@@ -38,7 +56,7 @@ impl Home {
         if !self.sleep.is_orphaned() {
             return None;
         }
-        Handle::heir().map(Self::on)
+        Handle::heir().map(|heir| Self::with(heir.sleep_until(Self::NEVER)))
     }
 
     pub(super) fn now(&self) -> Instant {

@@ -48,6 +48,7 @@ impl<T> DelayQueue<T> {
     pub fn try_remove(&mut self, key: &Key) -> Option<Expired<T>> {
         let deadline = self.known_deadline(key)?;
         let value = self.queue.remove(*key)?;
+        self.waits.remove(*key);
         if self.is_first(*key) {
             self.replace_first();
         } else if self.queue.is_empty() {
@@ -78,9 +79,13 @@ impl<T> DelayQueue<T> {
     /// ```
     #[track_caller]
     pub fn reset(&mut self, key: &Key, timeout: Duration) {
+        self.bind_if_unbound();
         match &self.home {
             Some(home) => self.move_to(*key, home.inside(home.now() + timeout)),
             None => unknown(*key),
+        }
+        if self.is_unbound() {
+            self.waits.insert(*key, timeout);
         }
     }
 
@@ -105,6 +110,7 @@ impl<T> DelayQueue<T> {
     /// ```
     #[track_caller]
     pub fn reset_at(&mut self, key: &Key, when: Instant) {
+        self.bind_if_unbound();
         match &self.home {
             Some(home) => self.move_to(*key, home.inside(when)),
             None => unknown(*key),
@@ -116,6 +122,7 @@ impl<T> DelayQueue<T> {
         if !self.queue.reset(key, deadline) {
             unknown(key);
         }
+        self.waits.remove(key);
         if self.is_first(key) {
             self.replace_first();
         } else if deadline < self.first_deadline() {

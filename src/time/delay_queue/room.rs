@@ -164,6 +164,7 @@ impl<T> DelayQueue<T> {
             home.stop();
         }
         self.first = None;
+        self.waits.clear();
         let room = self.capacity();
         self.queue.clear();
         self.queue.reserve(room);

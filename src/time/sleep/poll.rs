@@ -28,6 +28,20 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) const NONE: Self = Self { data: 0, vtable: 0 };
 
+    /// No waker: in its place a number, in halves that fit wherever there is 64-bit arithmetic.
+    pub(super) fn of_nanos(nanos: u64) -> Self {
+        const LOW: u64 = u32::MAX as u64;
+        Self {
+            data: (nanos & LOW) as usize,
+            vtable: (nanos >> 32) as usize,
+        }
+    }
+
+    /// The number that [`of_nanos`](Self::of_nanos) was given.
+    pub(super) fn nanos(self) -> u64 {
+        (self.vtable as u64) << 32 | self.data as u64
+    }
+
     fn of(waker: &Waker) -> Self {
         Self {
             data: waker.data().addr(),
@@ -41,6 +55,9 @@ impl Sleep {
     /// moved.
     #[inline(never)]
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase != Phase::Idle && self.phase != Phase::Armed {
+            return self.poll_unbound(cx);
+        }
         let shared = &self.handle.shared;
         if shared.has_elapsed(self.deadline) {
             return self.end_or_move(cx);

@@ -14,8 +14,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::handle::Handle;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{self, Sleep};
 
 /// Room made for a new chunk, in items, if it may grow so large. The rest comes as it fills: its
 /// limit may be no more than that, a limit.
@@ -126,7 +125,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
             }
             // After the push: without a driver this panics, and the item is not lost.
             if this.timer.is_none() {
-                *this.timer = Some(Sleep::limit(Handle::current(), *this.duration));
+                *this.timer = Some(sleep::limit(*this.duration));
             }
         }
         let clock = this.timer.as_ref().map(|timer| timer.handle().clock());

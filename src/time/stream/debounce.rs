@@ -1,7 +1,7 @@
 //! Which item has settled?
 //!
-//! The newest, once the timer that it started over is ready. The timer exists until the stream
-//! ends, which is also how its end is known, and is asked only while an item waits.
+//! The newest, once the timer that it started over is ready. The timer is made for the first item
+//! that has to wait, on the driver that is current there, and is asked only while an item waits.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,8 +12,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::handle::Handle;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{self, Sleep};
 
 /// How many items one poll takes at most: no item comes out while newer ones keep coming, and so
 /// a stream that always has one would keep its thread for ever.
@@ -42,17 +41,18 @@ pin_project! {
         timer: Option<Sleep>,
         newest: Option<S::Item>,
         duration: Duration,
+        ended: bool,
     }
 }
 
 impl<S: Stream> Debounce<S> {
-    #[track_caller]
     pub(super) fn new(stream: S, duration: Duration) -> Self {
         Self {
             stream,
-            timer: Some(Sleep::limit(Handle::current(), duration)),
+            timer: None,
             newest: None,
             duration,
+            ended: false,
         }
     }
 }
@@ -62,24 +62,28 @@ impl<S: Stream> Stream for Debounce<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
-        let Some(timer) = this.timer else {
+        if *this.ended {
             return Poll::Ready(None);
-        };
+        }
+        let duration = *this.duration;
+        // Before the stream is asked: where there can be no timer this panics, and no item is lost.
+        let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
         let mark = ready!(timer.begin_item(cx));
         for _ in 0..BATCH {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
-                    if this.duration.is_zero() {
+                    if duration.is_zero() {
                         timer.end_item(mark, cx);
                         return Poll::Ready(Some(item));
                     }
                     let replaced = this.newest.replace(item);
-                    timer.reset_after(*this.duration);
+                    timer.reset_after(duration);
                     // Last, for its drop may panic.
                     drop(replaced);
                 }
                 Poll::Ready(None) => {
                     *this.timer = None;
+                    *this.ended = true;
                     return Poll::Ready(this.newest.take());
                 }
                 Poll::Pending => {
@@ -109,6 +113,6 @@ impl<S: Stream> Stream for Debounce<S> {
 
 impl<S: Stream> FusedStream for Debounce<S> {
     fn is_terminated(&self) -> bool {
-        self.timer.is_none()
+        self.ended
     }
 }

@@ -1,7 +1,8 @@
 //! When may the next item come?
 //!
 //! Once the timer, started by the item before, is ready; only then is the stream asked. So the
-//! timer is never armed while the stream is, and nothing is left to cancel when the stream ends.
+//! timer is never armed while the stream is, and nothing is left to cancel when the stream ends. It
+//! is made by the first poll, on the driver that is current there.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,8 +12,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use crate::handle::Handle;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{self, Sleep};
 
 pin_project! {
     /// A stream whose items are kept apart; made by [`throttle`](super::StreamExt::throttle).
@@ -34,7 +34,7 @@ pin_project! {
     pub struct Throttle<S> {
         #[pin]
         stream: S,
-        timer: Sleep,
+        timer: Option<Sleep>,
         duration: Duration,
         // Whether the timer has to be ready before the stream may be asked.
         waits: bool,
@@ -42,11 +42,10 @@ pin_project! {
 }
 
 impl<S> Throttle<S> {
-    #[track_caller]
     pub(super) fn new(stream: S, duration: Duration) -> Self {
         Self {
             stream,
-            timer: Sleep::limit(Handle::current(), duration),
+            timer: None,
             duration,
             waits: false,
         }
@@ -111,15 +110,18 @@ impl<S: Stream> Stream for Throttle<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
-        let mark = ready!(this.timer.begin_item(cx));
+        // Before the stream is asked: where there can be no timer this panics, and no item is lost.
+        let duration = *this.duration;
+        let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
+        let mark = ready!(timer.begin_item(cx));
         if *this.waits {
-            ready!(Pin::new(&mut *this.timer).poll(cx));
+            ready!(Pin::new(&mut *timer).poll(cx));
             *this.waits = false;
         }
         let item = ready!(this.stream.poll_next(cx));
-        this.timer.end_item(mark, cx);
-        if item.is_some() && !this.duration.is_zero() {
-            this.timer.reset_after(*this.duration);
+        timer.end_item(mark, cx);
+        if item.is_some() && !duration.is_zero() {
+            timer.reset_after(duration);
             *this.waits = true;
         }
         Poll::Ready(item)

@@ -1,8 +1,9 @@
 //! When is one wait for an item too long?
 //!
-//! When the timer, started over by each item, is ready and the stream is not. The timer exists
-//! until the stream ends, which is also how its end is known; `spent` says that it has ended a wait
-//! already and is not to be asked again before the next item.
+//! When the timer, started over by each item, is ready and the stream is not; `spent` says that it
+//! has ended a wait already and is not to be asked again before the next item. The timer is made with
+//! the adapter if a driver is current there, so that the first wait counts from then; else by the
+//! first poll. It exists until the stream ends.
 
 use std::future::Future;
 use std::mem;
@@ -16,7 +17,7 @@ use pin_project_lite::pin_project;
 use crate::backend::coop;
 use crate::handle::Handle;
 use crate::time::error::Elapsed;
-use crate::time::sleep::Sleep;
+use crate::time::sleep::{self, Sleep};
 
 pin_project! {
     /// A stream with a limit on the wait for each item; made by
@@ -45,19 +46,21 @@ pin_project! {
         // Whether the last poll was pending, and whether only to let other tasks run.
         waits: bool,
         yielded: bool,
+        ended: bool,
     }
 }
 
 impl<S> Timeout<S> {
-    #[track_caller]
     pub(super) fn new(stream: S, duration: Duration) -> Self {
+        let driver = Handle::try_current().ok();
         Self {
             stream,
-            timer: Some(Sleep::limit(Handle::current(), duration)),
+            timer: driver.map(|driver| Sleep::limit(driver, duration)),
             duration,
             spent: false,
             waits: false,
             yielded: false,
+            ended: false,
         }
     }
 }
@@ -67,21 +70,25 @@ impl<S: Stream> Stream for Timeout<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        let Some(timer) = this.timer else {
+        if *this.ended {
             return Poll::Ready(None);
-        };
+        }
+        // Before the stream is asked: where there can be no timer this panics, and no item is lost.
+        let duration = *this.duration;
+        let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
         let mark = ready!(coop::begin_item(cx, this.yielded, *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
                 coop::end_item(mark, cx, waited, Some(timer.handle().clock()));
                 *this.waits = false;
-                timer.reset_after(*this.duration);
+                timer.reset_after(duration);
                 *this.spent = false;
                 Poll::Ready(Some(Ok(item)))
             }
             Poll::Ready(None) => {
                 *this.timer = None;
+                *this.ended = true;
                 Poll::Ready(None)
             }
             Poll::Pending if *this.spent => Poll::Pending,
@@ -108,6 +115,6 @@ impl<S: Stream> Stream for Timeout<S> {
 
 impl<S: Stream> FusedStream for Timeout<S> {
     fn is_terminated(&self) -> bool {
-        self.timer.is_none()
+        self.ended
     }
 }
