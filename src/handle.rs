@@ -345,6 +345,16 @@ impl Shared {
         std::mem::replace(&mut state.timers, Store::new())
     }
 
+    /// Marks the driver as gone without taking its lock: this process was forked from the driver's,
+    /// and a thread that is not here may have held it.
+    ///
+    /// Its timers then count as fired, so that dropping one takes no lock either.
+    #[cfg(not(loom))]
+    pub(crate) fn abandon(&self) {
+        self.words.0.drained.store(CLOSED, Ordering::Release);
+        self.words.0.elapsed.store(CLOSED, Ordering::Release);
+    }
+
     /// Whether a timer armed for `deadline` still owns its index.
     fn owns(&self, state: &State, deadline: u64) -> bool {
         !state.closed && deadline > self.drained(state)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,7 +18,9 @@ use crate::park::ThreadPark;
 /// stops the thread and waits for that, unless a waker drops it on the thread itself; what becomes
 /// of its timers is told at [`Sleep`](crate::time::Sleep).
 ///
-/// After `fork` the thread exists in the parent alone: a child makes its own.
+/// After a `fork` the thread exists in the parent alone, and a child has to make its own: timers on a
+/// copy of this one never fire there. (Dropping the copy stops nothing and waits for nobody. The
+/// process-wide thread, which serves the free functions, is started anew by itself.)
 ///
 /// # Examples
 ///
@@ -34,6 +37,8 @@ pub struct DriverThread {
     handle: Handle,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// The process that the thread is in.
+    process: u32,
 }
 
 // The thread is joined by `drop` alone.
@@ -70,6 +75,7 @@ impl DriverThread {
             handle,
             stop,
             thread: Some(thread),
+            process: process::id(),
         })
     }
 
@@ -92,6 +98,12 @@ impl DriverThread {
 
 impl Drop for DriverThread {
     fn drop(&mut self) {
+        if self.process != process::id() {
+            // Forked: joining or detaching a thread that is not here is undefined.
+            std::mem::forget(self.thread.take());
+            self.handle.shared.abandon();
+            return;
+        }
         self.stop.store(true, Ordering::Relaxed);
         self.handle.unpark();
         // Dropped by a waker on the thread itself, it cannot wait for itself: the thread ends then

@@ -1,0 +1,199 @@
+//! Do the timers of a child process fire?
+//!
+//! After a fork the child has a copy of the process-wide thread's timers and no such thread, and its
+//! timers used to hang: armed for later than the parent's next one they called nobody, and armed for
+//! earlier they called a thread that was not there.
+
+#![cfg(unix)]
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+
+use futures::StreamExt;
+use reveille::time::{DelayQueue, Instant, Sleep, interval, sleep, timeout};
+use reveille::{DriverThread, Handle, rt};
+use reveille_fork::{End, in_child};
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Arms a timer, unless it is due already.
+fn arm(sleep: &mut Sleep) {
+    let _ = Pin::new(sleep).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// Waits for the process-wide thread.
+fn wait(limit: Duration) {
+    let start = Instant::now();
+    pollster::block_on(sleep(limit));
+    assert!(start.elapsed() >= limit);
+}
+
+/// What a program does with timers.
+fn use_timers() {
+    wait(ms(1));
+    pollster::block_on(async {
+        assert!(timeout(ms(1), pending::<()>()).await.is_err());
+        let mut ticks = interval(ms(1));
+        ticks.tick().await;
+        ticks.tick().await;
+        let mut queue = DelayQueue::new();
+        queue.insert("due", ms(1));
+        assert_eq!(queue.next().await.unwrap().into_inner(), "due");
+    });
+    thread::spawn(|| wait(ms(1))).join().unwrap();
+}
+
+#[test]
+fn a_child_of_a_process_that_has_used_timers_has_its_own() {
+    use_timers();
+    assert_eq!(in_child(use_timers), End::Well);
+    use_timers();
+}
+
+/// The parent's thread waits for something then; earlier than that, and later, which tells nobody.
+#[test]
+fn timers_earlier_and_later_than_the_parents_next_one_fire() {
+    let mut next = sleep(ms(20));
+    arm(&mut next);
+    for limit in [1, 19, 21, 60] {
+        assert_eq!(in_child(|| wait(ms(limit))), End::Well, "{limit}");
+    }
+    let mut far = sleep(Duration::from_secs(3600));
+    arm(&mut far);
+    assert_eq!(in_child(|| wait(ms(1))), End::Well);
+}
+
+/// A thread asks for the id of its process now and then only; a fork takes longer.
+#[test]
+fn a_child_that_is_made_right_after_a_timer_notices() {
+    for _ in 0..100 {
+        let mut timer = sleep(ms(50));
+        arm(&mut timer);
+        assert_eq!(in_child(|| wait(Duration::from_micros(60_000))), End::Well);
+    }
+}
+
+/// The lock of the parent's timers may be held when it forks, by a thread that the child has not.
+#[test]
+fn no_lock_that_was_held_at_the_fork_keeps_a_child() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
+                    let mut timers: Vec<_> = timers.collect();
+                    timers.iter_mut().for_each(arm);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..100 {
+        // One that the child has a copy of, armed.
+        let mut timer = sleep(ms(5));
+        arm(&mut timer);
+        let ends = in_child(|| {
+            wait(ms(1));
+            // Its place is the parent's; here it moves, without a look at the lock there.
+            pollster::block_on(&mut timer);
+            drop(timer);
+            wait(ms(1));
+        });
+        assert_eq!(ends, End::Well);
+    }
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_child_of_a_child_has_its_own_and_so_on() {
+    fn descend(depth: usize) {
+        wait(ms(1));
+        if depth > 0 {
+            assert_eq!(in_child(|| descend(depth - 1)), End::Well);
+        }
+        wait(ms(1));
+    }
+    descend(5);
+}
+
+#[test]
+fn a_timer_that_was_not_polled_before_the_fork_is_the_childs() {
+    wait(ms(1));
+    let timer = sleep(ms(5));
+    let limited = timeout(ms(5), pending::<()>());
+    let ends = in_child(|| {
+        pollster::block_on(timer);
+        assert!(pollster::block_on(limited).is_err());
+    });
+    assert_eq!(ends, End::Well);
+}
+
+#[test]
+fn a_child_that_nothing_was_used_before_starts_as_its_parent_would() {
+    let ends = in_child(|| {
+        use_timers();
+        assert_eq!(in_child(use_timers), End::Well);
+    });
+    assert_eq!(ends, End::Well);
+}
+
+/// Whatever is in there was in the parent: joining it would be undefined.
+#[test]
+fn a_copy_of_a_driver_thread_is_dropped_without_waiting_for_anybody() {
+    let timers = DriverThread::new().unwrap();
+    pollster::block_on(timers.handle().sleep(ms(1)));
+    let mut timer = timers.handle().sleep(ms(5));
+    arm(&mut timer);
+    let kept = timers.handle().clone();
+    let mut copy = Some(timers);
+    let ends = in_child(|| {
+        drop(copy.take());
+        assert!(kept.is_closed());
+        // Orphaned, it goes on here.
+        pollster::block_on(&mut timer);
+        let own = DriverThread::new().unwrap();
+        pollster::block_on(own.handle().sleep(ms(1)));
+    });
+    assert_eq!(ends, End::Well);
+    let timers = copy.unwrap();
+    assert!(!timers.handle().is_closed());
+    pollster::block_on(timers.handle().sleep(ms(1)));
+}
+
+#[test]
+fn block_on_works_in_a_child_and_so_does_a_runtime_made_there() {
+    rt::block_on(async { sleep(ms(1)).await });
+    let ends = in_child(|| {
+        rt::block_on(async { sleep(ms(1)).await });
+        let runtime = rt::Runtime::builder().worker_threads(2).build().unwrap();
+        runtime
+            .block_on(rt::Handle::spawn(runtime.handle(), async {
+                sleep(ms(1)).await;
+            }))
+            .unwrap();
+    });
+    assert_eq!(ends, End::Well);
+}
+
+#[test]
+fn the_current_driver_of_a_child_is_its_own_threads() {
+    let parents = Handle::current();
+    let ends = in_child(|| {
+        let own = Handle::current();
+        assert!(parents.is_closed() && !own.is_closed());
+        pollster::block_on(own.sleep(ms(1)));
+        // Through the parent's, too: it is gone.
+        pollster::block_on(parents.sleep(ms(1)));
+    });
+    assert_eq!(ends, End::Well);
+    assert!(!parents.is_closed());
+}
