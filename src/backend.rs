@@ -23,6 +23,7 @@ mod stack;
 #[cfg(not(loom))]
 mod thread;
 
+pub(crate) use self::current::no_clock;
 pub use self::current::{Entered, NoDriver};
 #[cfg(not(loom))]
 pub use self::thread::DriverThread;

@@ -290,6 +290,11 @@ impl Clock {
         if nanos < self.end() { nanos } else { NEVER }
     }
 
+    /// Whether it moves by hand only, and never runs.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.inner.source, Source::Hand)
+    }
+
     /// Whether it shows the time of the system's monotonic clock, so that an instant means the same
     /// on both.
     pub(crate) fn is_real(&self) -> bool {
@@ -299,24 +304,8 @@ impl Clock {
         }
         match self.inner.source {
             Source::Monotonic => self.inner.shift.load(Ordering::Relaxed) == 0,
-            _ => self.keeps_up(),
+            _ => system::is_shown_by(|| self.nanos().cast_signed()),
         }
-    }
-
-    /// Whether it shows the real time now and some microseconds later. Once would not do: a clock
-    /// that has just been paused shows the real time for a moment.
-    fn keeps_up(&self) -> bool {
-        const GAP: i64 = 1_000;
-        let shown = self.nanos().cast_signed();
-        while system::monotonic() <= shown.saturating_add(GAP) {
-            if shown > system::monotonic().saturating_add(GAP) {
-                return false;
-            }
-            std::hint::spin_loop();
-        }
-        let before = system::monotonic();
-        let now = self.nanos().cast_signed();
-        (before - GAP..=system::monotonic() + GAP).contains(&now)
     }
 
     /// Adds a driver to those that this clock moves.

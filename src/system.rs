@@ -47,6 +47,26 @@ pub(crate) fn to_std(nanos: i64) -> Instant {
     std.unwrap_or(base)
 }
 
+/// Whether a clock that counts on the axis shows the time there, now and some microseconds later: once
+/// would not do, since a clock that has just been stopped shows the time for a moment.
+pub(crate) fn is_shown_by(clock: impl Fn() -> i64) -> bool {
+    const GAP: i64 = 1_000;
+    let shown = clock();
+    loop {
+        let now = monotonic();
+        if shown > now.saturating_add(GAP) {
+            return false;
+        }
+        if now > shown.saturating_add(GAP) {
+            break;
+        }
+        std::hint::spin_loop();
+    }
+    let before = monotonic();
+    let shown = clock();
+    (before - GAP..=monotonic() + GAP).contains(&shown)
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use rustix::time::{ClockId, clock_gettime};
@@ -106,6 +126,16 @@ mod tests {
             assert!(to_std(now) <= after, "ahead of std");
             // The pair was taken in this order, too; its gap is what may be missing here.
             assert!(to_std(now) + Duration::from_millis(1) >= std, "behind std");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_is_told_from_one_that_runs() {
+        assert!(is_shown_by(monotonic));
+        for gap in [-1_000_000_000, -1_000, 0, 900, 1_000_000_000] {
+            let stands = monotonic() + gap;
+            assert!(!is_shown_by(|| stands), "{gap}");
+            assert!(gap.abs() < 2_000 || !is_shown_by(|| monotonic() + gap));
         }
     }
 

@@ -82,11 +82,27 @@ pub struct NoDriver;
 
 impl fmt::Display for NoDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no timer driver is entered on this thread: call Handle::enter, or make the timer through a Handle")
+        write!(
+            f,
+            "no timer driver is entered on this thread: call Handle::enter, or make the timer through \
+             a Handle{}",
+            host::WITHOUT
+        )
     }
 }
 
 impl Error for NoDriver {}
+
+/// Ends the call of a function that moves time where there is none to move.
+#[cold]
+#[track_caller]
+pub(crate) fn no_clock(function: &str) -> ! {
+    panic!(
+        "there is no clock to {function}, since no timer driver is entered on this thread: call it \
+         inside of reveille::rt::block_on, or after Handle::enter{}",
+        host::WITHOUT_HAND
+    );
+}
 
 impl Handle {
     /// Makes this driver the current one of this thread until the guard is dropped.
@@ -161,7 +177,11 @@ impl Handle {
     #[cold]
     #[track_caller]
     pub(crate) fn stand_in(error: NoDriver) -> Self {
-        fallback::stand_in().unwrap_or_else(|| no_fallback(error))
+        // Not a closure: that would hide where the caller is.
+        match fallback::stand_in() {
+            Some(handle) => handle,
+            None => no_fallback(error),
+        }
     }
 
     /// Returns the driver entered on this thread, or that of the tokio runtime that it is in.
@@ -204,7 +224,6 @@ impl Handle {
     }
 
     /// The driver of a timer that is polled for the first time and has none yet.
-    #[track_caller]
     pub(crate) fn serving() -> Self {
         Self::living().unwrap_or_else(|| Self::process_wide(NoDriver))
     }

@@ -37,8 +37,12 @@ use crate::handle::{Handle, Notifier, Shared};
 use crate::instant::nanos;
 use crate::slack::Limit;
 
-pub(crate) use self::hand::{advance, pause, resume};
+pub(super) use self::hand::WITHOUT_HAND;
+pub(crate) use self::hand::{advance, check_advance, pause, resume};
 pub(crate) use self::time::now;
+
+/// What to do inside a tokio runtime where a driver is missed: nothing, it has one.
+pub(super) const WITHOUT: &str = "";
 
 /// A runtime's own drivers.
 struct Host {

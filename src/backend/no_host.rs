@@ -5,6 +5,13 @@ use std::time::Duration;
 use crate::handle::Handle;
 use crate::instant::Instant;
 
+/// What to do inside a tokio runtime, where a driver is missed.
+pub(super) const WITHOUT: &str = "; inside a tokio runtime, enable the feature `tokio` of reveille";
+
+/// The same, where a clock is missed that can be moved.
+pub(super) const WITHOUT_HAND: &str =
+    "; inside a tokio runtime, enable the features `tokio` and `test-util` of reveille";
+
 /// Nothing to know.
 #[derive(Clone, Copy)]
 pub(super) struct Inside;
@@ -37,6 +44,8 @@ pub(crate) fn pause() -> bool {
 pub(crate) fn resume() -> bool {
     false
 }
+
+pub(crate) fn check_advance() {}
 
 pub(crate) async fn advance(_duration: Duration) -> bool {
     false

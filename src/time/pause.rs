@@ -4,11 +4,12 @@
 //! tokio's, on every executor. Inside a tokio runtime it is tokio's own clock, and tokio moves it.
 //! [`ManualClock`](crate::ManualClock) is the same without a global in between.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::backend::{NoDriver, host};
+use crate::backend::{host, no_clock};
 use crate::handle::Handle;
 
 /// Stops the clock of the driver entered on this thread, or of the tokio runtime that it is in.
@@ -23,8 +24,9 @@ use crate::handle::Handle;
 ///
 /// # Panics
 ///
-/// If the clock is frozen already, or no driver is entered on this thread. Inside a tokio runtime:
-/// if that is one of several threads, or the feature `test-util` is off.
+/// If the clock is frozen already, as a [`ManualClock`](crate::ManualClock) always is, or no driver is
+/// entered on this thread. Inside a tokio runtime: if that is one of several threads, or the features
+/// `tokio` and `test-util` are not both on.
 ///
 /// # Examples
 ///
@@ -40,10 +42,18 @@ use crate::handle::Handle;
 /// ```
 #[track_caller]
 pub fn pause() {
-    match Handle::entered() {
-        Some(handle) => assert!(handle.clock().freeze(), "time is already frozen"),
-        None => assert!(host::pause(), "{NoDriver}"),
-    }
+    let Some(handle) = Handle::entered() else {
+        if !host::pause() {
+            no_clock("pause");
+        }
+        return;
+    };
+    let clock = handle.clock();
+    assert!(
+        !clock.is_manual(),
+        "a ManualClock stands still without being paused: use ManualClock::advance to move it"
+    );
+    assert!(clock.freeze(), "time is already frozen");
 }
 
 /// Lets a paused clock run on from where it stands.
@@ -68,25 +78,29 @@ pub fn pause() {
 /// ```
 #[track_caller]
 pub fn resume() {
-    match Handle::entered() {
-        Some(handle) => assert!(
-            handle.clock().resume(),
-            "time is not frozen, or the clock is a manual one"
-        ),
-        None => assert!(host::resume(), "{NoDriver}"),
-    }
+    let Some(handle) = Handle::entered() else {
+        if !host::resume() {
+            no_clock("resume");
+        }
+        return;
+    };
+    let clock = handle.clock();
+    assert!(
+        !clock.is_manual(),
+        "a ManualClock does not run: use ManualClock::advance to move it"
+    );
+    assert!(clock.resume(), "time is not frozen");
 }
 
 /// Moves a paused clock on by `duration`, firing on the way.
 ///
 /// What is due by then has been fired, in order, when the future is first polled; then it yields
-/// once, so that tasks readied by that may run. It panics when polled, not when called. A future
-/// that is dropped before it is polled moves nothing. A `duration` beyond the clock's end stops
-/// just short of it.
+/// once, so that tasks readied by that may run. A future that is dropped before it is polled moves
+/// nothing. A `duration` beyond the clock's end stops just short of it.
 ///
 /// # Panics
 ///
-/// If the clock is not paused, or no driver is entered on this thread.
+/// If there is a clock here and it runs. When polled: if it runs there, or no driver is entered.
 ///
 /// # Examples
 ///
@@ -100,16 +114,32 @@ pub fn resume() {
 ///     assert_eq!(start.elapsed(), Duration::from_millis(1500));
 /// });
 /// ```
-pub async fn advance(duration: Duration) {
+#[track_caller]
+pub fn advance(duration: Duration) -> impl Future<Output = ()> {
+    // Here, where a panic is the caller's, if it can be told already. The future may also be made
+    // outside of the runtime whose time it moves.
+    match Handle::entered() {
+        Some(handle) => assert!(handle.clock().is_frozen(), "{NOT_FROZEN}"),
+        None => host::check_advance(),
+    }
+    advance_polled(duration, Location::caller())
+}
+
+const NOT_FROZEN: &str = "time is not frozen: call pause first";
+
+async fn advance_polled(duration: Duration, caller: &'static Location<'static>) {
     let Some(handle) = Handle::entered() else {
-        assert!(host::advance(duration).await, "{NoDriver}");
+        if !host::advance(duration).await {
+            no_clock(&format!("advance, as {caller} does"));
+        }
         return;
     };
+    let clock = handle.clock();
     assert!(
-        handle.clock().is_frozen(),
-        "time is not frozen: call pause first"
+        clock.is_frozen(),
+        "{NOT_FROZEN} (advance was called at {caller})"
     );
-    handle.clock().advance(duration);
+    clock.advance(duration);
 
     let mut yielded = false;
     poll_fn(|cx| {

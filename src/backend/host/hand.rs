@@ -32,6 +32,19 @@ pub(crate) fn resume() -> bool {
     inside
 }
 
+/// What to do inside a runtime where there is no clock to move: nothing, there is one.
+pub(in crate::backend) const WITHOUT_HAND: &str = "";
+
+/// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio
+/// would do so, too, when it is polled, at a line of its own.
+#[track_caller]
+pub(crate) fn check_advance() {
+    assert!(
+        runtime::Handle::try_current().is_err() || !time::runs(),
+        "time is not frozen: call pause first"
+    );
+}
+
 /// Moves it on; `false` if there is none.
 pub(crate) async fn advance(duration: Duration) -> bool {
     let Ok(runtime) = runtime::Handle::try_current() else {

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use tokio::runtime;
 
+/// What to do inside a runtime, where there is no clock to move.
+pub(in crate::backend) const WITHOUT_HAND: &str =
+    "; inside a tokio runtime, enable the feature `test-util` of reveille";
+
 #[track_caller]
 pub(crate) fn pause() -> bool {
     refuse()
@@ -12,6 +16,11 @@ pub(crate) fn pause() -> bool {
 #[track_caller]
 pub(crate) fn resume() -> bool {
     refuse()
+}
+
+#[track_caller]
+pub(crate) fn check_advance() {
+    refuse();
 }
 
 pub(crate) async fn advance(_duration: Duration) -> bool {

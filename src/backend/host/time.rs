@@ -67,6 +67,12 @@ pub(super) fn tokio_now() -> Instant {
     Instant::from_std(tokio::time::Instant::now().into_std())
 }
 
+/// Whether the clock of the runtime that this thread is in is not paused.
+#[cfg(feature = "test-util")]
+pub(super) fn runs() -> bool {
+    system::is_shown_by(|| tokio_now().nanos())
+}
+
 /// Whether a clock shows the real time, give or take what lies between two looks.
 pub(super) fn is_real(clock: &Clock) -> bool {
     const GAP: u64 = 1_000;

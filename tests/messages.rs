@@ -1,0 +1,260 @@
+//! Does a panic say what to do, and at the line of the caller?
+//!
+//! What is said of a feature shows only in a build without it, so this is run three times:
+//!
+//! ```sh
+//! cargo test --no-default-features --test messages
+//! cargo test --features tokio --test messages
+//! cargo test --all-features --test messages
+//! ```
+
+#![cfg(not(loom))]
+
+mod support;
+
+use reveille::time::{advance, pause, resume};
+use reveille::{Clock, Driver, TimerQueue};
+
+use support::{manual, ms, panic_of, secs};
+
+/// Checks that a panic is here and says all of `words`.
+#[track_caller]
+fn says<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
+    let (message, file) = panic_of(call);
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in {message:?}");
+    }
+    assert_eq!(file, file!(), "{message:?}");
+}
+
+/// Like [`says`], for what cannot know the caller's line but from before.
+#[track_caller]
+fn says_when_polled<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
+    let (message, _) = panic_of(call);
+    for word in words.iter().chain(&[file!()]) {
+        assert!(message.contains(word), "no {word:?} in {message:?}");
+    }
+}
+
+/// It used to name the file in which `advance` is, an async function.
+#[test]
+fn advance_on_a_clock_that_runs_is_the_callers_line() {
+    let running = |clock: Clock| {
+        move || {
+            let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+            let _entered = driver.handle().enter();
+            pollster::block_on(advance(ms(1)));
+        }
+    };
+    let words = ["time is not frozen", "call pause first"];
+    says(running(Clock::monotonic()), &words);
+    says(running(Clock::custom(|| ms(1))), &words);
+    let resumed = || {
+        let driver = Driver::with_unpark(|| {});
+        let _entered = driver.handle().enter();
+        pause();
+        pollster::block_on(advance(ms(1)));
+        resume();
+        pollster::block_on(advance(ms(1)));
+    };
+    says(resumed, &words);
+}
+
+#[test]
+fn advance_that_is_polled_where_time_runs_names_the_line_that_called_it() {
+    let moved = || {
+        let advance = advance(ms(1));
+        let driver = Driver::with_unpark(|| {});
+        let _entered = driver.handle().enter();
+        pollster::block_on(advance);
+    };
+    says_when_polled(moved, &["time is not frozen", "called at"]);
+    let nowhere = || pollster::block_on(advance(ms(1)));
+    says_when_polled(nowhere, &["no clock to advance", "Handle::enter"]);
+}
+
+/// Made outside, as `runtime.block_on(advance(limit))` does.
+#[test]
+fn advance_moves_the_clock_of_where_it_is_polled() {
+    let (clock, driver) = manual();
+    let start = clock.now();
+    let advance = advance(secs(1));
+    let _entered = driver.handle().enter();
+    pollster::block_on(advance);
+    assert_eq!(clock.now() - start, secs(1));
+}
+
+#[test]
+fn pause_and_resume_on_a_manual_clock_say_how_it_is_moved() {
+    // Not the functions themselves: a pointer to one does not know its caller.
+    for call in [|| pause(), || resume()] {
+        let on_manual = move || {
+            let (_, driver) = manual();
+            let _entered = driver.handle().enter();
+            call();
+        };
+        says(on_manual, &["ManualClock", "use ManualClock::advance"]);
+    }
+    let twice = || {
+        let driver = Driver::with_unpark(|| {});
+        let _entered = driver.handle().enter();
+        pause();
+        pause();
+    };
+    says(twice, &["already frozen"]);
+    let never = || {
+        let driver = Driver::with_unpark(|| {});
+        let _entered = driver.handle().enter();
+        resume();
+    };
+    says(never, &["not frozen"]);
+}
+
+#[test]
+fn where_there_is_no_clock_the_features_for_tokios_are_named_that_are_off() {
+    let features: &[&str] = match (cfg!(feature = "tokio"), cfg!(feature = "test-util")) {
+        (_, true) => &[],
+        (true, false) => &["feature `test-util`"],
+        (false, false) => &["features `tokio` and `test-util`"],
+    };
+    let with = |name| [&[name, "Handle::enter", "rt::block_on"][..], features].concat();
+    says(|| pause(), &with("no clock to pause"));
+    says(|| resume(), &with("no clock to resume"));
+    let (message, _) = panic_of(|| pollster::block_on(advance(ms(1))));
+    for word in with("no clock to advance") {
+        assert!(message.contains(word), "no {word:?} in {message:?}");
+    }
+}
+
+#[test]
+fn room_for_too_many_is_the_callers_line() {
+    let words = ["at most 4294967295 timers"];
+    says(|| TimerQueue::<()>::with_capacity(usize::MAX), &words);
+    says(|| TimerQueue::<()>::new().reserve(usize::MAX), &words);
+    let queue = || reveille::time::DelayQueue::<()>::with_capacity(usize::MAX);
+    says(queue, &words);
+}
+
+#[cfg(not(feature = "fallback"))]
+mod without_the_process_wide_thread {
+    use std::future::pending;
+
+    use reveille::time::{
+        DelayQueue, Instant, interval, interval_at, sleep, sleep_until, timeout, timeout_at,
+    };
+    use reveille::{FutureExt, Handle};
+
+    use super::*;
+
+    /// README said so, and the panic did not.
+    #[test]
+    fn a_timer_without_a_driver_names_the_feature() {
+        let mut words = vec!["no timer driver is entered", "feature `fallback`"];
+        if !cfg!(feature = "tokio") {
+            words.push("feature `tokio`");
+        }
+        says(|| sleep(ms(1)), &words);
+        says(|| sleep_until(Instant::now()), &words);
+        says(|| timeout(ms(1), pending::<()>()), &words);
+        says(|| timeout_at(Instant::now(), pending::<()>()), &words);
+        says(|| pending::<()>().timeout(ms(1)), &words);
+        says(|| pending::<()>().timeout_at(Instant::now()), &words);
+        says(|| interval(ms(1)), &words);
+        says(|| interval_at(Instant::now(), ms(1)), &words);
+        says(|| Handle::current(), &words);
+        says(|| DelayQueue::new().insert((), ms(1)), &words);
+        let insert_at = || DelayQueue::new().insert_at((), Instant::now());
+        says(insert_at, &words);
+    }
+
+    /// They make their timers when they are polled. No item is lost by that.
+    #[test]
+    fn streams_may_be_made_without_a_driver_and_are_polled_with_one() {
+        use futures::{StreamExt, stream};
+        use reveille::StreamExt as _;
+
+        let mut throttled = stream::iter([1, 2]).throttle(ms(1));
+        let mut settled = stream::iter([1, 2]).debounce(ms(1));
+        let mut limited = stream::iter([1, 2]).timeout(ms(1));
+        let mut chunks = stream::iter([1, 2]).chunks_timeout(2, ms(1));
+        let (message, _) = panic_of(|| {
+            pollster::block_on(stream::iter([1]).throttle(ms(1)).next());
+        });
+        assert!(message.contains("feature `fallback`"), "{message}");
+        for poll in 0..4 {
+            let poll = std::panic::AssertUnwindSafe(|| {
+                pollster::block_on(async {
+                    match poll {
+                        0 => drop(throttled.next().await),
+                        1 => drop(settled.next().await),
+                        2 => drop(limited.next().await),
+                        _ => drop(chunks.next().await),
+                    }
+                });
+            });
+            assert!(std::panic::catch_unwind(poll).is_err());
+        }
+        let (_, driver) = manual();
+        let _entered = driver.handle().enter();
+        pollster::block_on(async {
+            assert_eq!(throttled.next().await, Some(1));
+            assert_eq!(limited.next().await, Some(Ok(1)));
+            assert_eq!(settled.next().await, Some(2));
+            assert_eq!(chunks.next().await, Some(vec![1, 2]));
+        });
+    }
+}
+
+#[cfg(feature = "tokio")]
+mod inside_tokio {
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// Tokio panics when `advance` is polled, at a line of its own.
+    #[test]
+    fn advance_where_time_runs_is_the_callers_line() {
+        let words: &[&str] = if cfg!(feature = "test-util") {
+            &["time is not frozen", "call pause first"]
+        } else {
+            &["feature `test-util`"]
+        };
+        let current = || {
+            let runtime = Builder::new_current_thread().enable_time().build();
+            runtime.unwrap().block_on(async { advance(ms(1)).await });
+        };
+        says(current, words);
+        let multi = || {
+            let mut builder = Builder::new_multi_thread();
+            let runtime = builder.worker_threads(1).enable_time().build();
+            runtime.unwrap().block_on(async { advance(ms(1)).await });
+        };
+        says(multi, words);
+    }
+
+    #[cfg(feature = "test-util")]
+    #[test]
+    fn advance_right_after_pause_is_not_taken_for_one_where_time_runs() {
+        for _ in 0..200 {
+            let runtime = Builder::new_current_thread().enable_time().build();
+            runtime.unwrap().block_on(async {
+                tokio::time::pause();
+                let start = reveille::time::Instant::now();
+                advance(ms(7)).await;
+                assert_eq!(start.elapsed(), ms(7));
+            });
+        }
+    }
+
+    #[cfg(not(feature = "test-util"))]
+    #[test]
+    fn pause_and_resume_name_the_feature() {
+        for call in [|| pause(), || resume()] {
+            let inside = move || {
+                let runtime = Builder::new_current_thread().enable_time().build();
+                runtime.unwrap().block_on(async { call() });
+            };
+            says(inside, &["feature `test-util`"]);
+        }
+    }
+}
