@@ -288,6 +288,7 @@ impl<P> Driver<P> {
             return nothing;
         }
         let now = shared.clock.nanos();
+        shared.note_turn(now);
         if !shared.may_be_due(now) {
             return nothing;
         }
@@ -338,6 +339,7 @@ impl<P> Driver<P> {
         let shared = &self.handle.shared;
         // The clock is foreign code: not under the lock.
         let now = shared.clock.nanos();
+        shared.note_turn(now);
         let frozen = shared.clock.is_frozen();
         let limit_at = limit
             .filter(|_| !frozen)

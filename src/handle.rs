@@ -109,13 +109,15 @@ impl<U: Unpark> Notifier for U {
     }
 }
 
-/// Written under the lock of `Shared::state`, but for `awake`; read without it.
+/// Written under the lock of `Shared::state`, but for `awake` and `note_turn`; read without it.
 struct Words {
     elapsed: AtomicU64,
     drained: AtomicU64,
     next: AtomicU64,
     /// Until when the driver's thread sleeps, or `AWAKE`.
     parked_until: AtomicU64,
+    /// What the clock showed when the driver's loop last looked at its timers, or zero. For people.
+    turned: AtomicU64,
 }
 
 /// Guarded by the lock of `Shared::state`.
@@ -160,6 +162,7 @@ impl Shared {
                 drained: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
                 parked_until: AtomicU64::new(AWAKE),
+                turned: AtomicU64::new(0),
             }),
             state: Line(Mutex::new(State {
                 timers: Store::new(),
@@ -301,6 +304,19 @@ impl Shared {
         let _state = self.lock();
         self.exact.store(exact, Ordering::Relaxed);
         self.awake();
+    }
+
+    /// Notes that the driver's loop looks at its timers, at `now`.
+    #[inline]
+    pub(crate) fn note_turn(&self, now: u64) {
+        // Relaxed: the number stands for itself. Zero is for never.
+        self.words.0.turned.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// When the driver's loop last looked at its timers, `None` if it never has.
+    pub(crate) fn last_turn(&self) -> Option<u64> {
+        let turned = self.words.0.turned.load(Ordering::Relaxed);
+        (turned > 0).then_some(turned)
     }
 
     /// Ends the announcement: the driver runs.

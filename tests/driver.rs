@@ -485,3 +485,33 @@ fn debug_output_names_the_type_and_what_is_armed() {
         assert!(text.starts_with(name), "{text} of a {name}");
     }
 }
+
+/// There was no way to see why a timer does not fire: a loop that never turns looks like a deadline
+/// that is far.
+#[test]
+fn a_handle_says_when_its_loop_last_turned() {
+    let says = |handle: &Handle, last_turn: &str| {
+        let text = format!("{handle:?}");
+        let expected = format!("last_turn: {last_turn}, closed");
+        assert!(text.contains(&expected), "no {expected:?} in {text}");
+    };
+    let (clock, mut driver) = manual();
+    let handle = driver.handle().clone();
+    let task = Task::new();
+    let mut timer = handle.sleep(secs(60));
+    assert!(task.poll(&mut timer).is_pending());
+    says(&handle, "never");
+    clock.advance(secs(1));
+    says(&handle, "never");
+    // With nothing due, too.
+    assert_eq!(driver.turn().fired(), 0);
+    says(&handle, "0.0ns ago");
+    clock.advance(ms(3_240));
+    says(&handle, "3.2s ago");
+    assert_eq!(driver.next_timeout(), None);
+    says(&handle, "0.0ns ago");
+    clock.advance(ms(15));
+    drop(driver);
+    says(&handle, "15.0ms ago");
+    assert!(format!("{handle:?}").ends_with("closed: true }"));
+}

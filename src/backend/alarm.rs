@@ -295,6 +295,7 @@ impl<B: Bell> Alarm<B> {
         if !shard.may_be_due(now) {
             return 0;
         }
+        shard.note_turn(now);
         let (fired, _) = shard.fire(now, budget);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         shard.awake();

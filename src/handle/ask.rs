@@ -130,12 +130,32 @@ impl Handle {
     }
 }
 
+/// Says when the driver's loop last turned or parked, by the driver's clock, which tells a loop that
+/// never turns from timers that are not due. (A turn that finds no timer at all is not noted, nor, in
+/// a runtime, one that finds none due.)
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last_turn = LastTurn(self.shared.last_turn().map(|at| {
+            let now = self.shared.clock.nanos();
+            Duration::from_nanos(now.saturating_sub(at))
+        }));
         f.debug_struct("Handle")
             .field("clock", &self.shared.clock)
             .field("armed", &self.armed())
+            .field("last_turn", &last_turn)
             .field("closed", &self.is_closed())
             .finish()
+    }
+}
+
+/// How long ago a turn was, if there was one.
+struct LastTurn(Option<Duration>);
+
+impl fmt::Debug for LastTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ago) => write!(f, "{ago:.1?} ago"),
+            None => f.write_str("never"),
+        }
     }
 }
