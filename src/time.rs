@@ -2,12 +2,15 @@
 //!
 //! [`Sleep`], [`Timeout`] and [`Interval`], with the names, arguments and meanings of
 //! `tokio::time`: changing the import is the whole port. Each is made by a free function here, on
-//! the driver that is [current](crate::Handle::current), or by the method of the same name on a
-//! [`Handle`](crate::Handle).
+//! the driver that is [current](crate::Handle::current) there, or else at the first poll; or by the
+//! method of the same name on a [`Handle`](crate::Handle), on that.
 //!
 //! [`FutureExt`] and [`StreamExt`] give the futures and streams of others time limits and more, as
 //! methods; what those of streams return is in [`stream`]. A [`DelayQueue`] keeps values until they
 //! are due; it is that of `tokio_util::time`.
+//!
+//! What to look at when a timer never fires is told in
+//! [docs/troubleshooting.md](https://docs.rs/crate/reveille/latest/source/docs/troubleshooting.md).
 //!
 //! # Giving way
 //!
