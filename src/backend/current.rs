@@ -14,6 +14,7 @@ use crate::backend::host::{self, Inside};
 use crate::backend::stack::{Key, Stack};
 use crate::handle::Handle;
 use crate::sync::thread_local;
+use crate::system;
 
 thread_local! {
     static CURRENT: RefCell<Stack<Entry>> = const { RefCell::new(Stack::new()) };
@@ -158,15 +159,15 @@ impl Handle {
     pub fn current() -> Self {
         match Self::try_current() {
             Ok(handle) => handle,
-            Err(error) => Self::process_wide(error),
+            Err(error) => Self::process_wide(error, system::monotonic()),
         }
     }
 
     /// The process-wide thread, because there is no driver else.
     #[cold]
     #[track_caller]
-    fn process_wide(error: NoDriver) -> Self {
-        match fallback::handle() {
+    fn process_wide(error: NoDriver, now: i64) -> Self {
+        match fallback::handle(now) {
             Ok(Some(handle)) => handle,
             Ok(None) => no_fallback(error),
             Err(start) => panic!("{error}; the process-wide timer thread cannot start: {start}"),
@@ -223,31 +224,33 @@ impl Handle {
             .flatten()
     }
 
-    /// The driver of a timer that is polled for the first time and has none yet.
-    pub(crate) fn serving() -> Self {
-        Self::living().unwrap_or_else(|| Self::process_wide(NoDriver))
+    /// The driver of a timer that is polled for the first time and has none yet; `now` is what the
+    /// system's clock shows.
+    pub(crate) fn serving(now: i64) -> Self {
+        Self::living().unwrap_or_else(|| Self::process_wide(NoDriver, now))
     }
 
     /// The innermost driver that lives, of those entered on this thread and the tokio runtime's.
     pub(crate) fn living() -> Option<Self> {
         let lives = |handle: &Self| !handle.is_closed();
-        let current = Self::try_current().ok().filter(lives);
-        let outer = || {
-            let around = CURRENT.try_with(|current| {
-                let current = current.borrow();
-                let drivers = current.around().map(|entry| &entry.driver);
-                drivers.into_iter().find(|handle| lives(handle)).cloned()
-            });
-            around.ok().flatten()
+        let around = |entries: &Stack<Entry>| {
+            let drivers = entries.around().map(|entry| &entry.driver);
+            drivers.into_iter().find(|handle| lives(handle)).cloned()
         };
-        current
-            .or_else(outer)
-            .or_else(|| host::handle().filter(lives))
+        match Self::try_current() {
+            Ok(handle) if lives(&handle) => Some(handle),
+            Ok(_) => {
+                let outer = CURRENT.try_with(|current| around(&current.borrow()));
+                let outer = outer.ok().flatten();
+                outer.or_else(|| host::handle().filter(lives))
+            }
+            Err(NoDriver) => None,
+        }
     }
 
     /// The driver that takes over a timer whose own is gone, if there is one.
     pub(crate) fn heir() -> Option<Self> {
-        Self::living().or_else(|| fallback::handle().ok().flatten())
+        Self::living().or_else(|| fallback::handle(system::monotonic()).ok().flatten())
     }
 }
 

@@ -21,7 +21,6 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use crate::backend::thread::DriverThread;
 use crate::driver::Driver;
 use crate::handle::Handle;
-use crate::system;
 
 /// For how many nanoseconds a thread trusts in the process still being the same.
 const TRUSTED: i64 = 10_000;
@@ -64,9 +63,10 @@ pub(super) fn stand_in() -> Option<Handle> {
     Some(STAND_IN.clone())
 }
 
-/// The handle of this process's thread, which starts with the first call.
-pub(super) fn handle() -> io::Result<Option<Handle>> {
-    let process = Process::own()?;
+/// The handle of this process's thread, which starts with the first call. `now` is what the system's
+/// clock shows.
+pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
+    let process = Process::own(now)?;
     if let Some(thread) = process.thread.get() {
         return Ok(Some(thread.handle().clone()));
     }
@@ -88,8 +88,8 @@ impl Process {
     }
 
     /// The place of the process that this thread is in.
-    fn own() -> io::Result<&'static Self> {
-        let id = own_id();
+    fn own(now: i64) -> io::Result<&'static Self> {
+        let id = own_id(now);
         for (at, process) in PROCESSES.iter().enumerate() {
             // Relaxed: what else is in the place is published by its own means.
             match process.id.load(Ordering::Relaxed) {
@@ -114,8 +114,7 @@ impl Process {
 }
 
 /// The id of the process that this thread is in.
-fn own_id() -> u32 {
-    let now = system::monotonic();
+fn own_id(now: i64) -> u32 {
     let asked = ASKED.get();
     if asked.id != 0 && (0..TRUSTED).contains(&(now - asked.at)) {
         return asked.id;

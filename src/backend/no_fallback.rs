@@ -8,6 +8,6 @@ pub(super) fn stand_in() -> Option<Handle> {
     None
 }
 
-pub(super) fn handle() -> io::Result<Option<Handle>> {
+pub(super) fn handle(_now: i64) -> io::Result<Option<Handle>> {
     Ok(None)
 }

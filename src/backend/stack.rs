@@ -33,8 +33,9 @@ impl<T> Stack<T> {
     pub(crate) fn push(&mut self, value: T) -> Key {
         let key = self.next_key;
         self.next_key += 1;
-        self.outer
-            .extend(self.innermost.replace(Entry { value, key }));
+        if let Some(outer) = self.innermost.replace(Entry { value, key }) {
+            self.outer.push(outer);
+        }
         Key(key)
     }
 

@@ -10,6 +10,7 @@ use futures_core::Stream;
 
 use crate::handle::Handle;
 use crate::instant::Instant;
+use crate::system;
 use crate::time::sleep::{Sleep, sleep, sleep_until};
 
 /// Ticks every `period`, the first time at once.
@@ -268,7 +269,7 @@ impl Interval {
     /// Gives the timer the driver that it lacks.
     #[cold]
     fn bind(&mut self) {
-        if self.sleep.bind(Handle::serving()) {
+        if self.sleep.bind(Handle::serving(system::monotonic())) {
             self.scheduled = self.sleep.deadline();
         }
     }

@@ -59,11 +59,12 @@ const NEAR: Duration = Duration::from_millis(1);
 ///     assert!(start.elapsed() >= Duration::from_micros(50));
 /// });
 /// ```
+#[inline]
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     match Handle::try_current() {
         Ok(handle) => Sleep::after(handle, duration),
-        Err(error) => Sleep::unbound_after(Handle::stand_in(error), duration),
+        Err(error) => Sleep::unbound_after(error, duration),
     }
 }
 
@@ -97,20 +98,22 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///     assert!(Instant::now() >= deadline);
 /// });
 /// ```
+#[inline]
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     match Handle::try_current() {
         Ok(handle) => Sleep::at(handle, deadline),
-        Err(error) => Sleep::unbound_at(Handle::stand_in(error), deadline),
+        Err(error) => Sleep::unbound_at(error, deadline),
     }
 }
 
 /// Like [`sleep`], for what is a limit to something else; see [`Sleep::limit`].
+#[inline]
 #[track_caller]
 pub(super) fn limit(duration: Duration) -> Sleep {
     match Handle::try_current() {
         Ok(handle) => Sleep::limit(handle, duration),
-        Err(error) => Sleep::unbound_limit(Handle::stand_in(error), duration),
+        Err(error) => Sleep::unbound_limit(error, duration),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{DelayQueue, Home, Key};
 use crate::handle::Handle;
 use crate::instant::Instant;
 use crate::queue::TimerQueue;
+use crate::system;
 
 /// For how long the values of an unbound queue were inserted, those that were for an instant left
 /// out; empty once it is bound.
@@ -69,7 +70,7 @@ impl<T> DelayQueue<T> {
     /// Takes the driver that is current here, or the process-wide thread.
     #[cold]
     pub(super) fn bind_to_serving(&mut self) {
-        self.bind(Handle::serving());
+        self.bind(Handle::serving(system::monotonic()));
     }
 
     fn bind(&mut self, driver: Handle) {

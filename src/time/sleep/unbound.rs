@@ -15,28 +15,37 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::backend::NoDriver;
 use crate::handle::Handle;
 use crate::instant::{Instant, NEVER, nanos};
+use crate::system;
 use crate::time::sleep::poll::Identity;
 use crate::time::sleep::{Phase, Sleep};
 
 impl Sleep {
-    /// [`after`](Self::after), where only `stand_in` is to be had.
+    /// [`after`](Self::after), where there is no driver.
     #[cold]
-    pub(super) fn unbound_after(stand_in: Handle, duration: Duration) -> Self {
-        Self::after(stand_in, duration).unbind(Phase::UnboundWait, duration)
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn unbound_after(error: NoDriver, duration: Duration) -> Self {
+        Self::after(Handle::stand_in(error), duration).unbind(Phase::UnboundWait, duration)
     }
 
-    /// [`limit`](Self::limit), where only `stand_in` is to be had.
+    /// [`limit`](Self::limit), where there is no driver.
     #[cold]
-    pub(super) fn unbound_limit(stand_in: Handle, duration: Duration) -> Self {
-        Self::limit(stand_in, duration).unbind(Phase::UnboundLimit, duration)
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn unbound_limit(error: NoDriver, duration: Duration) -> Self {
+        Self::limit(Handle::stand_in(error), duration).unbind(Phase::UnboundLimit, duration)
     }
 
-    /// [`at`](Self::at), where only `stand_in` is to be had.
+    /// [`at`](Self::at), where there is no driver.
     #[cold]
-    pub(super) fn unbound_at(stand_in: Handle, deadline: Instant) -> Self {
-        Self::at(stand_in, deadline).unbind(Phase::UnboundInstant, Duration::ZERO)
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn unbound_at(error: NoDriver, deadline: Instant) -> Self {
+        let sleep = Self::at(Handle::stand_in(error), deadline);
+        sleep.unbind(Phase::UnboundInstant, Duration::ZERO)
     }
 
     fn unbind(mut self, phase: Phase, wait: Duration) -> Self {
@@ -55,7 +64,11 @@ impl Sleep {
 
     #[cold]
     pub(super) fn poll_unbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.bind(Handle::serving());
+        let waits = self.phase != Phase::UnboundInstant;
+        let now = system::monotonic();
+        let anew = self.bind(Handle::serving(now));
+        // Its clock is the system's then, which has just been read.
+        self.trusted = waits && !anew && self.deadline > now.cast_unsigned();
         self.poll_elapsed(cx)
     }
 
