@@ -207,7 +207,11 @@ fn announcement_ends_with_the_turn() {
     let (_, mut driver, unparks) = manual_counting_unparks();
     let log = Log::new();
     let handle = driver.handle().clone();
-    let mut sleeps = arm(&handle, &log, &[50]);
+    let mut sleeps = arm(&handle, &log, &[70]);
+    assert_eq!(driver.next_timeout(), None);
+    driver.turn();
+    sleeps.extend(arm(&handle, &log, &[50]));
+    assert_eq!(unparks.get(), 0, "it runs, and nothing has interrupted it");
     assert_eq!(driver.next_timeout(), None);
     sleeps.extend(arm(&handle, &log, &[60, 50, 40, 30]));
     assert_eq!(unparks.get(), 1);
