@@ -134,7 +134,7 @@ fn misuse_of_the_test_clock_panics_and_says_why() {
                 let _entered = driver.handle().enter();
                 time::resume();
             }),
-            "the clock is a manual one",
+            "a ManualClock does not run",
         ),
         (
             panic_of(|| {
@@ -142,7 +142,7 @@ fn misuse_of_the_test_clock_panics_and_says_why() {
                 let _entered = driver.handle().enter();
                 time::pause();
             }),
-            "time is already frozen",
+            "stands still without being paused",
         ),
     ];
     for ((message, file), expected) in at_caller {
