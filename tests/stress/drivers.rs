@@ -136,7 +136,9 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
     let early_end = random.below(2) == 0;
     let mut driver = Some(driver);
     if early_end {
-        driver.take().map(Turned::end);
+        if let Some(driver) = driver.take() {
+            driver.end();
+        }
     }
     stop.store(true, Ordering::Relaxed);
     let gone: Vec<_> = threads
