@@ -145,7 +145,7 @@ fn task_that_yields_before_its_worker_blocks_goes_on_elsewhere() {
         let task = runtime.spawn(async {
             for _ in 0..200 {
                 let (sender, receiver) = mpsc::channel();
-                // Into the next slot.
+                // Into the LIFO slot.
                 let stuck = rt::spawn(async move { receiver.recv().unwrap() });
                 rt::yield_now().await;
                 sender.send(7).unwrap();
@@ -174,7 +174,7 @@ fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
                 while next < 100 {
                     rt::yield_now().await;
                     if next == 0 && receiver.try_recv().is_err() {
-                        // It has not begun: it may be in the next slot, which is not stolen from.
+                        // It has not begun: it may be in the LIFO slot, which is not stolen from at once.
                         continue;
                     }
                     // All have been received once the task has ended.
@@ -190,7 +190,7 @@ fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
     });
 }
 
-/// Two tasks that wake each other are always in the next slot.
+/// Two tasks that wake each other are always in the LIFO slot.
 #[test]
 fn pair_that_wakes_each_other_for_ever_starves_nobody() {
     watched(|| {

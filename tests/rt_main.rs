@@ -17,7 +17,7 @@ fn of(workers: usize) -> Runtime {
 }
 
 /// Programs that come from elsewhere block in their main future: nothing that it has readied may be
-/// kept from the other workers, also not the one task that a next slot would hold.
+/// kept from the other workers, also not the one task that a LIFO slot would hold.
 #[test]
 fn what_a_main_future_that_blocks_has_spawned_is_run_by_others() {
     watched(|| {
@@ -38,7 +38,7 @@ fn what_a_main_future_that_blocks_has_spawned_is_run_by_others() {
 }
 
 /// As in Go's `BenchmarkParallelTimerLatency`, which spins: the first task that was spawned lay in
-/// the next slot, of which nobody steals.
+/// the LIFO slot, from which no worker stole.
 #[test]
 fn what_a_task_that_blocks_has_spawned_is_run_by_others() {
     watched(|| {

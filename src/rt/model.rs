@@ -6,6 +6,7 @@
 #[path = "model/bed.rs"]
 pub(crate) mod bed;
 mod idle;
+#[allow(dead_code, reason = "the models use a part of it")]
 mod notifier;
 /// What `notifier` knows the model's pool by.
 mod pool {
