@@ -135,10 +135,8 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
     // Before or after the threads have what they wait for.
     let early_end = random.below(2) == 0;
     let mut driver = Some(driver);
-    if early_end {
-        if let Some(driver) = driver.take() {
-            driver.end();
-        }
+    if let Some(driver) = driver.take_if(|_| early_end) {
+        driver.end();
     }
     stop.store(true, Ordering::Relaxed);
     let gone: Vec<_> = threads
