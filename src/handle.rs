@@ -309,8 +309,8 @@ impl Shared {
     /// Notes that the driver's loop looks at its timers, at `now`.
     #[inline]
     pub(crate) fn note_turn(&self, now: u64) {
-        // Relaxed: the number stands for itself. Zero is for never.
-        self.words.0.turned.store(now.max(1), Ordering::Relaxed);
+        // Relaxed: the number stands for itself. A nanosecond more at most, since zero is for never.
+        self.words.0.turned.store(now | 1, Ordering::Relaxed);
     }
 
     /// When the driver's loop last looked at its timers, `None` if it never has.
