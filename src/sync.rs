@@ -18,19 +18,8 @@ pub(crate) use std::thread_local;
 #[cfg(loom)]
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
 
-/// Loom's own, in each of its threads and each run anew; it knows no `const` initializers.
 #[cfg(loom)]
-macro_rules! loom_thread_local {
-    ($(#[$meta:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
-        loom::thread_local! {
-            $(#[$meta])*
-            static $name: $type = $init;
-        }
-    };
-}
-
-#[cfg(loom)]
-pub(crate) use loom_thread_local as thread_local;
+pub(crate) use std::thread_local;
 
 #[cfg(shuttle)]
 pub(crate) use shuttle::{
