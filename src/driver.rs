@@ -236,7 +236,7 @@ impl<P> Driver<P> {
     /// Zero if something is due. The call announces that the loop blocks for as long as the answer
     /// says: until the next [`turn`](Self::turn), arming a timer that is due before that time calls
     /// the [`Unpark`]; but in a storm of timers the answer includes the [slack](Builder::slack), and
-    /// arming interrupts nobody. Who only wants to know asks [`next_deadline`](Self::next_deadline).
+    /// arming interrupts nobody. A caller that only wants to know asks [`next_deadline`](Self::next_deadline).
     /// A poll that counts milliseconds must round up: woken early, the loop would find nothing due
     /// and poll again.
     ///

@@ -1,4 +1,4 @@
-//! How do the loom models get at the idle protocol?
+//! The idle protocol as the loom models reach it.
 //!
 //! `idle` and the drivers' alarm are those that ship. Around them, what `pool` and `worker` do with
 //! them, step by step, but tasks are a number, and a bed is a model of one. The I/O is in `io`.
@@ -187,7 +187,7 @@ impl Pool {
             .count()
     }
 
-    /// A worker that looks at the slots and finds nothing sleeps; whether it got up to look.
+    /// A worker that looks at the slots and finds nothing sleeps. Returns whether it got up to look.
     #[must_use]
     pub fn rest_from_looks(&self, worker: usize) -> bool {
         self.lie_down(worker, false);

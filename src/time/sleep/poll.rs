@@ -124,7 +124,7 @@ impl Sleep {
         self.answer(cx, waited)
     }
 
-    /// Notes that the timer has ended; whether a poll before this one was pending.
+    /// Notes that the timer has ended. Returns whether a poll before this one was pending.
     #[inline]
     fn end(&mut self) -> bool {
         let waited = self.is_armed();

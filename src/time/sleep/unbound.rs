@@ -86,7 +86,7 @@ impl Sleep {
         }
     }
 
-    /// Gives an unbound timer its driver; whether its wait begins anew there.
+    /// Gives an unbound timer its driver. Returns whether its wait begins anew there.
     pub(in crate::time) fn bind(&mut self, driver: Handle) -> bool {
         let clock = &driver.shared.clock;
         let wait = Duration::from_nanos(self.waker.nanos());
