@@ -62,7 +62,7 @@ const CLOSED: u64 = u64::MAX;
 ///
 /// let mut driver = Driver::new(ThreadPark::new());
 /// let handle = driver.handle().clone();
-/// let sleep = std::thread::spawn(move || handle.sleep(Duration::from_millis(5))).join().unwrap();
+/// let sleep = std::thread::spawn(move || handle.sleep(Duration::from_secs(3600))).join().unwrap();
 /// assert!(sleep.deadline() > driver.handle().now());
 /// ```
 #[derive(Clone)]
