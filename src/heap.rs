@@ -1,96 +1,93 @@
-//! In which order do timers come due, when most of them never do?
+//! A heap of slots that sorts only those that are due soon, since most timers never come due.
 //!
-//! A heap of [`Slot`]s that knows nothing of timers. It orders only what is about to come due; the
-//! rest waits in *runs*, each an unsorted block that lies wholly before the next. Here the timers
-//! A = 200 ms, B = 100 ms and C = 150 ms are near, and some others far off:
+//! It orders [`Slot`]s and knows nothing of timers. Slots that are due soon are *near*; the others
+//! wait in *runs*, unsorted blocks that each lie wholly before the next. Here the timers A = 200 ms,
+//! B = 100 ms and C = 150 ms are near, and some others are far off:
 //!
 //! ```text
-//!            near: what is below the edge             runs, nearest first, each of about LEN slots
+//!            near: all slots below the edge           runs, nearest first, each of about LEN slots
 //!  ┌────────────────────────────────────────┐   ┌──────────────┬────────────────┬───────────────┐
 //!  │ front   [A200, C150, B100]   sorted,   │ e │ low = 30 s   │ low = 31.2 s   │ low = 33 s    │
 //!  │                      ▲       latest    │ d │              │                │               │
 //!  │                      root    first     │ g │ 30.9 30.1 31 │ 32 31.2 32.8   │ 33 33 33.1 40 │
-//!  │ strays  binary heap of slots that      │ e │ not sorted   │ not sorted     │ sorted        │
+//!  │ recent  binary heap of slots that      │ e │ not sorted   │ not sorted     │ sorted        │
 //!  │         came after the front was made  │   │              │                │               │
 //!  └────────────────────────────────────────┘   └──────────────┴────────────────┴───────────────┘
 //! ```
 //!
 //! The textbook keeps those three as the array `[B100, A200, C150]`, a binary min-heap; after B has
-//! fired, C is the root and the array is `[C150, A200]`. `strays` is exactly that heap, and holds
+//! fired, C is the root and the array is `[C150, A200]`. `recent` is exactly that heap, and holds
 //! them so when they arrive out of order. The front is the better form of it for slots that are
 //! known together: a sorted array is a heap whose root leaves without any sifting.
 //!
-//! A slot whose timer was removed or reset is *stale*: it stays, and its timer's owner says what
-//! became of it (a [`Fate`]) when it surfaces. How many are stale is counted run by run, because a
-//! stretch of them must never be so long that looking for the earliest true slot is a pause:
+//! A slot whose timer was removed or reset is *stale*: it stays, and the owner of its timer says
+//! what it stands for (a [`SlotState`]) when the heap gets to it. The heap counts stale slots run by
+//! run. A long stretch of them would make the search for the earliest live slot a pause.
 //!
 //! - H1 near < edge <= `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's, and `runs[0].low` is the edge.
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
-//! - H3 the front has at most LEN slots, `strays` fewer than LEN / 4. A run has LEN at most, and
-//!   beyond that only what bulk moves added; it is then listed in `crowded` for a later call to
-//!   cut.
-//! - H4 a run has a slot, and one in 2 LAZY of its slots or more is true, except for a first run
-//!   that a `spill` made. Near, at most LEN are stale.
-//! - H5 `moved` slots are not below the edge, no more than LEN and a constant, and not counted as
-//!   stale: their fate is asked again when they are placed, before the next run is opened.
+//! - H3 the front has at most LEN slots, `recent` fewer than LEN / 4. A run has LEN at most, and
+//!   beyond that only what `place_moved` added; it is then listed in `full`, and a later call
+//!   splits it.
+//! - H4 a run has a slot, and one in 2 STALENESS of its slots or more is live, except for a first
+//!   run that `rebuild_front` made. Of the near slots, at most LEN are stale.
+//! - H5 slots in `moved` are not below the edge, no more than LEN and a constant, and not counted as
+//!   stale: the heap asks for their state again when it places them, before it opens the next run.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: some
-//! times LEN when it opens or cuts a run, some times STEP else. Everything is paid for in
-//! proportion to what callers do; nothing is put off to a great clean-up.
+//! times LEN when it opens or splits a run, some times STEP else. Each call does a share of the
+//! maintenance in proportion to what it changes; there is no great clean-up.
 //!
-//! The story goes on in `table`, which gives slots their meaning, and in `store`, which pairs both.
+//! Next: `table` knows the timers, and `store` pairs it with the heap.
 
+mod maintenance;
 mod runs;
 mod slot;
-mod upkeep;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
 
-pub(crate) use self::slot::{Asked, Fate, Slot};
+pub(crate) use self::slot::{OnMove, Slot, SlotState, Timers};
 
-use self::runs::{At, Run, Runs};
-use self::upkeep::{Effort, STEP};
+use self::maintenance::{Effort, STEP};
+use self::runs::{Position, Run, Runs};
 
-/// How many slots a run holds: long enough that searching and cutting are rare, short enough that
+/// How many slots a run holds: long enough that searching and splitting are rare, short enough that
 /// sorting one (4 KiB, an eighth of an L1 cache) takes microseconds.
 pub(crate) const LEN: usize = 256;
 
-/// The slots, in order where it matters. See the head of this file.
+/// The slots, sorted as far as needed. See the head of this file.
 pub(crate) struct RunHeap<const LEN: usize> {
     front: Vec<Slot>,
-    strays: BinaryHeap<Reverse<Slot>>,
+    recent: BinaryHeap<Reverse<Slot>>,
     edge: Slot,
-    /// How many slots of the front and the strays are stale.
+    /// How many slots of `front` and `recent` are stale.
     stale: usize,
     runs: Runs,
-    /// A slot of each run that has grown to LEN and was not cut since.
-    crowded: Vec<Slot>,
-    /// Slots on their way to other runs.
+    /// One slot of each run that has grown to LEN and was not split since.
+    full: Vec<Slot>,
+    /// Slots that left their run because their timers moved, to be placed in other runs.
     moved: Vec<Slot>,
-    /// Empty buffers.
-    spare: Vec<Vec<Slot>>,
     effort: Effort,
 }
 
 impl<const LEN: usize> RunHeap<LEN> {
-    const STRAYS: usize = LEN / 4;
-    /// The room of a run's buffer, enough for what is near, too. All have the same: an allocator
-    /// finds a place for a buffer at once where another one of its size was.
-    const ROOM: usize = LEN + Self::STRAYS;
+    const RECENT: usize = LEN / 4;
+    /// The capacity of a run's buffer, enough for the near slots, too. All have the same, because
+    /// the allocator finds memory at once where it has freed a buffer of the same size.
+    const CAPACITY: usize = LEN + Self::RECENT;
 
     pub(crate) fn new() -> Self {
         Self {
             front: Vec::new(),
-            strays: BinaryHeap::new(),
+            recent: BinaryHeap::new(),
             edge: Slot::MIN,
             stale: 0,
             runs: Runs::new(),
-            crowded: Vec::new(),
+            full: Vec::new(),
             moved: Vec::new(),
-            spare: Vec::new(),
             effort: Effort::default(),
         }
     }
@@ -105,55 +102,47 @@ impl<const LEN: usize> RunHeap<LEN> {
         }
     }
 
-    /// Adds a slot that says the truth.
+    /// Adds a live slot.
     #[inline]
-    pub(crate) fn push(&mut self, slot: Slot, mut fate: impl FnMut(Slot, Asked) -> Fate) {
+    pub(crate) fn push(&mut self, slot: Slot, timers: &mut impl Timers) {
         self.place(slot);
-        if self.owes() {
-            self.repay(&mut fate);
+        if self.has_deferred() {
+            self.run_deferred(timers);
         }
     }
 
-    /// Notes that a slot, true until now, is so no more, and pays for cleaning up.
+    /// Marks a slot as stale: its timer was removed or moved. Does a share of the maintenance.
     ///
-    /// `fate` must know already. A heap that is to be `lean` lets fewer stale slots stay.
+    /// `timers` must know of the change already.
     #[inline]
-    pub(crate) fn forsake(
-        &mut self,
-        slot: Slot,
-        lean: bool,
-        mut fate: impl FnMut(Slot, Asked) -> Fate,
-    ) {
+    pub(crate) fn mark_stale(&mut self, slot: Slot, timers: &mut impl Timers) {
         if slot < self.edge {
             self.stale += 1;
             // The constant keeps a handful of timers from being moved about.
             if self.stale > self.near() / 2 + STEP {
-                self.spill();
+                self.rebuild_front();
             }
         } else if self.moved.is_empty() || !self.moved.contains(&slot) {
             let at = self.runs.find(slot);
-            if self.runs.forsake(at, lean) {
-                self.sweep(at, &mut fate);
+            if self.runs.mark_stale(at, timers.are_mostly_gone()) {
+                self.filter_some(at, timers);
             }
         }
-        if self.owes() {
-            self.repay(&mut fate);
+        if self.has_deferred() {
+            self.run_deferred(timers);
         }
     }
 
-    /// Returns the earliest true slot, unless all slots up to `limit` turn out stale.
+    /// Returns the earliest live slot, or `None` if all slots up to `limit` are stale.
     ///
-    /// Must be followed by [`pop`](Self::pop) for the slot to leave.
-    #[inline]
-    pub(crate) fn peek(
-        &mut self,
-        limit: u64,
-        mut fate: impl FnMut(Slot, Asked) -> Fate,
-    ) -> Option<Slot> {
+    /// The slot leaves only if the caller calls [`pop`](Self::pop) next.
+    // Always inlined, because the call is 7 instructions of a pop's hundred.
+    #[inline(always)]
+    pub(crate) fn peek(&mut self, limit: u64, timers: &mut impl Timers) -> Option<Slot> {
         let mut loaded = false;
         loop {
             let Some(root) = self.root() else {
-                if self.bound() > limit || !self.load(&mut fate) {
+                if self.bound() > limit || !self.load_front(timers) {
                     return None;
                 }
                 loaded = true;
@@ -162,38 +151,39 @@ impl<const LEN: usize> RunHeap<LEN> {
             if root.when() > limit {
                 return None;
             }
-            match fate(root, Asked::ToLeave) {
-                Fate::True => break,
-                Fate::Dead => self.drop_root(),
-                Fate::Moved(slot) => {
+            match timers.resolve(root, OnMove::Refile) {
+                SlotState::Live => break,
+                SlotState::Dead => self.drop_root(),
+                SlotState::Moved(slot) => {
                     self.drop_root();
-                    self.send(slot);
+                    self.place_or_defer(slot);
                 }
             }
         }
-        // A call that has opened a run has done enough; the next one that does pays all first.
-        if !loaded && self.owes() {
-            self.repay(&mut fate);
+        // A call that has opened a run has done enough; the next one that opens a run places all
+        // moved slots first.
+        if !loaded && self.has_deferred() {
+            self.run_deferred(timers);
         }
         self.root()
     }
 
-    /// Takes out the root, that the last [`peek`](Self::peek) returned.
+    /// Takes out the root, which the last [`peek`](Self::peek) returned.
     #[inline]
     pub(crate) fn pop(&mut self) {
-        match (self.front.last(), self.strays.peek()) {
-            (Some(front), Some(Reverse(stray))) if stray < front => drop(self.strays.pop()),
-            (None, Some(_)) => drop(self.strays.pop()),
+        match (self.front.last(), self.recent.peek()) {
+            (Some(front), Some(Reverse(recent))) if recent < front => drop(self.recent.pop()),
+            (None, Some(_)) => drop(self.recent.pop()),
             (_, _) => drop(self.front.pop()),
         }
     }
 
     #[inline]
     fn root(&self) -> Option<Slot> {
-        match (self.front.last(), self.strays.peek()) {
-            (Some(&front), Some(&Reverse(stray))) => Some(front.min(stray)),
+        match (self.front.last(), self.recent.peek()) {
+            (Some(&front), Some(&Reverse(recent))) => Some(front.min(recent)),
             (Some(&front), None) => Some(front),
-            (None, stray) => stray.map(|&Reverse(stray)| stray),
+            (None, recent) => recent.map(|&Reverse(recent)| recent),
         }
     }
 
@@ -203,37 +193,38 @@ impl<const LEN: usize> RunHeap<LEN> {
         self.effort.add(1);
     }
 
+    /// Returns how many slots are near.
     #[inline]
     fn near(&self) -> usize {
-        self.front.len() + self.strays.len()
+        self.front.len() + self.recent.len()
     }
 
+    /// Puts a live slot where it belongs.
     #[inline]
     fn place(&mut self, slot: Slot) {
         if slot < self.edge {
             return self.place_near(slot);
         }
         if self.runs.is_empty() {
-            return self.open(slot);
+            return self.place_farthest(slot);
         }
         let at = self.runs.find(slot);
         if self.runs.push(at, slot) >= LEN {
-            self.crowd(at, slot);
+            self.mark_full(at, slot);
         }
     }
 
     /// Places the first slot at or above the edge.
-    fn open(&mut self, slot: Slot) {
+    fn place_farthest(&mut self, slot: Slot) {
         if self.near() == 0 && self.moved.is_empty() {
             self.edge = slot.next();
             self.front.push(slot);
             return;
         }
-        let slots = self.spare.pop().unwrap_or_default();
-        self.append(self.edge, slots, slot);
+        self.append_run(self.edge, Vec::new(), slot);
     }
 
-    fn append(&mut self, low: Slot, mut slots: Vec<Slot>, slot: Slot) {
+    fn append_run(&mut self, low: Slot, mut slots: Vec<Slot>, slot: Slot) {
         slots.push(slot);
         self.runs.push_last(Run::new(low, slots, 0, true));
     }
@@ -241,25 +232,26 @@ impl<const LEN: usize> RunHeap<LEN> {
     #[inline]
     fn place_near(&mut self, slot: Slot) {
         if self.front.last().is_none_or(|&root| slot < root) {
-            // Decreasing deadlines keep the front sorted for free.
+            // Slots that come in decreasing order keep the front sorted.
             if self.front.len() < LEN {
                 return self.front.push(slot);
             }
-            self.retire_front();
+            self.turn_front_into_run();
             return self.place(slot);
         }
-        self.strays.push(Reverse(slot));
-        if self.strays.len() >= Self::STRAYS {
-            self.spill();
+        self.recent.push(Reverse(slot));
+        if self.recent.len() >= Self::RECENT {
+            self.rebuild_front();
         }
     }
 
     /// Makes a run of a full front, for a slot that comes before it.
-    fn retire_front(&mut self) {
-        if !self.strays.is_empty() {
-            return self.spill();
+    #[cold]
+    fn turn_front_into_run(&mut self) {
+        if !self.recent.is_empty() {
+            return self.rebuild_front();
         }
-        let mut slots = self.take_front();
+        let mut slots = mem::replace(&mut self.front, Self::buffer());
         slots.reverse();
         self.effort.add(slots.len());
         self.edge = slots[0];
@@ -268,13 +260,13 @@ impl<const LEN: usize> RunHeap<LEN> {
             .push_first(Run::new(self.edge, slots, stale, true));
     }
 
-    /// Makes the first run of all that is near, so that the next look at the root sorts it anew.
+    /// Makes the first run of all near slots, so that the next [`peek`](Self::peek) sorts them anew.
     #[cold]
-    fn spill(&mut self) {
-        let mut slots = self.take_front();
+    fn rebuild_front(&mut self) {
+        let mut slots = mem::take(&mut self.front);
         slots.reverse();
-        let sorted = self.strays.is_empty();
-        slots.extend(self.strays.drain().map(|Reverse(slot)| slot));
+        let sorted = self.recent.is_empty();
+        slots.extend(self.recent.drain().map(|Reverse(slot)| slot));
         self.effort.add(slots.len());
         self.edge = Slot::MIN;
         let stale = mem::take(&mut self.stale);
@@ -282,25 +274,24 @@ impl<const LEN: usize> RunHeap<LEN> {
             .push_first(Run::new(self.edge, slots, stale, sorted));
     }
 
-    /// Makes room for more after a slot that filled its run.
+    /// Notes that a run is to be split, after `slot` has filled it.
     #[cold]
-    fn crowd(&mut self, at: At, slot: Slot) {
+    fn mark_full(&mut self, at: Position, slot: Slot) {
         let last = self.runs.is_last(at);
         let run = &mut self.runs[at];
         if last && run.sorted {
             // In order at the far end: the next run starts here, and no slot has to move.
             run.slots.pop();
-            let slots = self.buffer();
-            return self.append(slot, slots, slot);
+            return self.append_run(slot, Self::buffer(), slot);
         }
         // Not for every slot beyond LEN: one entry a run is enough, if another comes in time.
         if run.slots.len().is_multiple_of(LEN / 8) {
-            self.crowded.push(slot);
+            self.full.push(slot);
         }
     }
 
-    /// Has a slot that moved placed: now where that is cheap, else by and by.
-    fn send(&mut self, slot: Slot) {
+    /// Places a slot that was moved: now if it is near, which is cheap, else in a later call.
+    fn place_or_defer(&mut self, slot: Slot) {
         if slot < self.edge {
             self.place_near(slot);
         } else {
@@ -309,8 +300,12 @@ impl<const LEN: usize> RunHeap<LEN> {
     }
 
     #[inline]
-    fn owes(&self) -> bool {
-        !(self.moved.is_empty() && self.crowded.is_empty())
+    fn has_deferred(&self) -> bool {
+        !(self.moved.is_empty() && self.full.is_empty())
+    }
+
+    fn buffer() -> Vec<Slot> {
+        Vec::with_capacity(Self::CAPACITY)
     }
 }
 

@@ -1,19 +1,16 @@
-//! What are the timers of someone who wants neither clocks nor futures?
+//! [`TimerQueue`], the timer store for those who want neither clocks nor futures.
 //!
-//! [`TimerQueue`]: the `store`, with instants for deadlines and with keys that no other timer ever
-//! answers to.
+//! It is the `store`, with instants for deadlines, and with keys that never name another timer.
 //!
 //! - Q1 a key is the number of an insertion, and the index of the entry that it filled. Insertions
 //!   are numbered in 64 bits, so a key that is stale is stale for ever.
 //! - Q2 an instant and its place in the store's order are the same 64 bits, but for the sign; the
 //!   farthest instant is the store's [`NEVER`].
 //! - Q3 `moved` has the numbers that the entries from zero on had when they were last moved
-//!   together, and they rise. A timer that is not where its key says is where its number is there.
+//!   together, in rising order. A timer that is not where its key says is at the index that its
+//!   number has in `moved`.
 //!
-//! This is the top of the timer store; the same store serves the driver from `handle` on.
-
-mod look;
-mod room;
+//! This is the top of the timer store. The driver uses the same store, from `handle` on.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -24,20 +21,21 @@ use crate::store::Store;
 
 /// Values that come due, each at its deadline.
 ///
-/// A queue of its own: it has no clock, no lock and no waker. Deadlines go in, the values that are
-/// due come out, in order of deadline; equal deadlines in order of insertion or of their last
+/// The queue has no clock, no lock and no waker. Values are inserted with a deadline, and those that
+/// are due are taken out in order of deadline; equal deadlines in order of insertion or of their last
 /// reset. [`insert`](Self::insert), [`remove`](Self::remove), [`reset`](Self::reset),
 /// [`next_deadline`](Self::next_deadline) and [`pop_due`](Self::pop_due) all do a bounded amount of
-/// work, however many timers wait: none pauses to put a large heap in order, grow a large buffer
-/// or sweep out what was removed.
+/// work, however many timers wait: none pauses to sort a large heap, to grow a large buffer, or to
+/// clean up after timers that were removed.
 ///
-/// Deadlines are exact to the nanosecond, whatever clock they come from, also in the past. The
-/// farthest instant, which is what adding too much comes to, never comes due.
+/// Deadlines are exact to the nanosecond, whatever clock they come from, also in the past. A timer
+/// with the farthest instant as its deadline, which is the sum if a duration is too long to be added,
+/// never comes due.
 ///
-/// A removed timer's value is given back or dropped at once. The queue's own bookkeeping for it,
-/// some 20 bytes, goes as more timers are removed, so that it stays in proportion to the timers
-/// that wait. The table of timers keeps the size of the most that ever waited at once, like the
-/// buffer of a [`Vec`], until [`shrink_to_fit`](Self::shrink_to_fit).
+/// The value of a removed timer is returned or dropped at once. What the queue stores beside it, some
+/// 20 bytes, is given back as more timers are removed, so that it stays in proportion to the timers
+/// that wait. The table of timers keeps the size of the most that ever waited at once, as the
+/// buffer of a [`Vec`] does, until [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// # Examples
 ///
@@ -72,14 +70,14 @@ pub struct TimerQueue<T> {
     store: Store<Item<T>>,
     /// The number of the next insertion.
     generation: NonZeroU64,
-    /// Where timers went that are not where their keys say: see Q3.
+    /// Finds the timers that are not at the index in their keys: see Q3.
     moved: Vec<NonZeroU64>,
 }
 
 // No value is ever pinned.
 impl<T> Unpin for TimerQueue<T> {}
 
-/// What the store holds of a timer.
+/// The value that the store holds for a timer.
 struct Item<T> {
     generation: NonZeroU64,
     value: T,
@@ -97,7 +95,7 @@ impl<T> Item<T> {
 /// [`DelayQueue`](crate::time::DelayQueue).
 ///
 /// Once its timer is removed or has come due a key names nothing, and never names another timer of
-/// its queue. Another queue takes it for one of its own: keep keys and queues together.
+/// its queue. Another queue cannot tell it from one of its own keys: keep keys and queues together.
 ///
 /// # Examples
 ///
@@ -112,19 +110,19 @@ impl<T> Item<T> {
 /// ```
 #[derive(Clone, Copy)]
 pub struct Key {
-    /// Where the timer lay when the key was made.
+    /// The index of the timer when the key was made.
     index: u32,
     generation: NonZeroU64,
 }
 
 impl Key {
-    /// Which insertion it was, of all into one queue.
+    /// Returns the number of the key's insertion, among all insertions into its queue.
     pub(crate) fn number(self) -> u64 {
         self.generation.get()
     }
 }
 
-/// By the number of the insertion alone: the timer may have been moved in between.
+/// Compares the numbers of the insertions alone, since the timers' indices may change.
 impl PartialEq for Key {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -160,28 +158,28 @@ impl fmt::Debug for Key {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due<T> {
-    /// What named the timer, and names nothing now.
+    /// The key that named the timer. It names nothing now.
     pub key: Key,
-    /// When the timer was due: the instant it was set to.
+    /// The instant that the timer was set to.
     pub deadline: Instant,
     /// The timer's value.
     pub value: T,
 }
 
-/// Where an instant lies in the order of the store.
+/// Returns the deadline in the store for an instant.
 #[inline]
 fn place(instant: Instant) -> u64 {
     instant.nanos().cast_unsigned() ^ 1 << 63
 }
 
-/// Undoes [`place`].
+/// Returns the instant for a deadline in the store: undoes [`place`].
 #[inline]
 fn instant(place: u64) -> Instant {
     Instant::at((place ^ 1 << 63).cast_signed())
 }
 
 impl<T> TimerQueue<T> {
-    /// Makes an empty queue. Allocates nothing.
+    /// Creates an empty queue. Allocates nothing.
     ///
     /// # Examples
     ///
@@ -198,6 +196,28 @@ impl<T> TimerQueue<T> {
             generation: NonZeroU64::MIN,
             moved: Vec::new(),
         }
+    }
+
+    /// Creates an empty queue with memory for `n` timers.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is more than 2³² - 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// let queue = TimerQueue::<&str>::with_capacity(1000);
+    /// assert_eq!(queue.len(), 0);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn with_capacity(n: usize) -> Self {
+        let mut queue = Self::new();
+        queue.reserve(n);
+        queue
     }
 
     /// Adds a timer and returns the key that names it.
@@ -222,7 +242,7 @@ impl<T> TimerQueue<T> {
     #[inline]
     pub fn insert(&mut self, deadline: Instant, value: T) -> Key {
         let generation = self.generation;
-        // At one insertion a nanosecond the numbers last for 584 years.
+        // The numbers last for 584 years of one insertion each nanosecond.
         self.generation = generation.saturating_add(1);
         let item = Item { generation, value };
         let index = self.store.insert(place(deadline), item);
@@ -272,7 +292,7 @@ impl<T> TimerQueue<T> {
 
     /// Returns the earliest deadline, or `None` if no timer can come due.
     ///
-    /// Takes `&mut self` because it puts in order what is about to come due.
+    /// Takes `&mut self` because it sorts the timers that are due soon.
     ///
     /// # Examples
     ///
@@ -296,8 +316,8 @@ impl<T> TimerQueue<T> {
 
     /// Returns the key, deadline and value of the earliest timer, or `None` if none can come due.
     ///
-    /// It is the one that [`pop_due`](Self::pop_due) takes out next. Takes `&mut self` because it
-    /// puts in order what is about to come due.
+    /// [`pop_due`](Self::pop_due) takes this one out next. Takes `&mut self` because it
+    /// sorts the timers that are due soon.
     ///
     /// # Examples
     ///
@@ -317,7 +337,7 @@ impl<T> TimerQueue<T> {
         Some((item.key(index), instant(place), &item.value))
     }
 
-    /// Takes out the earliest timer if it is due, that is if its deadline is at or before `now`.
+    /// Takes out the earliest timer and returns it, if its deadline is at or before `now`.
     ///
     /// # Examples
     ///
@@ -345,6 +365,138 @@ impl<T> TimerQueue<T> {
         })
     }
 
+    /// Returns a timer's value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(Instant::now(), 7);
+    /// assert_eq!(queue.get(key), Some(&7));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        let (_, item) = self.store.get(self.index(key)?)?;
+        Some(&item.value)
+    }
+
+    /// Returns a mutable reference to a timer's value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(Instant::now(), 7);
+    /// *queue.get_mut(key).unwrap() += 1;
+    /// assert_eq!(queue.remove(key), Some(8));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let item = self.store.value_mut(self.index(key)?)?;
+        Some(&mut item.value)
+    }
+
+    /// Returns a timer's deadline: the instant that it was inserted with or last reset to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, ());
+    /// assert_eq!(queue.deadline(key), Some(now));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self, key: Key) -> Option<Instant> {
+        let (place, _) = self.store.get(self.index(key)?)?;
+        Some(instant(place))
+    }
+
+    /// Returns whether a key names a timer that waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, ());
+    /// assert!(queue.contains(key));
+    /// queue.pop_due(now);
+    /// assert!(!queue.contains(key));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, key: Key) -> bool {
+        self.index(key).is_some()
+    }
+
+    /// Returns how many timers wait, those that never come due included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// queue.insert(Instant::now(), ());
+    /// assert_eq!(queue.len(), 1);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Returns whether no timer waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// assert!(TimerQueue::<()>::new().is_empty());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns all timers that wait, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let mut queue = TimerQueue::new();
+    /// let key = queue.insert(now, 7);
+    /// assert!(queue.iter().eq([(key, now, &7)]));
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Instant, &T)> {
+        self.store
+            .iter()
+            .map(|(index, place, item)| (item.key(index), instant(place), &item.value))
+    }
+
     /// Drops all timers, and gives their memory back.
     ///
     /// Takes time in proportion to the most timers that ever waited at once.
@@ -361,10 +513,99 @@ impl<T> TimerQueue<T> {
     /// assert!(!queue.contains(key));
     /// ```
     pub fn clear(&mut self) {
-        // The old store is dropped when the new one is in place: a value whose drop panics leaves
-        // an empty queue. The insertions count on, so that the old keys stay stale.
+        // The old store is dropped when the new one is in place: if dropping a value panics, the
+        // queue is empty. The numbers of insertions go on, so that the old keys stay stale.
         self.moved = Vec::new();
         drop(std::mem::replace(&mut self.store, Store::new()));
+    }
+
+    /// Reserves memory for `more` timers, beyond those that wait.
+    ///
+    /// A queue grows by small steps anyway; this moves the allocation of its table of timers to a
+    /// time of the caller's choice. What keeps them in order still grows as they are inserted.
+    ///
+    /// # Panics
+    ///
+    /// If that would make more than 2³² - 1 timers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// let mut queue = TimerQueue::<&str>::new();
+    /// queue.reserve(1000);
+    /// assert!(queue.capacity() >= 1000);
+    /// ```
+    #[track_caller]
+    pub fn reserve(&mut self, more: usize) {
+        self.store.reserve(more);
+    }
+
+    /// Returns for how many timers the queue has memory, those that wait included.
+    ///
+    /// This counts the table of timers. What keeps them in order grows and shrinks by small steps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    ///
+    /// assert_eq!(TimerQueue::<&str>::new().capacity(), 0);
+    /// ```
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.store.capacity()
+    }
+
+    /// Gives back the memory that the waiting timers do not need. Their keys stay valid.
+    ///
+    /// Takes time in proportion to the most timers that ever waited at once, and the time to sort
+    /// those that wait now. Meanwhile it needs memory for them twice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::TimerQueue;
+    /// use reveille::time::Instant;
+    ///
+    /// let mut queue = TimerQueue::new();
+    /// let keys = [1, 2, 3].map(|value| queue.insert(Instant::now(), value));
+    /// queue.remove(keys[0]);
+    /// queue.remove(keys[1]);
+    /// queue.shrink_to_fit();
+    /// assert_eq!(queue.capacity(), 1);
+    /// assert_eq!(queue.get(keys[2]), Some(&3));
+    /// ```
+    pub fn shrink_to_fit(&mut self) {
+        // In the order of insertion, so that a binary search finds the timer of a key.
+        self.store.compact(|item| item.generation);
+        let mut moved = Vec::with_capacity(self.len());
+        moved.extend(self.store.iter().map(|(_, _, item)| item.generation));
+        self.moved = moved;
+    }
+
+    /// Returns the index of a key's timer.
+    #[inline]
+    fn index(&self, key: Key) -> Option<u32> {
+        if self.is_at(key.index, key) {
+            return Some(key.index);
+        }
+        self.moved_to(key)
+    }
+
+    #[cold]
+    fn moved_to(&self, key: Key) -> Option<u32> {
+        let index = self.moved.binary_search(&key.generation).ok()? as u32;
+        // The timer may be gone since, and another one have its index.
+        self.is_at(index, key).then_some(index)
+    }
+
+    #[inline]
+    fn is_at(&self, index: u32, key: Key) -> bool {
+        self.store
+            .get(index)
+            .is_some_and(|(_, item)| item.generation == key.generation)
     }
 }
 

@@ -1,17 +1,18 @@
-//! Which timer is due next?
+//! Timers in order of deadline: the `heap`, which knows order, paired with the `table`, which knows
+//! timers.
 //!
-//! Pairs the `heap`, which knows order but no timers, with the `table`, which knows timers but no
-//! order. What happens to a timer is decided in the table; the heap hears of it when a slot is to
-//! be filed, and when a slot that was true is so no more.
+//! The table decides what happens to a timer. The heap is told when a slot is to be filed, and when
+//! a slot that was live turns stale.
 //!
-//! Times are nanoseconds since an epoch of the owner's choice; [`NEVER`] does not come due.
+//! Times are nanoseconds since an epoch of the owner's choice; a deadline of [`NEVER`] never comes
+//! due.
 //!
-//! - S1 each armed timer that can come due has one slot that the table calls its own; a slot that
-//!   is not true is counted stale where it lies, exactly once.
-//! - S2 no call's work grows with the number of timers, except for `reserve`, `iter`, `compact` and
-//!   dropping.
+//! - S1 each armed timer that can come due has one slot that the table calls its own; a stale slot is
+//!   counted as such where it lies, exactly once.
+//! - S2 no call's work grows with the number of timers, except that of `reserve`, `iter`, `compact`
+//!   and dropping.
 //!
-//! The story goes on in `queue` for values with deadlines, in `handle` for wakers.
+//! Next: `queue` stores values with deadlines, and `handle` stores wakers.
 
 use crate::heap::{LEN, RunHeap};
 use crate::instant::NEVER;
@@ -19,14 +20,14 @@ use crate::table::Table;
 
 /// Timers in order of deadline, equal deadlines in order of insertion or of their last reset.
 ///
-/// An index says which entry a timer has for as long as it is armed; it is then used again.
+/// An index names a timer as long as it is armed; after that, the next timer gets the index.
 pub(crate) struct Store<V, const RUN: usize = LEN> {
     heap: RunHeap<RUN>,
     table: Table<V>,
 }
 
 impl<V> Store<V> {
-    /// Makes a store. Allocates nothing.
+    /// Creates a store. Allocates nothing.
     pub(crate) fn new() -> Self {
         Self::starting_at(0)
     }
@@ -45,8 +46,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
     pub(crate) fn insert(&mut self, deadline: u64, value: V) -> u32 {
         let (index, slot) = self.table.arm(deadline, value);
         if let Some(slot) = slot {
-            self.heap
-                .push(slot, |slot, asked| self.table.fate(slot, asked));
+            self.heap.push(slot, &mut self.table);
         }
         index
     }
@@ -59,13 +59,10 @@ impl<V, const RUN: usize> Store<V, RUN> {
         };
         // In this order: the new slot may be looked at as soon as it is filed.
         if let Some(stale) = stale {
-            let lean = self.table.is_mostly_free();
-            self.heap
-                .forsake(stale, lean, |slot, asked| self.table.fate(slot, asked));
+            self.heap.mark_stale(stale, &mut self.table);
         }
         if let Some(slot) = slot {
-            self.heap
-                .push(slot, |slot, asked| self.table.fate(slot, asked));
+            self.heap.push(slot, &mut self.table);
         }
         true
     }
@@ -75,9 +72,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
     pub(crate) fn take(&mut self, index: u32) -> Option<V> {
         let (value, stale) = self.table.disarm(index)?;
         if let Some(stale) = stale {
-            let lean = self.table.is_mostly_free();
-            self.heap
-                .forsake(stale, lean, |slot, asked| self.table.fate(slot, asked));
+            self.heap.mark_stale(stale, &mut self.table);
         }
         Some(value)
     }
@@ -90,9 +85,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
         if self.heap.bound() > now {
             return None;
         }
-        let slot = self
-            .heap
-            .peek(now, |slot, asked| self.table.fate(slot, asked))?;
+        let slot = self.heap.peek(now, &mut self.table)?;
         self.heap.pop();
         let value = self.table.fire(slot.key())?;
         Some((slot.key(), slot.when(), value))
@@ -115,16 +108,14 @@ impl<V, const RUN: usize> Store<V, RUN> {
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> u64 {
         self.heap
-            .peek(NEVER, |slot, asked| self.table.fate(slot, asked))
+            .peek(NEVER, &mut self.table)
             .map_or(NEVER, |slot| slot.when())
     }
 
     /// Returns the index, deadline and value of the earliest timer, if one can come due.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<(u32, u64, &V)> {
-        let slot = self
-            .heap
-            .peek(NEVER, |slot, asked| self.table.fate(slot, asked))?;
+        let slot = self.heap.peek(NEVER, &mut self.table)?;
         let (deadline, value) = self.table.get(slot.key())?;
         Some((slot.key(), deadline, value))
     }
@@ -158,24 +149,23 @@ impl<V, const RUN: usize> Store<V, RUN> {
         self.table.iter()
     }
 
-    /// Returns how many timers there is room for.
+    /// Returns for how many timers the table has memory.
     pub(crate) fn capacity(&self) -> usize {
         self.table.capacity()
     }
 
-    /// Makes room for `more` timers.
+    /// Reserves memory for `more` timers.
     #[track_caller]
     pub(crate) fn reserve(&mut self, more: usize) {
         self.table.reserve(more);
     }
 
-    /// Gives back all room that is not needed. Gives the armed timers the indices from zero on, in
+    /// Gives back all memory that is not needed. Gives the armed timers the indices from zero on, in
     /// the order of `rank`; none may be [held back](Self::hold_back).
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) {
         self.heap = RunHeap::new();
         for slot in self.table.compact(rank) {
-            self.heap
-                .push(slot, |slot, asked| self.table.fate(slot, asked));
+            self.heap.push(slot, &mut self.table);
         }
     }
 }

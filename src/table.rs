@@ -1,46 +1,49 @@
-//! Who are the timers, and which slot stands for each?
+//! The timers of a store, and which slot of the heap stands for each.
 //!
 //! A table of entries that knows nothing of order. An entry outlives its timer, because the slot
 //! that was filed for it does: removing a timer frees the entry and leaves the slot where it is.
 //! The free list is last in, first out, so the next timer takes that very entry, and *adopts* its
-//! slot if that is filed no later than the new deadline. The usual life of a timeout, to be set and
-//! removed before it is due, touches nothing but its entry.
+//! slot if that is filed no later than the new deadline. A timeout that is set, and removed before
+//! it is due, usually touches nothing but its entry.
 //!
 //! - T1 an entry owns at most one slot: that with its `tag`, filed under `filed`. With `filed` of
 //!   [`NEVER`] it owns none. Any other slot with its key is dead.
-//! - T2 while armed, `filed <= when`: the slot surfaces no later than its timer is due.
+//! - T2 while armed, `filed <= when`: the heap gets to the slot no later than its timer is due.
 //! - T3 a free entry keeps `tag` and `filed`: its slot may still be in the heap.
 //!
-//! A slot is *true* while its entry is armed, for the deadline and the sequence number that the
-//! slot was filed with. Whatever ends that reports the slot, once, so that the heap can count.
+//! A slot is *live* while its entry is armed, for the deadline and the sequence number that the
+//! slot was filed with. The method that ends this returns the slot, once, so that the heap can count
+//! it as stale.
 //!
-//! Sequence numbers have 32 bits and wrap. A dead slot that matches by accident is only taken for
-//! stale or for what it says, never for an earlier time, so no timer is lost or early; two equal
-//! deadlines may leave in the wrong order if one was set before the wrap and one after it.
+//! Sequence numbers have 32 bits and wrap. A dead slot that matches its entry by accident is taken
+//! for one that is stale, or live at the deadline that it says, and never for an earlier one: no
+//! timer is lost or early. Two equal deadlines may leave in the wrong order if one was set before
+//! the wrap and one after it.
 //!
-//! The values lie apart. Of a hundred thousand timers that are put off at random each is cold, and
-//! what that takes, the entry alone, is 24 bytes instead of 40: fewer cache lines and pages. Firing
-//! takes both, and pays with a line more.
+//! Values are kept apart from entries. A reset of one of a hundred thousand timers finds its memory
+//! cold, and needs the entry alone: 24 bytes instead of 40, so fewer cache lines and pages. Firing
+//! needs both, and pays with a line more.
 //!
-//! Both lie in blocks of one size, so that the table grows without copying more than one: the first,
-//! which grows as it fills, or the last, if it was made to measure. The story goes on in
-//! `table/room.rs` (how many entries there is room for), then in `store`.
+//! Both are kept in blocks of one size, so that the table grows without copying more than one block:
+//! the first, which grows as it fills, or the last, if it was reserved shorter than the others.
+//!
+//! Next: `store` pairs the table with the heap.
 
-mod room;
+use std::mem;
 
-use crate::heap::{Asked, Fate, Slot};
+use crate::heap::{OnMove, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
 /// The end of a list of free entries.
 const NONE: u32 = u32::MAX;
 
-/// What the sequence number of an entry says while nobody's timer has it.
+/// The sequence number of an entry that is not armed.
 const UNARMED: u32 = 0;
 
-/// How many entries a block holds: 24 KiB of them, and 16 KiB of wakers.
+/// How many entries a block holds: 24 KiB of them, and 16 KiB of values if those are wakers.
 const BLOCK: usize = 1024;
 
-/// All of a timer but its value, so that moving a deadline touches no more memory than it must.
+/// A timer without its value.
 struct Entry {
     /// The deadline; the next free entry while not armed.
     when: u64,
@@ -56,14 +59,15 @@ impl Entry {
         self.seq != UNARMED
     }
 
-    /// Returns the slot of an armed entry if that is true.
+    /// Returns the slot of an armed entry if it is live.
     #[inline]
-    fn true_slot(&self, index: u32) -> Option<Slot> {
-        let is_true = self.tag == self.seq && self.filed == self.when && self.filed != NEVER;
-        is_true.then(|| Slot::new(self.filed, self.tag, index))
+    fn live_slot(&self, index: u32) -> Option<Slot> {
+        let is_live = self.tag == self.seq && self.filed == self.when && self.filed != NEVER;
+        is_live.then(|| Slot::new(self.filed, self.tag, index))
     }
 
-    /// Sets the deadline of an armed entry, and returns the slot to be filed if there is need.
+    /// Sets the deadline of an armed entry. Returns the slot to be filed, or `None` if the entry's own
+    /// slot is early enough.
     #[inline]
     fn set(&mut self, index: u32, when: u64, seq: u32) -> Option<Slot> {
         self.when = when;
@@ -76,14 +80,15 @@ impl Entry {
         Some(Slot::new(when, seq, index))
     }
 
-    /// Ends the timer: the entry is free, or has fired, and so is `next`.
+    /// Ends the timer, and puts the entry before `next` in a list: that of free entries or of those
+    /// held back.
     #[inline]
     fn end(&mut self, next: u32) {
         self.when = u64::from(next);
         self.seq = UNARMED;
     }
 
-    /// Returns the entry that is free, or has fired, next to this one.
+    /// Returns the next entry in this one's list.
     #[inline]
     fn next(&self) -> u32 {
         self.when as u32
@@ -127,12 +132,6 @@ impl<V> Table<V> {
         self.armed
     }
 
-    /// Returns whether most entries wait for a timer: many have gone, and their slots should.
-    #[inline]
-    pub(crate) fn is_mostly_free(&self) -> bool {
-        self.armed < self.len as usize / 2
-    }
-
     /// Arms a timer. Returns its index, and the slot to be filed unless one was adopted.
     #[inline]
     pub(crate) fn arm(&mut self, when: u64, value: V) -> (u32, Option<Slot>) {
@@ -142,9 +141,9 @@ impl<V> Table<V> {
             return self.grow(when, seq, value);
         }
         let index = self.free;
-        let (entry, place) = self.both_mut(index);
+        let (entry, empty) = self.entry_and_value(index);
         let next = entry.next();
-        *place = Some(value);
+        *empty = Some(value);
         let slot = entry.set(index, when, seq);
         self.free = next;
         (index, slot)
@@ -157,7 +156,7 @@ impl<V> Table<V> {
             index < NONE,
             "a timer store holds at most {NONE} timers at once"
         );
-        let block = self.make_room_in(index as usize / BLOCK);
+        let block = self.grow_block(index as usize / BLOCK);
         let mut entry = Entry {
             when,
             filed: NEVER,
@@ -171,8 +170,8 @@ impl<V> Table<V> {
         (index, slot)
     }
 
-    /// Moves an armed timer's deadline. Returns the slot that was true, if it is so no more, and
-    /// the slot to be filed, if any; `None` if the timer is not armed.
+    /// Moves an armed timer's deadline. Returns the slot that was live until now, and the slot to be
+    /// filed, if any; `None` if the timer is not armed.
     #[inline]
     pub(crate) fn rearm(&mut self, index: u32, when: u64) -> Option<(Option<Slot>, Option<Slot>)> {
         let seq = self.next_seq();
@@ -180,17 +179,18 @@ impl<V> Table<V> {
         if !entry.is_armed() {
             return None;
         }
-        let stale = entry.true_slot(index);
+        let stale = entry.live_slot(index);
         Some((stale, entry.set(index, when, seq)))
     }
 
-    /// Disarms a timer. Returns its value, and the slot that was true; `None` if it is not armed.
+    /// Disarms a timer. Returns its value, and the slot that was live until now, if any; `None` if
+    /// the timer is not armed.
     #[inline]
     pub(crate) fn disarm(&mut self, index: u32) -> Option<(V, Option<Slot>)> {
         let free = self.free;
-        let (entry, value) = self.both_mut(index);
+        let (entry, value) = self.entry_and_value(index);
         let value = value.take()?;
-        let stale = entry.true_slot(index);
+        let stale = entry.live_slot(index);
         entry.end(free);
         self.free = index;
         self.armed -= 1;
@@ -201,7 +201,7 @@ impl<V> Table<V> {
     #[inline]
     pub(crate) fn fire(&mut self, index: u32) -> Option<V> {
         let free = self.free;
-        let (entry, value) = self.both_mut(index);
+        let (entry, value) = self.entry_and_value(index);
         let value = value.take();
         entry.filed = NEVER;
         entry.end(free);
@@ -245,34 +245,6 @@ impl<V> Table<V> {
         self.held = (NONE, NONE);
     }
 
-    /// Says what has become of the timer of a slot. A dead slot must leave the heap; so must one
-    /// that has moved if it was asked to leave, and the one that it moved to must be filed.
-    #[inline]
-    pub(crate) fn fate(&mut self, slot: Slot, asked: Asked) -> Fate {
-        let index = slot.key();
-        let entry = self.entry_mut(index);
-        if entry.tag != slot.seq() || entry.filed != slot.when() {
-            return Fate::Dead;
-        }
-        if !entry.is_armed() {
-            entry.filed = NEVER;
-            return Fate::Dead;
-        }
-        if entry.seq == entry.tag && entry.when == entry.filed {
-            return Fate::True;
-        }
-        let moved = Slot::new(entry.when, entry.seq, index);
-        if entry.when == NEVER || asked == Asked::ToLeave {
-            entry.filed = entry.when;
-            entry.tag = entry.seq;
-        }
-        if entry.when == NEVER {
-            Fate::Dead
-        } else {
-            Fate::Moved(moved)
-        }
-    }
-
     /// Returns an armed timer's deadline and value.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<(u64, &V)> {
@@ -300,13 +272,91 @@ impl<V> Table<V> {
             })
     }
 
+    /// Returns for how many timers there is memory, the armed ones included.
+    pub(crate) fn capacity(&self) -> usize {
+        let capacity = |block: &Block<V>| block.entries.capacity().min(block.values.capacity());
+        self.blocks
+            .iter()
+            .map(|block| capacity(block).min(BLOCK))
+            .sum()
+    }
+
+    /// Reserves memory for `more` timers.
+    #[track_caller]
+    pub(crate) fn reserve(&mut self, more: usize) {
+        let free = self.len as usize - self.armed;
+        let total = (self.len as usize).saturating_add(more.saturating_sub(free));
+        assert!(
+            total <= NONE as usize,
+            "a timer store holds at most {NONE} timers at once, not {total}"
+        );
+        for (at, start) in (0..total).step_by(BLOCK).enumerate() {
+            self.reserve_block(at, (total - start).min(BLOCK));
+        }
+    }
+
+    /// Reserves memory for one more entry in the block that the next one goes to.
+    fn grow_block(&mut self, block: usize) -> &mut Block<V> {
+        // The first grows as it fills.
+        self.reserve_block(block, if block > 0 { BLOCK } else { 0 })
+    }
+
+    /// Reserves memory for `len` entries in a block, at most the one after the last.
+    fn reserve_block(&mut self, block: usize, len: usize) -> &mut Block<V> {
+        if self.blocks.len() == block {
+            self.blocks.push(Block {
+                entries: Vec::new(),
+                values: Vec::new(),
+            });
+        }
+        let block = &mut self.blocks[block];
+        let more = len.saturating_sub(block.entries.len());
+        block.entries.reserve_exact(more);
+        block.values.reserve_exact(more);
+        block
+    }
+
+    /// Gives the armed timers the indices from zero on, in the order of `rank`, and gives all memory
+    /// back that they do not need. Returns the slots to be filed, earliest first; the caller drops
+    /// all others.
+    ///
+    /// No entry may be held back.
+    pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) -> Vec<Slot> {
+        debug_assert_eq!(self.held, (NONE, NONE), "entries that are held back");
+        let blocks = mem::take(&mut self.blocks).into_iter();
+        let both = blocks.flat_map(|block| block.entries.into_iter().zip(block.values));
+        let mut armed: Vec<(Entry, V)> = both
+            .filter_map(|(entry, value)| value.map(|value| (entry, value)))
+            .collect();
+        armed.sort_unstable_by_key(|(_, value)| rank(value));
+        self.len = armed.len() as u32;
+        self.free = NONE;
+
+        let mut slots = Vec::with_capacity(armed.len());
+        for (index, (entry, _)) in (0..).zip(&mut armed) {
+            (entry.filed, entry.tag) = (entry.when, entry.seq);
+            slots.extend(entry.live_slot(index));
+        }
+        slots.sort_unstable();
+
+        for (at, start) in (0..armed.len()).step_by(BLOCK).enumerate() {
+            self.reserve_block(at, (armed.len() - start).min(BLOCK));
+        }
+        for (index, (entry, value)) in armed.into_iter().enumerate() {
+            let block = &mut self.blocks[index / BLOCK];
+            block.entries.push(entry);
+            block.values.push(Some(value));
+        }
+        slots
+    }
+
     #[inline]
     fn entry_mut(&mut self, index: u32) -> &mut Entry {
         &mut self.blocks[index as usize / BLOCK].entries[index as usize % BLOCK]
     }
 
     #[inline]
-    fn both_mut(&mut self, index: u32) -> (&mut Entry, &mut Option<V>) {
+    fn entry_and_value(&mut self, index: u32) -> (&mut Entry, &mut Option<V>) {
         let block = &mut self.blocks[index as usize / BLOCK];
         let at = index as usize % BLOCK;
         (&mut block.entries[at], &mut block.values[at])
@@ -316,6 +366,39 @@ impl<V> Table<V> {
     fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1).max(UNARMED + 1);
         self.seq
+    }
+}
+
+impl<V> Timers for Table<V> {
+    #[inline]
+    fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState {
+        let index = slot.key();
+        let entry = self.entry_mut(index);
+        if entry.tag != slot.seq() || entry.filed != slot.when() {
+            return SlotState::Dead;
+        }
+        if !entry.is_armed() {
+            entry.filed = NEVER;
+            return SlotState::Dead;
+        }
+        if entry.seq == entry.tag && entry.when == entry.filed {
+            return SlotState::Live;
+        }
+        let moved = Slot::new(entry.when, entry.seq, index);
+        if entry.when == NEVER || on_move == OnMove::Refile {
+            entry.filed = entry.when;
+            entry.tag = entry.seq;
+        }
+        if entry.when == NEVER {
+            SlotState::Dead
+        } else {
+            SlotState::Moved(moved)
+        }
+    }
+
+    #[inline]
+    fn are_mostly_gone(&self) -> bool {
+        self.armed < self.len as usize / 2
     }
 }
 

@@ -1,48 +1,49 @@
-//! Where does a slot lie that is not near?
+//! The runs of the heap: which run a slot lies in, and how many slots of each are stale.
 //!
-//! The runs of the heap, nearest first, in groups: a tree of two levels over the blocks of slots,
-//! so that neither a search nor a run that comes or goes moves more than some kilobytes.
+//! The runs, nearest first, are kept in groups: a tree of two levels, so that no search and no run
+//! that is added or removed moves more than some kilobytes.
 //!
-//! Timers that are put off over and over turn slots stale all over the place, and each is counted in
-//! its run. What that takes, the lows and a [`Tally`] for each run, is kept together, some kilobytes
-//! for a hundred thousand timers: the runs themselves would be another cache line each time.
+//! Resets make slots stale in all runs, and each stale slot is counted where it lies. The lows of
+//! the runs and a [`Tally`] for each are kept together, some kilobytes for a hundred thousand
+//! timers. To count in the runs themselves would touch one more cache line each time.
 //!
 //! - R1 lows rise from run to run; a run's slots lie from its low to below the next one's.
 //! - R2 a group has 1 to GROUP runs, with the low and the tally of each; its own low is that of the
 //!   first.
-//! - R3 as many slots of a run are stale as the run and its tally say together; whoever may change a
-//!   run finds all of them in the run.
-//! - R4 a tally that has not reached its `spare` has a run that is not `is_stale(LAZY)`: what a run
-//!   is given in the meantime is true.
-//!
-//! What the slots mean is `heap`'s business.
+//! - R3 as many slots of a run are stale as the run and its tally count together; a run that is
+//!   borrowed mutably counts all of them itself.
+//! - R4 while a tally has not reached its `limit`, its run is not `is_stale(STALENESS)`: slots that
+//!   are added in the meantime are live.
 
 use std::ops::{Index, IndexMut};
 
 use super::Slot;
 
-/// How rare the true slots of a run get before its stale ones are looked for.
+/// One slot in so many is live when the heap begins to take the stale ones out of a run.
 ///
-/// Each look that finds true slots was in vain, and each slot that is sent on will be stale again
-/// when its timer is reset again: of timers that are reset all the time, a 1 in LAZY pays.
-pub(super) const LAZY: usize = 16;
+/// To look at a live slot was in vain, and a slot that is filed anew turns stale when its timer is
+/// reset again. Of timers that are reset all the time, one reset in STALENESS pays for that.
+pub(super) const STALENESS: usize = 16;
 
-/// How many runs a group holds: as many as are the size of one run's buffer, for the allocator's
-/// sake. Few in tests, which are to see groups part.
+/// The same for a heap most of whose timers are gone.
+const STALENESS_WHEN_SHRINKING: usize = 4;
+
+/// How many runs a group holds at most. A group's runs then take as much memory as one run's
+/// buffer, and the allocator reuses that. Few in tests, so that they split groups.
 const GROUP: usize = if cfg!(test) { 4 } else { 80 };
 
-/// For how many groups there is room as soon as there are two: for millions of timers. To grow when
-/// many runs have come and gone means to have the allocator sort what they have left behind, a pause
-/// of a tenth of a millisecond.
+/// How many groups memory is reserved for as soon as there are two: enough for millions of timers.
+/// If the lists grew after many runs have been freed, the allocator would sort the freed memory
+/// first, a pause of a tenth of a millisecond.
 const GROUPS: usize = 256;
 
 /// A block of slots that lies wholly before the next.
 pub(super) struct Run {
     pub(super) low: Slot,
     pub(super) slots: Vec<Slot>,
-    /// How many of the slots are stale, but for those in the run's tally.
+    /// How many of the slots are stale, not counting those in the run's tally.
     pub(super) stale: u32,
-    /// Where the next look for stale slots starts.
+    /// Where the next search for stale slots starts.
     pub(super) cursor: u32,
     /// Whether the slots are known to be in order, earliest first.
     pub(super) sorted: bool,
@@ -65,12 +66,12 @@ impl Run {
         self.slots.push(slot);
     }
 
-    /// Takes the farther half out into `buffer`, as a run. Which half has what is stale is for the
-    /// caller to find out.
-    pub(super) fn cut(&mut self, mut buffer: Vec<Slot>) -> Run {
+    /// Takes the farther half out into `buffer`, as a run. The caller counts anew which half has how
+    /// many stale slots.
+    pub(super) fn split(&mut self, mut buffer: Vec<Slot>) -> Run {
         let middle = self.slots.len() / 2;
         if !self.sorted {
-            // Guaranteed linear, whatever deadlines a hostile client has chosen.
+            // Linear in the worst case, even if a hostile client has chosen the deadlines.
             self.slots.select_nth_unstable(middle);
         }
         buffer.extend_from_slice(&self.slots[middle..]);
@@ -78,15 +79,15 @@ impl Run {
         Run::new(buffer[0], buffer, 0, self.sorted)
     }
 
-    /// Returns whether less than one in `part` slots is true.
+    /// Returns whether less than one in `part` slots is live.
     #[inline]
     pub(super) fn is_stale(&self, part: usize) -> bool {
         (self.slots.len() - self.stale as usize) * part < self.slots.len()
     }
 
-    /// Returns how many slots may turn stale before less than one in LAZY is true.
-    fn spare(&self) -> usize {
-        let least = self.slots.len().div_ceil(LAZY);
+    /// Returns how many slots may turn stale before less than one in STALENESS is live.
+    fn limit(&self) -> usize {
+        let least = self.slots.len().div_ceil(STALENESS);
         (self.slots.len() - self.stale as usize).saturating_sub(least)
     }
 
@@ -95,20 +96,20 @@ impl Run {
         (self.slots.len() + more) * 2 <= self.slots.capacity()
     }
 
-    /// Takes in the slots of the run behind it.
-    pub(super) fn join(&mut self, run: &Run) {
+    /// Adds the slots of the next run.
+    pub(super) fn append(&mut self, run: &Run) {
         self.slots.extend_from_slice(&run.slots);
         self.stale += run.stale;
         self.sorted &= run.sorted;
     }
 }
 
-/// How many slots have turned stale since a run was last looked at.
+/// How many slots of a run have turned stale since its own count was last brought up to date.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     stale: u16,
-    /// How many may, before the run has to be looked at.
-    spare: u16,
+    /// How many may, before the run itself has to be looked at.
+    limit: u16,
 }
 
 struct Group {
@@ -134,7 +135,7 @@ impl Group {
     }
 
     fn remove(&mut self, at: usize) -> Run {
-        self.settle(at);
+        self.flush_tally(at);
         self.lows.remove(at);
         self.tallies.remove(at);
         self.runs.remove(at)
@@ -149,9 +150,9 @@ impl Group {
         }
     }
 
-    /// Makes a run itself say how many of its slots are stale.
+    /// Adds the tally of a run to the run's own count of stale slots.
     #[inline]
-    fn settle(&mut self, at: usize) -> &mut Run {
+    fn flush_tally(&mut self, at: usize) -> &mut Run {
         let tally = std::mem::take(&mut self.tallies[at]);
         let run = &mut self.runs[at];
         run.stale += u32::from(tally.stale);
@@ -159,9 +160,9 @@ impl Group {
     }
 }
 
-/// The place of a run, good until one is removed or comes before it.
+/// The position of a run, valid until a run is added or removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct At {
+pub(super) struct Position {
     group: usize,
     run: usize,
 }
@@ -192,7 +193,7 @@ impl Runs {
         self.lows.first().copied()
     }
 
-    /// Makes the nearest run begin earlier.
+    /// Sets the low of the nearest run to an earlier one.
     pub(super) fn set_low(&mut self, low: Slot) {
         if let Some(group) = self.groups.first_mut() {
             self.lows[0] = low;
@@ -201,60 +202,65 @@ impl Runs {
         }
     }
 
-    /// Returns the place of the run that a slot at or above the lowest low lies in.
+    /// Returns the position of the run that a slot lies in. The slot is not below the lowest low.
     #[inline]
-    pub(super) fn find(&self, slot: Slot) -> At {
+    pub(super) fn find(&self, slot: Slot) -> Position {
         let group = last_at_or_below(&self.lows, slot);
         let run = last_at_or_below(&self.groups[group].lows, slot);
-        At { group, run }
+        Position { group, run }
     }
 
-    /// Adds a true slot to the run that it lies in; how many that now has.
+    /// Adds a live slot to the run that it lies in. Returns how many slots the run now has.
     #[inline]
-    pub(super) fn push(&mut self, at: At, slot: Slot) -> usize {
+    pub(super) fn push(&mut self, at: Position, slot: Slot) -> usize {
         let run = &mut self.groups[at.group].runs[at.run];
         run.push(slot);
         run.slots.len()
     }
 
-    /// Counts a slot of a run that has turned stale. Returns whether less than one in LAZY is true;
-    /// if the heap is to be `lean`, less than one in 4.
+    /// Counts a slot of a run as stale. Returns whether stale slots are to be taken out of the run:
+    /// sooner if the heap is `shrinking`.
     #[inline]
-    pub(super) fn forsake(&mut self, at: At, lean: bool) -> bool {
+    pub(super) fn mark_stale(&mut self, at: Position, shrinking: bool) -> bool {
         let tally = &mut self.groups[at.group].tallies[at.run];
         tally.stale += 1;
-        (tally.stale > tally.spare || lean) && self.count(at, lean)
+        (tally.stale > tally.limit || shrinking) && self.is_too_stale(at, shrinking)
     }
 
-    fn count(&mut self, at: At, lean: bool) -> bool {
+    fn is_too_stale(&mut self, at: Position, shrinking: bool) -> bool {
         let group = &mut self.groups[at.group];
-        let run = group.settle(at.run);
-        let is_stale = run.is_stale(if lean { 4 } else { LAZY });
-        group.tallies[at.run].spare = run.spare() as u16;
+        let run = group.flush_tally(at.run);
+        let is_stale = run.is_stale(if shrinking {
+            STALENESS_WHEN_SHRINKING
+        } else {
+            STALENESS
+        });
+        group.tallies[at.run].limit = run.limit() as u16;
         is_stale
     }
 
-    /// Returns whether no run is farther.
+    /// Returns whether a run is the farthest.
     #[inline]
-    pub(super) fn is_last(&self, at: At) -> bool {
+    pub(super) fn is_last(&self, at: Position) -> bool {
         at.group == self.groups.len() - 1 && at.run == self.groups[at.group].runs.len() - 1
     }
 
+    /// Returns whether a run is the nearest.
     #[inline]
-    pub(super) fn is_first(at: At) -> bool {
-        at == At { group: 0, run: 0 }
+    pub(super) fn is_first(at: Position) -> bool {
+        at == Position { group: 0, run: 0 }
     }
 
-    /// Returns the place of the run before another.
-    pub(super) fn before(&self, At { group, run }: At) -> Option<At> {
+    /// Returns the position of the run before another.
+    pub(super) fn before(&self, Position { group, run }: Position) -> Option<Position> {
         if run > 0 {
-            return Some(At {
+            return Some(Position {
                 group,
                 run: run - 1,
             });
         }
         let group = group.checked_sub(1)?;
-        Some(At {
+        Some(Position {
             group,
             run: self.groups[group].runs.len() - 1,
         })
@@ -262,23 +268,23 @@ impl Runs {
 
     /// Adds a run before all others.
     pub(super) fn push_first(&mut self, run: Run) {
-        self.insert(At { group: 0, run: 0 }, run);
+        self.insert(Position { group: 0, run: 0 }, run);
     }
 
-    /// Adds a run behind all others.
+    /// Adds a run after all others.
     pub(super) fn push_last(&mut self, run: Run) {
         let group = self.groups.len().saturating_sub(1);
-        let at = At {
+        let at = Position {
             group,
             run: self.groups.last().map_or(0, |group| group.runs.len()),
         };
         self.insert(at, run);
     }
 
-    /// Adds a run right behind another.
-    pub(super) fn insert_after(&mut self, at: At, run: Run) {
+    /// Adds a run right after another.
+    pub(super) fn insert_after(&mut self, at: Position, run: Run) {
         self.insert(
-            At {
+            Position {
                 run: at.run + 1,
                 ..at
             },
@@ -286,15 +292,16 @@ impl Runs {
         );
     }
 
-    fn insert(&mut self, at: At, run: Run) {
-        let At {
+    fn insert(&mut self, at: Position, run: Run) {
+        let Position {
             group: mut at,
             run: mut to,
         } = at;
         if at == self.groups.len() {
             self.insert_group(at, Group::new(), run.low);
         } else if self.groups[at].runs.len() == GROUP {
-            // At the far end the full group stays full: deadlines that come in order fill them.
+            // If this is the far end, the full group stays full: deadlines that come in order are
+            // added to the next one.
             let is_last = at == self.groups.len() - 1;
             let half = if is_last && to == GROUP {
                 GROUP
@@ -322,7 +329,7 @@ impl Runs {
         self.groups.insert(at, group);
     }
 
-    pub(super) fn remove(&mut self, at: At) -> Run {
+    pub(super) fn remove(&mut self, at: Position) -> Run {
         let group = &mut self.groups[at.group];
         let run = group.remove(at.run);
         match group.lows.first() {
@@ -337,19 +344,18 @@ impl Runs {
 
     /// Takes out the nearest run.
     pub(super) fn pop_first(&mut self) -> Option<Run> {
-        (!self.is_empty()).then(|| self.remove(At { group: 0, run: 0 }))
+        (!self.is_empty()).then(|| self.remove(Position { group: 0, run: 0 }))
     }
 }
 
-/// Takes the elements from `at` on out, into as much memory as GROUP runs take: see there.
+/// Takes the elements from `at` on out, into as much memory as GROUP runs take: see [`GROUP`].
 fn split_off<T>(all: &mut Vec<T>, at: usize) -> Vec<T> {
     let mut far = Vec::with_capacity(GROUP * size_of::<Run>() / size_of::<T>());
     far.extend(all.drain(at..));
     far
 }
 
-/// Returns the place of the last low that is not above a slot, in order of lows; the first one is
-/// taken for low enough.
+/// Returns the index of the last low that is not above a slot, or 0 if all are.
 #[inline]
 fn last_at_or_below(lows: &[Slot], slot: Slot) -> usize {
     let last = lows.len() - 1;
@@ -360,19 +366,19 @@ fn last_at_or_below(lows: &[Slot], slot: Slot) -> usize {
     lows.partition_point(|&low| low <= slot).saturating_sub(1)
 }
 
-impl Index<At> for Runs {
+impl Index<Position> for Runs {
     type Output = Run;
 
     #[inline]
-    fn index(&self, at: At) -> &Run {
+    fn index(&self, at: Position) -> &Run {
         &self.groups[at.group].runs[at.run]
     }
 }
 
-impl IndexMut<At> for Runs {
+impl IndexMut<Position> for Runs {
     #[inline]
-    fn index_mut(&mut self, at: At) -> &mut Run {
-        self.groups[at.group].settle(at.run)
+    fn index_mut(&mut self, at: Position) -> &mut Run {
+        self.groups[at.group].flush_tally(at.run)
     }
 }
 

@@ -1,6 +1,7 @@
-//! What does the heap order?
+//! Slots, and the question that the heap asks about them.
 //!
-//! Slots: a deadline and whose it is, in one number. What they stand for is `table`'s business.
+//! A slot is a deadline and the timer that it was filed for, in one integer. The heap orders slots
+//! and knows nothing of timers, so it asks their owner, through [`Timers`], what a slot stands for.
 
 /// One place in the order: deadline, then sequence number, then the key of its timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,22 +38,35 @@ impl Slot {
     }
 }
 
-/// What for the heap asks for a slot's fate.
+/// What a slot stands for. A slot that is not live is *stale*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Unless it is true the slot leaves, and where it has moved to is filed.
-    ToLeave,
-    /// If it is dead the slot leaves; if it has moved it stays, for the time being.
-    ToStay,
+pub(crate) enum SlotState {
+    /// Its timer is armed for the slot's deadline.
+    Live,
+    /// No timer needs it.
+    Dead,
+    /// Its timer is armed for the later deadline of this slot.
+    Moved(Slot),
 }
 
-/// What has become of the timer that a slot stands for.
+/// What the heap does with a slot whose timer has moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The slot says the truth.
-    True,
-    /// Nobody waits for it.
-    Dead,
-    /// The timer is due later, here.
-    Moved(Slot),
+pub(crate) enum OnMove {
+    /// It takes the slot out, and files the one that the timer has moved to.
+    Refile,
+    /// It leaves the slot where it is, to ask again later.
+    Keep,
+}
+
+/// The owner of the timers that the slots of a heap stand for.
+pub(crate) trait Timers {
+    /// Returns what a slot stands for.
+    ///
+    /// The heap takes the slot out if it is dead, or has moved and `on_move` is [`OnMove::Refile`];
+    /// in that case it files the slot that the timer has moved to. The owner notes so.
+    fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState;
+
+    /// Returns whether most of the timers that there were at once are gone, so that the heap should
+    /// give memory back sooner.
+    fn are_mostly_gone(&self) -> bool;
 }

@@ -1,27 +1,27 @@
-//! Is the heap in order, and how much does a call look at?
+//! Tests of the heap alone: its order and its invariants.
 
-use super::runs::LAZY;
+use super::runs::STALENESS;
 use super::*;
 
 impl<const LEN: usize> RunHeap<LEN> {
-    /// Checks H1 to H4 and returns how many true slots there are.
-    pub(crate) fn verify(&self, is_true: impl Fn(Slot) -> bool) -> usize {
-        let count = |slots: &[Slot]| slots.iter().filter(|&&slot| is_true(slot)).count();
-        let strays: Vec<_> = self.strays.iter().map(|&Reverse(slot)| slot).collect();
-        let mut found = count(&self.front) + count(&strays);
+    /// Checks H1 to H5 and returns how many live slots there are.
+    pub(crate) fn verify(&self, is_live: impl Fn(Slot) -> bool) -> usize {
+        let count = |slots: &[Slot]| slots.iter().filter(|&&slot| is_live(slot)).count();
+        let recent: Vec<_> = self.recent.iter().map(|&Reverse(slot)| slot).collect();
+        let mut found = count(&self.front) + count(&recent);
         assert!(
             self.front
                 .iter()
-                .chain(&strays)
+                .chain(&recent)
                 .all(|&slot| slot < self.edge),
             "H1 near"
         );
         assert!(self.front.is_sorted_by(|a, b| a > b), "H2 front");
         assert!(self.front.len() <= LEN, "H3 front: {}", self.front.len());
-        assert!(strays.len() <= Self::STRAYS, "H3 strays: {}", strays.len());
+        assert!(recent.len() <= Self::RECENT, "H3 recent: {}", recent.len());
         assert_eq!(self.stale, self.near() - found, "stale slots near");
         assert!(
-            self.stale <= (LEN + Self::STRAYS) / 2 + STEP + 1,
+            self.stale <= (LEN + Self::RECENT) / 2 + STEP + 1,
             "H4 near: {} of {}",
             self.stale,
             self.near()
@@ -45,12 +45,16 @@ impl<const LEN: usize> RunHeap<LEN> {
             assert!(!run.sorted || run.slots.is_sorted(), "H2 run {i}");
             let len = run.slots.len();
             assert!(len < LEN * 2, "H3 run {i}: {len}");
-            let room = run.slots.capacity();
-            assert!(room <= 4 * len.max(LEN), "H3 run {i}: {len} in {room}");
+            let capacity = run.slots.capacity();
+            assert!(
+                capacity <= 4 * len.max(LEN),
+                "H3 run {i}: {len} in {capacity}"
+            );
+            assert!(len > 0, "H4 run {i}");
             let live = count(&run.slots);
             assert_eq!(stale, len - live, "stale slots of run {i}");
             assert!(
-                i == 0 && run.low == Slot::MIN || live * 2 * LAZY >= len,
+                i == 0 && run.low == Slot::MIN || live * 2 * STALENESS >= len,
                 "H4 {i}: {live} of {len}"
             );
             found += live;
@@ -69,15 +73,14 @@ impl<const LEN: usize> RunHeap<LEN> {
                 .sum::<usize>()
     }
 
-    /// Returns how many slots there is room for in all buffers.
-    pub(crate) fn room(&self) -> usize {
+    /// Returns the capacity of all buffers, in slots.
+    pub(crate) fn capacity(&self) -> usize {
         let runs = self
             .runs
             .iter()
             .map(|(run, _)| run.slots.capacity())
             .sum::<usize>();
-        let spare = self.spare.iter().map(Vec::capacity).sum::<usize>();
-        self.front.capacity() + self.strays.capacity() + self.moved.capacity() + runs + spare
+        self.front.capacity() + self.recent.capacity() + self.moved.capacity() + runs
     }
 
     /// Returns how many slots were looked at or moved since the last call.
@@ -86,7 +89,18 @@ impl<const LEN: usize> RunHeap<LEN> {
     }
 }
 
-const TRUE: fn(Slot, Asked) -> Fate = |_, _| Fate::True;
+/// Timers that are all armed for the deadlines of their slots.
+struct AllLive;
+
+impl Timers for AllLive {
+    fn resolve(&mut self, _: Slot, _: OnMove) -> SlotState {
+        SlotState::Live
+    }
+
+    fn are_mostly_gone(&self) -> bool {
+        false
+    }
+}
 
 fn slot(millis: u64, key: u32) -> Slot {
     Slot::new(millis * 1_000_000, key, key)
@@ -94,7 +108,7 @@ fn slot(millis: u64, key: u32) -> Slot {
 
 fn drain<const LEN: usize>(heap: &mut RunHeap<LEN>) -> Vec<Slot> {
     let mut all = Vec::new();
-    while let Some(root) = heap.peek(u64::MAX, TRUE) {
+    while let Some(root) = heap.peek(u64::MAX, &mut AllLive) {
         heap.pop();
         heap.verify(|_| true);
         all.push(root);
@@ -107,24 +121,24 @@ fn the_guides_case_100_200_150() {
     let (a, b, c) = (slot(200, 0), slot(100, 1), slot(150, 2));
     let mut heap = RunHeap::<LEN>::new();
     for slot in [a, b, c] {
-        heap.push(slot, TRUE);
+        heap.push(slot, &mut AllLive);
     }
     assert_eq!(heap.bound(), b.when());
-    assert_eq!(heap.peek(u64::MAX, TRUE), Some(b));
+    assert_eq!(heap.peek(u64::MAX, &mut AllLive), Some(b));
     heap.pop();
     assert_eq!(
-        heap.peek(u64::MAX, TRUE),
+        heap.peek(u64::MAX, &mut AllLive),
         Some(c),
         "after B fires, C is the root"
     );
     heap.pop();
     assert_eq!(drain(&mut heap), [a]);
 
-    // The strays are the very array of the guide: [B100, A200, C150], then [C150, A200].
-    let mut strays = BinaryHeap::from([Reverse(a), Reverse(b), Reverse(c)]);
-    assert_eq!(strays.as_slice(), [Reverse(b), Reverse(a), Reverse(c)]);
-    strays.pop();
-    assert_eq!(strays.as_slice(), [Reverse(c), Reverse(a)]);
+    // `recent` is the array of the guide: [B100, A200, C150], then [C150, A200].
+    let mut recent = BinaryHeap::from([Reverse(a), Reverse(b), Reverse(c)]);
+    assert_eq!(recent.as_slice(), [Reverse(b), Reverse(a), Reverse(c)]);
+    recent.pop();
+    assert_eq!(recent.as_slice(), [Reverse(c), Reverse(a)]);
 }
 
 #[test]
@@ -139,7 +153,7 @@ fn slots_leave_in_order_whatever_order_they_come_in() {
     for order in orders {
         let mut heap = RunHeap::<16>::new();
         for &slot in &order {
-            heap.push(slot, TRUE);
+            heap.push(slot, &mut AllLive);
             heap.verify(|_| true);
         }
         let mut sorted = order;

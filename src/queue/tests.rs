@@ -1,4 +1,4 @@
-//! Is an instant the same in the order of the store?
+//! Instants keep their order in the store.
 
 use std::time::Duration;
 

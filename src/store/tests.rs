@@ -1,4 +1,4 @@
-//! Does the store agree with a sorted map, and is every call's work bounded?
+//! Tests of the store: against a sorted map, case by case, and of the work of each call.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ impl<V, const RUN: usize> Store<V, RUN> {
     pub(crate) fn verify(&self) {
         let armed = self.table.verify();
         assert_eq!(
-            self.heap.verify(|slot| self.table.is_true(slot)),
+            self.heap.verify(|slot| self.table.is_live(slot)),
             armed,
-            "S1: true slots"
+            "S1: live slots"
         );
     }
 }

@@ -1,16 +1,16 @@
-//! Does every entry own the slot it says?
+//! Tests of the table alone: which slot an entry owns, which entry the next timer gets.
 
 use super::*;
 
 impl<V> Table<V> {
-    /// Returns whether a slot says the truth.
-    pub(crate) fn is_true(&self, slot: Slot) -> bool {
+    /// Returns whether a slot is live.
+    pub(crate) fn is_live(&self, slot: Slot) -> bool {
         let block = &self.blocks[slot.key() as usize / BLOCK];
         let entry = &block.entries[slot.key() as usize % BLOCK];
-        entry.is_armed() && entry.true_slot(slot.key()) == Some(slot)
+        entry.is_armed() && entry.live_slot(slot.key()) == Some(slot)
     }
 
-    /// Checks T2, the values, and the lists of free and held entries. Returns how many true slots
+    /// Checks T2, the values, and the lists of free and held entries. Returns how many live slots
     /// there must be.
     pub(crate) fn verify(&self) -> usize {
         let all: Vec<_> = self
@@ -43,7 +43,7 @@ impl<V> Table<V> {
         assert!(armed.iter().all(|entry| entry.filed <= entry.when), "T2");
         armed
             .iter()
-            .filter(|entry| entry.true_slot(0).is_some())
+            .filter(|entry| entry.live_slot(0).is_some())
             .count()
     }
 }
@@ -77,10 +77,13 @@ fn the_next_timer_adopts_the_slot_of_the_last_removed() {
         "filed at 10, early enough for 12"
     );
     assert_eq!(
-        table.fate(Slot::new(10, 1, 0), Asked::ToLeave),
-        Fate::Moved(Slot::new(12, 2, 0))
+        table.resolve(Slot::new(10, 1, 0), OnMove::Refile),
+        SlotState::Moved(Slot::new(12, 2, 0))
     );
-    assert_eq!(table.fate(Slot::new(12, 2, 0), Asked::ToLeave), Fate::True);
+    assert_eq!(
+        table.resolve(Slot::new(12, 2, 0), OnMove::Refile),
+        SlotState::Live
+    );
 }
 
 #[test]
@@ -89,8 +92,14 @@ fn an_earlier_timer_leaves_the_slot_of_the_last_removed_dead() {
     let (index, _) = table.arm(10, 'a');
     table.disarm(index);
     assert_eq!(table.arm(9, 'b'), (index, Some(Slot::new(9, 2, 0))));
-    assert_eq!(table.fate(Slot::new(10, 1, 0), Asked::ToLeave), Fate::Dead);
-    assert_eq!(table.fate(Slot::new(9, 2, 0), Asked::ToLeave), Fate::True);
+    assert_eq!(
+        table.resolve(Slot::new(10, 1, 0), OnMove::Refile),
+        SlotState::Dead
+    );
+    assert_eq!(
+        table.resolve(Slot::new(9, 2, 0), OnMove::Refile),
+        SlotState::Live
+    );
 }
 
 #[test]
@@ -167,7 +176,7 @@ fn reserving_again_fills_up_the_last_block() {
 }
 
 #[test]
-fn a_compacted_table_has_room_for_those_armed_and_grows_again() {
+fn a_compacted_table_has_no_spare_capacity_and_grows_again() {
     let mut table = Table::new(0);
     for value in 0..3 * BLOCK {
         table.arm(value as u64, value);
@@ -178,7 +187,7 @@ fn a_compacted_table_has_room_for_those_armed_and_grows_again() {
     let slots = table.compact(|&value| usize::MAX - value);
     table.verify();
     assert_eq!(table.capacity(), 3 * BLOCK / 2);
-    assert!(slots.is_sorted() && slots.iter().all(|&slot| table.is_true(slot)));
+    assert!(slots.is_sorted() && slots.iter().all(|&slot| table.is_live(slot)));
     // What came last was ranked first.
     let last = 3 * BLOCK - 1;
     assert_eq!(table.get(0), Some((last as u64, &last)));

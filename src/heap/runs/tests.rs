@@ -1,4 +1,4 @@
-//! Are the runs in order, and counted right?
+//! Checks of the invariants of runs, for the tests of the heap and the store.
 
 use super::*;
 
@@ -11,7 +11,7 @@ impl Runs {
             .map(|(run, tally)| (run, run.stale as usize + usize::from(tally.stale)))
     }
 
-    /// Checks R1, that of lows, R2 and R4.
+    /// Checks R1 as far as lows go, R2 and R4.
     pub(in crate::heap) fn verify(&self) {
         assert!(
             self.iter()
@@ -37,11 +37,11 @@ impl Runs {
             );
             assert_eq!(*low, group.lows[0], "R2");
             for (run, tally) in group.runs.iter().zip(&group.tallies) {
-                let spare = usize::from(tally.spare);
+                let limit = usize::from(tally.limit);
                 assert!(
-                    spare == 0 || spare <= run.spare(),
-                    "R4: {spare} of {}",
-                    run.spare()
+                    limit == 0 || limit <= run.limit(),
+                    "R4: {limit} of {}",
+                    run.limit()
                 );
             }
         }

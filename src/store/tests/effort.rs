@@ -1,9 +1,9 @@
-//! Does any call look at more than a few hundred slots, whatever came before it?
+//! No call looks at more than a few hundred slots, whatever came before it.
 
 use super::*;
 
-/// What no call may exceed: to open a run is to place what is owed, to ask for all its slots, to
-/// cut it and to sort half of it; stale slots near come before that.
+/// The most slots that a call may look at: to open a run it places all moved slots, filters the run,
+/// splits it and sorts half of it, after it has dropped the stale slots that were near.
 const LIMIT: usize = 6 * LEN;
 
 /// How many timers the patterns have: enough for hundreds of runs.

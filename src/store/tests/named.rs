@@ -1,4 +1,4 @@
-//! What must hold in one case each?
+//! One test for each case that must hold.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn drain(store: &mut Store<u32, 128>) -> Vec<u32> {
 fn a_new_store_has_allocated_nothing() {
     let store = Store::<u32>::new();
     assert_eq!(
-        (store.heap.room(), store.len(), store.bound()),
+        (store.heap.capacity(), store.len(), store.bound()),
         (0, 0, NEVER)
     );
 }
@@ -31,14 +31,14 @@ fn mass_cancel_keeps_bookkeeping_bounded() {
             store.take(index);
         }
         store.verify();
-        let (slots, room) = (store.heap.slots(), store.heap.room());
+        let (slots, capacity) = (store.heap.slots(), store.heap.capacity());
         assert!(
             slots <= 8 * left + 4 * LEN,
             "{slots} slots for {left} timers"
         );
         assert!(
-            room <= 32 * left + 64 * LEN,
-            "room for {room} slots for {left} timers"
+            capacity <= 32 * left + 64 * LEN,
+            "capacity for {capacity} slots for {left} timers"
         );
     }
 }

@@ -1,0 +1,272 @@
+//! The maintenance of the heap: each call does a bounded part of it.
+//!
+//! Everything that moves slots other than the one that a call is about: opening the nearest run,
+//! taking stale slots out of a run, splitting one in two, placing moved slots. Each step handles one
+//! run of LEN slots, or [`STEP`] slots of one. The invariants are at the head of `heap`.
+
+use std::mem;
+use std::ops::Range;
+
+use super::runs::{Position, Run, Runs, STALENESS};
+use super::{OnMove, RunHeap, Slot, SlotState, Timers};
+
+/// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
+///
+/// More than STALENESS, which makes H4 true: to look at a whole run takes `len / STEP` calls, and
+/// when they start `len / STALENESS` slots are live, so all that was stale by then is found in time.
+pub(super) const STEP: usize = 2 * STALENESS;
+
+impl<const LEN: usize> RunHeap<LEN> {
+    /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
+    /// there is none.
+    ///
+    /// The caller makes sure that no slot is near.
+    #[cold]
+    pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
+        // What waits to be placed may belong here.
+        while !self.moved.is_empty() {
+            self.place_moved(timers);
+        }
+        let Some(mut run) = self.runs.pop_first() else {
+            return self.near() > 0;
+        };
+        self.edge = self.runs.low().unwrap_or(Slot::MAX);
+        if run.stale > 0 {
+            self.refile(&mut run, self.edge, timers);
+        }
+        if run.slots.len() > LEN {
+            let far = self.split(&mut run);
+            self.edge = far.low;
+            self.runs.push_first(far);
+        }
+        let Run {
+            mut slots, sorted, ..
+        } = run;
+        self.effort.add(slots.len());
+        if sorted {
+            slots.reverse();
+        } else {
+            slots.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        if self.runs.is_empty() {
+            self.edge = slots.first().map_or(Slot::MIN, |last| last.next());
+        }
+        self.front = slots;
+        true
+    }
+
+    /// Takes all stale slots out of a run. Those that have moved to below `end` are filed anew in
+    /// the same run, the others go to `moved`.
+    fn refile(&mut self, run: &mut Run, end: Slot, timers: &mut impl Timers) {
+        self.effort.add(run.slots.len());
+        self.moved.reserve(Self::CAPACITY);
+        let (all, mut in_order) = (0..run.slots.len(), run.sorted);
+        filter(run, all, timers, OnMove::Refile, |_, to| {
+            if to < end {
+                in_order = false;
+                return Some(to);
+            }
+            self.moved.push(to);
+            None
+        });
+        run.sorted = in_order;
+        run.stale = 0;
+        run.cursor = 0;
+    }
+
+    /// Takes the dead slots out of a run, and counts the stale ones that stay.
+    ///
+    /// Those that have moved are not filed anew as long as they do not have to leave: if a timer is
+    /// reset all the time, its new slot would turn stale at once.
+    fn drop_dead(&mut self, run: &mut Run, timers: &mut impl Timers) {
+        if run.stale == 0 {
+            return;
+        }
+        self.effort.add(run.slots.len());
+        let (all, mut stale) = (0..run.slots.len(), 0);
+        filter(run, all, timers, OnMove::Keep, |slot, _| {
+            stale += 1;
+            Some(slot)
+        });
+        run.stale = stale;
+    }
+
+    /// Takes the stale slots out of the next few of a run.
+    #[cold]
+    pub(super) fn filter_some(&mut self, at: Position, timers: &mut impl Timers) {
+        let run = &mut self.runs[at];
+        let len = run.slots.len();
+        // At the end, too, a whole step is looked at, so that one call gets through a short run.
+        let at_end = run.cursor as usize >= len;
+        let start = if at_end {
+            0
+        } else {
+            len.saturating_sub(STEP).min(run.cursor as usize)
+        };
+        let end = len.min(start + STEP);
+        filter(run, start..end, timers, OnMove::Refile, |_, to| {
+            self.moved.push(to);
+            None
+        });
+        let taken = len - run.slots.len();
+        run.stale = run.stale.saturating_sub(taken as u32);
+        run.cursor = (end - taken) as u32;
+        self.effort.add(end - start);
+        self.merge_small(at);
+    }
+
+    /// Takes the farther half out of a run, stale slots and all.
+    fn split(&mut self, run: &mut Run) -> Run {
+        self.effort.add(run.slots.len() * 2);
+        run.split(Self::buffer())
+    }
+
+    /// Does a bounded part of what earlier calls have left to do.
+    #[cold]
+    pub(super) fn run_deferred(&mut self, timers: &mut impl Timers) {
+        if !self.moved.is_empty() {
+            self.place_moved(timers);
+        }
+        // Splitting a run may add moved slots, and those must not pile up.
+        if self.moved.is_empty() {
+            self.split_one(timers);
+        }
+    }
+
+    /// Places some of the moved slots, in the order in which they were found: a run that was sorted,
+    /// and whose timers were all moved by the same time, makes sorted runs again.
+    fn place_moved(&mut self, timers: &mut impl Timers) {
+        // More than `filter_some` adds in one call, so that they do not pile up.
+        let some = self.moved.len().min(STEP + STEP / 2);
+        self.effort.add(some);
+        for i in 0..some {
+            // Its timer may have been removed or reset since, which was not counted anywhere.
+            match timers.resolve(self.moved[i], OnMove::Refile) {
+                SlotState::Live => self.place(self.moved[i]),
+                SlotState::Dead => {}
+                SlotState::Moved(slot) => self.place(slot),
+            }
+        }
+        self.moved.drain(..some);
+    }
+
+    /// Removes a run that slots have left if it is empty, or merges it with the one before it if it
+    /// is small, so that the capacity of runs stays in proportion to the slots in them.
+    ///
+    /// To give back a part of each buffer instead would leave the allocator with free pieces of all
+    /// sizes, and to sort those is a pause, too.
+    fn merge_small(&mut self, at: Position) {
+        let len = self.runs[at].slots.len();
+        if len > LEN / 8 {
+            return;
+        }
+        if len > 0 {
+            let before = self.runs.before(at);
+            let Some(before) = before.filter(|&at| self.runs[at].has_room(len)) else {
+                return;
+            };
+            let run = self.runs.remove(at);
+            self.effort.add(len);
+            return self.runs[before].append(&run);
+        }
+        self.runs.remove(at);
+        // What the run covered now belongs to the one before it; the first one begins at the edge.
+        if Runs::is_first(at) {
+            self.runs.set_low(self.edge);
+        }
+    }
+
+    /// Splits one of the runs that are too long.
+    ///
+    /// One only, because a call that places many slots may fill many runs. Later calls split the
+    /// others; each places few slots, so they get there.
+    #[cold]
+    fn split_one(&mut self, timers: &mut impl Timers) {
+        let Some(slot) = self.full.pop() else {
+            return;
+        };
+        if slot < self.edge || self.runs.is_empty() {
+            return;
+        }
+        let at = self.runs.find(slot);
+        if self.runs[at].slots.len() < LEN {
+            return;
+        }
+        // An empty run takes its place meanwhile, because the rest of the heap is needed here.
+        let low = self.runs[at].low;
+        let mut run = mem::replace(&mut self.runs[at], Run::new(low, Vec::new(), 0, true));
+        self.drop_dead(&mut run, timers);
+        // If a quarter of LEN is free again, there is no need to split.
+        if run.slots.len() <= LEN * 3 / 4 {
+            self.runs[at] = run;
+            return self.merge_small(at);
+        }
+        let mut far = self.split(&mut run);
+        if run.stale > 0 {
+            far.stale = run.stale;
+            self.drop_dead(&mut far, timers);
+            run.stale -= far.stale;
+        }
+        // Nearly all live slots may be in one half.
+        for half in [&mut run, &mut far] {
+            if half.is_stale(STALENESS) {
+                self.refile(half, Slot::MIN, timers);
+            }
+        }
+        self.runs[at] = run;
+        if !far.slots.is_empty() {
+            self.runs.insert_after(at, far);
+        }
+        self.merge_small(self.runs.find(low));
+    }
+}
+
+/// Takes the dead slots in a range out of a run. For a slot whose timer has moved, calls `moved` with
+/// the slot and the one that the timer has moved to; what this returns stays in the slot's stead.
+///
+/// One loop asks for the state of all, so that the cache misses of looking up their timers overlap.
+#[inline]
+fn filter(
+    run: &mut Run,
+    range: Range<usize>,
+    timers: &mut impl Timers,
+    on_move: OnMove,
+    mut moved: impl FnMut(Slot, Slot) -> Option<Slot>,
+) {
+    let slots = &mut run.slots[range.clone()];
+    let mut kept = 0;
+    for i in 0..slots.len() {
+        let slot = slots[i];
+        let stays = match timers.resolve(slot, on_move) {
+            SlotState::Live => Some(slot),
+            SlotState::Dead => None,
+            SlotState::Moved(to) => moved(slot, to),
+        };
+        if let Some(stays) = stays {
+            slots[kept] = stays;
+            kept += 1;
+        }
+    }
+    // The rest moves up, so that a sorted run stays sorted.
+    run.slots.drain(range.start + kept..range.end);
+}
+
+/// How many slots were looked at or moved: what the tests bound in place of time.
+#[derive(Debug, Default)]
+pub(super) struct Effort {
+    #[cfg(test)]
+    pub(super) slots: usize,
+}
+
+#[cfg(test)]
+impl Effort {
+    pub(super) fn add(&mut self, slots: usize) {
+        self.slots += slots;
+    }
+}
+
+#[cfg(not(test))]
+impl Effort {
+    #[inline]
+    pub(super) fn add(&mut self, _: usize) {}
+}
