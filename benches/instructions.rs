@@ -1,4 +1,4 @@
-//! How many instructions does each hot path take?
+//! How many instructions each hot path takes.
 //!
 //! `cargo bench --bench instructions`; needs `valgrind`. Counted by callgrind, which simulates the
 //! processor: the figures repeat exactly for one binary, whatever else the machine does. Each path
@@ -19,7 +19,7 @@ use reveille::{Clock, Driver, Handle, TimerQueue};
 /// A name, and what to run so many times.
 type Path = (&'static str, fn(u64));
 
-const PATHS: [Path; 12] = [
+const PATHS: [Path; 16] = [
     ("read the clock (std)", read_clock),
     ("sleep: arm, cancel; 1 k waiting", arm_and_cancel),
     ("sleep: made, not polled", make),
@@ -32,6 +32,10 @@ const PATHS: [Path; 12] = [
     ("driver: turn with nothing due", idle_turn),
     ("queue: insert, remove; 1 k waiting", queue_insert_remove),
     ("queue: insert, pop; in order", queue_in_order),
+    ("queue: insert, pop; decreasing", queue_decreasing),
+    ("queue: replace a random one of 20 k", queue_replace),
+    ("queue: reset a random one of 20 k", queue_reset),
+    ("queue: an interval of 20 k", queue_interval),
 ];
 
 fn main() {
@@ -210,5 +214,59 @@ fn queue_in_order(count: u64) {
     }
     while let Some(due) = queue.pop_due(start + Duration::from_secs(1)) {
         black_box(due);
+    }
+}
+
+fn queue_decreasing(count: u64) {
+    let (mut queue, start) = (TimerQueue::new(), Instant::now());
+    for i in (0..count).rev() {
+        queue.insert(start + Duration::from_nanos(i), i);
+    }
+    while let Some(due) = queue.pop_due(start + Duration::from_secs(1)) {
+        black_box(due);
+    }
+}
+
+/// How many timers wait in the paths below, and how often each is replaced or reset before they are
+/// measured, so that stale slots are as many as they ever are.
+const WAITING: u64 = 20_000;
+const ROUNDS: u64 = 10;
+
+/// The number of a random timer, and a random deadline between 29 and 31 s.
+fn chosen(i: u64) -> (usize, u64) {
+    let random = spread(spread(i) ^ i);
+    let jitter = spread(random) % 2_000_000_000;
+    ((random % WAITING) as usize, 29_000_000_000 + jitter)
+}
+
+fn queue_replace(count: u64) {
+    let (mut queue, start) = (TimerQueue::new(), Instant::now());
+    let at = |i| start + Duration::from_nanos(chosen(i).1);
+    let mut keys: Vec<_> = (0..WAITING).map(|i| queue.insert(at(i), i)).collect();
+    for i in WAITING..WAITING * ROUNDS + count {
+        let key = &mut keys[chosen(i).0];
+        queue.remove(*key);
+        *key = queue.insert(at(i), i);
+    }
+}
+
+fn queue_reset(count: u64) {
+    let (mut queue, start) = (TimerQueue::new(), Instant::now());
+    let at = |i| start + Duration::from_nanos(30_000_000_000 + i * 100);
+    let keys: Vec<_> = (0..WAITING).map(|i| queue.insert(at(i), i)).collect();
+    for i in WAITING..WAITING * ROUNDS + count {
+        queue.reset(keys[chosen(i).0], at(i));
+    }
+}
+
+fn queue_interval(count: u64) {
+    let (mut queue, start) = (TimerQueue::new(), Instant::now());
+    for i in 0..WAITING {
+        queue.insert(start + Duration::from_nanos(chosen(i).1), i);
+    }
+    for _ in 0..WAITING + count {
+        let due = queue.pop_due(start + Duration::from_secs(1_000_000));
+        let due = due.expect("intervals never end");
+        queue.insert(due.deadline + Duration::from_secs(1), due.value);
     }
 }
