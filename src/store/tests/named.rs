@@ -43,6 +43,40 @@ fn mass_cancel_keeps_bookkeeping_bounded() {
     }
 }
 
+/// When the last run is full, the next one starts after it. If it was split instead, as others are,
+/// all runs would stay half full.
+#[test]
+fn timers_inserted_in_order_fill_their_runs() {
+    let mut store = Store::<u32>::new();
+    for i in 0..100_000 {
+        store.insert(u64::from(i), i);
+    }
+    store.verify();
+    let capacity = store.heap.capacity();
+    assert!(capacity < 130_000, "capacity for {capacity} slots");
+}
+
+/// Merging small runs is what gives their memory back: a few timers of each of many runs stay.
+#[test]
+fn a_few_timers_left_of_many_runs_share_runs() {
+    let mut store = Store::<u32>::new();
+    for batch in 0..2000 {
+        let at = |i: u64| batch * 1_000_000 + i * 7919 % 600;
+        let all: Vec<_> = (0..600).map(|i| store.insert(at(i), 0)).collect();
+        for (i, index) in all.into_iter().enumerate() {
+            if i % 200 != 0 {
+                store.take(index);
+            }
+        }
+    }
+    store.verify();
+    let (len, capacity) = (store.len(), store.heap.capacity());
+    assert!(
+        capacity <= 5 * len,
+        "capacity for {capacity} slots for {len} timers"
+    );
+}
+
 #[test]
 fn a_timeout_set_and_removed_over_and_over_files_one_slot() {
     let mut store = Store::<u32>::new();
