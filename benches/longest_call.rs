@@ -1,10 +1,10 @@
-//! How long is the longest single call on a queue of a million timers?
+//! The longest single call on a [`TimerQueue`] of a million timers.
 //!
-//! The mean says nothing of pauses, and the maximum of one run says more of the machine than of the
-//! queue. So each pattern, the same calls in the same order every time, runs several times; for
-//! each call the shortest of its times counts, and the longest of those is what the queue is
-//! answerable for. A call's time includes the reading of the clock, some 25 ns, and the memory that
-//! it takes from the system: every run starts with an empty queue and gives everything back.
+//! A mean hides pauses, and the maximum of one run measures the machine rather than the queue. So
+//! each pattern makes the same calls in the same order, in several runs. The bench takes the
+//! shortest time of each call over all runs, and reports the longest of these. A call's time includes
+//! the reading of the clock, some 25 ns, and the page faults of the memory that it allocates: every
+//! run starts with an empty queue and frees everything at its end.
 //!
 //! `cargo bench --bench longest_call [-- [--timers N] [--runs N] [part of a pattern's name]]` fails
 //! if a call takes longer than the limit.
@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 use reveille::time::{Duration, Instant};
 use reveille::{Key, TimerQueue};
 
-/// What no single call may take.
+/// The limit for a single call.
 const LIMIT: Duration = Duration::from_micros(50);
 
 fn main() -> ExitCode {
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
         "{:44} {:>8} {:>7} {:>7} {:>8}",
         "", "calls", "mean", "p99.99", "longest"
     );
-    // A process for each: an allocator that has seen another pattern's million timers freed may
-    // return all of that to the system in the middle of a call of this one.
+    // Each pattern has a process of its own: after another pattern has freed a million timers, the
+    // allocator may return that memory to the system in the middle of a call of this one.
     let exe = std::env::current_exe().expect("this program");
     let (timers, runs) = (timers.to_string(), runs.to_string());
     let missed = PATTERNS
@@ -83,7 +83,7 @@ fn one(part: &str, timers: usize, runs: usize) -> ExitCode {
     }
 }
 
-/// The times of calls, by kind and in order; of each the shortest over all runs.
+/// The shortest time of each call over all runs, by kind of call and in order.
 #[derive(Default)]
 struct Watch {
     kinds: BTreeMap<&'static str, (usize, Vec<u32>)>,
@@ -320,7 +320,8 @@ const PATTERNS: &[(&str, Pattern)] = &[
 /// In nanoseconds.
 const HOUR: u64 = 3_600_000_000_000;
 
-/// A queue, the keys of its timers in order of insertion, and a source of repeatable chance.
+/// A queue, the keys of its timers in order of insertion, and a random number generator that repeats
+/// its numbers in each run.
 struct World {
     queue: TimerQueue<u64>,
     keys: Vec<Key>,

@@ -1,4 +1,4 @@
-//! What does one call on a [`TimerQueue`] cost, with so many timers waiting?
+//! The mean cost of each call on a [`TimerQueue`].
 //!
 //! `cargo bench --bench queue [-- part of a name]`. The number in a name is how many timers wait.
 //! For the longest single call see `longest_call`.
@@ -11,7 +11,8 @@ use reveille::{Key, TimerQueue};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A queue of timers due 30 s from the start, give or take a second, and a repeatable chance.
+/// A queue of timers due between 29 and 31 s from the start, and a random number generator that
+/// repeats its numbers in each run.
 struct World {
     queue: TimerQueue<usize>,
     keys: Vec<Key>,
@@ -31,7 +32,7 @@ impl World {
             let at = world.timeout();
             world.keys.push(world.queue.insert(at, i));
         }
-        // As in a running loop, what comes next has been asked for.
+        // A running loop, too, has asked for the next deadline.
         world.queue.next_deadline();
         world
     }
@@ -55,7 +56,7 @@ impl World {
     }
 }
 
-/// A timeout that is set and removed before it is due.
+/// Sets a timeout and removes it before it is due.
 fn insert_remove(bencher: &mut Bencher<'_>, &n: &usize) {
     let mut world = World::new(n);
     bencher.iter(|| {
@@ -65,7 +66,7 @@ fn insert_remove(bencher: &mut Bencher<'_>, &n: &usize) {
     });
 }
 
-/// A timeout of a random one of `n` is removed and a new one set.
+/// Removes a random one of `n` timeouts and sets a new one.
 fn replace_random(bencher: &mut Bencher<'_>, &n: &usize) {
     let mut world = World::new(n);
     bencher.iter(|| {
@@ -76,7 +77,7 @@ fn replace_random(bencher: &mut Bencher<'_>, &n: &usize) {
     });
 }
 
-/// The same timer is moved later again and again.
+/// Moves the same timer later, again and again.
 fn reset_one(bencher: &mut Bencher<'_>, &n: &usize) {
     let mut world = World::new(n);
     let key = world.queue.insert(world.at(30 * SECOND), 0);
@@ -87,7 +88,7 @@ fn reset_one(bencher: &mut Bencher<'_>, &n: &usize) {
     });
 }
 
-/// A random one of `n` connections is heard of, 100 ns after the last.
+/// Moves the timeout of a random one of `n` connections later, once every 100 ns.
 fn reset_random(bencher: &mut Bencher<'_>, &n: &usize) {
     let mut world = World::new(n);
     let mut now = 0;
@@ -100,13 +101,13 @@ fn reset_random(bencher: &mut Bencher<'_>, &n: &usize) {
     });
 }
 
-/// Of timers due within a second, each is popped; filling the queue is not measured.
+/// Pops `n` timers, one by one. Inserting them is not measured.
 fn pop(bencher: &mut Bencher<'_>, n: usize, mut at: impl FnMut(&mut World, u64) -> u64) {
     bencher.iter_custom(|iters| {
         let (mut popped, mut time) = (0, Duration::ZERO);
         let mut world = World::new(0);
         let late = world.at(2 * SECOND);
-        // Always all of them, because the first are not like the last.
+        // Always all of them, because the last ones cost less than the first.
         while popped < iters {
             for i in 0..n {
                 let at = at(&mut world, i as u64);
@@ -122,7 +123,7 @@ fn pop(bencher: &mut Bencher<'_>, n: usize, mut at: impl FnMut(&mut World, u64) 
     });
 }
 
-/// A periodic timer comes due and is set again, one of `n` with a period of a second.
+/// Pops one of `n` periodic timers and sets it again, a second later.
 fn interval(bencher: &mut Bencher<'_>, &n: &usize) {
     let mut world = World::new(0);
     for i in 0..n {

@@ -1,4 +1,4 @@
-//! What does a queue promise whoever uses it?
+//! Tests of what `TimerQueue` promises.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Takes out all that is due at `now`.
+/// Takes out all timers that are due at `now`.
 fn due<T>(queue: &mut TimerQueue<T>, now: Instant) -> Vec<T> {
     std::iter::from_fn(|| queue.pop_due(now))
         .map(|due| due.value)
@@ -168,14 +168,14 @@ fn a_value_whose_drop_panics_leaves_an_empty_queue() {
 
 #[test]
 #[should_panic(expected = "at most 4294967295 timers at once, not 18446744073709551615")]
-fn room_for_more_than_fit_is_refused() {
+fn reserving_more_than_fit_panics() {
     let mut queue = TimerQueue::new();
     queue.insert(Instant::now(), ());
     queue.reserve(usize::MAX);
 }
 
 #[test]
-fn keys_stay_good_when_a_queue_shrinks_over_and_over() {
+fn keys_stay_valid_when_a_queue_shrinks_over_and_over() {
     let now = Instant::now();
     let mut queue = TimerQueue::new();
     let keys: Vec<_> = (0..1000).map(|i| queue.insert(now, i)).collect();
@@ -186,7 +186,7 @@ fn keys_stay_good_when_a_queue_shrinks_over_and_over() {
         }
         queue.shrink_to_fit();
         assert_eq!(queue.capacity(), queue.len());
-        // What came after the shrinking takes the places of what went.
+        // Timers inserted after the shrinking get the indices of removed ones.
         let passing = queue.insert(now, 5000);
         assert_eq!(queue.remove(passing), Some(5000));
     }
@@ -206,13 +206,13 @@ fn keys_stay_good_when_a_queue_shrinks_over_and_over() {
 }
 
 #[test]
-fn a_stale_key_does_not_name_who_took_its_place_in_a_shrunk_queue() {
+fn a_stale_key_does_not_name_another_timer_of_a_shrunk_queue() {
     let now = Instant::now();
     let mut queue = TimerQueue::new();
     let keys = ['a', 'b', 'c'].map(|value| queue.insert(now, value));
     queue.remove(keys[0]);
     queue.shrink_to_fit();
-    // 'b' lies where 'a' was, and 'd' comes to lie where 'c' was once 'c' is gone.
+    // 'b' has the index that 'a' had, and 'd' will get that of 'c' when 'c' is gone.
     assert_eq!(queue.remove(keys[2]), Some('c'));
     let new = queue.insert(now, 'd');
     assert_eq!((queue.get(keys[0]), queue.get(keys[2])), (None, None));
@@ -234,7 +234,7 @@ fn a_timer_that_never_comes_due_is_not_the_earliest() {
 }
 
 #[test]
-fn room_once_made_is_there() {
+fn reserved_memory_is_there() {
     let mut queue = TimerQueue::<()>::with_capacity(10);
     assert_eq!(queue.capacity(), 10);
     queue.reserve(2000);
@@ -266,7 +266,7 @@ fn instants_before_the_queues_creation_keep_their_order() {
 }
 
 #[test]
-fn instants_too_far_to_say_never_come_due() {
+fn instants_too_far_to_represent_never_come_due() {
     let start = Instant::now();
     let far = start + Duration::MAX;
     let mut queue = TimerQueue::new();
@@ -378,7 +378,7 @@ fn keys_hash_apart_and_equal_keys_alike() {
     let mut queue = TimerQueue::new();
     let first: Vec<_> = (0..100).map(|n| queue.insert(now, n)).collect();
     queue.clear();
-    // In the same places, and not the same.
+    // The new keys have the indices of the old ones, and other numbers.
     let second: Vec<_> = (0..100).map(|n| queue.insert(now, n)).collect();
     let keys = first.iter().chain(&second);
     let hashes: std::collections::HashSet<_> = keys.map(|key| state.hash_one(key)).collect();
