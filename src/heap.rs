@@ -221,7 +221,9 @@ impl<const LEN: usize> RunHeap<LEN> {
             self.front.push(slot);
             return;
         }
-        self.append_run(self.edge, Vec::new(), slot);
+        // As large as the front, so that a small heap stays small, and a large one need not grow it.
+        let slots = Vec::with_capacity(self.front.capacity());
+        self.append_run(self.edge, slots, slot);
     }
 
     fn append_run(&mut self, low: Slot, mut slots: Vec<Slot>, slot: Slot) {
