@@ -6,8 +6,9 @@ mod support;
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
+use std::thread;
 
 use reveille::rt::{self, Runtime};
 use reveille::time::{Sleep, sleep};
@@ -56,6 +57,30 @@ impl Signal {
 fn with_hook(workers: usize, hook: impl Fn() + Send + Sync + 'static) -> Runtime {
     let builder = Runtime::builder().worker_threads(workers);
     builder.on_thread_park(hook).build().unwrap()
+}
+
+/// Others counted on the worker in the hook to search, and slept.
+#[test]
+fn park_hook_that_blocks_keeps_no_task_from_other_workers() {
+    watched(|| {
+        let (leave, left) = mpsc::channel::<()>();
+        let left = Mutex::new(left);
+        let entered = Count::default();
+        let count = entered.clone();
+        let runtime = with_hook(3, move || {
+            count.add();
+            if count.get() == 2 {
+                // The other worker has been here, and sleeps before long.
+                let _ = left.lock().unwrap().recv();
+            }
+        });
+        while entered.get() < 2 {
+            thread::yield_now();
+        }
+        thread::sleep(ms(20));
+        pollster::block_on(runtime.spawn(async {})).unwrap();
+        drop(leave);
+    });
 }
 
 /// The hook ran after the worker had looked for work for the last time: what it woke lay there until

@@ -26,6 +26,10 @@ impl Hooks {
         call(self.stop.as_ref());
     }
 
+    pub(super) fn has_park(&self) -> bool {
+        self.park.is_some()
+    }
+
     pub(super) fn park(&self) {
         call(self.park.as_ref());
     }

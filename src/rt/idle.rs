@@ -15,7 +15,8 @@
 //!   queue. One of the two sees the other (Dekker's argument; both fences are sequentially
 //!   consistent), so either the sleeper finds the work or the pusher finds the sleeper.
 //! - A searcher that keeps others from being woken by being counted, and then finds nothing, lies
-//!   down: it is no longer counted before it looks at every queue for the last time.
+//!   down: it is no longer counted before it looks at every queue for the last time. If it finds
+//!   something then, there may be more: it is counted again, and searches.
 //! - A searcher that finds work is no longer counted before it looks whether there is more, and is
 //!   the one to wake the next.
 //! - A batch of tasks that moves from one queue to another is in neither for a moment. A searcher

@@ -46,8 +46,6 @@ pub(super) struct Worker<'a> {
     pace: Pace,
     /// Counted among the workers that search.
     searching: bool,
-    /// There was something to be found when it was about to park.
-    force_search: bool,
     /// Timers have fired in this pass, and what they readied is to run first.
     has_fired: bool,
     /// The budget was spent when timers last fired: more of them may be due.
@@ -70,7 +68,6 @@ impl<'a> Worker<'a> {
             only_timers,
             pace: core.pace(),
             searching: false,
-            force_search: false,
             has_fired: false,
             budget_spent: false,
             has_collected: false,
@@ -229,9 +226,8 @@ impl<'a> Worker<'a> {
         if let Some(task) = self.own() {
             return Some(task);
         }
-        let force = std::mem::take(&mut self.force_search);
         if !self.searching {
-            self.searching = self.pool.idle().start_search(force);
+            self.searching = self.pool.idle().start_search(false);
         }
         if self.searching {
             let found = self.pool.steal_into(self.core);
@@ -298,7 +294,11 @@ impl<'a> Worker<'a> {
             // What is left is late, and would have to wait for the slack: another pass.
             return;
         }
-        // The hook may wake tasks and arm timers: so it comes before the last look at them.
+        // The hook may wake tasks and arm timers: so it comes before the last look at them. It may take
+        // long, or block: so others do not count on this worker to search meanwhile.
+        if self.hooks.has_park() {
+            self.found();
+        }
         self.hooks.park();
         self.park(wanted);
         self.hooks.unpark();
@@ -315,8 +315,10 @@ impl<'a> Worker<'a> {
         let can_advance =
             self.pool.can_advance() && idle.is_all_parked(ends) && !self.scope.inner().has_lent();
         if self.has_work(wanted) {
-            self.force_search = true;
             self.get_up();
+            // While this worker searched, nobody was woken for what was pushed: once it has found
+            // something it is to wake the next worker, whatever it finds, and wherever.
+            self.searching = self.searching || idle.start_search(true);
             return;
         }
         if can_advance {

@@ -181,6 +181,29 @@ fn pushes_from_outside_find_a_worker() {
     });
 }
 
+/// While the last worker that searches gets ready to park, nobody is woken for what is pushed: it finds
+/// that, takes one task, and has to wake another worker for the next.
+#[test]
+fn what_the_last_searcher_finds_when_it_parks_is_not_for_it_alone() {
+    check(20_000, || {
+        let runtime = runtime(3);
+        let (there, arrives) = mpsc::channel();
+        let (back, returns) = mpsc::channel();
+        let (done, ended) = mpsc::channel();
+        drop(runtime.spawn(async move {
+            there.send(()).unwrap();
+            returns.recv().unwrap();
+            done.send(()).unwrap();
+        }));
+        drop(runtime.spawn(async move {
+            arrives.recv().unwrap();
+            back.send(()).unwrap();
+        }));
+        // Not in `block_on`, where this thread would look for tasks.
+        ended.recv().unwrap();
+    });
+}
+
 #[test]
 fn timers_move_time_on_however_the_workers_lie_down() {
     check(10_000, || {
