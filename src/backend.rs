@@ -3,8 +3,6 @@
 //! The one that is entered on this thread, or, inside a tokio runtime (feature `tokio`), that
 //! runtime's own: whichever was entered last. Else the process-wide thread, started on first use.
 
-#[cfg(any(feature = "tokio", feature = "rt", loom))]
-pub(crate) mod alarm;
 pub(crate) mod coop;
 mod current;
 #[cfg(all(feature = "fallback", not(loom)))]

@@ -1,30 +1,37 @@
-//! How long may a loop sleep, and what happens when it wakes?
+//! A driver: decides how long its loop may block, and fires what is due when the loop wakes.
 //!
-//! A [`Driver`] belongs to one loop. Two verbs carry it: [`next_timeout`](Driver::next_timeout),
-//! how long the loop may block, and [`turn`](Driver::turn), fire what is due.
-//! [`park`](Driver::park) does both around a [`Park`]. Who interrupts a loop that blocks too long
-//! is told in `handle`; what "due" does to a task, in `fire`; why a wake-up may wait, in `slack`.
+//! A [`Driver`] belongs to one loop. Two methods carry it: [`next_timeout`](Driver::next_timeout) says how
+//! long the loop may block, and [`turn`](Driver::turn) fires what is due. [`park`](Driver::park) does both
+//! around a [`Park`].
 //!
-//! The story goes on in `time` (the futures) and in `backend` (drivers for those without a loop).
+//! The modules: `shared` (what handles share with a driver, and how a loop is interrupted), `shared::fire`
+//! (firing), `handle`, `slack` (why a wake-up may be delayed), and `sharded` (one driver for each thread
+//! of a runtime, all on one loop). The futures are in `time`; `backend` finds the driver for a timer.
 
 mod builder;
+mod handle;
+#[cfg(any(feature = "tokio", feature = "rt", loom))]
+pub(crate) mod sharded;
+pub(crate) mod shared;
+pub(crate) mod slack;
 mod turn;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::fire::wake_all;
-use crate::handle::{AWAKE, Handle};
+use crate::driver::shared::NOT_PARKED;
+use crate::driver::shared::fire::wake_all;
+use crate::driver::slack::Planner;
 use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
-use crate::slack::Slack;
+use crate::sync;
 
 pub use self::builder::Builder;
+pub use self::handle::Handle;
 pub use self::turn::Turn;
 
-/// How many timers one turn fires before the loop gets to run what they readied; few for loom, whose
-/// models are to see a turn that is cut.
-const BUDGET: usize = if cfg!(loom) { 4 } else { 1024 };
+/// How many timers one turn fires before the loop runs the tasks that they readied.
+const BUDGET: usize = sync::in_models(4, 1024);
 
 /// Fires the timers of one loop.
 ///
@@ -57,7 +64,7 @@ const BUDGET: usize = if cfg!(loom) { 4 } else { 1024 };
 pub struct Driver<P> {
     park: P,
     handle: Handle,
-    slack: Slack,
+    planner: Planner,
 }
 
 impl<P: Park> Driver<P> {
@@ -276,8 +283,8 @@ impl<P> Driver<P> {
     /// ```
     pub fn turn(&mut self) -> Turn {
         let shared = &self.handle.shared;
-        if shared.is_parked() {
-            shared.awake();
+        if shared.parked_until() != NOT_PARKED {
+            shared.clear_announcement();
         }
         let nothing = Turn {
             fired: 0,
@@ -295,11 +302,11 @@ impl<P> Driver<P> {
         self.fire(now)
     }
 
-    // A call of its own, so that a turn with nothing due saves no registers for it.
+    // A function of its own, so that a turn with nothing due saves no registers for it.
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
         let (fired, unfinished) = self.handle.shared.fire(now, BUDGET);
-        self.slack.fired(now, fired);
+        self.planner.fired(now, fired);
         Turn { fired, unfinished }
     }
 
@@ -329,18 +336,18 @@ impl<P> Driver<P> {
         if !shared.clock.is_frozen() {
             return false;
         }
-        // Before the look at the deadlines: a timer armed on another thread after that look has to
-        // interrupt the park that follows, which no deadline would end. Without end, not until the
-        // earliest: that one may be dropped before we look, and a later one armed after.
+        // The announcement comes before the deadlines are read: a timer that another thread arms after
+        // that has to interrupt the park that follows, which no deadline would end. It has no end, since
+        // the earliest timer may be dropped before the deadlines are read, and a later one armed after.
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {
-            shared.awake();
+            shared.clear_announcement();
         }
         advanced
     }
 
-    /// Announces a wait until the next deadline or `limit` and returns how long it may last.
+    /// Announces a wait until the next deadline or `limit`. Returns how long it may last.
     fn announce(&self, limit: Option<Duration>) -> Option<Duration> {
         let shared = &self.handle.shared;
         // The clock is foreign code: not under the lock.
@@ -354,20 +361,19 @@ impl<P> Driver<P> {
         let mut state = shared.lock();
         let next = state.timers.next_deadline();
         if next <= now {
-            shared.announce_park(&state, AWAKE);
+            shared.announce_park(&state, NOT_PARKED);
             return Some(Duration::ZERO);
         }
-        let wake_at = self.slack.wake_at(next).min(limit_at.unwrap_or(NEVER));
-        // In a storm the slack, not a deadline, says when to wake: no timer, however early, would
-        // change that, so none need interrupt. (Not so where no time passes by itself.)
-        let fixed = !frozen && wake_at <= self.slack.wake_at(0);
-        shared.announce_park(&state, if fixed { AWAKE } else { wake_at });
+        let plan = self.planner.plan(next).limited(limit_at.unwrap_or(NEVER));
+        // Where no time passes by itself, no slack ends a wait: every earlier timer interrupts it.
+        let until = if frozen { next } else { plan.announcement() };
+        shared.announce_park(&state, until);
         drop(state);
 
-        if frozen || wake_at == NEVER {
+        if frozen || plan.wake_at == NEVER {
             return limit;
         }
-        Some(Duration::from_nanos(wake_at - now))
+        Some(Duration::from_nanos(plan.wake_at - now))
     }
 }
 
@@ -396,7 +402,7 @@ impl<P> fmt::Debug for Driver<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
             .field("handle", &self.handle)
-            .field("slack", &self.slack)
+            .field("planner", &self.planner)
             .finish_non_exhaustive()
     }
 }

@@ -12,11 +12,7 @@ mod queue;
 mod store;
 mod table;
 
-mod fire;
-mod handle;
-
 mod driver;
-mod slack;
 
 mod backend;
 
@@ -36,8 +32,8 @@ pub use crate::backend::Entered;
 #[doc(hidden)]
 pub use crate::backend::model::Host;
 pub use crate::clock::{Clock, Hold, ManualClock};
+pub use crate::driver::Handle;
 pub use crate::driver::{Builder, Driver, Turn};
-pub use crate::handle::Handle;
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub use crate::park::{BoottimePark, BoottimeUnpark};
 pub use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};

@@ -117,3 +117,9 @@ pub(crate) fn this_thread() -> Option<ThreadId> {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Line<T>(pub(crate) T);
+
+/// Returns `models` in the models of a model checker, else `shipped`: a bound that is small enough there
+/// for a model to exceed it.
+pub(crate) const fn in_models(models: usize, shipped: usize) -> usize {
+    if cfg!(loom) { models } else { shipped }
+}

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use crate::backend::fallback;
 use crate::backend::host::{self, Inside};
 use crate::backend::stack::{Key, Stack};
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::sync::thread_local;
 use crate::system;
 

@@ -20,7 +20,7 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use crate::backend::thread::DriverThread;
 use crate::driver::Driver;
-use crate::handle::Handle;
+use crate::driver::Handle;
 
 /// For how many nanoseconds a thread trusts in the process still being the same.
 const TRUSTED: i64 = 10_000;

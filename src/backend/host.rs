@@ -8,9 +8,8 @@
 //! bell is always set or listened to, so tokio calls when it shuts down: then the host leaves the
 //! registry, the shards close, and their timers move to another driver (see `time::Sleep`).
 //!
-//! The story goes on in `host/bells.rs` (what tokio rings) and `host/time.rs` (whose time it is).
+//! The story goes on in `host/sources.rs` (what tokio rings) and `host/time.rs` (whose time it is).
 
-mod bells;
 #[cfg(target_os = "linux")]
 mod descriptor;
 #[cfg(not(target_os = "linux"))]
@@ -22,6 +21,7 @@ mod hand;
 #[path = "host/no_hand.rs"]
 mod hand;
 mod time;
+mod wake_sources;
 
 use std::cell::RefCell;
 use std::ptr;
@@ -30,12 +30,13 @@ use std::task::Wake;
 
 use tokio::runtime::{self, Id, worker_index};
 
-use self::bells::Bells;
-use crate::backend::alarm::Alarm;
+use self::wake_sources::WakeSources;
 use crate::driver::Builder;
-use crate::handle::{Handle, Notifier, Shared};
+use crate::driver::Handle;
+use crate::driver::sharded::ShardedDriver;
+use crate::driver::shared::{Notifier, Shared};
+use crate::driver::slack::Limit;
 use crate::instant::nanos;
-use crate::slack::Limit;
 
 pub(super) use self::hand::WITHOUT_HAND;
 pub(crate) use self::hand::{advance, check_advance, pause, resume};
@@ -47,7 +48,7 @@ pub(super) const WITHOUT: &str = "";
 /// A runtime's own drivers.
 struct Host {
     runtime: Id,
-    alarm: Alarm<Bells<Self>>,
+    drivers: ShardedDriver<WakeSources<Self>>,
     /// The runtime, if it may end without telling: then it is asked.
     mute: Option<runtime::Handle>,
 }
@@ -121,7 +122,7 @@ impl Host {
         if let Some(host) = hosts.iter().find(|host| host.runtime == made.runtime) {
             let host = host.clone();
             drop(hosts);
-            made.alarm.close();
+            made.drivers.close();
             return Some(host);
         }
         hosts.push(made.clone());
@@ -138,11 +139,11 @@ impl Host {
     }
 
     fn new(runtime: &runtime::Handle) -> Option<Arc<Self>> {
-        let bells = Bells::new(runtime)?;
+        let sources = WakeSources::new(runtime)?;
         let workers = runtime.metrics().num_workers();
         let count = if workers > 1 { workers + 1 } else { 1 };
-        let clock = bells.clock().clone();
-        let can_pause = bells.can_pause();
+        let clock = sources.clock().clone();
+        let can_pause = sources.can_pause();
         let slack = if can_pause {
             Limit::none()
         } else {
@@ -154,9 +155,9 @@ impl Host {
             let shards = (0..count).map(|_| shard()).collect();
             Self {
                 runtime: runtime.id(),
-                mute: (!bells.hears_the_end()).then(|| runtime.clone()),
-                alarm: Alarm::new(
-                    bells.calling(host.clone()),
+                mute: (!sources.hears_the_end()).then(|| runtime.clone()),
+                drivers: ShardedDriver::new(
+                    sources.calling(host.clone()),
                     clock.clone(),
                     slack.clone(),
                     shards,
@@ -167,7 +168,7 @@ impl Host {
 
     /// The shard of this thread: a worker's own, or the last, which is for all others.
     fn shard(&self) -> Handle {
-        let shards = self.alarm.shards();
+        let shards = self.drivers.shards();
         let last = shards.len() - 1;
         let index = worker_index().map_or(last, |worker| worker.min(last));
         Handle {
@@ -187,26 +188,26 @@ impl Host {
                 .as_ref()
                 .is_some_and(|runtime| !time::lives(runtime))
             {
-                host.alarm.close();
+                host.drivers.close();
                 host.forget();
             }
         }
     }
 
     fn ring(&self) {
-        if self.alarm.ring() {
+        if self.drivers.expire() {
             self.forget();
         }
     }
 
     fn attend(&self) {
-        if self.alarm.attend() {
+        if self.drivers.rearm() {
             self.forget();
         }
     }
 
     fn attend_anew(&self) {
-        if self.alarm.attend_anew() {
+        if self.drivers.rearm_anew() {
             self.forget();
         }
     }

@@ -6,15 +6,16 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::Clock;
-use crate::handle::{Handle, Notifier, Shared};
+use crate::driver::Handle;
+use crate::driver::sharded::{Liveness, ShardedDriver, WakeSource};
+use crate::driver::shared::{Notifier, Shared};
+use crate::driver::slack::Limit;
 use crate::instant::nanos;
-use crate::slack::Limit;
 
 /// A host with a number of threads.
 #[derive(Clone)]
-pub struct Host(Arc<Alarm<Told>>);
+pub struct Host(Arc<ShardedDriver<Told>>);
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,32 +25,32 @@ impl std::fmt::Debug for Host {
 
 struct Told(Box<dyn FnMut(u64) -> bool + Send>);
 
-impl Bell for Told {
-    fn rang(&mut self) -> Heard {
-        Heard::Well
+impl WakeSource for Told {
+    fn note_expired(&mut self) -> Liveness {
+        Liveness::Alive
     }
 
-    fn set(&mut self, at: u64) -> Heard {
+    fn set(&mut self, at: u64) -> Liveness {
         if (self.0)(at) {
-            Heard::Well
+            Liveness::Alive
         } else {
-            Heard::Gone
+            Liveness::Gone
         }
     }
 }
 
-struct Call(Weak<Alarm<Told>>);
+struct Call(Weak<ShardedDriver<Told>>);
 
 impl Notifier for Call {
     fn rearm(&self) {
         if let Some(alarm) = self.0.upgrade() {
-            alarm.attend();
+            alarm.rearm();
         }
     }
 
     fn interrupt(&self) {
         if let Some(alarm) = self.0.upgrade() {
-            alarm.attend_anew();
+            alarm.rearm_anew();
         }
     }
 }
@@ -74,25 +75,25 @@ impl Host {
         slack: Duration,
         set: impl FnMut(u64) -> bool + Send + 'static,
     ) -> Self {
-        Self(Arc::new_cyclic(|alarm: &Weak<Alarm<Told>>| {
+        Self(Arc::new_cyclic(|alarm: &Weak<ShardedDriver<Told>>| {
             let slack = Limit::new(nanos(slack));
             let call = || Box::new(Call(alarm.clone()));
             let shard = || Shared::new(clock.clone(), call(), exact, slack.clone());
             let shards = (0..threads).map(|_| shard()).collect();
-            Alarm::new(Told(Box::new(set)), clock.clone(), slack.clone(), shards)
+            ShardedDriver::new(Told(Box::new(set)), clock.clone(), slack.clone(), shards)
         }))
     }
 
     /// What the host calls when it rings.
     pub fn ring(&self) {
-        self.0.ring();
+        self.0.expire();
     }
 
     /// From now on it is told when the timer is gone that it would ring for, or no longer.
     pub fn set_exact(&self, exact: bool) {
         let shards = self.0.shards().iter();
-        shards.for_each(|shard| shard.set_exact(exact));
-        self.0.attend_anew();
+        shards.for_each(|shard| shard.set_notify_on_cancel(exact));
+        self.0.rearm_anew();
     }
 
     /// The driver of a thread.

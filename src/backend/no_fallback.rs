@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::handle::Handle;
+use crate::driver::Handle;
 
 pub(super) fn stand_in() -> Option<Handle> {
     None

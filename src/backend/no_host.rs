@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::Instant;
 
 /// What to do inside a tokio runtime, where a driver is missed.

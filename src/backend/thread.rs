@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::driver::Driver;
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::park::ThreadPark;
 
 /// A driver on a thread of its own, for code that has no loop to put one in.

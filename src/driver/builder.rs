@@ -1,13 +1,13 @@
-//! On what clock, and with how much slack, does a driver run?
+//! The builder of a driver: its clock and its slack.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::driver::Driver;
-use crate::handle::{Handle, Notifier, Shared};
+use crate::driver::shared::{Notifier, Shared};
+use crate::driver::slack::{Limit, Planner};
+use crate::driver::{Driver, Handle};
 use crate::instant::nanos;
 use crate::park::{Park, Unpark};
-use crate::slack::{Limit, Slack};
 
 /// Sets up a [`Driver`]; made by [`Driver::builder`].
 ///
@@ -38,7 +38,7 @@ impl Builder {
         }
     }
 
-    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it is a compromise of.
+    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it costs and what it saves.
     ///
     /// # Examples
     ///
@@ -119,7 +119,7 @@ impl Builder {
         Driver {
             park,
             handle,
-            slack: Slack::new(slack),
+            planner: Planner::new(slack),
         }
     }
 }

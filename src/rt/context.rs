@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::{Entered as Driver, coop};
-use crate::handle::Handle as Timers;
+use crate::driver::Handle as Timers;
 use crate::rt::core::{Core, Then};
 use crate::rt::inner::Inner;
 use crate::rt::local::LocalQueue;

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use crate::handle::Handle as Timers;
+use crate::driver::Handle as Timers;
 use crate::rt::block_on::block_on;
 use crate::rt::context::{self, Entered};
 use crate::rt::inner::Inner;

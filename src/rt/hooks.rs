@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::fire::shield;
+use crate::driver::shared::fire::shield;
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
 

@@ -22,17 +22,18 @@ use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use self::bed::Bed;
 use self::idle::Idle;
 use self::notifier::ThreadNotifier;
-use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::{Clock, Follower};
-use crate::handle::{self, Handle, Shared as Driver};
+use crate::driver::sharded::{Liveness, ShardedDriver, WakeSource};
+use crate::driver::slack::Limit;
+use crate::driver::Handle;
+use crate::driver::shared::{self, Shared as Driver};
 use crate::instant::NEVER;
-use crate::slack::Limit;
 
 /// What the workers of a runtime share.
 pub struct Pool {
     tasks: AtomicUsize,
     slots: Box<[Slot]>,
-    alarm: Alarm<Waiter>,
+    alarm: ShardedDriver<Waiter>,
     idle: Arc<Idle>,
     clock: Clock,
     time: Arc<AtomicU64>,
@@ -95,7 +96,7 @@ impl Pool {
             Self {
                 tasks: AtomicUsize::new(0),
                 slots: (0..workers).map(|_| Slot::default()).collect(),
-                alarm: Alarm::new(Waiter(pool.clone()), clock.clone(), slack.clone(), drivers),
+                alarm: ShardedDriver::new(Waiter(pool.clone()), clock.clone(), slack.clone(), drivers),
                 idle,
                 clock: clock.clone(),
                 time,
@@ -225,7 +226,7 @@ impl Pool {
     /// A worker enters those that sleep, and sees to the alarm; whether all do now.
     pub fn lie_down(&self, worker: usize, searched: bool) -> bool {
         self.idle.lie_down(worker, searched);
-        self.alarm.attend();
+        self.alarm.rearm();
         self.idle.is_all_parked(false)
     }
 
@@ -238,9 +239,9 @@ impl Pool {
     pub fn get_up(&self, worker: usize) -> bool {
         let up = self.idle.get_up(worker, self.time(), || self.calm());
         if up.rang {
-            self.alarm.rang();
+            self.alarm.note_expired();
             self.fire();
-            self.alarm.attend();
+            self.alarm.rearm();
         }
         up.called
     }
@@ -269,7 +270,7 @@ impl Pool {
     pub fn look(&self) {
         self.fire();
         if self.idle.anybody_sleeps() {
-            self.alarm.attend();
+            self.alarm.rearm();
         }
     }
 
@@ -277,7 +278,7 @@ impl Pool {
     pub fn look_briefly(&self, budget: usize) {
         self.alarm.fire(self.clock.nanos(), budget);
         if self.idle.anybody_sleeps() {
-            self.alarm.attend();
+            self.alarm.rearm();
         }
     }
 
@@ -303,7 +304,7 @@ impl Pool {
     }
 
     fn calm(&self) {
-        self.alarm.shards().iter().for_each(|driver| driver.awake());
+        self.alarm.shards().iter().for_each(|driver| driver.clear_announcement());
     }
 }
 
@@ -345,61 +346,61 @@ impl Follower for Pool {
 
     fn expire(&self) {
         self.calm();
-        self.alarm.attend();
+        self.alarm.rearm();
     }
 
     fn interrupt(&self) {
         let exact = self.clock.is_frozen();
         let drivers = self.alarm.shards().iter();
-        drivers.for_each(|driver| driver.set_exact(exact));
-        self.alarm.attend_anew();
+        drivers.for_each(|driver| driver.set_notify_on_cancel(exact));
+        self.alarm.rearm_anew();
         self.idle.wake_waiter();
     }
 }
 
 struct Waiter(Weak<Pool>);
 
-impl Bell for Waiter {
-    fn rang(&mut self) -> Heard {
-        Heard::Well
+impl WakeSource for Waiter {
+    fn note_expired(&mut self) -> Liveness {
+        Liveness::Alive
     }
 
-    fn set(&mut self, at: u64) -> Heard {
+    fn set(&mut self, at: u64) -> Liveness {
         let Some(pool) = self.0.upgrade() else {
-            return Heard::Gone;
+            return Liveness::Gone;
         };
         if pool.clock.is_frozen() {
             pool.idle.set_until(NEVER);
             if at != NEVER {
                 pool.idle.wake_waiter();
             }
-            return Heard::Well;
+            return Liveness::Alive;
         }
         pool.idle.set_until(at);
-        Heard::Well
+        Liveness::Alive
     }
 
-    fn ring_soon(&mut self, _now: u64) -> Heard {
+    fn set_soon(&mut self, _now: u64) -> Liveness {
         let Some(pool) = self.0.upgrade() else {
-            return Heard::Gone;
+            return Liveness::Gone;
         };
         pool.idle.set_until(0);
-        Heard::Well
+        Liveness::Alive
     }
 }
 
 struct Call(Weak<Pool>);
 
-impl handle::Notifier for Call {
+impl shared::Notifier for Call {
     fn rearm(&self) {
         if let Some(pool) = self.0.upgrade() {
-            pool.alarm.attend();
+            pool.alarm.rearm();
         }
     }
 
     fn interrupt(&self) {
         if let Some(pool) = self.0.upgrade() {
-            pool.alarm.attend_anew();
+            pool.alarm.rearm_anew();
         }
     }
 }

@@ -8,15 +8,16 @@ use std::sync::{Arc, Weak};
 
 use crossbeam_deque::{Injector, Stealer};
 
-use crate::backend::alarm::{Alarm, Bell, Heard};
 use crate::clock::{Clock, Follower};
-use crate::handle::{Handle, Notifier, Shared as Driver};
+use crate::driver::Handle;
+use crate::driver::sharded::{Liveness, ShardedDriver, WakeSource};
+use crate::driver::shared::{Notifier, Shared as Driver};
+use crate::driver::slack::Limit;
 use crate::instant::NEVER;
 use crate::rt::Reactor;
 use crate::rt::core::{Core, retry};
 use crate::rt::idle::Idle;
 use crate::rt::task::{Route, Runnable};
-use crate::slack::Limit;
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::system;
 
@@ -26,7 +27,7 @@ pub(super) struct Pool {
     /// The workers' LIFO slots.
     slots: Box<[Stealer<Runnable>]>,
     /// A driver for each worker, and the last for all other threads.
-    alarm: Alarm<Waiter>,
+    alarm: ShardedDriver<Waiter>,
     idle: Arc<Idle>,
     reactor: Arc<Reactor>,
     clock: Clock,
@@ -53,7 +54,7 @@ impl Pool {
             };
             Self {
                 injector: Injector::new(),
-                alarm: Alarm::new(
+                alarm: ShardedDriver::new(
                     waiter,
                     clock.clone(),
                     slack.clone(),
@@ -192,7 +193,10 @@ impl Pool {
 
     /// Tells the drivers that nobody waits for them, and nobody needs to be told of new timers.
     pub(super) fn calm(&self) {
-        self.alarm.shards().iter().for_each(|driver| driver.awake());
+        self.alarm
+            .shards()
+            .iter()
+            .for_each(|driver| driver.clear_announcement());
     }
 
     /// Whether a timer may be due somewhere; `false` is sure.
@@ -221,12 +225,12 @@ impl Pool {
 
     /// Has the waiter's alarm set for what comes next.
     pub(super) fn attend(&self) {
-        self.alarm.attend();
+        self.alarm.rearm();
     }
 
     /// Takes note that the waiter's alarm has rung; [`attend`](Self::attend) has to follow.
     pub(super) fn rang(&self) {
-        self.alarm.rang();
+        self.alarm.note_expired();
     }
 
     /// Whether time stands still and nothing keeps it from being moved to a next deadline.
@@ -280,7 +284,7 @@ impl Follower for Pool {
     /// next deadline.
     fn expire(&self) {
         self.calm();
-        self.alarm.attend();
+        self.alarm.rearm();
     }
 
     fn interrupt(&self) {
@@ -289,8 +293,8 @@ impl Follower for Pool {
         // is gone.
         let exact = self.clock.is_frozen();
         let drivers = self.alarm.shards().iter();
-        drivers.for_each(|driver| driver.set_exact(exact));
-        self.alarm.attend_anew();
+        drivers.for_each(|driver| driver.set_notify_on_cancel(exact));
+        self.alarm.rearm_anew();
         self.idle.wake_waiter();
     }
 }
@@ -301,14 +305,14 @@ struct Waiter {
     clock: Clock,
 }
 
-impl Bell for Waiter {
-    fn rang(&mut self) -> Heard {
-        Heard::Well
+impl WakeSource for Waiter {
+    fn note_expired(&mut self) -> Liveness {
+        Liveness::Alive
     }
 
-    fn set(&mut self, at: u64) -> Heard {
+    fn set(&mut self, at: u64) -> Liveness {
         let Some(pool) = self.pool.upgrade() else {
-            return Heard::Gone;
+            return Liveness::Gone;
         };
         if self.clock.is_frozen() {
             // No wait makes a timer due; but who sleeps is to see that there is one.
@@ -316,19 +320,19 @@ impl Bell for Waiter {
             if at != NEVER {
                 pool.idle.wake_waiter();
             }
-            return Heard::Well;
+            return Liveness::Alive;
         }
         pool.idle.set_until(on_system(&self.clock, at));
-        Heard::Well
+        Liveness::Alive
     }
 
-    fn ring_soon(&mut self, _now: u64) -> Heard {
+    fn set_soon(&mut self, _now: u64) -> Liveness {
         let Some(pool) = self.pool.upgrade() else {
-            return Heard::Gone;
+            return Liveness::Gone;
         };
         // Whatever the drivers' clock shows, and if it stands still, too: long ago.
         pool.idle.set_until(0);
-        Heard::Well
+        Liveness::Alive
     }
 }
 
@@ -347,13 +351,13 @@ struct Call(Weak<Pool>);
 impl Notifier for Call {
     fn rearm(&self) {
         if let Some(pool) = self.0.upgrade() {
-            pool.alarm.attend();
+            pool.alarm.rearm();
         }
     }
 
     fn interrupt(&self) {
         if let Some(pool) = self.0.upgrade() {
-            pool.alarm.attend_anew();
+            pool.alarm.rearm_anew();
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::system;
 use crate::time::sleep::{Sleep, sleep, sleep_until};

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::backend::host;
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::system;
 

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::backend::{host, no_clock};
-use crate::handle::Handle;
+use crate::driver::Handle;
 
 /// Stops the clock of the driver entered on this thread, or of the tokio runtime that it is in.
 ///

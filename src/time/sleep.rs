@@ -21,7 +21,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::backend::coop::{self, Mark};
-use crate::handle::{Handle, Reset};
+use crate::driver::Handle;
+use crate::driver::shared::Reset;
 use crate::instant::Instant;
 use crate::time::sleep::poll::Identity;
 

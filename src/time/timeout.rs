@@ -11,7 +11,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::time::error::Elapsed;
 use crate::time::sleep::{self, Sleep, sleep_until};

@@ -23,7 +23,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use crate::fire::shield;
+use crate::driver::shared::fire::shield;
 use crate::rt::io::kernel::{Descriptor, Epoll};
 use crate::rt::io::source::{Source, gone};
 use crate::sync::{

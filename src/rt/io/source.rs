@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 use rustix::event::epoll::EventFlags;
 use slab::Slab;
 
-use crate::fire::shield;
+use crate::driver::shared::fire::shield;
 use crate::rt::io::kernel::{Descriptor, Epoll};
 use crate::sync::{Mutex, lock};
 

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::time::sleep::{Sleep, sleep_until};
 

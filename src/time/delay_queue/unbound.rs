@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{DelayQueue, Home, Key};
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::queue::TimerQueue;
 use crate::system;

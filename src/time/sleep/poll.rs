@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::backend::coop;
-use crate::handle::{Arm, Handle};
+use crate::driver::Handle;
+use crate::driver::shared::Arm;
 use crate::time::sleep::{Phase, Sleep};
 
 /// Which waker this is: two live wakers are alike if they are the same by this.

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::backend::NoDriver;
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::instant::{Instant, NEVER, nanos};
 use crate::system;
 use crate::time::sleep::poll::Identity;

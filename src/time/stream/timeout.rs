@@ -15,7 +15,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::handle::Handle;
+use crate::driver::Handle;
 use crate::time::error::Elapsed;
 use crate::time::sleep::{self, Sleep};
 

@@ -11,7 +11,7 @@
 //!
 //! Tokio says that a runtime shuts down by waking whoever waits; so one of the two always waits.
 //! Where that cannot be (a clock that may be paused, no timerfd, and no timer), the host asks
-//! ([`Bells::hears_the_end`]): time moves on to whatever tokio is given to wait for, if only for the
+//! ([`WakeSources::hears_the_end`]): time moves on to whatever tokio is given to wait for, if only for the
 //! moment that it takes another thread to find out.
 
 use std::pin::Pin;
@@ -23,10 +23,10 @@ use tokio::runtime;
 use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
-use crate::backend::alarm::{Bell, Heard};
 use crate::backend::host::descriptor::Descriptor;
 use crate::backend::host::time::{self, Anchor};
 use crate::clock::Clock;
+use crate::driver::sharded::{Liveness, WakeSource};
 use crate::instant::{NEVER, nanos};
 
 /// The farthest that the backstop is set; it rings then, and is set again.
@@ -36,10 +36,10 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const TICK: u64 = 1_000_000;
 
 /// What rings, calling a `W`.
-pub(super) struct Bells<W> {
+pub(super) struct WakeSources<W> {
     caller: Weak<W>,
     clock: Clock,
-    /// What keeps the runtime for the clock, if that may be paused; let go of with the bells.
+    /// What keeps the runtime for the clock, if that may be paused; let go of with the sources.
     anchor: Option<Anchor>,
     descriptor: Option<Descriptor>,
     backstop: Option<Backstop>,
@@ -51,7 +51,7 @@ struct Backstop {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<W> Bells<W> {
+impl<W> WakeSources<W> {
     /// Finds out what a runtime can ring; `None` if nothing.
     ///
     /// # Panics
@@ -97,21 +97,21 @@ impl<W> Bells<W> {
     }
 }
 
-impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
-    fn rang(&mut self) -> Heard {
+impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
+    fn note_expired(&mut self) -> Liveness {
         if let Some(descriptor) = &self.descriptor
             && let Some(caller) = self.caller.upgrade()
             && !descriptor.listen(&Waker::from(caller))
         {
-            return Heard::Gone;
+            return Liveness::Gone;
         }
         // The backstop is asked when it is set again, which follows.
-        Heard::Well
+        Liveness::Alive
     }
 
-    fn set(&mut self, at: u64) -> Heard {
+    fn set(&mut self, at: u64) -> Liveness {
         let Some(caller) = self.caller.upgrade() else {
-            return Heard::Gone;
+            return Liveness::Gone;
         };
         let waker = Waker::from(caller);
         if self.can_pause() && time::is_thread_ending() {
@@ -119,7 +119,7 @@ impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
             return self
                 .backstop
                 .as_ref()
-                .map_or(Heard::Well, |backstop| backstop.ring_soon(&waker));
+                .map_or(Liveness::Alive, |backstop| backstop.ring_soon(&waker));
         }
         if let Some(descriptor) = &self.descriptor {
             let runs = self.backstop.is_none() || time::is_real(&self.clock);
@@ -130,10 +130,10 @@ impl<W: Wake + Send + Sync + 'static> Bell for Bells<W> {
             // Tokio must be left without a timer of ours.
             Some(backstop) if tied => {
                 backstop.sleep = None;
-                Heard::Well
+                Liveness::Alive
             }
             Some(backstop) => backstop.set(at, &self.clock, &waker),
-            None => Heard::Well,
+            None => Liveness::Alive,
         }
     }
 }
@@ -150,7 +150,7 @@ impl Backstop {
         })
     }
 
-    fn set(&mut self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
+    fn set(&mut self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
         let now = clock.nanos();
         let mut at = at.min(now.saturating_add(nanos(YEAR)));
         if at > now && !time::is_real(clock) {
@@ -168,7 +168,7 @@ impl Backstop {
         // just now, on another thread, tokio panics, and the bell is gone.
         let mut sleep = unconstrained(sleep);
         match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
-            Poll::Pending => Heard::Well,
+            Poll::Pending => Liveness::Alive,
             Poll::Ready(()) => self.fired(at, clock, waker),
         }
     }
@@ -184,20 +184,20 @@ impl Backstop {
     }
 
     /// Tokio has fired at once: because the time is past, or because it is shut down; never early.
-    fn fired(&self, at: u64, clock: &Clock, waker: &Waker) -> Heard {
+    fn fired(&self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
         if clock.nanos() < at {
-            return Heard::Gone;
+            return Liveness::Gone;
         }
         self.ring_soon(waker)
     }
 
     /// Rings from the runtime's own loop.
-    fn ring_soon(&self, waker: &Waker) -> Heard {
+    fn ring_soon(&self, waker: &Waker) -> Liveness {
         // A runtime that is shut down drops the task instead of running it: that rings, too, and the
         // next look finds the runtime gone.
         let soon = Soon(waker.clone());
         self.runtime.spawn(async move { drop(soon) });
-        Heard::Well
+        Liveness::Alive
     }
 }
 
@@ -210,7 +210,7 @@ impl Drop for Soon {
     }
 }
 
-impl<W> Drop for Bells<W> {
+impl<W> Drop for WakeSources<W> {
     fn drop(&mut self) {
         if let Some(anchor) = &self.anchor {
             anchor.let_go();

@@ -1,13 +1,41 @@
-//! What may anybody ask a driver, or tell it, through a handle?
+//! The handle through which any thread reaches a driver.
 //!
-//! All that is not about one timer. How timers are made is told in `time`.
+//! It asks and tells the driver what is not about one timer; `time` makes timers through it.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::handle::Handle;
+use crate::driver::shared::Shared;
 use crate::instant::{Instant, nanos};
+
+/// A reference to a [`Driver`](crate::Driver) through which any thread makes timers.
+///
+/// Clones refer to the same driver. A handle may outlive its driver: then
+/// [`is_closed`](Self::is_closed) says so, and timers made through it run on another driver (see
+/// [`Sleep`](crate::time::Sleep)).
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, ThreadPark};
+/// use std::time::Duration;
+///
+/// let mut driver = Driver::new(ThreadPark::new());
+/// let handle = driver.handle().clone();
+/// let sleep = std::thread::spawn(move || handle.sleep(Duration::from_secs(3600))).join().unwrap();
+/// assert!(sleep.deadline() > driver.handle().now());
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+// No foreign code runs under a lock, so a panic of a waker or an unpark leaves no half of a change.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
 
 impl Handle {
     /// Returns the time on the driver's clock.
@@ -64,10 +92,10 @@ impl Handle {
 
     /// Sets how far apart wake-ups are kept when timers are dense; [`Builder::slack`] tells more.
     ///
-    /// From any thread, at any time; the loop is interrupted and waits by the new slack. That is the
-    /// loop's: a runtime's workers, tokio's or our own, share one, whose handle ever it is set
-    /// through. Through [`Handle::current`] outside of any driver it is that of the process-wide
-    /// thread.
+    /// Any thread may call it at any time; the loop is interrupted and waits by the new slack. The slack
+    /// belongs to the loop: all workers of a runtime, tokio's or [`rt`](crate::rt)'s, share one, and it
+    /// can be set through the handle of any of them. Outside of any driver, [`Handle::current`] sets that
+    /// of the process-wide thread.
     ///
     /// Zero wakes for every deadline; more than a second counts as a second. A millisecond has about
     /// the CPU of `tokio::time`, at half its lateness. On a tokio runtime whose clock may be paused
@@ -94,12 +122,11 @@ impl Handle {
 
     /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
     ///
-    /// For telling the loop something that is not a timer, to stop for instance, or that the clock
-    /// has jumped. If it is not blocking just now, its next park returns at once.
+    /// Use it to tell the loop something that is not a timer, to stop for instance, or that the clock
+    /// has jumped. If the loop is not blocked at the moment, its next park returns at once.
     ///
-    /// The loop of a runtime, [`rt`](crate::rt) or tokio, is not the caller's to end the wait of: it
-    /// looks at its timers and the clock again, fires what is due by now, and else waits as long as
-    /// is right by now.
+    /// The loop of a runtime ([`rt`](crate::rt) or tokio) does not hand control to the caller: it
+    /// looks at its timers and the clock again, fires what is due, and then waits for the next deadline.
     ///
     /// # Examples
     ///
@@ -130,9 +157,9 @@ impl Handle {
     }
 }
 
-/// Says when the driver's loop last turned or parked, by the driver's clock, which tells a loop that
-/// never turns from timers that are not due. (A turn that finds no timer at all is not noted, nor, in
-/// a runtime, one that finds none due.)
+/// Shows when the driver's loop last turned or parked, by the driver's clock: a loop that never turns can
+/// be told from timers that are not due. (A turn that finds no timer at all is not noted, nor, in a
+/// runtime, one that finds none due.)
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last_turn = LastTurn(self.shared.last_turn().map(|at| {

@@ -1,26 +1,26 @@
-//! How do due timers get out of the store and ready their tasks?
+//! Firing: takes due timers out of the store and wakes their tasks.
 //!
-//! In batches: up to [`BATCH`] wakers leave the store, in order of deadline, under one short lock;
-//! the lock is released; they are woken one after the other; then the next batch. So no lock is
-//! held for longer than a batch takes to pop, and a waker may arm, reset and drop timers, clone and
-//! drop wakers, or block, as it likes.
+//! Wakers leave the store in batches of up to [`BATCH`], in order of deadline, under one short lock. The
+//! lock is released, they are woken one after the other, and the next batch follows. So no lock is held
+//! for longer than it takes to pop a batch, and a waker may arm, reset and drop timers, clone and drop
+//! wakers, or block.
 //!
-//! A waker that panics loses nobody else's wake-up: the panic ends with it. (The panic hook has
-//! reported it by then; letting it go on would take down a loop that is not to blame.)
+//! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has reported it by
+//! then. If it went on, it would take down a loop that is not to blame.)
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::clock::Follower;
-use crate::handle::Shared;
+use crate::driver::shared::Shared;
 use crate::instant::NEVER;
 use crate::store::Store;
+use crate::sync;
 
-/// How many wakers leave the store under one lock; few for loom, whose models are to see a turn
-/// between two batches.
-const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
+/// How many wakers leave the store under one lock.
+const BATCH: usize = sync::in_models(2, 64);
 
-/// Wakers on their way out; on the stack, so that firing allocates nothing.
+/// Wakers that have left the store. It lives on the stack, so that firing allocates nothing.
 struct Batch {
     wakers: [Option<Waker>; BATCH],
     len: usize,
@@ -34,7 +34,7 @@ impl Batch {
         }
     }
 
-    /// Wakes all, in order, each shielded from the panic of another.
+    /// Wakes all of them in order. A panic of one does not keep the others from being woken.
     fn wake(&mut self) {
         let len = std::mem::take(&mut self.len);
         for waker in self.wakers[..len].iter_mut().filter_map(Option::take) {
@@ -43,7 +43,7 @@ impl Batch {
     }
 }
 
-/// Runs foreign code and ends its panic, including one of the payload's own drop.
+/// Runs foreign code and catches its panic, and that of the payload's own destructor.
 pub(crate) fn shield(foreign: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign))
         && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Moves one batch of due wakers out of the store; whether more may be due.
+    /// Moves one batch of due wakers out of the store. Returns whether more may be due.
     fn collect(&self, now: u64, batch: &mut Batch) -> bool {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
@@ -77,7 +77,7 @@ impl Shared {
         let (mut first, mut last) = (0, 0);
         for at in 0..BATCH {
             let Some((index, deadline, waker)) = state.timers.pop(now) else {
-                // All that was due is out: nobody asks about these indices any more.
+                // All that was due has left the store: no timer asks about these indices any longer.
                 state.timers.recycle();
                 let next = state.timers.bound();
                 self.set_drained(&state, now, next);
@@ -91,10 +91,10 @@ impl Shared {
             batch.wakers[at] = Some(waker);
         }
         batch.len = BATCH;
-        // Timers of the very deadline that the batch ends in may be left. Until they are out, the
-        // popped ones keep their indices, so that a timer can tell fired from armed. Those of earlier
-        // batches keep theirs only if that deadline is theirs, too: else a loop that is always behind,
-        // and gets to the end of nothing, would take a new index for each timer that it arms.
+        // Timers with the very deadline that the batch ends in may be left. Until they have left the
+        // store, the popped ones keep their indices, so that a timer can tell fired from armed. Those of
+        // earlier batches keep theirs only if they have that deadline, too. Otherwise a loop that is always
+        // behind, and never empties the list of what is due, would take a new index for each timer.
         let drained = last.saturating_sub(1);
         let same = drained == self.drained(&state);
         state.timers.hold_back(first, same);
@@ -103,7 +103,7 @@ impl Shared {
     }
 }
 
-/// What a clock that is moved by hand does to its drivers.
+/// What a clock that is moved by hand asks of its drivers.
 impl Follower for Shared {
     fn earliest(&self) -> u64 {
         self.lock().timers.next_deadline()
@@ -118,7 +118,7 @@ impl Follower for Shared {
     }
 }
 
-/// Wakes every timer of a driver that is gone, in order of deadline, those that never fire last.
+/// Wakes every timer of a driver that is gone, in order of deadline; those that never fire come last.
 pub(crate) fn wake_all(mut timers: Store<Waker>) {
     while let Some((_, _, waker)) = timers.pop(NEVER) {
         shield(|| waker.wake());
@@ -128,6 +128,3 @@ pub(crate) fn wake_all(mut timers: Store<Waker>) {
         shield(|| waker.wake());
     }
 }
-
-#[cfg(all(test, not(loom)))]
-mod tests;

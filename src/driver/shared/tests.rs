@@ -1,4 +1,4 @@
-//! How much memory do timers take in a loop that never gets to the end of what is due?
+//! The memory of timers in a loop that never fires all that is due.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

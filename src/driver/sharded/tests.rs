@@ -1,0 +1,247 @@
+//! When the wake source is set, by which thread, and how often.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use super::*;
+use crate::Handle;
+use crate::driver::shared::Notifier;
+use crate::time::Sleep;
+
+type SetTo = Arc<std::sync::Mutex<VecDeque<u64>>>;
+
+/// A wake source that records what it is set to, and calls `inside` each time.
+struct TestSource {
+    set_to: SetTo,
+    inside: Box<dyn FnMut() + Send>,
+    _owned: Arc<()>,
+}
+
+impl WakeSource for TestSource {
+    fn note_expired(&mut self) -> Liveness {
+        Liveness::Alive
+    }
+
+    fn set(&mut self, at: u64) -> Liveness {
+        self.set_to.lock().unwrap().push_back(at);
+        (self.inside)();
+        Liveness::Alive
+    }
+}
+
+struct Call(Weak<ShardedDriver<TestSource>>);
+
+impl Notifier for Call {
+    fn rearm(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.rearm();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.rearm_anew();
+        }
+    }
+}
+
+fn armed(handle: &Handle, nanos: u64) -> Sleep {
+    let mut sleep = handle.sleep(Duration::from_nanos(nanos));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    sleep
+}
+
+/// A sharded driver with two shards, on a clock that shows `time`.
+struct TestRuntime {
+    driver: Arc<ShardedDriver<TestSource>>,
+    time: Arc<AtomicU64>,
+    set_to: SetTo,
+    /// Owned by the wake source.
+    kept: Weak<()>,
+}
+
+impl TestRuntime {
+    fn new(
+        exact: bool,
+        slack: u64,
+        inside: impl FnOnce(Weak<ShardedDriver<TestSource>>) -> Box<dyn FnMut() + Send>,
+    ) -> Self {
+        let (time, set_to) = (Arc::new(AtomicU64::new(0)), SetTo::default());
+        let shown = time.clone();
+        let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::Relaxed)));
+        let owned = Arc::new(());
+        let kept = Arc::downgrade(&owned);
+        let driver = Arc::new_cyclic(|driver: &Weak<ShardedDriver<TestSource>>| {
+            let slack = Limit::new(slack);
+            let call = || Box::new(Call(driver.clone()));
+            let shard = |_| Shared::new(clock.clone(), call(), exact, slack.clone());
+            let source = TestSource {
+                set_to: set_to.clone(),
+                inside: inside(driver.clone()),
+                _owned: owned,
+            };
+            ShardedDriver::new(
+                source,
+                clock.clone(),
+                slack.clone(),
+                (0..2).map(shard).collect(),
+            )
+        });
+        driver.rearm();
+        Self {
+            driver,
+            time,
+            set_to,
+            kept,
+        }
+    }
+
+    fn quiet(exact: bool, slack: u64) -> Self {
+        Self::new(exact, slack, |_| Box::new(|| {}))
+    }
+
+    fn handle(&self, thread: usize) -> Handle {
+        Handle {
+            shared: self.driver.shards()[thread].clone(),
+        }
+    }
+
+    fn armed(&self, thread: usize, nanos: u64) -> Sleep {
+        armed(&self.handle(thread), nanos)
+    }
+
+    /// What the runtime does when the source expires at `time`.
+    fn expire_at(&self, time: u64) {
+        self.time.store(time, Ordering::Relaxed);
+        self.driver.note_expired();
+        self.driver.fire(time, usize::MAX);
+        self.driver.rearm();
+    }
+
+    /// Returns what the source was set to, in order, since the last call.
+    fn set_to(&self) -> Vec<u64> {
+        self.set_to.lock().unwrap().drain(..).collect()
+    }
+}
+
+/// A reset whose new deadline had passed took the timer out and set_to nothing: a clock that may be
+/// paused moved on to a timer that was gone, and a later one was armed without a call.
+#[test]
+fn a_source_is_set_anew_when_its_timer_is_reset_to_the_past_on_a_clock_that_may_be_paused() {
+    let runtime = TestRuntime::quiet(true, 0);
+    let start = runtime.handle(0).now();
+    let mut sleep = runtime.armed(0, 10);
+    runtime.set_to();
+    sleep.reset_at(start);
+    assert_eq!(runtime.set_to(), [NEVER]);
+    let _later = runtime.armed(1, 20);
+    assert_eq!(runtime.set_to(), [20]);
+}
+
+/// A source that was set for the right time was left as it was, and a clock that had jumped was not read
+/// again.
+#[test]
+fn unpark_sets_the_source_anew_although_no_timer_has_changed() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let _sleep = runtime.armed(0, 10);
+    assert_eq!(runtime.set_to(), [NEVER, 10]);
+    runtime.driver.rearm();
+    assert_eq!(runtime.set_to(), [], "nothing has changed");
+    runtime.handle(1).unpark();
+    assert_eq!(runtime.set_to(), [10]);
+}
+
+#[test]
+fn a_slack_that_is_set_in_a_storm_sets_the_source_anew() {
+    let runtime = TestRuntime::quiet(false, 100);
+    let mut sleeps = Vec::new();
+    for turn in 1..=20 {
+        sleeps.push(runtime.armed(0, 5));
+        runtime.expire_at(5 * turn);
+    }
+    runtime.set_to();
+    sleeps.push(runtime.armed(1, 30));
+    assert_eq!(
+        runtime.set_to(),
+        [200],
+        "the slack after the last expiration"
+    );
+    sleeps.push(runtime.armed(0, 20));
+    assert_eq!(runtime.set_to(), [], "and no thread calls");
+    runtime.handle(0).set_slack(Duration::from_nanos(1000));
+    assert_eq!(runtime.set_to(), [1100]);
+    runtime.handle(0).set_slack(Duration::ZERO);
+    assert_eq!(runtime.set_to(), [120]);
+    // Whose announcement has ended with the storm is told again.
+    sleeps.push(runtime.armed(1, 10));
+    assert_eq!(runtime.set_to(), [110]);
+}
+
+/// The thread that rearmed stayed as long as others called, be it for ever.
+#[test]
+fn a_thread_leaves_although_others_call_during_each_scan() {
+    // Each time that the source is set, a thread arms an earlier timer, a thousand times.
+    let left = Arc::new(AtomicUsize::new(1000));
+    let more = left.clone();
+    let runtime = TestRuntime::new(false, 0, |driver| {
+        Box::new(move || {
+            let n = more.load(Ordering::Relaxed);
+            if n > 0 {
+                more.store(n - 1, Ordering::Relaxed);
+                let shared = driver.upgrade().unwrap().shards()[n % 2].clone();
+                std::mem::forget(armed(&Handle { shared }, n as u64));
+            }
+        })
+    });
+    let mut scans = 1000 - left.load(Ordering::Relaxed);
+    assert_eq!(
+        scans,
+        MAX_SCANS + 1,
+        "scans, and a source that is set to expire soon"
+    );
+    while left.load(Ordering::Relaxed) > 0 {
+        let before = left.load(Ordering::Relaxed);
+        assert_eq!(runtime.set_to().last(), Some(&1), "soon");
+        // Any call will do; the source is sure to make one.
+        if before.is_multiple_of(2) {
+            runtime.driver.rearm();
+        } else {
+            runtime.expire_at(0);
+        }
+        scans = before - left.load(Ordering::Relaxed);
+        assert!((1..=MAX_SCANS + 1).contains(&scans), "{scans}");
+    }
+    runtime.expire_at(0);
+    assert_eq!(runtime.set_to().last(), Some(&1));
+    runtime.expire_at(1000);
+    assert_eq!(
+        (runtime.handle(0).armed(), runtime.handle(1).armed()),
+        (0, 0)
+    );
+    assert_eq!(runtime.set_to().last(), Some(&NEVER));
+}
+
+/// The source may own descriptors, and everything that refers to the runtime keeps the driver.
+#[test]
+fn a_driver_that_is_closed_while_a_thread_scans_drops_its_source() {
+    let runtime = TestRuntime::new(false, 0, |driver| {
+        let mut sets = 0;
+        Box::new(move || {
+            sets += 1;
+            if sets == 2 {
+                driver.upgrade().unwrap().close();
+            }
+        })
+    });
+    assert!(runtime.kept.upgrade().is_some());
+    let sleep = runtime.armed(0, 10);
+    assert!(sleep.is_orphaned());
+    assert!(runtime.kept.upgrade().is_none());
+    assert!(!runtime.driver.rearm());
+}

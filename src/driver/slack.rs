@@ -1,0 +1,250 @@
+//! The planner: turns the earliest deadline and the slack into when a loop wakes, and what it announces.
+//!
+//! The *slack* is how late a wake-up may be made on purpose. While timers are sparse it is not used: the
+//! loop wakes at the earliest deadline. When timers are dense, one wake-up for each would cost more than
+//! the work that it brings, so wake-ups keep a distance of the slack, and each fires all that came due in
+//! between. Network cards moderate interrupts in the same way (Mogul and Ramakrishnan, "Eliminating
+//! receive livelock", 1996): the first timer is on time, only a storm is batched, and nothing is later
+//! than the slack because of it.
+//!
+//! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the time
+//! between firings. A wait that brings fewer was in vain: one task that sleeps for a few microseconds
+//! over and over looks dense, and waiting only makes it slower. Then waits stop for a while, which gets
+//! longer with each wait in a row that was in vain.
+//!
+//! The length of the slack, its [`Limit`], may be set while the loop runs.
+
+use std::sync::Arc;
+
+use crate::driver::shared::NOT_PARKED;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// How many firings within one slack make a storm.
+const DENSE: usize = 2;
+
+/// The longest slack, one second. In a storm nothing interrupts the wait: without a bound, a slack of
+/// `Duration::MAX` would lose every timer.
+const LONGEST: u64 = 1_000_000_000;
+
+/// The largest number of turns for which waits stop.
+const DOUBT: u32 = 1023;
+
+/// The slack in nanoseconds, at most [`LONGEST`]; zero turns it off. Clones share one value.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit(Option<Arc<AtomicU64>>);
+
+impl Limit {
+    pub(crate) fn new(nanos: u64) -> Self {
+        Self(Some(Arc::new(AtomicU64::new(nanos.min(LONGEST)))))
+    }
+
+    /// Makes a limit that stays zero, whatever it is set to.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    // Relaxed: nothing else is published with it, and a loop that waits by the old one is interrupted.
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0
+            .as_ref()
+            .map_or(0, |nanos| nanos.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set(&self, nanos: u64) {
+        if let Some(limit) = &self.0 {
+            limit.store(nanos.min(LONGEST), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Plans the wake-ups of one loop.
+#[derive(Debug)]
+pub(crate) struct Planner {
+    limit: Limit,
+    /// Moving average of the nanoseconds between two firings, over the last dozen turns.
+    gap: u64,
+    /// When the last turn fired something.
+    last: u64,
+    /// For how many turns waits stop.
+    doubt: u32,
+    /// For how many turns they stopped the last time, zero after a wait that was not in vain.
+    doubted: u32,
+}
+
+impl Planner {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            gap: u64::MAX,
+            last: 0,
+            doubt: 0,
+            doubted: 0,
+        }
+    }
+
+    /// Notes that `count` timers fired at `now`.
+    pub(crate) fn fired(&mut self, now: u64, count: usize) {
+        let limit = self.limit.get();
+        if count == 0 || limit == 0 {
+            return;
+        }
+        let since = now.saturating_sub(self.last);
+        self.last = now;
+        if self.doubt > 0 {
+            self.doubt -= 1;
+        } else if count >= DENSE {
+            self.doubted = 0;
+        } else if self.waits(limit) && since >= limit {
+            self.doubted = (self.doubted * 2 + 1).min(DOUBT);
+            self.doubt = self.doubted;
+        }
+        // A pause only means "sparse". Capped, it is forgotten within a few turns.
+        let gap = (since / count as u64).min(limit);
+        self.gap = (self.gap.min(limit) * 3 + gap) / 4;
+    }
+
+    /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a storm.
+    pub(crate) fn plan(&self, next: u64) -> Plan {
+        let limit = self.limit.get();
+        let earliest = match self.waits(limit) {
+            true => self.last.saturating_add(limit),
+            false => NOT_PARKED,
+        };
+        Plan {
+            wake_at: next.max(earliest),
+            earliest,
+        }
+    }
+
+    fn waits(&self, limit: u64) -> bool {
+        self.doubt == 0 && self.gap < limit / DENSE as u64
+    }
+}
+
+/// When a loop wakes, and when the slack lets it wake at the earliest.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) wake_at: u64,
+    /// Before this no timer wakes the loop, however early it is due; zero while the slack is not used.
+    earliest: u64,
+}
+
+impl Plan {
+    /// Wakes at `limit`, if that is earlier.
+    pub(crate) fn limited(self, limit: u64) -> Self {
+        Self {
+            wake_at: self.wake_at.min(limit),
+            ..self
+        }
+    }
+
+    /// Returns until when the loop announces to park.
+    ///
+    /// If the slack, and no deadline, says when it wakes, then no timer changes that, and none needs to
+    /// interrupt the loop: it announces nothing.
+    pub(crate) fn announcement(self) -> u64 {
+        match self.is_fixed() {
+            true => NOT_PARKED,
+            false => self.wake_at,
+        }
+    }
+
+    /// Returns whether no timer that is armed from now on makes the loop wake earlier.
+    pub(crate) fn is_fixed(self) -> bool {
+        self.wake_at <= self.earliest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparse_timers_are_on_time() {
+        let mut planner = Planner::new(Limit::new(100));
+        for turn in 1..100 {
+            planner.fired(turn * 60, 1);
+            assert_eq!(planner.plan(turn * 60 + 60).wake_at, turn * 60 + 60);
+        }
+    }
+
+    #[test]
+    fn a_storm_is_batched_and_its_end_is_noticed() {
+        let mut planner = Planner::new(Limit::new(100));
+        for turn in 1..20 {
+            planner.fired(turn * 5, 1);
+        }
+        assert_eq!(planner.plan(101).wake_at, 95 + 100);
+        for turn in 1..20 {
+            planner.fired(95 + turn * 100, 20);
+        }
+        assert_eq!(
+            planner.plan(2000).wake_at,
+            1995 + 100,
+            "batching does not look like calm"
+        );
+        for turn in 1..5 {
+            planner.fired(1995 + turn * 1_000, 1);
+        }
+        assert_eq!(planner.plan(6000).wake_at, 6000);
+    }
+
+    #[test]
+    fn a_timer_later_than_the_distance_is_not_delayed() {
+        let mut planner = Planner::new(Limit::new(100));
+        for turn in 1..20 {
+            planner.fired(turn, 1);
+        }
+        assert_eq!(planner.plan(500).wake_at, 500);
+    }
+
+    #[test]
+    fn one_timer_over_and_over_is_on_time() {
+        let mut planner = Planner::new(Limit::new(100));
+        let (mut now, mut late) = (0, 0);
+        for _ in 0..10_000 {
+            let due = now + 20;
+            let woken = planner.plan(due).wake_at;
+            late += usize::from(woken > due);
+            now = woken + 5;
+            planner.fired(now, 1);
+        }
+        assert!(late < 30, "{late} of 10000 kept waiting");
+    }
+
+    #[test]
+    fn the_longest_slack_is_a_second_and_leaves_a_lone_timer_alone() {
+        let mut planner = Planner::new(Limit::new(u64::MAX));
+        assert_eq!(planner.plan(5).wake_at, 5);
+        for turn in 1..40 {
+            planner.fired(turn * 5, 10);
+        }
+        assert_eq!(planner.plan(200).wake_at, 195 + LONGEST);
+        planner.fired(u64::MAX, usize::MAX);
+    }
+
+    #[test]
+    fn no_slack_delays_nothing() {
+        let mut planner = Planner::new(Limit::new(0));
+        for turn in 1..20 {
+            planner.fired(turn, 100);
+        }
+        assert_eq!(planner.plan(20).wake_at, 20);
+    }
+
+    #[test]
+    fn a_slack_that_is_set_in_a_storm_counts_from_the_next_wait_on() {
+        let limit = Limit::new(100);
+        let mut planner = Planner::new(limit.clone());
+        for turn in 1..20 {
+            planner.fired(turn * 5, 10);
+        }
+        assert_eq!(planner.plan(96).wake_at, 95 + 100);
+        limit.set(1_000);
+        assert_eq!(planner.plan(96).wake_at, 95 + 1_000);
+        limit.set(0);
+        assert_eq!(planner.plan(96).wake_at, 96);
+    }
+}
