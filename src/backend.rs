@@ -5,23 +5,19 @@
 
 pub(crate) mod coop;
 mod current;
-#[cfg(all(feature = "fallback", not(loom)))]
+#[cfg(feature = "fallback")]
 mod fallback;
-#[cfg(any(not(feature = "fallback"), loom))]
+#[cfg(not(feature = "fallback"))]
 #[path = "backend/no_fallback.rs"]
 mod fallback;
-#[cfg(all(feature = "tokio", not(loom)))]
+#[cfg(feature = "tokio")]
 pub(crate) mod host;
-#[cfg(any(not(feature = "tokio"), loom))]
+#[cfg(not(feature = "tokio"))]
 #[path = "backend/no_host.rs"]
 pub(crate) mod host;
-#[cfg(loom)]
-pub(crate) mod model;
 mod stack;
-#[cfg(not(loom))]
 mod thread;
 
 pub(crate) use self::current::no_clock;
 pub use self::current::{Entered, NoDriver};
-#[cfg(not(loom))]
 pub use self::thread::DriverThread;

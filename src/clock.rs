@@ -172,7 +172,7 @@ impl Clock {
     ///
     /// A runtime that moves time on by itself does so for timers of any length: the longest wait is
     /// thirty years, as it is for tokio's own.
-    #[cfg(all(feature = "tokio", not(loom)))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn hosted(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
         let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));

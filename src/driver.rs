@@ -10,7 +10,7 @@
 
 mod builder;
 mod handle;
-#[cfg(any(feature = "tokio", feature = "rt", loom))]
+#[cfg(any(feature = "tokio", feature = "rt"))]
 pub(crate) mod sharded;
 pub(crate) mod shared;
 pub(crate) mod slack;

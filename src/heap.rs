@@ -311,5 +311,5 @@ impl<const LEN: usize> RunHeap<LEN> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -18,19 +18,14 @@ mod backend;
 
 pub mod time;
 
-#[cfg(loom)]
-#[doc(hidden)]
-#[path = "rt/model.rs"]
-pub mod rt;
-#[cfg(all(feature = "rt", not(loom)))]
+#[cfg(feature = "rt")]
 pub mod rt;
 
-#[cfg(not(loom))]
-pub use crate::backend::DriverThread;
-pub use crate::backend::Entered;
-#[cfg(loom)]
-#[doc(hidden)]
-pub use crate::backend::model::Host;
+#[cfg(all(test, loom))]
+#[path = "../tests/loom/models.rs"]
+mod models;
+
+pub use crate::backend::{DriverThread, Entered};
 pub use crate::clock::{Clock, Hold, ManualClock};
 pub use crate::driver::Handle;
 pub use crate::driver::{Builder, Driver, Turn};

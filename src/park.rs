@@ -1,6 +1,6 @@
-//! How a thread blocks until the next deadline, and how another thread interrupts it.
+//! Parking: how a thread blocks until the next deadline, and how another thread interrupts it.
 //!
-//! Two traits and the default that implements them. A [`Park`] belongs to the thread that blocks;
+//! Two traits, and the default that implements them. A [`Park`] belongs to the thread that blocks;
 //! any number of [`Unpark`]s, on any threads, interrupt it. Between them is one bit, the *token*:
 //!
 //! - `unpark` sets the token; setting it twice is setting it once.
@@ -9,17 +9,19 @@
 //!   the two comes first.
 //! - What a thread wrote before `unpark` is visible after the `park` that took its token.
 //!
-//! Only whether and for how long to block is decided above, by the driver; nothing here knows
-//! of timers. The traits are the seam where a runtime puts its own poller; [`ThreadPark`] is for a
+//! The driver, above, decides whether and for how long to block; nothing here knows of timers. The traits are the seam where a runtime puts its own poller; [`ThreadPark`] is for a
 //! thread that has none.
 //!
-//! The rooms: `token` (the bit), `futex` and `portable` (what a thread blocks in), `timerfd` and
-//! `boottime` (waits on file descriptors), `thread` (the default park).
+//! The modules: `token` (the bit), `futex` and `portable` (what a thread blocks in), `timerfd` and
+//! `boottime` (waits on file descriptors), `thread` (the default park), `worker` and `epoll` (the parkers
+//! of an executor's workers).
 
 use std::time::Duration;
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod boottime;
+#[cfg(all(target_os = "linux", feature = "rt", not(any(loom, shuttle))))]
+mod epoll;
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod futex;
 #[cfg(any(not(target_os = "linux"), loom, shuttle))]
@@ -28,6 +30,8 @@ mod thread;
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub(crate) mod timerfd;
 mod token;
+#[cfg(feature = "rt")]
+pub(crate) mod worker;
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub use boottime::{BoottimePark, BoottimeUnpark};

@@ -623,5 +623,5 @@ impl<T> fmt::Debug for TimerQueue<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

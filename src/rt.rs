@@ -30,7 +30,6 @@
 //! assert_eq!(sum, 3);
 //! ```
 
-mod bed;
 mod block_on;
 #[cfg(feature = "blocking")]
 mod blocking;
@@ -39,7 +38,7 @@ mod context;
 mod core;
 mod handle;
 mod hooks;
-mod idle;
+pub(crate) mod idle;
 mod inner;
 #[cfg(all(feature = "poll", target_os = "linux"))]
 pub mod io;
@@ -47,7 +46,7 @@ mod join;
 mod local;
 #[cfg(not(all(feature = "poll", target_os = "linux")))]
 mod no_io;
-mod notifier;
+pub(crate) mod notifier;
 mod pool;
 mod runtime;
 mod schedule;
@@ -66,8 +65,6 @@ pub use self::runtime::Runtime;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
 
 #[cfg(all(feature = "poll", target_os = "linux"))]
-use self::io::{Epoll, Reactor};
-#[cfg(all(not(feature = "poll"), target_os = "linux", not(shuttle)))]
-use self::no_io::Epoll;
+use self::io::Reactor;
 #[cfg(not(all(feature = "poll", target_os = "linux")))]
 use self::no_io::Reactor;

@@ -170,5 +170,5 @@ impl<V, const RUN: usize> Store<V, RUN> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -16,7 +16,10 @@ pub(crate) use std::thread;
 pub(crate) use std::thread_local;
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
+pub(crate) use loom::{
+    sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread,
+};
 
 #[cfg(loom)]
 pub(crate) use std::thread_local;
@@ -28,7 +31,7 @@ pub(crate) use shuttle::{
 };
 
 use std::sync::PoisonError;
-#[cfg(any(not(target_os = "linux"), loom, shuttle))]
+#[cfg(any(feature = "rt", not(target_os = "linux"), loom, shuttle))]
 use std::time::Instant;
 
 /// Locks `mutex`, poisoned or not.
@@ -39,9 +42,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until `condvar` is notified, or until `deadline`; may return for no reason. Returns whether
+/// Waits until `condvar` is notified, or until `deadline`; may return early for no reason. Returns whether
 /// the deadline has passed.
-#[cfg(all(not(target_os = "linux"), not(any(loom, shuttle))))]
+#[cfg(all(any(feature = "rt", not(target_os = "linux")), not(any(loom, shuttle))))]
 pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
     _mutex: &'a Mutex<T>,
@@ -59,7 +62,7 @@ pub(crate) fn wait_until<'a, T>(
     (guard, Instant::now() >= deadline)
 }
 
-/// The same in a model, where time does not pass: a wait with a deadline lets others run, and is
+/// The same in a model, where time does not pass: a wait with a deadline lets other threads run, and is
 /// over.
 #[cfg(any(loom, shuttle))]
 pub(crate) fn wait_until<'a, T>(
@@ -123,3 +126,6 @@ pub(crate) struct Line<T>(pub(crate) T);
 pub(crate) const fn in_models(models: usize, shipped: usize) -> usize {
     if cfg!(loom) { models } else { shipped }
 }
+
+/// Whether the state of a thread-local goes on from one run of a model to the next.
+pub(crate) const THREAD_LOCALS_OUTLIVE_RUNS: bool = cfg!(loom);

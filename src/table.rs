@@ -402,5 +402,5 @@ impl<V> Timers for Table<V> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -19,10 +19,10 @@
 //! [`end_item`] after it. Their limit is asked even if what they limit has just used up the budget:
 //! [`poll_limit`].
 
-#[cfg(any(not(feature = "tokio"), loom))]
+#[cfg(not(feature = "tokio"))]
 #[path = "coop/no_tokio.rs"]
 mod host;
-#[cfg(all(feature = "tokio", not(loom)))]
+#[cfg(feature = "tokio")]
 #[path = "coop/tokio.rs"]
 mod host;
 mod row;
@@ -31,7 +31,7 @@ use std::task::{Context, Poll};
 
 use crate::backend::coop::row::Row;
 use crate::clock::Clock;
-use crate::sync::thread_local;
+use crate::sync::{self, thread_local};
 
 thread_local! {
     static ROW: Row = const { Row::new() };
@@ -167,11 +167,11 @@ fn unconstrained<T>(poll: impl FnOnce() -> T) -> T {
     poll()
 }
 
-/// In the destructor of a thread-local there may be no row any more. In a model there is none: it
-/// would go on from one run to the next.
+/// In the destructor of a thread-local there may be no row any longer. In a model there is none: it would
+/// go on from one run to the next.
 #[inline]
 fn with_row<T>(ask: impl FnOnce(&Row) -> T) -> Option<T> {
-    if cfg!(loom) {
+    if sync::THREAD_LOCALS_OUTLIVE_RUNS {
         return None;
     }
     ROW.try_with(ask).ok()

@@ -338,7 +338,7 @@ impl Clock {
     }
 
     /// Whether [`advance_when_idle`](Self::advance_when_idle) would move time.
-    #[cfg(any(feature = "rt", loom))]
+    #[cfg(feature = "rt")]
     pub(crate) fn can_advance(&self) -> bool {
         self.is_free() && self.next().is_some()
     }

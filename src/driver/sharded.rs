@@ -130,7 +130,7 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Fires what is due and sets the wake source again. To be called when the source has expired, on a
     /// thread of the runtime. Returns whether the runtime turned out to be gone.
-    #[cfg(any(feature = "tokio", loom))]
+    #[cfg(any(feature = "tokio", test))]
     pub(crate) fn expire(&self) -> bool {
         self.note_expired();
         self.fire(self.clock.nanos(), usize::MAX);

@@ -279,7 +279,7 @@ impl Shared {
 
     /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer that it
     /// was made for may have been cancelled before, without notice.
-    #[cfg(any(feature = "rt", loom))]
+    #[cfg(feature = "rt")]
     pub(crate) fn set_notify_on_cancel(&self, notify: bool) {
         // Under the lock, as each cancellation and each announcement is: a timer that is cancelled after
         // the next announcement finds the flag as it is now.

@@ -382,5 +382,5 @@ impl IndexMut<Position> for Runs {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -154,7 +154,7 @@ impl fmt::Debug for BoottimeUnpark {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering::{AcqRel, Acquire};

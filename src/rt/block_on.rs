@@ -210,7 +210,7 @@ impl Drop for Member {
         }
         let pool = inner.pool();
         if pool.has_work() {
-            pool.wake_one();
+            pool.idle().notify_one();
         }
         if self.joined {
             leave(&inner);
@@ -288,6 +288,6 @@ impl Wake for Woken {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Release);
-        self.notifier.notify(&self.pool);
+        self.notifier.notify(self.pool.idle());
     }
 }

@@ -268,8 +268,8 @@ pub(super) fn push(task: Runnable, why: Why) -> Result<(), Runnable> {
             // No foreign code runs in there.
             match core.push(ready, why) {
                 Then::Nothing => {}
-                Then::WakeOne => scope.inner.pool().wake_one(),
-                Then::Report => scope.inner.pool().report_full_slot(core.index()),
+                Then::NotifyOne => scope.inner.pool().idle().notify_one(),
+                Then::Report => scope.inner.pool().idle().report_full_slot(core.index()),
             }
         }
     });

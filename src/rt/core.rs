@@ -62,7 +62,7 @@ pub(super) const LONGEST_INTERVAL: u32 = 16;
 pub(super) enum Then {
     Nothing,
     /// Another worker should be woken for it.
-    WakeOne,
+    NotifyOne,
     /// The slot is full, and this has to be reported.
     Report,
 }
@@ -145,7 +145,7 @@ impl Core {
                 self.quiet.set(true);
                 return Then::Nothing;
             }
-            return Then::WakeOne;
+            return Then::NotifyOne;
         }
         let in_task = phase == Phase::Task;
         if self.slot.is_empty() {
@@ -159,7 +159,7 @@ impl Core {
         // The slot keeps what it holds.
         self.queue.push(task);
         match in_task {
-            true => Then::WakeOne,
+            true => Then::NotifyOne,
             false => Then::Nothing,
         }
     }

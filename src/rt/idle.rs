@@ -1,263 +1,346 @@
-//! Which workers sleep, who of them waits for the timers, and whom does new work wake?
+//! Which workers are parked, until when, and which of them new work unparks.
 //!
-//! A worker without work *lies down*: it enters itself here, looks for work once more, and sleeps in
-//! its [`Bed`]. One of those that sleep is the *waiter*: its bed has an alarm, set for the earliest
-//! deadline of all and moved from anywhere; the others sleep without end. If the waiter gets up,
-//! another sleeper becomes it, by having its alarm set.
+//! A worker without work marks itself as parked here, looks for work once more, and blocks in its parker
+//! ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver owner*: its
+//! parker has a timeout, set for the earliest deadline of all shards and moved from any thread; the others
+//! park without end. When the owner is unparked, another parked worker becomes the owner: its *successor*.
 //!
-//! # No work is left lying
+//! # No task is left lying
 //!
-//! `counts` says how many sleep and how many *search*, which is to look through the queues of others.
-//! Who pushes work wakes a sleeper only if nobody searches: so one push wakes one worker at most,
-//! and that one, once it has found something, wakes the next if there is more.
+//! `counts` holds how many workers are parked and how many *search*, which is to look through the queues
+//! of others. A thread that pushes a task unparks a worker only if no worker searches: one push unparks
+//! one worker at most, and that worker, once it has found a task, unparks the next if there is more.
 //!
-//! - Who pushes: push, fence, read `counts`. Who lies down: write `counts`, fence, look at every
-//!   queue. One of the two sees the other (Dekker's argument; both fences are sequentially
-//!   consistent), so either the sleeper finds the work or the pusher finds the sleeper.
-//! - A searcher that keeps others from being woken by being counted, and then finds nothing, lies
-//!   down: it is no longer counted before it looks at every queue for the last time. If it finds
-//!   something then, there may be more: it is counted again, and searches.
-//! - A searcher that finds work is no longer counted before it looks whether there is more, and is
-//!   the one to wake the next.
-//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searcher
-//!   that moves one looks for more after that, as above; who is none wakes a sleeper after that, as
-//!   if it had pushed what is left.
+//! - The pushing thread pushes, fences, and reads `counts`. The parking worker writes `counts`, fences,
+//!   and looks at every queue. One of the two sees the other (Dekker's argument; both fences are
+//!   sequentially consistent): either the worker finds the task, or the pushing thread finds the worker.
+//! - While a worker searches, no other is unparked. If it finds nothing and parks, it is no longer counted
+//!   as searching before it looks at every queue for the last time. If it finds something then, there may
+//!   be more: it is counted again, and searches.
+//! - A searching worker that finds a task is no longer counted before it looks whether there is more. If
+//!   it was the last one that searched, it unparks the next.
+//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching worker
+//!   that moves one looks for more afterwards, as above. A worker that does not search unparks another
+//!   one afterwards, as if it had pushed what is left.
 //!
-//! # No deadline is overslept
+//! # No deadline is missed
 //!
-//! `until` is for when the alarm is to be set, whoever waits; it is written and put to a bed under
-//! the lock, so beds hear of changes in order. Whoever lies down attends to the alarm (see
-//! `backend::alarm`) before it sleeps, so `until` is right before anyone relies on it. While nobody
-//! sleeps no timer need call; that is told to the drivers under the lock, so that it cannot
-//! overtake the announcements of one who lies down.
+//! `until` is the time for which the owner's timeout is to be set, whichever worker is the owner. It is
+//! written, and passed to a parker, under the lock, so parkers are told of changes in order. A parking
+//! worker rearms the sharded driver before its last look, so `until` is right before a worker relies on
+//! it. While no worker is parked, no timer needs to request that: the shards are told so under the lock,
+//! so that it cannot overtake the announcements of a worker that parks.
 //!
-//! # No task is left in a slot
+//! # No task is left in a LIFO slot
 //!
-//! A task in a worker's LIFO slot is in no queue. The same alarm rings when the slots are to be looked
-//! at, see `slots`.
+//! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are to be
+//! looked at, see [`slots`].
 
 mod slots;
-#[cfg(test)]
+mod source;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub(crate) use self::slots::Report;
 use self::slots::{EARLIER, Slots};
+use self::source::{OwnerTimeout, Rearm};
+use crate::clock::Clock;
+use crate::driver::sharded::ShardedDriver;
+use crate::driver::shared::Shared as Driver;
+use crate::driver::slack::Limit;
 use crate::instant::NEVER;
-use crate::rt::bed::Bed;
+use crate::park::worker::Parkers;
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering, fence},
     lock,
 };
 
-/// In `counts`, searchers are counted in ones and sleepers in these.
-const SLEEPER: usize = 1 << 16;
+/// In `counts`, searching workers are counted in ones and parked workers in these.
+const PARKED: usize = 1 << 16;
 
 pub(crate) struct Idle {
     counts: AtomicUsize,
-    sleepers: Mutex<Sleepers>,
-    beds: Box<[Bed]>,
+    parked: Mutex<Parked>,
+    parkers: Parkers,
     slots: Slots,
+    drivers: ShardedDriver<OwnerTimeout>,
+    clock: Clock,
 }
 
-struct Sleepers {
-    /// Who sleeps; the last to lie down is the first to be woken, its caches are the warmest.
+struct Parked {
+    /// The parked workers. The last one to park is the first to be unparked: its caches are the warmest.
     workers: Vec<usize>,
-    waiter: Option<usize>,
-    /// How many workers there are: a thread runs them.
+    owner: Option<usize>,
+    /// How many workers a thread runs.
     present: usize,
-    /// The workers whose parker is armed: they are about to park, or have.
+    /// The workers whose parker is armed: they block, or are about to.
     armed: Box<[bool]>,
-    /// When the waiter's alarm is to ring, in nanoseconds of the system's monotonic clock.
+    /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
 }
 
-/// What a worker learns when it gets up.
-pub(crate) struct Up {
-    /// Somebody woke it for work: it counts as one who searches.
-    pub(crate) called: bool,
-    /// Its alarm has rung: the drivers' alarm has to be told.
-    pub(crate) rang: bool,
-    /// It was woken to look at the LIFO slots.
+/// What a worker does while it parks.
+pub(crate) trait ParkContext {
+    /// Returns whether the runtime is ending. Then a worker without a thread stays so.
+    fn is_stopping(&self) -> bool;
+
+    /// Returns whether a thread runs code of the runtime without being counted as one of its workers:
+    /// time must not be moved.
+    fn has_lent(&self) -> bool;
+
+    /// Returns whether there is anything for this worker to do. This is the last look before it blocks.
+    fn has_work(&self) -> bool;
+
+    /// Collects the I/O that is ready.
+    fn collect_io(&mut self);
+
+    /// Fires the timers that are due.
+    fn fire(&mut self);
+
+    /// Moves time on to the next deadline, and fires what is due there.
+    fn advance(&mut self);
+}
+
+/// What a worker learns when it is no longer parked.
+#[derive(Default)]
+pub(crate) struct Unparked {
+    /// It counts as searching.
+    pub(crate) searching: bool,
+    /// It is to look at the LIFO slots.
     pub(crate) must_look: bool,
 }
 
 impl Idle {
-    pub(crate) fn new(beds: Box<[Bed]>) -> Arc<Self> {
-        Arc::new(Self {
-            counts: AtomicUsize::new(0),
-            sleepers: Mutex::new(Sleepers {
-                workers: Vec::with_capacity(beds.len()),
-                waiter: None,
-                armed: beds.iter().map(|_| false).collect(),
-                present: 0,
-                until: NEVER,
-            }),
-            slots: Slots::new(beds.len()),
-            beds,
-        })
+    /// Makes one for as many workers as there are parkers, with `shards` drivers on `clock`.
+    pub(crate) fn new(parkers: Parkers, shards: usize, clock: Clock, slack: u64) -> Arc<Self> {
+        let slack = Limit::new(slack);
+        let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
+            let notify_on_cancel = clock.is_frozen();
+            let rearm = || Box::new(Rearm(idle.clone()));
+            let driver = |_| Driver::new(clock.clone(), rearm(), notify_on_cancel, slack.clone());
+            let drivers = (0..shards).map(driver).collect();
+            let source = OwnerTimeout(idle.clone());
+            Self {
+                counts: AtomicUsize::new(0),
+                parked: Mutex::new(Parked {
+                    workers: Vec::with_capacity(parkers.len()),
+                    owner: None,
+                    present: 0,
+                    armed: parkers.iter().map(|_| false).collect(),
+                    until: NEVER,
+                }),
+                slots: Slots::new(parkers.len()),
+                parkers,
+                drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), drivers),
+                clock: clock.clone(),
+            }
+        });
+        let observer: Weak<Self> = Arc::downgrade(&idle);
+        clock.follow(observer);
+        idle
     }
 
-    pub(crate) fn bed(&self, worker: usize) -> &Bed {
-        &self.beds[worker]
+    pub(crate) fn drivers(&self) -> &ShardedDriver<OwnerTimeout> {
+        &self.drivers
     }
 
-    /// Enters a worker among those that are parked, and, if it was searching, no longer among those that
-    /// search. To be followed by a look at all queues.
-    pub(crate) fn lie_down(&self, worker: usize, searched: bool) {
-        let mut sleepers = self.lock();
-        sleepers.workers.push(worker);
-        sleepers.armed[worker] = false;
-        if sleepers.waiter.is_none() {
-            sleepers.waiter = Some(worker);
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Parks a worker that has found nothing to do, unless there is something now. If time is moved by
+    /// hand and every other worker is parked, it moves time on instead.
+    pub(crate) fn park(
+        &self,
+        worker: usize,
+        was_searching: bool,
+        context: &mut impl ParkContext,
+    ) -> Unparked {
+        self.transition_to_parked(worker, was_searching);
+        // Asked only now: a runtime that begins to end after this unparks the worker.
+        let ends = context.is_stopping();
+        self.drivers.rearm();
+        // No foreign code runs between the last look and the park. This asks the clock's drivers for their
+        // next deadlines, and the last reference to one of them may be dropped there.
+        let can_advance =
+            self.clock.can_advance() && self.is_all_parked(ends) && !context.has_lent();
+        if context.has_work() {
+            let mut unparked = self.transition_from_parked(worker, context);
+            // While this worker searched, no other was unparked for what was pushed. Once it has found
+            // something it has to unpark the next worker, whatever it finds, and wherever.
+            unparked.searching = unparked.searching || self.start_search(true);
+            return unparked;
         }
-        self.stop_looks(&sleepers);
-        let change = SLEEPER - usize::from(searched);
+        if can_advance {
+            if !self.remove_if_all_parked(worker, ends) {
+                return self.transition_from_parked(worker, context);
+            }
+            context.advance();
+            return Unparked::default();
+        }
+        self.arm_parker(worker);
+        self.parkers[worker].park();
+        // Before another worker becomes the owner, which the same I/O would unpark.
+        context.collect_io();
+        self.transition_from_parked(worker, context)
+    }
+
+    /// Marks a worker as parked and, if it was searching, as no longer searching. A look at all queues has
+    /// to follow.
+    pub(crate) fn transition_to_parked(&self, worker: usize, was_searching: bool) {
+        let mut parked = self.lock();
+        parked.workers.push(worker);
+        parked.armed[worker] = false;
+        if parked.owner.is_none() {
+            parked.owner = Some(worker);
+        }
+        self.stop_looks(&parked);
+        let change = PARKED - usize::from(was_searching);
         self.counts.fetch_add(change, Ordering::SeqCst);
-        drop(sleepers);
+        drop(parked);
         fence(Ordering::SeqCst);
     }
 
-    /// Returns whether every worker is parked, or about to be. `ends` says whether the runtime does, and
-    /// has to be asked after [`lie_down`](Self::lie_down): a runtime that ends later unparks the worker.
-    pub(crate) fn is_all_parked(&self, ends: bool) -> bool {
-        self.all_parked(&self.lock(), ends)
+    /// Arms the parker of a worker that is about to block: the timeout and, for the driver owner, I/O.
+    pub(crate) fn arm_parker(&self, worker: usize) {
+        let mut parked = self.lock();
+        parked.armed[worker] = true;
+        let is_owner = parked.owner == Some(worker);
+        let timeout = if is_owner {
+            self.timeout(&parked)
+        } else {
+            NEVER
+        };
+        // The caller is running, so no worker has to be unparked for it.
+        self.parkers[worker].set_timeout(timeout);
+        self.parkers[worker].set_io(is_owner);
     }
 
-    /// Puts alarm and watch to the bed of a worker that is about to sleep.
-    pub(crate) fn settle(&self, worker: usize) {
-        let mut sleepers = self.lock();
-        sleepers.armed[worker] = true;
-        let waits = sleepers.waiter == Some(worker);
-        let until = if waits { self.alarm(&sleepers) } else { NEVER };
-        // The caller is running, so nobody has to be unparked.
-        self.beds[worker].set_alarm(until);
-        self.beds[worker].set_watch(waits);
-    }
-
-    /// Strikes a worker off that has slept, or would not after all. `now` is the system's monotonic
-    /// clock; `last` is called under the lock if nobody sleeps any more.
-    pub(crate) fn get_up(&self, worker: usize, now: u64, last: impl FnOnce()) -> Up {
-        let mut sleepers = self.lock();
-        let rang = sleepers.waiter == Some(worker) && sleepers.until <= now;
-        if rang {
-            sleepers.until = NEVER;
+    /// Marks a worker as running. If the owner's timeout has ended, it fires what is due.
+    pub(crate) fn transition_from_parked(
+        &self,
+        worker: usize,
+        context: &mut impl ParkContext,
+    ) -> Unparked {
+        let now = self.parkers[worker].now();
+        let mut parked = self.lock();
+        let is_owner = parked.owner == Some(worker);
+        let expired = is_owner && parked.until <= now;
+        if expired {
+            parked.until = NEVER;
         }
-        let must_look = sleepers.waiter == Some(worker) && self.slots.due() <= now;
+        let must_look = is_owner && self.slots.due() <= now;
         if must_look {
             self.slots.put_off(now);
         }
-        let found = sleepers.workers.iter().rposition(|&known| known == worker);
-        let Some(at) = found else {
-            return Up {
-                called: true,
-                rang,
-                must_look,
-            };
-        };
-        let heir = self.strike(&mut sleepers, at, 0, last);
-        drop(sleepers);
-        self.wake_bed(heir);
-        Up {
-            called: false,
-            rang,
+        let at = parked.position(worker);
+        let successor = at.and_then(|at| self.remove(&mut parked, at, 0));
+        drop(parked);
+        self.unpark(successor);
+        if expired {
+            self.drivers.note_expired();
+            context.fire();
+            // Also if nothing was due.
+            self.drivers.rearm();
+        }
+        Unparked {
+            // The thread that removed it has counted it as searching.
+            searching: at.is_none(),
             must_look,
         }
     }
 
-    /// Strikes a worker off if all sleep, so that it can move time while nobody works; `false` leaves
-    /// it where it is.
-    pub(crate) fn get_up_last(&self, worker: usize, ends: bool, last: impl FnOnce()) -> bool {
-        let mut sleepers = self.lock();
-        let found = sleepers.workers.iter().rposition(|&known| known == worker);
-        let Some(at) = found.filter(|_| self.all_parked(&sleepers, ends)) else {
+    /// Marks a worker as running if all workers are parked, so that it can move time while no other runs.
+    /// Returns whether it did.
+    fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
+        let mut parked = self.lock();
+        let at = parked.position(worker);
+        let Some(at) = at.filter(|_| self.all_parked(&parked, ends)) else {
             return false;
         };
-        let heir = self.strike(&mut sleepers, at, 0, last);
-        drop(sleepers);
-        self.wake_bed(heir);
+        let successor = self.remove(&mut parked, at, 0);
+        drop(parked);
+        self.unpark(successor);
         true
     }
 
-    /// Wakes a sleeper for new work, unless somebody searches.
+    /// Unparks a worker for new work, unless a worker searches.
     ///
     /// To be called after the push, on any thread.
     #[inline]
-    pub(crate) fn wake_one(&self, last: impl FnOnce()) {
+    pub(crate) fn notify_one(&self) {
         fence(Ordering::SeqCst);
         if wants_searcher(self.counts.load(Ordering::Relaxed)) {
-            self.call_one(last);
+            self.notify_one_parked();
         }
     }
 
     #[cold]
-    fn call_one(&self, last: impl FnOnce()) {
-        let mut sleepers = self.lock();
+    fn notify_one_parked(&self) {
+        let parked = self.lock();
         if !wants_searcher(self.counts.load(Ordering::Relaxed)) {
             return;
         }
-        // Rather not the waiter: its alarm would have to be handed on.
-        let workers = &sleepers.workers;
-        let other = workers.iter().rposition(|&w| Some(w) != sleepers.waiter);
-        let Some(at) = other.or(workers.len().checked_sub(1)) else {
-            return;
-        };
-        let worker = workers[at];
-        let heir = self.strike(&mut sleepers, at, 1, last);
-        drop(sleepers);
-        self.wake_bed(heir);
-        self.beds[worker].wake();
+        // Preferably not the owner: its timeout would have to be handed on.
+        let workers = &parked.workers;
+        let other = workers.iter().rposition(|&w| Some(w) != parked.owner);
+        if let Some(at) = other.or(workers.len().checked_sub(1)) {
+            self.notify_at(parked, at);
+        }
     }
 
-    /// Wakes a certain worker, if it sleeps. To be called after what it is to find has been put
-    /// where it looks between lying down and sleeping, and a fence.
-    pub(crate) fn wake(&self, worker: usize, last: impl FnOnce()) {
-        if self.counts.load(Ordering::Relaxed) < SLEEPER {
+    /// Unparks a certain worker, if it is parked. To be called after the caller has put there what the
+    /// worker finds in its last look, and after a fence.
+    pub(crate) fn notify(&self, worker: usize) {
+        if self.counts.load(Ordering::Relaxed) < PARKED {
             return;
         }
-        let mut sleepers = self.lock();
-        let Some(at) = sleepers.workers.iter().rposition(|&known| known == worker) else {
-            return;
-        };
-        let heir = self.strike(&mut sleepers, at, 1, last);
-        drop(sleepers);
-        self.wake_bed(heir);
-        self.beds[worker].wake();
+        let parked = self.lock();
+        if let Some(at) = parked.position(worker) {
+            self.notify_at(parked, at);
+        }
     }
 
-    /// Makes the waiter, if there is one, get up and look again.
-    pub(crate) fn wake_waiter(&self) {
-        let waiter = self.lock().waiter;
-        self.wake_bed(waiter);
+    /// Unparks the worker at a place in the list, which counts as searching from now on.
+    fn notify_at(&self, mut parked: MutexGuard<'_, Parked>, at: usize) {
+        let worker = parked.workers[at];
+        let successor = self.remove(&mut parked, at, 1);
+        drop(parked);
+        self.unpark(successor);
+        self.parkers[worker].unpark();
     }
 
-    /// Sets when the waiter's alarm rings.
-    pub(crate) fn set_until(&self, until: u64) {
-        let mut sleepers = self.lock();
-        sleepers.until = until;
-        let waiter = sleepers.waiter;
-        let must_wake = waiter.filter(|&waiter| self.set_alarm(&sleepers, waiter));
-        drop(sleepers);
-        self.wake_bed(must_wake);
+    /// Makes the driver owner, if there is one, look at everything again.
+    fn notify_owner(&self) {
+        let owner = self.lock().owner;
+        self.unpark(owner);
     }
 
-    /// Counts a worker as present: a thread begins to run it.
-    pub(crate) fn arrive(&self) {
+    /// Sets when the driver owner has to wake for the timers.
+    fn set_until(&self, until: u64) {
+        let mut parked = self.lock();
+        parked.until = until;
+        self.update_timeout(parked);
+    }
+
+    /// Notes that a thread begins to run a worker.
+    pub(crate) fn add_present(&self) {
         self.lock().present += 1;
     }
 
-    /// Counts a worker as absent: its thread stops running it. It is not parked. `ends` says whether the
-    /// runtime does.
-    pub(crate) fn depart(&self, ends: bool) {
-        let mut sleepers = self.lock();
-        sleepers.present -= 1;
-        self.stop_looks(&sleepers);
-        // Every worker may be parked now: then the one that waits is to move time on.
-        let waiter = sleepers.waiter.filter(|_| self.all_parked(&sleepers, ends));
-        drop(sleepers);
-        self.wake_bed(waiter);
+    /// Notes that a thread stops running a worker, which is not parked. `ends` says whether the runtime
+    /// does.
+    pub(crate) fn remove_present(&self, ends: bool) {
+        let mut parked = self.lock();
+        parked.present -= 1;
+        self.stop_looks(&parked);
+        // Every worker may be parked now: then the owner has to move time on.
+        let owner = parked.owner.filter(|_| self.all_parked(&parked, ends));
+        drop(parked);
+        self.unpark(owner);
     }
 
     /// Returns the flag that tells a worker to report that its LIFO slot is full.
@@ -265,151 +348,165 @@ impl Idle {
         self.slots.report(worker)
     }
 
-    /// Notes that a worker's LIFO slot is full while it runs a task, so that somebody looks at the
-    /// slots before long. `now` is the system's monotonic clock, here and below.
+    /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker looks at the
+    /// slots before long.
     #[cold]
-    pub(crate) fn report_full_slot(&self, worker: usize, now: u64) {
-        let sleepers = self.lock();
-        if !self.slots.note_use(worker, now) {
-            return;
+    pub(crate) fn report_full_slot(&self, worker: usize) {
+        let now = self.parkers[worker].now();
+        let parked = self.lock();
+        if self.slots.note_use(worker, now) {
+            self.update_timeout(parked);
         }
-        let waiter = sleepers.waiter;
-        let must_wake = waiter.filter(|&waiter| self.set_alarm(&sleepers, waiter));
-        drop(sleepers);
-        self.wake_bed(must_wake);
     }
 
-    /// Returns whether the slots are looked at now and then.
+    /// Returns whether the LIFO slots are looked at now and then.
     #[inline]
     pub(crate) fn has_looks(&self) -> bool {
         self.slots.due() != NEVER
     }
 
-    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task
-    /// just now. Returns the workers from whose slot it should take the task.
+    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task at the
+    /// moment. Returns the workers from whose slot it should take the task.
     pub(crate) fn look_at_slots(
         &self,
         worker: usize,
-        now: u64,
         must_look: bool,
         is_full: impl Fn(usize) -> bool,
     ) -> Vec<usize> {
+        let now = self.parkers[worker].now();
         let is_due = || must_look || self.slots.due() <= now.saturating_add(EARLIER);
         if !is_due() {
             return Vec::new();
         }
-        let sleepers = self.lock();
+        let parked = self.lock();
         if !is_due() {
             return Vec::new();
         }
         let stuck = self.slots.look(worker, now, is_full);
-        let waiter = sleepers.waiter;
-        let must_wake = waiter.filter(|&waiter| self.set_alarm(&sleepers, waiter));
-        drop(sleepers);
-        self.wake_bed(must_wake);
+        self.update_timeout(parked);
         stuck
     }
 
-    /// Ends the looks at the slots if every worker is parked, or nobody is there to be parked.
-    fn stop_looks(&self, sleepers: &Sleepers) {
-        if sleepers.workers.len() == sleepers.present
+    /// Ends the looks at the LIFO slots if every worker is parked, or has no thread.
+    fn stop_looks(&self, parked: &Parked) {
+        if parked.workers.len() == parked.present
             && self.slots.stop()
-            && let Some(waiter) = sleepers.waiter
+            && let Some(owner) = parked.owner
         {
-            // To later: that needs no wake.
-            self.set_alarm(sleepers, waiter);
+            // A later timeout: no unpark is needed.
+            self.set_timeout(parked, owner);
         }
     }
 
-    /// Returns when the waiter has to get up by itself.
-    fn alarm(&self, sleepers: &Sleepers) -> u64 {
-        sleepers.until.min(self.slots.due())
+    /// Returns when the driver owner has to wake by itself.
+    fn timeout(&self, parked: &Parked) -> u64 {
+        parked.until.min(self.slots.due())
     }
 
-    /// Sets the alarm of the waiter. Returns whether it has to be woken for that.
-    fn set_alarm(&self, sleepers: &Sleepers, waiter: usize) -> bool {
-        // One that is not armed yet does so itself before it parks.
-        sleepers.armed[waiter] && self.beds[waiter].set_alarm(self.alarm(sleepers))
+    /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
+    fn set_timeout(&self, parked: &Parked, owner: usize) -> bool {
+        // A worker that is not armed yet arms its parker itself before it blocks.
+        parked.armed[owner] && self.parkers[owner].set_timeout(self.timeout(parked))
     }
 
-    /// Whether anybody sleeps; to be asked after something that who lies down looks at.
-    pub(crate) fn anybody_sleeps(&self) -> bool {
+    /// Sets the timeout of the owner, if there is one, and unparks it if it has to be.
+    fn update_timeout(&self, parked: MutexGuard<'_, Parked>) {
+        let owner = parked
+            .owner
+            .filter(|&owner| self.set_timeout(&parked, owner));
+        drop(parked);
+        self.unpark(owner);
+    }
+
+    /// Returns whether any worker is parked. To be called after a write that a parking worker looks at.
+    pub(crate) fn has_parked(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.counts.load(Ordering::Relaxed) >= SLEEPER
+        self.counts.load(Ordering::Relaxed) >= PARKED
     }
 
-    /// Counts a worker among those that search; `false` if half of all do so already, and it does not
-    /// insist.
-    pub(crate) fn start_search(&self, insists: bool) -> bool {
+    /// Counts a worker among those that search. Returns whether it did: unless `force` is set, half of all
+    /// workers is enough.
+    pub(crate) fn start_search(&self, force: bool) -> bool {
         let counts = self.counts.load(Ordering::Relaxed);
-        if !insists && counts % SLEEPER * 2 >= self.beds.len() {
+        if !force && counts % PARKED * 2 >= self.parkers.len() {
             return false;
         }
         self.counts.fetch_add(1, Ordering::SeqCst);
         true
     }
 
-    /// Counts a worker that has found work no longer among those that search; whether it was the
-    /// last, which looks whether there is more, and then calls [`wake_one`](Self::wake_one).
+    /// Counts a worker that has found a task no longer among those that search. Returns whether it was the
+    /// last one: then it looks whether there is more, and calls [`notify_one`](Self::notify_one).
     pub(crate) fn end_search(&self) -> bool {
         let before = self.counts.fetch_sub(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        before % SLEEPER == 1
+        before % PARKED == 1
     }
 
-    /// Strikes off the sleeper at a place in the list and lets another one wait; returns who must
-    /// be woken to do so, if that has to look at its alarm itself.
-    fn strike(
-        &self,
-        sleepers: &mut Sleepers,
-        at: usize,
-        searching: usize,
-        last: impl FnOnce(),
-    ) -> Option<usize> {
-        let worker = sleepers.workers.remove(at);
-        // In this order: sleepers are subtracted, then the searcher added, in one step.
-        self.counts.fetch_sub(SLEEPER - searching, Ordering::SeqCst);
-        if sleepers.workers.is_empty() {
-            sleepers.waiter = None;
-            last();
-            return None;
-        }
-        if sleepers.waiter != Some(worker) {
-            return None;
-        }
-        let heir = *sleepers.workers.last()?;
-        sleepers.waiter = Some(heir);
-        if !sleepers.armed[heir] {
-            // It does so itself before it parks.
-            return None;
-        }
-        let must_wake = self.set_alarm(sleepers, heir) | self.beds[heir].set_watch(true);
-        must_wake.then_some(heir)
+    /// Closes the parkers' descriptors, when every worker has left.
+    pub(crate) fn close_parkers(&self) {
+        self.parkers.iter().for_each(|parker| parker.close());
     }
 
-    /// Returns whether no worker runs. In a runtime that `ends`, a worker that is absent does not come
-    /// back; in any other, time that is moved by hand waits for it.
-    fn all_parked(&self, sleepers: &Sleepers, ends: bool) -> bool {
+    /// Removes the worker at a place in the list of parked workers, which counts as searching from now on
+    /// if `searching` is 1, and makes a successor of the owner. Returns the successor if it has to be
+    /// unparked, to arm its parker itself.
+    fn remove(&self, parked: &mut Parked, at: usize, searching: usize) -> Option<usize> {
+        let worker = parked.workers.remove(at);
+        // One step subtracts the parked worker and adds the searching one.
+        self.counts.fetch_sub(PARKED - searching, Ordering::SeqCst);
+        if parked.workers.is_empty() {
+            parked.owner = None;
+            self.drivers.disable_notifications();
+            return None;
+        }
+        if parked.owner != Some(worker) {
+            return None;
+        }
+        let successor = *parked.workers.last()?;
+        parked.owner = Some(successor);
+        if !parked.armed[successor] {
+            // It arms its parker itself before it blocks.
+            return None;
+        }
+        let must_unpark =
+            self.set_timeout(parked, successor) | self.parkers[successor].set_io(true);
+        must_unpark.then_some(successor)
+    }
+
+    fn is_all_parked(&self, ends: bool) -> bool {
+        self.all_parked(&self.lock(), ends)
+    }
+
+    /// Returns whether no worker runs. In a runtime that `ends`, a worker without a thread stays so; in any
+    /// other, time that is moved by hand waits for that worker.
+    fn all_parked(&self, parked: &Parked, ends: bool) -> bool {
         let expected = if ends {
-            sleepers.present
+            parked.present
         } else {
-            self.beds.len()
+            self.parkers.len()
         };
-        sleepers.workers.len() == expected
+        parked.workers.len() == expected
     }
 
-    fn wake_bed(&self, worker: Option<usize>) {
+    fn unpark(&self, worker: Option<usize>) {
         if let Some(worker) = worker {
-            self.beds[worker].wake();
+            self.parkers[worker].unpark();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sleepers> {
-        lock(&self.sleepers)
+    fn lock(&self) -> MutexGuard<'_, Parked> {
+        lock(&self.parked)
     }
 }
 
-/// Whether somebody sleeps and nobody searches.
+impl Parked {
+    fn position(&self, worker: usize) -> Option<usize> {
+        self.workers.iter().rposition(|&parked| parked == worker)
+    }
+}
+
+/// Returns whether a worker is parked and none searches.
 fn wants_searcher(counts: usize) -> bool {
-    counts >= SLEEPER && counts.is_multiple_of(SLEEPER)
+    counts >= PARKED && counts.is_multiple_of(PARKED)
 }

@@ -10,14 +10,14 @@
 //! stops it: workers leave, no task can be spawned any more, and a worker that comes across a task drops
 //! it instead of running it. It ends when the last member leaves, which drops what is left.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
+use crate::park::worker::Parkers;
 use crate::rt::Reactor;
-use crate::rt::bed::Bed;
 use crate::rt::core::Core;
 use crate::rt::hooks::Hooks;
 use crate::rt::idle::Idle;
@@ -25,7 +25,7 @@ use crate::rt::notifier::ThreadNotifier;
 use crate::rt::pool::Pool;
 use crate::rt::slot::LifoSlot;
 use crate::rt::task::List;
-use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread, wait_until};
 
 pub(super) struct Inner {
     pool: Arc<Pool>,
@@ -75,24 +75,24 @@ struct Members {
 }
 
 impl Inner {
-    /// The parts of a runtime with a worker for each bed: what is shared, and the cores of the workers
-    /// that get a thread.
+    /// Makes the parts of a runtime with a worker for each parker: what is shared, and the cores of the
+    /// workers that get a thread.
     pub(super) fn new(
         reactor: Arc<Reactor>,
-        beds: Box<[Bed]>,
+        parkers: Parkers,
         clock: Clock,
         slack: u64,
         hooks: Hooks,
     ) -> (Arc<Self>, Vec<Core>) {
-        let workers = beds.len();
+        let workers = parkers.len();
         let queues: Vec<_> = (0..workers).map(|_| Queue::new_fifo()).collect();
         let stealers = queues.iter().map(Queue::stealer).collect();
-        let idle = Idle::new(beds);
+        let idle = Idle::new(parkers, workers + 1, clock, slack);
         let slots: Vec<_> = (0..workers)
             .map(|worker| LifoSlot::new(idle.report(worker).clone()))
             .collect();
         let ends = slots.iter().map(LifoSlot::stealer).collect();
-        let pool = Pool::new(clock, slack, idle, reactor, stealers, ends);
+        let pool = Pool::new(idle, reactor, stealers, ends);
         let lists: Box<[_]> = (0..=workers).map(|_| List::new(pool.clone())).collect();
         let mut cores = queues
             .into_iter()
@@ -158,7 +158,7 @@ impl Inner {
         if std::mem::replace(&mut first.is_taken, true) {
             return None;
         }
-        self.pool.idle().arrive();
+        self.pool.idle().add_present();
         let spare = || {
             let slot = LifoSlot::new(self.pool.idle().report(0).clone());
             Core::spare(slot, self.lists[0].clone())
@@ -188,7 +188,7 @@ impl Inner {
     /// Gives back the core of a thread whose place another one has taken.
     pub(super) fn return_core(&self, core: Core) {
         self.pool.release(&core);
-        self.pool.depart();
+        self.pool.remove_present();
         let mut first = self.first();
         first.lent -= 1;
         first.keep(core);
@@ -197,7 +197,7 @@ impl Inner {
     /// Gives back place and core.
     pub(super) fn leave_place(&self, core: Core) {
         self.pool.release(&core);
-        self.pool.depart();
+        self.pool.remove_present();
         let waiting = {
             let mut first = self.first();
             first.keep(core);
@@ -281,18 +281,19 @@ impl Inner {
 
     /// Waits until the runtime has ended. Returns whether it has within `timeout`.
     pub(super) fn wait_until_ended(&self, timeout: Duration) -> bool {
-        let members = self.members();
-        let result = self
-            .ended
-            .wait_timeout_while(members, timeout, |members| !members.ended);
-        result.unwrap_or_else(PoisonError::into_inner).0.ended
+        let deadline = Instant::now().checked_add(timeout);
+        let (mut members, mut is_over) = (self.members(), false);
+        while !members.ended && !is_over {
+            (members, is_over) = wait_until(&self.ended, &self.members, members, deadline);
+        }
+        members.ended
     }
 
     fn first(&self) -> MutexGuard<'_, FirstWorker> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.first)
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members)
     }
 }

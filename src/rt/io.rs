@@ -9,17 +9,28 @@
 //! (who waits for one descriptor), `mode` (that operations do not block), `async_fd` and `ready` (the
 //! owner, and its futures).
 
+#[cfg(not(loom))]
 mod async_fd;
+#[cfg(not(loom))]
 mod kernel;
+#[cfg(loom)]
+#[path = "../../tests/loom/kernel.rs"]
+mod kernel;
+#[cfg(not(loom))]
 mod mode;
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/io.rs"]
+mod models;
 mod reactor;
+#[cfg(not(loom))]
 mod ready;
 mod source;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
+#[cfg(not(loom))]
 pub use self::async_fd::AsyncFd;
+#[cfg(not(loom))]
 pub use self::ready::{Readable, Writable};
 
-pub(crate) use self::kernel::Epoll;
 pub(crate) use self::reactor::Reactor;

@@ -71,7 +71,7 @@ impl LocalQueue {
 impl Route for Inbox {
     fn ready(&self, task: Runnable) {
         self.ready().push_back(task);
-        self.notifier.notify(&self.pool);
+        self.notifier.notify(self.pool.idle());
     }
 }
 

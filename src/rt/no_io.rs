@@ -1,24 +1,11 @@
-//! No I/O: the feature `poll` is off, or the system is not Linux.
+//! The I/O of a runtime that has none: the feature `poll` is off, or the system is not Linux.
 //!
-//! Not called `io`: a private module of that name would keep rustc from telling who uses `rt::io` that
-//! a feature is missing.
+//! Not called `io`: a private module of that name would keep rustc from telling a user of `rt::io` that a
+//! feature is missing.
 
 use std::io;
-#[cfg(all(target_os = "linux", not(shuttle)))]
-use std::os::fd::{AsFd, BorrowedFd};
-#[cfg(all(target_os = "linux", not(shuttle)))]
-use std::sync::Arc;
 
-/// There is no instance of it.
-#[cfg(all(target_os = "linux", not(shuttle)))]
-pub(crate) enum Epoll {}
-
-#[cfg(all(target_os = "linux", not(shuttle)))]
-impl AsFd for Epoll {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match *self {}
-    }
-}
+use crate::park::worker::IoSource;
 
 pub(crate) struct Reactor;
 
@@ -35,8 +22,7 @@ impl Reactor {
         false
     }
 
-    #[cfg(all(target_os = "linux", not(shuttle)))]
-    pub(crate) fn epoll(&self) -> Option<Arc<Epoll>> {
+    pub(crate) fn io_source(&self) -> Option<IoSource> {
         None
     }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::clock::{Clock, Hold};
 use crate::park::{ThreadUnpark, Unpark};
-use crate::rt::pool::Pool;
+use crate::rt::idle::Idle;
 use crate::sync::{
     Mutex, MutexGuard, ThreadId,
     atomic::{AtomicUsize, Ordering, fence},
@@ -25,7 +25,7 @@ use crate::sync::{
 const NONE: usize = usize::MAX;
 
 /// Unparks one thread, wherever it parks.
-pub(super) struct ThreadNotifier {
+pub(crate) struct ThreadNotifier {
     thread: Option<ThreadId>,
     /// Which worker the thread is, or `NONE`.
     worker: AtomicUsize,
@@ -50,7 +50,7 @@ struct Held {
 
 impl ThreadNotifier {
     /// For the calling thread, which is a worker for good.
-    pub(super) fn of_worker(worker: usize) -> Arc<Self> {
+    pub(crate) fn of_worker(worker: usize) -> Arc<Self> {
         Arc::new(Self {
             thread: this_thread(),
             worker: AtomicUsize::new(worker),
@@ -59,7 +59,7 @@ impl ThreadNotifier {
     }
 
     /// For the calling thread, which parks by itself until [`set_worker`](Self::set_worker).
-    pub(super) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
+    pub(crate) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
         Arc::new(Self {
             thread: this_thread(),
             worker: AtomicUsize::new(NONE),
@@ -73,7 +73,7 @@ impl ThreadNotifier {
     /// Notes that the thread has become this worker, or is none any longer.
     ///
     /// Before it parks the next time, the thread looks at what it may have been notified of.
-    pub(super) fn set_worker(&self, worker: Option<usize>) {
+    pub(crate) fn set_worker(&self, worker: Option<usize>) {
         if let Some(own) = &self.own {
             own.held().refused = worker.is_some();
         }
@@ -84,12 +84,12 @@ impl ThreadNotifier {
     }
 
     /// Takes over the hold on time that was taken for the thread.
-    pub(super) fn take_hold(&self) -> Option<Hold> {
+    pub(crate) fn take_hold(&self) -> Option<Hold> {
         self.own.as_ref()?.held().hold.take()
     }
 
     /// Notes that the thread leaves the runtime.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         let hold = self.own.as_ref().and_then(|own| {
             let mut held = own.held();
             held.refused = true;
@@ -100,14 +100,14 @@ impl ThreadNotifier {
     }
 
     /// Tells a thread that waits for a core that there may be one.
-    pub(super) fn offer_core(&self) {
+    pub(crate) fn offer_core(&self) {
         if let Some(own) = &self.own {
             own.unpark.unpark();
         }
     }
 
     /// Unparks the thread, if it is parked. To be called after what it is to find was put there.
-    pub(super) fn notify(&self, pool: &Pool) {
+    pub(crate) fn notify(&self, idle: &Idle) {
         if self.thread.is_some() && self.thread == this_thread() {
             // It runs, and looks before it parks.
             return;
@@ -116,11 +116,11 @@ impl ThreadNotifier {
         match self.worker.load(Ordering::Relaxed) {
             NONE => {
                 if let Some(own) = &self.own {
-                    own.hold_time(pool.clock());
+                    own.hold_time(idle.clock());
                     own.unpark.unpark();
                 }
             }
-            worker => pool.wake(worker),
+            worker => idle.notify(worker),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
+use crate::park::worker::{Parkers, without_io, worker_park};
 use crate::rt::Reactor;
-use crate::rt::bed::Bed;
 use crate::rt::block_on::leave;
 use crate::rt::context::{Entered, ScopeGuard};
 use crate::rt::core::Core;
@@ -75,12 +75,18 @@ impl Runtime {
     /// One for a single call of `block_on`, without threads.
     pub(super) fn single() -> Self {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
-        let (reactor, beds) = beds(1).unwrap_or_else(|reason| {
+        let (reactor, parkers) = parkers(1).unwrap_or_else(|reason| {
             // It has to do without I/O, and says why when asked for some.
-            let bed = Bed::without_io();
-            (Arc::new(Reactor::without_io(reason)), Box::new([bed]))
+            let parker = without_io();
+            (Arc::new(Reactor::without_io(reason)), Box::new([parker]))
         });
-        let (inner, _) = Inner::new(reactor, beds, Clock::monotonic(), slack, Hooks::default());
+        let (inner, _) = Inner::new(
+            reactor,
+            parkers,
+            Clock::monotonic(),
+            slack,
+            Hooks::default(),
+        );
         Self {
             handle: Handle::new(inner),
             threads: Mutex::default(),
@@ -94,8 +100,8 @@ impl Runtime {
         slack: u64,
         hooks: Hooks,
     ) -> io::Result<Self> {
-        let (reactor, beds) = beds(workers)?;
-        let (inner, cores) = Inner::new(reactor, beds, clock, slack, hooks);
+        let (reactor, parkers) = parkers(workers)?;
+        let (inner, cores) = Inner::new(reactor, parkers, clock, slack, hooks);
         let runtime = Self {
             handle: Handle::new(inner.clone()),
             threads: Mutex::default(),
@@ -258,11 +264,12 @@ impl Drop for Runtime {
     }
 }
 
-/// The I/O of a runtime, and where its workers sleep.
-fn beds(workers: usize) -> io::Result<(Arc<Reactor>, Box<[Bed]>)> {
+/// Makes the I/O of a runtime, and the parkers of its workers.
+fn parkers(workers: usize) -> io::Result<(Arc<Reactor>, Parkers)> {
     let reactor = Arc::new(Reactor::new()?);
-    let beds: io::Result<_> = (0..workers).map(|_| Bed::new(workers, &reactor)).collect();
-    Ok((reactor, beds?))
+    let park = |_| worker_park(workers, reactor.io_source());
+    let parkers: io::Result<_> = (0..workers).map(park).collect();
+    Ok((reactor, parkers?))
 }
 
 /// A thread of the runtime, until dropped.
@@ -275,7 +282,7 @@ impl ThreadMember {
         let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index()));
         let scope = guard.scope();
         scope.set_core(core);
-        pool.idle().arrive();
+        pool.idle().add_present();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
             Worker::new(scope, &core, false).work(&Stopping(pool));
@@ -288,9 +295,9 @@ impl ThreadMember {
         drop(guard);
         // For a thread in `block_on` that is parked.
         if pool.has_work() {
-            pool.wake_one();
+            pool.idle().notify_one();
         }
-        pool.depart();
+        pool.remove_present();
         hooks.stop();
     }
 }

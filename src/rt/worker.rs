@@ -15,10 +15,10 @@ use crate::instant::NEVER;
 use crate::rt::context::Scope;
 use crate::rt::core::{Core, LONGEST_INTERVAL, Pace, Phase};
 use crate::rt::hooks::Hooks;
+use crate::rt::idle::ParkContext;
 use crate::rt::local::LocalQueue;
 use crate::rt::pool::Pool;
 use crate::rt::task::Runnable;
-use crate::system;
 
 /// How long tasks run between two polls of the timers, in nanoseconds, if they are short.
 const PERIOD: u64 = 20_000;
@@ -175,7 +175,7 @@ impl<'a> Worker<'a> {
             self.take_stuck();
         }
         // A parked worker already polls I/O, so this one need not.
-        if all && self.pool.reactor().has_sources() && !self.pool.idle().anybody_sleeps() {
+        if all && self.pool.reactor().has_sources() && !self.pool.idle().has_parked() {
             self.collect();
         }
     }
@@ -193,15 +193,15 @@ impl<'a> Worker<'a> {
         self.has_fired = true;
         self.core.set_phase(Phase::Firing);
         let fired = if all {
-            self.pool.fire(now, BUDGET)
+            self.pool.idle().drivers().fire(now, BUDGET)
         } else {
             self.pool.fire_at(self.core.index(), now, BUDGET)
         };
         self.budget_spent = fired >= BUDGET;
         self.core.set_phase(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
-        if self.pool.idle().anybody_sleeps() {
-            self.pool.attend();
+        if self.pool.idle().has_parked() {
+            self.pool.idle().drivers().rearm();
         }
         self.offer_spare();
     }
@@ -271,7 +271,7 @@ impl<'a> Worker<'a> {
     /// Wakes another worker if there is a task for it.
     fn offer_spare(&self) {
         if self.core.has_spare() {
-            self.pool.wake_one();
+            self.pool.idle().notify_one();
         }
     }
 
@@ -280,97 +280,84 @@ impl<'a> Worker<'a> {
     #[inline]
     fn offer(&self) {
         if self.core.must_offer() {
-            self.pool.wake_one();
+            self.pool.idle().notify_one();
         }
         if self.core.must_report() {
-            self.pool.report_full_slot(self.core.index());
+            self.pool.idle().report_full_slot(self.core.index());
         }
     }
 
-    /// Parks, unless something turns up while this worker gets ready to; or moves time, if that is
-    /// done by hand and every other worker is parked.
+    /// Parks, unless something turns up before that.
     fn rest(&mut self, wanted: &impl Wanted) {
         if std::mem::take(&mut self.budget_spent) {
-            // What is left is late, and would have to wait for the slack: another pass.
+            // The timers that are left are late, and would have to wait for the slack: another pass.
             return;
         }
-        // The hook may wake tasks and arm timers: so it comes before the last look at them. It may take
-        // long, or block: so others do not count on this worker to search meanwhile.
+        // The hook may wake tasks and arm timers: so it runs before the last look at them. It may take long,
+        // or block: so others do not count on this worker to search meanwhile.
         if self.hooks.has_park() {
             self.found();
         }
         self.hooks.park();
-        self.park(wanted);
-        self.hooks.unpark();
-    }
-
-    fn park(&mut self, wanted: &impl Wanted) {
-        let idle = self.pool.idle();
-        let me = self.core.index();
-        idle.lie_down(me, std::mem::take(&mut self.searching));
-        let ends = self.pool.is_stopping();
-        self.pool.attend();
-        // No foreign code between the last look and the park. To ask the clock's drivers for their
-        // next deadlines is some: the last reference to one may be dropped there.
-        let can_advance =
-            self.pool.can_advance() && idle.is_all_parked(ends) && !self.scope.inner().has_lent();
-        if self.has_work(wanted) {
-            self.get_up();
-            // While this worker searched, nobody was woken for what was pushed: once it has found
-            // something it is to wake the next worker, whatever it finds, and wherever.
-            self.searching = self.searching || idle.start_search(true);
-            return;
-        }
-        if can_advance {
-            if idle.get_up_last(me, ends, || self.pool.calm()) {
-                self.advance();
-            } else {
-                self.get_up();
-            }
-            return;
-        }
-        idle.settle(me);
-        idle.bed(me).sleep();
-        if self.pool.reactor().is_live() {
-            // Before another worker polls I/O, which would be unparked by the same.
-            self.collect();
-            self.has_collected = true;
-        }
-        self.get_up();
-    }
-
-    fn get_up(&mut self) {
-        let now = system::monotonic().cast_unsigned();
-        let idle = self.pool.idle();
-        let up = idle.get_up(self.core.index(), now, || self.pool.calm());
-        self.searching = up.called;
-        self.must_look |= up.must_look;
-        if up.rang {
-            self.pool.rang();
-            self.fire_for_all();
-            // Also if nothing was due after all.
-            self.pool.attend();
-        }
-        // A while has passed: the clock is looked at soon, and says nothing about tasks.
+        let was_searching = std::mem::take(&mut self.searching);
+        let (idle, me) = (self.pool.idle(), self.core.index());
+        let context = &mut Parking {
+            worker: self,
+            wanted,
+        };
+        let unparked = idle.park(me, was_searching, context);
+        self.searching = unparked.searching;
+        self.must_look |= unparked.must_look;
+        // A while has passed: the clock is read soon, and says nothing about tasks.
         self.pace.polled = 0;
         self.pace.interval = LONGEST_INTERVAL;
         self.pace.left = self.pace.left.min(1);
+        self.hooks.unpark();
+    }
+}
+
+/// A worker that parks, and what it is wanted for.
+struct Parking<'p, 'a, W> {
+    worker: &'p mut Worker<'a>,
+    wanted: &'p W,
+}
+
+impl<W: Wanted> ParkContext for Parking<'_, '_, W> {
+    fn is_stopping(&self) -> bool {
+        self.worker.pool.is_stopping()
     }
 
-    /// Moves time on to the next deadline, and fires what is due there.
-    fn advance(&self) {
-        self.core.set_phase(Phase::Firing);
-        self.pool.clock().advance_when_idle();
-        self.core.set_phase(Phase::Task);
-        self.offer_spare();
+    fn has_lent(&self) -> bool {
+        self.worker.scope.inner().has_lent()
     }
 
-    fn has_work(&self, wanted: &impl Wanted) -> bool {
-        wanted.is_wanted()
-            || !self.only_timers
-                && (!self.core.is_empty()
-                    || self.scope.local().is_some_and(LocalQueue::is_ready)
-                    || self.pool.has_work())
+    fn has_work(&self) -> bool {
+        let worker = &*self.worker;
+        let has_task = || {
+            !worker.core.is_empty()
+                || worker.scope.local().is_some_and(LocalQueue::is_ready)
+                || worker.pool.has_work()
+        };
+        self.wanted.is_wanted() || !worker.only_timers && has_task()
+    }
+
+    fn collect_io(&mut self) {
+        if self.worker.pool.reactor().is_live() {
+            self.worker.collect();
+            self.worker.has_collected = true;
+        }
+    }
+
+    fn fire(&mut self) {
+        self.worker.fire_for_all();
+    }
+
+    fn advance(&mut self) {
+        let worker = &mut *self.worker;
+        worker.core.set_phase(Phase::Firing);
+        worker.pool.clock().advance_when_idle();
+        worker.core.set_phase(Phase::Task);
+        worker.offer_spare();
     }
 }
 

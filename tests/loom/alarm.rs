@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool as StdBool;
 use std::sync::atomic::Ordering::SeqCst;
 
+use super::runtime::Runtime;
 use loom::sync::atomic::{AtomicU64, Ordering};
-use reveille::Host;
 
-use crate::support::{Line, Loop, NEVER, Task, Time, check, ns};
+use super::support::{Line, Loop, NEVER, Task, Time, check, ns};
 
 /// Both take the alarm for theirs, and the earlier must win whoever sets it last.
 #[test]
@@ -72,20 +72,20 @@ fn a_bell_that_rings_while_it_is_set_does_not_lock_up() {
     check(Some(2), || {
         let time = Time::new();
         time.set(5);
-        let host: Arc<std::sync::OnceLock<Host>> = Arc::default();
+        let host: Arc<std::sync::OnceLock<Runtime>> = Arc::default();
         let inner = host.clone();
         let once = StdBool::new(false);
         let rung = Arc::new(AtomicU64::new(NEVER));
         let set = rung.clone();
-        let made = Host::new(time.clock(), 1, false, move |at| {
+        let made = Runtime::new(time.clock(), 1, false, move |at| {
             set.store(at, Ordering::Release);
             if at != NEVER && !once.swap(true, SeqCst) {
-                inner.get().unwrap().ring();
+                inner.get().unwrap().expire();
             }
             true
         });
-        host.set(made.clone()).unwrap();
-        made.ring();
+        assert!(host.set(made.clone()).is_ok());
+        made.expire();
         let line = Line::new();
         let other = {
             let made = made.clone();
@@ -101,11 +101,11 @@ fn a_bell_that_rings_while_it_is_set_does_not_lock_up() {
         let (second, _second) = other.join().unwrap();
         if rung.load(Ordering::Acquire) == 5 {
             // At once, because a thread had looked often enough.
-            made.ring();
+            made.expire();
         }
         assert_eq!(rung.load(Ordering::Acquire), 15);
         time.set(100);
-        made.ring();
+        made.expire();
         assert_eq!((task.wakes(), second.wakes()), (1, 1));
     });
 }
@@ -142,10 +142,10 @@ fn a_timer_armed_while_the_host_goes_is_woken_or_told() {
         let time = Time::new();
         let gone = Arc::new(AtomicU64::new(0));
         let asked = gone.clone();
-        let host = Host::new(time.clock(), 1, false, move |_| {
+        let host = Runtime::new(time.clock(), 1, false, move |_| {
             asked.load(Ordering::Acquire) == 0
         });
-        host.ring();
+        host.expire();
         let line = Line::new();
         let arming = {
             let host = host.clone();
@@ -158,9 +158,9 @@ fn a_timer_armed_while_the_host_goes_is_woken_or_told() {
         };
         line.cross();
         gone.store(1, Ordering::Release);
-        host.ring();
+        host.expire();
         let (task, sleep) = arming.join().unwrap();
-        host.ring();
+        host.expire();
         assert!(sleep.is_orphaned());
         // Told by the poll itself, which then found nobody to move to, or woken.
         assert!(task.wakes() <= 1 && task.is_released());
@@ -172,15 +172,15 @@ fn a_timer_armed_while_the_host_goes_is_woken_or_told() {
 fn a_bell_that_panics_is_a_host_that_is_gone() {
     check(Some(2), || {
         let time = Time::new();
-        let host = Host::new(time.clock(), 1, false, move |at| {
+        let host = Runtime::new(time.clock(), 1, false, move |at| {
             assert!(at == NEVER, "gone");
             true
         });
-        host.ring();
+        host.expire();
         let line = Line::new();
         let ringing = {
             let host = host.clone();
-            line.spawn(move || host.ring())
+            line.spawn(move || host.expire())
         };
         let task = Task::new();
         let mut sleep = host.handle(0).sleep(ns(30));

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex as StdMutex, OnceLock};
 use std::task::Waker;
 
+use super::runtime::Runtime;
+use crate::Handle;
+use crate::time::Sleep;
 use loom::sync::atomic::{AtomicU64, Ordering};
-use reveille::time::Sleep;
-use reveille::{Handle, Host};
 
-use crate::support::{LONG, Line, Loop, Task, Time, check, ns, poll};
+use super::support::{LONG, Line, Loop, Task, Time, check, ns, poll};
 
 /// A timer that is armed, or has woken its task because its time had come.
 fn armed(handle: &Handle, nanos: u64, waker: &Waker) -> Sleep {
@@ -26,7 +27,7 @@ fn armed(handle: &Handle, nanos: u64, waker: &Waker) -> Sleep {
 /// A host with three threads. Each of the first two times that its bell is set, somebody arms an
 /// earlier timer of `task` meanwhile: then the thread that sets it has looked often enough.
 fn called_often(task: &Task) -> (Loop, Arc<StdMutex<Vec<Sleep>>>) {
-    let host = Arc::<OnceLock<Host>>::default();
+    let host = Arc::<OnceLock<Runtime>>::default();
     let sleeps = Arc::<StdMutex<Vec<Sleep>>>::default();
     let (inside, kept) = (host.clone(), sleeps.clone());
     let (more, waker) = (StdUsize::new(2), task.waker());
@@ -40,7 +41,7 @@ fn called_often(task: &Task) -> (Loop, Arc<StdMutex<Vec<Sleep>>>) {
             kept.lock().unwrap().push(sleep);
         }
     });
-    host.set(made.host.clone()).unwrap();
+    assert!(host.set(made.host.clone()).is_ok());
     (made, sleeps)
 }
 
@@ -102,13 +103,13 @@ fn a_thread_that_leaves_is_succeeded_by_the_next_that_arms() {
 #[test]
 fn a_host_that_goes_while_a_thread_leaves_tells_everybody() {
     check(Some(2), || {
-        let host = Arc::<OnceLock<Host>>::default();
+        let host = Arc::<OnceLock<Runtime>>::default();
         let (inside, inner) = (host.clone(), Task::new());
         let (sets, waker) = (StdUsize::new(0), inner.waker());
         let kept = Arc::<StdMutex<Vec<Sleep>>>::default();
         let sleeps = kept.clone();
         let time = Time::new();
-        let made = Host::new(time.clock(), 2, false, move |_| {
+        let made = Runtime::new(time.clock(), 2, false, move |_| {
             // The third setting is the one after which the thread would leave.
             let sets = sets.fetch_add(1, SeqCst);
             if let Some(host) = inside.get()
@@ -119,8 +120,8 @@ fn a_host_that_goes_while_a_thread_leaves_tells_everybody() {
             }
             sets < 3
         });
-        made.ring();
-        host.set(made.clone()).unwrap();
+        made.expire();
+        assert!(host.set(made.clone()).is_ok());
         let line = Line::new();
         let other = Task::new();
         let arming = {
@@ -128,9 +129,9 @@ fn a_host_that_goes_while_a_thread_leaves_tells_everybody() {
             line.spawn(move || armed(&made.handle(0), 20, &waker))
         };
         line.cross();
-        made.ring();
+        made.expire();
         let sleep = arming.join().unwrap();
-        made.ring();
+        made.expire();
         assert!(sleep.is_orphaned() && other.is_released());
         assert!(sleeps.lock().unwrap().iter().all(Sleep::is_orphaned));
         assert!(inner.is_released());
@@ -144,11 +145,11 @@ fn a_bell_is_set_anew_after_a_jump_that_is_told_while_it_is_set() {
         let time = Time::new();
         let seen = Arc::new(AtomicU64::new(0));
         let (shown, set) = (time.clone(), seen.clone());
-        let host = Host::new(time.clock(), 2, false, move |_| {
+        let host = Runtime::new(time.clock(), 2, false, move |_| {
             set.store(shown.get(), Ordering::Relaxed);
             true
         });
-        host.ring();
+        host.expire();
         let line = Line::new();
         let task = Task::new();
         let arming = {

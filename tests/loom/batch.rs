@@ -5,9 +5,9 @@
 
 use std::task::Waker;
 
-use reveille::time::{Instant, Sleep};
+use crate::time::{Instant, Sleep};
 
-use crate::support::{Line, Task, Time, check, ns, poll};
+use super::support::{Line, Task, Time, check, ns, poll};
 
 /// A timer is dropped between two batches, of which the first ended in its own deadline.
 ///

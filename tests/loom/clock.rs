@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
+use crate::{Driver, ManualClock, Park, time};
 use loom::sync::atomic::{AtomicU64, Ordering};
-use reveille::{Driver, ManualClock, Park, time};
 
-use crate::support::{LONG, Line, Recorder, Room, Task, Time, check, ns, poll};
+use super::support::{LONG, Line, Recorder, Room, Task, Time, check, ns, poll};
 
 /// A driver that parks in a [`Room`], on a clock moved by hand.
 fn driver(clock: &ManualClock) -> Driver<Room> {

@@ -3,10 +3,10 @@
 //! Its task is woken, or sees that the driver is gone; either way its next poll takes it to the
 //! driver that is current there, its heir.
 
-use reveille::time::Sleep;
-use reveille::{Driver, Entered};
+use crate::time::Sleep;
+use crate::{Driver, Entered};
 
-use crate::support::{Line, Task, Time, check, ns, poll};
+use super::support::{Line, Task, Time, check, ns, poll};
 
 /// A driver that is about to end, and one that is entered, on the same time.
 ///

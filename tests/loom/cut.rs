@@ -3,10 +3,10 @@
 //! Under loom a turn fires four timers at most, in two batches. A turn that is cut gives out the indices
 //! of timers that have fired, but for those that somebody may still ask about.
 
-use reveille::rt::Pool;
+use super::pool::Pool;
 
-use crate::idle::{Flag, armed, main_of, wait};
-use crate::support::{Line, Task, Time, check, ns, poll};
+use super::idle::{Flag, armed, main_of, wait};
+use super::support::{Line, Task, Time, check, ns, poll};
 
 /// Timers that have fired in a turn that was cut are dropped, while others take their places.
 ///
@@ -91,7 +91,7 @@ fn what_a_worker_leaves_when_it_is_cut_is_fired_by_one_that_sleeps() {
             let sleeper = pool.clone();
             let sleeping = line.spawn(move || wait(&sleeper, 1, &flag));
             line.cross();
-            pool.look_briefly(2);
+            pool.poll_timers(2);
             sleeping.join().unwrap();
             assert_eq!(others.wakes(), 2);
         });

@@ -3,11 +3,11 @@
 //! What goes wrong when one of these fails: time in a test jumps to a timer that was reset, or stands
 //! still for good because a later timer is no news to those who wait for one that is gone.
 
-use reveille::rt::Pool;
-use reveille::time::{Instant, Sleep};
+use super::pool::Pool;
+use crate::time::{Instant, Sleep};
 
-use crate::idle::{Flag, armed, main_of, wait};
-use crate::support::{Line, Loop, NEVER, Task, check, ns};
+use super::idle::{Flag, armed, main_of, wait};
+use super::support::{Line, Loop, NEVER, Task, check, ns};
 
 /// A timer leaves by `leave` while another thread arms a later one, on its own driver and on the same.
 fn leaves(leave: fn(&mut Sleep, Instant), wakes: usize) {
@@ -63,7 +63,7 @@ fn an_exact_alarm_that_is_being_set_for_a_timer_forgets_it_when_it_is_reset() {
         let line = Line::new();
         let ringing = {
             let host = host.clone();
-            line.spawn(move || host.host.ring())
+            line.spawn(move || host.host.expire())
         };
         line.cross();
         sleep.reset_at(start);
@@ -86,11 +86,11 @@ fn an_alarm_that_becomes_exact_while_a_timer_is_dropped_forgets_it() {
         let line = Line::new();
         let ringing = {
             let host = host.clone();
-            line.spawn(move || host.host.ring())
+            line.spawn(move || host.host.expire())
         };
         let changing = {
             let host = host.clone();
-            line.spawn(move || host.host.set_exact(true))
+            line.spawn(move || host.host.set_notify_on_cancel(true))
         };
         line.cross();
         drop(sleep);
@@ -100,7 +100,7 @@ fn an_alarm_that_becomes_exact_while_a_timer_is_dropped_forgets_it() {
         let _sleep = task.sleep(&host.host.handle(0), ns(30));
         if host.at() == 1 {
             // Soon, because a thread had looked often enough.
-            host.host.ring();
+            host.host.expire();
         }
         assert_eq!(host.at(), 30);
     });

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
+use super::pool::Pool;
+use crate::time::Sleep;
+use crate::{Clock, ManualClock};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use reveille::rt::Pool;
-use reveille::time::Sleep;
-use reveille::{Clock, ManualClock};
 
-use crate::support::{LONG, Line, Task, check, ns, poll};
+use super::support::{LONG, Line, Task, check, ns, poll};
 
 /// In beds whose alarm is moved under the sleeper, and in those where it has to be woken for that.
 const BEDS: [bool; 2] = [false, true];
@@ -25,7 +25,7 @@ fn work(pool: &Pool, worker: usize, mut searching: bool) {
             }
             return;
         }
-        searching = pool.rest(worker, searching, || false);
+        searching = pool.park(worker, searching, || false).searching;
     }
 }
 
@@ -51,7 +51,7 @@ impl Flag {
 pub(crate) fn wait(pool: &Pool, worker: usize, flag: &Flag) {
     let mut searching = false;
     while !flag.is_up() {
-        searching = pool.rest(worker, searching, || flag.is_up());
+        searching = pool.park(worker, searching, || flag.is_up()).searching;
     }
     if searching {
         pool.found();
@@ -68,7 +68,7 @@ struct Main {
 impl Wake for Main {
     fn wake(self: Arc<Self>) {
         self.flag.raise();
-        self.pool.wake(self.worker);
+        self.pool.notify(self.worker);
     }
 }
 
@@ -105,7 +105,7 @@ fn last_worker_to_lie_down_finds_what_is_pushed() {
 fn searcher_that_finds_nothing_sees_the_push_that_relied_on_it() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
-        assert!(pool.start_search());
+        assert!(pool.idle().start_search(false));
         let line = Line::new();
         let pusher = pool.clone();
         let pushing = line.spawn(move || pusher.push());
@@ -122,7 +122,7 @@ fn searcher_that_finds_work_wakes_another_for_the_second_push() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         pool.push();
-        assert!(pool.start_search());
+        assert!(pool.idle().start_search(false));
         let line = Line::new();
         let sleeper = pool.clone();
         let sleeping = line.spawn(move || work(&sleeper, 1, false));
@@ -142,8 +142,7 @@ fn two_pushes_at_once_wake_one_worker_in_all() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         for worker in [0, 1] {
-            pool.lie_down(worker, false);
-            pool.settle(worker);
+            pool.begin_park(worker);
         }
         let line = Line::new();
         let pusher = pool.clone();
@@ -151,7 +150,7 @@ fn two_pushes_at_once_wake_one_worker_in_all() {
         line.cross();
         pool.push();
         pushing.join().unwrap();
-        assert_eq!((pool.wakes(0), pool.wakes(1)), (0, 1));
+        assert_eq!((pool.unparks(0), pool.unparks(1)), (0, 1));
     });
 }
 
@@ -218,13 +217,12 @@ fn heir_of_a_waiter_that_is_woken_gets_its_alarm() {
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
             let _sleep = armed(&pool, 1, 20, &waker);
-            pool.lie_down(0, false);
-            pool.settle(0);
+            pool.begin_park(0);
             let line = Line::new();
             let heir = pool.clone();
             let sleeping = line.spawn(move || wait(&heir, 1, &flag));
             line.cross();
-            pool.wake(0);
+            pool.notify(0);
             sleeping.join().unwrap();
         });
     }
@@ -236,8 +234,7 @@ fn timer_armed_while_the_waiter_changes_fires() {
     for moves in BEDS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.lie_down(0, false);
-            pool.settle(0);
+            pool.begin_park(0);
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
             let line = Line::new();
@@ -246,7 +243,7 @@ fn timer_armed_while_the_waiter_changes_fires() {
             let stranger = pool.clone();
             let arming = line.spawn(move || armed(&stranger, 0, 20, &waker));
             line.cross();
-            pool.wake(0);
+            pool.notify(0);
             sleeping.join().unwrap();
             drop(arming.join().unwrap());
         });
@@ -261,20 +258,18 @@ fn waiter_that_gets_up_for_its_alarm_leaves_no_past_alarm_behind() {
             let pool = Pool::new(2, moves, None);
             let task = Task::new();
             let _sleep = task.sleep(&pool.timers(0), ns(20));
-            pool.lie_down(0, false);
-            pool.settle(0);
+            pool.begin_park(0);
             pool.set_time(20);
             let line = Line::new();
             let heir = pool.clone();
             let lying = line.spawn(move || {
-                heir.lie_down(1, false);
-                heir.settle(1);
+                heir.begin_park(1);
             });
             line.cross();
-            pool.get_up(0);
+            pool.end_park(0);
             lying.join().unwrap();
-            assert_eq!((task.wakes(), pool.alarm(1)), (1, u64::MAX));
-            assert_eq!(pool.wakes(1), 0);
+            assert_eq!((task.wakes(), pool.timeout(1)), (1, u64::MAX));
+            assert_eq!(pool.unparks(1), 0);
         });
     }
 }
@@ -295,7 +290,7 @@ fn timer_armed_after_a_look_that_fired_nothing_is_not_overslept() {
             let sleeper = pool.clone();
             let sleeping = line.spawn(move || wait(&sleeper, 1, &flag));
             line.cross();
-            pool.look();
+            pool.poll_timers(usize::MAX);
             let sleep = armed(&pool, 0, 20, &waker);
             sleeping.join().unwrap();
             drop(sleep);
@@ -350,7 +345,7 @@ fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
         if taken > 0 {
             ran.fetch_add(taken, Ordering::Relaxed);
         } else {
-            must_look = pool.rest_from_looks(worker);
+            must_look = pool.park(worker, false, || false).must_look;
         }
     }
 }
@@ -362,8 +357,8 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     for moves in BEDS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.arrive();
-            pool.arrive();
+            pool.idle().add_present();
+            pool.idle().add_present();
             let ran = AtomicUsize::new(0);
             let line = Line::new();
             let putter = pool.clone();
@@ -382,8 +377,8 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     for moves in BEDS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.arrive();
-            pool.arrive();
+            pool.idle().add_present();
+            pool.idle().add_present();
             let ran = Arc::new(AtomicUsize::new(0));
             let line = Line::new();
             let (putter, runs) = (pool.clone(), ran.clone());
@@ -409,19 +404,18 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
 fn looks_end_when_the_last_worker_that_is_awake_leaves() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
-        pool.arrive();
-        pool.arrive();
+        pool.idle().add_present();
+        pool.idle().add_present();
         let line = Line::new();
         let leaver = pool.clone();
         let leaving = line.spawn(move || {
             leaver.put(1);
             assert!(leaver.take(1));
-            leaver.depart();
+            leaver.idle().remove_present(false);
         });
         line.cross();
-        pool.lie_down(0, false);
-        pool.settle(0);
+        pool.begin_park(0);
         leaving.join().unwrap();
-        assert_eq!(pool.alarm(0), u64::MAX);
+        assert_eq!(pool.timeout(0), u64::MAX);
     });
 }

@@ -5,14 +5,16 @@
 //! that is a deadlock, which loom reports. Two workers that collect at once are not modelled: loom does
 //! not look for the orders in which a `try_lock` fails.
 
+mod descriptors;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use self::descriptors::{Fd, Io, Peer};
+use crate::Park;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use reveille::Park;
-use reveille::rt::io::{Fd, Io, Peer};
 
-use crate::support::{Line, Room, Task, Time, check};
+use crate::models::support::{Line, Room, Task, Time, check};
 
 /// How many tasks still wait. With the last the worker stops.
 #[derive(Clone)]
@@ -83,6 +85,30 @@ fn task_is_woken_whenever_its_descriptor_becomes_ready() {
         let (tasks, line) = (Tasks::new(1, &io), Line::new());
         let ended = tasks.clone();
         let task = line.spawn(move || {
+            wait_readable(&fd).unwrap();
+            ended.end_one();
+        });
+        let sender = line.spawn(move || peer.make_readable());
+        line.cross();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// The owner forgets a wait that was given up while its event is on the way, and waits anew.
+#[test]
+fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
+    check(Some(2), || {
+        let io = Io::new();
+        let peer = io.open();
+        let mut fd = io.register(&peer).unwrap();
+        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let ended = tasks.clone();
+        let task = line.spawn(move || {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _given_up = fd.readable().poll(&mut cx);
+            fd.get_mut();
             wait_readable(&fd).unwrap();
             ended.end_one();
         });

@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
+use super::pool::Pool;
+use crate::rt::notifier::ThreadNotifier;
+use crate::{ManualClock, Park, ThreadPark};
 use loom::sync::atomic::{AtomicBool, Ordering};
-use reveille::rt::Pool;
-use reveille::{ManualClock, Park, ThreadPark};
 
-use crate::support::{Line, check};
+use super::support::{Line, check};
 
 /// Sleeps as a worker does until the flag is up.
 fn rest_until(pool: &Pool, worker: usize, is_up: impl Fn() -> bool) {
     let mut searching = false;
     while !is_up() {
-        searching = pool.rest(worker, searching, &is_up);
+        searching = pool.park(worker, searching, &is_up).searching;
     }
     if searching {
         pool.found();
@@ -30,12 +31,12 @@ fn thread_that_becomes_a_worker_finds_what_it_is_notified_of() {
             let pool = Pool::new(1, moves, None);
             let flag = Arc::new(AtomicBool::new(false));
             let park = ThreadPark::new();
-            let notifier = Pool::notifier(park.unparker());
+            let notifier = ThreadNotifier::of_thread(park.unparker());
             let line = Line::new();
             let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
             let waking = line.spawn(move || {
                 raise.store(true, Ordering::Relaxed);
-                notifies.notify(&of);
+                notifies.notify(of.idle());
             });
             line.cross();
             notifier.set_worker(Some(0));
@@ -52,13 +53,13 @@ fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
         let pool = Pool::new(1, true, None);
         let flag = Arc::new(AtomicBool::new(false));
         let mut park = ThreadPark::new();
-        let notifier = Pool::notifier(park.unparker());
+        let notifier = ThreadNotifier::of_thread(park.unparker());
         notifier.set_worker(Some(0));
         let line = Line::new();
         let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
         let waking = line.spawn(move || {
             raise.store(true, Ordering::Relaxed);
-            notifies.notify(&of);
+            notifies.notify(of.idle());
         });
         line.cross();
         notifier.set_worker(None);
@@ -77,12 +78,14 @@ fn no_hold_is_left_for_a_thread_that_becomes_a_worker() {
         let clock = ManualClock::new();
         let pool = Pool::new(1, true, Some(clock.clone().into()));
         let park = ThreadPark::new();
-        let notifier = Pool::notifier(park.unparker());
+        let notifier = ThreadNotifier::of_thread(park.unparker());
         let line = Line::new();
         let (notifies, of) = (notifier.clone(), pool.clone());
-        let waking = line.spawn(move || notifies.notify(&of));
+        let waking = line.spawn(move || notifies.notify(of.idle()));
         line.cross();
+        // What `block_on` does when its thread becomes a worker.
         notifier.set_worker(Some(0));
+        drop(notifier.take_hold());
         waking.join().unwrap();
         assert!(notifier.take_hold().is_none());
     });

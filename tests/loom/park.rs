@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use crate::time::Sleep;
+use crate::{Driver, Park, Unpark};
 use loom::sync::atomic::{AtomicBool, Ordering};
-use reveille::time::Sleep;
-use reveille::{Driver, Park, Unpark};
 
-use crate::support::{LONG, Line, Task, Time, check, ns, poll};
+use super::support::{LONG, Line, Task, Time, check, ns, poll};
 
 /// A timer is armed while the driver makes up its mind to sleep for good.
 ///

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use crate::{Driver, Handle};
 use loom::sync::atomic::Ordering;
-use reveille::{Driver, Handle};
 
-use crate::support::{Line, Loop, Task, Time, check, ns};
+use super::support::{Line, Loop, Task, Time, check, ns};
 
 /// How far apart wake-ups are kept.
 const SLACK: u64 = 100;
@@ -32,7 +32,7 @@ fn storm(handle: &Handle, time: &Time, mut turn: impl FnMut()) {
 
 fn host(slack: u64) -> Loop {
     let host = Loop::calling(2, false, ns(slack), || {});
-    storm(&host.host.handle(0), &host.time, || host.host.ring());
+    storm(&host.host.handle(0), &host.time, || host.host.expire());
     host
 }
 
@@ -50,7 +50,7 @@ fn a_timer_armed_in_a_storm_is_late_by_the_slack_at_most() {
                 let waker = late.waker();
                 line.spawn(move || {
                     let mut sleep = host.host.handle(1).sleep(ns(other));
-                    assert!(!crate::support::poll(&mut sleep, &waker));
+                    assert!(!crate::models::support::poll(&mut sleep, &waker));
                     sleep
                 })
             };
@@ -77,7 +77,7 @@ fn a_timer_armed_while_the_bell_rings_in_a_storm_is_not_lost() {
             let waker = second.waker();
             line.spawn(move || {
                 let mut sleep = host.host.handle(1).sleep(ns(30));
-                if crate::support::poll(&mut sleep, &waker) {
+                if crate::models::support::poll(&mut sleep, &waker) {
                     waker.wake();
                 }
                 sleep

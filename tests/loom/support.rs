@@ -7,11 +7,12 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use super::runtime::Runtime;
+use crate::time::Sleep;
+use crate::{Clock, Driver, Handle, Park, Unpark};
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{JoinHandle, ThreadId};
-use reveille::time::Sleep;
-use reveille::{Clock, Driver, Handle, Host, Park, Unpark};
 
 /// Longer than any model lasts: a park for as long ends by an unpark, or is a deadlock.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
@@ -160,7 +161,7 @@ pub(crate) struct Loop {
     /// Not an atomic: loom keeps the last seven stores of those, and after more a swap may read an old
     /// one.
     at: Arc<Mutex<u64>>,
-    pub(crate) host: Host,
+    pub(crate) host: Runtime,
 }
 
 impl Loop {
@@ -178,12 +179,12 @@ impl Loop {
         let time = Time::new();
         let at = Arc::new(Mutex::new(NEVER));
         let set = at.clone();
-        let host = Host::with_slack(time.clock(), threads, exact, slack, move |until| {
+        let host = Runtime::with_slack(time.clock(), threads, exact, slack, move |until| {
             *set.lock().unwrap() = until;
             inside();
             true
         });
-        host.ring();
+        host.expire();
         Self { time, at, host }
     }
 
@@ -194,7 +195,7 @@ impl Loop {
             return false;
         }
         self.time.set(at.max(self.time.get()));
-        self.host.ring();
+        self.host.expire();
         true
     }
 

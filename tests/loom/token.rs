@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use crate::{Park, ThreadPark, Unpark};
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use reveille::{Park, ThreadPark, Unpark};
 
-use crate::support::{Line, check};
+use super::support::{Line, check};
 
 /// The unpark comes before, in the middle of, or after the decision to block.
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::{Line, Task, Time, check, ns, poll};
+use super::support::{Line, Task, Time, check, ns, poll};
 
 /// The timer is dropped while the driver takes it out to fire it.
 ///

@@ -1,25 +1,24 @@
 //! The watch over the workers' LIFO slots: notices a task that lies in one for too long.
 //!
-//! A task in a slot runs next on the worker whose slot it is, at once as a rule, so nobody is woken
-//! for it. But the task that runs there just now may block its thread, for the answer of the very
-//! task in the slot even. So while a worker is parked, or comes by, and another one uses its slot,
-//! somebody *looks* at the slots every now and then, as Go's `sysmon` looks at its processors: a
-//! parked worker, whose parker then has a timeout, or a busy one that comes by a little earlier.
-//! Time is the system's, also where the runtime's clock is moved by hand: nothing but a look depends
-//! on it.
+//! A task in a worker's LIFO slot runs next on that worker, at once as a rule, so no other worker is
+//! unparked for it. But the task that runs there at the moment may block its thread, perhaps for the answer
+//! of the very task in the slot. So while a worker uses its slot, others *look* at the slots now and then,
+//! as Go's `sysmon` looks at its processors: a parked worker, whose parker then has a timeout, or a busy
+//! one that gets to it a little earlier. Time is the system's, also where the runtime's clock is moved by
+//! hand: nothing but a look depends on it.
 //!
-//! For each worker there is a [`Report`], a flag that a look raises. The next time that the worker
-//! puts a task into its slot it lowers the flag. If a look finds the flag as the last look has left
-//! it, and the slot full, then the task has lain there all the time in between. Its worker is stuck,
-//! and the one that looks takes the task.
+//! Each worker has a [`Report`], a flag that a look raises. The next time that the worker puts a task into
+//! its slot, it lowers the flag. If a look finds the flag as the last look left it, and the slot full, then
+//! the task has lain there all the time in between: its worker is stuck, and the looking worker takes the
+//! task.
 //!
-//! If all flags are still raised and no task was found, no slot was used since the last look, and the
-//! looks end. The flags stay raised: the next put starts the looks again. So does the end of all looks
-//! when every worker is parked, and so an idle runtime has no wake-ups. This relies on each put seeing
-//! the flag, and it does: a put under a flag that was raised a whole period ago, or by the lock
-//! under which this worker got up, cannot see it lowered.
+//! If all flags are still raised and no task was found, no slot was used since the last look, and the looks
+//! end. The flags stay raised: the next put starts the looks again. The looks also end when every worker is
+//! parked, so an idle runtime has no wake-ups. This relies on each put seeing the flag, and it does: a put
+//! under a flag that was raised a whole period ago, or by the lock under which this worker was unparked,
+//! cannot see it lowered.
 //!
-//! A put costs the worker one load, but for the first one after each look.
+//! A put costs the worker one load, except for the first one after each look.
 
 use std::sync::Arc;
 
@@ -35,17 +34,17 @@ use crate::sync::{Line, TIME_PASSES};
 /// 36 µs of CPU each time; with 5 ms it takes 26, as it does without any look.
 const MOMENT: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
 
-/// How long it is at most from one look to the next. It grows to this as long as slots are in use.
+/// The longest time from one look to the next, to which it grows while slots are in use.
 const LONGEST: u64 = 2 * MOMENT;
 
-/// How much before its time a busy worker looks, so that no parked one has to get up for it.
+/// How much earlier a busy worker looks, so that no parked one has to be unparked for it.
 pub(super) const EARLIER: u64 = MOMENT / 2;
 
 /// Whether a worker has to report that its slot is full.
 pub(crate) struct Report(Line<AtomicBool>);
 
 impl Report {
-    // Relaxed, here as in all of this file: writers hold the lock of the parked workers.
+    // Relaxed, as everywhere in this file: writers hold the lock of the parked workers.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
         self.0.0.load(Relaxed)
@@ -56,18 +55,18 @@ impl Report {
     }
 }
 
-/// Written under the lock of the parked workers, read by all.
+/// Written under the lock of the parked workers, read by all threads.
 pub(super) struct Slots {
     reports: Box<[Arc<Report>]>,
-    /// When the next look is due, on the system's monotonic clock, or [`NEVER`].
+    /// When the next look is due, on the parkers' clock, or [`NEVER`].
     due: AtomicU64,
-    /// How long it is from the last look to the next.
+    /// The time from the last look to the next.
     period: AtomicU64,
 }
 
 impl Slots {
     pub(super) fn new(workers: usize) -> Self {
-        // A single worker has nobody to take its task: it never reports.
+        // A single worker never reports: no other could take its task.
         let report = || Report(Line(AtomicBool::new(workers > 1)));
         Self {
             reports: (0..workers).map(|_| Arc::new(report())).collect(),
@@ -85,13 +84,19 @@ impl Slots {
         self.due.load(Relaxed)
     }
 
+    /// Returns the time from the last look to the next.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn period(&self) -> u64 {
+        self.period.load(Relaxed)
+    }
+
     /// Notes that a worker has used its slot. Returns whether this starts the looks.
     pub(super) fn note_use(&self, worker: usize, now: u64) -> bool {
         if self.due() != NEVER {
             self.reports[worker].set(false);
             return false;
         }
-        // The flag stays raised: the first look is to find this very task.
+        // The flag stays raised: the first look finds this very task.
         self.plan(now, MOMENT);
         true
     }
@@ -101,8 +106,8 @@ impl Slots {
         self.plan(now, self.period.load(Relaxed));
     }
 
-    /// Looks at the slots on behalf of a worker that is between two tasks, and so not stuck. Returns
-    /// the workers whose task it should take.
+    /// Looks at the slots for a worker that is between two tasks, and so is not stuck itself. Returns the
+    /// workers whose task it should take.
     pub(super) fn look(
         &self,
         looking: usize,
@@ -130,8 +135,8 @@ impl Slots {
         stuck
     }
 
-    /// Ends the looks: every worker is parked, so all slots are empty. Returns whether there were
-    /// any.
+    /// Ends the looks, because every worker is parked and so all slots are empty. Returns whether there
+    /// were any.
     pub(super) fn stop(&self) -> bool {
         if self.due() == NEVER {
             return false;

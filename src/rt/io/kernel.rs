@@ -6,10 +6,13 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+
+use crate::park::worker::IoSource;
 
 /// How many events are collected at once.
 const BATCH: usize = 256;
@@ -52,6 +55,11 @@ impl Epoll {
         let _ = epoll::delete(&self.0, descriptor);
     }
 
+    /// Returns what a worker's parker waits for.
+    pub(super) fn io_source(epoll: Arc<Self>) -> Option<IoSource> {
+        Some(epoll)
+    }
+
     /// Makes room for a batch of events.
     pub(super) fn batch() -> Batch {
         [const { MaybeUninit::uninit() }; BATCH]
@@ -78,6 +86,7 @@ impl Epoll {
     }
 }
 
+/// A worker's parker waits for it.
 impl AsFd for Epoll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -1,18 +1,17 @@
-//! How do events of the kernel get to the tasks that wait for them?
+//! The reactor: takes the kernel's events to the tasks that wait for them.
 //!
-//! All descriptors of a runtime are registered with one epoll instance, each for one event at a
-//! time. A worker that sleeps, and watches, has that instance nested in its bed (see `rt/bed.rs`);
-//! it comes here when it wakes up, and a busy worker now and then: one of them at a time collects a
-//! batch of events, takes the wakers of those who wait for them, and, with every lock released,
-//! wakes them.
+//! All descriptors of a runtime are registered with one epoll instance, each for one event at a time. A
+//! parked worker that waits for I/O has that instance nested in its parker (see `park/epoll.rs`). It comes
+//! here when it is unparked, and a busy worker comes now and then. One thread at a time collects a batch of
+//! events, takes the wakers of the tasks that wait for them, and wakes these tasks with every lock released.
 //!
-//! An event carries the key of its source in the list. It may come late: the descriptor was taken
-//! out of the epoll meanwhile, and the key is another source's. That source's tasks are then woken
-//! for nothing, look, and wait anew; an event never means more than "try again".
+//! An event carries the key of its source in the list. It may come late, when the descriptor was removed
+//! from the epoll instance and the key belongs to another source. That source's tasks are then woken in
+//! vain, look, and wait again: an event never means more than "try again".
 //!
-//! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the epoll instance
-//! is not the reactor's for good: it and each source hold a reference, under locks that they take
-//! anyway, and [`Reactor::close`] takes these away.
+//! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the reactor does not own
+//! the epoll instance for good: it and each source hold a reference, under locks that they take anyway, and
+//! [`Reactor::close`] removes these references.
 
 use std::error::Error;
 use std::fmt;
@@ -24,6 +23,7 @@ use std::task::Waker;
 use slab::Slab;
 
 use crate::driver::shared::fire::shield;
+use crate::park::worker::IoSource;
 use crate::rt::io::kernel::{Descriptor, Epoll};
 use crate::rt::io::source::{Source, gone};
 use crate::sync::{
@@ -99,7 +99,11 @@ impl Reactor {
     }
 
     /// Returns what is readable when there is something to [`poll`](Self::poll) for.
-    pub(crate) fn epoll(&self) -> Option<Arc<Epoll>> {
+    pub(crate) fn io_source(&self) -> Option<IoSource> {
+        self.epoll().and_then(Epoll::io_source)
+    }
+
+    pub(super) fn epoll(&self) -> Option<Arc<Epoll>> {
         lock(&self.collector).epoll.clone()
     }
 

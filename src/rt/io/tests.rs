@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::instant::NEVER;
-use crate::rt::bed::Bed;
+use crate::park::worker::worker_park;
 use crate::system;
 
 mod ends;
@@ -99,19 +99,19 @@ fn kind(poll: Poll<io::Result<()>>) -> io::ErrorKind {
     }
 }
 
-/// Runs `future` in the loop of a worker that watches.
+/// Runs `future` in the loop of a worker that waits for I/O.
 fn run<F: Future>(reactor: &Arc<Reactor>, future: F) -> F::Output {
-    let bed = Arc::new(Bed::new(1, reactor).unwrap());
-    let waking = bed.clone();
-    let waker = Waker::from(Arc::new(Call(move || waking.wake())));
+    let park = Arc::new(worker_park(1, reactor.io_source()).unwrap());
+    let unparking = park.clone();
+    let waker = Waker::from(Arc::new(Call(move || unparking.unpark())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
-    bed.set_watch(true);
+    park.set_io(true);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        bed.sleep();
+        park.park();
         reactor.poll();
     }
 }

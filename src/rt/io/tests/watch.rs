@@ -1,4 +1,4 @@
-//! When does I/O end the sleep of a worker?
+//! When I/O ends the park of a worker.
 
 use super::*;
 
@@ -12,10 +12,10 @@ fn more_than_a_batch_is_told_batch_by_batch() {
             assert!(reader.poll_readable(&mut task.context()).is_pending());
             writer.write_all(b"x").unwrap();
         }
-        let bed = Bed::new(1, &reactor).unwrap();
-        bed.set_watch(true);
+        let park = worker_park(1, reactor.io_source()).unwrap();
+        park.set_io(true);
         for told in [256, 512, 700] {
-            bed.sleep();
+            park.park();
             reactor.poll();
             assert_eq!(task.wakes(), told);
         }
@@ -23,76 +23,76 @@ fn more_than_a_batch_is_told_batch_by_batch() {
 }
 
 #[test]
-fn io_ends_the_sleep_of_who_watches_and_of_nobody_else() {
+fn io_ends_the_park_of_a_worker_that_waits_for_it_and_of_no_other() {
     watched(|| {
         let reactor = reactor();
         let ((reader, mut writer), task) = (piped(&reactor), Task::new());
         assert!(reader.poll_readable(&mut task.context()).is_pending());
         writer.write_all(b"x").unwrap();
         let now = || system::monotonic().cast_unsigned();
-        let (watching, not) = (
-            Bed::new(2, &reactor).unwrap(),
-            Bed::new(2, &reactor).unwrap(),
+        let (waiting, other) = (
+            worker_park(2, reactor.io_source()).unwrap(),
+            worker_park(2, reactor.io_source()).unwrap(),
         );
-        watching.set_watch(true);
-        // Until somebody collects it.
-        watching.sleep();
-        watching.sleep();
+        waiting.set_io(true);
+        // Until it is collected.
+        waiting.park();
+        waiting.park();
         let at = now() + 2_000_000;
-        not.set_alarm(at);
-        not.sleep();
-        assert!(now() >= at, "woken by the I/O");
+        other.set_timeout(at);
+        other.park();
+        assert!(now() >= at, "unparked by the I/O");
         reactor.poll();
         let at = now() + 2_000_000;
-        watching.set_alarm(at);
-        watching.sleep();
-        assert!(now() >= at, "woken by I/O that was collected");
+        waiting.set_timeout(at);
+        waiting.park();
+        assert!(now() >= at, "unparked by I/O that was collected");
     });
 }
 
 #[test]
-fn a_watch_set_during_a_sleep_takes_effect() {
+fn a_wait_for_io_that_begins_during_a_park_takes_effect() {
     watched(|| {
         let reactor = reactor();
         let ((reader, mut writer), task) = (piped(&reactor), Task::new());
         assert!(reader.poll_readable(&mut task.context()).is_pending());
         writer.write_all(b"x").unwrap();
         for _ in 0..1_000 {
-            let bed = Arc::new(Bed::new(2, &reactor).unwrap());
-            let (sleeping, (lying, lies)) = (bed.clone(), channel());
+            let park = Arc::new(worker_park(2, reactor.io_source()).unwrap());
+            let (parking, (starts, started)) = (park.clone(), channel());
             let thread = thread::spawn(move || {
-                lying.send(()).unwrap();
-                sleeping.sleep();
+                starts.send(()).unwrap();
+                parking.park();
             });
-            lies.recv().unwrap();
-            assert!(!bed.set_watch(true), "asked for a wake");
+            started.recv().unwrap();
+            assert!(!park.set_io(true), "asked for an unpark");
             thread.join().unwrap();
         }
     });
 }
 
 #[test]
-fn a_watch_ended_during_a_sleep_takes_effect() {
+fn a_wait_for_io_that_ends_during_a_park_takes_effect() {
     watched(|| {
         let reactor = reactor();
         for _ in 0..100 {
             let ((reader, mut writer), task) = (piped(&reactor), Task::new());
             assert!(reader.poll_readable(&mut task.context()).is_pending());
-            let bed = Arc::new(Bed::new(2, &reactor).unwrap());
-            bed.set_watch(true);
-            bed.set_alarm(NEVER);
-            let (sleeping, (lying, lies)) = (bed.clone(), channel());
+            let park = Arc::new(worker_park(2, reactor.io_source()).unwrap());
+            park.set_io(true);
+            park.set_timeout(NEVER);
+            let (parking, (starts, started)) = (park.clone(), channel());
             let thread = thread::spawn(move || {
-                lying.send(()).unwrap();
-                sleeping.sleep();
+                starts.send(()).unwrap();
+                parking.park();
                 system::monotonic().cast_unsigned()
             });
-            lies.recv().unwrap();
-            bed.set_watch(false);
+            started.recv().unwrap();
+            park.set_io(false);
             writer.write_all(b"x").unwrap();
             let at = system::monotonic().cast_unsigned() + 200_000;
-            bed.set_alarm(at);
-            assert!(thread.join().unwrap() >= at, "woken by I/O");
+            park.set_timeout(at);
+            assert!(thread.join().unwrap() >= at, "unparked by I/O");
         }
     });
 }

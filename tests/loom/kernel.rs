@@ -1,14 +1,17 @@
-//! A stand-in for `rt/io/kernel.rs`: what the kernel does with an epoll instance and its descriptors.
+//! A stand-in for `src/rt/io/kernel.rs` in the models: an epoll instance and its descriptors.
 //!
 //! A descriptor stays ready until somebody makes it not so. An event is told once for each time that
 //! it was asked for; it is made up when it is collected, out of what is ready and was asked for then,
 //! as Linux does.
 
 use std::io;
+use std::sync::Arc;
 use std::vec::Drain;
 
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use rustix::event::epoll::EventFlags;
+
+use crate::park::worker::IoSource;
 
 pub(crate) type Descriptor<'a> = &'a File;
 
@@ -82,6 +85,11 @@ impl Epoll {
 
     pub(super) fn remove(&self, file: &File) {
         self.lock().files[file.0].entry = None;
+    }
+
+    /// In the models workers do not wait for it.
+    pub(super) fn io_source(_epoll: Arc<Self>) -> Option<IoSource> {
+        None
     }
 
     pub(super) fn batch() -> Batch {

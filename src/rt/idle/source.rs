@@ -1,0 +1,95 @@
+//! What the sharded driver of a runtime wakes, and what calls it: the driver owner, a timer, the clock.
+
+use std::sync::Weak;
+
+use super::Idle;
+use crate::clock::Follower;
+use crate::driver::sharded::{Liveness, WakeSource};
+use crate::driver::shared::Notifier;
+use crate::instant::NEVER;
+
+/// The wake source: the timeout of the parked worker that is the driver owner.
+pub(crate) struct OwnerTimeout(pub(super) Weak<Idle>);
+
+impl WakeSource for OwnerTimeout {
+    fn note_expired(&mut self) -> Liveness {
+        Liveness::Alive
+    }
+
+    fn set(&mut self, at: u64) -> Liveness {
+        let Some(idle) = self.0.upgrade() else {
+            return Liveness::Gone;
+        };
+        if idle.clock.is_frozen() {
+            // No wait makes a timer due, but the owner has to see that there is one.
+            idle.set_until(NEVER);
+            if at != NEVER {
+                idle.notify_owner();
+            }
+            return Liveness::Alive;
+        }
+        idle.set_until(idle.on_parkers_clock(at));
+        Liveness::Alive
+    }
+
+    fn set_soon(&mut self, _now: u64) -> Liveness {
+        let Some(idle) = self.0.upgrade() else {
+            return Liveness::Gone;
+        };
+        // A time that has passed, whatever the drivers' clock shows, and also if it stands still.
+        idle.set_until(0);
+        Liveness::Alive
+    }
+}
+
+/// What a driver calls when a timer is armed that is earlier than announced.
+pub(super) struct Rearm(pub(super) Weak<Idle>);
+
+impl Notifier for Rearm {
+    fn rearm(&self) {
+        if let Some(idle) = self.0.upgrade() {
+            idle.drivers.rearm();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(idle) = self.0.upgrade() {
+            idle.drivers.rearm_anew();
+        }
+    }
+}
+
+/// What the clock tells when it is moved by hand, stopped, or started.
+impl Follower for Idle {
+    fn earliest(&self) -> u64 {
+        NEVER
+    }
+
+    /// The drivers have fired by themselves. What they announced has passed, and would be taken for the
+    /// next deadline.
+    fn expire(&self) {
+        self.drivers.disable_notifications();
+        self.drivers.rearm();
+    }
+
+    fn interrupt(&self) {
+        // The time for which the owner waits means something else now, and the owner may have to move time.
+        // While no timeout ends a wait, nothing else corrects an announcement for a cancelled timer.
+        let notify_on_cancel = self.clock.is_frozen();
+        let drivers = self.drivers.shards().iter();
+        drivers.for_each(|driver| driver.set_notify_on_cancel(notify_on_cancel));
+        self.drivers.rearm_anew();
+        self.notify_owner();
+    }
+}
+
+impl Idle {
+    /// Returns when the drivers' clock shows `at`, on the parkers' clock.
+    fn on_parkers_clock(&self, at: u64) -> u64 {
+        if at == NEVER {
+            return NEVER;
+        }
+        let wait = at.saturating_sub(self.clock.nanos());
+        self.parkers[0].now().saturating_add(wait)
+    }
+}

@@ -1,0 +1,93 @@
+//! The parker of a worker in a model.
+//!
+//! A short timeout ends at once, and time passes; a long one is ended by an unpark or an earlier timeout,
+//! or is a deadlock, which loom reports. Both kinds of parkers are here: one keeps the timeout where other
+//! threads move it while the worker is parked, the other reads it once for each park.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::sync::{Condvar, Mutex};
+
+use crate::instant::NEVER;
+use crate::park::worker::WorkerPark;
+
+/// Longer than any model lasts.
+const LONG: u64 = 1 << 40;
+
+pub(super) struct Parker {
+    /// Whether a timeout that is moved reaches a worker that is parked.
+    moves: bool,
+    time: Arc<AtomicU64>,
+    state: Mutex<State>,
+    changed: Condvar,
+    unparks: AtomicUsize,
+}
+
+struct State {
+    token: bool,
+    timeout: u64,
+}
+
+impl Parker {
+    pub(super) fn new(moves: bool, time: Arc<AtomicU64>) -> Self {
+        Self {
+            moves,
+            time,
+            state: Mutex::new(State {
+                token: false,
+                timeout: NEVER,
+            }),
+            changed: Condvar::new(),
+            unparks: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn timeout(&self) -> u64 {
+        self.state.lock().unwrap().timeout
+    }
+
+    /// Returns how often it was unparked.
+    pub(super) fn unparks(&self) -> usize {
+        self.unparks.load(Ordering::Relaxed)
+    }
+}
+
+impl WorkerPark for Arc<Parker> {
+    fn park(&self) {
+        let mut state = self.state.lock().unwrap();
+        let mut timeout = state.timeout;
+        while !state.token && timeout >= LONG {
+            state = self.changed.wait(state).unwrap();
+            if self.moves {
+                timeout = state.timeout;
+            }
+        }
+        if !std::mem::take(&mut state.token) {
+            self.time.fetch_max(timeout, Ordering::AcqRel);
+        }
+    }
+
+    fn unpark(&self) {
+        self.unparks.fetch_add(1, Ordering::Relaxed);
+        self.state.lock().unwrap().token = true;
+        self.changed.notify_one();
+    }
+
+    fn set_timeout(&self, at: u64) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let before = std::mem::replace(&mut state.timeout, at);
+        self.changed.notify_one();
+        !self.moves && at < before
+    }
+
+    fn set_io(&self, _waits: bool) -> bool {
+        false
+    }
+
+    fn now(&self) -> u64 {
+        self.time.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {}
+}

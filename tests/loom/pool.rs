@@ -1,0 +1,238 @@
+//! The workers of a runtime in a model: parked and unparked as they are in the executor.
+//!
+//! The idle protocol, the sharded driver and the notifiers are those that ship. Around them is what the
+//! worker loop does with them; a task is a number here.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+
+use super::parker::Parker;
+use crate::park::worker::WorkerPark;
+use crate::rt::idle::{Idle, ParkContext, Unparked};
+use crate::{Clock, Handle};
+
+/// What the workers of a runtime share.
+pub(super) struct Pool {
+    tasks: AtomicUsize,
+    slots: Box<[Slot]>,
+    idle: Arc<Idle>,
+    parkers: Box<[Arc<Parker>]>,
+    time: Arc<AtomicU64>,
+}
+
+/// A worker's LIFO slot, as the queue that it is: how many tasks were put there and taken out.
+#[derive(Default)]
+struct Slot {
+    back: AtomicUsize,
+    front: AtomicUsize,
+}
+
+impl Slot {
+    /// Called by its worker alone.
+    fn put(&self) {
+        let back = self.back.load(Ordering::Relaxed);
+        self.back.store(back + 1, Ordering::Release);
+    }
+
+    fn take(&self) -> bool {
+        let front = self.front.load(Ordering::Acquire);
+        let (success, failure) = (Ordering::SeqCst, Ordering::Relaxed);
+        let next = front + 1;
+        self.back.load(Ordering::Acquire) > front
+            && self
+                .front
+                .compare_exchange(front, next, success, failure)
+                .is_ok()
+    }
+
+    fn is_full(&self) -> bool {
+        self.back.load(Ordering::Relaxed) > self.front.load(Ordering::Relaxed)
+    }
+}
+
+/// A worker that parks, and what it is wanted for besides tasks.
+struct Parking<'a, W> {
+    pool: &'a Pool,
+    is_wanted: W,
+}
+
+impl<W: Fn() -> bool> ParkContext for Parking<'_, W> {
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
+    fn has_lent(&self) -> bool {
+        false
+    }
+
+    fn has_work(&self) -> bool {
+        self.pool.has_work() || (self.is_wanted)()
+    }
+
+    fn collect_io(&mut self) {}
+
+    fn fire(&mut self) {
+        self.pool.fire(usize::MAX);
+    }
+
+    fn advance(&mut self) {
+        self.pool.idle.clock().advance_when_idle();
+    }
+}
+
+impl Pool {
+    /// `moves`: in parkers whose timeout can be moved while a worker is parked. `clock`: one that is moved by
+    /// hand, `None` for one that runs.
+    pub(super) fn new(workers: usize, moves: bool, clock: Option<Clock>) -> Arc<Self> {
+        let time = Arc::new(AtomicU64::new(0));
+        let parkers = (0..workers).map(|_| Arc::new(Parker::new(moves, time.clone())));
+        let parkers: Box<[_]> = parkers.collect();
+        let shared = parkers.iter().cloned();
+        let shared = shared.map(|parker| Box::new(parker) as Box<dyn WorkerPark>);
+        let counter = time.clone();
+        let running = move || std::time::Duration::from_nanos(counter.load(Ordering::Acquire));
+        let clock = clock.unwrap_or_else(|| Clock::custom(running));
+        Arc::new(Self {
+            tasks: AtomicUsize::new(0),
+            slots: (0..workers).map(|_| Slot::default()).collect(),
+            // As many drivers as workers, and none for external threads: each has a lock to model.
+            idle: Idle::new(shared.collect(), workers, clock, 0),
+            parkers,
+            time,
+        })
+    }
+
+    pub(super) fn idle(&self) -> &Idle {
+        &self.idle
+    }
+
+    /// Returns the timers of a worker.
+    pub(super) fn timers(&self, worker: usize) -> Handle {
+        Handle {
+            shared: self.idle.drivers().shards()[worker].clone(),
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) fn set_time(&self, nanos: u64) {
+        self.time.store(nanos, Ordering::Release);
+    }
+
+    /// Puts a task into the queue that all workers share.
+    pub(super) fn push(&self) {
+        // Relaxed, both here and where it is looked for: the fences have to do.
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        self.idle.notify_one();
+    }
+
+    /// Takes a task.
+    pub(super) fn pop(&self) -> bool {
+        let take = |tasks: usize| tasks.checked_sub(1);
+        let order = Ordering::Relaxed;
+        self.has_work() && self.tasks.fetch_update(order, order, take).is_ok()
+    }
+
+    fn has_work(&self) -> bool {
+        self.tasks.load(Ordering::Relaxed) > 0
+    }
+
+    /// A worker puts a task into its LIFO slot, which must be empty.
+    pub(super) fn put(&self, worker: usize) {
+        self.slots[worker].put();
+        if self.idle.report(worker).is_wanted() {
+            self.idle.report_full_slot(worker);
+        }
+    }
+
+    /// Takes the task out of a worker's slot.
+    pub(super) fn take(&self, worker: usize) -> bool {
+        self.slots[worker].take()
+    }
+
+    /// A worker that runs no task looks at the slots of the others. Returns how many tasks it has taken.
+    pub(super) fn take_stuck(&self, worker: usize, must_look: bool) -> usize {
+        if !must_look && !self.idle.has_looks() {
+            return 0;
+        }
+        let is_full = |worker: usize| self.slots[worker].is_full();
+        let stuck = self.idle.look_at_slots(worker, must_look, is_full);
+        stuck
+            .into_iter()
+            .filter(|&worker| self.take(worker))
+            .count()
+    }
+
+    /// Unparks a certain worker, as a thread does that has put something there for it.
+    pub(super) fn notify(&self, worker: usize) {
+        fence(Ordering::SeqCst);
+        self.idle.notify(worker);
+    }
+
+    /// A worker that was counted among those that search has found a task.
+    pub(super) fn found(&self) {
+        if self.idle.end_search() && self.has_work() {
+            self.idle.notify_one();
+        }
+    }
+
+    /// Does what a worker does before it blocks, up to that.
+    pub(super) fn begin_park(&self, worker: usize) {
+        self.idle.transition_to_parked(worker, false);
+        self.idle.drivers().rearm();
+        self.idle.arm_parker(worker);
+    }
+
+    /// Does what a worker does after that.
+    pub(super) fn end_park(&self, worker: usize) {
+        let context = &mut self.parking(|| false);
+        self.idle.transition_from_parked(worker, context);
+    }
+
+    /// A worker that has found nothing parks, unless it finds a task now, or `is_wanted`.
+    pub(super) fn park(
+        &self,
+        worker: usize,
+        was_searching: bool,
+        is_wanted: impl Fn() -> bool,
+    ) -> Unparked {
+        let context = &mut self.parking(is_wanted);
+        self.idle.park(worker, was_searching, context)
+    }
+
+    fn parking<W: Fn() -> bool>(&self, is_wanted: W) -> Parking<'_, W> {
+        Parking {
+            pool: self,
+            is_wanted,
+        }
+    }
+
+    /// Does what a worker does between two tasks: fires at most about `budget` timers that are due, and
+    /// rearms the sharded driver if any worker is parked.
+    pub(super) fn poll_timers(&self, budget: usize) {
+        self.fire(budget);
+        if self.idle.has_parked() {
+            self.idle.drivers().rearm();
+        }
+    }
+
+    fn fire(&self, budget: usize) {
+        let now = self.idle.clock().nanos();
+        self.idle.drivers().fire(now, budget);
+    }
+
+    /// Stops the clock.
+    pub(super) fn pause(&self) {
+        assert!(self.idle.clock().freeze());
+    }
+
+    /// Returns the timeout of a worker's parker.
+    pub(super) fn timeout(&self, worker: usize) -> u64 {
+        self.parkers[worker].timeout()
+    }
+
+    /// Returns how often a worker was unparked.
+    pub(super) fn unparks(&self, worker: usize) -> usize {
+        self.parkers[worker].unparks()
+    }
+}

@@ -1,0 +1,99 @@
+//! A runtime that is told when to wake, as tokio is: two functions around the sharded driver that ships.
+//!
+//! Tokio itself cannot be modelled. What it does to a sharded driver can: it is told when to wake, and calls
+//! [`Runtime::expire`] then.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::driver::Handle;
+use crate::driver::sharded::{Liveness, ShardedDriver, WakeSource};
+use crate::driver::shared::{Notifier, Shared};
+use crate::driver::slack::Limit;
+use crate::instant::nanos;
+
+/// A runtime with a number of threads.
+#[derive(Clone)]
+pub(crate) struct Runtime(Arc<ShardedDriver<Told>>);
+
+struct Told(Box<dyn FnMut(u64) -> bool + Send>);
+
+impl WakeSource for Told {
+    fn note_expired(&mut self) -> Liveness {
+        Liveness::Alive
+    }
+
+    fn set(&mut self, at: u64) -> Liveness {
+        if (self.0)(at) {
+            Liveness::Alive
+        } else {
+            Liveness::Gone
+        }
+    }
+}
+
+struct Call(Weak<ShardedDriver<Told>>);
+
+impl Notifier for Call {
+    fn rearm(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.rearm();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.rearm_anew();
+        }
+    }
+}
+
+impl Runtime {
+    /// `set` is told when to wake (`u64::MAX`: not at all) and answers whether the runtime is alive.
+    /// `notify_on_cancel`: it is also told when the timer that it would wake for is cancelled.
+    pub(super) fn new(
+        clock: Clock,
+        threads: usize,
+        notify_on_cancel: bool,
+        set: impl FnMut(u64) -> bool + Send + 'static,
+    ) -> Self {
+        Self::with_slack(clock, threads, notify_on_cancel, Duration::ZERO, set)
+    }
+
+    /// Like [`new`](Self::new), with a slack in a storm.
+    pub(super) fn with_slack(
+        clock: Clock,
+        threads: usize,
+        notify_on_cancel: bool,
+        slack: Duration,
+        set: impl FnMut(u64) -> bool + Send + 'static,
+    ) -> Self {
+        Self(Arc::new_cyclic(|driver: &Weak<ShardedDriver<Told>>| {
+            let slack = Limit::new(nanos(slack));
+            let call = || Box::new(Call(driver.clone()));
+            let shard = || Shared::new(clock.clone(), call(), notify_on_cancel, slack.clone());
+            let shards = (0..threads).map(|_| shard()).collect();
+            ShardedDriver::new(Told(Box::new(set)), clock.clone(), slack.clone(), shards)
+        }))
+    }
+
+    /// What the runtime does when the wake source expires.
+    pub(super) fn expire(&self) {
+        self.0.expire();
+    }
+
+    /// From now on the runtime is told of cancelled timers, or no longer.
+    pub(super) fn set_notify_on_cancel(&self, notify_on_cancel: bool) {
+        let shards = self.0.shards().iter();
+        shards.for_each(|shard| shard.set_notify_on_cancel(notify_on_cancel));
+        self.0.rearm_anew();
+    }
+
+    /// Returns the driver of a thread.
+    pub(super) fn handle(&self, thread: usize) -> Handle {
+        Handle {
+            shared: self.0.shards()[thread].clone(),
+        }
+    }
+}
