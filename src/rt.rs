@@ -1,15 +1,9 @@
-//! How does an executor look that readies tasks as Go's scheduler does?
+//! An executor that readies tasks as Go's scheduler does.
 //!
-//! Every worker has a queue of tasks and a heap of timers; it checks its timers between tasks and
-//! readies theirs onto its own queue. Who is idle runs the tasks and timers of others. It is meant
-//! to be used, and to be read: whoever puts the driver into a scheduler of their own finds here what
-//! has to happen when (and in `docs/executor.md` why).
-//!
-//! The rooms, from the inside out: `task` (what is known of a task), `slot` and `core` (a worker's own
-//! queue), `idle` (who is parked and who is unparked) and `bed` (in what), `pool` (what all workers
-//! share), `notifier` and `local` (what is for one thread alone), `inner` (the runtime's cores, tasks and
-//! members), `context` (which runtimes this thread is in), `schedule` (where a ready task goes), `worker`
-//! (the loop), `block_on` (a thread that waits for one future), `runtime` (how it starts and ends).
+//! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks, and their
+//! tasks go to its own queue. A worker that is idle takes tasks from the others, and fires the timers that
+//! they do not get to. The executor is meant to be used, and to be read: `docs/executor.md` tells what a
+//! scheduler of your own has to do when, with this one as the example.
 //!
 //! # Examples
 //!
@@ -30,38 +24,39 @@
 //! assert_eq!(sum, 3);
 //! ```
 
+// The modules, from the inside out: `task` (a task, and the list it is on until it ends), `core` (a worker's
+// own queue), `idle` (which workers are parked, and which one is unparked), `pool` (what all workers share),
+// `local` (what belongs to one thread), `inner` (the runtime's cores, tasks and members), `context` (which
+// runtimes this thread is in), `schedule` (where a ready task goes), `worker` (the loop), `block_on` (a
+// thread that waits for one future), `runtime` (how it starts and ends).
+
 mod block_on;
-#[cfg(feature = "blocking")]
-mod blocking;
 mod builder;
 mod context;
 mod core;
 mod handle;
-mod hooks;
 pub(crate) mod idle;
 mod inner;
 #[cfg(all(feature = "poll", target_os = "linux"))]
 pub mod io;
 mod join;
-mod local;
+pub(crate) mod local;
 #[cfg(not(all(feature = "poll", target_os = "linux")))]
 mod no_io;
-pub(crate) mod notifier;
 mod pool;
 mod runtime;
 mod schedule;
-mod slot;
 mod spawn;
 mod task;
 mod worker;
 
-#[cfg(feature = "blocking")]
-pub use self::blocking::spawn_blocking;
 pub use self::builder::Builder;
 pub use self::context::Entered;
 pub use self::handle::{Handle, NoRuntime};
 pub use self::join::{AbortHandle, JoinError, JoinHandle, YieldNow, yield_now};
 pub use self::runtime::Runtime;
+#[cfg(feature = "blocking")]
+pub use self::spawn::spawn_blocking;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
 
 #[cfg(all(feature = "poll", target_os = "linux"))]

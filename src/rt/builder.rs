@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
-use crate::rt::hooks::Hooks;
+use crate::rt::inner::Hooks;
 use crate::rt::runtime::Runtime;
 
 /// Sets up a [`Runtime`]; made by [`Runtime::builder`].

@@ -44,7 +44,7 @@ mod tests;
 use std::sync::{Arc, Weak};
 
 pub(crate) use self::slots::Report;
-use self::slots::{EARLIER, Slots};
+use self::slots::Slots;
 use self::source::{OwnerTimeout, Rearm};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
@@ -166,7 +166,7 @@ impl Idle {
         // No foreign code runs between the last look and the park. This asks the clock's drivers for their
         // next deadlines, and the last reference to one of them may be dropped there.
         let can_advance =
-            self.clock.can_advance() && self.is_all_parked(ends) && !context.has_lent();
+            self.clock.can_advance() && self.all_parked(&self.lock(), ends) && !context.has_lent();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
             // While this worker searched, no other was unparked for what was pushed. Once it has found
@@ -313,19 +313,6 @@ impl Idle {
         self.parkers[worker].unpark();
     }
 
-    /// Makes the driver owner, if there is one, look at everything again.
-    fn notify_owner(&self) {
-        let owner = self.lock().owner;
-        self.unpark(owner);
-    }
-
-    /// Sets when the driver owner has to wake for the timers.
-    fn set_until(&self, until: u64) {
-        let mut parked = self.lock();
-        parked.until = until;
-        self.update_timeout(parked);
-    }
-
     /// Notes that a thread begins to run a worker.
     pub(crate) fn add_present(&self) {
         self.lock().present += 1;
@@ -341,61 +328,6 @@ impl Idle {
         let owner = parked.owner.filter(|_| self.all_parked(&parked, ends));
         drop(parked);
         self.unpark(owner);
-    }
-
-    /// Returns the flag that tells a worker to report that its LIFO slot is full.
-    pub(crate) fn report(&self, worker: usize) -> &Arc<Report> {
-        self.slots.report(worker)
-    }
-
-    /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker looks at the
-    /// slots before long.
-    #[cold]
-    pub(crate) fn report_full_slot(&self, worker: usize) {
-        let now = self.parkers[worker].now();
-        let parked = self.lock();
-        if self.slots.note_use(worker, now) {
-            self.update_timeout(parked);
-        }
-    }
-
-    /// Returns whether the LIFO slots are looked at now and then.
-    #[inline]
-    pub(crate) fn has_looks(&self) -> bool {
-        self.slots.due() != NEVER
-    }
-
-    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task at the
-    /// moment. Returns the workers from whose slot it should take the task.
-    pub(crate) fn look_at_slots(
-        &self,
-        worker: usize,
-        must_look: bool,
-        is_full: impl Fn(usize) -> bool,
-    ) -> Vec<usize> {
-        let now = self.parkers[worker].now();
-        let is_due = || must_look || self.slots.due() <= now.saturating_add(EARLIER);
-        if !is_due() {
-            return Vec::new();
-        }
-        let parked = self.lock();
-        if !is_due() {
-            return Vec::new();
-        }
-        let stuck = self.slots.look(worker, now, is_full);
-        self.update_timeout(parked);
-        stuck
-    }
-
-    /// Ends the looks at the LIFO slots if every worker is parked, or has no thread.
-    fn stop_looks(&self, parked: &Parked) {
-        if parked.workers.len() == parked.present
-            && self.slots.stop()
-            && let Some(owner) = parked.owner
-        {
-            // A later timeout: no unpark is needed.
-            self.set_timeout(parked, owner);
-        }
     }
 
     /// Returns when the driver owner has to wake by itself.
@@ -472,10 +404,6 @@ impl Idle {
         let must_unpark =
             self.set_timeout(parked, successor) | self.parkers[successor].set_io(true);
         must_unpark.then_some(successor)
-    }
-
-    fn is_all_parked(&self, ends: bool) -> bool {
-        self.all_parked(&self.lock(), ends)
     }
 
     /// Returns whether no worker runs. In a runtime that `ends`, a worker without a thread stays so; in any

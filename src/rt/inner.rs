@@ -10,20 +10,20 @@
 //! stops it: workers leave, no task can be spawned any more, and a worker that comes across a task drops
 //! it instead of running it. It ends when the last member leaves, which drops what is left.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
+use crate::driver::shared::fire::shield;
 use crate::park::worker::Parkers;
 use crate::rt::Reactor;
-use crate::rt::core::Core;
-use crate::rt::hooks::Hooks;
+use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
-use crate::rt::notifier::ThreadNotifier;
+use crate::rt::local::ThreadNotifier;
 use crate::rt::pool::Pool;
-use crate::rt::slot::LifoSlot;
 use crate::rt::task::List;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread, wait_until};
 
@@ -295,5 +295,57 @@ impl Inner {
 
     fn members(&self) -> MutexGuard<'_, Members> {
         lock(&self.members)
+    }
+}
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// What the user is told of the workers' threads.
+///
+/// A hook that panics loses no worker: other threads may count on that worker to be unparked.
+#[derive(Clone, Default)]
+pub(super) struct Hooks {
+    pub(super) start: Option<Hook>,
+    pub(super) stop: Option<Hook>,
+    pub(super) park: Option<Hook>,
+    pub(super) unpark: Option<Hook>,
+}
+
+impl Hooks {
+    pub(super) fn start(&self) {
+        call(self.start.as_ref());
+    }
+
+    pub(super) fn stop(&self) {
+        call(self.stop.as_ref());
+    }
+
+    pub(super) fn has_park(&self) -> bool {
+        self.park.is_some()
+    }
+
+    pub(super) fn park(&self) {
+        call(self.park.as_ref());
+    }
+
+    pub(super) fn unpark(&self) {
+        call(self.unpark.as_ref());
+    }
+}
+
+fn call(hook: Option<&Hook>) {
+    if let Some(hook) = hook {
+        shield(|| hook());
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("start", &self.start.is_some())
+            .field("stop", &self.stop.is_some())
+            .field("park", &self.park.is_some())
+            .field("unpark", &self.unpark.is_some())
+            .finish()
     }
 }

@@ -1,4 +1,4 @@
-//! What does a task call, without a runtime in its hands?
+//! The free functions: what a task calls that has no runtime at hand.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -122,6 +122,46 @@ where
 #[track_caller]
 pub fn hold() -> Hold {
     current().pool().clock().hold()
+}
+
+/// Runs a function that blocks, on a thread where that keeps no task waiting.
+///
+/// The handle is that of any task: a panic of `work` is its [`JoinError`](super::JoinError). Aborted
+/// before it has begun, `work` is not called; once begun, it runs to its end, and its result is
+/// dropped. The threads are the process's, up to 500; with all of them busy, work waits.
+///
+/// While it lasts, time that is moved by hand is [held](super::hold).
+///
+/// Needs the feature `blocking`.
+///
+/// # Panics
+///
+/// If this thread is in no runtime.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::rt;
+///
+/// let text = rt::block_on(async {
+///     rt::spawn_blocking(|| std::fs::read_to_string("Cargo.toml")).await.unwrap()
+/// });
+/// assert!(text.unwrap().contains("reveille"));
+/// ```
+#[cfg(feature = "blocking")]
+#[track_caller]
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let list = context::list_of(&current());
+    let hold = hold();
+    // Begun now, not when the task first runs; dropped with the task, it is cancelled.
+    let work = blocking::unblock(work);
+    schedule::spawn(list, async move {
+        let result = work.await;
+        drop(hold);
+        result
+    })
 }
 
 /// The runtime that this thread is in.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::pool::Pool;
-use crate::rt::notifier::ThreadNotifier;
+use crate::rt::local::ThreadNotifier;
 use crate::{ManualClock, Park, ThreadPark};
 use loom::sync::atomic::{AtomicBool, Ordering};
 

@@ -22,6 +22,7 @@
 
 use std::sync::Arc;
 
+use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::sync::{Line, TIME_PASSES};
@@ -38,7 +39,7 @@ const MOMENT: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
 const LONGEST: u64 = 2 * MOMENT;
 
 /// How much earlier a busy worker looks, so that no parked one has to be unparked for it.
-pub(super) const EARLIER: u64 = MOMENT / 2;
+const EARLIER: u64 = MOMENT / 2;
 
 /// Whether a worker has to report that its slot is full.
 pub(crate) struct Report(Line<AtomicBool>);
@@ -75,7 +76,7 @@ impl Slots {
         }
     }
 
-    pub(super) fn report(&self, worker: usize) -> &Arc<Report> {
+    fn report(&self, worker: usize) -> &Arc<Report> {
         &self.reports[worker]
     }
 
@@ -91,7 +92,7 @@ impl Slots {
     }
 
     /// Notes that a worker has used its slot. Returns whether this starts the looks.
-    pub(super) fn note_use(&self, worker: usize, now: u64) -> bool {
+    fn note_use(&self, worker: usize, now: u64) -> bool {
         if self.due() != NEVER {
             self.reports[worker].set(false);
             return false;
@@ -108,12 +109,7 @@ impl Slots {
 
     /// Looks at the slots for a worker that is between two tasks, and so is not stuck itself. Returns the
     /// workers whose task it should take.
-    pub(super) fn look(
-        &self,
-        looking: usize,
-        now: u64,
-        is_full: impl Fn(usize) -> bool,
-    ) -> Vec<usize> {
+    fn look(&self, looking: usize, now: u64, is_full: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut used = false;
         let mut stuck = Vec::new();
         for (worker, report) in self.reports.iter().enumerate() {
@@ -137,7 +133,7 @@ impl Slots {
 
     /// Ends the looks, because every worker is parked and so all slots are empty. Returns whether there
     /// were any.
-    pub(super) fn stop(&self) -> bool {
+    fn stop(&self) -> bool {
         if self.due() == NEVER {
             return false;
         }
@@ -149,5 +145,62 @@ impl Slots {
     fn plan(&self, now: u64, period: u64) {
         self.period.store(period, Relaxed);
         self.due.store(now.saturating_add(period), Relaxed);
+    }
+}
+
+impl Idle {
+    /// Returns the flag that tells a worker to report that its LIFO slot is full.
+    pub(crate) fn report(&self, worker: usize) -> &Arc<Report> {
+        self.slots.report(worker)
+    }
+
+    /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker looks at the
+    /// slots before long.
+    #[cold]
+    pub(crate) fn report_full_slot(&self, worker: usize) {
+        let now = self.parkers[worker].now();
+        let parked = self.lock();
+        if self.slots.note_use(worker, now) {
+            self.update_timeout(parked);
+        }
+    }
+
+    /// Returns whether the LIFO slots are looked at now and then.
+    #[inline]
+    pub(crate) fn has_looks(&self) -> bool {
+        self.slots.due() != NEVER
+    }
+
+    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task at the
+    /// moment. Returns the workers from whose slot it should take the task.
+    pub(crate) fn look_at_slots(
+        &self,
+        worker: usize,
+        must_look: bool,
+        is_full: impl Fn(usize) -> bool,
+    ) -> Vec<usize> {
+        let now = self.parkers[worker].now();
+        let is_due = || must_look || self.slots.due() <= now.saturating_add(EARLIER);
+        if !is_due() {
+            return Vec::new();
+        }
+        let parked = self.lock();
+        if !is_due() {
+            return Vec::new();
+        }
+        let stuck = self.slots.look(worker, now, is_full);
+        self.update_timeout(parked);
+        stuck
+    }
+
+    /// Ends the looks at the LIFO slots if every worker is parked, or has no thread.
+    pub(super) fn stop_looks(&self, parked: &Parked) {
+        if parked.workers.len() == parked.present
+            && self.slots.stop()
+            && let Some(owner) = parked.owner
+        {
+            // A later timeout: no unpark is needed.
+            self.set_timeout(parked, owner);
+        }
     }
 }

@@ -84,6 +84,19 @@ impl Follower for Idle {
 }
 
 impl Idle {
+    /// Makes the driver owner, if there is one, look at everything again.
+    fn notify_owner(&self) {
+        let owner = self.lock().owner;
+        self.unpark(owner);
+    }
+
+    /// Sets when the driver owner has to wake for the timers.
+    pub(super) fn set_until(&self, until: u64) {
+        let mut parked = self.lock();
+        parked.until = until;
+        self.update_timeout(parked);
+    }
+
     /// Returns when the drivers' clock shows `at`, on the parkers' clock.
     fn on_parkers_clock(&self, at: u64) -> u64 {
         if at == NEVER {
