@@ -183,15 +183,18 @@ fn a_timeout_moved_later_during_a_park_needs_no_unpark_and_ends_it_at_last() {
     on_each(|parker| {
         let mut seen = Vec::new();
         for _ in 0..100 {
-            let (first, last) = (now() + MS / 10, now() + MS);
+            let (first, last) = (now() + MS, now() + 2 * MS);
             parker.set_timeout(first);
             let thread = parked_thread(parker, last);
             assert!(!parker.set_timeout(last), "asked for an unpark");
-            seen.push(thread.join().unwrap());
+            // On a busy machine the first timeout may have passed by now, and have ended many parks.
+            let in_time = now() < first;
+            let parks = thread.join().unwrap();
+            seen.extend(in_time.then_some(parks));
         }
         // Once for each timeout at most, except for parks that end for no reason.
         let often = seen.iter().filter(|parks| **parks > 2).count();
-        assert!(often < 10, "{seen:?}");
+        assert!(often <= seen.len() / 10, "{seen:?}");
     });
 }
 
