@@ -42,7 +42,7 @@ fn drop_between_batches() {
 /// Timers that have fired are dropped after their thread has armed another one, between batches.
 ///
 /// Until all that is due is out, a fired timer's index must not be used again: its owner cannot
-/// tell yet that it has fired, and would disarm whoever has the index now. That one's task would
+/// tell yet that it has fired, and would disarm the timer that has the index now. That one's task would
 /// sleep for ever.
 #[test]
 fn index_is_not_reused_between_batches() {
@@ -177,7 +177,7 @@ fn rearm_against_turn() {
 }
 
 /// A timer fires and its index goes to another, while its owner, who has not heard of it yet, acts
-/// on it: `act` must find out before it touches what is somebody else's.
+/// on it: `act` must find out before it touches another timer's entry.
 fn reuse_against(act: fn(Sleep, Instant, &Waker) -> Option<Sleep>) {
     check(None, move || {
         let line = Line::new();

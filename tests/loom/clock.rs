@@ -100,7 +100,7 @@ fn two_advances_at_once() {
 
 /// A timer is armed while another thread moves the clock past its deadline.
 ///
-/// Whoever comes first, the advance fires it or the poll sees that it is due. If the last step of
+/// Whichever comes first: the advance fires it, or the poll sees that it is due. If the last step of
 /// an advance were to move time without looking at the store again, or a poll could arm what an
 /// advance has passed, the timer would be left behind in the past, and an idle driver with it.
 #[test]
@@ -330,7 +330,7 @@ fn resume_against_park() {
 
 /// Time is resumed while other threads read it: it goes on from where it stood.
 ///
-/// Who saw the clock run but not by how much it was shifted would see the time of the pause pass at
+/// A thread that saw the clock run but not by how much it was shifted would see the time of the pause pass at
 /// once.
 #[test]
 fn resume_against_now() {
@@ -381,7 +381,7 @@ fn resume_against_idle_executor() {
     });
 }
 
-/// Time moves just when somebody takes a hold on it: before that or not at all.
+/// Time moves at the moment when a hold on it is taken: before that or not at all.
 #[test]
 fn hold_against_idle_executor() {
     check(None, || {

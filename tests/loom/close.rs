@@ -1,7 +1,7 @@
 //! What becomes of a timer whose driver is dropped under it?
 //!
 //! Its task is woken, or sees that the driver is gone; either way its next poll takes it to the
-//! driver that is current there, its heir.
+//! driver that is current there, its successor.
 
 use crate::time::Sleep;
 use crate::{Driver, Entered};
@@ -11,20 +11,20 @@ use super::support::{Line, Task, Time, check, ns, poll};
 /// A driver that is about to end, and one that is entered, on the same time.
 ///
 /// Loom's threads share what is local to a thread, so it is current on all of them.
-fn ending_and_heir(time: &Time) -> (Driver<()>, Driver<()>, Entered) {
-    let (ending, heir) = (time.turner(), time.turner());
-    let entered = heir.handle().enter();
-    (ending, heir, entered)
+fn ending_and_successor(time: &Time) -> (Driver<()>, Driver<()>, Entered) {
+    let (ending, successor) = (time.turner(), time.turner());
+    let entered = successor.handle().enter();
+    (ending, successor, entered)
 }
 
-/// Checks that `heir` fires `sleep` for `task`, once, when its deadline of 5 comes.
-fn inherits(heir: &mut Driver<()>, time: &Time, task: &Task, mut sleep: Sleep) {
+/// Checks that `successor` fires `sleep` for `task`, once, when its deadline of 5 comes.
+fn inherits(successor: &mut Driver<()>, time: &Time, task: &Task, mut sleep: Sleep) {
     assert!(!sleep.is_elapsed());
     assert!(!task.poll(&mut sleep), "early");
-    assert_eq!(heir.handle().armed(), 1);
+    assert_eq!(successor.handle().armed(), 1);
     let before = task.wakes();
     time.set(5);
-    assert_eq!((heir.turn().fired(), task.wakes()), (1, before + 1));
+    assert_eq!((successor.turn().fired(), task.wakes()), (1, before + 1));
     assert!(task.poll(&mut sleep));
     drop(sleep);
     assert!(task.is_released());
@@ -39,7 +39,7 @@ fn driver_drop_against_arm() {
     check(None, || {
         let line = Line::new();
         let time = Time::new();
-        let (ending, mut heir, _entered) = ending_and_heir(&time);
+        let (ending, mut successor, _entered) = ending_and_successor(&time);
         let task = Task::new();
         let (mut sleep, waker) = (ending.handle().sleep(ns(5)), task.waker());
         let poller = line.spawn(move || {
@@ -50,8 +50,12 @@ fn driver_drop_against_arm() {
         drop(ending);
         let sleep = poller.join().unwrap();
 
-        assert_eq!(task.wakes() + heir.handle().armed(), 1, "lost, or both");
-        inherits(&mut heir, &time, &task, sleep);
+        assert_eq!(
+            task.wakes() + successor.handle().armed(),
+            1,
+            "lost, or both"
+        );
+        inherits(&mut successor, &time, &task, sleep);
     });
 }
 
@@ -64,7 +68,7 @@ fn driver_drop_against_poll_with_other_waker() {
     check(None, || {
         let line = Line::new();
         let time = Time::new();
-        let (ending, mut heir, _entered) = ending_and_heir(&time);
+        let (ending, mut successor, _entered) = ending_and_successor(&time);
         let (old, new) = (Task::new(), Task::new());
         let (mut sleep, waker) = (old.sleep(ending.handle(), ns(5)), new.waker());
         let poller = line.spawn(move || {
@@ -75,10 +79,10 @@ fn driver_drop_against_poll_with_other_waker() {
         drop(ending);
         let sleep = poller.join().unwrap();
 
-        assert_eq!(new.wakes() + heir.handle().armed(), 1, "lost, or both");
+        assert_eq!(new.wakes() + successor.handle().armed(), 1, "lost, or both");
         assert_eq!(old.wakes() + new.wakes(), 1);
         assert!(old.is_released());
-        inherits(&mut heir, &time, &new, sleep);
+        inherits(&mut successor, &time, &new, sleep);
     });
 }
 
@@ -88,7 +92,7 @@ fn driver_drop_against_reset() {
     check(None, || {
         let line = Line::new();
         let time = Time::new();
-        let (ending, mut heir, _entered) = ending_and_heir(&time);
+        let (ending, mut successor, _entered) = ending_and_successor(&time);
         let task = Task::new();
         let mut sleep = task.sleep(ending.handle(), ns(2));
         let later = ending.handle().now() + ns(5);
@@ -102,11 +106,11 @@ fn driver_drop_against_reset() {
 
         assert_eq!(task.wakes(), 1);
         time.set(3);
-        inherits(&mut heir, &time, &task, sleep);
+        inherits(&mut successor, &time, &task, sleep);
     });
 }
 
-/// The timer is dropped while its driver is: one of them has the waker, and nobody keeps it.
+/// The timer is dropped while its driver is: one of them has the waker, and neither keeps it.
 #[test]
 fn driver_drop_against_drop() {
     check(None, || {

@@ -1,7 +1,7 @@
 //! What becomes of timers when a turn ends before all that is due has fired?
 //!
 //! Under loom a turn fires four timers at most, in two batches. A turn that is cut gives out the indices
-//! of timers that have fired, but for those that somebody may still ask about.
+//! of timers that have fired, except those that a timer may still ask about.
 
 use super::pool::Pool;
 

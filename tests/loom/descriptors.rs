@@ -17,7 +17,7 @@ pub(super) struct Io {
     epoll: Weak<Epoll>,
 }
 
-/// A file with two ends. This is the one of somebody else, who makes it ready.
+/// A file with two ends. This is the other end, which makes it ready.
 pub(super) struct Peer {
     file: Arc<File>,
     epoll: Weak<Epoll>,

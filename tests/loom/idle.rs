@@ -1,7 +1,7 @@
-//! Workers that lie down, and those who push work or arm timers just then.
+//! Workers that park, and threads that push tasks or arm timers at that moment.
 //!
 //! What goes wrong when one of these fails: a task of `reveille::rt` lies in a queue, or is past its
-//! deadline, and every worker sleeps. Here that is a deadlock, which loom reports.
+//! deadline, and every worker is parked. Here that is a deadlock, which loom reports.
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -13,10 +13,11 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::support::{LONG, Line, Task, check, ns, poll};
 
-/// In beds whose alarm is moved under the sleeper, and in those where it has to be woken for that.
-const BEDS: [bool; 2] = [false, true];
+/// Parkers whose timeout is moved while the worker is parked, and parkers where it has to be unparked for
+/// that.
+const PARKERS: [bool; 2] = [false, true];
 
-/// Sleeps and searches as a worker does until it has a task; which it then has to itself.
+/// Parks and searches as a worker does, until it has taken a task.
 fn work(pool: &Pool, worker: usize, mut searching: bool) {
     loop {
         if pool.pop() {
@@ -29,7 +30,7 @@ fn work(pool: &Pool, worker: usize, mut searching: bool) {
     }
 }
 
-/// What a worker is wanted for besides tasks. It is told after the fact, by a wake of its own.
+/// What a worker is wanted for besides tasks. The flag is raised before the worker is unparked for it.
 #[derive(Clone)]
 pub(crate) struct Flag(Arc<AtomicBool>);
 
@@ -47,7 +48,7 @@ impl Flag {
     }
 }
 
-/// Sleeps as a worker does until the flag is up.
+/// Parks as a worker does until the flag is up.
 pub(crate) fn wait(pool: &Pool, worker: usize, flag: &Flag) {
     let mut searching = false;
     while !flag.is_up() {
@@ -77,7 +78,7 @@ pub(crate) fn main_of(pool: &Arc<Pool>, worker: usize, flag: &Flag) -> Waker {
     Waker::from(Arc::new(Main { pool, worker, flag }))
 }
 
-/// A timer of `worker` that is armed.
+/// Returns a timer of `worker` that is armed, or has woken its task because it was due.
 pub(crate) fn armed(pool: &Pool, worker: usize, nanos: u64, waker: &Waker) -> Sleep {
     let mut sleep = pool.timers(worker).sleep(ns(nanos));
     if poll(&mut sleep, waker) {
@@ -86,9 +87,9 @@ pub(crate) fn armed(pool: &Pool, worker: usize, nanos: u64, waker: &Waker) -> Sl
     sleep
 }
 
-/// Either it sees the task when it looks for the last time, or it is seen and woken.
+/// Either the worker sees the task when it looks for the last time, or it is seen, and unparked.
 #[test]
-fn last_worker_to_lie_down_finds_what_is_pushed() {
+fn last_worker_to_park_finds_what_is_pushed() {
     check(None, || {
         let pool = Pool::new(1, true, None);
         let line = Line::new();
@@ -100,9 +101,9 @@ fn last_worker_to_lie_down_finds_what_is_pushed() {
     });
 }
 
-/// The push sees somebody search and wakes nobody: then that one must see the push.
+/// The pushing thread sees a worker search and unparks none: then that worker must see the push.
 #[test]
-fn searcher_that_finds_nothing_sees_the_push_that_relied_on_it() {
+fn searching_worker_that_finds_nothing_sees_the_push_that_relied_on_it() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         assert!(pool.idle().start_search(false));
@@ -115,30 +116,30 @@ fn searcher_that_finds_nothing_sees_the_push_that_relied_on_it() {
     });
 }
 
-/// The second push sees somebody search, who takes the first task and is then busy: it has to wake
-/// another for the second.
+/// The second push sees a worker search, which takes the first task and is then busy: it has to unpark
+/// another worker for the second.
 #[test]
-fn searcher_that_finds_work_wakes_another_for_the_second_push() {
+fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         pool.push();
         assert!(pool.idle().start_search(false));
         let line = Line::new();
-        let sleeper = pool.clone();
-        let sleeping = line.spawn(move || work(&sleeper, 1, false));
+        let parker = pool.clone();
+        let parking = line.spawn(move || work(&parker, 1, false));
         let pusher = pool.clone();
         let pushing = line.spawn(move || pusher.push());
         line.cross();
         work(&pool, 0, true);
         // Its task lasts until the other one has run.
-        sleeping.join().unwrap();
+        parking.join().unwrap();
         pushing.join().unwrap();
     });
 }
 
-/// Who is woken searches, until it says otherwise: for the other push that will do.
+/// A worker that is unparked searches until it has found a task: that will do for the other push.
 #[test]
-fn two_pushes_at_once_wake_one_worker_in_all() {
+fn two_pushes_at_once_unpark_one_worker_in_all() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         for worker in [0, 1] {
@@ -155,7 +156,7 @@ fn two_pushes_at_once_wake_one_worker_in_all() {
 }
 
 #[test]
-fn worker_that_lies_down_is_woken_for_what_is_its_own() {
+fn worker_that_parks_is_unparked_for_what_is_its_own() {
     check(None, || {
         let pool = Pool::new(1, true, None);
         let flag = Flag::new();
@@ -168,17 +169,17 @@ fn worker_that_lies_down_is_woken_for_what_is_its_own() {
     });
 }
 
-/// A stranger arms while the worker lies down: it attends with the timer in view, or is told of it.
+/// An external thread arms while the worker parks: the worker rearms with the timer in view, or is told.
 #[test]
-fn timer_armed_while_the_last_worker_lies_down_fires() {
-    for moves in BEDS {
+fn timer_armed_while_the_last_worker_parks_fires() {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(1, moves, None);
             let flag = Flag::new();
             let waker = main_of(&pool, 0, &flag);
             let line = Line::new();
-            let stranger = pool.clone();
-            let arming = line.spawn(move || armed(&stranger, 0, 20, &waker));
+            let external = pool.clone();
+            let arming = line.spawn(move || armed(&external, 0, 20, &waker));
             line.cross();
             wait(&pool, 0, &flag);
             drop(arming.join().unwrap());
@@ -186,10 +187,10 @@ fn timer_armed_while_the_last_worker_lies_down_fires() {
     }
 }
 
-/// As before, with an alarm that is set, but for later.
+/// As before, with a timeout that is set, but for later.
 #[test]
-fn timer_armed_earlier_than_all_while_the_waiter_sleeps_fires() {
-    for moves in BEDS {
+fn timer_armed_earlier_than_all_while_the_owner_is_parked_fires() {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(1, moves, None);
             let late = Task::new();
@@ -197,8 +198,8 @@ fn timer_armed_earlier_than_all_while_the_waiter_sleeps_fires() {
             let flag = Flag::new();
             let waker = main_of(&pool, 0, &flag);
             let line = Line::new();
-            let stranger = pool.clone();
-            let arming = line.spawn(move || armed(&stranger, 0, 20, &waker));
+            let external = pool.clone();
+            let arming = line.spawn(move || armed(&external, 0, 20, &waker));
             line.cross();
             wait(&pool, 0, &flag);
             drop(arming.join().unwrap());
@@ -207,11 +208,11 @@ fn timer_armed_earlier_than_all_while_the_waiter_sleeps_fires() {
     }
 }
 
-/// The waiter is woken for work and does not come back; the one who sleeps on has to be told when
-/// the alarm rings.
+/// The owner is unparked for work and does not come back: the worker that stays parked takes over its
+/// timeout.
 #[test]
-fn heir_of_a_waiter_that_is_woken_gets_its_alarm() {
-    for moves in BEDS {
+fn successor_of_an_owner_that_is_unparked_gets_its_timeout() {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
             let flag = Flag::new();
@@ -219,41 +220,41 @@ fn heir_of_a_waiter_that_is_woken_gets_its_alarm() {
             let _sleep = armed(&pool, 1, 20, &waker);
             pool.begin_park(0);
             let line = Line::new();
-            let heir = pool.clone();
-            let sleeping = line.spawn(move || wait(&heir, 1, &flag));
+            let successor = pool.clone();
+            let parking = line.spawn(move || wait(&successor, 1, &flag));
             line.cross();
             pool.notify(0);
-            sleeping.join().unwrap();
+            parking.join().unwrap();
         });
     }
 }
 
-/// Who arms sets the alarm of a waiter that is one no longer, or the heir is told.
+/// The thread that arms sets the timeout of a worker that is the owner no longer, or its successor's.
 #[test]
-fn timer_armed_while_the_waiter_changes_fires() {
-    for moves in BEDS {
+fn timer_armed_while_the_owner_changes_fires() {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
             pool.begin_park(0);
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
             let line = Line::new();
-            let heir = pool.clone();
-            let sleeping = line.spawn(move || wait(&heir, 1, &flag));
-            let stranger = pool.clone();
-            let arming = line.spawn(move || armed(&stranger, 0, 20, &waker));
+            let successor = pool.clone();
+            let parking = line.spawn(move || wait(&successor, 1, &flag));
+            let external = pool.clone();
+            let arming = line.spawn(move || armed(&external, 0, 20, &waker));
             line.cross();
             pool.notify(0);
-            sleeping.join().unwrap();
+            parking.join().unwrap();
             drop(arming.join().unwrap());
         });
     }
 }
 
-/// It answers the ring itself: an heir would only be woken for what is past.
+/// It fires what is due itself: a successor would only be unparked for what is past.
 #[test]
-fn waiter_that_gets_up_for_its_alarm_leaves_no_past_alarm_behind() {
-    for moves in BEDS {
+fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
             let task = Task::new();
@@ -261,24 +262,24 @@ fn waiter_that_gets_up_for_its_alarm_leaves_no_past_alarm_behind() {
             pool.begin_park(0);
             pool.set_time(20);
             let line = Line::new();
-            let heir = pool.clone();
-            let lying = line.spawn(move || {
-                heir.begin_park(1);
+            let successor = pool.clone();
+            let parking = line.spawn(move || {
+                successor.begin_park(1);
             });
             line.cross();
             pool.end_park(0);
-            lying.join().unwrap();
+            parking.join().unwrap();
             assert_eq!((task.wakes(), pool.timeout(1)), (1, u64::MAX));
             assert_eq!(pool.unparks(1), 0);
         });
     }
 }
 
-/// A busy worker looks at a timer that is gone, and the announcement with it; then it arms the next
+/// A busy worker polls for a timer that was cancelled, which clears the announcement. Then it arms the next
 /// one and is busy for good.
 #[test]
-fn timer_armed_after_a_look_that_fired_nothing_is_not_overslept() {
-    for moves in BEDS {
+fn timer_armed_after_a_poll_that_fired_nothing_is_not_missed() {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
             let gone = Task::new();
@@ -287,20 +288,20 @@ fn timer_armed_after_a_look_that_fired_nothing_is_not_overslept() {
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
             let line = Line::new();
-            let sleeper = pool.clone();
-            let sleeping = line.spawn(move || wait(&sleeper, 1, &flag));
+            let parker = pool.clone();
+            let parking = line.spawn(move || wait(&parker, 1, &flag));
             line.cross();
             pool.poll_timers(usize::MAX);
             let sleep = armed(&pool, 0, 20, &waker);
-            sleeping.join().unwrap();
+            parking.join().unwrap();
             drop(sleep);
         });
     }
 }
 
-/// Everybody sleeps, time is held, and the hold goes just then.
+/// Every worker is parked, time is held, and the hold is dropped at that moment.
 #[test]
-fn worker_gets_up_to_move_time_when_the_last_hold_goes() {
+fn worker_moves_time_when_the_last_hold_is_dropped() {
     check(Some(3), || {
         let clock = ManualClock::new();
         let pool = Pool::new(1, true, Some(Clock::from(&clock)));
@@ -316,19 +317,19 @@ fn worker_gets_up_to_move_time_when_the_last_hold_goes() {
     });
 }
 
-/// The only timer there is, armed by a stranger after another one that is gone.
+/// The only timer there is, armed by an external thread after another one that was cancelled.
 #[test]
-fn worker_gets_up_to_move_time_to_what_a_stranger_arms() {
+fn worker_moves_time_to_what_an_external_thread_arms() {
     check(Some(3), || {
         let clock = ManualClock::new();
         let pool = Pool::new(1, true, Some(Clock::from(&clock)));
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
         let line = Line::new();
-        let stranger = pool.clone();
+        let external = pool.clone();
         let arming = line.spawn(move || {
-            drop(armed(&stranger, 0, 10, Waker::noop()));
-            armed(&stranger, 0, 20, &waker)
+            drop(armed(&external, 0, 10, Waker::noop()));
+            armed(&external, 0, 20, &waker)
         });
         line.cross();
         wait(&pool, 0, &flag);
@@ -350,11 +351,11 @@ fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
     }
 }
 
-/// The worker that put it there blocks for it, and the other one parks just then: it gets up to look,
-/// or has seen that it must.
+/// The worker that put it there blocks for it, and the other one parks at that moment: it is unparked to
+/// look, or has seen that it must.
 #[test]
 fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
-    for moves in BEDS {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
             pool.idle().add_present();
@@ -370,11 +371,11 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     }
 }
 
-/// It takes the first task out again itself, unless the other one has been faster; then it puts in the
+/// The worker takes the first task out again itself, unless the other one was faster. Then it puts in the
 /// second one and blocks. Looks begin and end meanwhile.
 #[test]
 fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
-    for moves in BEDS {
+    for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
             pool.idle().add_present();
@@ -398,10 +399,10 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     }
 }
 
-/// One worker uses its slot and leaves while the other one parks: the looks end, and the alarm that
-/// was set for them does not ring any more.
+/// One worker uses its slot and leaves while the other one parks: the looks end, and no timeout is left
+/// for them.
 #[test]
-fn looks_end_when_the_last_worker_that_is_awake_leaves() {
+fn looks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         pool.idle().add_present();

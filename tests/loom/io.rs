@@ -1,4 +1,4 @@
-//! Tasks that wait for descriptors, and the worker that collects what the kernel tells of them.
+//! Tasks that wait for descriptors, and the worker that collects the kernel's events.
 //!
 //! The kernel is a stand-in; the reactor and its sources are those that ship. What goes wrong when one
 //! of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody wakes it. Here
@@ -231,7 +231,7 @@ fn task_that_waits_while_the_runtime_ends_learns_it_and_keeps_nothing_open() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
         let line = Line::new();
-        // The kernel stays asked: the next one who waits need not ask, which would fail.
+        // The kernel stays asked: the next task that waits need not ask, which would fail.
         let waker = Task::new().waker();
         let _ = fd.readable().poll(&mut Context::from_waker(&waker));
         let waiting = fd.clone();

@@ -1,7 +1,7 @@
 //! A stand-in for `src/rt/io/kernel.rs` in the models: an epoll instance and its descriptors.
 //!
-//! A descriptor stays ready until somebody makes it not so. An event is told once for each time that
-//! it was asked for; it is made up when it is collected, out of what is ready and was asked for then,
+//! A descriptor stays ready until it is made not ready. An event is reported once for each time that it
+//! was asked for; it is made up when it is collected, out of what is ready and was asked for then,
 //! as Linux does.
 
 use std::io;
@@ -131,7 +131,7 @@ impl Epoll {
         self.lock().files[file.0].ready.intersects(wanted)
     }
 
-    /// Blocks until there is an event, or somebody wakes it.
+    /// Blocks until there is an event, or `wake` is called.
     pub(super) fn sleep(&self) {
         let mut state = self.lock();
         while !state.token && state.files.iter().all(|file| file.event().is_none()) {

@@ -20,19 +20,19 @@
 //!
 //! [loom]: https://docs.rs/loom
 
-mod alarm;
-mod attend;
 mod batch;
+mod cancelled;
 mod clock;
 mod close;
 mod cut;
-mod exact;
 mod idle;
 mod notify;
 mod park;
 mod parker;
 mod pool;
+mod rearm;
 mod runtime;
+mod sharded;
 mod storm;
 pub(crate) mod support;
 mod token;

@@ -1,7 +1,7 @@
-//! Is a thread in `block_on` told of its future while it becomes a worker, or ceases to be one?
+//! A thread in `block_on` is told of its future while it becomes a worker, or ceases to be one.
 //!
-//! What goes wrong when one of these fails: the future was woken, and its thread is parked in the other
-//! of its two places. Here that is a deadlock, which loom reports.
+//! What goes wrong when one of these fails: the future was woken, and its thread is parked in the other of
+//! its two places. Here that is a deadlock, which loom reports.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 
 use super::support::{Line, check};
 
-/// Sleeps as a worker does until the flag is up.
+/// Parks as a worker does until the flag is up.
 fn rest_until(pool: &Pool, worker: usize, is_up: impl Fn() -> bool) {
     let mut searching = false;
     while !is_up() {

@@ -1,4 +1,4 @@
-//! In a storm the slack says when to wake, and timers that are armed tell nobody.
+//! In a storm the slack says when the loop wakes, and timers that are armed interrupt nothing.
 //!
 //! What goes wrong when one of these fails: a timer that is armed in a storm is later than the slack
 //! allows, or a slack that is set waits for the end of the old one.
@@ -30,10 +30,12 @@ fn storm(handle: &Handle, time: &Time, mut turn: impl FnMut()) {
     assert_eq!((task.wakes(), time.get()), (4, LAST));
 }
 
-fn host(slack: u64) -> Loop {
-    let host = Loop::calling(2, false, ns(slack), || {});
-    storm(&host.host.handle(0), &host.time, || host.host.expire());
-    host
+fn event_loop(slack: u64) -> Loop {
+    let event_loop = Loop::calling(2, false, ns(slack), || {});
+    storm(&event_loop.runtime.handle(0), &event_loop.time, || {
+        event_loop.runtime.expire()
+    });
+    event_loop
 }
 
 /// Two threads arm, one of them later than the slack: then its deadline is when to wake, and the other
@@ -42,41 +44,41 @@ fn host(slack: u64) -> Loop {
 fn a_timer_armed_in_a_storm_is_late_by_the_slack_at_most() {
     for other in [40, SLACK * 2] {
         check(Some(3), move || {
-            let host = host(SLACK);
+            let event_loop = event_loop(SLACK);
             let (late, early) = (Task::new(), Task::new());
             let line = Line::new();
             let arming = {
-                let host = host.clone();
+                let event_loop = event_loop.clone();
                 let waker = late.waker();
                 line.spawn(move || {
-                    let mut sleep = host.host.handle(1).sleep(ns(other));
+                    let mut sleep = event_loop.runtime.handle(1).sleep(ns(other));
                     assert!(!crate::models::support::poll(&mut sleep, &waker));
                     sleep
                 })
             };
             line.cross();
-            let _early = early.sleep(&host.host.handle(0), ns(10));
+            let _early = early.sleep(&event_loop.runtime.handle(0), ns(10));
             let _late = arming.join().unwrap();
-            assert_eq!(host.at(), LAST + SLACK);
-            while host.turn() {}
+            assert_eq!(event_loop.at(), LAST + SLACK);
+            while event_loop.turn() {}
             assert_eq!((early.wakes(), late.wakes()), (1, 1));
         });
     }
 }
 
-/// The bell rings in a storm, and a timer is armed while the loop looks at what comes next.
+/// The source expires in a storm, and a timer is armed while the loop scans for what comes next.
 #[test]
 fn a_timer_armed_while_the_bell_rings_in_a_storm_is_not_lost() {
     check(Some(3), || {
-        let host = host(SLACK);
+        let event_loop = event_loop(SLACK);
         let (first, second) = (Task::new(), Task::new());
-        let _first = first.sleep(&host.host.handle(0), ns(10));
+        let _first = first.sleep(&event_loop.runtime.handle(0), ns(10));
         let line = Line::new();
         let arming = {
-            let host = host.clone();
+            let event_loop = event_loop.clone();
             let waker = second.waker();
             line.spawn(move || {
-                let mut sleep = host.host.handle(1).sleep(ns(30));
+                let mut sleep = event_loop.runtime.handle(1).sleep(ns(30));
                 if crate::models::support::poll(&mut sleep, &waker) {
                     waker.wake();
                 }
@@ -84,30 +86,30 @@ fn a_timer_armed_while_the_bell_rings_in_a_storm_is_not_lost() {
             })
         };
         line.cross();
-        assert!(host.turn());
+        assert!(event_loop.turn());
         let _second = arming.join().unwrap();
         assert_eq!(first.wakes(), 1);
-        while host.turn() {}
+        while event_loop.turn() {}
         assert_eq!(second.wakes(), 1);
     });
 }
 
-/// A loop waits by the old slack, or is about to, and a timer is armed that tells nobody.
+/// A loop waits by the old slack, or is about to, and a timer is armed that interrupts nothing.
 #[test]
 fn a_slack_set_in_a_storm_while_a_timer_is_armed_counts_at_once() {
     check(Some(3), || {
-        let host = host(SLACK);
+        let event_loop = event_loop(SLACK);
         let task = Task::new();
-        let _late = task.sleep(&host.host.handle(0), ns(40));
+        let _late = task.sleep(&event_loop.runtime.handle(0), ns(40));
         let line = Line::new();
         let setting = {
-            let host = host.clone();
-            line.spawn(move || host.host.handle(0).set_slack(Duration::ZERO))
+            let event_loop = event_loop.clone();
+            line.spawn(move || event_loop.runtime.handle(0).set_slack(Duration::ZERO))
         };
         line.cross();
-        let _early = task.sleep(&host.host.handle(1), ns(10));
+        let _early = task.sleep(&event_loop.runtime.handle(1), ns(10));
         setting.join().unwrap();
-        assert_eq!(host.at(), LAST + 10);
+        assert_eq!(event_loop.at(), LAST + 10);
     });
 }
 

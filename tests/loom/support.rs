@@ -17,7 +17,7 @@ use loom::thread::{JoinHandle, ThreadId};
 /// Longer than any model lasts: a park for as long ends by an unpark, or is a deadlock.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
-/// Runs `model` in every order, or in those with `preemptions` at most where all would take long.
+/// Runs `model` in every order, or in those with at most `preemptions` where all would take long.
 pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(preemptions);
@@ -27,8 +27,8 @@ pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync +
 /// Where the threads of a model set out from, in every order.
 ///
 /// Loom looks for the other order of two steps only if they touch one object and no later step on
-/// it came in between. A thread that reads a word before it writes it hides the write from those
-/// who have read before. With all threads setting out over one line, each is first once.
+/// it came in between. A thread that reads a word before it writes it hides the write from threads that
+/// have read it before. With all threads starting by a step on one object, each is first once.
 #[derive(Clone)]
 pub(crate) struct Line(Arc<AtomicU64>);
 
@@ -154,58 +154,64 @@ impl Unpark for Door {
 
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// The loop of a host: knows when its bell is to ring.
+/// The loop of a runtime: knows when it is to wake.
 #[derive(Clone)]
 pub(crate) struct Loop {
     pub(crate) time: Time,
-    /// Not an atomic: loom keeps the last seven stores of those, and after more a swap may read an old
+    /// Not an atomic: loom keeps the last seven stores of an atomic, and after more a swap may read an old
     /// one.
     at: Arc<Mutex<u64>>,
-    pub(crate) host: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 impl Loop {
-    pub(crate) fn new(threads: usize, exact: bool) -> Self {
-        Self::calling(threads, exact, Duration::ZERO, || {})
+    pub(crate) fn new(threads: usize, notify_on_cancel: bool) -> Self {
+        Self::calling(threads, notify_on_cancel, Duration::ZERO, || {})
     }
 
-    /// `slack`: how far apart the bell rings in a storm; `inside` is called each time that it is set.
+    /// `slack`: that of the runtime; `inside` is called each time that its wake source is set.
     pub(crate) fn calling(
         threads: usize,
-        exact: bool,
+        notify_on_cancel: bool,
         slack: Duration,
         mut inside: impl FnMut() + Send + 'static,
     ) -> Self {
         let time = Time::new();
         let at = Arc::new(Mutex::new(NEVER));
         let set = at.clone();
-        let host = Runtime::with_slack(time.clock(), threads, exact, slack, move |until| {
-            *set.lock().unwrap() = until;
-            inside();
-            true
-        });
-        host.expire();
-        Self { time, at, host }
+        let runtime = Runtime::with_slack(
+            time.clock(),
+            threads,
+            notify_on_cancel,
+            slack,
+            move |until| {
+                *set.lock().unwrap() = until;
+                inside();
+                true
+            },
+        );
+        runtime.expire();
+        Self { time, at, runtime }
     }
 
-    /// Lets time pass to the next ring, if there is one.
+    /// Lets time pass until the loop is to wake. Returns `false` if it is not to.
     pub(crate) fn turn(&self) -> bool {
         let at = std::mem::replace(&mut *self.at.lock().unwrap(), NEVER);
         if at == NEVER {
             return false;
         }
         self.time.set(at.max(self.time.get()));
-        self.host.expire();
+        self.runtime.expire();
         true
     }
 
-    /// When the bell is to ring.
+    /// Returns when the loop is to wake.
     pub(crate) fn at(&self) -> u64 {
         *self.at.lock().unwrap()
     }
 }
 
-/// A task: counts how often it is woken and knows who holds a waker of it.
+/// A task: counts how often it is woken, and knows how many wakers of it there are.
 pub(crate) struct Task {
     counter: Arc<Counter>,
     waker: Waker,
@@ -251,12 +257,12 @@ impl Task {
         self.counter.wakes.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody but the task has a waker of it.
+    /// Returns whether no waker is left but the task's own.
     pub(crate) fn is_released(&self) -> bool {
         Arc::strong_count(&self.counter) == 2
     }
 
-    /// Polls `sleep` as this task; whether it is ready.
+    /// Polls `sleep` as this task. Returns whether it is ready.
     pub(crate) fn poll(&self, sleep: &mut Sleep) -> bool {
         poll(sleep, &self.waker)
     }
@@ -269,13 +275,13 @@ impl Task {
     }
 }
 
-/// Whether `sleep` is ready when polled with `waker`.
+/// Returns whether `sleep` is ready when polled with `waker`.
 pub(crate) fn poll(sleep: &mut Sleep, waker: &Waker) -> bool {
     let mut cx = Context::from_waker(waker);
     Pin::new(sleep).poll(&mut cx) == Poll::Ready(())
 }
 
-/// Writes down on which thread it was woken, in what order with others of its log.
+/// Records on which thread it was woken, in order with the others of its log.
 pub(crate) struct Recorder {
     name: u64,
     log: Log,

@@ -99,7 +99,7 @@ fn reset_later_against_turn() {
     });
 }
 
-/// A reset as above, and the task polls at once: what it sees must not depend on who came first.
+/// A reset as above, and the task polls at once: what it sees must not depend on which came first.
 #[test]
 fn reset_later_and_poll_against_turn() {
     check(None, || {
@@ -249,7 +249,7 @@ fn poll_with_same_waker_against_turn() {
 
 /// The driver's thread writes something, turns, and another thread finds the timer elapsed.
 ///
-/// A timer that has ended tells of what came before: whoever sees the end sees that, too. Otherwise
+/// A thread that sees that a timer has ended also sees what came before. Otherwise
 /// a result that a deadline hands over could be read while it is still being written.
 #[test]
 fn ready_sees_what_came_before_the_turn() {

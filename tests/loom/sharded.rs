@@ -1,7 +1,7 @@
-//! One alarm for the drivers of several threads: who sets it, who is woken by it?
+//! One wake source for the drivers of several threads: which thread sets it, and which tasks it wakes.
 //!
-//! What goes wrong when one of these fails: a timer inside a tokio runtime never fires, or a test
-//! on a paused clock sees time jump to a timer that was dropped.
+//! What goes wrong when one of these fails: a timer inside a tokio runtime never fires, or a test on a
+//! paused clock sees time jump to a timer that was dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool as StdBool;
@@ -12,71 +12,71 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::support::{Line, Loop, NEVER, Task, Time, check, ns};
 
-/// Both take the alarm for theirs, and the earlier must win whoever sets it last.
+/// Each thread sets the source for its own timer, and the earlier one must win, whichever thread is last.
 #[test]
 fn two_threads_that_arm_at_once_are_both_woken_in_time() {
     check(Some(3), || {
-        let host = Loop::new(2, false);
+        let event_loop = Loop::new(2, false);
         let line = Line::new();
         let threads: Vec<_> = [(0, 50), (1, 20)]
             .map(|(thread, nanos)| {
-                let host = host.clone();
+                let event_loop = event_loop.clone();
                 line.spawn(move || {
                     let task = Task::new();
-                    let sleep = task.sleep(&host.host.handle(thread), ns(nanos));
+                    let sleep = task.sleep(&event_loop.runtime.handle(thread), ns(nanos));
                     (task, sleep)
                 })
             })
             .into();
         line.cross();
         let armed: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
-        assert_eq!(host.at(), 20);
-        assert!(host.turn());
+        assert_eq!(event_loop.at(), 20);
+        assert!(event_loop.turn());
         assert_eq!((armed[0].0.wakes(), armed[1].0.wakes()), (0, 1));
-        assert!(host.turn());
+        assert!(event_loop.turn());
         assert_eq!(armed[0].0.wakes(), 1);
-        assert!(!host.turn());
+        assert!(!event_loop.turn());
     });
 }
 
-/// The ring looks at a shard, and a timer is armed there just then.
+/// A shard is scanned after an expiration, and a timer is armed there at that moment.
 #[test]
-fn a_timer_armed_while_the_bell_rings_is_not_lost() {
+fn a_timer_armed_while_the_source_expires_is_not_lost() {
     check(Some(3), || {
-        let host = Loop::new(2, false);
+        let event_loop = Loop::new(2, false);
         let first = Task::new();
-        let _first = first.sleep(&host.host.handle(0), ns(10));
+        let _first = first.sleep(&event_loop.runtime.handle(0), ns(10));
         let line = Line::new();
         let arming = {
-            let host = host.clone();
+            let event_loop = event_loop.clone();
             line.spawn(move || {
                 let task = Task::new();
-                let mut sleep = host.host.handle(0).sleep(ns(30));
+                let mut sleep = event_loop.runtime.handle(0).sleep(ns(30));
                 let early = task.poll(&mut sleep);
                 (task, sleep, early)
             })
         };
         line.cross();
-        assert!(host.turn());
+        assert!(event_loop.turn());
         let (second, _sleep, early) = arming.join().unwrap();
         assert!(!early);
         assert_eq!((first.wakes(), second.wakes()), (1, 0));
-        while host.turn() {}
+        while event_loop.turn() {}
         assert_eq!(second.wakes(), 1);
     });
 }
 
-/// A bell that is past may ring from inside its own setting.
+/// A source that is set to a time that has passed may expire while it is being set.
 #[test]
-fn a_bell_that_rings_while_it_is_set_does_not_lock_up() {
+fn a_source_that_expires_while_it_is_set_does_not_lock_up() {
     check(Some(2), || {
         let time = Time::new();
         time.set(5);
-        let host: Arc<std::sync::OnceLock<Runtime>> = Arc::default();
-        let inner = host.clone();
+        let runtime: Arc<std::sync::OnceLock<Runtime>> = Arc::default();
+        let inner = runtime.clone();
         let once = StdBool::new(false);
-        let rung = Arc::new(AtomicU64::new(NEVER));
-        let set = rung.clone();
+        let set_to = Arc::new(AtomicU64::new(NEVER));
+        let set = set_to.clone();
         let made = Runtime::new(time.clock(), 1, false, move |at| {
             set.store(at, Ordering::Release);
             if at != NEVER && !once.swap(true, SeqCst) {
@@ -84,7 +84,7 @@ fn a_bell_that_rings_while_it_is_set_does_not_lock_up() {
             }
             true
         });
-        assert!(host.set(made.clone()).is_ok());
+        assert!(runtime.set(made.clone()).is_ok());
         made.expire();
         let line = Line::new();
         let other = {
@@ -99,94 +99,94 @@ fn a_bell_that_rings_while_it_is_set_does_not_lock_up() {
         line.cross();
         let _sleep = task.sleep(&made.handle(0), ns(10));
         let (second, _second) = other.join().unwrap();
-        if rung.load(Ordering::Acquire) == 5 {
-            // At once, because a thread had looked often enough.
+        if set_to.load(Ordering::Acquire) == 5 {
+            // At once, because a thread had scanned often enough.
             made.expire();
         }
-        assert_eq!(rung.load(Ordering::Acquire), 15);
+        assert_eq!(set_to.load(Ordering::Acquire), 15);
         time.set(100);
         made.expire();
         assert_eq!((task.wakes(), second.wakes()), (1, 1));
     });
 }
 
-/// On a clock that moves by itself to the alarm, the alarm must not be for a timer that is gone.
+/// On a clock that moves on to that time by itself, the source must not be set for a cancelled timer.
 #[test]
-fn an_exact_alarm_forgets_a_timer_that_is_dropped() {
+fn a_source_on_a_paused_clock_is_not_left_set_for_a_timer_that_is_dropped() {
     check(Some(3), || {
-        let host = Loop::new(2, true);
+        let event_loop = Loop::new(2, true);
         let gone = Task::new();
-        let sleep = gone.sleep(&host.host.handle(0), ns(10));
+        let sleep = gone.sleep(&event_loop.runtime.handle(0), ns(10));
         let line = Line::new();
         let arming = {
-            let host = host.clone();
+            let event_loop = event_loop.clone();
             line.spawn(move || {
                 let task = Task::new();
-                let sleep = task.sleep(&host.host.handle(1), ns(30));
+                let sleep = task.sleep(&event_loop.runtime.handle(1), ns(30));
                 (task, sleep)
             })
         };
         line.cross();
         drop(sleep);
         let (task, _sleep) = arming.join().unwrap();
-        assert_eq!(host.at(), 30);
-        assert!(host.turn());
+        assert_eq!(event_loop.at(), 30);
+        assert!(event_loop.turn());
         assert_eq!((gone.wakes(), task.wakes()), (0, 1));
     });
 }
 
-/// The host goes while a timer is armed: its task must not be left waiting.
+/// The runtime ends while a timer is armed: its task must not be left waiting.
 #[test]
-fn a_timer_armed_while_the_host_goes_is_woken_or_told() {
+fn a_timer_armed_while_the_runtime_ends_is_woken_or_told() {
     check(Some(3), || {
         let time = Time::new();
         let gone = Arc::new(AtomicU64::new(0));
         let asked = gone.clone();
-        let host = Runtime::new(time.clock(), 1, false, move |_| {
+        let runtime = Runtime::new(time.clock(), 1, false, move |_| {
             asked.load(Ordering::Acquire) == 0
         });
-        host.expire();
+        runtime.expire();
         let line = Line::new();
         let arming = {
-            let host = host.clone();
+            let runtime = runtime.clone();
             line.spawn(move || {
                 let task = Task::new();
-                let mut sleep = host.handle(0).sleep(ns(30));
+                let mut sleep = runtime.handle(0).sleep(ns(30));
                 assert!(!task.poll(&mut sleep));
                 (task, sleep)
             })
         };
         line.cross();
         gone.store(1, Ordering::Release);
-        host.expire();
+        runtime.expire();
         let (task, sleep) = arming.join().unwrap();
-        host.expire();
+        runtime.expire();
         assert!(sleep.is_orphaned());
-        // Told by the poll itself, which then found nobody to move to, or woken.
+        // Told by the poll itself, which then found no driver to move to, or woken.
         assert!(task.wakes() <= 1 && task.is_released());
     });
 }
 
-/// Tokio panics when it is asked for a timer while it shuts down. Nobody may be left waiting.
+/// Tokio panics when it is asked for a timer while it shuts down. No task may be left waiting.
 #[test]
-fn a_bell_that_panics_is_a_host_that_is_gone() {
+fn a_source_that_panics_counts_as_gone() {
     check(Some(2), || {
         let time = Time::new();
-        let host = Runtime::new(time.clock(), 1, false, move |at| {
+        let runtime = Runtime::new(time.clock(), 1, false, move |at| {
             assert!(at == NEVER, "gone");
             true
         });
-        host.expire();
+        runtime.expire();
         let line = Line::new();
-        let ringing = {
-            let host = host.clone();
-            line.spawn(move || host.expire())
+        let expiring = {
+            let runtime = runtime.clone();
+            line.spawn(move || runtime.expire())
         };
         let task = Task::new();
-        let mut sleep = host.handle(0).sleep(ns(30));
+        let mut sleep = runtime.handle(0).sleep(ns(30));
         line.cross();
         let early = task.poll(&mut sleep);
-        ringing.join().unwrap();
+        expiring.join().unwrap();
         assert!(!early && sleep.is_orphaned() && task.is_released());
     });
 }

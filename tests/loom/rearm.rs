@@ -1,7 +1,7 @@
-//! One thread attends at a time, and not for ever: does the next one get to hear of everything?
+//! One thread scans the shards at a time, and leaves after some scans: the next one misses nothing.
 //!
-//! What goes wrong when one of these fails: a timer fires late or never, because each of two threads
-//! left it to the other; or two set the bell at once.
+//! What goes wrong when one of these fails: a timer fires late or never, because each of two threads left
+//! it to the other; or two threads set the wake source at once.
 
 use std::sync::atomic::AtomicUsize as StdUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -24,87 +24,91 @@ fn armed(handle: &Handle, nanos: u64, waker: &Waker) -> Sleep {
     sleep
 }
 
-/// A host with three threads. Each of the first two times that its bell is set, somebody arms an
-/// earlier timer of `task` meanwhile: then the thread that sets it has looked often enough.
+/// A runtime with three threads. Each of the first two times that its source is set, an earlier timer of
+/// `task` is armed meanwhile: then the thread that sets it has scanned often enough.
 fn called_often(task: &Task) -> (Loop, Arc<StdMutex<Vec<Sleep>>>) {
-    let host = Arc::<OnceLock<Runtime>>::default();
+    let runtime = Arc::<OnceLock<Runtime>>::default();
     let sleeps = Arc::<StdMutex<Vec<Sleep>>>::default();
-    let (inside, kept) = (host.clone(), sleeps.clone());
+    let (inside, kept) = (runtime.clone(), sleeps.clone());
     let (more, waker) = (StdUsize::new(2), task.waker());
     let made = Loop::calling(3, false, ns(0), move || {
         let left = more.load(SeqCst);
-        if let Some(host) = inside.get()
+        if let Some(runtime) = inside.get()
             && left > 0
         {
             more.store(left - 1, SeqCst);
-            let sleep = armed(&host.handle(1), 10 + left as u64, &waker);
+            let sleep = armed(&runtime.handle(1), 10 + left as u64, &waker);
             kept.lock().unwrap().push(sleep);
         }
     });
-    assert!(host.set(made.host.clone()).is_ok());
+    assert!(runtime.set(made.runtime.clone()).is_ok());
     (made, sleeps)
 }
 
-/// A thread has looked often enough and leaves, and meanwhile the bell rings that is to find the next
+/// A thread has scanned often enough and leaves, and meanwhile the source expires that is to bring the next
 /// one.
 ///
-/// If it left no mark, or did not see that the ring had come before the mark, nobody would look again.
+/// If it left no mark, or did not see that the source had expired before the mark, no thread would scan
+/// again.
 #[test]
-fn a_thread_that_leaves_is_succeeded_when_the_bell_rings() {
+fn a_thread_that_leaves_is_succeeded_when_the_source_expires() {
     check(Some(3), || {
         let (inner, task) = (Task::new(), Task::new());
-        let (host, _sleeps) = called_often(&inner);
+        let (event_loop, _sleeps) = called_often(&inner);
         let line = Line::new();
         let arming = {
-            let (host, waker) = (host.clone(), task.waker());
-            line.spawn(move || armed(&host.host.handle(0), 20, &waker))
+            let (event_loop, waker) = (event_loop.clone(), task.waker());
+            line.spawn(move || armed(&event_loop.runtime.handle(0), 20, &waker))
         };
         line.cross();
-        host.turn();
-        host.turn();
+        event_loop.turn();
+        event_loop.turn();
         let _sleep = arming.join().unwrap();
-        while host.turn() {}
+        while event_loop.turn() {}
         assert_eq!((inner.wakes(), task.wakes()), (2, 1));
     });
 }
 
-/// A thread has looked often enough and leaves, and meanwhile another arms an earlier timer.
+/// A thread has scanned often enough and leaves, and meanwhile another arms an earlier timer.
 ///
-/// Either its call is seen, or it succeeds, or the bell rings soon.
+/// Either its request is seen, or it scans itself, or the source expires soon.
 #[test]
 fn a_thread_that_leaves_is_succeeded_by_the_next_that_arms() {
     static SOON: StdUsize = StdUsize::new(0);
     check(Some(3), || {
         let (inner, task, early) = (Task::new(), Task::new(), Task::new());
-        let (host, _sleeps) = called_often(&inner);
+        let (event_loop, _sleeps) = called_often(&inner);
         let line = Line::new();
         let arming = {
-            let (host, waker) = (host.clone(), task.waker());
-            line.spawn(move || armed(&host.host.handle(0), 20, &waker))
+            let (event_loop, waker) = (event_loop.clone(), task.waker());
+            line.spawn(move || armed(&event_loop.runtime.handle(0), 20, &waker))
         };
         line.cross();
-        let _early = armed(&host.host.handle(2), 5, &early.waker());
+        let _early = armed(&event_loop.runtime.handle(2), 5, &early.waker());
         let _sleep = arming.join().unwrap();
-        SOON.fetch_add(usize::from(host.at() == 1), SeqCst);
+        SOON.fetch_add(usize::from(event_loop.at() == 1), SeqCst);
         while early.wakes() == 0 {
-            assert!(host.turn(), "lost");
+            assert!(event_loop.turn(), "lost");
         }
-        assert_eq!((host.time.get(), inner.wakes(), task.wakes()), (5, 0, 0));
-        while host.turn() {}
+        assert_eq!(
+            (event_loop.time.get(), inner.wakes(), task.wakes()),
+            (5, 0, 0)
+        );
+        while event_loop.turn() {}
         assert_eq!((inner.wakes(), task.wakes()), (2, 1));
     });
     assert!(
         SOON.load(SeqCst) > 0,
-        "no thread has left a look to the next"
+        "no thread has left a scan to the next"
     );
 }
 
-/// The host goes while a thread leaves: nobody is left waiting.
+/// The runtime ends while a thread leaves: no task is left waiting.
 #[test]
-fn a_host_that_goes_while_a_thread_leaves_tells_everybody() {
+fn a_runtime_that_ends_while_a_thread_leaves_tells_all_tasks() {
     check(Some(2), || {
-        let host = Arc::<OnceLock<Runtime>>::default();
-        let (inside, inner) = (host.clone(), Task::new());
+        let runtime = Arc::<OnceLock<Runtime>>::default();
+        let (inside, inner) = (runtime.clone(), Task::new());
         let (sets, waker) = (StdUsize::new(0), inner.waker());
         let kept = Arc::<StdMutex<Vec<Sleep>>>::default();
         let sleeps = kept.clone();
@@ -112,16 +116,16 @@ fn a_host_that_goes_while_a_thread_leaves_tells_everybody() {
         let made = Runtime::new(time.clock(), 2, false, move |_| {
             // The third setting is the one after which the thread would leave.
             let sets = sets.fetch_add(1, SeqCst);
-            if let Some(host) = inside.get()
+            if let Some(runtime) = inside.get()
                 && sets < 3
             {
-                let sleep = armed(&host.handle(1), 13 - sets as u64, &waker);
+                let sleep = armed(&runtime.handle(1), 13 - sets as u64, &waker);
                 kept.lock().unwrap().push(sleep);
             }
             sets < 3
         });
         made.expire();
-        assert!(host.set(made.clone()).is_ok());
+        assert!(runtime.set(made.clone()).is_ok());
         let line = Line::new();
         let other = Task::new();
         let arming = {
@@ -138,27 +142,27 @@ fn a_host_that_goes_while_a_thread_leaves_tells_everybody() {
     });
 }
 
-/// The clock jumps and a thread says so, while another sets the bell for a wait by the clock as it was.
+/// The clock jumps and a thread says so, while another sets the source for a wait by the clock as it was.
 #[test]
-fn a_bell_is_set_anew_after_a_jump_that_is_told_while_it_is_set() {
+fn a_source_is_set_anew_after_a_jump_that_is_told_while_it_is_set() {
     check(None, || {
         let time = Time::new();
         let seen = Arc::new(AtomicU64::new(0));
         let (shown, set) = (time.clone(), seen.clone());
-        let host = Runtime::new(time.clock(), 2, false, move |_| {
+        let runtime = Runtime::new(time.clock(), 2, false, move |_| {
             set.store(shown.get(), Ordering::Relaxed);
             true
         });
-        host.expire();
+        runtime.expire();
         let line = Line::new();
         let task = Task::new();
         let arming = {
-            let (host, waker) = (host.clone(), task.waker());
-            line.spawn(move || armed(&host.handle(0), LONG.as_nanos() as u64, &waker))
+            let (runtime, waker) = (runtime.clone(), task.waker());
+            line.spawn(move || armed(&runtime.handle(0), LONG.as_nanos() as u64, &waker))
         };
         line.cross();
         time.set(50);
-        host.handle(1).unpark();
+        runtime.handle(1).unpark();
         let _sleep = arming.join().unwrap();
         assert_eq!(seen.load(Ordering::Relaxed), 50);
     });
