@@ -13,16 +13,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use reveille::time::{Instant, Sleep};
+use reveille::time::{Instant, Sleep, sleep};
 use reveille::{Clock, Driver, Handle, TimerQueue};
 
 /// A name, and what to run so many times.
 type Path = (&'static str, fn(u64));
 
-const PATHS: [Path; 16] = [
+const PATHS: [Path; 19] = [
     ("read the clock (std)", read_clock),
+    ("Instant::now: no driver entered", now_outside),
+    ("Instant::now: a driver entered", now_inside),
     ("sleep: arm, cancel; 1 k waiting", arm_and_cancel),
     ("sleep: made, not polled", make),
+    ("sleep: by the free function, not polled", make_free),
     ("sleep: reset later, poll", reset),
     ("sleep: poll again, pending", poll_again),
     ("sleep: arm, fire, poll, drop; random", fire),
@@ -100,6 +103,18 @@ fn read_clock(count: u64) {
     }
 }
 
+fn now_outside(count: u64) {
+    for _ in 0..count {
+        black_box(Instant::now());
+    }
+}
+
+fn now_inside(count: u64) {
+    let driver = Driver::with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    now_outside(count);
+}
+
 fn arm_and_cancel(count: u64) {
     let (driver, waker) = (Driver::with_unpark(|| {}), waker());
     let wait = |i| Duration::from_nanos(30_000_000_000 + spread(i) % 1_000_000_000);
@@ -116,6 +131,14 @@ fn make(count: u64) {
     let driver = Driver::with_unpark(|| {});
     for _ in 0..count {
         drop(black_box(driver.handle().sleep(Duration::from_secs(30))));
+    }
+}
+
+fn make_free(count: u64) {
+    let driver = Driver::with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    for _ in 0..count {
+        drop(black_box(sleep(Duration::from_secs(30))));
     }
 }
 
