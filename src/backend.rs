@@ -18,6 +18,7 @@ pub(crate) mod host;
 mod stack;
 mod thread;
 
+#[cfg(feature = "test-util")]
 pub(crate) use self::current::no_clock;
 pub use self::current::{Entered, NoDriver};
 pub use self::thread::DriverThread;

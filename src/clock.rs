@@ -1,18 +1,23 @@
-//! What time is it, and who moves it?
+//! The clock of a driver: where it reads the time, and whether it runs.
 //!
-//! A [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and
-//! [`NEVER`] stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from
-//! a source (the system's monotonic clock, one that counts suspend, a function of yours) until it
-//! is frozen; then it stands still and moves only by hand. A [`ManualClock`](crate::ManualClock) is
-//! one that was never started.
+//! Drivers read every clock through this one type, so that a test can give them another one. A
+//! [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and [`NEVER`]
+//! stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from a source:
+//! the system's monotonic clock, one that counts suspend, or a function of the user's. A
+//! [`ManualClock`](crate::ManualClock) never runs: it is frozen, and moves only when it is told to.
 //!
-//! Invariant: no clock goes back. The system's do not; a function of yours is clamped to the latest
-//! time that it has shown. (When one is frozen, a thread that reads it at that very moment may see
-//! some nanoseconds more than it then stands at: processors read their counters out of order.)
+//! With the feature `test-util` a clock that runs can be paused, which freezes it until it is resumed
+//! (`clock/pause.rs`). Every reading has to allow for that: it asks whether the clock is paused and
+//! by how much it is behind its source, and it starts over if that changes meanwhile. Without the
+//! feature none of this is compiled, and a reading is one look at the source.
 //!
-//! The story goes on in `clock/manual.rs` (time moved by hand), then in `handle`.
+//! Invariant: no clock goes back. The system's do not; a function of the user's is clamped to the
+//! latest time that it has shown. (When a clock is paused, a thread that reads it at that very moment
+//! may see some nanoseconds more than it then stands at: processors read their counters out of order.)
 
 mod manual;
+#[cfg(feature = "test-util")]
+mod pause;
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -31,6 +36,10 @@ pub use self::manual::{Hold, ManualClock};
 
 /// The value of `Inner::frozen` while the clock runs.
 const RUNNING: u64 = u64::MAX;
+
+/// Whether a clock that runs can be paused. A constant, so that the compiler removes what a reading
+/// does for the sake of it.
+const CAN_PAUSE: bool = cfg!(feature = "test-util");
 
 /// A source of time for drivers.
 ///
@@ -60,13 +69,15 @@ struct Inner {
     /// The longest wait that is taken as it is: a longer one counts as this long.
     longest: u64,
     source: Source,
-    /// Counts the changes between running and frozen, two for each: odd while one is being made.
+    /// Counts the changes between running and frozen, two for each: odd while one is being made. Zero
+    /// for ever unless the clock can be paused.
     changes: AtomicU64,
     /// Where time stands, or `RUNNING`.
     frozen: AtomicU64,
     /// Added, wrapping, to the source while the clock runs; moved by `resume`.
     shift: AtomicU64,
-    /// Held by whoever changes `frozen` and `shift`, or adds to `holds`; who reads them does without.
+    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that reads
+    /// them does without.
     hand: Mutex<()>,
     /// How many guards keep time from advancing by itself.
     holds: AtomicUsize,
@@ -81,7 +92,7 @@ enum Source {
     Boottime(i64),
     /// The function, and the latest time that it has shown.
     Custom(Box<dyn Fn() -> Duration + Send + Sync>, AtomicU64),
-    /// A clock that does not run.
+    /// A clock that does not run: time stands at `frozen`.
     Hand,
 }
 
@@ -222,20 +233,14 @@ impl Clock {
         self.inner.end()
     }
 
-    /// Nanoseconds since the epoch, below the end.
-    // A call, so that who asks for the time need not save registers for all the ways to get it.
+    /// Returns the nanoseconds since the epoch, below the end.
+    // A call, so that a caller need not save registers for all the ways to get the time.
     #[inline(never)]
     pub(crate) fn nanos(&self) -> u64 {
-        let inner = &*self.inner;
-        // The usual clock first: the system's, never stopped. As in `read`, but for what cannot be.
-        if matches!(inner.source, Source::Monotonic) && inner.changes.load(Ordering::Acquire) == 0 {
-            let now = inner.monotonic();
-            fence(Ordering::Acquire);
-            if inner.changes.load(Ordering::Relaxed) == 0 {
-                return now;
-            }
+        match self.inner.read_system() {
+            Some(now) => now,
+            None => self.nanos_of_any(),
         }
-        self.nanos_of_any()
     }
 
     #[inline(never)]
@@ -244,7 +249,7 @@ impl Clock {
             if let Some(now) = self.inner.read() {
                 return now;
             }
-            // Wait for whoever stops the clock or lets it run.
+            // Wait for the thread that pauses or resumes the clock.
             drop(lock(&self.inner.hand));
         }
     }
@@ -290,11 +295,6 @@ impl Clock {
         if nanos < self.end() { nanos } else { NEVER }
     }
 
-    /// Whether it moves by hand only, and never runs.
-    pub(crate) fn is_manual(&self) -> bool {
-        matches!(self.inner.source, Source::Hand)
-    }
-
     /// Whether it shows the time of the system's monotonic clock, so that an instant means the same
     /// on both.
     pub(crate) fn is_real(&self) -> bool {
@@ -322,38 +322,61 @@ impl Inner {
         (i64::MAX - self.epoch) as u64
     }
 
-    /// The time, unless the clock was stopped or let run in the middle of reading it.
+    /// Reads the usual clock: the system's, never paused. Returns `None` of any other.
+    #[inline]
+    fn read_system(&self) -> Option<u64> {
+        if !matches!(self.source, Source::Monotonic) {
+            return None;
+        }
+        if !CAN_PAUSE {
+            return Some(self.monotonic());
+        }
+        // As in `read`, but for what cannot be.
+        if self.changes.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let now = self.monotonic();
+        fence(Ordering::Acquire);
+        (self.changes.load(Ordering::Relaxed) == 0).then_some(now)
+    }
+
+    /// Returns the time, or `None` if the clock was paused or resumed in the middle of reading it.
     ///
     /// Otherwise a thread that is held up between the source and `shift` would add what does not
-    /// belong together, and one that is held up before a freeze would see more than the clock then
+    /// belong together, and one that is held up before a pause would see more than the clock then
     /// stands at.
     fn read(&self) -> Option<u64> {
+        if !CAN_PAUSE {
+            return Some(self.source().min(self.end() - 1));
+        }
         // Acquire: pairs with the release that ends `change`.
         let changes = self.changes.load(Ordering::Acquire);
         let now = match self.frozen.load(Ordering::Acquire) {
             RUNNING => self.shifted(self.source()),
             at => at,
         };
-        // Pairs with the fence in `change`: who read one of its stores sees its count, too.
+        // Pairs with the fence in `change`: a thread that read one of its stores sees its count, too.
         fence(Ordering::Acquire);
         (changes.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == changes)
             .then_some(now)
     }
 
-    /// The time of a clock that runs, when its source shows `source`.
+    /// Returns the time of a clock that runs, when its source shows `source`.
     #[inline]
     fn shifted(&self, source: u64) -> u64 {
         let shift = self.shift.load(Ordering::Relaxed).cast_signed();
         source.saturating_add_signed(shift).min(self.end() - 1)
     }
 
+    /// Returns what the system's clock shows. Only a clock whose epoch is the axis itself asks it.
     #[inline]
     fn monotonic(&self) -> u64 {
+        debug_assert_eq!(self.epoch, 0);
         // Positive: the axis begins before the process does.
-        (system::monotonic() - self.epoch).cast_unsigned()
+        system::monotonic().cast_unsigned()
     }
 
-    /// What the source shows; may be foreign code.
+    /// Returns what the source shows; may call foreign code.
     fn source(&self) -> u64 {
         match &self.source {
             Source::Monotonic => self.monotonic(),
@@ -362,16 +385,8 @@ impl Inner {
                 let now = nanos(elapsed()).min(i64::MAX.cast_unsigned());
                 latest.fetch_max(now, Ordering::Relaxed).max(now)
             }
-            Source::Hand => 0,
-        }
-    }
-
-    /// What the source shows, or, of foreign code, the latest that it has shown.
-    #[cold]
-    fn own_source(&self) -> u64 {
-        match &self.source {
-            Source::Custom(_, latest) => latest.load(Ordering::Relaxed),
-            _ => self.source(),
+            // Acquire: pairs with the release in `move_to`.
+            Source::Hand => self.frozen.load(Ordering::Acquire),
         }
     }
 }

@@ -9,6 +9,9 @@
 //! methods; what those of streams return is in [`stream`]. A [`DelayQueue`] keeps values until they
 //! are due; it is that of `tokio_util::time`.
 //!
+//! Tests can pause time, with the feature `test-util` and the functions `pause`, `resume` and `advance`
+//! of this module, or run on a [`ManualClock`](crate::ManualClock), which takes no feature.
+//!
 //! What to look at when a timer never fires is told in
 //! [docs/troubleshooting.md](https://docs.rs/crate/reveille/latest/source/docs/troubleshooting.md).
 //!
@@ -46,6 +49,7 @@ pub mod error;
 mod future_ext;
 mod interval;
 mod now;
+#[cfg(feature = "test-util")]
 mod pause;
 mod sleep;
 pub mod stream;
@@ -56,6 +60,7 @@ pub use std::time::Duration;
 pub use self::delay_queue::DelayQueue;
 pub use self::future_ext::FutureExt;
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
+#[cfg(feature = "test-util")]
 pub use self::pause::{advance, pause, resume};
 pub use self::sleep::{Sleep, sleep, sleep_until};
 pub use self::stream::StreamExt;

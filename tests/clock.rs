@@ -4,17 +4,16 @@
 
 mod support;
 
-use std::pin::pin;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use reveille::rt::{self, Runtime};
-use reveille::time::{self, Instant, sleep, timeout};
-use reveille::{Clock, Driver, Hold, ManualClock, ThreadPark};
+use reveille::time::{Instant, sleep, timeout};
+use reveille::{Clock, Hold, ManualClock};
 
-use support::{Count, Dial, Log, Task, manual, ms, panic_of, poll_with, secs, waker, watched};
+use support::{Log, Task, manual, ms, poll_with, secs, waker, watched};
 
 /// A runtime on a clock that moves by hand, or by itself when the runtime is idle.
 fn simulated() -> (ManualClock, Runtime) {
@@ -27,132 +26,6 @@ fn simulated() -> (ManualClock, Runtime) {
 fn single_on(clock: impl Into<Clock>) -> Runtime {
     let builder = Runtime::builder().worker_threads(1).clock(clock);
     builder.build().unwrap()
-}
-
-#[test]
-fn paused_clock_stands_and_runs_on_from_there() {
-    let dial = Dial::default();
-    let driver = dial.driver();
-    let _entered = driver.handle().enter();
-    dial.set(secs(5));
-    let start = Instant::now();
-    for round in 0..3 {
-        let now = start + secs(round);
-        time::pause();
-        dial.set(secs(100 * (round + 1)));
-        assert_eq!((Instant::now(), driver.handle().now()), (now, now));
-        time::resume();
-        assert_eq!(Instant::now(), now);
-        dial.set(secs(100 * (round + 1) + 1));
-        assert_eq!(Instant::now(), now + secs(1));
-    }
-}
-
-#[test]
-fn paused_clock_that_was_moved_runs_on_from_where_it_was_moved_to() {
-    let dial = Dial::default();
-    let mut driver = dial.driver();
-    let _entered = driver.handle().clone().enter();
-    let task = Task::new();
-    let start = Instant::now();
-    let (mut near, mut far) = (sleep(secs(50)), sleep(secs(110)));
-    assert!(task.poll(&mut near).is_pending());
-    assert!(task.poll(&mut far).is_pending());
-    time::pause();
-    assert_eq!(driver.next_timeout(), None, "no wait helps");
-    let mut advance = pin!(time::advance(secs(100)));
-    assert!(advance.as_mut().poll(&mut task.context()).is_pending());
-    assert_eq!(start.elapsed(), secs(100));
-    assert_eq!(task.wakes(), 2, "one by the timer, one by the yield");
-    assert!(advance.as_mut().poll(&mut task.context()).is_ready());
-    time::resume();
-    assert_eq!(
-        (start.elapsed(), driver.next_timeout()),
-        (secs(100), Some(secs(10)))
-    );
-    dial.set(secs(9));
-    assert_eq!(
-        (driver.turn().fired(), driver.next_timeout()),
-        (0, Some(secs(1)))
-    );
-    dial.set(secs(10));
-    assert_eq!(driver.turn().fired(), 1);
-    assert!(task.poll(&mut near).is_ready() && task.poll(&mut far).is_ready());
-}
-
-#[test]
-fn pause_and_resume_make_a_parked_loop_look_again() {
-    let unparks = Count::default();
-    let counted = unparks.clone();
-    let driver = Driver::with_unpark(move || counted.add());
-    let _entered = driver.handle().enter();
-    assert_eq!(driver.next_timeout(), None);
-    time::pause();
-    assert_eq!(unparks.get(), 1);
-    time::resume();
-    assert_eq!(unparks.get(), 2);
-}
-
-#[test]
-fn advance_that_is_not_polled_moves_nothing() {
-    let (clock, driver) = manual();
-    let _entered = driver.handle().enter();
-    let start = clock.now();
-    drop(time::advance(secs(1)));
-    assert_eq!(clock.now(), start);
-}
-
-#[test]
-fn misuse_of_the_test_clock_panics_and_says_why() {
-    fn entered(call: impl FnOnce() + Send + 'static) -> (String, String) {
-        panic_of(move || {
-            let driver = Driver::new(ThreadPark::new());
-            let _entered = driver.handle().enter();
-            call();
-        })
-    }
-
-    // Blocks, because a function that is passed on as a value has no caller to name.
-    let twice = || {
-        time::pause();
-        time::pause();
-    };
-    let resume = || {
-        time::resume();
-    };
-    let pause = || {
-        time::pause();
-    };
-    let at_caller = [
-        (entered(twice), "time is already frozen"),
-        (entered(resume), "time is not frozen"),
-        (panic_of(pause), "Handle::enter"),
-        (panic_of(resume), "Handle::enter"),
-        (
-            panic_of(|| {
-                let (_, driver) = manual();
-                let _entered = driver.handle().enter();
-                time::resume();
-            }),
-            "a ManualClock does not run",
-        ),
-        (
-            panic_of(|| {
-                let (_, driver) = manual();
-                let _entered = driver.handle().enter();
-                time::pause();
-            }),
-            "stands still without being paused",
-        ),
-    ];
-    for ((message, file), expected) in at_caller {
-        assert!(message.contains(expected), "{message}");
-        assert_eq!(file, file!(), "{message}");
-    }
-    let (message, _) = entered(|| pollster::block_on(time::advance(ms(1))));
-    assert!(message.contains("call pause first"), "{message}");
-    let (message, _) = panic_of(|| pollster::block_on(time::advance(ms(1))));
-    assert!(message.contains("Handle::enter"), "{message}");
 }
 
 #[test]
@@ -229,41 +102,43 @@ fn never_is_not_waited_for() {
 
 #[test]
 fn idle_runtime_moves_on_to_each_deadline_in_turn() {
-    watched(|| {
-        for pause in [true, false] {
-            let (mut runtime, log) = (simulated().1, Log::new());
-            if pause {
-                runtime = single_on(Clock::monotonic());
-            }
-            let seen = log.clone();
-            runtime.block_on(async move {
-                if pause {
-                    time::pause();
-                }
-                let start = Instant::now();
-                let tasks: Vec<_> = [3, 1, 2]
-                    .map(|hours| {
-                        let log = seen.clone();
-                        rt::spawn(async move {
-                            sleep(secs(3600 * hours)).await;
-                            log.push((hours, start.elapsed()));
-                            sleep(secs(3600 * 2)).await;
-                            log.push((hours, start.elapsed()));
-                        })
-                    })
-                    .into_iter()
-                    .collect();
-                for task in tasks {
-                    task.await.unwrap();
-                }
-                assert_eq!(start.elapsed(), secs(3600 * 5));
-            });
-            // At three hours, the timer that was armed first comes first.
-            let expected = [(1, 1), (2, 2), (3, 3), (1, 3), (2, 4), (3, 5)];
-            let expected = expected.map(|(task, hours)| (task, secs(3600 * hours)));
-            assert_eq!(log.take(), expected);
+    watched(|| check_that_it_moves_on(&simulated().1, || ()));
+}
+
+#[cfg(feature = "test-util")]
+#[test]
+fn idle_runtime_moves_a_paused_clock_on_to_each_deadline_in_turn() {
+    watched(|| check_that_it_moves_on(&single_on(Clock::monotonic()), reveille::time::pause));
+}
+
+/// `freeze` is called inside of the runtime, and is to keep its clock from running.
+fn check_that_it_moves_on(runtime: &Runtime, freeze: fn()) {
+    let log = Log::new();
+    let seen = log.clone();
+    runtime.block_on(async move {
+        freeze();
+        let start = Instant::now();
+        let tasks: Vec<_> = [3, 1, 2]
+            .map(|hours| {
+                let log = seen.clone();
+                rt::spawn(async move {
+                    sleep(secs(3600 * hours)).await;
+                    log.push((hours, start.elapsed()));
+                    sleep(secs(3600 * 2)).await;
+                    log.push((hours, start.elapsed()));
+                })
+            })
+            .into_iter()
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
         }
+        assert_eq!(start.elapsed(), secs(3600 * 5));
     });
+    // At three hours, the timer that was armed first comes first.
+    let expected = [(1, 1), (2, 2), (3, 3), (1, 3), (2, 4), (3, 5)];
+    let expected = expected.map(|(task, hours)| (task, secs(3600 * hours)));
+    assert_eq!(log.take(), expected);
 }
 
 #[test]

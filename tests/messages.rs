@@ -1,9 +1,10 @@
 //! Does a panic say what to do, and at the line of the caller?
 //!
-//! What is said of a feature shows only in a build without it, so this is run three times:
+//! What is said of a feature shows only in a build without it, so this is run several times:
 //!
 //! ```sh
 //! cargo test --no-default-features --test messages
+//! cargo test --no-default-features --features test-util --test messages
 //! cargo test --features tokio --test messages
 //! cargo test --all-features --test messages
 //! ```
@@ -12,10 +13,9 @@
 
 mod support;
 
-use reveille::time::{advance, pause, resume};
-use reveille::{Clock, Driver, TimerQueue};
+use reveille::TimerQueue;
 
-use support::{manual, ms, panic_of, secs};
+use support::panic_of;
 
 /// Checks that a panic is here and says all of `words`.
 #[track_caller]
@@ -25,105 +25,6 @@ fn says<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
         assert!(message.contains(word), "no {word:?} in {message:?}");
     }
     assert_eq!(file, file!(), "{message:?}");
-}
-
-/// Like [`says`], for what cannot know the caller's line but from before.
-#[track_caller]
-fn says_when_polled<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
-    let (message, _) = panic_of(call);
-    for word in words.iter().chain(&[file!()]) {
-        assert!(message.contains(word), "no {word:?} in {message:?}");
-    }
-}
-
-/// It used to name the file in which `advance` is, an async function.
-#[test]
-fn advance_on_a_clock_that_runs_is_the_callers_line() {
-    let running = |clock: Clock| {
-        move || {
-            let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
-            let _entered = driver.handle().enter();
-            pollster::block_on(advance(ms(1)));
-        }
-    };
-    let words = ["time is not frozen", "call pause first"];
-    says(running(Clock::monotonic()), &words);
-    says(running(Clock::custom(|| ms(1))), &words);
-    let resumed = || {
-        let driver = Driver::with_unpark(|| {});
-        let _entered = driver.handle().enter();
-        pause();
-        pollster::block_on(advance(ms(1)));
-        resume();
-        pollster::block_on(advance(ms(1)));
-    };
-    says(resumed, &words);
-}
-
-#[test]
-fn advance_that_is_polled_where_time_runs_names_the_line_that_called_it() {
-    let moved = || {
-        let advance = advance(ms(1));
-        let driver = Driver::with_unpark(|| {});
-        let _entered = driver.handle().enter();
-        pollster::block_on(advance);
-    };
-    says_when_polled(moved, &["time is not frozen", "called at"]);
-    let nowhere = || pollster::block_on(advance(ms(1)));
-    says_when_polled(nowhere, &["no clock to advance", "Handle::enter"]);
-}
-
-/// Made outside, as `runtime.block_on(advance(limit))` does.
-#[test]
-fn advance_moves_the_clock_of_where_it_is_polled() {
-    let (clock, driver) = manual();
-    let start = clock.now();
-    let advance = advance(secs(1));
-    let _entered = driver.handle().enter();
-    pollster::block_on(advance);
-    assert_eq!(clock.now() - start, secs(1));
-}
-
-#[test]
-fn pause_and_resume_on_a_manual_clock_say_how_it_is_moved() {
-    // Not the functions themselves: a pointer to one does not know its caller.
-    for call in [|| pause(), || resume()] {
-        let on_manual = move || {
-            let (_, driver) = manual();
-            let _entered = driver.handle().enter();
-            call();
-        };
-        says(on_manual, &["ManualClock", "use ManualClock::advance"]);
-    }
-    let twice = || {
-        let driver = Driver::with_unpark(|| {});
-        let _entered = driver.handle().enter();
-        pause();
-        pause();
-    };
-    says(twice, &["already frozen"]);
-    let never = || {
-        let driver = Driver::with_unpark(|| {});
-        let _entered = driver.handle().enter();
-        resume();
-    };
-    says(never, &["not frozen"]);
-}
-
-#[test]
-fn where_there_is_no_clock_the_features_for_tokios_are_named_that_are_off() {
-    let features: &[&str] = match (cfg!(feature = "tokio"), cfg!(feature = "test-util")) {
-        (_, true) => &[],
-        (true, false) => &["feature `test-util`"],
-        (false, false) => &["features `tokio` and `test-util`"],
-    };
-    let with = |name| [&[name, "Handle::enter", "rt::block_on"][..], features].concat();
-    says(|| pause(), &with("no clock to pause"));
-    says(|| resume(), &with("no clock to resume"));
-    let (message, _) = panic_of(|| pollster::block_on(advance(ms(1))));
-    for word in with("no clock to advance") {
-        assert!(message.contains(word), "no {word:?} in {message:?}");
-    }
 }
 
 #[test]
@@ -144,6 +45,7 @@ mod without_the_process_wide_thread {
     };
     use reveille::{FutureExt, Handle};
 
+    use super::support::{manual, ms};
     use super::*;
 
     /// README said so, and the panic did not.
@@ -205,56 +107,147 @@ mod without_the_process_wide_thread {
     }
 }
 
-#[cfg(feature = "tokio")]
-mod inside_tokio {
-    use tokio::runtime::Builder;
+#[cfg(feature = "test-util")]
+mod pausing {
+    use reveille::time::{advance, pause, resume};
+    use reveille::{Clock, Driver};
 
+    use super::support::{manual, ms, secs};
     use super::*;
 
-    /// Tokio panics when `advance` is polled, at a line of its own.
-    #[test]
-    fn advance_where_time_runs_is_the_callers_line() {
-        let words: &[&str] = if cfg!(feature = "test-util") {
-            &["time is not frozen", "call pause first"]
-        } else {
-            &["feature `test-util`"]
-        };
-        let current = || {
-            let runtime = Builder::new_current_thread().enable_time().build();
-            runtime.unwrap().block_on(async { advance(ms(1)).await });
-        };
-        says(current, words);
-        let multi = || {
-            let mut builder = Builder::new_multi_thread();
-            let runtime = builder.worker_threads(1).enable_time().build();
-            runtime.unwrap().block_on(async { advance(ms(1)).await });
-        };
-        says(multi, words);
-    }
-
-    #[cfg(feature = "test-util")]
-    #[test]
-    fn advance_right_after_pause_is_not_taken_for_one_where_time_runs() {
-        for _ in 0..200 {
-            let runtime = Builder::new_current_thread().enable_time().build();
-            runtime.unwrap().block_on(async {
-                tokio::time::pause();
-                let start = reveille::time::Instant::now();
-                advance(ms(7)).await;
-                assert_eq!(start.elapsed(), ms(7));
-            });
+    /// Like [`says`], for what cannot know the caller's line but from before.
+    #[track_caller]
+    fn says_when_polled<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
+        let (message, _) = panic_of(call);
+        for word in words.iter().chain(&[file!()]) {
+            assert!(message.contains(word), "no {word:?} in {message:?}");
         }
     }
 
-    #[cfg(not(feature = "test-util"))]
+    /// It used to name the file in which `advance` is, an async function.
     #[test]
-    fn pause_and_resume_name_the_feature() {
+    fn advance_on_a_clock_that_runs_is_the_callers_line() {
+        let running = |clock: Clock| {
+            move || {
+                let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+                let _entered = driver.handle().enter();
+                pollster::block_on(advance(ms(1)));
+            }
+        };
+        let words = ["time is not frozen", "call pause first"];
+        says(running(Clock::monotonic()), &words);
+        says(running(Clock::custom(|| ms(1))), &words);
+        let resumed = || {
+            let driver = Driver::with_unpark(|| {});
+            let _entered = driver.handle().enter();
+            pause();
+            pollster::block_on(advance(ms(1)));
+            resume();
+            pollster::block_on(advance(ms(1)));
+        };
+        says(resumed, &words);
+    }
+
+    #[test]
+    fn advance_that_is_polled_where_time_runs_names_the_line_that_called_it() {
+        let moved = || {
+            let advance = advance(ms(1));
+            let driver = Driver::with_unpark(|| {});
+            let _entered = driver.handle().enter();
+            pollster::block_on(advance);
+        };
+        says_when_polled(moved, &["time is not frozen", "called at"]);
+        let nowhere = || pollster::block_on(advance(ms(1)));
+        says_when_polled(nowhere, &["no clock to advance", "Handle::enter"]);
+    }
+
+    /// Made outside, as `runtime.block_on(advance(limit))` does.
+    #[test]
+    fn advance_moves_the_clock_of_where_it_is_polled() {
+        let (clock, driver) = manual();
+        let start = clock.now();
+        let advance = advance(secs(1));
+        let _entered = driver.handle().enter();
+        pollster::block_on(advance);
+        assert_eq!(clock.now() - start, secs(1));
+    }
+
+    #[test]
+    fn pause_and_resume_on_a_manual_clock_say_how_it_is_moved() {
+        // Not the functions themselves: a pointer to one does not know its caller.
         for call in [|| pause(), || resume()] {
-            let inside = move || {
-                let runtime = Builder::new_current_thread().enable_time().build();
-                runtime.unwrap().block_on(async { call() });
+            let on_manual = move || {
+                let (_, driver) = manual();
+                let _entered = driver.handle().enter();
+                call();
             };
-            says(inside, &["feature `test-util`"]);
+            says(on_manual, &["ManualClock", "use ManualClock::advance"]);
+        }
+        let twice = || {
+            let driver = Driver::with_unpark(|| {});
+            let _entered = driver.handle().enter();
+            pause();
+            pause();
+        };
+        says(twice, &["already frozen"]);
+        let never = || {
+            let driver = Driver::with_unpark(|| {});
+            let _entered = driver.handle().enter();
+            resume();
+        };
+        says(never, &["not frozen"]);
+    }
+
+    #[test]
+    fn where_there_is_no_clock_the_feature_for_tokios_is_named_if_it_is_off() {
+        let feature: &[&str] = if cfg!(feature = "tokio") {
+            &[]
+        } else {
+            &["feature `tokio`"]
+        };
+        let with = |name| [&[name, "Handle::enter", "rt::block_on"][..], feature].concat();
+        says(|| pause(), &with("no clock to pause"));
+        says(|| resume(), &with("no clock to resume"));
+        let (message, _) = panic_of(|| pollster::block_on(advance(ms(1))));
+        for word in with("no clock to advance") {
+            assert!(message.contains(word), "no {word:?} in {message:?}");
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    mod inside_tokio {
+        use tokio::runtime::Builder;
+
+        use super::*;
+
+        /// Tokio panics when `advance` is polled, at a line of its own.
+        #[test]
+        fn advance_where_time_runs_is_the_callers_line() {
+            let words = ["time is not frozen", "call pause first"];
+            let current = || {
+                let runtime = Builder::new_current_thread().enable_time().build();
+                runtime.unwrap().block_on(async { advance(ms(1)).await });
+            };
+            says(current, &words);
+            let multi = || {
+                let mut builder = Builder::new_multi_thread();
+                let runtime = builder.worker_threads(1).enable_time().build();
+                runtime.unwrap().block_on(async { advance(ms(1)).await });
+            };
+            says(multi, &words);
+        }
+
+        #[test]
+        fn advance_right_after_pause_is_not_taken_for_one_where_time_runs() {
+            for _ in 0..200 {
+                let runtime = Builder::new_current_thread().enable_time().build();
+                runtime.unwrap().block_on(async {
+                    tokio::time::pause();
+                    let start = reveille::time::Instant::now();
+                    advance(ms(7)).await;
+                    assert_eq!(start.elapsed(), ms(7));
+                });
+            }
         }
     }
 }

@@ -13,74 +13,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reveille::rt::{self, Runtime};
-use reveille::{Clock, Driver, time};
 
 use support::watched;
 
 /// How long each race is repeated: twice as long as it took to lose it.
 const LONG_ENOUGH: Duration = Duration::from_millis(2500);
 
-/// How far a processor may look ahead.
-const ORDER: Duration = Duration::from_micros(10);
-
 /// A runtime of one worker, the thread in `block_on`.
 fn single() -> Runtime {
     Runtime::builder().worker_threads(1).build().unwrap()
-}
-
-/// A thread read the source, was held up while another paused and resumed the clock, and added the
-/// new shift to the old reading: the sum was negative, and wrapped to the end of time. And one held
-/// up before a pause saw milliseconds more than the clock then stood at. (Nanoseconds remain:
-/// processors read their counters out of order.)
-#[test]
-fn clock_paused_and_resumed_while_read_neither_leaps_nor_goes_back() {
-    let custom = || {
-        let start = Instant::now();
-        Clock::custom(move || start.elapsed())
-    };
-    for make in [Clock::monotonic, Clock::boottime, custom] {
-        let end = Instant::now() + LONG_ENOUGH / 8;
-        while Instant::now() < end {
-            watched(move || read_while_paused_and_resumed(make()));
-        }
-    }
-}
-
-fn read_while_paused_and_resumed(clock: Clock) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = (0..16)
-        .map(|_| {
-            let (stop, clock) = (stop.clone(), clock.clone());
-            thread::spawn(move || {
-                let mut most = clock.now();
-                let latest = most + Duration::from_secs(86_400);
-                while !stop.load(Ordering::Relaxed) {
-                    let now = clock.now();
-                    assert!(
-                        most <= now + ORDER && now < latest,
-                        "{most:?}, then {now:?}"
-                    );
-                    most = now;
-                }
-                most
-            })
-        })
-        .collect();
-    let driver = Driver::builder()
-        .clock(clock.clone())
-        .build_with_unpark(|| {});
-    let _entered = driver.handle().enter();
-    for _ in 0..20 {
-        time::pause();
-        thread::sleep(Duration::from_millis(1));
-        time::resume();
-    }
-    time::pause();
-    let stands = clock.now();
-    stop.store(true, Ordering::Relaxed);
-    for reader in readers {
-        assert!(reader.join().unwrap() <= stands + ORDER);
-    }
 }
 
 /// The runtime took its list of tasks, found none of them ready, and was gone when a thread that

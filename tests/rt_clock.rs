@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
+use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
-use reveille::time::{self, Instant, interval, sleep, sleep_until, timeout};
-use reveille::{Clock, ManualClock};
+use reveille::time::{Instant, interval, sleep, timeout};
 
 use support::{Log, Random, ms, runtime_on, secs, watched};
 
@@ -72,13 +72,17 @@ fn same_program_fires_in_the_same_order_on_one_worker_and_gives_the_same_on_many
     });
 }
 
+#[cfg(feature = "test-util")]
 #[test]
 fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
+    use reveille::Clock;
+    use reveille::time::{pause, resume, sleep_until};
+
     watched(|| {
         for workers in WORKERS {
             runtime_on(workers, Clock::monotonic()).block_on(async {
                 sleep(ms(1)).await;
-                time::pause();
+                pause();
                 let start = Instant::now();
                 let hours: Vec<_> = (1..=10)
                     .map(|hours| {
@@ -92,7 +96,7 @@ fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
                     hour.await.unwrap();
                 }
                 assert_eq!(start.elapsed(), secs(36_000));
-                time::resume();
+                resume();
                 let start = Instant::now();
                 sleep(ms(1)).await;
                 rt::spawn(async { sleep(ms(1)).await }).await.unwrap();

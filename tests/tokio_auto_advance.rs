@@ -1,6 +1,6 @@
 //! To which deadlines does a paused tokio clock move on by itself, and whose are not asked?
 
-#![cfg(all(not(loom), feature = "test-util"))]
+#![cfg(all(not(loom), feature = "tokio", feature = "test-util"))]
 
 mod support;
 

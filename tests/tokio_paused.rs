@@ -1,6 +1,6 @@
 //! What does a paused tokio clock do to our timers?
 
-#![cfg(all(not(loom), feature = "test-util"))]
+#![cfg(all(not(loom), feature = "tokio", feature = "test-util"))]
 
 mod support;
 

@@ -94,14 +94,15 @@ impl fmt::Display for NoDriver {
 
 impl Error for NoDriver {}
 
-/// Ends the call of a function that moves time where there is none to move.
+/// Panics: a function that pauses or moves a clock was called where there is none.
+#[cfg(feature = "test-util")]
 #[cold]
 #[track_caller]
 pub(crate) fn no_clock(function: &str) -> ! {
     panic!(
         "there is no clock to {function}, since no timer driver is entered on this thread: call it \
          inside of reveille::rt::block_on, or after Handle::enter{}",
-        host::WITHOUT_HAND
+        host::WITHOUT
     );
 }
 

@@ -16,10 +16,7 @@ mod descriptor;
 #[path = "host/no_descriptor.rs"]
 mod descriptor;
 #[cfg(feature = "test-util")]
-mod hand;
-#[cfg(not(feature = "test-util"))]
-#[path = "host/no_hand.rs"]
-mod hand;
+mod test_clock;
 mod time;
 mod wake_sources;
 
@@ -38,8 +35,8 @@ use crate::driver::shared::{Notifier, Shared};
 use crate::driver::slack::Limit;
 use crate::instant::nanos;
 
-pub(super) use self::hand::WITHOUT_HAND;
-pub(crate) use self::hand::{advance, check_advance, pause, resume};
+#[cfg(feature = "test-util")]
+pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 pub(crate) use self::time::now;
 
 /// What to do inside a tokio runtime where a driver is missed: nothing, it has one.

@@ -1,16 +1,10 @@
 //! Without the feature `tokio` no runtime is a host.
 
-use std::time::Duration;
-
 use crate::driver::Handle;
 use crate::instant::Instant;
 
 /// What to do inside a tokio runtime, where a driver is missed.
 pub(super) const WITHOUT: &str = "; inside a tokio runtime, enable the feature `tokio` of reveille";
-
-/// The same, where a clock is missed that can be moved.
-pub(super) const WITHOUT_HAND: &str =
-    "; inside a tokio runtime, enable the features `tokio` and `test-util` of reveille";
 
 /// Nothing to know.
 #[derive(Clone, Copy)]
@@ -37,16 +31,24 @@ pub(crate) fn now() -> Option<Instant> {
     None
 }
 
-pub(crate) fn pause() -> bool {
-    false
-}
+#[cfg(feature = "test-util")]
+pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 
-pub(crate) fn resume() -> bool {
-    false
-}
+#[cfg(feature = "test-util")]
+mod test_clock {
+    use std::time::Duration;
 
-pub(crate) fn check_advance() {}
+    pub(crate) fn pause() -> bool {
+        false
+    }
 
-pub(crate) async fn advance(_duration: Duration) -> bool {
-    false
+    pub(crate) fn resume() -> bool {
+        false
+    }
+
+    pub(crate) fn check_advance() {}
+
+    pub(crate) async fn advance(_duration: Duration) -> bool {
+        false
+    }
 }

@@ -1,27 +1,28 @@
-//! How does time move when a hand moves it?
+//! The clock that moves only when it is told to, and how a clock that stands still is moved on.
 //!
-//! From deadline to deadline: each stop sets the clock to the earliest deadline of all drivers on
-//! it and fires there, so that everything fires in order, sees its own time, and has fired before
-//! [`ManualClock::advance`] returns. The same steps serve a clock that was paused, and executors
-//! that let time pass by itself while they are idle.
+//! Tests and simulations want time to pass at once, and every timer to fire as if it had passed. So
+//! time moves from deadline to deadline: each step sets the clock to the earliest deadline of all
+//! drivers on it and fires there. Everything fires in order, sees its own time, and has fired before
+//! [`ManualClock::advance`] returns. The same steps serve a clock that is paused, and executors that
+//! let time pass by itself while they are idle.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Follower, Inner, RUNNING, Source};
+use crate::clock::{Clock, Follower, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
-use crate::sync::{
-    atomic::{Ordering, fence},
-    lock,
-};
+use crate::sync::{atomic::Ordering, lock};
 
 /// A clock that moves only when told to, for tests and simulations.
 ///
 /// Clones share one clock. Give it to a driver with
 /// [`Builder::clock`](crate::Builder::clock); several drivers may share it. An executor of
 /// [`rt`](crate::rt) that has nothing left to run moves it on to the next deadline by itself,
-/// unless a [`hold`](Self::hold) says that somebody is still at work.
+/// unless a [`hold`](Self::hold) says that work goes on elsewhere.
+///
+/// It needs no feature. Code that makes its own drivers, or that asks for the current one, runs on it
+/// as on any clock; to stop a clock that runs, there is `time::pause` (feature `test-util`).
 ///
 /// # Examples
 ///
@@ -202,25 +203,27 @@ impl fmt::Debug for Hold {
 impl Clock {
     /// Keeps executors from moving time on while the guard lives.
     ///
-    /// Matters while time is moved by hand, by [`time::pause`](crate::time::pause) or a
-    /// [`ManualClock`]. Take one wherever work goes on that an executor cannot see: on a helper
-    /// thread, in another process, behind a socket.
+    /// Matters on a [`ManualClock`], and on a clock that is paused (`time::pause`, feature
+    /// `test-util`). Take one wherever work goes on that an executor cannot see: on a helper thread,
+    /// in another process, behind a socket.
     ///
     /// # Examples
     ///
     /// ```
-    /// use reveille::{rt, time::{self, timeout, Duration}};
+    /// use reveille::{Driver, ManualClock, ThreadPark, time::{sleep, Duration}};
     ///
-    /// rt::block_on(async {
-    ///     time::pause();
-    ///     let hold = reveille::Handle::current().clock().hold();
-    ///     let (sender, receiver) = futures::channel::oneshot::channel();
-    ///     std::thread::spawn(move || {
-    ///         let _ = sender.send(6 * 7); // takes its time, and the timeout waits for it
-    ///         drop(hold);
-    ///     });
-    ///     assert_eq!(timeout(Duration::from_secs(1), receiver).await, Ok(Ok(42)));
-    /// });
+    /// let mut driver = Driver::builder().clock(ManualClock::new()).build(ThreadPark::new());
+    /// let _entered = driver.handle().clone().enter();
+    /// let mut sleep = tokio_test::task::spawn(sleep(Duration::from_secs(1)));
+    /// assert!(sleep.poll().is_pending());
+    ///
+    /// let hold = driver.handle().clock().hold();
+    /// let helper = std::thread::spawn(move || drop(hold)); // takes its time, and the timer waits for it
+    /// while !driver.advance_when_idle() {
+    ///     driver.park();
+    /// }
+    /// assert!(sleep.is_woken());
+    /// # helper.join().unwrap();
     /// ```
     pub fn hold(&self) -> Hold {
         // Under the lock that time is moved under: it may be moving just now, and not after this.
@@ -229,66 +232,9 @@ impl Clock {
         Hold::new(self.clone())
     }
 
+    /// Returns whether time stands still and moves only by [`advance`](Self::advance).
     pub(crate) fn is_frozen(&self) -> bool {
         self.inner.frozen.load(Ordering::Acquire) != RUNNING
-    }
-
-    /// Stops the clock where it is; whether it was running.
-    pub(crate) fn freeze(&self) -> bool {
-        // Foreign code shows the present before we lock.
-        self.nanos();
-        let running = {
-            let _hand = lock(&self.inner.hand);
-            let running = !self.is_frozen();
-            if running {
-                self.change(|clock| {
-                    let now = clock.shifted(clock.own_source());
-                    clock.frozen.store(now, Ordering::Relaxed);
-                });
-            }
-            running
-        };
-        if running {
-            self.interrupt();
-        }
-        running
-    }
-
-    /// Lets a frozen clock run on from where it stands; whether it was frozen and can run.
-    pub(crate) fn resume(&self) -> bool {
-        // As in `freeze`.
-        self.inner.source();
-        let resumes = {
-            let _hand = lock(&self.inner.hand);
-            let resumes = self.is_frozen() && !matches!(self.inner.source, Source::Hand);
-            if resumes {
-                self.change(|clock| {
-                    let at = clock.frozen.load(Ordering::Relaxed);
-                    let shift = at.wrapping_sub(clock.own_source());
-                    clock.shift.store(shift, Ordering::Relaxed);
-                    clock.frozen.store(RUNNING, Ordering::Relaxed);
-                });
-            }
-            resumes
-        };
-        if resumes {
-            self.interrupt();
-        }
-        resumes
-    }
-
-    /// Stops the clock or lets it run, in one step for all who read it; under the lock of `hand`.
-    ///
-    /// The source is read inside: who has read it before then has not seen more than it shows.
-    fn change(&self, make: impl FnOnce(&Inner)) {
-        let changes = self.inner.changes.load(Ordering::Relaxed);
-        self.inner.changes.store(changes + 1, Ordering::Relaxed);
-        // Pairs with the fence in `read`. SeqCst: the store must be out before the source is read,
-        // or a reader could see a later time and not the change.
-        fence(Ordering::SeqCst);
-        make(&self.inner);
-        // Release: pairs with the first load in `read`.
-        self.inner.changes.store(changes + 2, Ordering::Release);
     }
 
     /// See [`ManualClock::advance`]; a clock that runs is not moved.
@@ -379,7 +325,7 @@ impl Clock {
             .filter(|(at, _)| *at != NEVER)
     }
 
-    fn interrupt(&self) {
+    pub(super) fn interrupt(&self) {
         for follower in self.followers() {
             follower.interrupt();
         }

@@ -1,8 +1,7 @@
-//! What does "now" mean on this thread?
+//! `Instant::now`: the time on the clock of the current driver.
 //!
-//! The time of the driver that is entered here, or of the tokio runtime that the thread is in, so
-//! that a paused or manual clock is seen by code that asks for the time; the system's where there is
-//! neither.
+//! That is the driver entered on this thread, or the tokio runtime that the thread is in, so that code
+//! which asks for the time sees a paused or manual clock. Where there is neither it is the system's.
 
 use std::time::Duration;
 

@@ -20,6 +20,7 @@ named() {
 }
 
 named '' rt
+named '' test-util
 # Linux only.
 named rt poll
 named rt blocking

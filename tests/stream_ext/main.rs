@@ -6,7 +6,7 @@
 
 #![cfg(not(loom))]
 
-#[cfg(feature = "test-util")]
+#[cfg(all(feature = "tokio", feature = "test-util"))]
 mod budget;
 mod chunks_timeout;
 mod debounce;

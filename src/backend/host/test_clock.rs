@@ -1,7 +1,8 @@
-//! How is the clock of a tokio runtime moved by hand?
+//! Pauses, resumes and advances the clock of a tokio runtime: feature `test-util`.
 //!
-//! By tokio: its own timers live on the same clock. Ours that are due then are fired at once, to
-//! the nanosecond; tokio itself would get to them at the next whole millisecond.
+//! Tokio does it, because its own timers live on the same clock. The timers of this crate that are
+//! due after an advance are fired at once, to the nanosecond; tokio itself would get to them at the
+//! next whole millisecond.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,7 +13,7 @@ use tokio::runtime;
 use crate::backend::host::{Host, time};
 use crate::instant::Instant;
 
-/// Pauses the clock of the runtime that this thread is in; `false` if it is in none.
+/// Pauses the clock of the runtime that this thread is in. Returns `false` if it is in none.
 #[track_caller]
 pub(crate) fn pause() -> bool {
     let inside = runtime::Handle::try_current().is_ok();
@@ -22,7 +23,7 @@ pub(crate) fn pause() -> bool {
     inside
 }
 
-/// Lets it run on; `false` if there is none.
+/// Resumes the clock of the runtime that this thread is in. Returns `false` if it is in none.
 #[track_caller]
 pub(crate) fn resume() -> bool {
     let inside = runtime::Handle::try_current().is_ok();
@@ -31,9 +32,6 @@ pub(crate) fn resume() -> bool {
     }
     inside
 }
-
-/// What to do inside a runtime where there is no clock to move: nothing, there is one.
-pub(in crate::backend) const WITHOUT_HAND: &str = "";
 
 /// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio
 /// would do so, too, when it is polled, at a line of its own.
@@ -45,7 +43,7 @@ pub(crate) fn check_advance() {
     );
 }
 
-/// Moves it on; `false` if there is none.
+/// Advances the clock of the runtime that this thread is in. Returns `false` if it is in none.
 pub(crate) async fn advance(duration: Duration) -> bool {
     let Ok(runtime) = runtime::Handle::try_current() else {
         return false;

@@ -1,0 +1,87 @@
+//! Pausing and resuming a clock that runs: feature `test-util`.
+//!
+//! A test that pauses a clock must not see it go back, and neither may a thread that reads it
+//! meanwhile. So each change is one step for all readers (`Inner::read` starts over if one comes in
+//! between), and the source is read inside of that step. How a paused clock is moved on is in
+//! `clock/manual.rs`.
+
+use crate::clock::{Clock, Inner, RUNNING, Source};
+use crate::sync::{
+    atomic::{Ordering, fence},
+    lock,
+};
+
+impl Clock {
+    /// Returns whether it never runs, and moves only when it is told to.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.inner.source, Source::Hand)
+    }
+
+    /// Pauses the clock where it is. Returns whether it was running.
+    pub(crate) fn freeze(&self) -> bool {
+        // Foreign code shows the present before the lock is taken.
+        self.nanos();
+        let running = {
+            let _hand = lock(&self.inner.hand);
+            let running = !self.is_frozen();
+            if running {
+                self.change(|clock| {
+                    let now = clock.shifted(clock.own_source());
+                    clock.frozen.store(now, Ordering::Relaxed);
+                });
+            }
+            running
+        };
+        if running {
+            self.interrupt();
+        }
+        running
+    }
+
+    /// Lets a paused clock run on from where it stands. Returns whether it was paused and can run.
+    pub(crate) fn resume(&self) -> bool {
+        // As in `freeze`.
+        self.inner.source();
+        let resumes = {
+            let _hand = lock(&self.inner.hand);
+            let resumes = self.is_frozen() && !self.is_manual();
+            if resumes {
+                self.change(|clock| {
+                    let at = clock.frozen.load(Ordering::Relaxed);
+                    let shift = at.wrapping_sub(clock.own_source());
+                    clock.shift.store(shift, Ordering::Relaxed);
+                    clock.frozen.store(RUNNING, Ordering::Relaxed);
+                });
+            }
+            resumes
+        };
+        if resumes {
+            self.interrupt();
+        }
+        resumes
+    }
+
+    /// Pauses or resumes the clock, in one step for all that read it. The caller holds `hand`.
+    ///
+    /// `make` reads the source: a thread that has read it before has not seen more than it shows.
+    fn change(&self, make: impl FnOnce(&Inner)) {
+        let changes = self.inner.changes.load(Ordering::Relaxed);
+        self.inner.changes.store(changes + 1, Ordering::Relaxed);
+        // Pairs with the fence in `read`. SeqCst: the store must be out before the source is read,
+        // or a reader could see a later time and not the change.
+        fence(Ordering::SeqCst);
+        make(&self.inner);
+        // Release: pairs with the first load in `read`.
+        self.inner.changes.store(changes + 2, Ordering::Release);
+    }
+}
+
+impl Inner {
+    /// Returns what the source shows or, of foreign code, the latest that it has shown.
+    fn own_source(&self) -> u64 {
+        match &self.source {
+            Source::Custom(_, latest) => latest.load(Ordering::Relaxed),
+            _ => self.source(),
+        }
+    }
+}
