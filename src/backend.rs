@@ -5,15 +5,11 @@
 
 pub(crate) mod coop;
 mod current;
-#[cfg(feature = "fallback")]
-mod fallback;
-#[cfg(not(feature = "fallback"))]
-#[path = "backend/no_fallback.rs"]
 mod fallback;
 #[cfg(feature = "tokio")]
 pub(crate) mod host;
 #[cfg(not(feature = "tokio"))]
-#[path = "backend/no_host.rs"]
+#[path = "backend/without_tokio.rs"]
 pub(crate) mod host;
 mod stack;
 mod thread;

@@ -19,9 +19,6 @@
 //! [`end_item`] after it. Their limit is asked even if what they limit has just used up the budget:
 //! [`poll_limit`].
 
-#[cfg(not(feature = "tokio"))]
-#[path = "coop/no_tokio.rs"]
-mod host;
 #[cfg(feature = "tokio")]
 #[path = "coop/tokio.rs"]
 mod host;
@@ -30,6 +27,8 @@ mod row;
 use std::task::{Context, Poll};
 
 use crate::backend::coop::row::Row;
+#[cfg(not(feature = "tokio"))]
+use crate::backend::host::budget as host;
 use crate::clock::Clock;
 use crate::sync::{self, thread_local};
 

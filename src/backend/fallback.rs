@@ -22,6 +22,10 @@ use crate::backend::thread::DriverThread;
 use crate::driver::Driver;
 use crate::driver::Handle;
 
+/// Whether the feature is on. Where it is off, nothing below is ever asked for a thread, and the
+/// compiler removes it.
+const ENABLED: bool = cfg!(feature = "fallback");
+
 /// For how many nanoseconds a thread trusts in the process still being the same.
 const TRUSTED: i64 = 10_000;
 
@@ -59,13 +63,17 @@ static STAND_IN: LazyLock<Handle> = LazyLock::new(|| {
     handle
 });
 
+/// Returns what a timer refers to that is made outside of any driver; `None` if the feature is off.
 pub(super) fn stand_in() -> Option<Handle> {
-    Some(STAND_IN.clone())
+    ENABLED.then(|| STAND_IN.clone())
 }
 
-/// The handle of this process's thread, which starts with the first call. `now` is what the system's
-/// clock shows.
+/// Returns the handle of this process's thread, which starts with the first call; `None` if the feature
+/// is off. `now` is what the system's clock shows.
 pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
+    if !ENABLED {
+        return Ok(None);
+    }
     let process = Process::own(now)?;
     if let Some(thread) = process.thread.get() {
         return Ok(Some(thread.handle().clone()));

@@ -10,10 +10,6 @@
 //!
 //! The story goes on in `host/sources.rs` (what tokio rings) and `host/time.rs` (whose time it is).
 
-#[cfg(target_os = "linux")]
-mod descriptor;
-#[cfg(not(target_os = "linux"))]
-#[path = "host/no_descriptor.rs"]
 mod descriptor;
 #[cfg(feature = "test-util")]
 mod test_clock;
