@@ -1,6 +1,6 @@
 //! How long does a message take from one task to another and back?
 //!
-//! `cargo bench --bench messages [-- NAME...]`. The receiver of each message is woken by the task
+//! `cargo bench --features rt --bench messages [-- NAME...]`. The receiver of each message is woken by the task
 //! that sends it, so what is measured is the hand-over through the worker's LIFO slot. Prints the
 //! best and the median nanoseconds of a round trip.
 

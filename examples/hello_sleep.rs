@@ -1,7 +1,7 @@
 //! The first ten lines: sleep, give up after a while, do something every so often.
 //!
 //! ```sh
-//! cargo run --release --example hello_sleep
+//! cargo run --release --features rt --example hello_sleep
 //! ```
 
 use reveille::rt;

@@ -1,7 +1,7 @@
 //! An hour of retries in no time: what a test does with a clock that it moves itself.
 //!
 //! ```sh
-//! cargo run --release --example manual_clock
+//! cargo run --release --features rt --example manual_clock
 //! ```
 //!
 //! First by hand, the way a test of a scheduler would: [`ManualClock::advance`] fires every timer

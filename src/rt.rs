@@ -37,11 +37,11 @@ mod core;
 mod handle;
 pub(crate) mod idle;
 mod inner;
-#[cfg(all(feature = "poll", target_os = "linux"))]
+#[cfg(all(feature = "io", target_os = "linux"))]
 pub mod io;
 mod join;
 pub(crate) mod local;
-#[cfg(not(all(feature = "poll", target_os = "linux")))]
+#[cfg(not(all(feature = "io", target_os = "linux")))]
 mod no_io;
 mod pool;
 mod runtime;
@@ -59,7 +59,7 @@ pub use self::runtime::Runtime;
 pub use self::spawn::spawn_blocking;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
 
-#[cfg(all(feature = "poll", target_os = "linux"))]
+#[cfg(all(feature = "io", target_os = "linux"))]
 use self::io::Reactor;
-#[cfg(not(all(feature = "poll", target_os = "linux")))]
+#[cfg(not(all(feature = "io", target_os = "linux")))]
 use self::no_io::Reactor;

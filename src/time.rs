@@ -37,7 +37,7 @@
 //! ```
 //! use reveille::time::{sleep, timeout, Duration};
 //!
-//! reveille::rt::block_on(async {
+//! pollster::block_on(async {
 //!     sleep(Duration::from_millis(1)).await;
 //!     let late = timeout(Duration::from_millis(1), sleep(Duration::from_secs(60))).await;
 //!     assert!(late.is_err());

@@ -129,7 +129,7 @@ fn runtimes_and_what_waits_for_tasks_are_free() {
     stays_on_its_thread!(rt::JoinHandle<Rc<()>>);
 }
 
-#[cfg(all(feature = "poll", target_os = "linux"))]
+#[cfg(all(feature = "io", target_os = "linux"))]
 #[test]
 fn io_is_free() {
     use reveille::rt::io;

@@ -87,10 +87,10 @@ mod without_the_process_wide_thread {
             let poll = std::panic::AssertUnwindSafe(|| {
                 pollster::block_on(async {
                     match poll {
-                        0 => drop(throttled.next().await),
-                        1 => drop(settled.next().await),
-                        2 => drop(limited.next().await),
-                        _ => drop(chunks.next().await),
+                        0 => _ = throttled.next().await,
+                        1 => _ = settled.next().await,
+                        2 => _ = limited.next().await,
+                        _ => _ = chunks.next().await,
                     }
                 });
             });

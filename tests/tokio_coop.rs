@@ -222,6 +222,7 @@ fn unconstrained_timers_have_no_budget_to_use_up() {
 
 /// Timers of a runtime of ours that spent tokio's budget would wait for tokio's loop, which that
 /// runtime holds up.
+#[cfg(feature = "rt")]
 #[test]
 fn a_runtime_of_ours_inside_of_a_task_spends_none_of_its_budget() {
     in_a_task(async || {

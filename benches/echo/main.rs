@@ -6,7 +6,7 @@
 //! tasks, and who is woken. CPU is that of the whole process, helper threads included, and steadier
 //! than the wall time. The contenders take turns in rounds.
 //!
-//! `cargo bench --features poll --bench echo`
+//! `cargo bench --features io --bench echo`
 //!
 //! Linux only, as `rt::io` is.
 

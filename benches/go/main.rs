@@ -1,6 +1,6 @@
 //! How fast are `reveille::rt`'s timers on Go's own benchmarks?
 //!
-//! `cargo bench --bench go [-- [--workers N] NAME...]`; `benches/go/run.sh` runs Go's beside them
+//! `cargo bench --features rt --bench go [-- [--workers N] NAME...]`; `benches/go/run.sh` runs Go's beside them
 //! and prints the ratios. `measure.rs` is how an operation is timed, `own.rs` and `latency.rs` are
 //! the benchmarks of Go's standard library, `beyond.rs` what those leave out.
 

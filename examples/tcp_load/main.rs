@@ -2,8 +2,8 @@
 //! timers for each pair of them, no thread but the runtime's workers.
 //!
 //! ```sh
-//! cargo run --release --features poll --example tcp_load
-//! cargo run --release --features poll --example tcp_load -- --help
+//! cargo run --release --features io --example tcp_load
+//! cargo run --release --features io --example tcp_load -- --help
 //! ```
 //!
 //! The server, in `server.rs` and `connection.rs`, has the limits that a real one needs: for idle

@@ -96,7 +96,7 @@ pub use crate::queue::Key;
 /// let (_, key) = cache.entries.remove("two").unwrap();
 /// cache.expirations.remove(&key);
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     while let Some(expired) = cache.expirations.next().await {
 ///         cache.entries.remove(expired.get_ref());
 ///     }

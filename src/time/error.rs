@@ -17,7 +17,7 @@ pub use crate::backend::NoDriver;
 /// use reveille::time::{timeout, Duration};
 /// use std::future::pending;
 ///
-/// let elapsed = reveille::rt::block_on(timeout(Duration::ZERO, pending::<()>())).unwrap_err();
+/// let elapsed = pollster::block_on(timeout(Duration::ZERO, pending::<()>())).unwrap_err();
 /// assert_eq!(elapsed.to_string(), "deadline has elapsed");
 /// assert_eq!(std::io::Error::from(elapsed).kind(), std::io::ErrorKind::TimedOut);
 /// ```

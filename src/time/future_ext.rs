@@ -20,7 +20,7 @@ use crate::time::timeout::{Timeout, timeout, timeout_at};
 /// use std::time::Duration;
 ///
 /// let answer = async { 41 }.map(|x| x + 1).timeout(Duration::from_secs(1));
-/// assert_eq!(reveille::rt::block_on(answer), Ok(42));
+/// assert_eq!(pollster::block_on(answer), Ok(42));
 /// ```
 pub trait FutureExt: Future {
     /// Gives the future until `duration` from now; [`time::timeout`](timeout), behind the future.
@@ -46,7 +46,7 @@ pub trait FutureExt: Future {
     /// use reveille::FutureExt;
     /// use std::{future::pending, time::Duration};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let limit = Duration::from_millis(1);
     ///     assert_eq!(async { 5 }.timeout(limit).await, Ok(5));
     ///     assert!(pending::<()>().timeout(limit).await.is_err());
@@ -81,7 +81,7 @@ pub trait FutureExt: Future {
     /// ```
     /// use reveille::{FutureExt, time::Instant};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     assert_eq!(async { 5 }.timeout_at(Instant::now()).await, Ok(5));
     /// });
     /// ```

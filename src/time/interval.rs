@@ -30,7 +30,7 @@ use crate::time::sleep::{Sleep, sleep, sleep_until};
 /// ```
 /// use reveille::time::{interval, Duration};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let mut interval = interval(Duration::from_millis(1));
 ///     let first = interval.tick().await;
 ///     let second = interval.tick().await;
@@ -59,7 +59,7 @@ pub fn interval(period: Duration) -> Interval {
 /// ```
 /// use reveille::time::{interval_at, Duration, Instant};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let start = Instant::now() + Duration::from_millis(1);
 ///     let mut interval = interval_at(start, Duration::from_millis(2));
 ///     assert_eq!(interval.tick().await, start);
@@ -177,7 +177,7 @@ impl MissedTickBehavior {
 /// use futures::StreamExt;
 /// use reveille::time::{interval, Duration, Instant};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let ticks: Vec<Instant> = interval(Duration::from_millis(1)).take(3).collect().await;
 ///     assert_eq!(ticks[2] - ticks[0], Duration::from_millis(2));
 /// });
@@ -217,7 +217,7 @@ impl Interval {
     /// ```
     /// use reveille::time::{interval_at, Duration, Instant};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let start = Instant::now();
     ///     let mut interval = interval_at(start, Duration::from_millis(1));
     ///     assert_eq!(interval.tick().await, start);
@@ -281,7 +281,7 @@ impl Interval {
     /// ```
     /// use reveille::time::{interval, Duration, Instant};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut interval = interval(Duration::from_millis(1));
     ///     interval.reset();
     ///     assert!(interval.tick().await <= Instant::now());
@@ -298,7 +298,7 @@ impl Interval {
     /// ```
     /// use reveille::time::{interval, Duration};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut interval = interval(Duration::from_secs(60));
     ///     interval.tick().await;
     ///     interval.reset_immediately();
@@ -316,7 +316,7 @@ impl Interval {
     /// ```
     /// use reveille::time::{interval, Duration};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut interval = interval(Duration::from_secs(60));
     ///     interval.reset_after(Duration::from_millis(1));
     ///     interval.tick().await;
@@ -334,7 +334,7 @@ impl Interval {
     /// ```
     /// use reveille::time::{interval, Duration, Instant};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut interval = interval(Duration::from_secs(60));
     ///     let deadline = Instant::now() + Duration::from_millis(1);
     ///     interval.reset_at(deadline);

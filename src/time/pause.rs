@@ -32,7 +32,8 @@ use crate::driver::Handle;
 ///
 /// # Examples
 ///
-/// ```
+#[cfg_attr(feature = "rt", doc = "```")]
+#[cfg_attr(not(feature = "rt"), doc = "```ignore")]
 /// use reveille::time::{self, Duration, Instant};
 ///
 /// reveille::rt::block_on(async {
@@ -67,7 +68,8 @@ pub fn pause() {
 ///
 /// # Examples
 ///
-/// ```
+#[cfg_attr(feature = "rt", doc = "```")]
+#[cfg_attr(not(feature = "rt"), doc = "```ignore")]
 /// use reveille::time::{self, Duration, Instant};
 ///
 /// reveille::rt::block_on(async {
@@ -106,7 +108,8 @@ pub fn resume() {
 ///
 /// # Examples
 ///
-/// ```
+#[cfg_attr(feature = "rt", doc = "```")]
+#[cfg_attr(not(feature = "rt"), doc = "```ignore")]
 /// use reveille::time::{self, Duration, Instant};
 ///
 /// reveille::rt::block_on(async {

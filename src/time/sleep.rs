@@ -54,7 +54,7 @@ const NEAR: Duration = Duration::from_millis(1);
 /// ```
 /// use reveille::time::{sleep, Duration, Instant};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let start = Instant::now();
 ///     sleep(Duration::from_micros(50)).await;
 ///     assert!(start.elapsed() >= Duration::from_micros(50));
@@ -93,7 +93,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// ```
 /// use reveille::time::{sleep_until, Duration, Instant};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let deadline = Instant::now() + Duration::from_millis(1);
 ///     sleep_until(deadline).await;
 ///     assert!(Instant::now() >= deadline);
@@ -173,7 +173,7 @@ impl Handle {
 /// ```
 /// use reveille::time::{sleep, Duration, Instant};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let limit = Duration::from_millis(1);
 ///     let mut idle = sleep(limit);
 ///     for _ in 0..3 {
@@ -286,7 +286,7 @@ impl Sleep {
     ///
     /// let mut sleep = sleep(Duration::ZERO);
     /// assert!(!sleep.is_elapsed());
-    /// reveille::rt::block_on(&mut sleep);
+    /// pollster::block_on(&mut sleep);
     /// assert!(sleep.is_elapsed());
     /// ```
     #[must_use]
@@ -326,7 +326,7 @@ impl Sleep {
     /// ```
     /// use reveille::time::{sleep, Duration, Instant};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut sleep = sleep(Duration::from_secs(60));
     ///     sleep.reset_at(Instant::now() + Duration::from_millis(1));
     ///     sleep.await;
@@ -347,7 +347,7 @@ impl Sleep {
     /// use reveille::time::{sleep, Duration, Instant};
     /// use std::pin::pin;
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut sleep = pin!(sleep(Duration::from_secs(60)));
     ///     sleep.as_mut().reset(Instant::now() + Duration::from_millis(1));
     ///     sleep.await;
@@ -366,7 +366,7 @@ impl Sleep {
     /// ```
     /// use reveille::time::{sleep, Duration};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let mut sleep = sleep(Duration::MAX);
     ///     sleep.reset_after(Duration::from_millis(1));
     ///     sleep.await;

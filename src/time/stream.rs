@@ -39,7 +39,7 @@ use crate::time::interval::Interval;
 /// use reveille::StreamExt as _;
 /// use std::time::Duration;
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let doubled = stream::iter([1, 2]).map(|x| 2 * x).throttle(Duration::from_millis(1));
 ///     assert_eq!(doubled.collect::<Vec<_>>().await, [2, 4]);
 /// });
@@ -84,7 +84,7 @@ pub trait StreamExt: Stream {
     /// use reveille::StreamExt as _;
     /// use std::time::Duration;
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let silent = stream::iter([1]).chain(stream::pending());
     ///     let mut limited = silent.timeout(Duration::from_millis(1));
     ///     assert_eq!(limited.next().await, Some(Ok(1)));
@@ -125,7 +125,7 @@ pub trait StreamExt: Stream {
     /// use futures::{StreamExt, stream};
     /// use reveille::{StreamExt as _, time::{Duration, interval}};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let silent = stream::iter([1]).chain(stream::pending());
     ///     let mut limited = silent.timeout_repeating(interval(Duration::from_millis(1)));
     ///     assert_eq!(limited.next().await, Some(Ok(1)));
@@ -169,7 +169,7 @@ pub trait StreamExt: Stream {
     /// use futures::{StreamExt, stream};
     /// use reveille::{StreamExt as _, time::{Duration, Instant}};
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let start = Instant::now();
     ///     let items = stream::iter(["a", "b", "c"]).throttle(Duration::from_millis(1));
     ///     assert_eq!(items.collect::<Vec<_>>().await, ["a", "b", "c"]);
@@ -219,7 +219,7 @@ pub trait StreamExt: Stream {
     ///
     /// let silent = stream::iter([1, 2, 3, 4]).chain(stream::pending());
     /// let mut chunks = silent.chunks_timeout(3, Duration::from_millis(1));
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     assert_eq!(chunks.next().await, Some(vec![1, 2, 3])); // full
     ///     assert_eq!(chunks.next().await, Some(vec![4])); // 1 ms old
     /// });
@@ -263,7 +263,7 @@ pub trait StreamExt: Stream {
     /// use reveille::StreamExt as _;
     /// use std::time::Duration;
     ///
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     let typed = stream::iter(["r", "re", "rev"]).chain(stream::pending());
     ///     let mut settled = typed.debounce(Duration::from_millis(1));
     ///     assert_eq!(settled.next().await, Some("rev"));

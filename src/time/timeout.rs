@@ -42,7 +42,7 @@ use crate::time::sleep::{self, Sleep, sleep_until};
 /// ```
 /// use reveille::time::{timeout, Duration};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     let limit = Duration::from_millis(1);
 ///     assert_eq!(timeout(limit, async { 5 }).await, Ok(5));
 ///     assert!(timeout(limit, std::future::pending::<()>()).await.is_err());
@@ -71,7 +71,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// ```
 /// use reveille::time::{timeout_at, Instant};
 ///
-/// reveille::rt::block_on(async {
+/// pollster::block_on(async {
 ///     assert_eq!(timeout_at(Instant::now(), async { 5 }).await, Ok(5));
 /// });
 /// ```
@@ -124,7 +124,7 @@ pin_project! {
     /// use reveille::time::{timeout, Duration};
     ///
     /// let limited = timeout(Duration::from_secs(1), std::future::ready(1));
-    /// assert_eq!(reveille::rt::block_on(limited.into_inner()), 1);
+    /// assert_eq!(pollster::block_on(limited.into_inner()), 1);
     /// ```
     #[must_use = "futures do nothing unless polled or awaited"]
     #[derive(Debug)]
@@ -170,7 +170,7 @@ impl<T> Timeout<T> {
     ///
     /// let mut limited = timeout(Duration::from_secs(1), std::future::ready(1));
     /// *limited.get_mut() = std::future::ready(2);
-    /// assert_eq!(reveille::rt::block_on(limited), Ok(2));
+    /// assert_eq!(pollster::block_on(limited), Ok(2));
     /// ```
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.future
@@ -184,7 +184,7 @@ impl<T> Timeout<T> {
     /// use reveille::time::{timeout, Duration};
     ///
     /// let limited = timeout(Duration::from_secs(1), std::future::ready(1));
-    /// assert_eq!(reveille::rt::block_on(limited.into_inner()), 1);
+    /// assert_eq!(pollster::block_on(limited.into_inner()), 1);
     /// ```
     #[must_use]
     pub fn into_inner(self) -> T {

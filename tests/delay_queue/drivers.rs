@@ -5,7 +5,7 @@ use std::task::Poll::{Pending, Ready};
 
 use futures::StreamExt;
 use reveille::time::{DelayQueue, Duration, Instant};
-use reveille::{Driver, DriverThread, ThreadPark, rt};
+use reveille::{Driver, DriverThread, ThreadPark};
 
 use crate::support::{Dial, Task, manual, ms, secs, watched};
 use crate::{due, poll};
@@ -148,7 +148,7 @@ fn an_empty_queue_starts_over_where_the_old_driver_is_gone() {
 fn values_outlive_an_executor() {
     let (first, rest) = watched(|| {
         let mut queue = DelayQueue::new();
-        let first = rt::block_on(async {
+        let first = reveille::rt::block_on(async {
             for i in 0..4 {
                 queue.insert(i, ms(1 + i));
             }

@@ -22,6 +22,6 @@ named() {
 named '' rt
 named '' test-util
 # Linux only.
-named rt poll
+named rt io
 named rt blocking
 echo "all features are named"

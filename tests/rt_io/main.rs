@@ -1,6 +1,6 @@
 //! Do sockets and pipes wake the tasks of the executor, in the wait that its timers have anyway?
 
-#![cfg(all(not(loom), feature = "poll", target_os = "linux"))]
+#![cfg(all(not(loom), feature = "io", target_os = "linux"))]
 
 mod ends;
 mod mode;

@@ -16,7 +16,7 @@
 
 mod drivers;
 mod frozen;
-#[cfg(all(feature = "poll", target_os = "linux"))]
+#[cfg(all(feature = "io", target_os = "linux"))]
 mod io;
 mod queues;
 #[path = "../support/mod.rs"]
@@ -167,7 +167,7 @@ fn tokio_runtimes_lose_no_task_and_no_timer_is_early() {
     world("tokio", tokio::round);
 }
 
-#[cfg(all(feature = "poll", target_os = "linux"))]
+#[cfg(all(feature = "io", target_os = "linux"))]
 #[test]
 fn io_loses_no_byte_and_no_wait() {
     world("io", io::round);

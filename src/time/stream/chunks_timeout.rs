@@ -34,7 +34,7 @@ pin_project! {
     /// use std::time::Duration;
     ///
     /// let chunks: ChunksTimeout<_> = stream::iter(1..=5).chunks_timeout(2, Duration::MAX);
-    /// let chunks: Vec<_> = reveille::rt::block_on(chunks.collect());
+    /// let chunks: Vec<_> = pollster::block_on(chunks.collect());
     /// assert_eq!(chunks, [vec![1, 2], vec![3, 4], vec![5]]);
     /// ```
     #[must_use = "streams do nothing unless polled"]
@@ -84,7 +84,7 @@ impl<S: Stream> ChunksTimeout<S> {
     ///
     /// let silent = stream::iter([1, 2]).chain(stream::pending());
     /// let mut chunks = pin!(silent.chunks_timeout(10, Duration::from_secs(60)));
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     assert!(futures::poll!(chunks.next()).is_pending());
     /// });
     /// assert_eq!(chunks.into_remainder(), [1, 2]);

@@ -31,7 +31,7 @@ pin_project! {
     /// use std::time::Duration;
     ///
     /// let settled: Debounce<_> = stream::iter([1, 2]).debounce(Duration::from_secs(60));
-    /// assert_eq!(reveille::rt::block_on(settled.collect::<Vec<_>>()), [2]);
+    /// assert_eq!(pollster::block_on(settled.collect::<Vec<_>>()), [2]);
     /// ```
     #[must_use = "streams do nothing unless polled"]
     #[derive(Debug)]

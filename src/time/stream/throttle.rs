@@ -27,7 +27,7 @@ pin_project! {
     /// use std::time::Duration;
     ///
     /// let calm: Throttle<_> = stream::iter([1, 2]).throttle(Duration::from_millis(1));
-    /// assert_eq!(reveille::rt::block_on(calm.collect::<Vec<_>>()), [1, 2]);
+    /// assert_eq!(pollster::block_on(calm.collect::<Vec<_>>()), [1, 2]);
     /// ```
     #[must_use = "streams do nothing unless polled"]
     #[derive(Debug)]
@@ -79,7 +79,7 @@ impl<S> Throttle<S> {
     /// use reveille::StreamExt as _;
     ///
     /// let mut calm = stream::iter([1, 2]).throttle(std::time::Duration::from_millis(1));
-    /// assert_eq!(reveille::rt::block_on(calm.get_mut().next()), Some(1));
+    /// assert_eq!(pollster::block_on(calm.get_mut().next()), Some(1));
     /// ```
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
@@ -94,7 +94,7 @@ impl<S> Throttle<S> {
     /// use reveille::StreamExt as _;
     ///
     /// let mut calm = stream::iter([1, 2]).throttle(std::time::Duration::from_secs(60));
-    /// reveille::rt::block_on(async {
+    /// pollster::block_on(async {
     ///     assert_eq!(calm.next().await, Some(1));
     ///     assert_eq!(calm.into_inner().next().await, Some(2));
     /// });

@@ -33,7 +33,7 @@ pin_project! {
     /// use std::time::Duration;
     ///
     /// let mut limited: Timeout<_> = stream::pending::<()>().timeout(Duration::from_millis(1));
-    /// assert!(reveille::rt::block_on(limited.next()).unwrap().is_err());
+    /// assert!(pollster::block_on(limited.next()).unwrap().is_err());
     /// ```
     #[must_use = "streams do nothing unless polled"]
     #[derive(Debug)]

@@ -30,7 +30,7 @@ pin_project! {
     /// let silent = stream::pending::<()>();
     /// let ticks = interval(Duration::from_millis(1));
     /// let limited: TimeoutRepeating<_> = silent.timeout_repeating(ticks);
-    /// let reports: Vec<_> = reveille::rt::block_on(limited.take(3).collect());
+    /// let reports: Vec<_> = pollster::block_on(limited.take(3).collect());
     /// assert!(reports.iter().all(Result::is_err));
     /// ```
     #[must_use = "streams do nothing unless polled"]
