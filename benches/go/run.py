@@ -84,7 +84,7 @@ def run_go(names, workers, benchtime, foreign):
 
 
 def run_ours(names, workers, foreign):
-    return parse(output(["cargo", "bench", "--quiet", "--bench", "go", "--", "--workers",
+    return parse(output(["cargo", "bench", "--quiet", "--features", "rt", "--bench", "go", "--", "--workers",
                          str(workers), *names], foreign, cwd=ROOT))
 
 
@@ -127,7 +127,7 @@ def main():
     if set(names) - set(every):
         sys.exit(f"unknown: {set(names) - set(every)}; known: {every}")
     build_go()
-    subprocess.run(["cargo", "bench", "--quiet", "--bench", "go", "--no-run"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "bench", "--quiet", "--features", "rt", "--bench", "go", "--no-run"], cwd=ROOT, check=True)
     counts = [int(w) for w in a.workers.split(",")]
     results, foreign = {w: [] for w in counts}, []
     for rnd in range(a.rounds):
