@@ -1,8 +1,9 @@
-//! Whose time is it inside a tokio runtime?
+//! The time inside a tokio runtime: the system's, or that of tokio's clock if it may be paused.
 //!
-//! The system's, unless tokio's clock may be paused: that takes tokio's feature `test-util` and a
-//! runtime of one thread. Then the time is asked of tokio, in the runtime's context, on whatever
-//! thread.
+//! Tokio's clock may be paused with tokio's feature `test-util`, in a runtime of one thread. Then the
+//! time is asked of tokio, in the runtime's context, on whatever thread. The feature of that name of
+//! this crate does not tell: another crate of the program may have enabled tokio's alone, and its
+//! tests call `tokio::time::pause`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -57,7 +58,7 @@ pub(super) fn can_pause(runtime: &runtime::Handle) -> bool {
     *CAN_PAUSE && runtime.runtime_flavor() != RuntimeFlavor::MultiThread
 }
 
-/// The time on the clock of the runtime that this thread is in, `None` if that is the system's.
+/// Returns the time on the clock of the runtime that this thread is in, `None` if that is the system's.
 #[inline]
 pub(crate) fn now() -> Option<Instant> {
     CAN_PAUSE.then(tokio_now)
@@ -67,7 +68,7 @@ pub(super) fn tokio_now() -> Instant {
     Instant::from_std(tokio::time::Instant::now().into_std())
 }
 
-/// Whether the clock of the runtime that this thread is in is not paused.
+/// Returns whether the clock of the runtime that this thread is in runs.
 #[cfg(feature = "test-util")]
 pub(super) fn runs() -> bool {
     system::is_shown_by(|| tokio_now().nanos())
