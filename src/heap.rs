@@ -15,14 +15,15 @@
 //!  └────────────────────────────────────────┘   └──────────────┴────────────────┴───────────────┘
 //! ```
 //!
-//! The textbook keeps those three as the array `[B100, A200, C150]`, a binary min-heap; after B has
-//! fired, C is the root and the array is `[C150, A200]`. `recent` is exactly that heap, and holds
-//! them so when they arrive out of order. The front is the better form of it for slots that are
-//! known together: a sorted array is a heap whose root leaves without any sifting.
+//! A textbook binary min-heap keeps those three as the array `[B100, A200, C150]`; after B has
+//! fired, C is the root and the array is `[C150, A200]`. `recent` is exactly that heap: it takes
+//! the slots that arrive one by one, out of order. The front is better for slots that are all known
+//! beforehand: a sorted array is a heap whose root is removed without any sifting.
 //!
-//! A slot whose timer was removed or reset is *stale*: it stays, and the owner of its timer says
-//! what it stands for (a [`SlotState`]) when the heap gets to it. The heap counts stale slots run by
-//! run. A long stretch of them would make the search for the earliest live slot a pause.
+//! A slot whose timer was removed or reset is *stale*: it stays in the heap, and when the heap gets
+//! to it, the owner of its timer says what it stands for (a [`SlotState`]). The heap counts the
+//! stale slots of each run, because a long sequence of them would turn the search for the earliest
+//! live slot into a pause.
 //!
 //! - H1 near < edge <= `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's, and `runs[0].low` is the edge.
@@ -35,11 +36,11 @@
 //! - H5 slots in `moved` are not below the edge, no more than LEN and a constant, and not counted as
 //!   stale: the heap asks for their state again when it places them, before it opens the next run.
 //!
-//! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: some
-//! times LEN when it opens or splits a run, some times STEP else. Each call does a share of the
-//! maintenance in proportion to what it changes; there is no great clean-up.
+//! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
+//! times LEN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the
+//! maintenance in proportion to what it changes; there is no separate clean-up pass.
 //!
-//! Next: `table` knows the timers, and `store` pairs it with the heap.
+//! The timers themselves are in `table`; `store` combines it with the heap.
 
 mod maintenance;
 mod runs;
@@ -75,8 +76,8 @@ pub(crate) struct RunHeap<const LEN: usize> {
 
 impl<const LEN: usize> RunHeap<LEN> {
     const RECENT: usize = LEN / 4;
-    /// The capacity of a run's buffer, enough for the near slots, too. All have the same, because
-    /// the allocator finds memory at once where it has freed a buffer of the same size.
+    /// The capacity of a run's buffer, enough for the near slots, too. All buffers have the same
+    /// size, because the allocator can then reuse a freed one without a search.
     const CAPACITY: usize = LEN + Self::RECENT;
 
     pub(crate) fn new() -> Self {
@@ -113,13 +114,13 @@ impl<const LEN: usize> RunHeap<LEN> {
 
     /// Marks a slot as stale: its timer was removed or moved. Does a share of the maintenance.
     ///
-    /// `timers` must know of the change already.
+    /// `timers` must reflect the change already.
     // Always inlined, as is `peek`: the calls would cost 3 to 20 instructions of some hundred.
     #[inline(always)]
     pub(crate) fn mark_stale(&mut self, slot: Slot, timers: &mut impl Timers) {
         if slot < self.edge {
             self.stale += 1;
-            // The constant keeps a handful of timers from being moved about.
+            // Without the constant, a handful of timers would be moved back and forth all the time.
             if self.stale > self.near() / 2 + STEP {
                 self.rebuild_front();
             }
@@ -160,8 +161,8 @@ impl<const LEN: usize> RunHeap<LEN> {
                 }
             }
         }
-        // A call that has opened a run has done enough; the next one that opens a run places all
-        // moved slots first.
+        // A call that has opened a run has done enough work; the next call that opens one places
+        // all moved slots first.
         if !loaded && self.has_deferred() {
             self.run_deferred(timers);
         }
@@ -221,7 +222,8 @@ impl<const LEN: usize> RunHeap<LEN> {
             self.front.push(slot);
             return;
         }
-        // As large as the front, so that a small heap stays small, and a large one need not grow it.
+        // As large as the front, so that a small heap stays small, and a large one does not have to
+        // grow the buffer.
         let slots = Vec::with_capacity(self.front.capacity());
         self.append_run(self.edge, slots, slot);
     }
@@ -234,7 +236,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     #[inline]
     fn place_near(&mut self, slot: Slot) {
         if self.front.last().is_none_or(|&root| slot < root) {
-            // Slots that come in decreasing order keep the front sorted.
+            // Slots that arrive in decreasing order keep the front sorted.
             if self.front.len() < LEN {
                 return self.front.push(slot);
             }
@@ -247,7 +249,7 @@ impl<const LEN: usize> RunHeap<LEN> {
         }
     }
 
-    /// Makes a run of a full front, for a slot that comes before it.
+    /// Turns a full front into the first run, to make way for a slot that comes before it.
     #[cold]
     fn turn_front_into_run(&mut self) {
         if !self.recent.is_empty() {
@@ -262,7 +264,8 @@ impl<const LEN: usize> RunHeap<LEN> {
             .push_first(Run::new(self.edge, slots, stale, true));
     }
 
-    /// Makes the first run of all near slots, so that the next [`peek`](Self::peek) sorts them anew.
+    /// Turns all near slots into the first run, so that the next [`peek`](Self::peek) sorts them
+    /// anew.
     #[cold]
     fn rebuild_front(&mut self) {
         let mut slots = mem::take(&mut self.front);
@@ -276,7 +279,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             .push_first(Run::new(self.edge, slots, stale, sorted));
     }
 
-    /// Notes that a run is to be split, after `slot` has filled it.
+    /// Notes that a run must be split, after `slot` has filled it.
     #[cold]
     fn mark_full(&mut self, at: Position, slot: Slot) {
         let last = self.runs.is_last(at);
@@ -286,13 +289,14 @@ impl<const LEN: usize> RunHeap<LEN> {
             run.slots.pop();
             return self.append_run(slot, Self::buffer(), slot);
         }
-        // Not for every slot beyond LEN: one entry a run is enough, if another comes in time.
+        // Not for every slot beyond LEN: one entry per run is enough, and should it be lost,
+        // another one follows after a few more slots.
         if run.slots.len().is_multiple_of(LEN / 8) {
             self.full.push(slot);
         }
     }
 
-    /// Places a slot that was moved: now if it is near, which is cheap, else in a later call.
+    /// Places a slot that was moved: now if it is near, which is cheap, otherwise in a later call.
     fn place_or_defer(&mut self, slot: Slot) {
         if slot < self.edge {
             self.place_near(slot);

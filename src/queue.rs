@@ -1,16 +1,15 @@
-//! [`TimerQueue`], the timer store for those who want neither clocks nor futures.
+//! [`TimerQueue`], the public timer store: values with deadlines, without clocks or futures.
 //!
-//! It is the `store`, with instants for deadlines, and with keys that never name another timer.
+//! It wraps the `store` for programs that run a loop of their own: deadlines are instants, and a
+//! key never names another timer than the one that it was made for.
 //!
 //! - Q1 a key is the number of an insertion, and the index of the entry that it filled. Insertions
-//!   are numbered in 64 bits, so a key that is stale is stale for ever.
+//!   are numbered in 64 bits, so a stale key never becomes valid again.
 //! - Q2 an instant and its place in the store's order are the same 64 bits, but for the sign; the
 //!   farthest instant is the store's [`NEVER`].
-//! - Q3 `moved` has the numbers that the entries from zero on had when they were last moved
-//!   together, in rising order. A timer that is not where its key says is at the index that its
+//! - Q3 `moved` has the numbers that the entries from zero on had when `shrink_to_fit` last moved
+//!   them, in rising order. A timer that is not at the index in its key is at the index that its
 //!   number has in `moved`.
-//!
-//! This is the top of the timer store. The driver uses the same store, from `handle` on.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -21,21 +20,21 @@ use crate::store::Store;
 
 /// Values that come due, each at its deadline.
 ///
-/// The queue has no clock, no lock and no waker. Values are inserted with a deadline, and those that
-/// are due are taken out in order of deadline; equal deadlines in order of insertion or of their last
-/// reset. [`insert`](Self::insert), [`remove`](Self::remove), [`reset`](Self::reset),
-/// [`next_deadline`](Self::next_deadline) and [`pop_due`](Self::pop_due) all do a bounded amount of
-/// work, however many timers wait: none pauses to sort a large heap, to grow a large buffer, or to
-/// clean up after timers that were removed.
+/// The queue has no clock, no lock and no waker. Values are inserted with a deadline, and those
+/// that are due are taken out in order of deadline; values with equal deadlines in the order in
+/// which they were inserted or last reset. [`insert`](Self::insert), [`remove`](Self::remove),
+/// [`reset`](Self::reset), [`next_deadline`](Self::next_deadline) and [`pop_due`](Self::pop_due)
+/// all do a bounded amount of work, however many timers wait: none pauses to sort a large heap, to
+/// grow a large buffer, or to clean up after timers that were removed.
 ///
-/// Deadlines are exact to the nanosecond, whatever clock they come from, also in the past. A timer
-/// with the farthest instant as its deadline, which is the sum if a duration is too long to be added,
-/// never comes due.
+/// Deadlines are exact to the nanosecond, whatever clock they come from, also in the past. Adding a
+/// duration that is too long gives the farthest instant; a timer with that deadline never comes
+/// due.
 ///
-/// The value of a removed timer is returned or dropped at once. What the queue stores beside it, some
-/// 20 bytes, is given back as more timers are removed, so that it stays in proportion to the timers
-/// that wait. The table of timers keeps the size of the most that ever waited at once, as the
-/// buffer of a [`Vec`] does, until [`shrink_to_fit`](Self::shrink_to_fit).
+/// The value of a removed timer is returned or dropped at once. What the queue stores beside it,
+/// about 20 bytes, is freed as more timers are removed, so that it stays in proportion to the
+/// waiting timers. The table of timers keeps the size that the most timers ever waiting at once
+/// needed, as the buffer of a [`Vec`] does, until [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// # Examples
 ///
@@ -51,12 +50,12 @@ use crate::store::Store;
 /// let one = queue.insert(start + idle, "connection 1");
 /// let two = queue.insert(start + idle, "connection 2");
 ///
-/// // Ten seconds on there is traffic on the first, and the second is closed by the other side.
+/// // Ten seconds later there is traffic on the first, and the second is closed by the other side.
 /// let now = start + Duration::from_secs(10);
 /// assert!(queue.reset(one, now + idle));
 /// assert_eq!(queue.remove(two), Some("connection 2"));
 ///
-/// // This is how long to wait for the next event, or until something is due.
+/// // A loop would wait for the next event, but at most until this instant.
 /// assert_eq!(queue.next_deadline(), Some(now + idle));
 /// assert!(queue.pop_due(now).is_none());
 ///
@@ -94,8 +93,9 @@ impl<T> Item<T> {
 /// Names one timer of a [`TimerQueue`], or one value of a
 /// [`DelayQueue`](crate::time::DelayQueue).
 ///
-/// Once its timer is removed or has come due a key names nothing, and never names another timer of
-/// its queue. Another queue cannot tell it from one of its own keys: keep keys and queues together.
+/// Once its timer is removed or has come due, a key names nothing, and it never names another timer
+/// of its queue. Another queue cannot tell it from one of its own keys: use a key only with the
+/// queue that returned it.
 ///
 /// # Examples
 ///
@@ -158,7 +158,7 @@ impl fmt::Debug for Key {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due<T> {
-    /// The key that named the timer. It names nothing now.
+    /// The key that named the timer. It no longer names one.
     pub key: Key,
     /// The instant that the timer was set to.
     pub deadline: Instant,
@@ -172,7 +172,7 @@ fn place(instant: Instant) -> u64 {
     instant.nanos().cast_unsigned() ^ 1 << 63
 }
 
-/// Returns the instant for a deadline in the store: undoes [`place`].
+/// Returns the instant for a deadline in the store: the inverse of [`place`].
 #[inline]
 fn instant(place: u64) -> Instant {
     Instant::at((place ^ 1 << 63).cast_signed())
@@ -249,7 +249,7 @@ impl<T> TimerQueue<T> {
         Key { index, generation }
     }
 
-    /// Takes a timer out and returns its value, or `None` if the key names none.
+    /// Removes a timer and returns its value, or `None` if the key names no timer.
     ///
     /// # Examples
     ///
@@ -268,7 +268,7 @@ impl<T> TimerQueue<T> {
         self.store.take(index).map(|item| item.value)
     }
 
-    /// Moves a timer's deadline, earlier or later, and returns whether the key names one.
+    /// Moves a timer's deadline, earlier or later. Returns whether the key names a timer.
     ///
     /// Among equal deadlines the timer now comes last.
     ///
@@ -316,8 +316,8 @@ impl<T> TimerQueue<T> {
 
     /// Returns the key, deadline and value of the earliest timer, or `None` if none can come due.
     ///
-    /// [`pop_due`](Self::pop_due) takes this one out next. Takes `&mut self` because it
-    /// sorts the timers that are due soon.
+    /// This is the timer that [`pop_due`](Self::pop_due) takes out next. Takes `&mut self` because
+    /// it sorts the timers that are due soon.
     ///
     /// # Examples
     ///
@@ -424,7 +424,7 @@ impl<T> TimerQueue<T> {
         Some(instant(place))
     }
 
-    /// Returns whether a key names a timer that waits.
+    /// Returns whether a key names a waiting timer.
     ///
     /// # Examples
     ///
@@ -445,7 +445,7 @@ impl<T> TimerQueue<T> {
         self.index(key).is_some()
     }
 
-    /// Returns how many timers wait, those that never come due included.
+    /// Returns the number of waiting timers, including those that never come due.
     ///
     /// # Examples
     ///
@@ -478,7 +478,7 @@ impl<T> TimerQueue<T> {
         self.len() == 0
     }
 
-    /// Returns all timers that wait, in no particular order.
+    /// Returns an iterator over all waiting timers, in no particular order.
     ///
     /// # Examples
     ///
@@ -497,7 +497,7 @@ impl<T> TimerQueue<T> {
             .map(|(index, place, item)| (item.key(index), instant(place), &item.value))
     }
 
-    /// Drops all timers, and gives their memory back.
+    /// Drops all timers and frees their memory.
     ///
     /// Takes time in proportion to the most timers that ever waited at once.
     ///
@@ -513,20 +513,20 @@ impl<T> TimerQueue<T> {
     /// assert!(!queue.contains(key));
     /// ```
     pub fn clear(&mut self) {
-        // The old store is dropped when the new one is in place: if dropping a value panics, the
-        // queue is empty. The numbers of insertions go on, so that the old keys stay stale.
+        // The old store is dropped once the new one is in place, so that the queue is empty even if
+        // dropping a value panics. The numbers of insertions go on, so that old keys stay stale.
         self.moved = Vec::new();
         drop(std::mem::replace(&mut self.store, Store::new()));
     }
 
-    /// Reserves memory for `more` timers, beyond those that wait.
+    /// Reserves memory for at least `more` timers in addition to the waiting ones.
     ///
-    /// A queue grows by small steps anyway; this moves the allocation of its table of timers to a
-    /// time of the caller's choice. What keeps them in order still grows as they are inserted.
+    /// A queue grows in small steps anyway; this lets the caller choose when the table of timers is
+    /// allocated. The index that keeps them in order still grows as they are inserted.
     ///
     /// # Panics
     ///
-    /// If that would make more than 2³² - 1 timers.
+    /// If the total would be more than 2³² - 1 timers.
     ///
     /// # Examples
     ///
@@ -542,9 +542,10 @@ impl<T> TimerQueue<T> {
         self.store.reserve(more);
     }
 
-    /// Returns for how many timers the queue has memory, those that wait included.
+    /// Returns for how many timers the queue has memory, including the waiting ones.
     ///
-    /// This counts the table of timers. What keeps them in order grows and shrinks by small steps.
+    /// This counts the table of timers. The index that keeps them in order grows and shrinks in
+    /// small steps.
     ///
     /// # Examples
     ///
@@ -558,10 +559,10 @@ impl<T> TimerQueue<T> {
         self.store.capacity()
     }
 
-    /// Gives back the memory that the waiting timers do not need. Their keys stay valid.
+    /// Frees the memory that the waiting timers do not need. Their keys stay valid.
     ///
-    /// Takes time in proportion to the most timers that ever waited at once, and the time to sort
-    /// those that wait now. Meanwhile it needs memory for them twice.
+    /// Takes time in proportion to the most timers that ever waited at once, plus the time to sort
+    /// the waiting ones. During the call it needs twice the memory of the waiting ones.
     ///
     /// # Examples
     ///
@@ -597,7 +598,7 @@ impl<T> TimerQueue<T> {
     #[cold]
     fn moved_to(&self, key: Key) -> Option<u32> {
         let index = self.moved.binary_search(&key.generation).ok()? as u32;
-        // The timer may be gone since, and another one have its index.
+        // The timer may be gone since, and another one may have its index.
         self.is_at(index, key).then_some(index)
     }
 

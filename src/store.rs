@@ -1,18 +1,19 @@
-//! Timers in order of deadline: the `heap`, which knows order, paired with the `table`, which knows
-//! timers.
+//! Timers in order of deadline: the `heap`, which knows order, combined with the `table`, which
+//! knows timers.
 //!
-//! The table decides what happens to a timer. The heap is told when a slot is to be filed, and when
-//! a slot that was live turns stale.
+//! The table decides what happens to a timer. The store tells the heap when to file a slot, and
+//! when a slot that was live turns stale.
 //!
 //! Times are nanoseconds since an epoch of the owner's choice; a deadline of [`NEVER`] never comes
 //! due.
 //!
-//! - S1 each armed timer that can come due has one slot that the table calls its own; a stale slot is
-//!   counted as such where it lies, exactly once.
+//! - S1 each armed timer that can come due owns exactly one slot (T1 in `table`); the heap counts
+//!   each stale slot exactly once, in the run that it lies in.
 //! - S2 no call's work grows with the number of timers, except that of `reserve`, `iter`, `compact`
 //!   and dropping.
 //!
-//! Next: `queue` stores values with deadlines, and `handle` stores wakers.
+//! Two modules build on the store: `queue` stores values with deadlines, and `handle` stores
+//! wakers.
 
 use crate::heap::{LEN, RunHeap};
 use crate::instant::NEVER;
@@ -57,7 +58,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
         let Some((stale, slot)) = self.table.rearm(index, deadline) else {
             return false;
         };
-        // In this order: the new slot may be looked at as soon as it is filed.
+        // In this order, because the heap may look at the new slot as soon as it is filed.
         if let Some(stale) = stale {
             self.heap.mark_stale(stale, &mut self.table);
         }
@@ -77,9 +78,10 @@ impl<V, const RUN: usize> Store<V, RUN> {
         Some(value)
     }
 
-    /// Takes out the earliest timer if its deadline is at or before `now`.
+    /// Takes out the earliest timer if its deadline is at or before `now`, and returns its index,
+    /// deadline and value.
     ///
-    /// Its index goes to the next timer, unless it is [held back](Self::hold_back) before that.
+    /// The next timer gets its index, unless that is [held back](Self::hold_back) before.
     #[inline]
     pub(crate) fn pop(&mut self, now: u64) -> Option<(u32, u64, V)> {
         if self.heap.bound() > now {
@@ -91,9 +93,9 @@ impl<V, const RUN: usize> Store<V, RUN> {
         Some((slot.key(), slot.when(), value))
     }
 
-    /// Holds back the indices of the timers that have popped since that of `oldest`, it included:
-    /// no timer gets them before [`recycle`](Self::recycle). Those held back before are recycled,
-    /// unless this call is to `add` to them. Nothing but `pop` may have been called since.
+    /// Holds back the indices of the timers that were popped since `oldest`, that one included: no
+    /// timer gets them before [`recycle`](Self::recycle). The indices held back before are
+    /// recycled, unless `add` says to keep them. Nothing but `pop` may have been called since.
     pub(crate) fn hold_back(&mut self, oldest: u32, add: bool) {
         self.table.hold_back(oldest, add);
     }
@@ -104,7 +106,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
         self.table.recycle();
     }
 
-    /// Returns the earliest deadline, [`NEVER`] if nothing can come due.
+    /// Returns the earliest deadline, or [`NEVER`] if nothing can come due.
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> u64 {
         self.heap
@@ -160,8 +162,8 @@ impl<V, const RUN: usize> Store<V, RUN> {
         self.table.reserve(more);
     }
 
-    /// Gives back all memory that is not needed. Gives the armed timers the indices from zero on, in
-    /// the order of `rank`; none may be [held back](Self::hold_back).
+    /// Frees all memory that is not needed. Gives the armed timers the indices from zero on, in the
+    /// order of `rank`; no index may be [held back](Self::hold_back).
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) {
         self.heap = RunHeap::new();
         for slot in self.table.compact(rank) {

@@ -1,33 +1,33 @@
 //! The timers of a store, and which slot of the heap stands for each.
 //!
-//! A table of entries that knows nothing of order. An entry outlives its timer, because the slot
-//! that was filed for it does: removing a timer frees the entry and leaves the slot where it is.
-//! The free list is last in, first out, so the next timer takes that very entry, and *adopts* its
-//! slot if that is filed no later than the new deadline. A timeout that is set, and removed before
-//! it is due, usually touches nothing but its entry.
+//! It is a table of entries that knows nothing of order. An entry outlives its timer, because the
+//! slot that was filed for it does: removing a timer frees the entry and leaves the slot in the
+//! heap. The free list is last in, first out, so the next timer takes that same entry, and *adopts*
+//! its slot if that is filed no later than the new deadline. A timeout that is set, and removed
+//! before it is due, usually touches nothing but its entry.
 //!
-//! - T1 an entry owns at most one slot: that with its `tag`, filed under `filed`. With `filed` of
-//!   [`NEVER`] it owns none. Any other slot with its key is dead.
+//! - T1 an entry owns at most one slot: the one with its `tag`, filed under `filed`. If `filed` is
+//!   [`NEVER`], it owns none. Any other slot with its key is dead.
 //! - T2 while armed, `filed <= when`: the heap gets to the slot no later than its timer is due.
 //! - T3 a free entry keeps `tag` and `filed`: its slot may still be in the heap.
 //!
-//! A slot is *live* while its entry is armed, for the deadline and the sequence number that the
-//! slot was filed with. The method that ends this returns the slot, once, so that the heap can count
-//! it as stale.
+//! A slot is *live* while its entry is armed for the deadline and the sequence number that the slot
+//! was filed with. The method that ends this returns the slot, exactly once, so that the heap can
+//! count it as stale.
 //!
 //! Sequence numbers have 32 bits and wrap. A dead slot that matches its entry by accident is taken
 //! for one that is stale, or live at the deadline that it says, and never for an earlier one: no
 //! timer is lost or early. Two equal deadlines may leave in the wrong order if one was set before
 //! the wrap and one after it.
 //!
-//! Values are kept apart from entries. A reset of one of a hundred thousand timers finds its memory
-//! cold, and needs the entry alone: 24 bytes instead of 40, so fewer cache lines and pages. Firing
-//! needs both, and pays with a line more.
+//! Values are kept apart from entries. With a hundred thousand timers, the memory of the one that
+//! is reset is rarely in the cache, and a reset needs the entry alone: 24 bytes instead of 40, so
+//! fewer cache lines and pages. Firing needs both, and pays with one more cache line.
 //!
 //! Both are kept in blocks of one size, so that the table grows without copying more than one block:
 //! the first, which grows as it fills, or the last, if it was reserved shorter than the others.
 //!
-//! Next: `store` pairs the table with the heap.
+//! See `store` for how the table and the heap work together.
 
 use std::mem;
 
@@ -40,7 +40,7 @@ const NONE: u32 = u32::MAX;
 /// The sequence number of an entry that is not armed.
 const UNARMED: u32 = 0;
 
-/// How many entries a block holds: 24 KiB of them, and 16 KiB of values if those are wakers.
+/// How many entries a block holds: 24 KiB of entries, and 16 KiB of values if those are wakers.
 const BLOCK: usize = 1024;
 
 /// A timer without its value.
@@ -80,8 +80,8 @@ impl Entry {
         Some(Slot::new(when, seq, index))
     }
 
-    /// Ends the timer, and puts the entry before `next` in a list: that of free entries or of those
-    /// held back.
+    /// Ends the timer, and puts the entry before `next` in a list: the list of free entries or the
+    /// list of those held back.
     #[inline]
     fn end(&mut self, next: u32) {
         self.when = u64::from(next);
@@ -95,7 +95,7 @@ impl Entry {
     }
 }
 
-/// Entries, and their values: `None` while not armed.
+/// Some entries and their values. A value is `None` while its entry is not armed.
 struct Block<V> {
     entries: Vec<Entry>,
     values: Vec<Option<V>>,
@@ -170,8 +170,8 @@ impl<V> Table<V> {
         (index, slot)
     }
 
-    /// Moves an armed timer's deadline. Returns the slot that was live until now, and the slot to be
-    /// filed, if any; `None` if the timer is not armed.
+    /// Moves an armed timer's deadline. Returns the slot that was live until now and the slot to be
+    /// filed, each if there is one; returns `None` if the timer is not armed.
     #[inline]
     pub(crate) fn rearm(&mut self, index: u32, when: u64) -> Option<(Option<Slot>, Option<Slot>)> {
         let seq = self.next_seq();
@@ -183,8 +183,8 @@ impl<V> Table<V> {
         Some((stale, entry.set(index, when, seq)))
     }
 
-    /// Disarms a timer. Returns its value, and the slot that was live until now, if any; `None` if
-    /// the timer is not armed.
+    /// Disarms a timer. Returns its value, and the slot that was live until now, if any; returns
+    /// `None` if the timer is not armed.
     #[inline]
     pub(crate) fn disarm(&mut self, index: u32) -> Option<(V, Option<Slot>)> {
         let free = self.free;
@@ -210,12 +210,12 @@ impl<V> Table<V> {
         value
     }
 
-    /// Holds back the entries that have fired since `oldest`, that one included: they are not used
-    /// again before [`recycle`](Self::recycle). Those held back before are recycled now, unless this
-    /// call is to `add` to them.
+    /// Holds back the entries that have fired since `oldest`, that one included: no timer gets them
+    /// before [`recycle`](Self::recycle). The entries held back before are recycled now, unless
+    /// `add` says to keep them.
     ///
-    /// Nothing else may have been called since `oldest` fired: the entries are the head of the free
-    /// list.
+    /// Only `fire` may have been called since `oldest` fired, so that the entries are the head of
+    /// the free list.
     pub(crate) fn hold_back(&mut self, oldest: u32, add: bool) {
         let newest = self.free;
         self.free = self.entry_mut(oldest).next();
@@ -232,7 +232,7 @@ impl<V> Table<V> {
         self.held = (newest, end);
     }
 
-    /// Lets all entries that were held back be used again, however many, at once.
+    /// Returns all entries that were held back to the free list, in constant time.
     #[inline]
     pub(crate) fn recycle(&mut self) {
         let (newest, oldest) = self.held;
@@ -295,13 +295,15 @@ impl<V> Table<V> {
         }
     }
 
-    /// Reserves memory for one more entry in the block that the next one goes to.
+    /// Reserves memory for one more entry in the block that the next entry goes to, and returns the
+    /// block.
     fn grow_block(&mut self, block: usize) -> &mut Block<V> {
-        // The first grows as it fills.
+        // The first block grows as it fills.
         self.reserve_block(block, if block > 0 { BLOCK } else { 0 })
     }
 
-    /// Reserves memory for `len` entries in a block, at most the one after the last.
+    /// Reserves memory for `len` entries in a block and returns it. The block exists, or is the
+    /// next one.
     fn reserve_block(&mut self, block: usize, len: usize) -> &mut Block<V> {
         if self.blocks.len() == block {
             self.blocks.push(Block {
@@ -316,13 +318,13 @@ impl<V> Table<V> {
         block
     }
 
-    /// Gives the armed timers the indices from zero on, in the order of `rank`, and gives all memory
-    /// back that they do not need. Returns the slots to be filed, earliest first; the caller drops
-    /// all others.
+    /// Gives the armed timers the indices from zero on, in the order of `rank`, and frees all
+    /// memory that they do not need. Returns the slots to be filed, earliest first; the caller
+    /// drops all others.
     ///
     /// No entry may be held back.
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) -> Vec<Slot> {
-        debug_assert_eq!(self.held, (NONE, NONE), "entries that are held back");
+        debug_assert_eq!(self.held, (NONE, NONE), "entries are held back");
         let blocks = mem::take(&mut self.blocks).into_iter();
         let both = blocks.flat_map(|block| block.entries.into_iter().zip(block.values));
         let mut armed: Vec<(Entry, V)> = both

@@ -1,8 +1,9 @@
 //! The maintenance of the heap: each call does a bounded part of it.
 //!
-//! Everything that moves slots other than the one that a call is about: opening the nearest run,
-//! taking stale slots out of a run, splitting one in two, placing moved slots. Each step handles one
-//! run of LEN slots, or [`STEP`] slots of one. The invariants are at the head of `heap`.
+//! This is everything that moves slots other than the one that a call is about: opening the nearest
+//! run, taking stale slots out of a run, splitting one in two, placing moved slots. Each step
+//! handles one run of LEN slots, or [`STEP`] slots of one. The invariants are at the head of
+//! `heap`.
 
 use std::mem;
 use std::ops::Range;
@@ -12,18 +13,19 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 
 /// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
 ///
-/// More than STALENESS, which makes H4 true: to look at a whole run takes `len / STEP` calls, and
-/// when they start `len / STALENESS` slots are live, so all that was stale by then is found in time.
+/// It is more than STALENESS, which ensures H4: looking at a whole run takes `len / STEP` calls,
+/// and when they start, `len / STALENESS` slots are live, so all slots that were stale by then are
+/// found before the live ones are used up.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 impl<const LEN: usize> RunHeap<LEN> {
     /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
-    /// there is none.
+    /// there is no run.
     ///
-    /// The caller makes sure that no slot is near.
+    /// The caller ensures that no slot is near.
     #[cold]
     pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
-        // What waits to be placed may belong here.
+        // Some of the moved slots may belong to this run.
         while !self.moved.is_empty() {
             self.place_moved(timers);
         }
@@ -55,8 +57,8 @@ impl<const LEN: usize> RunHeap<LEN> {
         true
     }
 
-    /// Takes all stale slots out of a run. Those that have moved to below `end` are filed anew in
-    /// the same run, the others go to `moved`.
+    /// Takes all stale slots out of a run. Those whose timers have moved to below `end` are filed
+    /// anew in the same run, the others go to `moved`.
     fn refile(&mut self, run: &mut Run, end: Slot, timers: &mut impl Timers) {
         self.effort.add(run.slots.len());
         self.moved.reserve(Self::CAPACITY);
@@ -76,7 +78,7 @@ impl<const LEN: usize> RunHeap<LEN> {
 
     /// Takes the dead slots out of a run, and counts the stale ones that stay.
     ///
-    /// Those that have moved are not filed anew as long as they do not have to leave: if a timer is
+    /// Slots whose timers have moved stay for now, rather than being filed anew: if a timer is
     /// reset all the time, its new slot would turn stale at once.
     fn drop_dead(&mut self, run: &mut Run, timers: &mut impl Timers) {
         if run.stale == 0 {
@@ -91,12 +93,12 @@ impl<const LEN: usize> RunHeap<LEN> {
         run.stale = stale;
     }
 
-    /// Takes the stale slots out of the next few of a run.
+    /// Takes out the stale ones among the next few slots of a run.
     #[cold]
     pub(super) fn filter_some(&mut self, at: Position, timers: &mut impl Timers) {
         let run = &mut self.runs[at];
         let len = run.slots.len();
-        // At the end, too, a whole step is looked at, so that one call gets through a short run.
+        // The last step is as long as the others, so that one call gets through a short run.
         let at_end = run.cursor as usize >= len;
         let start = if at_end {
             0
@@ -115,32 +117,32 @@ impl<const LEN: usize> RunHeap<LEN> {
         self.merge_small(at);
     }
 
-    /// Takes the farther half out of a run, stale slots and all.
+    /// Takes the farther half out of a run, stale slots included, and returns it.
     fn split(&mut self, run: &mut Run) -> Run {
         self.effort.add(run.slots.len() * 2);
         run.split(Self::buffer())
     }
 
-    /// Does a bounded part of what earlier calls have left to do.
+    /// Does a bounded part of the work that earlier calls have deferred.
     #[cold]
     pub(super) fn run_deferred(&mut self, timers: &mut impl Timers) {
         if !self.moved.is_empty() {
             self.place_moved(timers);
         }
-        // Splitting a run may add moved slots, and those must not pile up.
+        // Splitting a run may add moved slots, and their number must stay bounded (H5).
         if self.moved.is_empty() {
             self.split_one(timers);
         }
     }
 
-    /// Places some of the moved slots, in the order in which they were found: a run that was sorted,
-    /// and whose timers were all moved by the same time, makes sorted runs again.
+    /// Places some of the moved slots, in the order in which they were found: so a run that was
+    /// sorted, and whose timers were all moved by the same duration, becomes sorted runs again.
     fn place_moved(&mut self, timers: &mut impl Timers) {
-        // More than `filter_some` adds in one call, so that they do not pile up.
+        // More than `filter_some` adds in one call, so that their number does not grow.
         let some = self.moved.len().min(STEP + STEP / 2);
         self.effort.add(some);
         for i in 0..some {
-            // Its timer may have been removed or reset since, which was not counted anywhere.
+            // Its timer may have been removed or reset since; such a slot is not counted as stale.
             match timers.resolve(self.moved[i], OnMove::Refile) {
                 SlotState::Live => self.place(self.moved[i]),
                 SlotState::Dead => {}
@@ -150,11 +152,11 @@ impl<const LEN: usize> RunHeap<LEN> {
         self.moved.drain(..some);
     }
 
-    /// Removes a run that slots have left if it is empty, or merges it with the one before it if it
-    /// is small, so that the capacity of runs stays in proportion to the slots in them.
+    /// Removes a run if it has become empty, or merges it with the one before it if it has become
+    /// small, so that the capacity of runs stays in proportion to the slots in them.
     ///
-    /// To give back a part of each buffer instead would leave the allocator with free pieces of all
-    /// sizes, and to sort those is a pause, too.
+    /// Giving back a part of each buffer instead would leave the allocator with free pieces of all
+    /// sizes, and it would need a pause to sort those.
     fn merge_small(&mut self, at: Position) {
         let len = self.runs[at].slots.len();
         if len > LEN / 8 {
@@ -178,8 +180,8 @@ impl<const LEN: usize> RunHeap<LEN> {
 
     /// Splits one of the runs that are too long.
     ///
-    /// One only, because a call that places many slots may fill many runs. Later calls split the
-    /// others; each places few slots, so they get there.
+    /// It splits only one, because a call that places many slots may fill many runs. Later calls
+    /// split the others: each of them places few slots, so they catch up.
     #[cold]
     fn split_one(&mut self, timers: &mut impl Timers) {
         let Some(slot) = self.full.pop() else {
@@ -192,7 +194,7 @@ impl<const LEN: usize> RunHeap<LEN> {
         if self.runs[at].slots.len() < LEN {
             return;
         }
-        // An empty run takes its place meanwhile, because the rest of the heap is needed here.
+        // An empty run takes its place meanwhile, because the code below borrows the whole heap.
         let low = self.runs[at].low;
         let mut run = mem::replace(&mut self.runs[at], Run::new(low, Vec::new(), 0, true));
         self.drop_dead(&mut run, timers);
@@ -207,7 +209,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             self.drop_dead(&mut far, timers);
             run.stale -= far.stale;
         }
-        // Nearly all live slots may be in one half.
+        // If nearly all live slots are in one half, the other half breaks H4.
         for half in [&mut run, &mut far] {
             if half.is_stale(STALENESS) {
                 self.refile(half, Slot::MIN, timers);
@@ -221,10 +223,10 @@ impl<const LEN: usize> RunHeap<LEN> {
     }
 }
 
-/// Takes the dead slots in a range out of a run. For a slot whose timer has moved, calls `moved` with
-/// the slot and the one that the timer has moved to; what this returns stays in the slot's stead.
+/// Takes the dead slots in a range out of a run. For a slot whose timer has moved, calls `moved`
+/// with the slot and the one that the timer has moved to; what `moved` returns replaces the slot.
 ///
-/// One loop asks for the state of all, so that the cache misses of looking up their timers overlap.
+/// One loop resolves all slots, so that the cache misses of looking up their timers overlap.
 #[inline]
 fn filter(
     run: &mut Run,
@@ -251,7 +253,7 @@ fn filter(
     run.slots.drain(range.start + kept..range.end);
 }
 
-/// How many slots were looked at or moved: what the tests bound in place of time.
+/// How many slots were looked at or moved. The tests limit this number instead of measuring time.
 #[derive(Debug, Default)]
 pub(super) struct Effort {
     #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The runs of the heap: which run a slot lies in, and how many slots of each are stale.
 //!
-//! The runs, nearest first, are kept in groups: a tree of two levels, so that no search and no run
-//! that is added or removed moves more than some kilobytes.
+//! The runs, nearest first, are kept in groups: a tree of two levels, so that a search, an
+//! insertion or a removal of a run reads or moves at most a few kilobytes.
 //!
-//! Resets make slots stale in all runs, and each stale slot is counted where it lies. The lows of
-//! the runs and a [`Tally`] for each are kept together, some kilobytes for a hundred thousand
-//! timers. To count in the runs themselves would touch one more cache line each time.
+//! Resets make slots stale in all runs, and each stale slot is counted in the run that it lies in.
+//! The lows of the runs and a [`Tally`] for each are kept together, a few kilobytes for a hundred
+//! thousand timers. Counting in the runs themselves would touch one more cache line each time.
 //!
 //! - R1 lows rise from run to run; a run's slots lie from its low to below the next one's.
 //! - R2 a group has 1 to GROUP runs, with the low and the tally of each; its own low is that of the
@@ -19,17 +19,17 @@ use std::ops::{Index, IndexMut};
 
 use super::Slot;
 
-/// One slot in so many is live when the heap begins to take the stale ones out of a run.
+/// The heap begins to take the stale slots out of a run when one in so many of its slots is live.
 ///
-/// To look at a live slot was in vain, and a slot that is filed anew turns stale when its timer is
-/// reset again. Of timers that are reset all the time, one reset in STALENESS pays for that.
+/// Looking at a live slot is wasted work, and a slot that is filed anew turns stale when its timer
+/// is reset again. Of timers that are reset all the time, one reset in STALENESS pays for that.
 pub(super) const STALENESS: usize = 16;
 
 /// The same for a heap most of whose timers are gone.
 const STALENESS_WHEN_SHRINKING: usize = 4;
 
 /// How many runs a group holds at most. A group's runs then take as much memory as one run's
-/// buffer, and the allocator reuses that. Few in tests, so that they split groups.
+/// buffer, so the allocator can reuse that. Tests use a small number, so that they split groups.
 const GROUP: usize = if cfg!(test) { 4 } else { 80 };
 
 /// How many groups memory is reserved for as soon as there are two: enough for millions of timers.
@@ -37,7 +37,7 @@ const GROUP: usize = if cfg!(test) { 4 } else { 80 };
 /// first, a pause of a tenth of a millisecond.
 const GROUPS: usize = 256;
 
-/// A block of slots that lies wholly before the next.
+/// A block of slots that all come before those of the next run.
 pub(super) struct Run {
     pub(super) low: Slot,
     pub(super) slots: Vec<Slot>,
@@ -66,8 +66,8 @@ impl Run {
         self.slots.push(slot);
     }
 
-    /// Takes the farther half out into `buffer`, as a run. The caller counts anew which half has how
-    /// many stale slots.
+    /// Takes the farther half out into `buffer` and returns it as a run. The caller counts again
+    /// how many stale slots each half has.
     pub(super) fn split(&mut self, mut buffer: Vec<Slot>) -> Run {
         let middle = self.slots.len() / 2;
         if !self.sorted {
@@ -91,7 +91,7 @@ impl Run {
         (self.slots.len() - self.stale as usize).saturating_sub(least)
     }
 
-    /// Returns whether `more` slots fit without filling the run by more than half.
+    /// Returns whether `more` slots fit without filling more than half of the run's buffer.
     pub(super) fn has_room(&self, more: usize) -> bool {
         (self.slots.len() + more) * 2 <= self.slots.capacity()
     }
@@ -108,7 +108,7 @@ impl Run {
 #[derive(Clone, Copy, Default)]
 struct Tally {
     stale: u16,
-    /// How many may, before the run itself has to be looked at.
+    /// How many slots may turn stale before the run itself has to be looked at.
     limit: u16,
 }
 
@@ -141,7 +141,7 @@ impl Group {
         self.runs.remove(at)
     }
 
-    /// Takes the runs from `at` on out, as a group.
+    /// Takes out the runs from `at` on and returns them as a group.
     fn split_off(&mut self, at: usize) -> Self {
         Self {
             lows: split_off(&mut self.lows, at),
@@ -202,7 +202,8 @@ impl Runs {
         }
     }
 
-    /// Returns the position of the run that a slot lies in. The slot is not below the lowest low.
+    /// Returns the position of the run that a slot lies in. The slot must not be below the first
+    /// low.
     #[inline]
     pub(super) fn find(&self, slot: Slot) -> Position {
         let group = last_at_or_below(&self.lows, slot);
@@ -218,8 +219,8 @@ impl Runs {
         run.slots.len()
     }
 
-    /// Counts a slot of a run as stale. Returns whether stale slots are to be taken out of the run:
-    /// sooner if the heap is `shrinking`.
+    /// Counts a slot of a run as stale. Returns whether the heap should take stale slots out of the
+    /// run, which is sooner if the heap is `shrinking`.
     #[inline]
     pub(super) fn mark_stale(&mut self, at: Position, shrinking: bool) -> bool {
         let tally = &mut self.groups[at.group].tallies[at.run];
@@ -342,13 +343,14 @@ impl Runs {
         run
     }
 
-    /// Takes out the nearest run.
+    /// Takes out the nearest run and returns it.
     pub(super) fn pop_first(&mut self) -> Option<Run> {
         (!self.is_empty()).then(|| self.remove(Position { group: 0, run: 0 }))
     }
 }
 
-/// Takes the elements from `at` on out, into as much memory as GROUP runs take: see [`GROUP`].
+/// Takes out the elements from `at` on. Returns them in a vector with as much memory as GROUP runs
+/// take: see [`GROUP`].
 fn split_off<T>(all: &mut Vec<T>, at: usize) -> Vec<T> {
     let mut far = Vec::with_capacity(GROUP * size_of::<Run>() / size_of::<T>());
     far.extend(all.drain(at..));
@@ -359,7 +361,7 @@ fn split_off<T>(all: &mut Vec<T>, at: usize) -> Vec<T> {
 #[inline]
 fn last_at_or_below(lows: &[Slot], slot: Slot) -> usize {
     let last = lows.len() - 1;
-    // The usual case: a timeout is farther off than most of what waits.
+    // The usual case: a new timeout is farther off than most of the waiting timers.
     if slot >= lows[last] {
         return last;
     }

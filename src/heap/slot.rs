@@ -1,4 +1,4 @@
-//! Slots, and the question that the heap asks about them.
+//! [`Slot`], the element of the heap, and [`Timers`], the interface to the owner of the timers.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The heap orders slots
 //! and knows nothing of timers, so it asks their owner, through [`Timers`], what a slot stands for.
@@ -13,7 +13,8 @@ impl Slot {
 
     #[inline]
     pub(crate) fn new(when: u64, seq: u32, key: u32) -> Self {
-        // One integer, so that comparing is branch-free: a fifth of the price of a pop.
+        // One integer, so that a comparison has no branches: that saves a fifth of the cost of a
+        // pop.
         Slot(u128::from(when) << 64 | u128::from(seq) << 32 | u128::from(key))
     }
 
@@ -62,11 +63,12 @@ pub(crate) enum OnMove {
 pub(crate) trait Timers {
     /// Returns what a slot stands for.
     ///
-    /// The heap takes the slot out if it is dead, or has moved and `on_move` is [`OnMove::Refile`];
-    /// in that case it files the slot that the timer has moved to. The owner notes so.
+    /// The heap takes the slot out if it is dead, or if it has moved and `on_move` is
+    /// [`OnMove::Refile`]; in the latter case the heap files the slot that the timer has moved to.
+    /// The owner records this.
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState;
 
-    /// Returns whether most of the timers that there were at once are gone, so that the heap should
-    /// give memory back sooner.
+    /// Returns whether most of the timers that were ever armed at once are gone, so that the heap
+    /// should give memory back sooner.
     fn are_mostly_gone(&self) -> bool;
 }

@@ -117,7 +117,7 @@ fn drain<const LEN: usize>(heap: &mut RunHeap<LEN>) -> Vec<Slot> {
 }
 
 #[test]
-fn the_guides_case_100_200_150() {
+fn the_textbook_case_100_200_150() {
     let (a, b, c) = (slot(200, 0), slot(100, 1), slot(150, 2));
     let mut heap = RunHeap::<LEN>::new();
     for slot in [a, b, c] {
@@ -134,7 +134,7 @@ fn the_guides_case_100_200_150() {
     heap.pop();
     assert_eq!(drain(&mut heap), [a]);
 
-    // `recent` is the array of the guide: [B100, A200, C150], then [C150, A200].
+    // `recent` is the textbook's array: [B100, A200, C150], then [C150, A200].
     let mut recent = BinaryHeap::from([Reverse(a), Reverse(b), Reverse(c)]);
     assert_eq!(recent.as_slice(), [Reverse(b), Reverse(a), Reverse(c)]);
     recent.pop();
@@ -142,7 +142,7 @@ fn the_guides_case_100_200_150() {
 }
 
 #[test]
-fn slots_leave_in_order_whatever_order_they_come_in() {
+fn slots_are_popped_in_order_whatever_order_they_are_pushed_in() {
     let shuffled = |n: u32| (0..n).map(move |i| slot(u64::from(i * 7919 % n), i));
     let orders: [Vec<Slot>; 4] = [
         (0..999).map(|i| slot(u64::from(i), i)).collect(),
@@ -163,7 +163,7 @@ fn slots_leave_in_order_whatever_order_they_come_in() {
 }
 
 #[test]
-fn a_slot_gives_back_what_it_was_made_of() {
+fn a_slot_returns_the_parts_that_it_was_made_from() {
     let slot = Slot::new(u64::MAX - 1, u32::MAX, 7);
     assert_eq!(
         (slot.when(), slot.seq(), slot.key()),

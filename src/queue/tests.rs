@@ -1,11 +1,11 @@
-//! Instants keep their order in the store.
+//! Tests of the mapping between instants and deadlines in the store.
 
 use std::time::Duration;
 
 use super::*;
 
 #[test]
-fn instants_keep_their_order_and_come_back() {
+fn instants_keep_their_order_and_convert_back() {
     let zero = Instant::at(0);
     let instants = [
         zero - Duration::MAX,

@@ -89,11 +89,12 @@ impl<const RUN: usize> Pair<RUN> {
         assert_eq!(
             self.store.bound(),
             earliest,
-            "nothing before the earliest is left"
+            "a slot before the earliest timer is left"
         );
     }
 
-    /// `hold`: its index is held back, together with those that already are or in their place.
+    /// Pops the earliest timer if it is due. With `hold`, holds its index back: in addition to
+    /// those already held back if that is `true`, otherwise instead of them.
     fn pop(&mut self, now: u64, hold: Option<bool>) -> bool {
         let first = self
             .model
@@ -168,7 +169,7 @@ fn ops(range: u64) -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 0..200)
 }
 
-/// Does the same with both, and checks everything after each step.
+/// Applies the same operations to the store and the map, and checks both after each one.
 fn run<const RUN: usize>(seq: u32, ops: Vec<Op>) {
     let mut pair = Pair::<RUN>::starting_at(seq);
     for op in ops {

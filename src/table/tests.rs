@@ -27,7 +27,7 @@ impl<V> Table<V> {
             all.iter()
                 .zip(&values)
                 .all(|(entry, value)| entry.is_armed() == value.is_some()),
-            "a value for each that is armed, and no other"
+            "an entry has a value if and only if it is armed"
         );
         let mut idle = 0;
         for start in [self.free, self.held.0] {
@@ -125,7 +125,7 @@ fn entries_held_back_are_used_again_once_recycled() {
     table.hold_back(1, true);
     table.verify();
     assert_eq!(table.disarm(1), None);
-    // That before them is free, and then there is only room for new ones.
+    // The one that fired before them is free; after that, the table has to grow.
     assert_eq!((table.arm(1, 'f').0, table.arm(1, 'g').0), (4, 5));
     fire(&mut table, 2);
     table.hold_back(2, true);
@@ -138,7 +138,7 @@ fn entries_held_back_are_used_again_once_recycled() {
     assert_eq!(
         again,
         [2, 0, 1, 7],
-        "those before are free, this one is not"
+        "those held back before are free, this one is not"
     );
     table.recycle();
     table.verify();
@@ -188,7 +188,7 @@ fn a_compacted_table_has_no_spare_capacity_and_grows_again() {
     table.verify();
     assert_eq!(table.capacity(), 3 * BLOCK / 2);
     assert!(slots.is_sorted() && slots.iter().all(|&slot| table.is_live(slot)));
-    // What came last was ranked first.
+    // The value inserted last was ranked first.
     let last = 3 * BLOCK - 1;
     assert_eq!(table.get(0), Some((last as u64, &last)));
     assert_eq!(table.arm(0, 0).0 as usize, 3 * BLOCK / 2);

@@ -1,4 +1,4 @@
-//! Checks of the invariants of runs, for the tests of the heap and the store.
+//! Checks of the invariants of runs, used by the tests of the heap and the store.
 
 use super::*;
 

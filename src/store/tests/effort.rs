@@ -1,4 +1,5 @@
-//! No call looks at more than a few hundred slots, whatever came before it.
+//! Tests of the work of each call: none looks at more than a few hundred slots, whatever came
+//! before.
 
 use super::*;
 
@@ -9,8 +10,8 @@ const LIMIT: usize = 6 * LEN;
 /// How many timers the patterns have: enough for hundreds of runs.
 const N: u64 = 40_000;
 
-/// A store whose every call is checked, and the indices of its timers in order of insertion.
-struct Watched {
+/// A store that checks the work of each call, and the indices of its timers in order of insertion.
+struct Checked {
     store: Store<u64>,
     index: Vec<u32>,
     longest: usize,
@@ -18,7 +19,7 @@ struct Watched {
     total: usize,
 }
 
-impl Watched {
+impl Checked {
     fn new(deadlines: impl IntoIterator<Item = u64>) -> Self {
         let mut all = Self {
             store: Store::new(),
@@ -72,7 +73,7 @@ impl Watched {
         fired
     }
 
-    /// Fires all that is left, checks that it was so many, and that calls are cheap on average.
+    /// Fires all timers that are left. Checks their number, and that calls are cheap on average.
     fn end(mut self, left: u64) {
         self.store.verify();
         assert_eq!(self.fire(NEVER) as u64, left);
@@ -86,23 +87,23 @@ impl Watched {
     }
 }
 
-/// Any order of `0..N`: each once, neighbours far apart.
+/// Returns `0..N` in an order in which neighbours are far apart.
 fn scattered() -> impl Iterator<Item = u64> {
     (0..N).map(|i| i * 7919 % N)
 }
 
 #[test]
 fn deadlines_in_any_order_are_filed_and_fired_in_small_steps() {
-    Watched::new(0..N).end(N);
-    Watched::new((0..N).rev()).end(N);
-    Watched::new((0..N).map(|_| 7)).end(N);
-    Watched::new(scattered()).end(N);
+    Checked::new(0..N).end(N);
+    Checked::new((0..N).rev()).end(N);
+    Checked::new((0..N).map(|_| 7)).end(N);
+    Checked::new(scattered()).end(N);
 }
 
 #[test]
 fn a_peek_after_each_insertion_costs_little() {
     for order in [(0..N).rev().collect::<Vec<_>>(), scattered().collect()] {
-        let mut all = Watched::new([]);
+        let mut all = Checked::new([]);
         let mut least = NEVER;
         for at in order {
             all.insert(at);
@@ -114,14 +115,14 @@ fn a_peek_after_each_insertion_costs_little() {
 }
 
 #[test]
-fn all_removed_leave_nothing_to_walk_over() {
+fn after_all_timers_are_removed_a_peek_skips_few_slots() {
     for order in [
         (0..N).collect::<Vec<_>>(),
         (0..N).rev().collect(),
         scattered().collect(),
     ] {
         for in_order in [true, false] {
-            let mut all = Watched::new(
+            let mut all = Checked::new(
                 (0..N)
                     .zip(scattered())
                     .map(|(i, s)| if in_order { i } else { s }),
@@ -138,7 +139,7 @@ fn all_removed_leave_nothing_to_walk_over() {
 }
 
 #[test]
-fn all_reset_later_leave_nothing_to_walk_over() {
+fn after_all_timers_are_reset_to_later_a_peek_skips_few_slots() {
     let targets: [fn(u64) -> u64; 3] = [|i| N + i, |i| 2 * N - i, |i| N + i * 7919 % N];
     for order in [
         (0..N).collect::<Vec<_>>(),
@@ -146,7 +147,7 @@ fn all_reset_later_leave_nothing_to_walk_over() {
         scattered().collect(),
     ] {
         for to in targets {
-            let mut all = Watched::new(0..N);
+            let mut all = Checked::new(0..N);
             for &i in &order[1..] {
                 all.reset(i, to(i));
             }
@@ -159,8 +160,8 @@ fn all_reset_later_leave_nothing_to_walk_over() {
 }
 
 #[test]
-fn all_reset_earlier_are_filed_anew_in_small_steps() {
-    let mut all = Watched::new((0..N).map(|i| 2 * N + i));
+fn timers_reset_to_earlier_are_filed_anew_in_small_steps() {
+    let mut all = Checked::new((0..N).map(|i| 2 * N + i));
     for i in scattered() {
         all.reset(i, i);
         all.peek();
@@ -171,7 +172,7 @@ fn all_reset_earlier_are_filed_anew_in_small_steps() {
 #[test]
 fn runs_that_are_mostly_stale_come_due_in_small_steps() {
     for stale in 5..10 {
-        let mut all = Watched::new((0..N).map(|i| i * 10));
+        let mut all = Checked::new((0..N).map(|i| i * 10));
         for i in (0..N).filter(|i| i % 10 < stale) {
             all.reset(i, i * 10 + i * 7919 % N * 20);
         }
@@ -181,7 +182,7 @@ fn runs_that_are_mostly_stale_come_due_in_small_steps() {
 
 #[test]
 fn timers_replaced_at_random_as_time_passes_cost_little() {
-    let mut all = Watched::new(scattered().map(|i| i * 10));
+    let mut all = Checked::new(scattered().map(|i| i * 10));
     for (now, i) in (0..8).flat_map(|_| scattered()).enumerate() {
         let now = now as u64 * 7;
         if all.store.get(all.index[i as usize]).is_some() {

@@ -1,4 +1,4 @@
-//! One test for each case that must hold.
+//! Tests of single cases of the store.
 
 use super::*;
 
@@ -56,7 +56,7 @@ fn timers_inserted_in_order_fill_their_runs() {
     assert!(capacity < 130_000, "capacity for {capacity} slots");
 }
 
-/// Merging small runs is what gives their memory back: a few timers of each of many runs stay.
+/// A few timers of each of many runs stay. The memory is freed only because small runs are merged.
 #[test]
 fn a_few_timers_left_of_many_runs_share_runs() {
     let mut store = Store::<u32>::new();
@@ -91,7 +91,7 @@ fn a_timeout_set_and_removed_over_and_over_files_one_slot() {
 }
 
 #[test]
-fn a_removed_timer_wakes_nobody() {
+fn the_slot_of_a_removed_timer_is_dropped_before_it_is_due() {
     let mut store = Store::<u32>::new();
     let index = store.insert(10, 0);
     store.insert(20, 1);
@@ -100,7 +100,7 @@ fn a_removed_timer_wakes_nobody() {
     assert_eq!(
         store.next_deadline(),
         20,
-        "and is gone before anyone waits for it"
+        "asking for the next deadline drops it"
     );
     assert_eq!(store.bound(), 20);
 }
@@ -123,7 +123,7 @@ fn a_timer_that_never_comes_due_has_no_slot_and_is_not_popped() {
 fn sequence_numbers_wrap_and_no_timer_is_lost_or_early() {
     for start in [u32::MAX - 300, u32::MAX - 1, u32::MAX] {
         let mut pair = Pair::<128>::starting_at(start);
-        // All deadlines differ, because order among equal ones is what the wrap may cost.
+        // All deadlines differ, because the wrap may change the order among equal ones.
         for i in 0..500 {
             pair.insert(i * 7919 % 500 * 2);
         }
@@ -140,7 +140,7 @@ fn sequence_numbers_wrap_and_no_timer_is_lost_or_early() {
 }
 
 #[test]
-fn equal_deadlines_before_the_wrap_and_after_it_keep_their_order_apart() {
+fn equal_deadlines_before_and_after_the_wrap_keep_their_order_separately() {
     let mut store = Store::<u32, 128>::starting_at(u32::MAX - 3);
     for value in 0..6 {
         store.insert(5, value);
