@@ -1,8 +1,7 @@
-//! What is a point in time here?
+//! [`Instant`], a point in time as one integer: nanoseconds on the axis of `system`.
 //!
-//! One integer: nanoseconds on the axis of `system`. Arithmetic is that of integers, a deadline is
-//! compared in one instruction, and an instant takes half the room of one of `std`. What `now`
-//! means is decided higher up, in `time/now.rs`.
+//! As an integer it is added and compared in one instruction, and takes half the memory of an
+//! instant of `std`. Which clock [`Instant::now`] reads is decided in `time/now.rs`.
 
 #[cfg(feature = "tokio")]
 mod tokio;
@@ -13,14 +12,15 @@ use std::time::Duration;
 
 use crate::system;
 
-/// A point in time, to the nanosecond; opaque but for its distance to others.
+/// A point in time, to the nanosecond. It is opaque and only useful with [`Duration`].
 ///
-/// It stands for a [`std::time::Instant`] and converts both ways. It reaches 292 years into the
-/// future, and what would lie beyond is *never*: adding too much gives the farthest instant, which
-/// no clock reaches.
+/// It corresponds to a [`std::time::Instant`] and converts both ways. It reaches 292 years into the
+/// future, and everything beyond is *never*: adding too much gives the farthest instant, which no
+/// clock reaches.
 ///
-/// Instants of one clock compare with each other; between the instants of two drivers with
-/// different clocks (one of them manual, say) only the arithmetic is defined, not a meaning.
+/// Instants of one clock can be compared with each other. Instants of drivers with different clocks
+/// (for example, if one of them is manual) can be compared and subtracted, but the result has no
+/// meaning.
 ///
 /// # Examples
 ///
@@ -31,15 +31,15 @@ use crate::system;
 /// let later = start + Duration::from_millis(5);
 /// assert_eq!(later - start, Duration::from_millis(5));
 /// assert_eq!(start - later, Duration::ZERO); // never negative, never a panic
-/// assert!(start + Duration::MAX > later); // never, and no panic either
+/// assert!(start + Duration::MAX > later); // the farthest instant; no panic
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
-/// The deadline that does not come, wherever deadlines are counted in nanoseconds.
+/// The deadline that never comes, wherever deadlines are counted in nanoseconds.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// `duration` in nanoseconds, [`NEVER`] when they do not fit.
+/// Returns `duration` in nanoseconds, or [`NEVER`] if it does not fit.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     checked_nanos(duration).unwrap_or(NEVER)
@@ -52,7 +52,7 @@ fn checked_nanos(duration: Duration) -> Option<u64> {
 }
 
 impl Instant {
-    /// Converts an instant of `std`.
+    /// Creates an instant from one of `std`.
     ///
     /// # Examples
     ///
@@ -67,8 +67,8 @@ impl Instant {
 
     /// Converts into an instant of `std`.
     ///
-    /// Exact, except that the platform may not be able to represent an instant that is centuries
-    /// away; it then becomes some instant of this process.
+    /// The conversion is exact, unless the instant is centuries away and the platform cannot
+    /// represent it: then the result is an unspecified instant within the lifetime of this process.
     ///
     /// # Examples
     ///
@@ -81,7 +81,7 @@ impl Instant {
         system::to_std(self.0)
     }
 
-    /// Returns the time from `earlier` to this instant, zero if `earlier` is later.
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
     ///
     /// # Examples
     ///
@@ -96,7 +96,7 @@ impl Instant {
         self.checked_duration_since(earlier).unwrap_or_default()
     }
 
-    /// Returns the time from `earlier` to this instant, `None` if `earlier` is later.
+    /// Returns the time from `earlier` to this instant, or `None` if `earlier` is later.
     ///
     /// # Examples
     ///
@@ -111,7 +111,7 @@ impl Instant {
         (self.0 >= earlier.0).then(|| Duration::from_nanos(self.0.abs_diff(earlier.0)))
     }
 
-    /// Returns the time from `earlier` to this instant, zero if `earlier` is later.
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
     ///
     /// # Examples
     ///
@@ -127,7 +127,7 @@ impl Instant {
         self.duration_since(earlier)
     }
 
-    /// Returns this instant plus `duration`, `None` if that is beyond the farthest instant.
+    /// Returns this instant plus `duration`, or `None` if that is beyond the farthest instant.
     ///
     /// # Examples
     ///
@@ -142,7 +142,7 @@ impl Instant {
         self.0.checked_add_unsigned(nanos).map(Self)
     }
 
-    /// Returns this instant minus `duration`, `None` if that is beyond the earliest instant.
+    /// Returns this instant minus `duration`, or `None` if that is before the earliest instant.
     ///
     /// # Examples
     ///
@@ -158,12 +158,12 @@ impl Instant {
         self.0.checked_sub_unsigned(nanos).map(Self)
     }
 
-    /// The instant at a place on the axis of `system`.
+    /// Returns the instant at a position on the axis of `system`.
     pub(crate) const fn at(nanos: i64) -> Self {
         Self(nanos)
     }
 
-    /// Where the instant lies on the axis of `system`.
+    /// Returns the position of the instant on the axis of `system`.
     pub(crate) const fn nanos(self) -> i64 {
         self.0
     }
@@ -192,7 +192,7 @@ impl From<Instant> for std::time::Instant {
     }
 }
 
-/// Saturates: the farthest instant is never.
+/// Saturates at the farthest instant, which never comes.
 impl Add<Duration> for Instant {
     type Output = Self;
 
@@ -208,7 +208,7 @@ impl AddAssign<Duration> for Instant {
     }
 }
 
-/// Saturates at zero: the distance to a later instant is none.
+/// Saturates at zero, if `earlier` is later.
 impl Sub for Instant {
     type Output = Duration;
 
@@ -217,7 +217,7 @@ impl Sub for Instant {
     }
 }
 
-/// Saturates: the earliest instant is 292 years before the clock's zero.
+/// Saturates at the earliest instant, 292 years before the clock's zero.
 impl Sub<Duration> for Instant {
     type Output = Self;
 

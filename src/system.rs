@@ -1,10 +1,10 @@
-//! What does the system's clock say, in one integer?
+//! The system's clocks, read as one integer: nanoseconds on an axis that the whole process shares.
 //!
-//! Nanoseconds on an axis that the whole process shares. On Linux its zero is that of
-//! `CLOCK_MONOTONIC`, which is what `std::time::Instant` reads there: asked directly, the answer is
-//! a multiplication and an addition, where two instants of `std` take 50 instructions to subtract,
-//! a good part of what arming a timer costs. Elsewhere the zero is a day before the first look at the
-//! clock: a paused clock may stand before that look, and time on the axis is to be positive.
+//! On Linux the axis has the zero of `CLOCK_MONOTONIC`, the clock that `std::time::Instant` reads
+//! there. Reading it directly takes a multiplication and an addition, whereas subtracting two
+//! instants of `std` takes 50 instructions, a good part of the cost of arming a timer. Elsewhere
+//! the zero is a day before the first reading of the clock: a paused clock may show a time before
+//! that reading, and times on the axis should be positive.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -13,9 +13,9 @@ pub(crate) use self::imp::{boottime, monotonic};
 
 /// One moment on the clock of `std` and on the axis.
 ///
-/// Read in this order, so that an instant of `std` is never taken for an earlier moment than it is:
-/// a deadline may be late by what lies between the two reads, but not early. Of a few pairs the one
-/// with the least in between is kept, in case the thread was interrupted.
+/// `std` is read first, so that an instant of `std` never maps to a moment before it: a deadline
+/// may be late by the time between the two reads, but never early. Of a few pairs, the one with the
+/// least time in between is kept, in case the thread was interrupted.
 static PAIR: LazyLock<(Instant, i64)> = LazyLock::new(|| {
     let pairs = [(); 8].map(|()| {
         let std = Instant::now();
@@ -25,7 +25,7 @@ static PAIR: LazyLock<(Instant, i64)> = LazyLock::new(|| {
     pairs.into_iter().min().unwrap_or(pairs[0]).1
 });
 
-/// Where an instant of `std` lies on the axis; the ends stand for all beyond.
+/// Returns the position of an instant of `std` on the axis. Saturates at the ends of the axis.
 pub(crate) fn from_std(std: Instant) -> i64 {
     let (base, at) = *PAIR;
     let signed = |gap: std::time::Duration| i64::try_from(gap.as_nanos()).unwrap_or(i64::MAX);
@@ -35,7 +35,8 @@ pub(crate) fn from_std(std: Instant) -> i64 {
     }
 }
 
-/// The instant of `std` at a place on the axis, as far as the platform can represent it.
+/// Returns the instant of `std` at a position on the axis, if the platform can represent it, or
+/// some instant of this process.
 pub(crate) fn to_std(nanos: i64) -> Instant {
     let (base, at) = *PAIR;
     let gap = std::time::Duration::from_nanos(nanos.abs_diff(at));
@@ -47,8 +48,9 @@ pub(crate) fn to_std(nanos: i64) -> Instant {
     std.unwrap_or(base)
 }
 
-/// Whether a clock that counts on the axis shows the time there, now and some microseconds later: once
-/// would not do, since a clock that has just been stopped shows the time for a moment.
+/// Returns whether a clock that counts on the axis shows the present time, now and again some
+/// microseconds later. Reading it once is not enough: a clock that has just been stopped still
+/// shows the present time for a moment.
 pub(crate) fn is_shown_by(clock: impl Fn() -> i64) -> bool {
     const GAP: i64 = 1_000;
     let shown = clock();
@@ -71,13 +73,14 @@ pub(crate) fn is_shown_by(clock: impl Fn() -> i64) -> bool {
 mod imp {
     use rustix::time::{ClockId, clock_gettime};
 
-    /// The time on the axis: nanoseconds of the monotonic clock.
+    /// Returns the time on the axis: nanoseconds of the monotonic clock.
     #[inline]
     pub(crate) fn monotonic() -> i64 {
         read(ClockId::Monotonic)
     }
 
-    /// Nanoseconds of the clock that counts suspended time, too; not on the axis.
+    /// Returns the nanoseconds of the clock that also counts suspended time. They are not on the
+    /// axis.
     pub(crate) fn boottime() -> i64 {
         read(ClockId::Boottime)
     }
@@ -100,12 +103,13 @@ mod imp {
             .unwrap_or(now)
     });
 
-    /// The time on the axis.
+    /// Returns the time on the axis.
     pub(crate) fn monotonic() -> i64 {
         i64::try_from(ZERO.elapsed().as_nanos()).unwrap_or(i64::MAX)
     }
 
-    /// There is no clock here that counts suspended time and that another does not.
+    /// Returns the time on the axis, because these platforms have no second clock that differs only
+    /// in whether it counts suspended time.
     pub(crate) fn boottime() -> i64 {
         monotonic()
     }
@@ -124,13 +128,14 @@ mod tests {
             let now = monotonic();
             let after = Instant::now();
             assert!(to_std(now) <= after, "ahead of std");
-            // The pair was taken in this order, too; its gap is what may be missing here.
+            // `PAIR` reads `std` first, too, so the time may be behind by the gap between its
+            // reads.
             assert!(to_std(now) + Duration::from_millis(1) >= std, "behind std");
         }
     }
 
     #[test]
-    fn a_clock_that_stands_still_is_told_from_one_that_runs() {
+    fn a_stopped_clock_is_told_from_a_running_one() {
         assert!(is_shown_by(monotonic));
         for gap in [-1_000_000_000, -1_000, 0, 900, 1_000_000_000] {
             let stands = monotonic() + gap;
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_of_std_go_there_and_back() {
+    fn instants_of_std_convert_to_the_axis_and_back() {
         let now = Instant::now();
         for gap in [0, 1, 999_999_999, 1_000_000_000, 86_400_000_000_000] {
             let gap = Duration::from_nanos(gap);

@@ -1,10 +1,9 @@
-//! The clock that moves only when it is told to, and how a clock that stands still is moved on.
+//! [`ManualClock`], [`Hold`], and the parts of [`Clock`] that freeze, resume and move time.
 //!
-//! Tests and simulations want time to pass at once, and every timer to fire as if it had passed. So
-//! time moves from deadline to deadline: each step sets the clock to the earliest deadline of all
-//! drivers on it and fires there. Everything fires in order, sees its own time, and has fired before
-//! [`ManualClock::advance`] returns. The same steps serve a clock that is paused, and executors that
-//! let time pass by itself while they are idle.
+//! Time moves from deadline to deadline: each step sets the clock to the earliest deadline of all
+//! drivers on it and fires what is due. So timers fire in order, each fires while the clock shows
+//! its deadline, and all have fired before [`ManualClock::advance`] returns. The same steps move a
+//! paused clock, and executors use them to let time pass while they are idle.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +13,15 @@ use crate::clock::{Clock, Follower, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
-/// A clock that moves only when told to, for tests and simulations.
+/// A clock that moves only when the program moves it, for tests and simulations.
 ///
-/// Clones share one clock. Give it to a driver with
-/// [`Builder::clock`](crate::Builder::clock); several drivers may share it. An executor of
-/// [`rt`](crate::rt) that has nothing left to run moves it on to the next deadline by itself,
-/// unless a [`hold`](Self::hold) says that work goes on elsewhere.
+/// Clones share one clock. Give it to a driver with [`Builder::clock`](crate::Builder::clock);
+/// several drivers may share it. An executor of [`rt`](crate::rt) that has nothing left to run
+/// moves it to the next deadline automatically, unless a [`hold`](Self::hold) says that work is
+/// still going on elsewhere.
 ///
 /// It needs no feature. Code that makes its own drivers, or that asks for the current one, runs on it
-/// as on any clock; to stop a clock that runs, there is `time::pause` (feature `test-util`).
+/// as on any clock. To stop a clock that runs, use `time::pause` (feature `test-util`).
 ///
 /// # Examples
 ///
@@ -70,17 +69,17 @@ impl ManualClock {
         self.0.now()
     }
 
-    /// Moves the clock on by `duration`, firing on the way.
+    /// Moves the clock on by `duration` and fires the timers that come due.
     ///
-    /// Every timer due by then has been fired, on this thread, when the call returns: earliest
-    /// first, each while the clock shows its deadline, those of all drivers on this clock in one
-    /// order. That includes timers that wakers arm meanwhile. What fires is the timer; the tasks
-    /// that it readies run when their executor gets to them. A `duration` beyond the clock's end
-    /// stops just short of it.
+    /// When the call returns, every timer due by then has been fired on this thread: earliest
+    /// first, each while the clock shows its deadline, the timers of all drivers on this clock in
+    /// one order. That includes timers that wakers arm during the call. Only the timers fire here;
+    /// the tasks that they wake run when their executor gets to them. A `duration` beyond the
+    /// clock's end stops just short of it.
     ///
     /// If a driver turns on another thread at the same time, each timer is still fired once, but
-    /// the two threads' shares are in no common order, and the other may not be through with its
-    /// own when this returns.
+    /// there is no order between the timers that the two threads fire, and the other thread may not
+    /// have finished when this call returns.
     ///
     /// # Examples
     ///
@@ -96,24 +95,21 @@ impl ManualClock {
         self.0.advance(duration);
     }
 
-    /// Moves the clock to the earliest deadline and fires what is due there.
+    /// Moves the clock to the earliest deadline and fires the timers that are due then.
     ///
-    /// Returns whether there was one. Timers that never fire are not waited for.
+    /// Returns whether there was a deadline. Timers that never come due do not count.
     ///
     /// # Examples
     ///
     /// ```
     /// assert!(!reveille::ManualClock::new().advance_to_next());
     /// ```
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "what it is called for is the effect"
-    )]
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
     pub fn advance_to_next(&self) -> bool {
         self.0.advance_to_next()
     }
 
-    /// Keeps executors from moving the clock while the guard lives; see [`Clock::hold`].
+    /// Returns a guard that keeps executors from moving the clock; see [`Clock::hold`].
     ///
     /// [`advance`](Self::advance) still works.
     ///
@@ -122,7 +118,7 @@ impl ManualClock {
     /// ```
     /// let clock = reveille::ManualClock::new();
     /// let hold = clock.hold();
-    /// // … a thread computes, and timeouts on this clock wait for it …
+    /// // … a thread computes, and no timeout on this clock ends meanwhile …
     /// drop(hold);
     /// ```
     pub fn hold(&self) -> Hold {
@@ -156,9 +152,9 @@ impl From<&ManualClock> for Clock {
     }
 }
 
-/// Keeps time on a clock from advancing by itself until dropped; see [`Clock::hold`].
+/// A guard that keeps executors from moving a clock until it is dropped; see [`Clock::hold`].
 ///
-/// Guards add up: time may go on when the last is dropped.
+/// If there are several guards, time may move once the last one is dropped.
 ///
 /// # Examples
 ///
@@ -187,7 +183,8 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // Release: what the holder did is seen by the executor that then moves the clock.
+        // Release: pairs with the Acquire in `is_free`, so that the executor that moves the clock
+        // sees what the holder of the guard has done.
         if self.0.inner.holds.fetch_sub(1, Ordering::Release) == 1 {
             self.0.interrupt();
         }
@@ -201,11 +198,11 @@ impl fmt::Debug for Hold {
 }
 
 impl Clock {
-    /// Keeps executors from moving time on while the guard lives.
+    /// Returns a guard; while it lives, no executor moves the clock.
     ///
-    /// Matters on a [`ManualClock`], and on a clock that is paused (`time::pause`, feature
-    /// `test-util`). Take one wherever work goes on that an executor cannot see: on a helper thread,
-    /// in another process, behind a socket.
+    /// It matters for a clock that does not run: a [`ManualClock`], or one that is stopped by
+    /// `time::pause` (feature `test-util`). Take a guard for work that an executor cannot see: on
+    /// another thread, in another process, behind a socket.
     ///
     /// # Examples
     ///
@@ -226,7 +223,8 @@ impl Clock {
     /// # helper.join().unwrap();
     /// ```
     pub fn hold(&self) -> Hold {
-        // Under the lock that time is moved under: it may be moving just now, and not after this.
+        // Under the lock under which time is moved: another thread may be moving it just now, and
+        // must not do so once this call has returned.
         let _hand = lock(&self.inner.hand);
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
         Hold::new(self.clone())
@@ -237,13 +235,13 @@ impl Clock {
         self.inner.frozen.load(Ordering::Acquire) != RUNNING
     }
 
-    /// See [`ManualClock::advance`]; a clock that runs is not moved.
+    /// Does what [`ManualClock::advance`] does. A running clock is not moved.
     pub(crate) fn advance(&self, duration: Duration) {
         let target = self
             .nanos()
             .saturating_add(nanos(duration))
             .min(self.end() - 1);
-        // A clock that somebody resumes meanwhile is no longer ours to move.
+        // If another thread resumes the clock meanwhile, it must not be moved any more.
         while self.is_frozen()
             && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target)
         {
@@ -251,14 +249,14 @@ impl Clock {
             follower.expire();
         }
         self.move_to(target);
-        // With nothing due, too: a timer made before and first polled after this finds its deadline
-        // passed without a look at the clock.
+        // Even if nothing is due: a timer that was made before and is first polled after this must
+        // find its deadline passed without reading the clock.
         for follower in self.followers() {
             follower.expire();
         }
     }
 
-    /// See [`ManualClock::advance_to_next`].
+    /// Does what [`ManualClock::advance_to_next`] does.
     pub(crate) fn advance_to_next(&self) -> bool {
         let Some((at, _)) = self.next() else {
             return false;
@@ -267,7 +265,8 @@ impl Clock {
         true
     }
 
-    /// Moves on to the next deadline if time stands still and nobody holds it.
+    /// Moves the clock to the next deadline if it is frozen and no guard holds it. Returns whether
+    /// it did.
     pub(crate) fn advance_when_idle(&self) -> bool {
         if !self.is_free() {
             return false;
@@ -277,26 +276,26 @@ impl Clock {
         };
         let moves = self.move_unless_held(at);
         if moves {
-            // The time has come: what is due there fires.
+            // Fires the timers that are due now.
             self.advance(Duration::ZERO);
         }
         moves
     }
 
-    /// Whether [`advance_when_idle`](Self::advance_when_idle) would move time.
+    /// Returns whether [`advance_when_idle`](Self::advance_when_idle) would move time.
     #[cfg(feature = "rt")]
     pub(crate) fn can_advance(&self) -> bool {
         self.is_free() && self.next().is_some()
     }
 
-    /// Whether time stands still and nobody holds it.
+    /// Returns whether the clock is frozen and no guard holds it.
     fn is_free(&self) -> bool {
         // Acquire: pairs with the release in `Hold::drop`.
         self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0
     }
 
-    /// Never back: of two hands the one that is further ahead wins. A clock that somebody resumed
-    /// meanwhile stays resumed.
+    /// Moves a frozen clock to `at`, never back: if two threads move it, the later time wins. A
+    /// clock that another thread has resumed meanwhile stays as it is.
     fn move_to(&self, at: u64) {
         let _hand = lock(&self.inner.hand);
         let now = self.inner.frozen.load(Ordering::Relaxed);
@@ -305,8 +304,9 @@ impl Clock {
         }
     }
 
-    /// Like [`move_to`](Self::move_to), but only while nobody holds time; whether so. Under the lock
-    /// that a hold is taken under: who has taken one sees time stand still.
+    /// Does what [`move_to`](Self::move_to) does unless a guard holds the clock. Returns whether
+    /// none did. It uses the lock under which a guard is made, so that time does not move once the
+    /// guard exists.
     fn move_unless_held(&self, at: u64) -> bool {
         let _hand = lock(&self.inner.hand);
         let free = self.is_free();
@@ -316,7 +316,8 @@ impl Clock {
         free
     }
 
-    /// The earliest deadline on this clock and whose it is; the first driver's among equals.
+    /// Returns the earliest deadline on this clock and its driver: among equal deadlines, the first
+    /// driver.
     fn next(&self) -> Option<(u64, Arc<dyn Follower>)> {
         self.followers()
             .into_iter()
@@ -331,7 +332,8 @@ impl Clock {
         }
     }
 
-    /// The drivers that still live, copied: they are called without our lock.
+    /// Returns the drivers that still exist. It copies the list, because they are called without
+    /// our lock.
     fn followers(&self) -> Vec<Arc<dyn Follower>> {
         lock(&self.inner.followers)
             .iter()

@@ -1,6 +1,6 @@
-//! How do our instants and tokio's turn into each other?
+//! Conversions between [`Instant`] and tokio's instants.
 //!
-//! Both stand for instants of `std`.
+//! Both correspond to instants of `std`, so they convert through those.
 
 use crate::instant::Instant;
 
