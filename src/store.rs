@@ -12,7 +12,7 @@
 //! - S2 no call's work grows with the number of timers, except that of `reserve`, `iter`, `compact`
 //!   and dropping.
 //!
-//! Two modules build on the store: `queue` stores values with deadlines, and `handle` stores
+//! Two modules build on the store: `queue` stores values with deadlines, and the driver stores
 //! wakers.
 
 use crate::heap::{LEN, RunHeap};

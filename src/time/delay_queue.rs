@@ -1,26 +1,22 @@
-//! What if not a task waits, but a value?
+//! [`DelayQueue`]: values that are given out when they are due.
 //!
-//! A [`DelayQueue`] gives each of its values back when that is due, to whoever polls it. It is the
-//! second user of the timer store: a [`TimerQueue`] of the values, and one [`Sleep`](super::Sleep),
-//! made with the first value and moved in place ever after, for the earliest of them.
-//!
-//! - D1 `first` is the earliest value that can come due. So only what moves the earliest has to ask
-//!   the store for it.
-//! - D2 while `waiting` holds a waker, the `Sleep` will wake that task no later than `first` is due.
-//!   A task that was woken has to poll, and the poll makes it true again: nothing is owed to it
-//!   until then.
-//! - D3 what is inside is in order before a waker is woken or dropped: it may panic.
-//!
-//! Inside, deadlines are on the clock of the queue's first driver; `home` has them for the one it
-//! is on now. The story goes on in `delay_queue/home.rs` and `unbound.rs` (values that come before
-//! there is a driver), then in `keyed.rs` (what is done with a key) and `room.rs` (how many values
-//! there are, and room for).
+//! It exists for programs that wait for many values rather than for one future each, and consists
+//! of a [`TimerQueue`] of the values and one [`Sleep`](super::Sleep) for the earliest of them. The
+//! `Sleep` is made with the first value and moved in place from then on.
 
+// - D1 `first` is the earliest value that can come due, so only an operation that changes which one
+//   that is has to ask the `TimerQueue` for it.
+// - D2 while `waiting` holds a waker, the `Sleep` wakes that task no later than `first` is due. A
+//   task that was woken has to poll, and the poll restores this; until then no change wakes it
+//   again.
+// - D3 all fields are consistent before a waker is woken or dropped, because that may panic.
+//
+// Deadlines in `queue` and `first` are in queue time: see `delay_queue/timer.rs`. Capacity and
+// length are in `delay_queue/capacity.rs`.
+
+mod capacity;
 mod expired;
-mod home;
-mod keyed;
-mod room;
-mod unbound;
+mod timer;
 
 use std::fmt;
 use std::pin::Pin;
@@ -31,50 +27,55 @@ use futures_core::Stream;
 
 use crate::instant::Instant;
 use crate::queue::TimerQueue;
-use crate::time::delay_queue::home::Home;
-use crate::time::delay_queue::unbound::Waits;
+use crate::time::delay_queue::timer::{QueueTimer, UnboundWaits};
 
 pub use self::expired::Expired;
 pub use crate::queue::Key;
 
-/// Values that come due, each at its deadline, given out by a stream.
+/// A queue of values, each with a deadline, that is a stream of the values that are due.
 ///
 /// [`insert`](Self::insert) takes a value and returns a [`Key`], which removes it or moves its
-/// deadline. [`poll_expired`](Self::poll_expired), or the [`Stream`], gives back what is due, in
-/// order of deadline; equal deadlines in order of insertion or of their last reset.
+/// deadline. [`poll_expired`](Self::poll_expired), or the [`Stream`], returns the values that are
+/// due, in order of deadline; values with equal deadlines in the order in which they were inserted
+/// or last reset.
 ///
 /// While the queue is empty the stream yields `None`; it goes on once there are values again. A
 /// value that was inserted for [`Duration::MAX`] never comes due and keeps the stream pending.
 ///
-/// Deadlines are exact to the nanosecond. A value is never given out early, and one whose deadline
-/// has passed is so at the next poll, whether or not the driver has turned since, unless the task
-/// has to [give way](super#giving-way).
+/// Deadlines are exact to the nanosecond. A value is never returned early. A value whose deadline
+/// has passed is returned by the next poll, whether or not the driver has turned since, unless the
+/// task has to [give way](super#giving-way).
 ///
-/// The task that polled last is woken when a value comes due, and at once when a value comes to be
-/// the earliest, when the queue becomes empty or is no more so, and when a change brings something
-/// forward that is due. Once woken it is not woken again for such changes until it has polled.
+/// The task that polled last is woken when a value comes due. It is woken at once when another
+/// value becomes the earliest, when the queue becomes empty or is no longer empty, and when a
+/// change reveals a value that is due already. Once woken, it is not woken again for such changes
+/// until it has polled.
 ///
 /// # Drivers
 ///
-/// The queue runs on the driver that is [current](crate::Handle::current) where the first value is
-/// inserted, and takes all durations on its clock. Making a queue needs none. If none is entered there
-/// and no runtime runs, it takes the driver on which it is first polled, or given another value, like a
-/// [`Sleep`](super::Sleep); on another clock than the system's, values that were inserted for a while
-/// wait for all of it from then on, and others for their instant as that clock has it.
+/// The queue uses the driver that is [current](crate::Handle::current) where the first value is
+/// inserted, and measures all durations on that driver's clock. Creating a queue needs no driver.
+/// If no driver is current at the first insertion, the queue takes the one that is current when it
+/// is first polled or given another value, like a [`Sleep`](super::Sleep). If the clock of that
+/// driver is not the system's, values that were inserted for a duration wait for the whole of it
+/// from then on, and values that were inserted for an instant wait until that clock shows the
+/// instant.
 ///
-/// If that driver is dropped, the task that waits is woken, and the queue moves to another driver
-/// like a [`Sleep`](super::Sleep): the values keep the time that they had left, and deadlines read
-/// on the new clock from then on. If there is none to move to, or the clock was one moved by hand,
-/// the values stay, and come out only if their deadlines have passed when the queue is polled. With
-/// nothing left to come due it starts over on the driver current at the next insertion.
+/// If the driver is dropped, the waiting task is woken, and the queue moves to another driver like
+/// a [`Sleep`](super::Sleep): the values keep the time that they had left, and their deadlines are
+/// given on the new clock from then on. If there is no other driver, or the clock was a manual or a
+/// paused one, the values stay in the queue, and a poll returns them only if their deadlines have
+/// passed. Once no value can come due any more, the next insertion moves the queue to the driver
+/// that is current there.
 ///
 /// # Cancel safety
 ///
-/// A value is taken out only by a poll that returns it: a future of the next item can be dropped.
+/// A value is taken out only by a poll that returns it, so a future of the next item can be dropped
+/// without losing a value.
 ///
 /// # Examples
 ///
-/// A cache whose entries go after a while:
+/// A cache whose entries expire:
 ///
 /// ```
 /// use futures::StreamExt;
@@ -104,17 +105,17 @@ pub use crate::queue::Key;
 /// });
 /// ```
 pub struct DelayQueue<T> {
-    /// The values; deadlines as in `home`.
+    /// The values, with deadlines in queue time.
     queue: TimerQueue<T>,
     first: Option<First>,
     /// The timer, from the first insertion on.
-    home: Option<Home>,
-    /// Who polled last, unless woken since, or given a value.
+    timer: Option<QueueTimer>,
+    /// The waker of the task that polled last, unless it was woken or got a value since.
     waiting: Option<Waker>,
-    waits: Waits,
+    waits: UnboundWaits,
 }
 
-/// The value that is due first.
+/// The key and the deadline of the value that is due first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct First {
     key: Key,
@@ -122,7 +123,7 @@ struct First {
 }
 
 impl<T> DelayQueue<T> {
-    /// Makes an empty queue. Allocates nothing, and needs no driver.
+    /// Creates an empty queue. Allocates nothing, and needs no driver.
     ///
     /// # Examples
     ///
@@ -137,21 +138,21 @@ impl<T> DelayQueue<T> {
         Self {
             queue: TimerQueue::new(),
             first: None,
-            home: None,
+            timer: None,
             waiting: None,
-            waits: Waits::default(),
+            waits: UnboundWaits::default(),
         }
     }
 
     /// Adds a value that is due at `when`, and returns the key that names it.
     ///
-    /// What is in the past is due at once, in order of deadline; the farthest instant, which is what
-    /// adding too much comes to, never is.
+    /// A value with a deadline in the past is due at once, in order of deadline. A value with the
+    /// farthest instant as its deadline, which is the result of adding too much, never comes due.
     ///
     /// # Panics
     ///
-    /// If it is the first value, there is no [current driver](crate::Handle::current), and the feature
-    /// `fallback` is off; or if 2³² - 1 values wait already.
+    /// If this is the first value, no driver is [current](crate::Handle::current) and the feature
+    /// `fallback` is off, or if 2³² - 1 values wait already.
     ///
     /// # Examples
     ///
@@ -165,19 +166,19 @@ impl<T> DelayQueue<T> {
     /// ```
     #[track_caller]
     pub fn insert_at(&mut self, value: T, when: Instant) -> Key {
-        let deadline = self.home().inside(when);
+        let deadline = self.ensure_timer().to_queue_time(when);
         self.add(value, deadline)
     }
 
     /// Adds a value that is due `timeout` from now, and returns the key that names it.
     ///
-    /// Zero is due at once. Beyond the clock's end (292 years), as with `Duration::MAX`, it never
-    /// is.
+    /// With a `timeout` of zero it is due at once. If the deadline is beyond the clock's end (292
+    /// years), as with `Duration::MAX`, it never comes due.
     ///
     /// # Panics
     ///
-    /// If it is the first value, there is no [current driver](crate::Handle::current), and the feature
-    /// `fallback` is off; or if 2³² - 1 values wait already.
+    /// If this is the first value, no driver is [current](crate::Handle::current) and the feature
+    /// `fallback` is off, or if 2³² - 1 values wait already.
     ///
     /// # Examples
     ///
@@ -191,9 +192,9 @@ impl<T> DelayQueue<T> {
     /// ```
     #[track_caller]
     pub fn insert(&mut self, value: T, timeout: Duration) -> Key {
-        let home = self.home();
-        let unbound = home.is_unbound();
-        let deadline = home.inside(home.now() + timeout);
+        let timer = self.ensure_timer();
+        let unbound = timer.is_unbound();
+        let deadline = timer.to_queue_time(timer.now() + timeout);
         let key = self.add(value, deadline);
         if unbound {
             self.waits.insert(key, timeout);
@@ -201,26 +202,200 @@ impl<T> DelayQueue<T> {
         key
     }
 
-    fn add(&mut self, value: T, deadline: Instant) -> Key {
-        let was_empty = self.queue.is_empty();
-        let key = self.queue.insert(deadline, value);
-        // Among equals it comes last; and what never comes due is not earlier than nothing.
-        if deadline < self.first_deadline() {
-            self.first = Some(First { key, deadline });
-            self.wake();
-        } else if was_empty {
-            self.wake();
-        }
-        key
-    }
-
-    /// Polls for the next value that is due, `None` if the queue is empty.
-    ///
-    /// `Pending` and `None` register the task, a value does not: who wants another polls again.
+    /// Removes a value before it is due, and returns it.
     ///
     /// # Panics
     ///
-    /// If the queue needs the process-wide thread, and the system refuses to start it.
+    /// If the key names no value, because it was removed or has come due.
+    /// [`try_remove`](Self::try_remove) returns `None` instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// let key = queue.insert("foo", Duration::from_secs(5));
+    /// assert_eq!(queue.remove(&key).into_inner(), "foo");
+    /// ```
+    #[track_caller]
+    pub fn remove(&mut self, key: &Key) -> Expired<T> {
+        match self.try_remove(key) {
+            Some(expired) => expired,
+            None => unknown(*key),
+        }
+    }
+
+    /// Removes a value before it is due and returns it, or returns `None` if the key names no
+    /// value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// let key = queue.insert("foo", Duration::from_secs(5));
+    /// assert_eq!(queue.try_remove(&key).map(|removed| removed.into_inner()), Some("foo"));
+    /// assert!(queue.try_remove(&key).is_none());
+    /// ```
+    pub fn try_remove(&mut self, key: &Key) -> Option<Expired<T>> {
+        let deadline = self.known_deadline(key)?;
+        let value = self.queue.remove(*key)?;
+        self.waits.remove(*key);
+        if self.is_first(*key) {
+            self.replace_first();
+        } else if self.queue.is_empty() {
+            // A value that never comes due is not the first.
+            self.wake();
+        }
+        Some(Expired::new(*key, deadline, value))
+    }
+
+    /// Moves a value's deadline to `timeout` from now.
+    ///
+    /// Otherwise like [`reset_at`](Self::reset_at). With `Duration::MAX` the value never comes due.
+    ///
+    /// # Panics
+    ///
+    /// If the key names no value, because it was removed or has come due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// let key = queue.insert("foo", Duration::from_secs(5));
+    /// let before = queue.deadline(&key);
+    /// queue.reset(&key, Duration::from_secs(10));
+    /// assert!(queue.deadline(&key) > before);
+    /// ```
+    #[track_caller]
+    pub fn reset(&mut self, key: &Key, timeout: Duration) {
+        self.bind_if_unbound();
+        match &self.timer {
+            Some(timer) => self.move_to(*key, timer.to_queue_time(timer.now() + timeout)),
+            None => unknown(*key),
+        }
+        if self.is_unbound() {
+            self.waits.insert(*key, timeout);
+        }
+    }
+
+    /// Moves a value's deadline, earlier or later.
+    ///
+    /// A value that is moved to the past is due at once. Among equal deadlines the value now comes
+    /// last.
+    ///
+    /// # Panics
+    ///
+    /// If the key names no value, because it was removed or has come due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration, Instant};
+    ///
+    /// let deadline = Instant::now() + Duration::from_secs(10);
+    /// let mut queue = DelayQueue::new();
+    /// let key = queue.insert("foo", Duration::from_secs(5));
+    /// queue.reset_at(&key, deadline);
+    /// assert_eq!(queue.deadline(&key), deadline);
+    /// ```
+    #[track_caller]
+    pub fn reset_at(&mut self, key: &Key, when: Instant) {
+        self.bind_if_unbound();
+        match &self.timer {
+            Some(timer) => self.move_to(*key, timer.to_queue_time(when)),
+            None => unknown(*key),
+        }
+    }
+
+    /// Returns the exact deadline of a value, to which it was inserted or last reset.
+    ///
+    /// # Panics
+    ///
+    /// If the key names no value, because it was removed or has come due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// let soon = queue.insert("foo", Duration::from_secs(5));
+    /// let later = queue.insert("bar", Duration::from_secs(10));
+    /// assert!(queue.deadline(&soon) < queue.deadline(&later));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn deadline(&self, key: &Key) -> Instant {
+        match self.known_deadline(key) {
+            Some(deadline) => deadline,
+            None => unknown(*key),
+        }
+    }
+
+    /// Returns the key of the value that [`poll_expired`](Self::poll_expired) returns next, even if
+    /// it is not due yet, or `None` if no value can come due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// queue.insert("foo", Duration::from_secs(10));
+    /// let soon = queue.insert("bar", Duration::from_secs(5));
+    /// assert_eq!(queue.peek(), Some(soon));
+    /// ```
+    #[must_use]
+    pub fn peek(&self) -> Option<Key> {
+        self.first.map(|first| first.key)
+    }
+
+    /// Returns a reference to a waiting value, or `None` if the key names no value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// let key = queue.insert("foo", Duration::from_secs(5));
+    /// assert_eq!(queue.get(&key), Some(&"foo"));
+    /// ```
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&T> {
+        self.queue.get(*key)
+    }
+
+    /// Returns a mutable reference to a waiting value, or `None` if the key names no value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::time::{DelayQueue, Duration};
+    ///
+    /// let mut queue = DelayQueue::new();
+    /// let key = queue.insert(1, Duration::from_secs(5));
+    /// *queue.get_mut(&key).unwrap() += 1;
+    /// assert_eq!(queue.remove(&key).into_inner(), 2);
+    /// ```
+    #[must_use]
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut T> {
+        self.queue.get_mut(*key)
+    }
+
+    /// Polls for the next value that is due. Yields `None` if the queue is empty.
+    ///
+    /// The task is registered to be woken if the poll is pending or yields `None`. If it yields a
+    /// value, the task has to poll again for the next one.
+    ///
+    /// # Panics
+    ///
+    /// If the queue needs the process-wide thread and the system refuses to start it.
     ///
     /// # Examples
     ///
@@ -243,28 +418,57 @@ impl<T> DelayQueue<T> {
         if self.first.is_some() && self.is_unbound() {
             self.bind_to_serving();
         }
-        let (Some(first), Some(home)) = (self.first, &mut self.home) else {
-            return self.poll_nothing(cx);
+        let (Some(first), Some(timer)) = (self.first, &mut self.timer) else {
+            return self.poll_none_due(cx);
         };
-        if home.poll(first.deadline, cx).is_pending() {
+        if timer.poll(first.deadline, cx).is_pending() {
             self.register(cx);
             return Poll::Pending;
         }
-        // The timer has ended, so the first is due: there is no need to ask what time it is.
+        // The timer has ended, so the first value is due: there is no need to read the clock.
         let due = self.queue.pop_due(first.deadline);
         debug_assert!(due.is_some(), "D1: {first:?}");
-        let expired = due.map(|due| Expired::new(due.key, home.outside(due.deadline), due.value));
+        let expired =
+            due.map(|due| Expired::new(due.key, timer.to_clock_time(due.deadline), due.value));
         self.find_first();
         self.waiting = None;
         Poll::Ready(expired)
     }
 
-    /// The poll of a queue in which nothing can come due.
+    fn add(&mut self, value: T, deadline: Instant) -> Key {
+        let was_empty = self.queue.is_empty();
+        let key = self.queue.insert(deadline, value);
+        // Among equal deadlines the new one comes last. With an empty queue the first deadline is
+        // NEVER, so a value that never comes due does not become the first.
+        if deadline < self.first_deadline() {
+            self.first = Some(First { key, deadline });
+            self.wake();
+        } else if was_empty {
+            self.wake();
+        }
+        key
+    }
+
+    #[track_caller]
+    fn move_to(&mut self, key: Key, deadline: Instant) {
+        if !self.queue.reset(key, deadline) {
+            unknown(key);
+        }
+        self.waits.remove(key);
+        if self.is_first(key) {
+            self.replace_first();
+        } else if deadline < self.first_deadline() {
+            self.first = Some(First { key, deadline });
+            self.wake();
+        }
+    }
+
+    /// Polls a queue in which no value can come due.
     #[cold]
-    fn poll_nothing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired<T>>> {
+    fn poll_none_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired<T>>> {
         self.register(cx);
-        if let Some(home) = &mut self.home {
-            home.stop();
+        if let Some(timer) = &mut self.timer {
+            timer.disarm();
         }
         if self.queue.is_empty() {
             Poll::Ready(None)
@@ -286,29 +490,30 @@ impl<T> DelayQueue<T> {
         }
     }
 
-    /// The timer; makes it if this is the first value, and anew if its driver is gone and nothing
-    /// needs its clock any more. Unbound, it takes the driver that is current now.
+    /// Returns the timer. Creates it if this is the first value, and replaces it if its driver is
+    /// gone and no value needs its clock any more. If it is unbound, binds it to the current
+    /// driver.
     #[track_caller]
-    fn home(&mut self) -> &mut Home {
+    fn ensure_timer(&mut self) -> &mut QueueTimer {
         if self.first.is_none()
-            && let Some(heir) = self.home.as_ref().and_then(Home::heir)
+            && let Some(successor) = self.timer.as_ref().and_then(QueueTimer::successor)
         {
-            self.home = Some(heir);
+            self.timer = Some(successor);
         }
         self.bind_if_unbound();
-        // Not a closure: that would hide where the caller is.
-        match &mut self.home {
-            Some(home) => home,
-            home @ None => home.insert(Home::here()),
+        // Not a closure, because `track_caller` does not see through one.
+        match &mut self.timer {
+            Some(timer) => timer,
+            timer @ None => timer.insert(QueueTimer::on_current_driver()),
         }
     }
 
-    /// When the first value is due, the farthest instant if none can come due.
+    /// Returns when the first value is due, or the farthest instant if none can come due.
     fn first_deadline(&self) -> Instant {
-        self.first.map_or(Home::NEVER, |first| first.deadline)
+        self.first.map_or(QueueTimer::NEVER, |first| first.deadline)
     }
 
-    /// Asks the store which value is the first now.
+    /// Asks the `TimerQueue` which value is the first now.
     fn find_first(&mut self) {
         self.first = self
             .queue
@@ -316,15 +521,15 @@ impl<T> DelayQueue<T> {
             .map(|(key, deadline, _)| First { key, deadline });
     }
 
-    /// Finds the first value after the last one was removed or moved, and makes D2 true for it.
+    /// Finds the first value after the previous one was removed or moved, and restores D2 for it.
     fn replace_first(&mut self) {
         let before = self.first_deadline();
         self.find_first();
-        let Some(home) = &mut self.home else {
+        let Some(timer) = &mut self.timer else {
             return;
         };
         let Some(first) = self.first else {
-            home.stop();
+            timer.disarm();
             if self.queue.is_empty() {
                 self.wake();
             }
@@ -333,13 +538,31 @@ impl<T> DelayQueue<T> {
         if self.waiting.is_none() || first.deadline == before {
             return;
         }
-        // What is due is worth a wake now: the driver may not have turned yet.
-        if first.deadline < before || home.has_passed(first.deadline) {
+        // A value that is due already wakes the task now: the driver may not have turned yet.
+        if first.deadline < before || timer.has_passed(first.deadline) {
             self.wake();
         } else {
-            home.put_off(first.deadline);
+            timer.postpone(first.deadline);
         }
     }
+
+    fn known_deadline(&self, key: &Key) -> Option<Instant> {
+        let timer = self.timer.as_ref()?;
+        self.queue.deadline(*key).map(|at| timer.to_clock_time(at))
+    }
+
+    fn is_first(&self, key: Key) -> bool {
+        self.first.is_some_and(|first| first.key == key)
+    }
+}
+
+#[cold]
+#[track_caller]
+fn unknown(key: Key) -> ! {
+    panic!(
+        "{key:?} names no value of this queue: it was removed, or has come due; try_remove and get \
+         answer None instead"
+    );
 }
 
 impl<T> Default for DelayQueue<T> {
@@ -348,7 +571,7 @@ impl<T> Default for DelayQueue<T> {
     }
 }
 
-/// Whatever the values are: none is ever pinned.
+// No value is ever pinned.
 impl<T> Unpin for DelayQueue<T> {}
 
 impl<T> Stream for DelayQueue<T> {

@@ -1,11 +1,11 @@
-//! What does a value come out of a queue with?
+//! [`Expired`], a value that was taken out of a [`DelayQueue`](super::DelayQueue).
 //!
-//! Its deadline, and the key that named it. The story of the queue is in `delay_queue`.
+//! It carries the deadline of the value and its key, as that of `tokio_util` does.
 
 use crate::instant::Instant;
 use crate::queue::Key;
 
-/// A value that has come due, or was removed, with its deadline and the key that named it.
+/// A value that has come due or was removed, with its deadline and its former key.
 ///
 /// # Examples
 ///
@@ -35,7 +35,7 @@ impl<T> Expired<T> {
         }
     }
 
-    /// Returns the value.
+    /// Returns a reference to the value.
     ///
     /// # Examples
     ///
@@ -51,7 +51,7 @@ impl<T> Expired<T> {
         &self.value
     }
 
-    /// Returns the value, to be changed.
+    /// Returns a mutable reference to the value.
     ///
     /// # Examples
     ///
@@ -69,7 +69,7 @@ impl<T> Expired<T> {
         &mut self.value
     }
 
-    /// Returns the value alone.
+    /// Returns the value, and drops the deadline and the key.
     ///
     /// # Examples
     ///
@@ -85,7 +85,7 @@ impl<T> Expired<T> {
         self.value
     }
 
-    /// Returns when the value was due, exactly: what it was inserted with or last reset to.
+    /// Returns the exact deadline of the value, to which it was inserted or last reset.
     ///
     /// # Examples
     ///
@@ -102,7 +102,7 @@ impl<T> Expired<T> {
         self.deadline
     }
 
-    /// Returns the key that named the value; it names nothing now.
+    /// Returns the key that named the value. It no longer names one.
     ///
     /// # Examples
     ///

@@ -1,12 +1,12 @@
-//! How many values wait in a queue, and how many could?
+//! The length and the capacity of a [`DelayQueue`], and what changes them for all values at once.
 //!
-//! Room is that of the values; see `queue/room.rs`. The story of the queue is in `delay_queue`.
+//! The values are in a [`TimerQueue`], which does the work; clearing also wakes the waiting task.
 
 use super::DelayQueue;
 use crate::queue::TimerQueue;
 
 impl<T> DelayQueue<T> {
-    /// Makes an empty queue with room for `capacity` values. Needs no driver.
+    /// Creates an empty queue with memory for `capacity` values. Needs no driver.
     ///
     /// # Panics
     ///
@@ -29,7 +29,7 @@ impl<T> DelayQueue<T> {
         }
     }
 
-    /// Returns how many values wait, those that never come due included.
+    /// Returns the number of waiting values, including those that never come due.
     ///
     /// # Examples
     ///
@@ -45,7 +45,7 @@ impl<T> DelayQueue<T> {
         self.queue.len()
     }
 
-    /// Returns whether no value waits; one that is due waits until it is taken out.
+    /// Returns whether no value waits. A value that is due still waits until it is taken out.
     ///
     /// # Examples
     ///
@@ -61,7 +61,7 @@ impl<T> DelayQueue<T> {
         self.queue.is_empty()
     }
 
-    /// Returns how many values the queue has room for, those that wait included.
+    /// Returns for how many values the queue has memory, including the waiting ones.
     ///
     /// # Examples
     ///
@@ -75,14 +75,14 @@ impl<T> DelayQueue<T> {
         self.queue.capacity()
     }
 
-    /// Makes room for `additional` values, beyond those that wait.
+    /// Reserves memory for at least `additional` values in addition to the waiting ones.
     ///
-    /// A queue grows by small steps anyway; this moves the allocation of what holds the values to a
-    /// time of the caller's choice. What keeps them in order still grows as they come.
+    /// A queue grows in small steps anyway; this lets the caller choose when the table of values is
+    /// allocated. The index that keeps them in order still grows as they are inserted.
     ///
     /// # Panics
     ///
-    /// If that would make more than 2³² - 1 values.
+    /// If the total would be more than 2³² - 1 values.
     ///
     /// # Examples
     ///
@@ -99,11 +99,11 @@ impl<T> DelayQueue<T> {
         self.queue.reserve(additional);
     }
 
-    /// Gives back the memory that the values that wait have no need of: the room is then for as
-    /// many as there are.
+    /// Frees the memory that the waiting values do not need. Afterwards the capacity equals the
+    /// number of values.
     ///
-    /// Keys stay good. Takes time in proportion to the most values that ever waited at once, and to
-    /// sort those that wait now.
+    /// Their keys stay valid. Takes time in proportion to the most values that ever waited at once,
+    /// plus the time to sort the waiting ones.
     ///
     /// # Examples
     ///
@@ -124,7 +124,7 @@ impl<T> DelayQueue<T> {
         self.queue.shrink_to_fit();
     }
 
-    /// Does the same as [`compact`](Self::compact): here values can be moved.
+    /// Does the same as [`compact`](Self::compact).
     ///
     /// # Examples
     ///
@@ -139,9 +139,9 @@ impl<T> DelayQueue<T> {
         self.compact();
     }
 
-    /// Drops all values. The room for them stays, the keys name nothing any more.
+    /// Drops all values and keeps the capacity. Their keys no longer name a value.
     ///
-    /// A task that waits is woken, and finds the queue empty.
+    /// A waiting task is woken, and finds the queue empty.
     ///
     /// # Examples
     ///
@@ -157,16 +157,17 @@ impl<T> DelayQueue<T> {
         if self.is_empty() {
             return;
         }
-        // Wakers and values are foreign, and may panic. The task is woken before its reason, which
-        // it cannot see before this call is over, and the values go last.
+        // Wakers and values are foreign code, which may panic. The task can be woken before the
+        // change, because it cannot look at the queue before this call returns; the values are
+        // dropped last.
         self.wake();
-        if let Some(home) = &mut self.home {
-            home.stop();
+        if let Some(timer) = &mut self.timer {
+            timer.disarm();
         }
         self.first = None;
         self.waits.clear();
-        let room = self.capacity();
+        let capacity = self.capacity();
         self.queue.clear();
-        self.queue.reserve(room);
+        self.queue.reserve(capacity);
     }
 }
