@@ -1,17 +1,30 @@
-//! What does a future that waits until a deadline have to know?
+//! [`Sleep`], the future that waits until a deadline, and the functions that make one.
 //!
-//! Its driver, its deadline, and, while it is armed, where its waker lies there: an index, and the
-//! waker's identity, so that polling again with the same waker takes no lock. Nothing is armed
-//! before the first poll that finds the deadline still to come, and nothing stays behind a drop.
+//! All other futures and streams of `time` are built on it. It holds its driver, its deadline, and,
+//! while it is armed, the index under which the driver holds its waker, and the identity of that
+//! waker, so that polling again with the same waker takes no lock. It is armed by the first poll
+//! that finds the deadline not yet reached, and dropping it disarms it. How it is polled is in
+//! `sleep/poll.rs`.
 //!
-//! Whether a timer has fired is not written anywhere: it has if its driver's `elapsed` is past its
-//! deadline (see `handle`), which is one load.
+//! No flag says whether a timer has fired: it has if the `elapsed` time of its driver is past its
+//! deadline, which takes one load to check.
 //!
-//! The story goes on in `sleep/poll.rs` (what a poll asks, and in which order) and in
-//! `sleep/unbound.rs` (timers made where there is no driver).
+//! # Timers without a driver
+//!
+//! A timer is often made before its runtime: `let limited = timeout(limit, work);
+//! runtime.block_on(limited)`. The process-wide thread could serve it, on the system's time; but
+//! then it would ignore a paused or manual clock, and each wake-up would cross threads. So it stays
+//! *unbound* until it is first polled or reset where a driver is current, and takes that one; if it
+//! is polled where none is current, it takes the process-wide thread.
+//!
+//! Until then its deadline is on the system's clock. If the driver's clock shows another time, a
+//! wait for a duration starts over there, so that a test on a manual clock does not depend on how
+//! long the machine took in between; a wait for an instant keeps its instant.
+//!
+//! The duration of an unbound wait is stored in the field that later holds the waker's identity, so
+//! that a timer needs no more memory for it.
 
 mod poll;
-mod unbound;
 
 use std::fmt;
 use std::future::Future;
@@ -20,30 +33,33 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::backend::NoDriver;
 use crate::backend::coop::{self, Mark};
 use crate::driver::Handle;
 use crate::driver::shared::Reset;
-use crate::instant::Instant;
+use crate::instant::{Instant, NEVER, nanos};
+use crate::system;
 use crate::time::sleep::poll::Identity;
 
-/// A deadline this far off is still to come at the first poll, for all that matters: should the
-/// poll be later than that, the driver fires the timer in its next turn.
-const NEAR: Duration = Duration::from_millis(1);
+/// The first poll of a timer that was made for this long or longer does not read the clock. If the
+/// poll comes so late that the deadline has passed, the driver fires the timer in its next turn.
+const TRUSTED_WAIT: Duration = Duration::from_millis(1);
 
-/// Waits until `duration` has passed: at least that long, in nanoseconds.
+/// Waits until `duration` has passed: at least that long, to the nanosecond.
 ///
-/// Zero is ready at the first poll, unless the task has to [give way](super#giving-way). A `duration`
-/// beyond the clock's end (292 years) never is.
+/// With a `duration` of zero, the first poll is ready, unless the task has to [give
+/// way](super#giving-way). If the deadline is beyond the clock's end (292 years), the future is
+/// never ready.
 ///
-/// Made where no driver is entered and no runtime runs, it takes the driver that it is first polled
-/// on, and only if there is none there, too, the process-wide thread. Time counts from this call, if
-/// that driver's clock is the system's; on a paused or manual clock, or one of your own, all of
-/// `duration` counts from the first poll.
+/// If no driver is [current](Handle::current) at this call, the future takes the one that is
+/// current at its first poll, and if there is none either, the process-wide thread. If the clock of
+/// that driver is the system's, time counts from this call; if it is a paused or manual clock or
+/// one of your own, all of `duration` counts from the first poll.
 ///
 /// # Panics
 ///
-/// If there is no [current driver](Handle::current) and the feature `fallback` is off. When first
-/// polled: if the process-wide thread is needed, and the system refuses to start it.
+/// If no driver is [current](Handle::current) and the feature `fallback` is off. The first poll
+/// panics if it needs the process-wide thread and the system refuses to start it.
 ///
 /// # Cancel safety
 ///
@@ -71,18 +87,19 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until `deadline`.
 ///
-/// A deadline in the past, even before the clock's epoch, is ready at the first poll, unless the task
-/// has to [give way](super#giving-way); one beyond the clock's end (292 years) never is.
+/// With a deadline in the past, even before the clock's epoch, the first poll is ready, unless the
+/// task has to [give way](super#giving-way). With a deadline beyond the clock's end (292 years),
+/// the future is never ready.
 ///
-/// Made where no driver is entered and no runtime runs, it takes the driver that it is first polled
-/// on, as [`sleep`] does, and there waits for `deadline` by that driver's clock. What that is on a
-/// manual clock or one of your own, which count from when they were made, depends on when `deadline`
-/// was read: read outside, where [`Instant::now`] is the system's, it lies off by the time between
-/// the two. Read instants where the timer runs, or use [`sleep`].
+/// If no driver is [current](Handle::current) at this call, the future takes the one that is
+/// current at its first poll, as [`sleep`] does, and waits until the clock of that driver shows
+/// `deadline`. Take care if that is a manual clock or one of your own, which count from when they
+/// were made: an [`Instant::now`] that was read outside of the runtime is on the system's clock,
+/// and differs from theirs. Read instants where the timer runs, or use [`sleep`].
 ///
 /// # Panics
 ///
-/// As [`sleep`] does.
+/// In the same cases as [`sleep`].
 ///
 /// # Cancel safety
 ///
@@ -108,7 +125,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     }
 }
 
-/// Like [`sleep`], for what is a limit to something else; see [`Sleep::limit`].
+/// Makes a timer like [`sleep`], but one that limits something else; see [`Sleep::limit`].
 #[inline]
 #[track_caller]
 pub(super) fn limit(duration: Duration) -> Sleep {
@@ -119,7 +136,7 @@ pub(super) fn limit(duration: Duration) -> Sleep {
 }
 
 impl Handle {
-    /// Like [`time::sleep`](sleep), on this driver.
+    /// Waits until `duration` has passed, like [`time::sleep`](sleep), on this driver.
     ///
     /// # Examples
     ///
@@ -132,7 +149,7 @@ impl Handle {
         Sleep::after(self.clone(), duration)
     }
 
-    /// Like [`time::sleep_until`](sleep_until), on this driver.
+    /// Waits until `deadline`, like [`time::sleep_until`](sleep_until), on this driver.
     ///
     /// # Examples
     ///
@@ -146,29 +163,30 @@ impl Handle {
     }
 }
 
-/// A future that is ready once its deadline has passed; made by [`sleep`] and [`sleep_until`].
+/// A future that is ready once its deadline has passed, returned by [`sleep`] and [`sleep_until`].
 ///
-/// It never ends early. A poll that finds the deadline passed is ready there and then, whether or
-/// not the driver has turned since, unless the task has to [give way](super#giving-way); after that
-/// it stays ready until [`reset_at`](Self::reset_at). (To
-/// spare a look at the clock, a poll right after the timer was made for 1 ms or more, or put off,
-/// takes the deadline for still to come. Should that be wrong, the driver fires in its next turn.)
+/// It is never ready early. A poll after the deadline is ready, whether or not the driver has
+/// turned since, unless the task has to [give way](super#giving-way). It then stays ready until it
+/// is [reset](Self::reset_at). There is one exception, which saves reading the clock: the first
+/// poll after the timer was made for 1 ms or more, or was moved to a later deadline, assumes that
+/// the deadline has not passed. If it has, the driver fires the timer in its next turn.
 ///
-/// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads,
-/// tasks and executors; the task that polled last is woken. It stays with the driver that it was
-/// made on, or, made outside of any, first polled or reset on.
+/// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
+/// and executors. The task that polled it last is woken. It stays with the driver that it was made
+/// on, or if there was none, with the one that it was first polled or reset on.
 ///
-/// If that driver is dropped first, the task is woken; polled again, the timer moves to the driver
-/// current there (or the process-wide thread) and still waits for its deadline. Where there is none
-/// to move to, or the driver's clock was one moved by hand, [`is_orphaned`](Self::is_orphaned) says
-/// so and the future stays pending, ready only if the deadline has passed when it is polled.
+/// If that driver is dropped first, the task is woken. Its next poll moves the timer to the driver
+/// that is current there, or to the process-wide thread, where it still waits for its deadline. If
+/// there is no other driver, or the clock was a manual or a paused one, the timer is
+/// [orphaned](Self::is_orphaned): a poll is ready only if the deadline has passed, and nothing
+/// wakes the task.
 ///
-/// Dropping it cancels the timer and releases its waker there and then. Leaked with
+/// Dropping it cancels the timer and drops its waker at once. If it is leaked with
 /// [`mem::forget`](std::mem::forget), it wakes its task once more when it is due.
 ///
 /// # Examples
 ///
-/// One timer, moved again and again, as the limit on idle time:
+/// One timer, moved after each event, as a limit on idle time:
 ///
 /// ```
 /// use reveille::time::{sleep, Duration, Instant};
@@ -186,14 +204,15 @@ impl Handle {
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sleep {
     handle: Handle,
-    /// In nanoseconds on the driver's clock.
+    /// The deadline in nanoseconds on the driver's clock.
     deadline: u64,
-    /// Of the waker that the driver holds; means something while `Armed`. While unbound, the wait.
+    /// While `Armed`, the identity of the waker that the driver holds. While unbound, the duration.
     waker: Identity,
-    /// Where the driver holds it; means something while `Armed`.
+    /// While `Armed`, the index under which the driver holds the waker.
     index: u32,
     phase: Phase,
-    /// Whether the clock was read so recently that the next poll need not.
+    /// Whether the next poll may assume that the deadline has not passed, without reading the
+    /// clock.
     trusted: bool,
     /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
     yielded: bool,
@@ -201,31 +220,31 @@ pub struct Sleep {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The driver does not know of it.
+    /// The driver does not know the timer.
     Idle,
-    /// The driver holds a waker for it, or has fired it.
+    /// The driver holds a waker for the timer, or has fired it.
     Armed,
     /// A poll was ready, or a reset found the deadline passed.
     Done,
-    /// Made where there was no driver, for an instant: the first poll chooses one (see `unbound`).
+    /// The timer was made for an instant where there was no driver. The first poll chooses one.
     UnboundInstant,
-    /// The same, for a wait.
+    /// The same, for a duration.
     UnboundWait,
-    /// The same, for a wait that limits something else.
+    /// The same, for a duration that limits something else.
     UnboundLimit,
 }
 
 impl Sleep {
     pub(super) fn after(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.nanos_after_wait(duration);
-        Self::new(handle, deadline, duration >= NEAR)
+        Self::new(handle, deadline, duration >= TRUSTED_WAIT)
     }
 
-    /// Like [`after`](Self::after), for what is a limit to something else: one without end is none,
-    /// and no clock moves on to it by itself.
+    /// Makes a timer that limits something else. Unlike with [`after`](Self::after), an endless
+    /// duration means no limit at all, so no clock moves to it automatically.
     pub(super) fn limit(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.nanos_after(duration);
-        Self::new(handle, deadline, duration >= NEAR)
+        Self::new(handle, deadline, duration >= TRUSTED_WAIT)
     }
 
     pub(super) fn at(handle: Handle, deadline: Instant) -> Self {
@@ -249,16 +268,16 @@ impl Sleep {
         &self.handle
     }
 
-    /// Which driver it is on, to tell whether it has moved.
+    /// Returns the identity of the driver, to tell whether the timer has moved to another one.
     pub(super) fn driver(&self) -> *const () {
         Arc::as_ptr(&self.handle.shared).cast()
     }
 
     /// Returns the deadline, on the clock of its driver.
     ///
-    /// Of a timer that was made outside of any driver and not polled yet, on the system's clock. One
-    /// given before the clock's epoch reads as the epoch; one beyond the clock's end as the
-    /// farthest instant.
+    /// If the timer was made where no driver was current and has not been polled yet, the deadline
+    /// is on the system's clock. A deadline before the clock's epoch is returned as the epoch, and
+    /// one beyond the clock's end as the farthest instant.
     ///
     /// # Examples
     ///
@@ -273,11 +292,10 @@ impl Sleep {
         self.handle.shared.clock.instant(self.deadline)
     }
 
-    /// Returns whether the timer has fired, as long as its driver lives, or a poll found the deadline
-    /// passed.
+    /// Returns whether the driver has fired the timer, or a poll has found the deadline passed.
     ///
-    /// `false` before the first poll even if the deadline has passed: the question is put to the
-    /// driver, not to the clock.
+    /// Before the first poll this is `false`, even if the deadline has passed: it asks the driver,
+    /// and does not read the clock.
     ///
     /// # Examples
     ///
@@ -298,7 +316,7 @@ impl Sleep {
         }
     }
 
-    /// Returns whether the driver that the timer is on is gone.
+    /// Returns whether the driver of the timer is gone.
     ///
     /// # Examples
     ///
@@ -316,10 +334,11 @@ impl Sleep {
 
     /// Moves the deadline, earlier or later, in place.
     ///
-    /// Allocates nothing. A task that waits stays registered and is woken at the new deadline; if
-    /// that has passed, in the driver's next turn or at once, on this thread: a panic of the waker
-    /// is then the caller's. A timer that has ended starts over, and must be polled again to wake
-    /// anybody. Moving later never wakes the task in between.
+    /// Allocates nothing. A waiting task stays registered and is woken at the new deadline. If the
+    /// new deadline has passed, the task is woken in the driver's next turn, or at once on this
+    /// thread; if the waker panics, the panic is then passed on to the caller. A timer that has
+    /// ended starts over, and wakes a task only after it has been polled again. After a move to a
+    /// later deadline, the task is not woken at the old one.
     ///
     /// # Examples
     ///
@@ -334,12 +353,12 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        // Put off, it is still to come: it was when last looked at.
+        // The old deadline had not passed when the clock was last read, and the new one is later.
         let trusted = deadline > self.deadline;
         self.reset_nanos(deadline, trusted, None);
     }
 
-    /// Moves the deadline of a pinned timer; tokio's name for [`reset_at`](Self::reset_at).
+    /// Moves the deadline of a pinned timer. This is tokio's name for [`reset_at`](Self::reset_at).
     ///
     /// # Examples
     ///
@@ -359,7 +378,7 @@ impl Sleep {
 
     /// Moves the deadline to `duration` from now, on the clock of its driver, in place.
     ///
-    /// Like [`reset_at`](Self::reset_at) in all else; `Duration::MAX` is never.
+    /// Otherwise like [`reset_at`](Self::reset_at). With `Duration::MAX` the future is never ready.
     ///
     /// # Examples
     ///
@@ -374,37 +393,38 @@ impl Sleep {
     /// ```
     pub fn reset_after(&mut self, duration: Duration) {
         let deadline = self.handle.shared.clock.nanos_after(duration);
-        self.reset_nanos(deadline, duration >= NEAR, Some(duration));
+        self.reset_nanos(deadline, duration >= TRUSTED_WAIT, Some(duration));
     }
 
-    /// Like [`reset_at`](Self::reset_at), for who cannot say that the old deadline was still to come: the
-    /// next poll looks at the clock.
+    /// Moves the deadline like [`reset_at`](Self::reset_at), for a caller that does not know that
+    /// the old deadline has not passed: the next poll reads the clock.
     pub(super) fn reset_unseen(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
         self.reset_nanos(deadline, false, None);
     }
 
-    /// Whether a poll was pending since it was last made or moved.
+    /// Returns whether the timer is armed: a poll was pending since it was made or moved.
     #[inline]
     pub(super) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed
     }
 
-    /// Begins an item of something that this timer is a limit to; see `coop::begin_item`.
+    /// Begins an item of something that this timer limits; see `coop::begin_item`.
     #[inline]
     pub(super) fn begin_item(&mut self, cx: &mut Context<'_>) -> Poll<Mark> {
         let waits = matches!(self.phase, Phase::Armed | Phase::Done);
         coop::begin_item(cx, &mut self.yielded, waits)
     }
 
-    /// Counts an item of something that this timer is a limit to; see `coop::end_item`.
+    /// Counts an item of something that this timer limits; see `coop::end_item`.
     #[inline]
     pub(super) fn end_item(&self, mark: Mark, cx: &mut Context<'_>) {
         coop::end_item(mark, cx, self.is_armed(), Some(self.handle.clock()));
     }
 
-    /// `trusted` says that an armed timer is known to be still to come; `wait` is what the deadline
-    /// was made from, unless that was an instant.
+    /// Moves the deadline. `trusted` says that, if the timer is armed, the new deadline is known
+    /// not to have passed; `wait` is the duration that the deadline was computed from, unless the
+    /// caller gave an instant.
     #[inline]
     fn reset_nanos(&mut self, deadline: u64, trusted: bool, wait: Option<Duration>) {
         let old = std::mem::replace(&mut self.deadline, deadline);
@@ -430,13 +450,102 @@ impl Sleep {
     }
 }
 
+/// Timers without a driver: see the head of this file.
+impl Sleep {
+    /// Makes a timer like [`after`](Self::after), where there is no driver.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn unbound_after(error: NoDriver, duration: Duration) -> Self {
+        Self::after(Handle::stand_in(error), duration).unbind(Phase::UnboundWait, duration)
+    }
+
+    /// Makes a timer like [`limit`](Self::limit), where there is no driver.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn unbound_limit(error: NoDriver, duration: Duration) -> Self {
+        Self::limit(Handle::stand_in(error), duration).unbind(Phase::UnboundLimit, duration)
+    }
+
+    /// Makes a timer like [`at`](Self::at), where there is no driver.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn unbound_at(error: NoDriver, deadline: Instant) -> Self {
+        let sleep = Self::at(Handle::stand_in(error), deadline);
+        sleep.unbind(Phase::UnboundInstant, Duration::ZERO)
+    }
+
+    fn unbind(mut self, phase: Phase, wait: Duration) -> Self {
+        self.phase = phase;
+        self.waker = Identity::of_nanos(nanos(wait));
+        self
+    }
+
+    /// Returns whether the timer has no driver yet.
+    pub(in crate::time) fn is_unbound(&self) -> bool {
+        match self.phase {
+            Phase::Idle | Phase::Armed | Phase::Done => false,
+            Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => true,
+        }
+    }
+
+    /// Binds an unbound timer to the current driver, or to the process-wide thread, and polls it.
+    #[cold]
+    pub(super) fn poll_unbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waits = self.phase != Phase::UnboundInstant;
+        let now = system::monotonic();
+        let starts_over = self.bind(Handle::serving(now));
+        // If the wait does not start over, the driver's clock is the system's, which was just read.
+        self.trusted = waits && !starts_over && self.deadline > now.cast_unsigned();
+        self.poll_elapsed(cx)
+    }
+
+    /// Completes a reset of an unbound timer. The deadline is on the system's clock, and was
+    /// computed from `wait` unless the caller gave an instant.
+    #[cold]
+    pub(super) fn reset_unbound(&mut self, wait: Option<Duration>) {
+        let phase = match wait {
+            Some(_) => Phase::UnboundLimit,
+            None => Phase::UnboundInstant,
+        };
+        self.phase = phase;
+        self.waker = Identity::of_nanos(nanos(wait.unwrap_or_default()));
+        if let Some(driver) = Handle::living() {
+            self.bind(driver);
+        }
+    }
+
+    /// Binds an unbound timer to a driver. Returns whether its wait starts over there.
+    pub(in crate::time) fn bind(&mut self, driver: Handle) -> bool {
+        let clock = &driver.shared.clock;
+        let wait = Duration::from_nanos(self.waker.nanos());
+        // A deadline that never comes on the system's clock may come on tokio's, which limits the
+        // length of a wait.
+        let starts_over =
+            self.phase != Phase::UnboundInstant && (self.deadline == NEVER || !clock.is_real());
+        self.deadline = match self.phase {
+            Phase::UnboundWait if starts_over => clock.nanos_after_wait(wait),
+            Phase::UnboundLimit if starts_over => clock.nanos_after(wait),
+            _ => clock.nanos_of(self.deadline()),
+        };
+        self.phase = Phase::Idle;
+        self.waker = Identity::NONE;
+        // The timer may have been made long ago.
+        self.trusted = false;
+        self.handle = driver;
+        starts_over
+    }
+}
+
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::proceed(cx));
         let poll = if self.phase == Phase::Done {
-            self.answer(cx, false)
+            self.ready_or_yield(cx, false)
         } else {
             self.poll_elapsed(cx)
         };

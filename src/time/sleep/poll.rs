@@ -1,12 +1,13 @@
-//! What does a poll ask, and in which order?
+//! How a [`Sleep`] is polled: checking its deadline, arming it, moving it to another driver.
 //!
-//! First what costs a load: has a turn passed the deadline? Then the clock, because a task that was
-//! busy past its deadline should not wait for the driver to notice. Last the driver, and only if
-//! the waker is not the one that it holds.
+//! The order of the checks keeps a poll cheap. First comes what costs one load: whether a turn of
+//! the driver has passed the deadline. Then the clock, because a task that was busy past its
+//! deadline should not wait until the driver notices. The driver comes last, and only if the task's
+//! waker is not the one that it holds.
 //!
-//! The clock is read when the timer is made from a duration, and by polls. One poll goes without:
-//! the first after the timer was made, if the reading that made it put the deadline some way off,
-//! or after an armed timer was put off.
+//! The clock is read when the timer is made from a duration, and by polls. One poll does not read
+//! it: the first one after the timer was made for `TRUSTED_WAIT` or longer, or after an armed timer
+//! was moved to a later deadline.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -16,10 +17,11 @@ use crate::driver::Handle;
 use crate::driver::shared::Arm;
 use crate::time::sleep::{Phase, Sleep};
 
-/// Which waker this is: two live wakers are alike if they are the same by this.
+/// The identity of a waker. Two wakers that exist at the same time and have equal identities wake
+/// the same task.
 ///
-/// Kept is the identity of the clone that the driver holds, not of the one polled with: only what
-/// is kept alive keeps its address to itself.
+/// A timer keeps the identity of the clone that the driver holds, not that of the waker that it was
+/// polled with: only while a waker exists can no other one have its address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     data: usize,
@@ -29,7 +31,7 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) const NONE: Self = Self { data: 0, vtable: 0 };
 
-    /// No waker: in its place a number, in halves that fit wherever there is 64-bit arithmetic.
+    /// Stores a number in place of a waker, as two halves of 32 bits, which fit into any `usize`.
     pub(super) fn of_nanos(nanos: u64) -> Self {
         const LOW: u64 = u32::MAX as u64;
         Self {
@@ -38,7 +40,7 @@ impl Identity {
         }
     }
 
-    /// The number that [`of_nanos`](Self::of_nanos) was given.
+    /// Returns the number that was stored by [`of_nanos`](Self::of_nanos).
     pub(super) fn nanos(self) -> u64 {
         (self.vtable as u64) << 32 | self.data as u64
     }
@@ -52,8 +54,7 @@ impl Identity {
 }
 
 impl Sleep {
-    /// The poll of every future here that has not ended. No pin: nothing in a `Sleep` minds being
-    /// moved.
+    /// Polls a timer that has not ended. It takes no pin, because a `Sleep` may be moved.
     #[inline(never)]
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.phase != Phase::Idle && self.phase != Phase::Armed {
@@ -92,7 +93,7 @@ impl Sleep {
                 Poll::Pending
             }
             Arm::Due => self.end_now(cx),
-            Arm::Closed => self.move_to_heir(cx),
+            Arm::Closed => self.move_to_successor(cx),
         }
     }
 
@@ -111,10 +112,10 @@ impl Sleep {
         self.end_or_move(cx)
     }
 
-    /// For a timer that the driver has no more to do with: it has elapsed, or the driver is gone.
+    /// Ends a timer that has elapsed, or moves it to another driver if its own is gone.
     fn end_or_move(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_orphaned() {
-            return self.move_to_heir(cx);
+            return self.move_to_successor(cx);
         }
         self.end_now(cx)
     }
@@ -122,10 +123,10 @@ impl Sleep {
     #[inline]
     fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.end();
-        self.answer(cx, waited)
+        self.ready_or_yield(cx, waited)
     }
 
-    /// Notes that the timer has ended. Returns whether a poll before this one was pending.
+    /// Notes that the timer has ended. Returns whether an earlier poll was pending.
     #[inline]
     fn end(&mut self) -> bool {
         let waited = self.is_armed();
@@ -134,33 +135,33 @@ impl Sleep {
         waited
     }
 
-    /// Ready, unless the task has to let others run first.
+    /// Returns `Ready`, or `Pending` if the task has to let others run first.
     #[inline]
-    pub(super) fn answer(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
+    pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
         coop::spend(cx, waited, &mut self.yielded, Some(self.handle.clock()))
     }
 
-    /// Goes on waiting on another driver, because its own is gone.
+    /// Moves the timer to another driver, because its own is gone, and polls it there.
     #[cold]
-    fn move_to_heir(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn move_to_successor(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.phase = Phase::Idle;
         let clock = &self.handle.shared.clock;
         let now = clock.nanos();
         if now >= self.deadline {
             return self.end_now(cx);
         }
-        // Time on a clock moved by hand means nothing to another.
+        // The time left on a clock that does not run cannot be measured on another clock.
         if clock.is_frozen() {
             return Poll::Pending;
         }
-        let Some(heir) = Handle::heir() else {
+        let Some(successor) = Handle::heir() else {
             return Poll::Pending;
         };
-        self.deadline = heir
+        self.deadline = successor
             .shared
             .clock
             .nanos_after(Duration::from_nanos(self.deadline - now));
-        self.handle = heir;
+        self.handle = successor;
         self.poll_elapsed(cx)
     }
 
@@ -174,7 +175,7 @@ impl Sleep {
 
     fn cancel(&mut self) {
         self.phase = Phase::Idle;
-        // The waker is dropped here, with no lock held: its drop may be anything.
+        // The waker is dropped here, with no lock held, because its drop is foreign code.
         drop(self.handle.shared.cancel(self.index, self.deadline));
     }
 }

@@ -1,4 +1,4 @@
-//! What does the end of a timer not have to wait for?
+//! Tests of which drops of a timer take the driver's lock.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,8 @@ fn armed(driver: &Driver<()>, wait: Duration) -> Sleep {
     sleep
 }
 
-/// Drops a timer while somebody else has its driver's lock; whether it gets there.
+/// Drops a timer while another thread holds its driver's lock. Returns whether the drop was done
+/// within `patience`.
 fn drops_under_the_lock(driver: &Driver<()>, sleep: Sleep, patience: Duration) -> bool {
     let (done, is_done) = mpsc::channel();
     thread::scope(|scope| {
@@ -26,9 +27,9 @@ fn drops_under_the_lock(driver: &Driver<()>, sleep: Sleep, patience: Duration) -
             drop(sleep);
             done.send(()).unwrap();
         });
-        let got_there = is_done.recv_timeout(patience).is_ok();
+        let dropped = is_done.recv_timeout(patience).is_ok();
         drop(locked);
-        got_there
+        dropped
     })
 }
 
@@ -54,7 +55,8 @@ fn dropping_a_fired_timer_takes_no_lock() {
         drops_under_the_lock(&driver, idle, PATIENCE),
         "never polled"
     );
-    // That the lock is what one waits for that is armed: or the above shows nothing.
+    // Dropping an armed timer does wait for the lock; otherwise the checks above would prove
+    // nothing.
     let blink = Duration::from_millis(20);
     assert!(!drops_under_the_lock(&driver, waits, blink), "armed");
 }
