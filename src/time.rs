@@ -1,36 +1,37 @@
-//! Which futures wait for time?
+//! Futures and streams that wait for time: sleeps, timeouts, intervals and delay queues.
 //!
-//! [`Sleep`], [`Timeout`] and [`Interval`], with the names, arguments and meanings of
-//! `tokio::time`: changing the import is the whole port. Each is made by a free function here, on
-//! the driver that is [current](crate::Handle::current) there, or else at the first poll; or by the
-//! method of the same name on a [`Handle`](crate::Handle), on that.
+//! [`Sleep`], [`Timeout`] and [`Interval`] have the names, arguments and meanings of those in
+//! `tokio::time`, so that porting a program means changing the import. The free functions of this
+//! module make them on the driver that is [current](crate::Handle::current), or if there is none,
+//! choose the driver at the first poll. The methods of the same names on a
+//! [`Handle`](crate::Handle) make them on the driver of that handle.
 //!
-//! [`FutureExt`] and [`StreamExt`] give the futures and streams of others time limits and more, as
-//! methods; what those of streams return is in [`stream`]. A [`DelayQueue`] keeps values until they
-//! are due; it is that of `tokio_util::time`.
+//! [`FutureExt`] and [`StreamExt`] add time limits and more to all futures and streams, as methods;
+//! the streams that they return are in [`stream`]. A [`DelayQueue`], like that of
+//! `tokio_util::time`, keeps values until they are due.
 //!
 //! Tests can pause time, with the feature `test-util` and the functions `pause`, `resume` and `advance`
 //! of this module, or run on a [`ManualClock`](crate::ManualClock), which takes no feature.
 //!
-//! What to look at when a timer never fires is told in
+//! If a timer never fires, see
 //! [docs/troubleshooting.md](https://docs.rs/crate/reveille/latest/source/docs/troubleshooting.md).
 //!
 //! # Giving way
 //!
-//! A task whose timers are always due never has to wait: `loop { sleep(Duration::ZERO).await }`, or an
-//! [`interval`] whose ticks take longer than its period. So that the other tasks of its thread run,
-//! too, and a [`timeout`] around it ends, a timer yields when the task has had 128 ready answers in
-//! a row, or fewer, from eight on, if they took 5 ms or more: it wakes the task, its poll is pending
-//! although its time has come, and the next poll is ready. A timer that is due at its first poll is
-//! ready there but for that. This goes for every future and stream of this module and for
-//! [`DelayQueue`], on every executor:
+//! A task whose timers are always due never has to wait: `loop { sleep(Duration::ZERO).await }`, or
+//! an [`interval`] whose ticks take longer than its period. So that the other tasks of its thread
+//! can run, and a [`timeout`] around it can end, a timer yields after the task has polled timers
+//! that were ready 128 times in a row, or at least eight times in a row during 5 ms or more. The
+//! timer that yields wakes the task; its poll is pending although its deadline has passed, and the
+//! next poll is ready. Apart from that, a timer whose deadline has passed is ready at its first
+//! poll. All of this is true of every future and stream in this module, on every executor:
 //!
-//! - On [`rt`](crate::rt) a row is what one poll of a task asks.
-//! - Inside a tokio runtime (feature `tokio`) timers keep tokio's own budget, as tokio's do.
-//! - On any other executor, where a poll begins cannot be seen. A row there is the answers for which
-//!   the task did not have to wait, across polls, until another task asks a timer; time counts from
-//!   the sixteenth on. So a task that does not keep others waiting may see a timer yield, too, at
-//!   the cost of one poll more in sixteen or more.
+//! - On [`rt`](crate::rt), the timers that are ready are counted within one poll of a task.
+//! - Inside a tokio runtime (feature `tokio`), timers use tokio's own budget, as tokio's timers do.
+//! - On any other executor, a timer cannot tell where a poll of the task begins. So the count goes
+//!   on across polls, until another task polls a timer; only timers for which the task did not have
+//!   to wait are counted, and the 5 ms begin with the sixteenth. A timer may therefore yield in a
+//!   task that does not keep others waiting, which costs at most one more poll in sixteen.
 //!
 //! # Examples
 //!

@@ -1,4 +1,4 @@
-//! What can go wrong with time?
+//! Errors of timers.
 
 use std::error;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::io;
 
 pub use crate::backend::NoDriver;
 
-/// A deadline passed before the future inside a [`Timeout`](super::Timeout) was ready, or before
-/// the stream inside a [`stream::Timeout`](super::stream::Timeout) had another item.
+/// The error of a [`Timeout`](super::Timeout) whose deadline passed before its future was ready, or
+/// of a [`stream::Timeout`](super::stream::Timeout) whose limit passed before the next item.
 ///
 /// Converts into an [`io::Error`] of kind [`TimedOut`](io::ErrorKind::TimedOut).
 ///
@@ -44,12 +44,12 @@ impl From<Elapsed> for io::Error {
     }
 }
 
-/// Why a timer could not be had.
+/// The reason why a timer could not be made.
 ///
-/// Nothing here returns it: timers of this crate need no such answer, since a driver that is gone
-/// is replaced (see [`Sleep`](super::Sleep)), a driver holds as many timers as memory does (2³² - 1
-/// at most, and arming one more panics), and no duration is too long. It exists, as in
-/// `tokio::time`, for code that makes or passes on such errors.
+/// No function of this crate returns it: a driver that is gone is replaced (see
+/// [`Sleep`](super::Sleep)), a driver holds as many timers as fit into memory (2³² - 1 at most;
+/// arming one more panics), and no duration is too long. It exists, as in `tokio::time`, for code
+/// that makes such errors or passes them on.
 ///
 /// # Examples
 ///
@@ -71,7 +71,7 @@ enum Kind {
 }
 
 impl Error {
-    /// The driver is gone.
+    /// Creates an error that says that the driver is gone.
     ///
     /// # Examples
     ///
@@ -95,7 +95,7 @@ impl Error {
         self.0 == Kind::Shutdown
     }
 
-    /// There is no room for another timer.
+    /// Creates an error that says that there is no capacity for another timer.
     ///
     /// # Examples
     ///
@@ -107,7 +107,7 @@ impl Error {
         Self(Kind::AtCapacity)
     }
 
-    /// Returns whether there is no room for another timer.
+    /// Returns whether there is no capacity for another timer.
     ///
     /// # Examples
     ///
@@ -119,7 +119,7 @@ impl Error {
         self.0 == Kind::AtCapacity
     }
 
-    /// The deadline cannot be represented.
+    /// Creates an error that says that the deadline cannot be represented.
     ///
     /// # Examples
     ///

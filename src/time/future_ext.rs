@@ -1,7 +1,6 @@
-//! How does a future get its limit behind it, at the end of a chain of calls?
+//! [`FutureExt`], time limits as methods of futures.
 //!
-//! By methods that say what the free functions say, and nothing more: what they mean is told in
-//! `time/timeout.rs`.
+//! They are for the end of a chain of calls, and do the same as the functions in `time/timeout.rs`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,10 +8,10 @@ use std::time::Duration;
 use crate::instant::Instant;
 use crate::time::timeout::{Timeout, timeout, timeout_at};
 
-/// Limits on time, as methods of every future.
+/// Time limits, as methods of every future.
 ///
-/// The names and meanings are those of `tokio_util::time::FutureExt`. None of its methods is one of
-/// `futures::FutureExt`; to use both traits, import this one without its name:
+/// The names and meanings are those of `tokio_util::time::FutureExt`. The methods of
+/// `futures::FutureExt` have other names; to use both traits, import this one as `_`:
 ///
 /// ```
 /// use futures::FutureExt;
@@ -23,22 +22,26 @@ use crate::time::timeout::{Timeout, timeout, timeout_at};
 /// assert_eq!(pollster::block_on(answer), Ok(42));
 /// ```
 pub trait FutureExt: Future {
-    /// Gives the future until `duration` from now; [`time::timeout`](timeout), behind the future.
+    /// Requires the future to complete before `duration` has passed; see
+    /// [`time::timeout`](timeout).
     ///
-    /// Zero still polls it once. A `duration` beyond the clock's end (292 years) sets no limit. A limit
-    /// that is set where no driver is entered goes by the driver of its first poll.
+    /// With a `duration` of zero, the future is still polled once. If the deadline is beyond the
+    /// clock's end (292 years), there is no limit. If no driver is
+    /// [current](crate::Handle::current) at this call, the limit takes the driver of its first
+    /// poll.
     ///
     /// # Errors
     ///
-    /// The future yields [`Elapsed`](crate::time::error::Elapsed) if the deadline passes first.
+    /// The returned future yields [`Elapsed`](crate::time::error::Elapsed) if the deadline passes
+    /// first.
     ///
     /// # Panics
     ///
-    /// As [`time::sleep`](crate::time::sleep()) does.
+    /// In the same cases as [`time::sleep`](crate::time::sleep()).
     ///
     /// # Cancel safety
     ///
-    /// As safe to drop as the future itself.
+    /// The returned future is as safe to drop as the future itself.
     ///
     /// # Examples
     ///
@@ -60,21 +63,22 @@ pub trait FutureExt: Future {
         timeout(duration, self)
     }
 
-    /// Gives the future until `deadline`; [`time::timeout_at`](timeout_at), behind the future.
+    /// Requires the future to complete before `deadline`; see [`time::timeout_at`](timeout_at).
     ///
-    /// A deadline in the past still polls it once.
+    /// With a deadline in the past, the future is still polled once.
     ///
     /// # Errors
     ///
-    /// The future yields [`Elapsed`](crate::time::error::Elapsed) if the deadline passes first.
+    /// The returned future yields [`Elapsed`](crate::time::error::Elapsed) if the deadline passes
+    /// first.
     ///
     /// # Panics
     ///
-    /// As [`time::sleep`](crate::time::sleep()) does.
+    /// In the same cases as [`time::sleep`](crate::time::sleep()).
     ///
     /// # Cancel safety
     ///
-    /// As safe to drop as the future itself.
+    /// The returned future is as safe to drop as the future itself.
     ///
     /// # Examples
     ///

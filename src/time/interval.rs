@@ -1,4 +1,8 @@
-//! When is the next tick, if this one was late?
+//! [`Interval`], a series of ticks, and what it does about ticks that were missed.
+//!
+//! It resets one [`Sleep`] to the time of the next tick. Unless a tick was missed, that time is
+//! computed from the scheduled time of the last tick, not from when it took place, so that the
+//! period is exact in the long run.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -13,17 +17,17 @@ use crate::instant::Instant;
 use crate::system;
 use crate::time::sleep::{Sleep, sleep, sleep_until};
 
-/// Ticks every `period`, the first time at once.
+/// Returns an interval that ticks every `period`, the first time at once.
 ///
-/// A tick that would come beyond the clock's end (292 years) never does.
+/// A tick beyond the clock's end (292 years) never comes.
 ///
-/// Made where no driver is entered and no runtime runs, it takes the driver that it is first polled
-/// on. If that one's clock is the system's, the first tick is scheduled for this call; on another it
-/// is for the first poll.
+/// If no driver is [current](Handle::current) at this call, the interval takes the one that is
+/// current when it is first polled. If the clock of that driver is the system's, the first tick is
+/// scheduled for the time of this call, otherwise for the time of the first poll.
 ///
 /// # Panics
 ///
-/// If `period` is zero, and as [`sleep`](super::sleep) does.
+/// If `period` is zero, and in the same cases as [`sleep`](super::sleep).
 ///
 /// # Examples
 ///
@@ -45,14 +49,14 @@ pub fn interval(period: Duration) -> Interval {
     Interval::new(sleep, now, period)
 }
 
-/// Ticks every `period`, the first time at `start`.
+/// Returns an interval that ticks every `period`, the first time at `start`.
 ///
-/// A `start` in the past ticks at once, and then as [`MissedTickBehavior`] says. Of a `start` that was
-/// read outside of the runtime, [`sleep_until`](super::sleep_until) tells more.
+/// If `start` is in the past, it ticks at once, and then as [`MissedTickBehavior`] says. About a
+/// `start` that was read outside of the runtime, see [`sleep_until`](super::sleep_until).
 ///
 /// # Panics
 ///
-/// If `period` is zero, and as [`sleep`](super::sleep) does.
+/// If `period` is zero, and in the same cases as [`sleep`](super::sleep).
 ///
 /// # Examples
 ///
@@ -72,7 +76,8 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 impl Handle {
-    /// Like [`time::interval`](interval), on this driver.
+    /// Returns an interval that ticks every `period`, like [`time::interval`](interval), on this
+    /// driver.
     ///
     /// # Panics
     ///
@@ -93,7 +98,8 @@ impl Handle {
         Interval::new(self.sleep_until(now), now, period)
     }
 
-    /// Like [`time::interval_at`](interval_at), on this driver.
+    /// Returns an interval that ticks every `period` from `start` on, like
+    /// [`time::interval_at`](interval_at), on this driver.
     ///
     /// # Panics
     ///
@@ -121,16 +127,16 @@ impl Handle {
 ///
 /// ```text
 /// scheduled  1     2     3     4     5     6     7
-/// Burst      |     |     work -----------||| |     |   none left out, hurries until caught up
-/// Delay      |     |     work -----------|     |     | starts over from the late tick
-/// Skip       |     |     work -----------|   |     |   leaves out what was missed, keeps the beat
+/// Burst      |     |     work -----------||| |     |   all ticks come, as fast as possible
+/// Delay      |     |     work -----------|     |     | the schedule starts over at the late tick
+/// Skip       |     |     work -----------|   |     |   missed ticks are left out
 /// ```
 ///
-/// A tick counts as missed if it is late by more than half the period, or by more than 5 ms if that is
-/// less, the [slack](Handle::slack) of its driver not included. A tick that is less late is the doing
-/// of the driver or the machine: those after it keep their times, and what is past by then comes at
-/// once. So an interval whose period is shorter than the slack ticks several times in a row, as often
-/// as it should on the whole.
+/// A tick counts as missed if it is late by more than half the period, or by more than 5 ms if that
+/// is less. The [slack](Handle::slack) of its driver does not count as lateness. If a tick is less
+/// late, the driver or the machine was late, not the program: the ticks after it keep their times,
+/// and those that are past by then come at once. So an interval whose period is shorter than the
+/// slack ticks several times in a row, and as often as it should on average.
 ///
 /// # Examples
 ///
@@ -143,33 +149,34 @@ impl Handle {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
-    /// Ticks as often as scheduled, hurrying until it has caught up.
+    /// Ticks as often as scheduled, without a pause until it has caught up.
     #[default]
     Burst,
-    /// Ticks one period after the late tick, if that was missed, and every period from there.
+    /// After a missed tick, ticks one period later, and every period from there.
     Delay,
-    /// Ticks at the next scheduled time that is still to come, if a tick was missed.
+    /// After a missed tick, ticks at the next scheduled time that has not passed.
     Skip,
 }
 
 impl MissedTickBehavior {
-    /// The tick after the one scheduled for `scheduled` that took place at `now`, too late.
+    /// Returns the time of the next tick, after the one for `scheduled` took place too late, at
+    /// `now`.
     fn next(self, scheduled: Instant, now: Instant, period: Duration) -> Instant {
         match self {
             Self::Burst => scheduled + period,
             Self::Delay => now + period,
             Self::Skip => {
                 let into = (now - scheduled).as_nanos() % period.as_nanos();
-                // Fits: what is late is at most what an instant can say.
+                // The cast fits, because the difference of two instants does.
                 now + (period - Duration::from_nanos(into as u64))
             }
         }
     }
 }
 
-/// A series of ticks; made by [`interval`] and [`interval_at`].
+/// A series of ticks, returned by [`interval`] and [`interval_at`].
 ///
-/// It is a [`Stream`] of ticks, too, that never ends. Dropping it cancels its timer.
+/// It is also a [`Stream`] of ticks, which never ends. Dropping it cancels its timer.
 ///
 /// # Examples
 ///
@@ -184,8 +191,8 @@ impl MissedTickBehavior {
 /// ```
 pub struct Interval {
     sleep: Sleep,
-    /// When the next tick is due. Not asked of `sleep`, which knows no time before its clock's
-    /// epoch.
+    /// When the next tick is due. `sleep.deadline()` would not do, because it cannot be before its
+    /// clock's epoch.
     scheduled: Instant,
     period: Duration,
     behavior: MissedTickBehavior,
@@ -210,7 +217,7 @@ impl Interval {
     ///
     /// # Cancel safety
     ///
-    /// Safe: a tick is taken only when the future is ready.
+    /// This method is cancel safe: a tick is consumed only when the future is ready.
     ///
     /// # Examples
     ///
@@ -228,9 +235,10 @@ impl Interval {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Polls for the next tick.
+    /// Polls for the next tick and yields when it was due.
     ///
-    /// `Pending` registers the task, `Ready` does not: who wants another tick polls again.
+    /// The task is registered to be woken only if the poll is pending. After a tick, it has to poll
+    /// again for the next one.
     ///
     /// # Examples
     ///
@@ -250,7 +258,8 @@ impl Interval {
         let driver = self.sleep.driver();
         let poll = Pin::new(&mut self.sleep).poll(cx);
         if self.sleep.driver() != driver {
-            // Its driver is gone and it has moved to another, whose clock may show another time.
+            // The driver is gone and the timer has moved to another, whose clock may show another
+            // time.
             self.scheduled = self.sleep.deadline();
         }
         ready!(poll);
@@ -266,7 +275,7 @@ impl Interval {
         Poll::Ready(scheduled)
     }
 
-    /// Gives the timer the driver that it lacks.
+    /// Binds the timer to the current driver, or to the process-wide thread.
     #[cold]
     fn bind(&mut self) {
         if self.sleep.bind(Handle::serving(system::monotonic())) {
@@ -291,7 +300,7 @@ impl Interval {
         self.reset_after(self.period);
     }
 
-    /// Starts over: the next tick is at once.
+    /// Starts over: the next tick comes at once.
     ///
     /// # Examples
     ///
@@ -309,7 +318,8 @@ impl Interval {
         self.reset_after(Duration::ZERO);
     }
 
-    /// Starts over: the next tick is `after` from now, never if that is beyond the clock's end.
+    /// Starts over: the next tick is `after` from now. If that is beyond the clock's end, it never
+    /// comes.
     ///
     /// # Examples
     ///
@@ -345,7 +355,7 @@ impl Interval {
         self.schedule(deadline);
     }
 
-    /// Returns what is done about missed ticks.
+    /// Returns what the interval does about missed ticks.
     ///
     /// # Examples
     ///
@@ -360,7 +370,7 @@ impl Interval {
         self.behavior
     }
 
-    /// Sets what is done about missed ticks.
+    /// Sets what the interval does about missed ticks.
     ///
     /// # Examples
     ///
@@ -388,10 +398,10 @@ impl Interval {
         self.period
     }
 
-    /// How late a tick may be and not count as missed.
+    /// Returns how late a tick may be without being counted as missed.
     ///
-    /// What the driver waits on purpose is not the program's doing; beyond that the tick is to be
-    /// nearer to its own time than to the next one's.
+    /// The slack is added, because the driver waits that long on purpose. Beyond it, the tick must
+    /// be nearer to its own time than to that of the next one.
     fn tolerance(&self) -> Duration {
         let own = (self.period / 2).min(Duration::from_millis(5));
         self.handle().slack().saturating_add(own)

@@ -1,15 +1,12 @@
-//! What can time do to a stream?
+//! Streams that depend on time, made by the methods of [`StreamExt`].
 //!
-//! Limit the wait for each item ([`Timeout`], [`TimeoutRepeating`]), keep items apart
-//! ([`Throttle`]), gather them ([`ChunksTimeout`]), or wait until they have settled ([`Debounce`]).
-//! Each is made by the method of [`StreamExt`] of that name.
+//! They limit the wait for each item ([`Timeout`], [`TimeoutRepeating`]), let time pass between
+//! items ([`Throttle`]), collect them into chunks ([`ChunksTimeout`]), or wait until no newer item
+//! comes ([`Debounce`]).
 //!
-//! In all of them the stream inside is asked before the time: an item that is there when its time
-//! is up is taken. And a timer is armed only while it may yet end something: once the stream inside
-//! has ended, no waker of ours is held, and it is not polled again. (`Throttle`, which has nothing
-//! to add then, leaves that to the stream inside.)
-//!
-//! Each room under `stream/` tells one of them.
+//! All of them poll the inner stream before the timer, so an item that is available when the time
+//! is up is still taken. Once the inner stream has ended, no timer is armed, and the inner stream
+//! is not polled again. (`Throttle`, which has nothing to add then, does poll it again.)
 
 mod chunks_timeout;
 mod debounce;
@@ -28,11 +25,11 @@ pub use self::timeout::Timeout;
 pub use self::timeout_repeating::TimeoutRepeating;
 use crate::time::interval::Interval;
 
-/// What time can do to a stream, as methods of every stream.
+/// Time limits and more, as methods of every stream.
 ///
 /// `timeout`, `timeout_repeating`, `throttle` and `chunks_timeout` have the names, arguments and
-/// meanings of those of `tokio_stream::StreamExt`; `debounce` is our own. No method here is one of
-/// `futures::StreamExt`; to use both traits, import this one without its name:
+/// meanings of those of `tokio_stream::StreamExt`; `debounce` is an addition. The methods of
+/// `futures::StreamExt` have other names; to use both traits, import this one as `_`:
 ///
 /// ```
 /// use futures::{StreamExt, stream};
@@ -45,37 +42,37 @@ use crate::time::interval::Interval;
 /// });
 /// ```
 ///
-/// Next to `tokio_stream::StreamExt`, which has methods of the same names, `s.timeout(limit)` is
-/// ambiguous: take the others from `futures::StreamExt`, or write
+/// If `tokio_stream::StreamExt` is imported, too, which has methods of the same names,
+/// `s.timeout(limit)` is ambiguous: import `futures::StreamExt` instead of it, or write
 /// `reveille::StreamExt::timeout(s, limit)`.
 ///
-/// No duration is too long here: one beyond the clock's end (292 years) means never.
+/// No duration is too long: one beyond the clock's end (292 years) means never.
 pub trait StreamExt: Stream {
     /// Limits the wait for each item to `duration`.
     ///
-    /// The items come out as `Ok`. If none comes for `duration`, counted from this call and then
-    /// from each item, one [`Elapsed`](crate::time::error::Elapsed) comes out, and then nothing
-    /// until the next item, which starts the count anew.
+    /// The items are yielded as `Ok`. If none comes for `duration`, counted from this call and then
+    /// from each item, the stream yields one [`Elapsed`](crate::time::error::Elapsed), and then
+    /// nothing until the next item, which starts the count again.
     ///
     /// ```text
     /// timeout(3)         0  1  2  3  4  5  6  7  8  9
-    /// the stream inside     a  b                 c  |
-    /// comes out             a  b        E        c  |
+    /// the inner stream      a  b                 c  |
+    /// yields                a  b        E        c  |
     /// ```
     ///
-    /// An item that is there when the limit is up wins. Zero gives one `Elapsed` wherever the
-    /// stream has to wait.
+    /// An item that is available when the limit is up is yielded instead of the `Elapsed`. With a
+    /// `duration` of zero, the stream yields one `Elapsed` wherever it has to wait.
     ///
-    /// Called where no driver is entered and no runtime runs, it counts from the first poll instead,
-    /// on the driver that is current there.
+    /// If no driver is [current](crate::Handle::current) at this call, the stream counts from its
+    /// first poll, on the driver that is current there.
     ///
     /// # Panics
     ///
-    /// When first polled: if there is no [current driver](crate::Handle::current) by then.
+    /// The first poll panics if no driver is [current](crate::Handle::current) by then.
     ///
     /// # Cancel safety
     ///
-    /// Waiting for the next item may be given up at any time: the count goes on.
+    /// A future of the next item can be dropped at any time: the count goes on.
     ///
     /// # Examples
     ///
@@ -98,26 +95,27 @@ pub trait StreamExt: Stream {
         Timeout::new(self, duration)
     }
 
-    /// Reports at each tick of `interval` that no item has come.
+    /// Yields an error at each tick of `interval` while no item comes.
     ///
-    /// The items come out as `Ok`, and each starts the interval over: its next tick is one period
-    /// later. At each tick until then an [`Elapsed`](crate::time::error::Elapsed) comes out. An
-    /// [`interval`](crate::time::interval()) ticks at once the first time, so a stream that has to
-    /// wait for its first item begins with an `Elapsed`; use
-    /// [`interval_at`](crate::time::interval_at) where it should not.
+    /// The items are yielded as `Ok`, and each starts the interval over: its next tick is one
+    /// period later. At each tick before the next item, the stream yields an
+    /// [`Elapsed`](crate::time::error::Elapsed). The first tick of an
+    /// [`interval`](crate::time::interval()) comes at once, so a stream that has to wait for its
+    /// first item begins with an `Elapsed`; to avoid that, use
+    /// [`interval_at`](crate::time::interval_at).
     ///
     /// ```text
     /// a period of 3      0  1  2  3  4  5  6  7  8  9
-    /// the stream inside     a                    b  |
-    /// comes out          E  a        E        E  b  |
+    /// the inner stream      a                    b  |
+    /// yields             E  a        E        E  b  |
     /// ```
     ///
-    /// An item that is there when a tick is due wins. Ticks that were missed come out as the
-    /// interval's [`MissedTickBehavior`](crate::time::MissedTickBehavior) says.
+    /// An item that is available when a tick is due is yielded instead of the `Elapsed`. About
+    /// missed ticks, see [`MissedTickBehavior`](crate::time::MissedTickBehavior).
     ///
     /// # Cancel safety
     ///
-    /// Waiting for the next item may be given up at any time: no item and no tick is lost.
+    /// A future of the next item can be dropped at any time: no item and no tick is lost.
     ///
     /// # Examples
     ///
@@ -142,26 +140,28 @@ pub trait StreamExt: Stream {
 
     /// Lets at least `duration` pass between two items.
     ///
-    /// The first item is free. After an item, the stream inside is not polled until `duration` has
-    /// passed, so nothing is dropped: what comes meanwhile waits where it is.
+    /// The first item is not delayed. After an item, the inner stream is not polled until
+    /// `duration` has passed. So no item is dropped: items that come meanwhile stay in the inner
+    /// stream.
     ///
     /// ```text
     /// throttle(3)        0  1  2  3  4  5  6  7  8  9  10
-    /// the stream inside     a  b  c              d  |
-    /// comes out             a        b        c        d
+    /// the inner stream      a  b  c              d  |
+    /// yields                a        b        c        d
     /// ```
     ///
-    /// The end is delayed like an item, by what is left of `duration`. Zero delays nothing.
+    /// The end is delayed like an item, by the rest of `duration`. A `duration` of zero delays
+    /// nothing.
     ///
     /// The timer is made by the first poll, so this may be called where no driver is current.
     ///
     /// # Panics
     ///
-    /// When first polled: if there is no [current driver](crate::Handle::current).
+    /// The first poll panics if no driver is [current](crate::Handle::current).
     ///
     /// # Cancel safety
     ///
-    /// Waiting for the next item may be given up at any time: no item is lost.
+    /// A future of the next item can be dropped at any time: no item is lost.
     ///
     /// # Examples
     ///
@@ -183,32 +183,33 @@ pub trait StreamExt: Stream {
         Throttle::new(self, duration)
     }
 
-    /// Gathers items into chunks of `max_size`, or fewer if the first has waited for `duration`.
+    /// Collects items into chunks of `max_size`, or fewer if the first item has waited for
+    /// `duration`.
     ///
-    /// A chunk comes out when it is full, when `duration` has passed since its first item, or when
+    /// A chunk is yielded when it is full, when `duration` has passed since its first item, or when
     /// the stream ends, whichever is first. No chunk is empty.
     ///
     /// ```text
     /// chunks_timeout(3, 4)  0  1  2  3  4  5  6  7  8  9  10 11
-    /// the stream inside        a  b  c  d                 e  |
-    /// comes out                     abc             d        e|
+    /// the inner stream         a  b  c  d                 e  |
+    /// yields                        abc             d        e|
     /// ```
     ///
-    /// Time is asked only when the stream inside is pending: one that always has an item fills
-    /// every chunk. Zero gathers what is there without waiting. Pass [`usize::MAX`] for chunks that
-    /// only time limits.
+    /// The timer is polled only when the inner stream is pending: a stream that always has an item
+    /// fills every chunk. With a `duration` of zero, a chunk holds the items that are available
+    /// without waiting. Pass [`usize::MAX`] for chunks that are limited by time alone.
     ///
     /// The timer is made with the first item of each chunk, so this may be called where no driver
-    /// is current; it must be where the stream is polled.
+    /// is current; a driver must be current where the stream is polled.
     ///
     /// # Panics
     ///
-    /// If `max_size` is zero. When polled: if there is no
-    /// [current driver](crate::Handle::current) to time a chunk.
+    /// If `max_size` is zero. A poll panics if it needs a timer and no driver is
+    /// [current](crate::Handle::current).
     ///
     /// # Cancel safety
     ///
-    /// Waiting for the next chunk may be given up at any time: no item is lost.
+    /// A future of the next chunk can be dropped at any time: no item is lost.
     ///
     /// # Examples
     ///
@@ -232,29 +233,30 @@ pub trait StreamExt: Stream {
         ChunksTimeout::new(self, max_size, duration)
     }
 
-    /// Lets an item out once no newer one has come for `duration`; a newer one replaces it.
+    /// Yields an item once no newer one has come for `duration`. A newer item replaces it.
     ///
     /// ```text
     /// debounce(3)        0  1  2  3  4  5  6  7  8  9  10
-    /// the stream inside     a  b     c           d  e  |
-    /// comes out                               c        e|
+    /// the inner stream      a  b     c           d  e  |
+    /// yields                                  c        e|
     /// ```
     ///
-    /// The end of the stream lets the item that waits out at once. An item counts as come when it
-    /// is polled for: one that is there when the older one's time is up replaces it. While the
-    /// stream inside always has an item, none comes out. Zero lets every item out.
+    /// When the inner stream ends, the waiting item is yielded at once. The time of an item counts
+    /// from the poll that takes it, and an item that is available when the time of the older one is
+    /// up replaces that. While the inner stream always has an item, none is yielded. With a
+    /// `duration` of zero, every item is yielded.
     ///
-    /// The timer is made with the first item that has to wait, so this may be called where no driver
-    /// is current; it must be where the stream is polled.
+    /// The timer is made by the first poll, so this may be called where no driver is current; a
+    /// driver must be current where the stream is polled.
     ///
     /// # Panics
     ///
-    /// When polled: if there is no [current driver](crate::Handle::current) to time an item.
+    /// The first poll panics if no driver is [current](crate::Handle::current).
     ///
     /// # Cancel safety
     ///
-    /// Waiting for the next item may be given up at any time: the item that waits is kept, and its
-    /// time goes on.
+    /// A future of the next item can be dropped at any time: the waiting item is kept, and its time
+    /// goes on.
     ///
     /// # Examples
     ///

@@ -1,7 +1,8 @@
-//! How is a future kept to a deadline?
+//! [`Timeout`], a future with a deadline, and the functions that make one.
 //!
-//! It is polled first and may be ready even after the deadline; only if it is not is the timer
-//! asked. So a future that is ready at its first poll costs no timer at all.
+//! The future is polled first, and may be ready even after the deadline. The timer is polled only
+//! if the future is pending, so a future that is ready at its first poll does not arm a timer at
+//! all.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -16,26 +17,27 @@ use crate::instant::Instant;
 use crate::time::error::Elapsed;
 use crate::time::sleep::{self, Sleep, sleep_until};
 
-/// Gives `future` until `duration` from now.
+/// Requires `future` to complete before `duration` has passed.
 ///
-/// Zero still polls it once. A `duration` beyond the clock's end (292 years) sets no limit. A
-/// future that never yields is not interrupted.
+/// With a `duration` of zero, `future` is still polled once. If the deadline is beyond the clock's
+/// end (292 years), there is no limit. A future that never yields is not interrupted.
 ///
-/// Made where no driver is entered and no runtime runs, it takes the driver that its timer is first
-/// polled on, when `future` first is not ready. What `duration` then counts from is told at
-/// [`sleep`](super::sleep).
+/// If no driver is [current](Handle::current) at this call, the timer takes the one that is current
+/// when it is first polled, which is when `future` is first pending. From when `duration` counts
+/// then is described at [`sleep`](super::sleep).
 ///
 /// # Errors
 ///
-/// The future yields [`Elapsed`] if the deadline passes first; `future` is dropped with it.
+/// The returned future yields [`Elapsed`] if the deadline passes first. `future` is dropped
+/// together with it.
 ///
 /// # Panics
 ///
-/// As [`sleep`](super::sleep) does.
+/// In the same cases as [`sleep`](super::sleep).
 ///
 /// # Cancel safety
 ///
-/// As safe to drop as `future` itself.
+/// The returned future is as safe to drop as `future` itself.
 ///
 /// # Examples
 ///
@@ -53,18 +55,19 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     Timeout::new(future, sleep::limit(duration))
 }
 
-/// Gives `future` until `deadline`.
+/// Requires `future` to complete before `deadline`.
 ///
-/// Like [`timeout`] in all else; a deadline in the past still polls it once. Of instants that were
-/// read outside of the runtime, [`sleep_until`] tells more.
+/// Otherwise like [`timeout`]. With a deadline in the past, `future` is still polled once. About
+/// instants that were read outside of the runtime, see [`sleep_until`].
 ///
 /// # Errors
 ///
-/// The future yields [`Elapsed`] if the deadline passes first; `future` is dropped with it.
+/// The returned future yields [`Elapsed`] if the deadline passes first. `future` is dropped
+/// together with it.
 ///
 /// # Panics
 ///
-/// As [`sleep`](super::sleep) does.
+/// In the same cases as [`sleep`](super::sleep).
 ///
 /// # Examples
 ///
@@ -81,7 +84,8 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 }
 
 impl Handle {
-    /// Like [`time::timeout`](timeout), on this driver.
+    /// Requires `future` to complete before `duration` has passed, like [`time::timeout`](timeout),
+    /// on this driver.
     ///
     /// # Examples
     ///
@@ -97,7 +101,8 @@ impl Handle {
         Timeout::new(future, Sleep::limit(self.clone(), duration))
     }
 
-    /// Like [`time::timeout_at`](timeout_at), on this driver.
+    /// Requires `future` to complete before `at`, like [`time::timeout_at`](timeout_at), on this
+    /// driver.
     ///
     /// # Examples
     ///
@@ -113,10 +118,11 @@ impl Handle {
 }
 
 pin_project! {
-    /// A future with a deadline; made by [`timeout`] and [`timeout_at`].
+    /// A future with a deadline, returned by [`timeout`] and [`timeout_at`].
     ///
-    /// Ready with `Ok` if the future inside is, even late; with `Err` if it is not and the deadline
-    /// has passed. Polled again after that, it polls the future inside again.
+    /// It yields `Ok` when the inner future is ready, even after the deadline, and `Err` if that is
+    /// pending and the deadline has passed. If it is polled again after an `Err`, it polls the
+    /// inner future again.
     ///
     /// # Examples
     ///
@@ -146,7 +152,7 @@ impl<T> Timeout<T> {
         }
     }
 
-    /// Returns the future inside.
+    /// Returns a reference to the inner future.
     ///
     /// # Examples
     ///
@@ -161,7 +167,7 @@ impl<T> Timeout<T> {
         &self.future
     }
 
-    /// Returns the future inside.
+    /// Returns a mutable reference to the inner future.
     ///
     /// # Examples
     ///
@@ -176,7 +182,7 @@ impl<T> Timeout<T> {
         &mut self.future
     }
 
-    /// Takes the future out; the timer is cancelled.
+    /// Cancels the timer and returns the inner future.
     ///
     /// # Examples
     ///

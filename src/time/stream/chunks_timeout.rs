@@ -1,8 +1,8 @@
-//! When is a chunk of items complete?
+//! [`ChunksTimeout`], a stream that collects items into chunks.
 //!
-//! When it is full, when the stream has ended, or when the stream is pending and the timer, made
-//! with the first item, is ready. A timer exists only while items wait: each way out of here that
-//! takes the items takes the timer with them.
+//! A chunk is complete when it is full, when the stream has ended, or when the stream is pending
+//! and the timer, which was made with the first item, is ready. A timer exists only while items
+//! wait: whatever takes the items also drops the timer.
 
 use std::future::Future;
 use std::mem;
@@ -16,15 +16,16 @@ use pin_project_lite::pin_project;
 use crate::backend::coop;
 use crate::time::sleep::{self, Sleep};
 
-/// Room made for a new chunk, in items, if it may grow so large. The rest comes as it fills: its
-/// limit may be no more than that, a limit.
-const ROOM: usize = 64;
+/// For how many items memory is reserved when a chunk begins, at most. The chunk grows as it fills,
+/// because a large `max_size` may be a mere limit that is never reached.
+const INITIAL_CAPACITY: usize = 64;
 
 pin_project! {
-    /// A stream of chunks of items; made by [`chunks_timeout`](super::StreamExt::chunks_timeout).
+    /// A stream of chunks of items, returned by
+    /// [`chunks_timeout`](super::StreamExt::chunks_timeout).
     ///
-    /// Dropping it cancels its timer and drops the items that wait; see
-    /// [`into_remainder`](Self::into_remainder).
+    /// Dropping it cancels its timer and drops the waiting items; to keep them, call
+    /// [`into_remainder`](Self::into_remainder) first.
     ///
     /// # Examples
     ///
@@ -47,7 +48,7 @@ pin_project! {
         max_size: usize,
         duration: Duration,
         ended: bool,
-        // As in a timer: whether the last poll was pending only to let other tasks run.
+        // Whether the last poll was pending only to let other tasks run.
         yielded: bool,
     }
 }
@@ -71,9 +72,10 @@ impl<S: Stream> ChunksTimeout<S> {
         }
     }
 
-    /// Takes out the items that wait for their chunk to be complete, and cancels the timer.
+    /// Takes out and returns the items of the chunk that is not complete yet, and cancels the
+    /// timer.
     ///
-    /// The stream goes on with a new chunk if it is polled again.
+    /// If the stream is polled again, it goes on with a new chunk.
     ///
     /// # Examples
     ///
@@ -117,13 +119,13 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                 break;
             };
             if this.items.is_empty() {
-                this.items.reserve(ROOM.min(*this.max_size));
+                this.items.reserve(INITIAL_CAPACITY.min(*this.max_size));
             }
             this.items.push(item);
             if this.items.len() >= *this.max_size {
                 break;
             }
-            // After the push: without a driver this panics, and the item is not lost.
+            // After the push, because this panics without a driver, and the item must not be lost.
             if this.timer.is_none() {
                 *this.timer = Some(sleep::limit(*this.duration));
             }
@@ -141,7 +143,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
         let (lower, upper) = self.stream.size_hint();
         let waiting = self.items.len();
         let lower = lower.saturating_add(waiting).div_ceil(self.max_size);
-        // At most, what waits is a chunk and each item to come is another.
+        // At most, the waiting items are one chunk and each further item is another.
         let upper = upper.and_then(|items| items.checked_add(waiting.min(1)));
         (lower, upper)
     }

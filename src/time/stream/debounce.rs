@@ -1,7 +1,7 @@
-//! Which item has settled?
+//! [`Debounce`], a stream that yields an item once no newer one has come for a while.
 //!
-//! The newest, once the timer that it started over is ready. The timer is made for the first item
-//! that has to wait, on the driver that is current there, and is asked only while an item waits.
+//! Each item resets the timer, and the newest item is yielded when the timer is ready. The timer is
+//! made by the first poll, on the current driver, and is polled only while an item waits.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,14 +14,15 @@ use pin_project_lite::pin_project;
 use crate::backend::coop;
 use crate::time::sleep::{self, Sleep};
 
-/// How many items one poll takes at most: no item comes out while newer ones keep coming, and so
-/// a stream that always has one would keep its thread for ever.
+/// How many items one poll takes at most. No item is yielded while newer ones keep coming, so
+/// without this limit a stream that always has one would occupy its thread forever.
 const BATCH: usize = 64;
 
 pin_project! {
-    /// A stream of the items that have settled; made by [`debounce`](super::StreamExt::debounce).
+    /// A stream of the items that no newer one has replaced, returned by
+    /// [`debounce`](super::StreamExt::debounce).
     ///
-    /// Dropping it cancels its timer and drops the item that waits.
+    /// Dropping it cancels its timer and drops the waiting item.
     ///
     /// # Examples
     ///
@@ -66,7 +67,8 @@ impl<S: Stream> Stream for Debounce<S> {
             return Poll::Ready(None);
         }
         let duration = *this.duration;
-        // Before the stream is asked: where there can be no timer this panics, and no item is lost.
+        // Before the stream is polled, because this panics without a driver, and no item must be
+        // lost.
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
         let mark = ready!(timer.begin_item(cx));
         for _ in 0..BATCH {
@@ -78,7 +80,7 @@ impl<S: Stream> Stream for Debounce<S> {
                     }
                     let replaced = this.newest.replace(item);
                     timer.reset_after(duration);
-                    // Last, for its drop may panic.
+                    // Last, because its drop may panic.
                     drop(replaced);
                 }
                 Poll::Ready(None) => {
@@ -105,7 +107,7 @@ impl<S: Stream> Stream for Debounce<S> {
         }
         let (lower, upper) = self.stream.size_hint();
         let waiting = usize::from(self.newest.is_some());
-        // All that is sure is that the last item comes out.
+        // Only the last item is certain to be yielded.
         let lower = lower.saturating_add(waiting).min(1);
         (lower, upper.and_then(|items| items.checked_add(waiting)))
     }

@@ -1,8 +1,8 @@
-//! When may the next item come?
+//! [`Throttle`], a stream that lets time pass between items.
 //!
-//! Once the timer, started by the item before, is ready; only then is the stream asked. So the
-//! timer is never armed while the stream is, and nothing is left to cancel when the stream ends. It
-//! is made by the first poll, on the driver that is current there.
+//! Each item resets the timer, and the stream is polled again only once the timer is ready. So the
+//! timer is not armed while the task waits for the stream, and when the stream ends there is
+//! nothing to cancel. The timer is made by the first poll, on the current driver.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,9 +15,10 @@ use pin_project_lite::pin_project;
 use crate::time::sleep::{self, Sleep};
 
 pin_project! {
-    /// A stream whose items are kept apart; made by [`throttle`](super::StreamExt::throttle).
+    /// A stream that lets time pass between items, returned by
+    /// [`throttle`](super::StreamExt::throttle).
     ///
-    /// It is `Unpin` if the stream inside is. Dropping it cancels its timer.
+    /// It is `Unpin` if the inner stream is. Dropping it cancels its timer.
     ///
     /// # Examples
     ///
@@ -26,8 +27,8 @@ pin_project! {
     /// use reveille::{StreamExt as _, time::stream::Throttle};
     /// use std::time::Duration;
     ///
-    /// let calm: Throttle<_> = stream::iter([1, 2]).throttle(Duration::from_millis(1));
-    /// assert_eq!(pollster::block_on(calm.collect::<Vec<_>>()), [1, 2]);
+    /// let throttled: Throttle<_> = stream::iter([1, 2]).throttle(Duration::from_millis(1));
+    /// assert_eq!(pollster::block_on(throttled.collect::<Vec<_>>()), [1, 2]);
     /// ```
     #[must_use = "streams do nothing unless polled"]
     #[derive(Debug)]
@@ -36,7 +37,7 @@ pin_project! {
         stream: S,
         timer: Option<Sleep>,
         duration: Duration,
-        // Whether the timer has to be ready before the stream may be asked.
+        // Whether the timer has to be ready before the stream may be polled.
         waits: bool,
     }
 }
@@ -51,7 +52,7 @@ impl<S> Throttle<S> {
         }
     }
 
-    /// Returns the stream inside.
+    /// Returns a reference to the inner stream.
     ///
     /// # Examples
     ///
@@ -59,18 +60,17 @@ impl<S> Throttle<S> {
     /// use futures::{Stream, stream};
     /// use reveille::StreamExt;
     ///
-    /// let calm = stream::iter([1, 2]).throttle(std::time::Duration::from_millis(1));
-    /// assert_eq!(calm.get_ref().size_hint(), (2, Some(2)));
+    /// let throttled = stream::iter([1, 2]).throttle(std::time::Duration::from_millis(1));
+    /// assert_eq!(throttled.get_ref().size_hint(), (2, Some(2)));
     /// ```
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 
-    /// Returns the stream inside.
+    /// Returns a mutable reference to the inner stream.
     ///
-    /// Items that are taken from it directly are not counted: the pace is kept by those that come
-    /// out here.
+    /// Items that are taken from it directly do not delay the next item of the throttled stream.
     ///
     /// # Examples
     ///
@@ -78,14 +78,14 @@ impl<S> Throttle<S> {
     /// use futures::stream::{self, StreamExt};
     /// use reveille::StreamExt as _;
     ///
-    /// let mut calm = stream::iter([1, 2]).throttle(std::time::Duration::from_millis(1));
-    /// assert_eq!(pollster::block_on(calm.get_mut().next()), Some(1));
+    /// let mut throttled = stream::iter([1, 2]).throttle(std::time::Duration::from_millis(1));
+    /// assert_eq!(pollster::block_on(throttled.get_mut().next()), Some(1));
     /// ```
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    /// Takes the stream out; the timer is cancelled, and no item is lost.
+    /// Cancels the timer and returns the inner stream. No item is lost.
     ///
     /// # Examples
     ///
@@ -93,10 +93,10 @@ impl<S> Throttle<S> {
     /// use futures::stream::{self, StreamExt};
     /// use reveille::StreamExt as _;
     ///
-    /// let mut calm = stream::iter([1, 2]).throttle(std::time::Duration::from_secs(60));
+    /// let mut throttled = stream::iter([1, 2]).throttle(std::time::Duration::from_secs(60));
     /// pollster::block_on(async {
-    ///     assert_eq!(calm.next().await, Some(1));
-    ///     assert_eq!(calm.into_inner().next().await, Some(2));
+    ///     assert_eq!(throttled.next().await, Some(1));
+    ///     assert_eq!(throttled.into_inner().next().await, Some(2));
     /// });
     /// ```
     #[must_use]
@@ -110,7 +110,8 @@ impl<S: Stream> Stream for Throttle<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
-        // Before the stream is asked: where there can be no timer this panics, and no item is lost.
+        // Before the stream is polled, because this panics without a driver, and no item must be
+        // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
         let mark = ready!(timer.begin_item(cx));

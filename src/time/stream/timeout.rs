@@ -1,9 +1,9 @@
-//! When is one wait for an item too long?
+//! [`Timeout`], a stream with a limit on the wait for each item.
 //!
-//! When the timer, started over by each item, is ready and the stream is not; `spent` says that it
-//! has ended a wait already and is not to be asked again before the next item. The timer is made with
-//! the adapter if a driver is current there, so that the first wait counts from then; else by the
-//! first poll. It exists until the stream ends.
+//! Each item resets the timer. If the timer is ready and the stream is not, the limit is up;
+//! `spent` then says that the timer must not be polled again before the next item. The timer is
+//! made together with the stream if a driver is current there, so that the first wait counts from
+//! then, otherwise by the first poll. It exists until the stream ends.
 
 use std::future::Future;
 use std::mem;
@@ -20,7 +20,7 @@ use crate::time::error::Elapsed;
 use crate::time::sleep::{self, Sleep};
 
 pin_project! {
-    /// A stream with a limit on the wait for each item; made by
+    /// A stream with a limit on the wait for each item, returned by
     /// [`timeout`](super::StreamExt::timeout).
     ///
     /// Dropping it cancels its timer.
@@ -43,7 +43,7 @@ pin_project! {
         timer: Option<Sleep>,
         duration: Duration,
         spent: bool,
-        // Whether the last poll was pending, and whether only to let other tasks run.
+        // Whether the last poll was pending, and whether that was only to let other tasks run.
         waits: bool,
         yielded: bool,
         ended: bool,
@@ -73,7 +73,8 @@ impl<S: Stream> Stream for Timeout<S> {
         if *this.ended {
             return Poll::Ready(None);
         }
-        // Before the stream is asked: where there can be no timer this panics, and no item is lost.
+        // Before the stream is polled, because this panics without a driver, and no item must be
+        // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
         let mark = ready!(coop::begin_item(cx, this.yielded, *this.waits));
@@ -106,7 +107,8 @@ impl<S: Stream> Stream for Timeout<S> {
             return (0, Some(0));
         }
         let (lower, upper) = self.stream.size_hint();
-        // One `Elapsed` before each item and one before the end; of these the next may be spent.
+        // One `Elapsed` before each item and one before the end, less the next one if it was
+        // yielded already.
         let elapsed = usize::from(!self.spent);
         let upper = upper.and_then(|items| items.checked_mul(2)?.checked_add(elapsed));
         (lower, upper)

@@ -1,7 +1,7 @@
-//! How long has there been no item, in ticks?
+//! [`TimeoutRepeating`], a stream that yields an error at each tick while no item comes.
 //!
-//! The interval is started over by each item and asked only when there is none. It exists until the
-//! stream ends, which is also how its end is known.
+//! Each item resets the interval, which is polled only when the stream is pending. When the stream
+//! ends, the interval is dropped; its absence shows that the stream has ended.
 
 use std::mem;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use crate::time::error::Elapsed;
 use crate::time::interval::Interval;
 
 pin_project! {
-    /// A stream that reports at each tick that no item has come; made by
+    /// A stream that yields an error at each tick while no item comes, returned by
     /// [`timeout_repeating`](super::StreamExt::timeout_repeating).
     ///
     /// Dropping it cancels its timer.
@@ -39,7 +39,7 @@ pin_project! {
         #[pin]
         stream: S,
         interval: Option<Interval>,
-        // Whether the last poll was pending, and whether only to let other tasks run.
+        // Whether the last poll was pending, and whether that was only to let other tasks run.
         waits: bool,
         yielded: bool,
     }
@@ -89,7 +89,7 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         if self.is_terminated() {
             return (0, Some(0));
         }
-        // There is no saying how many ticks come between.
+        // The number of ticks between the items is unknown.
         (self.stream.size_hint().0, None)
     }
 }
