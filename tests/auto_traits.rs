@@ -1,8 +1,8 @@
-//! Which threads may have a value of each public type, and may it be used after a panic?
+//! Tests of the auto traits of each public type: `Send`, `Sync`, `Unpin`, `UnwindSafe`.
 //!
-//! The compiler answers, and a private field that is changed may change the answer. Users rely on it:
-//! an error goes into `Box<dyn Error + Send + Sync>`, a handle into a `static`, a guard must not
-//! leave its thread.
+//! The compiler checks them, because changing a private field may change them, and users rely on
+//! them: an error goes into `Box<dyn Error + Send + Sync>`, a handle into a `static`, and a guard
+//! must not leave its thread.
 
 #![cfg(not(loom))]
 
@@ -15,15 +15,15 @@ use std::rc::Rc;
 use reveille::time::{self, delay_queue, error, stream};
 use reveille::{self as root};
 
-/// On any thread, shared or not, moved at will, and as good as before if a panic passes by.
-fn free<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+/// For types that may be moved to and shared between threads, and used after a panic.
+fn any_thread_unwind_safe<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
-/// The same, but after a panic it is for its user to say how good it still is.
-fn free_but_for_panics<T: Send + Sync + Unpin>() {}
+/// The same, but the user has to decide whether a value is still usable after a panic.
+fn any_thread<T: Send + Sync + Unpin>() {}
 
 fn error<T: Error + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
 
-/// Ambiguous, and so an error, for a type that is `Send`.
+/// Fails to compile, because the call is ambiguous, for a type that is `Send`.
 macro_rules! stays_on_its_thread {
     ($($kind:ty),*) => {$({
         trait Ambiguous<A> {
@@ -37,41 +37,41 @@ macro_rules! stays_on_its_thread {
 }
 
 #[test]
-fn handles_clocks_and_keys_are_free() {
-    free::<root::Handle>();
-    free::<root::Clock>();
-    free::<root::ManualClock>();
-    free::<root::Hold>();
-    free::<root::DriverThread>();
-    free::<root::ThreadUnpark>();
-    free::<root::Builder>();
-    free::<root::Turn>();
-    free::<root::Key>();
-    free::<root::Due<u8>>();
-    free::<root::TimerQueue<u8>>();
-    free::<time::Instant>();
-    free::<delay_queue::Key>();
-    free::<delay_queue::Expired<u8>>();
+fn handles_clocks_and_keys_work_on_any_thread() {
+    any_thread_unwind_safe::<root::Handle>();
+    any_thread_unwind_safe::<root::Clock>();
+    any_thread_unwind_safe::<root::ManualClock>();
+    any_thread_unwind_safe::<root::Hold>();
+    any_thread_unwind_safe::<root::DriverThread>();
+    any_thread_unwind_safe::<root::ThreadUnpark>();
+    any_thread_unwind_safe::<root::Builder>();
+    any_thread_unwind_safe::<root::Turn>();
+    any_thread_unwind_safe::<root::Key>();
+    any_thread_unwind_safe::<root::Due<u8>>();
+    any_thread_unwind_safe::<root::TimerQueue<u8>>();
+    any_thread_unwind_safe::<time::Instant>();
+    any_thread_unwind_safe::<delay_queue::Key>();
+    any_thread_unwind_safe::<delay_queue::Expired<u8>>();
 }
 
 #[test]
-fn timers_and_what_is_made_of_them_are_free() {
-    free::<time::Sleep>();
-    free::<time::Interval>();
-    free::<time::MissedTickBehavior>();
-    free::<time::Timeout<Ready<u8>>>();
-    free::<time::DelayQueue<u8>>();
+fn timers_work_on_any_thread() {
+    any_thread_unwind_safe::<time::Sleep>();
+    any_thread_unwind_safe::<time::Interval>();
+    any_thread_unwind_safe::<time::MissedTickBehavior>();
+    any_thread_unwind_safe::<time::Timeout<Ready<u8>>>();
+    any_thread_unwind_safe::<time::DelayQueue<u8>>();
     type Ticks = futures::stream::Repeat<u8>;
-    free::<stream::Timeout<Ticks>>();
-    free::<stream::TimeoutRepeating<Ticks>>();
-    free::<stream::Throttle<Ticks>>();
-    free::<stream::ChunksTimeout<Ticks>>();
-    free::<stream::Debounce<Ticks>>();
+    any_thread_unwind_safe::<stream::Timeout<Ticks>>();
+    any_thread_unwind_safe::<stream::TimeoutRepeating<Ticks>>();
+    any_thread_unwind_safe::<stream::Throttle<Ticks>>();
+    any_thread_unwind_safe::<stream::ChunksTimeout<Ticks>>();
+    any_thread_unwind_safe::<stream::Debounce<Ticks>>();
 }
 
-/// They are what their contents are: also without what the compiler would have granted.
+/// Adapters have the auto traits of their contents, even where the compiler would not infer them.
 #[test]
-fn adapters_ask_nothing_of_what_they_hold() {
+fn adapters_are_unpin_if_their_contents_are() {
     fn unpin<T: Unpin>() {}
     unpin::<time::Sleep>();
     unpin::<time::DelayQueue<PhantomPinned>>();
@@ -80,7 +80,7 @@ fn adapters_ask_nothing_of_what_they_hold() {
 }
 
 #[test]
-fn errors_go_wherever_errors_go() {
+fn errors_can_be_boxed_as_send_and_sync() {
     error::<error::Elapsed>();
     error::<error::Error>();
     error::<error::NoDriver>();
@@ -90,13 +90,13 @@ fn errors_go_wherever_errors_go() {
     error::<root::rt::JoinError>();
 }
 
-/// A driver is turned by one thread at a time, and a park blocks one: they may move to another.
+/// One thread at a time turns a driver or blocks in a park, but they may move to another thread.
 #[test]
 fn drivers_and_parks_move_between_threads() {
     fn moves<T: Send + Unpin>() {}
     moves::<root::ThreadPark>();
     moves::<root::Driver<root::ThreadPark>>();
-    free_but_for_panics::<root::Driver<()>>();
+    any_thread::<root::Driver<()>>();
 }
 
 #[cfg(target_os = "linux")]
@@ -104,7 +104,7 @@ fn drivers_and_parks_move_between_threads() {
 fn parks_on_a_descriptor_move_between_threads() {
     fn moves<T: Send + Unpin>() {}
     moves::<root::BoottimePark>();
-    free::<root::BoottimeUnpark>();
+    any_thread_unwind_safe::<root::BoottimeUnpark>();
 }
 
 #[test]
@@ -116,26 +116,26 @@ fn guards_stay_on_their_thread() {
 
 #[cfg(feature = "rt")]
 #[test]
-fn runtimes_and_what_waits_for_tasks_are_free() {
+fn runtimes_and_join_handles_work_on_any_thread() {
     use reveille::rt;
 
-    free::<rt::Runtime>();
-    free::<rt::Handle>();
-    free_but_for_panics::<rt::Builder>();
-    free::<rt::JoinHandle<u8>>();
-    free::<rt::JoinHandle<PhantomPinned>>();
-    free::<rt::AbortHandle>();
-    free::<rt::YieldNow>();
+    any_thread_unwind_safe::<rt::Runtime>();
+    any_thread_unwind_safe::<rt::Handle>();
+    any_thread::<rt::Builder>();
+    any_thread_unwind_safe::<rt::JoinHandle<u8>>();
+    any_thread_unwind_safe::<rt::JoinHandle<PhantomPinned>>();
+    any_thread_unwind_safe::<rt::AbortHandle>();
+    any_thread_unwind_safe::<rt::YieldNow>();
     stays_on_its_thread!(rt::JoinHandle<Rc<()>>);
 }
 
 #[cfg(all(feature = "io", target_os = "linux"))]
 #[test]
-fn io_is_free() {
+fn async_fd_works_on_any_thread() {
     use reveille::rt::io;
     use std::os::unix::net::UnixStream;
 
-    free::<io::AsyncFd<UnixStream>>();
-    free_but_for_panics::<io::Readable<'static, UnixStream>>();
-    free_but_for_panics::<io::Writable<'static, UnixStream>>();
+    any_thread_unwind_safe::<io::AsyncFd<UnixStream>>();
+    any_thread::<io::Readable<'static, UnixStream>>();
+    any_thread::<io::Writable<'static, UnixStream>>();
 }

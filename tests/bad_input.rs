@@ -1,6 +1,6 @@
-//! What do hostile wakers, odd numbers, leaks and drivers that are gone do to a timer?
+//! Tests of timers with extreme durations, leaked timers, and drivers that are dropped.
 //!
-//! Wakers that panic or come back are in `bad_wakers.rs`.
+//! Wakers that panic or call back into the driver are in `bad_wakers.rs`.
 
 #![cfg(all(not(loom), feature = "fallback", feature = "rt"))]
 
@@ -16,7 +16,7 @@ use reveille::{Driver, DriverThread, Handle, ManualClock, ThreadPark, rt};
 use support::{Dial, Log, Task, manual, ms, poll_with, secs, watched};
 
 #[test]
-fn odd_limits_are_ready_at_once_or_never() {
+fn extreme_durations_are_ready_at_once_or_never() {
     let (clock, driver) = manual();
     clock.advance(secs(1));
     let epoch = clock.now() - secs(1);
@@ -34,7 +34,7 @@ fn odd_limits_are_ready_at_once_or_never() {
         assert!(task.poll(&mut sleep).is_ready());
         assert!(
             sleep.deadline() >= epoch,
-            "reads as the epoch at the earliest"
+            "a deadline before the epoch reads as the epoch"
         );
         sleep.reset_at(at);
         assert!(task.poll(&mut sleep).is_ready());
@@ -55,7 +55,7 @@ fn odd_limits_are_ready_at_once_or_never() {
 }
 
 #[test]
-fn clock_at_its_end_still_serves() {
+fn clock_at_its_end_still_fires_timers() {
     let (clock, mut driver) = manual();
     let task = Task::new();
     clock.advance(Duration::MAX);
@@ -97,7 +97,7 @@ fn driver_dropped_with_timers_armed_wakes_each_once_in_order() {
 }
 
 #[test]
-fn driver_dropped_wakes_those_too_that_wait_for_ever() {
+fn driver_dropped_wakes_timers_that_never_fire_too() {
     let (_, driver) = manual();
     let task = Task::new();
     let mut sleep = driver.handle().sleep(Duration::MAX);
@@ -130,7 +130,7 @@ fn orphan_of_a_manual_clock_stays_pending_until_its_time() {
 }
 
 #[test]
-fn orphan_moves_to_the_driver_that_is_entered_and_keeps_its_time() {
+fn orphan_moves_to_the_entered_driver_and_keeps_its_remaining_time() {
     let dial = Dial::default();
     let first = dial.driver();
     let task = Task::new();
@@ -156,7 +156,7 @@ fn orphan_moves_to_the_driver_that_is_entered_and_keeps_its_time() {
 }
 
 #[test]
-fn orphan_is_not_moved_to_a_driver_that_is_gone_as_well() {
+fn orphan_does_not_move_to_a_driver_that_is_gone_too() {
     watched(|| {
         let first = Driver::new(ThreadPark::new());
         let second = Driver::new(ThreadPark::new());
@@ -166,7 +166,7 @@ fn orphan_is_not_moved_to_a_driver_that_is_gone_as_well() {
         let _entered = second.handle().enter();
         drop(first);
         drop(second);
-        // The process-wide thread is left.
+        // Only the process-wide thread is left.
         pollster::block_on(sleep);
         let _clock = DriverThread::new().unwrap().handle().enter();
         assert!(Instant::now() >= deadline && deadline >= start + ms(5));
@@ -190,7 +190,7 @@ fn orphan_on_the_system_clock_ends_on_the_fallback_thread_and_not_early() {
     });
 }
 
-/// The ticks that remain are counted from when the interval moved, not on the old clock's scale.
+/// The interval counts the remaining time from when it moved, not on the scale of the old clock.
 #[test]
 fn orphaned_interval_keeps_its_period_on_a_clock_that_shows_another_time() {
     let dial = Dial::default();
@@ -227,7 +227,7 @@ fn handle_that_outlives_its_driver_makes_timers_that_move() {
         let limited = handle.timeout(ms(1), std::future::pending::<()>());
         assert!(pollster::block_on(limited).is_err());
         pollster::block_on(handle.interval(ms(1)).tick());
-        // Entered, it is not preferred to a driver that lives.
+        // A closed driver that is entered is not preferred to a driver that exists.
         let _entered = handle.enter();
         pollster::block_on(time::sleep(ms(1)));
     });
@@ -245,9 +245,9 @@ fn timer_whose_driver_fires_it_and_is_dropped_before_the_poll_is_ready() {
     assert_eq!((task.wakes(), task.held()), (1, 0));
 }
 
-/// The custom clock is clamped at each of its readings, so that half-way steps do no harm.
+/// A custom clock is clamped at each reading, so it may return times that go back and forth.
 #[test]
-fn clock_that_trembles_fires_each_timer_once_and_none_early() {
+fn clock_that_goes_back_and_forth_fires_each_timer_once_and_none_early() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let tasks: Vec<_> = (0..100).map(|_| Task::new()).collect();
@@ -282,7 +282,7 @@ fn timer_moves_between_threads_and_executors() {
         });
         let sleep = sleep.join().unwrap();
         let task = rt::Runtime::new().unwrap().spawn(sleep);
-        drop(task); // the runtime it was on is gone, and the timer with it
+        drop(task); // drops its runtime, and the timer with it
         assert_eq!(handle.armed(), 0);
 
         let mut again = handle.sleep_until(deadline);
@@ -293,7 +293,7 @@ fn timer_moves_between_threads_and_executors() {
 }
 
 #[test]
-fn forgotten_timer_wakes_once_more_and_harms_nobody() {
+fn leaked_timer_wakes_its_task_once_more() {
     let (clock, driver) = manual();
     let (forgotten, task) = (Task::new(), Task::new());
     let mut sleep = driver.handle().sleep(ms(5));
@@ -311,7 +311,7 @@ fn forgotten_timer_wakes_once_more_and_harms_nobody() {
 }
 
 #[test]
-fn clock_and_driver_may_go_in_any_order() {
+fn clock_and_driver_may_be_dropped_in_any_order() {
     let clock = ManualClock::new();
     let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
     let task = Task::new();

@@ -1,7 +1,7 @@
-//! What can a waker do to a driver?
+//! Tests of wakers that panic, or that call back into the driver.
 //!
-//! It may panic, and it may come back: make, move and drop timers, drivers and other wakers.
-//! Everything here that could wait for itself is watched.
+//! A waker may make, move and drop timers, drivers and other wakers. Every test that could deadlock
+//! runs under a watchdog.
 
 #![cfg(all(not(loom), feature = "fallback"))]
 
@@ -25,7 +25,7 @@ fn panicking() -> Waker {
 }
 
 #[test]
-fn waker_that_panics_costs_nobody_else_a_wake() {
+fn waker_that_panics_does_not_keep_others_from_being_woken() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let task = Task::new();
@@ -44,7 +44,7 @@ fn waker_that_panics_costs_nobody_else_a_wake() {
     assert_eq!((task.wakes(), task.held()), (100, 0));
     assert!(sleeps.iter().all(Sleep::is_elapsed));
 
-    // All goes on: no lock is poisoned, no count is wrong.
+    // The driver still works: no lock is poisoned, no count is wrong.
     assert_eq!(driver.handle().armed(), 0);
     let mut after = driver.handle().sleep(ms(5));
     assert!(task.poll(&mut after).is_pending());
@@ -97,10 +97,10 @@ fn waker_that_panics_does_not_end_the_driver_thread() {
     });
 }
 
-/// The panic of a waker that `reset` wakes is the caller's, but the timer is out by then: its place
-/// may be another's, whom the drop must not take along.
+/// If `reset` wakes a waker that panics, the panic is passed on to the caller. The timer is out of
+/// the driver by then, and another timer may have its index, which the drop must not remove.
 #[test]
-fn waker_that_panics_in_reset_costs_no_other_timer() {
+fn waker_that_panics_in_reset_removes_no_other_timer() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let handle = driver.handle().clone();
@@ -109,7 +109,7 @@ fn waker_that_panics_in_reset_costs_no_other_timer() {
     assert!(poll_with(&mut victim, &panicking()).is_pending());
     let moved = Arc::new(Mutex::new(Some(victim)));
 
-    // Within a storm of equal deadlines the turn has not yet passed the deadline that it fires.
+    // While a turn fires many timers with the same deadline, it has not passed that deadline yet.
     let mut storm: Vec<_> = (0..100).map(|_| handle.sleep(ms(5))).collect();
     let other = Arc::new(Mutex::new(None));
     for (i, sleep) in storm.iter_mut().enumerate() {
@@ -169,7 +169,7 @@ fn waker_that_arms_moves_and_drops_other_timers_in_its_wake() {
         clock.advance(ms(6));
         assert_eq!((late.wakes(), fresh.wakes()), (1, 0));
         assert_eq!(gone.held(), 0);
-        // Those of the same batch were on their way already.
+        // The timers of the same batch had been taken out of the driver before.
         assert!(gone.wakes() < 64, "{}", gone.wakes());
         clock.advance(ms(1));
         assert_eq!((late.wakes(), fresh.wakes()), (1, 1));
@@ -202,7 +202,7 @@ fn waker_whose_drop_drops_the_next_timer_and_so_on() {
 }
 
 #[test]
-fn waker_that_replaces_another_may_come_back_when_dropped() {
+fn replaced_waker_may_use_the_driver_when_dropped() {
     watched(|| {
         let (clock, driver) = manual();
         let handle = driver.handle().clone();
@@ -222,7 +222,7 @@ fn waker_that_replaces_another_may_come_back_when_dropped() {
 }
 
 #[test]
-fn waker_that_asks_the_driver_everything_there_is() {
+fn waker_may_call_every_method_of_the_driver() {
     watched(|| {
         let (clock, driver) = manual();
         let handle = driver.handle().clone();
@@ -234,7 +234,7 @@ fn waker_that_asks_the_driver_everything_there_is() {
             assert_eq!(Instant::now(), by_hand.now());
             assert!(format!("{asked:?}{by_hand:?}").contains("armed: 0"));
             let hold = by_hand.hold();
-            // Time may move within a wake as well; what it fires, fires first.
+            // Time may also move within a wake. The timers that come due by that fire first.
             by_hand.advance(ms(1));
             drop(hold);
             log.push((asked.armed(), asked.now()));
@@ -290,7 +290,7 @@ fn waker_that_owns_the_driver_thread_may_drop_it() {
 }
 
 #[test]
-fn unpark_may_come_back_as_well() {
+fn unpark_may_use_the_driver_too() {
     watched(|| {
         let handle = Arc::new(Mutex::new(None::<Handle>));
         let inside = handle.clone();

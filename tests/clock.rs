@@ -1,4 +1,4 @@
-//! Who moves time, and what sees it move?
+//! Tests of clocks: pausing, advancing, holding, and executors that move time while they are idle.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -15,21 +15,21 @@ use reveille::{Clock, Hold, ManualClock};
 
 use support::{Log, Task, manual, ms, poll_with, secs, waker, watched};
 
-/// A runtime on a clock that moves by hand, or by itself when the runtime is idle.
+/// Returns a manual clock and a runtime on it, which moves the clock while it is idle.
 fn simulated() -> (ManualClock, Runtime) {
     let clock = ManualClock::new();
     let runtime = single_on(&clock);
     (clock, runtime)
 }
 
-/// A runtime of one worker.
+/// Returns a runtime of one worker.
 fn single_on(clock: impl Into<Clock>) -> Runtime {
     let builder = Runtime::builder().worker_threads(1).clock(clock);
     builder.build().unwrap()
 }
 
 #[test]
-fn now_is_that_of_the_driver_entered() {
+fn now_reads_the_clock_of_the_entered_driver() {
     let (clock, driver) = manual();
     clock.advance(secs(1_000_000));
     let entered = driver.handle().enter();
@@ -38,7 +38,7 @@ fn now_is_that_of_the_driver_entered() {
     let there = thread::spawn(Instant::now).join().unwrap();
     drop(entered);
     let here = Instant::now();
-    assert!(there <= here && here < clock.now(), "the system's");
+    assert!(there <= here && here < clock.now(), "on the system's clock");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn advance_stops_at_each_deadline_on_its_way() {
 }
 
 #[test]
-fn never_is_not_waited_for() {
+fn a_clock_does_not_advance_to_a_timer_that_never_fires() {
     let (clock, driver) = manual();
     let start = clock.now();
     let task = Task::new();
@@ -160,8 +160,8 @@ fn time_stands_still_while_a_task_is_ready() {
 }
 
 #[test]
-fn hold_keeps_time_until_the_last_is_dropped_wherever() {
-    fn let_go(hold: Hold) -> thread::JoinHandle<()> {
+fn time_stands_still_until_the_last_hold_is_dropped_on_any_thread() {
+    fn drop_on_thread(hold: Hold) -> thread::JoinHandle<()> {
         thread::spawn(move || drop(hold))
     }
 
@@ -171,10 +171,11 @@ fn hold_keeps_time_until_the_last_is_dropped_wherever() {
             let start = clock.now();
             let holds = [clock.hold(), clock.hold()];
             let threads = runtime.block_on(async {
-                // Readied by the last to let go, or by time that must not pass before.
+                // Woken by the thread that drops the last guard, or by time, which must not pass
+                // before.
                 let limit = timeout(secs(3600), std::future::pending::<()>());
                 assert_eq!(clock.now(), start);
-                let threads = holds.map(let_go);
+                let threads = holds.map(drop_on_thread);
                 assert!(limit.await.is_err());
                 threads
             });
@@ -187,7 +188,7 @@ fn hold_keeps_time_until_the_last_is_dropped_wherever() {
 }
 
 #[test]
-fn held_runtime_is_still_moved_by_hand_from_another_thread() {
+fn held_clock_can_still_be_advanced_from_another_thread() {
     watched(|| {
         let (clock, runtime) = simulated();
         let start = clock.now();
@@ -221,13 +222,13 @@ fn boottime_runs() {
     });
 }
 
-/// A timer's task moves time on, too, from within its wake: what was asked for last is less.
+/// The timer's waker moves time beyond the target of the caller, which is then in the past.
 #[test]
-fn waker_that_moves_time_further_than_the_caller_wins() {
+fn waker_may_move_time_further_than_the_caller() {
     let (clock, driver) = manual();
-    let (start, hand) = (clock.now(), clock.clone());
+    let (start, moved) = (clock.now(), clock.clone());
     let mut sleep = driver.handle().sleep(ms(5));
-    let waker = waker(move || hand.advance(ms(100)));
+    let waker = waker(move || moved.advance(ms(100)));
     assert!(poll_with(&mut sleep, &waker).is_pending());
     clock.advance(ms(10));
     assert_eq!(clock.now(), start + ms(105));

@@ -1,7 +1,7 @@
-//! How long may a loop sleep, when is it interrupted, and what fires in which order?
+//! Tests of `Driver`: how long a loop may block, when it is interrupted, and in which order timers
+//! fire.
 //!
-//! Most loops here block in a park that does not block: it notes for how long it should have, and
-//! moves a clock on by that.
+//! Most loops here use a park that does not block: it notes the timeout and advances a clock by it.
 
 #![cfg(not(loom))]
 
@@ -18,7 +18,7 @@ use support::{
     Count, Dial, Log, Task, manual, manual_counting_unparks, ms, poll_with, secs, waker, watched,
 };
 
-/// A park that takes no time and lets as much pass on its clock as it was to block for.
+/// A park that returns at once, and advances its clock by the timeout.
 struct Simulated {
     dial: Dial,
     now: Duration,
@@ -49,7 +49,7 @@ impl Park for Simulated {
     }
 }
 
-/// Arms timers of these limits, in milliseconds; the waker of each logs its limit.
+/// Arms timers of these durations, in milliseconds. The waker of each logs its duration.
 fn arm(handle: &Handle, log: &Log<u64>, limits: &[u64]) -> Vec<Sleep> {
     let arm = |&limit: &u64| {
         let mut sleep = handle.sleep(ms(limit));
@@ -60,7 +60,7 @@ fn arm(handle: &Handle, log: &Log<u64>, limits: &[u64]) -> Vec<Sleep> {
 }
 
 #[test]
-fn drivers_know_nothing_of_each_other() {
+fn drivers_are_independent_of_each_other() {
     let (clock, one) = manual();
     let (_, two) = manual();
     let task = Task::new();
@@ -138,7 +138,7 @@ fn stacked_drivers_share_one_park_and_keep_their_timers_apart() {
     for _ in 0..4 {
         fired.push(outer.park().fired());
     }
-    assert_eq!(fired, [0, 1, 0, 1], "by the outer one");
+    assert_eq!(fired, [0, 1, 0, 1], "fired by the outer driver");
     assert_eq!(log.take(), [10, 30, 35, 40]);
     assert_eq!(parks.take(), [10, 20, 5, 5].map(|limit| Some(ms(limit))));
     assert_eq!((outer.handle().armed(), inner_handle.armed()), (0, 0));
@@ -162,7 +162,7 @@ fn stacked_drivers_are_both_interrupted_at_the_one_park() {
                 assert!(woken.poll(&mut sleep).is_pending());
                 sleep
             });
-            // Without an interruption it would sleep for ever.
+            // Without an interruption it would block forever.
             while task.wakes() == 0 {
                 stacked.park();
             }
@@ -172,7 +172,7 @@ fn stacked_drivers_are_both_interrupted_at_the_one_park() {
 }
 
 #[test]
-fn loop_of_ones_own_is_told_how_long_it_may_block() {
+fn a_foreign_loop_gets_the_time_that_it_may_block() {
     let (clock, driver) = manual();
     assert_eq!(
         (driver.next_deadline(), driver.next_timeout()),
@@ -182,7 +182,11 @@ fn loop_of_ones_own_is_told_how_long_it_may_block() {
     let mut sleep = driver.handle().sleep(ms(5));
     assert!(task.poll(&mut sleep).is_pending());
     assert_eq!(driver.next_deadline(), Some(clock.now() + ms(5)));
-    assert_eq!(driver.next_timeout(), None, "no wait moves this clock");
+    assert_eq!(
+        driver.next_timeout(),
+        None,
+        "waiting does not move this clock"
+    );
 
     let dial = Dial::default();
     let mut driver = dial.driver();
@@ -211,13 +215,17 @@ fn announcement_ends_with_the_turn() {
     assert_eq!(driver.next_timeout(), None);
     driver.turn();
     sleeps.extend(arm(&handle, &log, &[50]));
-    assert_eq!(unparks.get(), 0, "it runs, and nothing has interrupted it");
+    assert_eq!(
+        unparks.get(),
+        0,
+        "the loop is running, and nothing has interrupted it"
+    );
     assert_eq!(driver.next_timeout(), None);
     sleeps.extend(arm(&handle, &log, &[60, 50, 40, 30]));
     assert_eq!(unparks.get(), 1);
     driver.turn();
     sleeps.extend(arm(&handle, &log, &[20, 10]));
-    assert_eq!(unparks.get(), 1, "it runs");
+    assert_eq!(unparks.get(), 1, "the loop is running");
     assert_eq!(driver.next_timeout(), None);
     sleeps[0].reset_at(handle.now() + ms(5));
     sleeps[1].reset_at(handle.now() + ms(4));
@@ -225,13 +233,17 @@ fn announcement_ends_with_the_turn() {
     assert_eq!(driver.next_timeout(), None);
     sleeps[0].reset_at(handle.now() + ms(70));
     sleeps.clear();
-    assert_eq!(unparks.get(), 2, "later or gone is no reason to wake");
+    assert_eq!(
+        unparks.get(),
+        2,
+        "a later deadline or a dropped timer does not interrupt the loop"
+    );
 }
 
-/// To ask for the next deadline was to announce a wait until then, and a loop that logged it while it
-/// ran was interrupted, or was not when it should have been.
+/// Asking for the next deadline used to announce a wait until then. So a loop that logged it while
+/// it was running was interrupted for nothing, or was not interrupted when it should have been.
 #[test]
-fn looking_at_the_next_deadline_changes_nothing() {
+fn asking_for_the_next_deadline_changes_nothing() {
     let (_, mut driver, unparks) = manual_counting_unparks();
     let log = Log::new();
     let handle = driver.handle().clone();
@@ -243,7 +255,7 @@ fn looking_at_the_next_deadline_changes_nothing() {
     let mut sleeps = arm(&handle, &log, &[50]);
     look(&driver);
     sleeps.extend(arm(&handle, &log, &[40]));
-    assert_eq!(unparks.get(), 0, "it runs");
+    assert_eq!(unparks.get(), 0, "the loop is running");
 
     let _ = driver.next_timeout();
     sleeps.extend(arm(&handle, &log, &[30]));
@@ -256,11 +268,11 @@ fn looking_at_the_next_deadline_changes_nothing() {
     let _ = driver.next_timeout();
     look(&driver);
     sleeps.extend(arm(&handle, &log, &[10]));
-    assert_eq!(unparks.get(), 2, "it waits");
+    assert_eq!(unparks.get(), 2, "the loop is waiting");
 }
 
 #[test]
-fn first_timer_interrupts_a_loop_that_sleeps_for_ever_unless_it_never_fires() {
+fn first_timer_interrupts_a_loop_that_blocks_forever_unless_it_never_fires() {
     let (_, driver, unparks) = manual_counting_unparks();
     assert_eq!(driver.next_timeout(), None);
     let mut never = driver.handle().sleep(Duration::MAX);
@@ -272,7 +284,7 @@ fn first_timer_interrupts_a_loop_that_sleeps_for_ever_unless_it_never_fires() {
 }
 
 #[test]
-fn storm_takes_several_turns_and_spares_who_is_dropped_between_them() {
+fn a_storm_takes_several_turns_and_timers_dropped_in_between_do_not_fire() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let log = Log::new();
@@ -294,7 +306,8 @@ fn storm_takes_several_turns_and_spares_who_is_dropped_between_them() {
     drop(last);
     moved.reset_at(driver.handle().now() + ms(5));
     let fired = first.fired();
-    // Due, they are elapsed though their turn has not come: polled now, they need none.
+    // Their deadlines have passed, although no turn has fired them yet: a poll is ready and needs
+    // no turn.
     let task = Task::new();
     for sleep in &mut sleeps[fired..fired + 100] {
         assert!(sleep.is_elapsed() && task.poll(sleep).is_ready());
@@ -316,7 +329,7 @@ fn storm_takes_several_turns_and_spares_who_is_dropped_between_them() {
 }
 
 #[test]
-fn storm_of_a_hundred_thousand_is_first_in_first_out() {
+fn a_hundred_thousand_equal_deadlines_fire_first_in_first_out() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let log = Log::new();
@@ -336,7 +349,7 @@ fn equal_deadlines_fire_in_the_order_of_arming_or_of_the_last_reset() {
     let at = clock.now() + ms(5);
     let log = Log::new();
     let mut sleeps: Vec<_> = (0..6).map(|_| driver.handle().sleep(ms(5))).collect();
-    // The order of making is none.
+    // The order in which they were made does not matter.
     for i in [3, 0, 5, 1, 4, 2] {
         assert!(poll_with(&mut sleeps[i], &log.waker(i)).is_pending());
     }
@@ -349,7 +362,7 @@ fn equal_deadlines_fire_in_the_order_of_arming_or_of_the_last_reset() {
 }
 
 #[test]
-fn slack_delays_nothing_that_is_sparse_and_nothing_at_all_if_zero() {
+fn slack_does_not_delay_sparse_timers_and_zero_slack_delays_none() {
     for (slack, after_storm) in [(Duration::ZERO, 10), (Duration::from_micros(100), 100)] {
         let micros = Duration::from_micros;
         let dial = Dial::default();
@@ -420,9 +433,9 @@ fn timers_armed_by_wakers_fire_within_the_same_advance() {
     *next.lock().unwrap() = None;
 }
 
-/// A loop that draws frames asks each time: it is to cost nothing there.
+/// A loop that draws frames calls `turn` each time, so this must be cheap.
 #[test]
-fn turn_looks_at_the_clock_only_if_a_timer_may_be_due() {
+fn turn_reads_the_clock_only_if_a_timer_may_be_due() {
     let looks = Count::default();
     let counted = looks.clone();
     let clock = Clock::custom(move || {
@@ -430,25 +443,29 @@ fn turn_looks_at_the_clock_only_if_a_timer_may_be_due() {
         ms(5)
     });
     let mut driver = Driver::builder().clock(clock).build_with_unpark(|| {});
-    let looks_of_a_turn = |driver: &mut Driver<()>| {
+    let clock_reads_of_a_turn = |driver: &mut Driver<()>| {
         let before = looks.get();
         assert_eq!(driver.turn().fired(), 0);
         looks.get() - before
     };
-    assert_eq!(looks_of_a_turn(&mut driver), 0, "without timers");
+    assert_eq!(clock_reads_of_a_turn(&mut driver), 0, "without timers");
     let task = Task::new();
     let mut never = driver.handle().sleep(Duration::MAX);
     assert!(task.poll(&mut never).is_pending());
-    assert_eq!(looks_of_a_turn(&mut driver), 0, "with one that never fires");
+    assert_eq!(
+        clock_reads_of_a_turn(&mut driver),
+        0,
+        "with one that never fires"
+    );
     let mut far = driver.handle().sleep(secs(1));
     assert!(task.poll(&mut far).is_pending());
-    assert_eq!(looks_of_a_turn(&mut driver), 1);
+    assert_eq!(clock_reads_of_a_turn(&mut driver), 1);
 }
 
 #[test]
-fn idle_loop_moves_time_only_where_nothing_else_does_and_nobody_holds_it() {
+fn idle_loop_moves_time_only_on_a_clock_that_is_frozen_and_not_held() {
     let task = Task::new();
-    // A clock that runs.
+    // The clock is running.
     let mut driver = Driver::new(ThreadPark::new());
     let mut sleep = driver.handle().sleep(secs(3600));
     assert!(task.poll(&mut sleep).is_pending());
@@ -466,7 +483,7 @@ fn idle_loop_moves_time_only_where_nothing_else_does_and_nobody_holds_it() {
     drop(hold);
     assert!(driver.advance_when_idle());
     assert_eq!((clock.now(), task.wakes()), (start + secs(5), 1));
-    assert!(!driver.advance_when_idle(), "the rest never comes");
+    assert!(!driver.advance_when_idle(), "the other timer never fires");
     assert_eq!(clock.now(), start + secs(5));
 }
 
@@ -490,10 +507,10 @@ fn debug_output_names_the_type_and_what_is_armed() {
     }
 }
 
-/// There was no way to see why a timer does not fire: a loop that never turns looks like a deadline
-/// that is far.
+/// Users need to see why a timer does not fire: a loop that never turns would look like a far
+/// deadline.
 #[test]
-fn a_handle_says_when_its_loop_last_turned() {
+fn debug_output_of_a_handle_says_when_its_loop_last_turned() {
     let says = |handle: &Handle, last_turn: &str| {
         let text = format!("{handle:?}");
         let expected = format!("last_turn: {last_turn}, closed");
@@ -507,7 +524,7 @@ fn a_handle_says_when_its_loop_last_turned() {
     says(&handle, "never");
     clock.advance(secs(1));
     says(&handle, "never");
-    // With nothing due, too.
+    // Even if no timer is due.
     assert_eq!(driver.turn().fired(), 0);
     says(&handle, "0.0ns ago");
     clock.advance(ms(3_240));

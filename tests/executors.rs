@@ -1,7 +1,7 @@
-//! Do timers work on executors that know nothing of them?
+//! Tests of timers on other executors, which know nothing of this crate.
 //!
-//! Free functions there go by the process-wide thread, a `DriverThread`, or a driver that is
-//! entered. All of it is real time: only lower bounds and orders are asserted.
+//! The free functions use the process-wide thread, a `DriverThread`, or a driver that is entered.
+//! All tests run in real time, so they assert only lower bounds and orders.
 
 #![cfg(all(not(loom), feature = "fallback"))]
 
@@ -20,7 +20,7 @@ use reveille::{Driver, DriverThread, Handle, Park, ThreadPark, Unpark};
 
 use support::{Log, Task, manual, ms, secs, watched};
 
-/// What any executor must be able to run.
+/// Timers in all forms, which must work on any executor.
 async fn scenario() {
     let start = Instant::now();
     sleep(ms(2)).await;
@@ -43,12 +43,12 @@ async fn scenario() {
 }
 
 #[test]
-fn pollster_is_served() {
+fn timers_work_on_pollster() {
     watched(|| pollster::block_on(scenario()));
 }
 
 #[test]
-fn futures_is_served() {
+fn timers_work_on_futures_executors() {
     watched(|| {
         futures::executor::block_on(scenario());
 
@@ -74,7 +74,7 @@ fn futures_is_served() {
 }
 
 #[test]
-fn smol_is_served() {
+fn timers_work_on_smol() {
     watched(|| {
         smol::block_on(scenario());
         smol::block_on(smol::spawn(scenario()));
@@ -89,7 +89,7 @@ fn smol_is_served() {
 }
 
 #[test]
-fn tokio_without_its_time_driver_is_served() {
+fn timers_work_on_tokio_without_its_time_driver() {
     watched(|| {
         let current = tokio::runtime::Builder::new_current_thread().build();
         let multi = tokio::runtime::Builder::new_multi_thread()
@@ -103,7 +103,7 @@ fn tokio_without_its_time_driver_is_served() {
                     task.await.unwrap();
                 }
             });
-            // Timers that still wait when their runtime ends.
+            // Timers are still waiting when their runtime ends.
             drop(runtime.spawn(sleep(secs(3600))));
             drop(runtime);
         }
@@ -111,7 +111,7 @@ fn tokio_without_its_time_driver_is_served() {
 }
 
 #[test]
-fn driver_that_is_entered_is_preferred_to_the_fallback() {
+fn an_entered_driver_is_preferred_to_the_fallback() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut timer = sleep(secs(3600));
@@ -125,7 +125,7 @@ fn driver_that_is_entered_is_preferred_to_the_fallback() {
 }
 
 #[test]
-fn driver_on_a_loop_of_another_thread_serves_this_one() {
+fn a_driver_on_another_threads_loop_serves_this_thread() {
     watched(|| {
         let park = ThreadPark::new();
         let unpark = park.unparker();
@@ -152,7 +152,7 @@ fn driver_on_a_loop_of_another_thread_serves_this_one() {
 }
 
 #[test]
-fn driver_thread_serves_by_handle_and_by_entering() {
+fn driver_thread_works_by_handle_and_when_entered() {
     watched(|| {
         let timers = DriverThread::new().unwrap();
         pollster::block_on(timers.handle().sleep(ms(1)));
@@ -171,7 +171,7 @@ fn driver_thread_serves_by_handle_and_by_entering() {
 }
 
 #[test]
-fn driver_thread_that_is_dropped_lets_its_timers_move() {
+fn timers_of_a_dropped_driver_thread_move_to_another_driver() {
     watched(|| {
         let timers = DriverThread::new().unwrap();
         let handle = timers.handle().clone();

@@ -1,4 +1,4 @@
-//! What if the system refuses to start the process-wide thread?
+//! Test of a system that refuses to start the process-wide thread.
 
 #![cfg(all(not(loom), feature = "fallback", target_os = "linux"))]
 
@@ -14,11 +14,11 @@ use support::Task;
 
 const CHILD: &str = "REVEILLE_TEST_WITHOUT_THREADS";
 
-/// Every call but the first panicked for another reason, a poisoned lock, and an orphaned timer
-/// took its task down with it. In a process of its own: no thread can be given a stack of
-/// petabytes.
+/// In an earlier version, every call but the first panicked for another reason, a poisoned lock,
+/// and an orphaned timer panicked, too. The test runs in a process of its own, in which no thread
+/// can start, because the stack size is set to petabytes.
 #[test]
-fn thread_that_cannot_start_is_the_callers_panic_each_time_and_no_orphans() {
+fn a_thread_that_cannot_start_panics_in_each_caller_but_not_in_an_orphaned_timer() {
     if std::env::var_os(CHILD).is_some() {
         return without_threads();
     }

@@ -1,4 +1,4 @@
-//! Do the methods say what the free functions say?
+//! Tests of `FutureExt`: its methods do the same as the free functions.
 
 #![cfg(not(loom))]
 
@@ -47,7 +47,7 @@ fn timeout_at_ends_at_the_deadline() {
 }
 
 #[test]
-fn future_that_is_ready_wins_at_zero_and_in_the_past() {
+fn a_ready_future_wins_over_a_limit_of_zero_or_in_the_past() {
     let (clock, driver) = manual();
     clock.advance(ms(5));
     let _entered = driver.handle().enter();
@@ -62,7 +62,7 @@ fn future_that_is_ready_wins_at_zero_and_in_the_past() {
 }
 
 #[test]
-fn answer_in_time_wakes_through_the_limit_and_dropping_cancels_the_timer() {
+fn completion_in_time_wakes_the_task_and_dropping_cancels_the_timer() {
     let (_, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();
@@ -77,7 +77,7 @@ fn answer_in_time_wakes_through_the_limit_and_dropping_cancels_the_timer() {
 }
 
 #[test]
-fn goes_with_the_methods_of_futures() {
+fn works_beside_the_methods_of_futures() {
     let (_, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();

@@ -1,7 +1,7 @@
-//! Does a task whose timers are always due let others run, on any executor?
+//! Tests that a task whose timers are always due lets other tasks run, on any executor.
 //!
-//! Time is moved by hand, by the work that each turn of such a loop does. What is limited by a
-//! `timeout` has to end near its limit, and the other tasks of the thread have to get their turns.
+//! The work in each iteration of such a loop moves a manual clock. A `timeout` around the loop must
+//! end near its limit, and the other tasks of the thread must be polled.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -26,13 +26,13 @@ use reveille::{ManualClock, StreamExt as _};
 
 use support::{Task, manual, ms, runtime, runtime_on, secs, watched};
 
-/// How many timers may be ready in a row.
+/// How many timers may be ready in a row before one yields.
 const BUDGET: usize = 128;
 
-/// How long one turn of a greedy loop works.
+/// How long each iteration of a greedy loop works.
 const WORK: Duration = Duration::from_micros(1500);
 
-/// A loop that never waits, but for its timers yielding; a name, and how to make it.
+/// The name of a loop in which only yielding timers are ever pending, and a function that makes it.
 type Greedy = (&'static str, fn(ManualClock) -> LocalBoxFuture<'static, ()>);
 
 const GREEDY: &[Greedy] = &[
@@ -137,7 +137,7 @@ const GREEDY: &[Greedy] = &[
     }),
 ];
 
-/// Loops whose timers are each polled with another waker, or that have no timer that tells the time.
+/// Loops whose timers are each polled with another waker, or whose timers do not read the clock.
 const GREEDY_IN_OTHER_WAYS: &[Greedy] = &[
     ("chunks of one", |clock| {
         each_of(clock, stream::repeat(()).chunks_timeout(1, secs(1)))
@@ -189,13 +189,13 @@ fn each_of(
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Executor {
-    /// Ours, with one worker.
+    /// `rt` with one worker.
     Rt,
-    /// That of futures.
+    /// The executor of futures.
     Pool,
-    /// That of smol, on one thread.
+    /// The executor of smol, on one thread.
     Smol,
-    /// One that polls all tasks in turn, woken or not, and has no wakers.
+    /// An executor that polls all tasks in turn, woken or not, and has no wakers.
     Frames,
 }
 
@@ -207,7 +207,7 @@ const EXECUTORS: [Executor; 4] = [
 ];
 
 impl Executor {
-    /// Runs what `make` makes to the end of its first future, on a thread of its own.
+    /// Runs the futures that `make` returns on a thread of its own until the first one is ready.
     fn run<T: Send + 'static>(
         self,
         make: impl FnOnce(ManualClock) -> (LocalBoxFuture<'static, T>, Vec<LocalBoxFuture<'static, ()>>)
@@ -260,7 +260,7 @@ impl Executor {
     }
 }
 
-/// Gives way once.
+/// Yields to other tasks once.
 async fn give_way() {
     let mut has_run = false;
     poll_fn(|cx| {
@@ -273,10 +273,10 @@ async fn give_way() {
     .await;
 }
 
-/// In `sleep(ZERO)`, an interval that is behind and the like no poll was ever pending: the other
-/// tasks of the thread were never polled again.
+/// No poll of `sleep(ZERO)`, of an interval that is behind, and the like was ever pending, so the
+/// other tasks of the thread were never polled again.
 #[test]
-fn others_get_their_turns_beside_timers_that_are_always_due() {
+fn other_tasks_run_beside_timers_that_are_always_due() {
     for executor in EXECUTORS {
         for (name, greedy) in GREEDY.iter().chain(GREEDY_IN_OTHER_WAYS) {
             println!("{executor:?}: {name}");
@@ -293,16 +293,16 @@ fn others_get_their_turns_beside_timers_that_are_always_due() {
     }
 }
 
-/// Two of them must not keep each other from theirs, either.
+/// Two such tasks must not starve each other either.
 #[test]
-fn timers_that_are_always_due_get_their_turns_beside_others_that_are() {
+fn two_tasks_with_timers_that_are_always_due_both_run() {
     for executor in EXECUTORS {
         for (name, greedy) in GREEDY.iter().chain(GREEDY_IN_OTHER_WAYS) {
             println!("{executor:?}: {name}");
             executor.run(|clock| {
                 let greedy = [greedy(clock.clone()), greedy(clock)];
                 let turns = async {
-                    // More than it is given in one turn, or two.
+                    // More than its budget in one poll, or two.
                     for _ in 0..200 {
                         sleep(Duration::ZERO).await;
                     }
@@ -313,7 +313,7 @@ fn timers_that_are_always_due_get_their_turns_beside_others_that_are() {
     }
 }
 
-/// The limit was never asked, since what is limited was never pending.
+/// The limit was never polled, because the future that it limits was never pending.
 #[test]
 fn timeout_of_timers_that_are_always_due_ends_near_its_limit() {
     let late = |executor: Executor, greedy: fn(ManualClock) -> _| {
@@ -340,9 +340,9 @@ fn timeout_of_timers_that_are_always_due_ends_near_its_limit() {
     }
 }
 
-/// One that always uses up the budget first must not keep the timers beside it from being ready.
+/// A timer that always uses up the budget first must not keep the timers beside it pending forever.
 #[test]
-fn timers_joined_with_greedy_ones_are_ready_all_the_same() {
+fn timers_joined_with_greedy_ones_become_ready() {
     for executor in EXECUTORS {
         for (name, greedy) in GREEDY.iter().chain(GREEDY_IN_OTHER_WAYS) {
             println!("{executor:?}: {name}");
@@ -365,7 +365,7 @@ fn timers_joined_with_greedy_ones_are_ready_all_the_same() {
 
 /// Tokio programs wait like this for another task of the same worker.
 #[test]
-fn flag_that_is_asked_between_sleeps_of_zero_is_set_by_another_task() {
+fn a_flag_polled_between_sleeps_of_zero_is_set_by_another_task() {
     for executor in EXECUTORS {
         executor.run(|_| {
             let flag = Rc::new(Cell::new(false));
@@ -385,7 +385,7 @@ fn flag_that_is_asked_between_sleeps_of_zero_is_set_by_another_task() {
     }
 }
 
-/// The same on the workers themselves, whose tasks may move.
+/// The same with the workers of a pool, between which tasks may move.
 #[test]
 fn flag_is_set_by_a_task_of_the_same_worker() {
     watched(|| {
@@ -432,7 +432,7 @@ fn timeout_of_sleeps_of_zero_ends_on_the_process_wide_thread() {
     });
 }
 
-/// Polls a sleep of zero, which is made anew.
+/// Polls a new sleep of zero and returns whether it was ready.
 fn poll_due(task: &Task) -> bool {
     task.poll(&mut sleep(Duration::ZERO)).is_ready()
 }
@@ -443,7 +443,7 @@ fn use_up(task: &Task) {
 }
 
 #[test]
-fn timer_that_is_one_too_many_wakes_its_task_and_is_ready_at_its_next_poll() {
+fn a_timer_that_yields_wakes_its_task_and_is_ready_at_its_next_poll() {
     let (_clock, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();
@@ -468,9 +468,9 @@ fn another_task_has_a_budget_of_its_own() {
     assert_eq!(other.wakes(), 0);
 }
 
-/// A loop by hand that drops what is pending must not find everything pending for ever.
+/// A hand-written loop that drops pending timers must not find every new one pending forever.
 #[test]
-fn timers_that_are_asked_once_each_are_ready_again_some_time() {
+fn timers_that_are_polled_once_each_become_ready_again() {
     let (_clock, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();
@@ -479,7 +479,7 @@ fn timers_that_are_asked_once_each_are_ready_again_some_time() {
     assert_eq!(pending, BUDGET - 1);
 }
 
-/// A thousand tasks each of which is ready once must not yield without need.
+/// A thousand tasks, each of which is ready once, need not yield.
 #[test]
 fn few_timers_of_many_tasks_yield() {
     let (_clock, driver) = manual();
@@ -489,7 +489,8 @@ fn few_timers_of_many_tasks_yield() {
     assert!(yielded < 200, "{yielded} of 10000 yielded");
 }
 
-/// What was waited for is no reason to give way where no one tells how long a poll has lasted.
+/// On executors that do not tell where a poll begins, a timer for which the task has waited does
+/// not count.
 #[test]
 fn timers_that_were_waited_for_do_not_yield() {
     let (clock, driver) = manual();
@@ -502,8 +503,8 @@ fn timers_that_were_waited_for_do_not_yield() {
     assert!(sleeps.iter_mut().all(|sleep| task.poll(sleep).is_ready()));
 }
 
-/// In a task of `rt` a row is what happens within one poll: no more, however long ago the first
-/// answers were.
+/// In a task of `rt` only the timers of one poll count, however long ago the first of them was
+/// polled.
 #[test]
 fn timers_in_different_polls_of_a_task_do_not_yield() {
     let clock = ManualClock::new();
@@ -520,9 +521,9 @@ fn timers_in_different_polls_of_a_task_do_not_yield() {
     });
 }
 
-/// Nothing is armed later than without the budget.
+/// A timer is armed at the same time as without a budget.
 #[test]
-fn timer_still_to_come_is_armed_though_the_budget_is_spent() {
+fn a_timer_that_is_not_due_is_armed_even_if_the_budget_is_spent() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();
@@ -536,7 +537,7 @@ fn timer_still_to_come_is_armed_though_the_budget_is_spent() {
     assert!(task.poll(&mut later).is_ready());
 }
 
-/// An executor inside of a task polls again and again without the worker having its turn.
+/// An executor inside a task polls again and again without returning to the worker.
 #[test]
 fn executor_inside_a_task_that_has_spent_its_budget_goes_on() {
     watched(|| {
@@ -556,8 +557,8 @@ fn executor_inside_a_task_that_has_spent_its_budget_goes_on() {
     });
 }
 
-/// The waker belongs to the future that is polled, not to the task: or a part of it that yields
-/// would never be polled again.
+/// A yielding timer must wake the waker of the future that is polled, which need not be that of the
+/// task: otherwise that part of the task would never be polled again.
 #[test]
 fn part_of_a_task_that_yields_wakes_its_own_waker() {
     let (_clock, driver) = manual();
@@ -579,7 +580,7 @@ fn part_of_a_task_that_yields_wakes_its_own_waker() {
 }
 
 #[test]
-fn start_of_an_interval_in_the_past_bursts_through_the_budget() {
+fn an_interval_that_starts_in_the_past_yields_between_its_ticks() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     clock.advance(secs(1));

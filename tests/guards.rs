@@ -1,4 +1,4 @@
-//! What is current when guards are dropped in another order than they were made, late, or never?
+//! Tests of which driver is current if guards are dropped out of order, late, or never.
 
 #![cfg(all(not(loom), feature = "fallback", feature = "rt"))]
 
@@ -17,7 +17,7 @@ use reveille::{Driver, DriverThread, Entered, Handle};
 
 use support::{OnDrop, Task, manual, ms, watched};
 
-/// Every order in which `count` guards can be dropped.
+/// Returns every order in which `count` guards can be dropped.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     if count == 0 {
         return vec![Vec::new()];
@@ -29,7 +29,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Which of `drivers` is current, told by where a timer is armed.
+/// Returns the index of the driver that is current, found by arming a timer.
 fn current(drivers: &[Driver<()>]) -> Option<usize> {
     let Ok(handle) = Handle::try_current() else {
         return None;
@@ -41,10 +41,10 @@ fn current(drivers: &[Driver<()>]) -> Option<usize> {
         .position(|driver| driver.handle().armed() > 0)
 }
 
-/// A guard put back whatever had been current before it, so that the guard of a block that was left
-/// early (a `Vec` of guards, fields of a struct, a swap) made a driver current that was gone.
+/// A guard used to restore whatever had been current before it. So dropping guards out of order (a
+/// `Vec` of guards, fields of a struct, a swap) made a driver current that was gone.
 #[test]
-fn guards_dropped_in_any_order_leave_the_innermost_that_lives_current() {
+fn after_guards_are_dropped_in_any_order_the_innermost_remaining_driver_is_current() {
     for order in orders(4) {
         let drivers = [(); 4].map(|()| manual().1);
         let enter = |driver: &Driver<()>| Some(driver.handle().enter());
@@ -58,9 +58,9 @@ fn guards_dropped_in_any_order_leave_the_innermost_that_lives_current() {
 }
 
 #[test]
-fn guards_of_runtimes_dropped_in_any_order_leave_the_innermost_that_lives_current() {
+fn after_guards_of_runtimes_are_dropped_in_any_order_the_innermost_remaining_is_current() {
     let runtimes = [(); 3].map(|()| Runtime::builder().worker_threads(1).build().unwrap());
-    // A driver in between: the two kinds of guards are told apart.
+    // With a driver in between, because the two kinds of guards are independent.
     let (_, driver) = manual();
     for order in orders(4) {
         let mut guards: Vec<Option<Box<dyn Any>>> = Vec::new();
@@ -83,7 +83,7 @@ fn guards_of_runtimes_dropped_in_any_order_leave_the_innermost_that_lives_curren
     }
 }
 
-/// Which of `runtimes` a task goes to.
+/// Returns the index of the runtime that a task is spawned on.
 fn spawned_on(runtimes: &[Runtime]) -> Option<usize> {
     rt::Handle::try_current().ok()?;
     let task = rt::spawn(async {});
@@ -92,10 +92,10 @@ fn spawned_on(runtimes: &[Runtime]) -> Option<usize> {
     at.inspect(|at| runtimes[*at].block_on(task).unwrap())
 }
 
-/// The guard of a driver that is gone stands in the way of none: neither of timers whose own driver
-/// is gone, too, nor of those made from now on.
+/// The guard of a driver that is gone has no effect: neither on new timers nor on those that move
+/// because their own driver is gone.
 #[test]
-fn a_driver_that_is_gone_gives_way_to_the_next_one_out() {
+fn a_driver_that_is_gone_is_skipped_for_the_next_outer_one() {
     let task = Task::new();
     let (outer, inner, home) = (manual().1, manual().1, support::Dial::default().driver());
     let _outer = outer.handle().enter();
@@ -105,14 +105,14 @@ fn a_driver_that_is_gone_gives_way_to_the_next_one_out() {
     drop((inner, home));
     assert!(task.poll(&mut orphan).is_pending());
     let mut made = sleep(ms(5));
-    // Its driver was one whose clock is moved by hand: it stays, and says so.
+    // Its driver had a manual clock, so it does not move, and is orphaned.
     assert!(task.poll(&mut made).is_pending() && made.is_orphaned());
     assert!(!orphan.is_orphaned());
     assert_eq!(outer.handle().armed(), 1);
 }
 
 #[test]
-fn a_guard_that_is_leaked_stays_and_the_others_go() {
+fn a_leaked_guard_stays_in_effect_until_its_driver_is_gone() {
     watched(|| {
         thread::spawn(|| {
             let drivers = [(); 3].map(|()| manual().1);
@@ -123,7 +123,7 @@ fn a_guard_that_is_leaked_stays_and_the_others_go() {
             assert_eq!(current(&drivers), Some(2));
             drop(last);
             assert_eq!(current(&drivers), Some(1));
-            // Gone, it is as if there were none.
+            // Once the driver is gone, it is as if its guard did not exist.
             drop(drivers);
             let mut timer = sleep(ms(1));
             assert!(timer.is_orphaned());
@@ -135,12 +135,12 @@ fn a_guard_that_is_leaked_stays_and_the_others_go() {
 }
 
 #[test]
-fn guards_kept_by_a_thread_go_with_the_thread() {
+fn guards_in_a_thread_local_are_dropped_with_the_thread() {
     thread_local! {
         static KEPT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
     }
     watched(|| {
-        // What a thread touches last it destroys first.
+        // A thread destroys first the thread-local that it has used first.
         for touched_first in [false, true] {
             let owned = Arc::new(());
             let kept_by_driver = owned.clone();
@@ -162,19 +162,19 @@ fn guards_kept_by_a_thread_go_with_the_thread() {
             });
             ends.join().unwrap();
             drop(driver);
-            assert_eq!(Arc::strong_count(&owned), 1, "a handle is left behind");
+            assert_eq!(Arc::strong_count(&owned), 1, "a handle was leaked");
         }
     });
 }
 
-/// What `block_on` entered is left in the end, also if its future panics with guards of its own.
+/// After `block_on`, nothing is entered, even if its future panics while it holds guards.
 #[test]
 fn a_future_that_panics_leaves_nothing_entered() {
     let ends = catch_unwind(|| {
         rt::block_on(async {
             let (_, driver) = manual();
             let _entered = driver.handle().enter();
-            assert!(Handle::try_current().is_err(), "in the middle");
+            assert!(Handle::try_current().is_err(), "inside block_on");
         });
     });
     assert!(ends.is_err());

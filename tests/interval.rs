@@ -1,7 +1,7 @@
-//! When does an `Interval` tick, on time, late, and started over?
+//! Tests of when an `Interval` ticks: on time, late, and after a reset.
 //!
-//! Timelines are drawn in units of 100 ms, the period being 300 ms: `S` is a tick that is due, `*`
-//! a poll that is ready, `.` one that is pending.
+//! The timelines are in units of 100 ms, with a period of 300 ms: `S` is a tick that is due, `*` a
+//! poll that is ready, `.` one that is pending.
 
 #![cfg(not(loom))]
 
@@ -19,7 +19,7 @@ use reveille::{Handle, ManualClock};
 use support::{Task, manual, ms, panic_of, secs};
 
 /// An interval of 300 ms on a clock of its own, and the task that polls it.
-struct Beat {
+struct TestInterval {
     clock: ManualClock,
     handle: Handle,
     start: Instant,
@@ -27,13 +27,13 @@ struct Beat {
     task: Task,
 }
 
-impl Beat {
+impl TestInterval {
     fn new(behavior: MissedTickBehavior) -> Self {
         let (clock, driver) = manual();
         let mut interval = driver.handle().interval(ms(300));
         interval.set_missed_tick_behavior(behavior);
         let handle = driver.handle().clone();
-        // Its driver closed, the interval would have to move: it must live as long.
+        // Kept alive, because the interval would move to another driver if its own was gone.
         std::mem::forget(driver);
         Self {
             start: clock.now(),
@@ -44,7 +44,7 @@ impl Beat {
         }
     }
 
-    /// Moves the clock to `millis`, then polls until pending; the ticks must be these.
+    /// Moves the clock to `millis`, polls until pending, and checks which ticks came.
     fn ticks(&mut self, millis: u64, expected: &[u64]) {
         self.clock
             .advance(self.start + ms(millis) - self.clock.now());
@@ -58,14 +58,14 @@ impl Beat {
 }
 
 #[test]
-fn goes_anywhere() {
-    fn goes_anywhere<T: Unpin + Send + Sync + 'static>() {}
-    goes_anywhere::<Interval>();
+fn is_unpin_send_and_sync() {
+    fn is_unpin_send_and_sync<T: Unpin + Send + Sync + 'static>() {}
+    is_unpin_send_and_sync::<Interval>();
 }
 
 #[test]
 fn ticks_at_once_and_then_each_period() {
-    let mut beat = Beat::new(Burst);
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     beat.ticks(299, &[]);
     assert_eq!(beat.task.wakes(), 0);
@@ -82,8 +82,8 @@ fn ticks_at_once_and_then_each_period() {
 /// 0  1     3                 9.5    11.5  12     15       18
 /// ```
 #[test]
-fn burst_makes_up_for_each_missed_tick() {
-    let mut beat = Beat::new(Burst);
+fn burst_ticks_for_each_missed_tick() {
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     beat.ticks(100, &[]);
     beat.ticks(300, &[300]);
@@ -101,7 +101,7 @@ fn burst_makes_up_for_each_missed_tick() {
 /// ```
 #[test]
 fn delay_starts_over_from_the_late_tick() {
-    let mut beat = Beat::new(Delay);
+    let mut beat = TestInterval::new(Delay);
     beat.ticks(0, &[0]);
     beat.ticks(100, &[]);
     beat.ticks(300, &[300]);
@@ -118,8 +118,8 @@ fn delay_starts_over_from_the_late_tick() {
 /// 0  1     3                 9.5      12       15       18
 /// ```
 #[test]
-fn skip_leaves_out_what_was_missed_and_keeps_the_beat() {
-    let mut beat = Beat::new(Skip);
+fn skip_leaves_out_missed_ticks_and_keeps_the_schedule() {
+    let mut beat = TestInterval::new(Skip);
     beat.ticks(0, &[0]);
     beat.ticks(100, &[]);
     beat.ticks(300, &[300]);
@@ -127,28 +127,28 @@ fn skip_leaves_out_what_was_missed_and_keeps_the_beat() {
     beat.ticks(1199, &[]);
     beat.ticks(1200, &[1200]);
     beat.ticks(1500, &[1500]);
-    // Late by whole periods: the next tick is a period on, not at once.
+    // The interval is late by whole periods: the next tick is one period later, not at once.
     beat.ticks(2400, &[1800]);
     beat.ticks(2700, &[2700]);
 }
 
 #[test]
-fn being_late_within_tolerance_moves_nothing() {
+fn a_tick_late_within_the_tolerance_changes_nothing() {
     for behavior in [Burst, Delay, Skip] {
-        let mut beat = Beat::new(behavior);
+        let mut beat = TestInterval::new(behavior);
         beat.ticks(0, &[0]);
         beat.ticks(305, &[300]);
         beat.ticks(599, &[]);
         beat.ticks(600, &[600]);
     }
-    let mut beat = Beat::new(Delay);
+    let mut beat = TestInterval::new(Delay);
     beat.ticks(0, &[0]);
     beat.ticks(306, &[300]);
     beat.ticks(605, &[]);
     beat.ticks(606, &[606]);
 }
 
-/// The deadline of the tick after one that is `late`, both in microseconds.
+/// Returns the deadline of the tick after one that is `late`, both in microseconds.
 fn next_after(behavior: MissedTickBehavior, period: u64, slack: u64, late: u64) -> u64 {
     let us = Duration::from_micros;
     let (clock, driver) = manual();
@@ -170,7 +170,7 @@ fn next_after(behavior: MissedTickBehavior, period: u64, slack: u64, late: u64) 
     }
 }
 
-/// Five milliseconds are nothing to a period of a second, and five periods of one.
+/// 5 ms are little compared to a period of 1 s, but five times a period of 1 ms.
 #[test]
 fn tolerance_of_a_short_period_is_half_of_it() {
     for (behavior, late, next) in [
@@ -187,10 +187,11 @@ fn tolerance_of_a_short_period_is_half_of_it() {
     }
 }
 
-/// In a storm each wake-up is late by up to the slack, on purpose: with 500 µs and a slack of 1 ms
-/// every tick counted as missed, and `Delay` ticked less than half as often as it should.
+/// In a storm, the driver makes each wake-up late by up to its slack. With a period of 500 µs and a
+/// slack of 1 ms, every tick used to count as missed, and `Delay` ticked less than half as often as
+/// it should.
 #[test]
-fn lateness_within_the_slack_is_not_the_programs() {
+fn lateness_within_the_slack_is_not_a_missed_tick() {
     for behavior in [Burst, Delay, Skip] {
         assert_eq!(next_after(behavior, 500, 1_000, 1_250), 1_000);
         assert_eq!(next_after(behavior, 20_000, 1_000, 6_000), 40_000);
@@ -201,7 +202,7 @@ fn lateness_within_the_slack_is_not_the_programs() {
     assert_eq!(next_after(Delay, 20_000, 1_000, 6_001), 46_001);
 }
 
-/// A driver that fires once each millisecond, as one with that slack does in a storm.
+/// The driver fires once each millisecond, as one with that slack does in a storm.
 #[test]
 fn interval_shorter_than_the_slack_keeps_its_rate() {
     for behavior in [Burst, Delay, Skip] {
@@ -221,10 +222,10 @@ fn interval_shorter_than_the_slack_keeps_its_rate() {
     }
 }
 
-/// The slack of the present counts: it may be set while the interval ticks.
+/// The slack may be set while the interval ticks; the present one counts.
 #[test]
 fn slack_that_is_set_counts_from_the_next_tick_on() {
-    let mut beat = Beat::new(Delay);
+    let mut beat = TestInterval::new(Delay);
     beat.handle.set_slack(Duration::ZERO);
     beat.ticks(0, &[0]);
     beat.ticks(306, &[300]);
@@ -236,7 +237,7 @@ fn slack_that_is_set_counts_from_the_next_tick_on() {
 
 #[test]
 fn reset_is_a_period_from_now() {
-    let mut beat = Beat::new(Burst);
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     beat.ticks(300, &[300]);
     beat.ticks(400, &[]);
@@ -247,8 +248,8 @@ fn reset_is_a_period_from_now() {
 }
 
 #[test]
-fn reset_immediately_ticks_now_and_sets_the_beat() {
-    let mut beat = Beat::new(Burst);
+fn reset_immediately_ticks_now_and_restarts_the_schedule() {
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     beat.ticks(400, &[300]);
     beat.interval.reset_immediately();
@@ -258,8 +259,8 @@ fn reset_immediately_ticks_now_and_sets_the_beat() {
 }
 
 #[test]
-fn reset_after_and_reset_at_set_the_beat() {
-    let mut beat = Beat::new(Burst);
+fn reset_after_and_reset_at_restart_the_schedule() {
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     beat.ticks(400, &[300]);
     beat.interval.reset_after(ms(20));
@@ -278,8 +279,8 @@ fn reset_after_and_reset_at_set_the_beat() {
 }
 
 #[test]
-fn reset_wakes_a_task_that_waits() {
-    let mut beat = Beat::new(Burst);
+fn reset_to_now_wakes_a_waiting_task() {
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     beat.interval.reset_after(ms(20));
     beat.clock.advance(ms(19));
@@ -308,7 +309,7 @@ fn start_in_the_future_and_in_the_past() {
     }
     assert!(tick(&mut past).is_pending());
 
-    // Before the clock began.
+    // Before the clock's epoch.
     let mut ancient = driver.handle().interval_at(now - ms(1500), ms(300));
     ancient.set_missed_tick_behavior(Skip);
     assert_eq!(tick(&mut ancient), Poll::Ready(now - ms(1500)));
@@ -343,13 +344,13 @@ fn longest_period_ticks_once() {
     short.reset_after(Duration::MAX);
     clock.advance(secs(1000 * 365 * 86_400));
     assert!(short.poll_tick(&mut task.context()).is_pending());
-    assert_eq!(task.wakes(), 3, "by nothing but the resets to now");
+    assert_eq!(task.wakes(), 3, "woken only by the resets to the present");
 }
 
-/// A stream that is ready must not have registered its task: who is done with it is not woken.
+/// A poll that is ready must not register the task, so that a task that polls no more is not woken.
 #[test]
-fn ready_tick_registers_nobody() {
-    let mut beat = Beat::new(Burst);
+fn a_ready_tick_does_not_register_the_task() {
+    let mut beat = TestInterval::new(Burst);
     assert!(beat.interval.poll_tick(&mut beat.task.context()).is_ready());
     assert_eq!(beat.task.held(), 0);
     beat.clock.advance(ms(300));
@@ -379,7 +380,7 @@ fn stream_of_ticks_has_no_end() {
 
 #[test]
 fn tick_dropped_while_pending_loses_no_tick() {
-    let mut beat = Beat::new(Burst);
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     {
         let mut tick = std::pin::pin!(beat.interval.tick());
@@ -392,16 +393,16 @@ fn tick_dropped_while_pending_loses_no_tick() {
 
 #[test]
 fn drop_of_a_waiting_interval_releases_its_task() {
-    let mut beat = Beat::new(Burst);
+    let mut beat = TestInterval::new(Burst);
     beat.ticks(0, &[0]);
     assert_eq!(beat.task.held(), 1);
-    let Beat { interval, task, .. } = beat;
+    let TestInterval { interval, task, .. } = beat;
     drop(interval);
     assert_eq!(task.held(), 0);
 }
 
 #[test]
-fn period_of_zero_is_the_callers_mistake() {
+fn period_of_zero_panics() {
     let calls: [fn() -> Interval; 4] = [
         || interval(Duration::ZERO),
         || interval_at(Instant::now(), Duration::ZERO),

@@ -1,7 +1,7 @@
-//! What becomes of a timer that is made before the runtime that polls it?
+//! Tests of timers that are made before the runtime that polls them.
 //!
-//! It takes the driver of its first poll. It used to belong to the process-wide thread for good: on a
-//! paused or manual clock it ended at once, or after real time, and nothing said why.
+//! Such a timer takes the driver of its first poll. It used to belong to the process-wide thread:
+//! on a paused or manual clock it ended at once, or after real time, and nothing said why.
 
 #![cfg(all(not(loom), feature = "fallback", feature = "rt"))]
 
@@ -23,24 +23,26 @@ use reveille::{DriverThread, ManualClock};
 
 use support::{Dial, Task, manual, ms, poll_with, secs, watched};
 
-/// Lets the system's clock move on, so that a timer that counts from its making shows.
-fn let_time_pass() {
+/// Lets the system's clock move on, so that a timer that counts from the call differs from one that
+/// counts from its first poll.
+fn spin_for_a_moment() {
     let start = std::time::Instant::now();
     while start.elapsed() < ms(2) {
         std::hint::spin_loop();
     }
 }
 
-/// A runtime whose time moves by hand, or by itself while it waits.
+/// Returns a runtime on a manual clock, which moves automatically while the runtime is idle.
 fn on_manual_clock(workers: usize) -> (ManualClock, Runtime) {
     let clock = ManualClock::new();
     let builder = Runtime::builder().worker_threads(workers);
     (clock.clone(), builder.clock(&clock).build().unwrap())
 }
 
-/// Runs `future`, which was made outside, on a clock that is moved by hand; how long it took there.
+/// Runs `future`, which was made outside of a runtime, on a manual clock. Returns how long it took
+/// there.
 fn time_of<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> (T, Duration) {
-    let_time_pass();
+    spin_for_a_moment();
     watched(|| {
         let (clock, runtime) = on_manual_clock(1);
         let start = clock.now();
@@ -61,7 +63,7 @@ fn a_timeout_ends_its_duration_after_its_first_poll_on_a_manual_clock() {
     let (result, took) = time_of(timeout(ms(300), pending::<()>()));
     assert!(result.is_err());
     assert_eq!(took, ms(300));
-    // Whatever is inside: made outside, too, it ends first.
+    // The future inside may be made outside, too; here it ends first.
     let (result, took) = time_of(timeout(ms(300), sleep(ms(299))));
     assert_eq!((result, took), (Ok(()), ms(299)));
     let (result, took) = time_of(timeout(Duration::MAX, sleep(ms(299))));
@@ -92,7 +94,7 @@ fn instants_keep_their_meaning_on_the_clock_of_the_first_poll() {
     let mut limit = timeout_at(at, pending::<()>());
     let mut ticks = interval_at(at, ms(100));
     let mut past = interval_at(epoch - secs(1), ms(100));
-    let_time_pass();
+    spin_for_a_moment();
 
     let _entered = driver.handle().enter();
     assert!(task.poll(&mut timer).is_pending());
@@ -107,13 +109,13 @@ fn instants_keep_their_meaning_on_the_clock_of_the_first_poll() {
     assert!(task.poll(&mut timer).is_ready());
     assert!(task.poll(&mut limit).is_ready());
     assert_eq!(ticks.poll_tick(&mut task.context()), Poll::Ready(at));
-    // Before the clock's epoch, too, and as it was given.
+    // The deadline may be before the clock's epoch, and is returned as it was given.
     let tick = past.poll_tick(&mut task.context());
     assert_eq!(tick, Poll::Ready(epoch - secs(1)));
 }
 
 #[test]
-fn a_wait_counts_anew_on_a_clock_that_is_not_the_systems() {
+fn a_wait_starts_over_on_every_clock_that_is_not_the_systems() {
     let task = Task::new();
     let poll = |timer: &mut Sleep| task.poll(timer);
 
@@ -121,7 +123,7 @@ fn a_wait_counts_anew_on_a_clock_that_is_not_the_systems() {
     dial.set(secs(7));
     let custom = dial.driver();
     let mut timer = sleep(ms(300));
-    let_time_pass();
+    spin_for_a_moment();
     {
         let _entered = custom.handle().enter();
         assert!(poll(&mut timer).is_pending());
@@ -130,10 +132,10 @@ fn a_wait_counts_anew_on_a_clock_that_is_not_the_systems() {
     assert_eq!(custom.handle().armed(), 1);
 }
 
-/// And on the system's once it runs again: it is behind then.
+/// The same holds for the system's clock after it was resumed: it is behind then.
 #[cfg(feature = "test-util")]
 #[test]
-fn a_wait_counts_anew_on_the_systems_clock_if_that_is_paused() {
+fn a_wait_starts_over_on_the_systems_clock_if_that_is_paused() {
     use reveille::time::{pause, resume};
 
     let task = Task::new();
@@ -142,7 +144,7 @@ fn a_wait_counts_anew_on_the_systems_clock_if_that_is_paused() {
     let mut timers = [sleep(ms(300)), sleep(ms(300))];
     let _entered = system.handle().enter();
     pause();
-    let_time_pass();
+    spin_for_a_moment();
     assert!(poll(&mut timers[0]).is_pending());
     assert_eq!(timers[0].deadline() - Instant::now(), ms(300));
     resume();
@@ -152,14 +154,14 @@ fn a_wait_counts_anew_on_the_systems_clock_if_that_is_paused() {
     assert_eq!(system.handle().armed(), 2);
 }
 
-/// On the system's clock it makes no difference where time is read: it counts from the call.
+/// On the system's clock, time counts from the call, because it is the same clock in the runtime.
 #[test]
 fn a_wait_counts_from_the_call_where_the_runtime_runs_on_the_systems_clock() {
     let before = Instant::now();
     let (mut timer, mut ticks) = (sleep(secs(60)), interval(ms(500)));
     let limited = timeout(ms(1), pending::<()>());
     let (deadline, after) = (timer.deadline(), Instant::now());
-    let_time_pass();
+    spin_for_a_moment();
     watched(move || {
         let runtime = Runtime::builder().worker_threads(1).build().unwrap();
         runtime.block_on(async {
@@ -169,24 +171,24 @@ fn a_wait_counts_from_the_call_where_the_runtime_runs_on_the_systems_clock() {
             assert_eq!(rt::Handle::current().armed(), 1);
             let start = Instant::now();
             assert!(limited.await.is_err());
-            assert!(start >= before + ms(2), "it was over before it began");
+            assert!(start >= before + ms(2), "it counted from before the call");
             let first = ticks.tick().await;
             assert!((before..=after).contains(&first));
         });
-        // It is the runtime's, not the process-wide thread's.
+        // The timer is on the runtime's driver, not on that of the process-wide thread.
         drop(runtime);
         assert!(timer.is_orphaned());
     });
 }
 
 #[test]
-fn many_workers_serve_what_was_made_outside() {
-    let_time_pass();
+fn timers_made_outside_fire_on_many_workers() {
+    spin_for_a_moment();
     let timers: Vec<Sleep> = (0..50).map(|at| sleep(ms(10 * at))).collect();
     watched(|| {
         let (clock, runtime) = on_manual_clock(2);
         let start = clock.now();
-        // Nobody moves time before all of them wait.
+        // Time does not move before all of them wait.
         let hold = clock.hold();
         let tasks: Vec<_> = timers
             .into_iter()
@@ -218,10 +220,10 @@ fn reset_before_its_first_poll_it_takes_the_driver_of_the_reset() {
     let (clock, driver) = manual();
     let mut timers = [sleep(ms(300)), sleep(ms(300)), sleep(ms(300))];
     let mut ticks = [interval(ms(300)), interval(ms(300))];
-    // Outside, it is still nobody's.
+    // Outside of a runtime it still has no driver.
     timers[2].reset_after(ms(200));
     ticks[1].reset();
-    let_time_pass();
+    spin_for_a_moment();
 
     let _entered = driver.handle().enter();
     timers[0].reset_after(ms(100));
@@ -252,7 +254,7 @@ fn polled_outside_first_it_stays_with_the_process_wide_thread() {
         assert!(poll_with(&mut timer, Waker::noop()).is_pending());
         let (clock, runtime) = on_manual_clock(1);
         runtime.block_on(async {
-            // In real time, which the clock here knows nothing of.
+            // It ends in real time, because its driver does not use the manual clock.
             let hold = clock.hold();
             timer.await;
             assert!(deadline.into_std() <= std::time::Instant::now());
@@ -274,12 +276,12 @@ fn a_timer_of_a_handle_stays_with_it() {
 }
 
 #[test]
-fn a_queue_that_was_filled_outside_waits_for_all_of_each_duration() {
+fn a_queue_filled_outside_waits_for_the_whole_of_each_duration() {
     let (clock, driver) = manual();
     let task = Task::new();
     let mut queue = DelayQueue::new();
     let late = queue.insert("late", ms(300));
-    let_time_pass();
+    spin_for_a_moment();
     queue.insert("first of two", ms(200));
     queue.insert("second of two", ms(200));
     let gone = queue.insert("gone", ms(1));
@@ -290,7 +292,7 @@ fn a_queue_that_was_filled_outside_waits_for_all_of_each_duration() {
     queue.remove(&gone);
     queue.reset(&moved, ms(100));
     queue.reset_at(&pinned, clock.now() + ms(150));
-    let_time_pass();
+    spin_for_a_moment();
 
     let _entered = driver.handle().enter();
     let mut out = Vec::new();
@@ -300,7 +302,7 @@ fn a_queue_that_was_filled_outside_waits_for_all_of_each_duration() {
             assert!(expired.deadline() <= clock.now());
         }
         if out.len() == 2 {
-            // Once it has a driver, that is where time is counted.
+            // Once the queue has a driver, durations count on that driver's clock.
             queue.reset(&late, ms(300));
         }
         clock.advance(ms(50));
@@ -317,11 +319,11 @@ fn a_queue_takes_the_driver_of_a_later_value_if_the_first_found_none() {
     let task = Task::new();
     let mut queue = DelayQueue::new();
     queue.insert("outside", ms(300));
-    let_time_pass();
+    spin_for_a_moment();
     let entered = driver.handle().enter();
     queue.insert("inside", ms(300));
     drop(entered);
-    // Polled outside, it is the driver's all the same.
+    // Polled outside of the driver, the queue stays on it.
     assert!(queue.poll_expired(&mut task.context()).is_pending());
     assert_eq!(driver.handle().armed(), 1);
     clock.advance(ms(300));
@@ -333,9 +335,9 @@ fn a_queue_takes_the_driver_of_a_later_value_if_the_first_found_none() {
     }
 }
 
-/// What a queue remembers of its values until it has a driver goes with them.
+/// What a queue stores for values before it has a driver is dropped with them.
 #[test]
-fn a_queue_that_is_never_polled_keeps_nothing_of_values_that_are_gone() {
+fn a_queue_that_is_never_polled_frees_what_it_stored_for_removed_values() {
     let mut queue = DelayQueue::new();
     for round in 0..10_000 {
         let key = queue.insert(round, secs(1));
@@ -349,7 +351,7 @@ fn a_queue_that_is_never_polled_keeps_nothing_of_values_that_are_gone() {
 }
 
 #[test]
-fn streams_made_outside_go_by_the_clock_that_they_are_polled_on() {
+fn streams_made_outside_use_the_clock_on_which_they_are_polled() {
     let throttled = stream::iter([1, 2, 3]).throttle(ms(100));
     assert_eq!(
         time_of(throttled.collect::<Vec<_>>()),
@@ -376,10 +378,10 @@ fn streams_made_outside_go_by_the_clock_that_they_are_polled_on() {
 
 const CHILD: &str = "REVEILLE_TEST_NO_THREAD";
 
-/// `rt::block_on(timeout(limit, work))` makes its timer outside. In a process of its own: other tests
-/// here need the thread.
+/// `rt::block_on(timeout(limit, work))` makes its timer outside of the runtime. The test runs in a
+/// process of its own, because other tests here start the thread.
 #[test]
-fn no_thread_is_started_for_a_timer_that_a_runtime_serves() {
+fn no_thread_is_started_for_a_timer_that_a_runtime_fires() {
     if std::env::var_os(CHILD).is_some() {
         return without_a_thread();
     }
@@ -405,7 +407,7 @@ fn without_a_thread() {
     assert_eq!(threads(), 1);
 }
 
-/// How many process-wide threads there are, where the system tells.
+/// Returns the number of process-wide threads, on systems that tell.
 #[cfg(target_os = "linux")]
 fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
@@ -415,7 +417,7 @@ fn threads() -> usize {
         .count()
 }
 
-/// As many as are expected.
+/// Returns the number that is expected.
 #[cfg(not(target_os = "linux"))]
 fn threads() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -428,11 +430,11 @@ mod tokio_paused {
     use super::*;
     use tokio::runtime::Builder;
 
-    /// Runs `future`, which was made outside, on a paused clock; how long it took there.
+    /// Runs `future`, which was made outside, on a paused clock. Returns how long it took there.
     fn paused_time_of<T>(future: impl Future<Output = T>) -> (T, Duration) {
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build().unwrap();
-        let_time_pass();
+        spin_for_a_moment();
         runtime.block_on(async {
             let start = Instant::now();
             (future.await, start.elapsed())
@@ -450,7 +452,7 @@ mod tokio_paused {
         assert_eq!((result, took), (Ok(()), years));
     }
 
-    /// Paused a moment ago, its clock still shows the real time.
+    /// A clock that was just paused still shows the real time.
     #[test]
     fn paused_just_before_the_first_poll_counts_too() {
         for _ in 0..200 {

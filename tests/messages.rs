@@ -1,6 +1,6 @@
-//! Does a panic say what to do, and at the line of the caller?
+//! Tests of panic messages: they say what to do, and name the line of the caller.
 //!
-//! What is said of a feature shows only in a build without it, so this is run several times:
+//! Messages about a feature appear only in a build without it, so these tests are run three times:
 //!
 //! ```sh
 //! cargo test --no-default-features --test messages
@@ -17,7 +17,7 @@ use reveille::TimerQueue;
 
 use support::panic_of;
 
-/// Checks that a panic is here and says all of `words`.
+/// Checks that `call` panics in this file and that the message contains all `words`.
 #[track_caller]
 fn says<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
     let (message, file) = panic_of(call);
@@ -28,7 +28,7 @@ fn says<T>(call: impl FnOnce() -> T + Send + 'static, words: &[&str]) {
 }
 
 #[test]
-fn room_for_too_many_is_the_callers_line() {
+fn a_capacity_that_is_too_large_names_the_callers_line() {
     let words = ["at most 4294967295 timers"];
     says(|| TimerQueue::<()>::with_capacity(usize::MAX), &words);
     says(|| TimerQueue::<()>::new().reserve(usize::MAX), &words);
@@ -48,7 +48,7 @@ mod without_the_process_wide_thread {
     use super::support::{manual, ms};
     use super::*;
 
-    /// README said so, and the panic did not.
+    /// The README said so, but the panic message did not.
     #[test]
     fn a_timer_without_a_driver_names_the_feature() {
         let mut words = vec!["no timer driver is entered", "feature `fallback`"];
@@ -69,7 +69,7 @@ mod without_the_process_wide_thread {
         says(insert_at, &words);
     }
 
-    /// They make their timers when they are polled. No item is lost by that.
+    /// They make their timers when they are polled. No item is lost by the panic.
     #[test]
     fn streams_may_be_made_without_a_driver_and_are_polled_with_one() {
         use futures::{StreamExt, stream};

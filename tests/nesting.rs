@@ -1,7 +1,7 @@
-//! Which driver serves a timer when executors, runtimes and drivers are used inside of each other?
+//! Tests of which driver fires a timer if executors, runtimes and drivers are nested.
 //!
-//! The innermost, whatever it is inside of, and again the next one out once it is left. Every kind
-//! of context is tried inside of every other, three deep.
+//! It is always the innermost one, and after that is left, the next outer one. Every kind of
+//! context is tried inside every other, three levels deep.
 
 #![cfg(all(not(loom), feature = "tokio", feature = "rt", feature = "fallback"))]
 
@@ -15,29 +15,29 @@ use tokio::runtime::{self, Builder};
 
 use support::{Task, ms, secs, watched};
 
-/// What a thread can be in.
+/// The kinds of contexts that a thread can be in.
 enum Context {
     Rt(rt::Runtime),
     Tokio(runtime::Runtime),
-    /// Turned by a thread of its own.
+    /// A driver that is turned by a thread of its own.
     Thread(DriverThread),
-    /// Turned by nobody; its clock is moved by hand.
+    /// A driver on a manual clock that no thread turns.
     Manual(ManualClock, Driver<()>),
 }
 
-/// A context, and by what it is told apart: each has another slack.
-struct Named {
+/// A context with a name. Each has a different slack, by which the test recognizes it.
+struct NamedContext {
     name: &'static str,
     context: Context,
     slack: Duration,
 }
 
-impl Named {
+impl NamedContext {
     fn new(name: &'static str, context: Context) -> Self {
         let slack = match &context {
             Context::Rt(runtime) => runtime.block_on(async { Handle::current().slack() }),
             Context::Tokio(runtime) => runtime.block_on(async {
-                // Zero where the clock may be paused, whatever is set.
+                // The slack is zero where the clock may be paused, whatever is set.
                 Handle::current().set_slack(ms(5));
                 Handle::current().slack()
             }),
@@ -55,7 +55,7 @@ impl Named {
         matches!(self.context, Context::Tokio(_))
     }
 
-    /// Checks in the context that it serves, runs `inside` there, and checks it again.
+    /// Enters the context, checks that its driver is current, runs `inside`, and checks again.
     fn with(&self, path: &str, inside: &mut dyn FnMut(&str)) {
         let path = format!("{path} > {}", self.name);
         match &self.context {
@@ -98,7 +98,7 @@ impl Named {
     }
 }
 
-fn contexts() -> [Named; 6] {
+fn contexts() -> [NamedContext; 6] {
     let workers = |count, slack| {
         let builder = rt::Runtime::builder().worker_threads(count);
         Context::Rt(builder.slack(ms(slack)).build().unwrap())
@@ -113,25 +113,26 @@ fn contexts() -> [Named; 6] {
     let clock = ManualClock::new();
     let driver = Driver::builder().clock(&clock).slack(ms(4));
     [
-        Named::new("rt, one worker", workers(1, 1)),
-        Named::new("rt, two workers", workers(2, 2)),
-        Named::new("driver thread", Context::Thread(timers)),
-        Named::new(
+        NamedContext::new("rt, one worker", workers(1, 1)),
+        NamedContext::new("rt, two workers", workers(2, 2)),
+        NamedContext::new("driver thread", Context::Thread(timers)),
+        NamedContext::new(
             "manual driver",
             Context::Manual(clock, driver.build_with_unpark(|| {})),
         ),
-        Named::new("tokio, one thread", Context::Tokio(current.unwrap())),
-        Named::new("tokio, two workers", Context::Tokio(multi.unwrap())),
+        NamedContext::new("tokio, one thread", Context::Tokio(current.unwrap())),
+        NamedContext::new("tokio, two workers", Context::Tokio(multi.unwrap())),
     ]
 }
 
-/// One of tokio's runtimes cannot wait inside of another.
-fn fits(outer: &[&Named], inner: &Named) -> bool {
+/// Returns whether `inner` works inside `outer`: `block_on` of a tokio runtime does not work inside
+/// another one.
+fn fits(outer: &[&NamedContext], inner: &NamedContext) -> bool {
     !(inner.is_tokio() && outer.iter().any(|it| it.is_tokio()))
 }
 
 #[test]
-fn the_innermost_context_serves_whatever_it_is_inside_of() {
+fn the_innermost_context_fires_the_timers() {
     watched(|| {
         let (outer, middle, inner) = (contexts(), contexts(), contexts());
         let mut tried = 0;
@@ -151,9 +152,9 @@ fn the_innermost_context_serves_whatever_it_is_inside_of() {
     });
 }
 
-/// Tasks that a runtime's own threads run are inside of that runtime alone.
+/// A task that runs on a runtime's own threads is inside that runtime alone.
 #[test]
-fn tasks_are_served_by_their_own_runtime_not_by_what_their_spawner_is_inside_of() {
+fn tasks_use_their_own_runtime_not_the_contexts_of_their_spawner() {
     watched(|| {
         for outer in contexts() {
             let [_, workers, _, _, _, multi] = contexts();

@@ -1,6 +1,7 @@
-//! Does a parked thread wake up when it must, and only then?
+//! Tests of parks: a parked thread returns when it must, and not before.
 //!
-//! Real threads and real time: lower bounds only, and a watchdog for the wake-up that never comes.
+//! They use real threads and real time, so they assert only lower bounds, and a watchdog detects a
+//! lost unpark.
 
 #![cfg(not(loom))]
 
@@ -28,9 +29,9 @@ fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
-/// Asserts that a park blocks its whole time after `prepare`, so that no token is left.
+/// Asserts that after `prepare` a park blocks for its whole timeout, so that no token is left.
 ///
-/// In one of three tries, because a park may return early for no reason.
+/// It tries up to three times, because a park may return early for no reason.
 fn assert_leaves_no_token(park: &mut ThreadPark, mut prepare: impl FnMut(&mut ThreadPark)) {
     let timeout = Duration::from_millis(5);
     let blocked = (0..3).any(|_| {
@@ -99,7 +100,7 @@ fn zero_timeout_takes_the_token_and_does_not_block() {
 }
 
 #[test]
-fn park_without_end_blocks_until_unparked() {
+fn park_without_timeout_blocks_until_unparked() {
     let endless = [
         None,
         Some(Duration::MAX),
@@ -129,8 +130,8 @@ fn park_without_end_blocks_until_unparked() {
     }
 }
 
-/// Each side parks until it is its turn; one lost unpark and both park for ever. The timeouts
-/// make the token race with the end of the wait.
+/// Each thread parks until it is its turn. If one unpark was lost, both would park forever. The
+/// timeouts make the token race with the end of the wait.
 #[test]
 fn ping_pong_loses_no_unpark() {
     const ROUNDS: usize = 10_000;
@@ -167,8 +168,9 @@ fn ping_pong_loses_no_unpark() {
     });
 }
 
-/// The last unpark of each thread must be felt, also when it merges with one of another thread:
-/// a parker that has missed what it published would park again, with nobody left to wake it.
+/// The last unpark of each thread must not be lost, even if it merges with that of another thread:
+/// a parker that has missed the value published before it would park again, and no thread would
+/// unpark it.
 #[test]
 fn unparks_from_many_threads_lose_none() {
     const THREADS: usize = 8;
@@ -280,7 +282,7 @@ fn a_park_moves_to_another_thread_with_its_token() {
 }
 
 #[test]
-fn token_is_not_that_of_std() {
+fn the_token_is_not_that_of_std() {
     watched(|| {
         let mut park = ThreadPark::new();
         park.unparker().unpark();
@@ -303,11 +305,11 @@ fn an_unparker_can_be_a_trait_object() {
     });
 }
 
-/// The thread belongs to the caller, and so does its timer slack. (In a sandbox that refuses to
-/// read or set it there is nothing to see.)
+/// The thread belongs to the caller, and so does its timer slack. (Where a sandbox refuses to read
+/// or set it, the test checks nothing.)
 #[cfg(target_os = "linux")]
 #[test]
-fn timer_slack_is_left_as_it_was() {
+fn the_timer_slack_of_the_thread_is_restored() {
     use rustix::thread::{current_timer_slack, set_current_timer_slack};
     use std::num::NonZeroU64;
 
@@ -324,15 +326,15 @@ fn timer_slack_is_left_as_it_was() {
     }
 }
 
-/// The whole of a timer slack: `prctl` gives back 31 bits of it.
+/// Reads the whole value of a thread's timer slack; `prctl` returns only 31 bits of it.
 #[cfg(target_os = "linux")]
 fn slack_of(thread: rustix::thread::Pid) -> Option<u64> {
     let path = format!("/proc/{}/timerslack_ns", thread.as_raw_nonzero());
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The kernel may delay a wait by the slack of its thread, 50 µs unless changed. (In a sandbox that
-/// refuses to tell there is nothing to see.)
+/// The kernel may delay a wait by the slack of its thread, 50 µs by default. (Where a sandbox
+/// refuses to read it, the test checks nothing.)
 #[cfg(target_os = "linux")]
 #[test]
 fn timed_park_waits_with_the_finest_slack_and_restores_the_old() {
@@ -360,7 +362,7 @@ fn timed_park_waits_with_the_finest_slack_and_restores_the_old() {
     });
 }
 
-/// A program that this one starts has no use for our descriptors, and would keep them open.
+/// A program started by this one does not need our descriptors, and would keep them open.
 #[cfg(target_os = "linux")]
 #[test]
 fn descriptors_of_parkers_and_workers_are_closed_on_exec() {
@@ -372,7 +374,7 @@ fn descriptors_of_parkers_and_workers_are_closed_on_exec() {
     let mut timers = 0;
     for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
         let path = entry.unwrap().path();
-        // Others, of the directory or of another test, may be gone by now.
+        // Other descriptors, of the directory or of another test, may be gone by now.
         let Ok(kind) = std::fs::read_link(&path) else {
             continue;
         };
@@ -395,7 +397,7 @@ fn descriptors_of_parkers_and_workers_are_closed_on_exec() {
         assert_ne!(flags & 0o2_000_000, 0, "{kind} is inherited");
         if kind.ends_with("[timerfd]") {
             timers += 1;
-            assert_ne!(flags & 0o4_000, 0, "{kind} blocks whoever reads it");
+            assert_ne!(flags & 0o4_000, 0, "{kind} is in blocking mode");
         }
     }
     assert!(timers > 0);

@@ -1,4 +1,4 @@
-//! Which driver does a queue run on, and what if that is gone?
+//! Tests of which driver a queue runs on, and what happens when that driver is dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll::{Pending, Ready};
@@ -11,7 +11,7 @@ use crate::support::{Dial, Task, manual, ms, secs, watched};
 use crate::{due, poll};
 
 #[test]
-fn the_driver_is_that_of_the_first_insertion() {
+fn a_queue_uses_the_driver_of_the_first_insertion() {
     let (clock, driver) = manual();
     let (other_clock, other) = manual();
     let (task, mut queue) = (Task::new(), DelayQueue::new());
@@ -29,12 +29,12 @@ fn the_driver_is_that_of_the_first_insertion() {
     assert_eq!(due(&mut queue), ["one"]);
     clock.advance(ms(10));
     assert_eq!(due(&mut queue), ["two"]);
-    // Empty, and still there.
+    // The queue is empty, and its driver still exists.
     let key = queue.insert("three", ms(20));
     assert_eq!(queue.deadline(&key), clock.now() + ms(20));
 }
 
-/// The heir's clock shows quite another time: 1000 s when the first shows 1 s.
+/// The clock of the successor shows another time: 1000 s when the first one shows 1 s.
 #[test]
 fn values_move_to_another_driver_with_the_time_that_they_had_left() {
     let (old, new) = (Dial::default(), Dial::default());
@@ -51,32 +51,33 @@ fn values_move_to_another_driver_with_the_time_that_they_had_left() {
     let shift = {
         let before = gone.handle().now();
         new.set(secs(1000));
-        let heir = new.driver();
-        let shift = heir.handle().now() - before;
-        let _entered = heir.handle().enter();
+        let successor = new.driver();
+        let shift = successor.handle().now() - before;
+        let _entered = successor.handle().enter();
         drop(gone);
         assert_eq!(task.wakes(), 1);
 
         old.set(secs(5));
         let before = queue.deadline(&keys[0]);
         assert_eq!(poll(&task, &mut queue), Pending);
-        assert_eq!(heir.handle().armed(), 1);
-        let left = queue.deadline(&keys[0]) - heir.handle().now();
-        assert_eq!(left, secs(6), "of ten when it was inserted at 1 s");
+        assert_eq!(successor.handle().armed(), 1);
+        let left = queue.deadline(&keys[0]) - successor.handle().now();
+        assert_eq!(left, secs(6), "of 10 s, because it was inserted at 1 s");
         assert!(queue.deadline(&keys[0]) > before);
         assert_eq!(queue.deadline(&never), Instant::now() + Duration::MAX);
 
-        // What is said now is said on the heir's clock, and among the others in order.
-        queue.reset_at(&keys[1], heir.handle().now() + secs(6));
+        // Deadlines given from now on are on the successor's clock, and are ordered with the
+        // others.
+        queue.reset_at(&keys[1], successor.handle().now() + secs(6));
         keys[2] = queue.insert('f', secs(6));
         queue.insert('g', secs(5));
-        assert_eq!(queue.deadline(&keys[2]), heir.handle().now() + secs(6));
+        assert_eq!(queue.deadline(&keys[2]), successor.handle().now() + secs(6));
         new.set(secs(1005));
         assert_eq!(due(&mut queue), ['g']);
         new.set(secs(1006));
         let out = std::iter::from_fn(|| match queue.poll_expired(&mut task.context()) {
             Ready(Some(expired)) => {
-                assert_eq!(expired.deadline(), heir.handle().now());
+                assert_eq!(expired.deadline(), successor.handle().now());
                 Some(expired.into_inner())
             }
             _ => None,
@@ -89,7 +90,7 @@ fn values_move_to_another_driver_with_the_time_that_they_had_left() {
 }
 
 #[test]
-fn what_is_due_when_the_driver_goes_comes_out_there_and_then() {
+fn a_value_that_is_due_when_the_driver_is_dropped_is_returned_at_once() {
     let dial = Dial::default();
     let driver = dial.driver();
     let mut queue = DelayQueue::new();
@@ -105,7 +106,7 @@ fn what_is_due_when_the_driver_goes_comes_out_there_and_then() {
 }
 
 #[test]
-fn on_a_clock_moved_by_hand_values_stay_when_the_driver_goes() {
+fn on_a_manual_clock_values_stay_when_the_driver_is_dropped() {
     let (clock, driver) = manual();
     let (_other_clock, other) = manual();
     let (task, mut queue) = (Task::new(), DelayQueue::new());
@@ -123,7 +124,7 @@ fn on_a_clock_moved_by_hand_values_stay_when_the_driver_goes() {
     assert_eq!(due(&mut queue), ['a']);
     assert_eq!(queue.deadline(&key), clock.now() + ms(10));
     queue.remove(&key);
-    // Nothing is left that was said on the old clock: it starts over.
+    // No deadline on the old clock is left, so the queue starts over.
     queue.insert('c', ms(5));
     assert_eq!(poll(&task, &mut queue), Pending);
     assert_eq!(other.handle().armed(), 1);
@@ -142,7 +143,7 @@ fn an_empty_queue_starts_over_where_the_old_driver_is_gone() {
     }
 }
 
-/// Whoever polls on an executor whose driver ends goes on on the process-wide thread.
+/// A task on an executor whose driver ends goes on with the process-wide thread.
 #[test]
 #[cfg(all(feature = "fallback", feature = "rt"))]
 fn values_outlive_an_executor() {
@@ -160,7 +161,7 @@ fn values_outlive_an_executor() {
     assert_eq!((first, rest), (Some(0), vec![1, 2, 3]));
 }
 
-/// Real time: no value is early, and all come in order, while another thread has the driver.
+/// In real time, no value is early, and all come in order, while another thread turns the driver.
 #[test]
 fn a_driver_on_another_thread_wakes_in_order_and_never_early() {
     let taken = watched(|| {
@@ -182,7 +183,7 @@ fn a_driver_on_another_thread_wakes_in_order_and_never_early() {
     assert_eq!(taken, [1, 1, 2, 3, 4, 5, 6, 9]);
 }
 
-/// A poll looks at the clock once, whether something is due or not.
+/// A poll reads the clock once, whether a value is due or not.
 #[test]
 fn a_poll_reads_the_clock_once() {
     static READS: AtomicU64 = AtomicU64::new(0);
@@ -206,10 +207,10 @@ fn a_poll_reads_the_clock_once() {
     }
 }
 
-/// Who takes value after value does not keep the other tasks from running.
+/// A task that takes value after value must not keep other tasks from running.
 #[test]
 #[cfg(feature = "tokio")]
-fn on_a_tokio_runtime_a_storm_of_due_values_gives_way() {
+fn on_a_tokio_runtime_a_storm_of_due_values_yields() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

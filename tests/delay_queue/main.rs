@@ -1,7 +1,7 @@
-//! What does a queue of values promise whoever polls it?
+//! Tests of `DelayQueue`.
 //!
-//! Here which values come out, and what their keys do. Who is woken and when is in `wakes.rs`, what
-//! becomes of a queue without a driver in `drivers.rs`; `model.rs` has any sequence of calls.
+//! This file tests which values are returned, and keys. Wake-ups are tested in `wakes.rs`, drivers
+//! in `drivers.rs`, and random sequences of calls in `model.rs`.
 
 #![cfg(not(loom))]
 
@@ -27,7 +27,7 @@ fn poll<T>(task: &Task, queue: &mut DelayQueue<T>) -> Poll<Option<T>> {
     poll.map(|expired| expired.map(Expired::into_inner))
 }
 
-/// Takes out all that is due.
+/// Takes out all values that are due.
 fn due<T>(queue: &mut DelayQueue<T>) -> Vec<T> {
     let task = Task::new();
     std::iter::from_fn(|| match poll(&task, queue) {
@@ -38,17 +38,17 @@ fn due<T>(queue: &mut DelayQueue<T>) -> Vec<T> {
 }
 
 #[test]
-fn goes_anywhere_with_its_values() {
-    fn goes_anywhere<T: Send + Sync + Unpin + 'static>() {}
+fn is_send_and_sync_if_its_values_are() {
+    fn is_send_and_sync<T: Send + Sync + Unpin + 'static>() {}
     fn is_unpin<T: Unpin>() {}
-    goes_anywhere::<DelayQueue<u8>>();
-    goes_anywhere::<Expired<u8>>();
-    goes_anywhere::<Key>();
+    is_send_and_sync::<DelayQueue<u8>>();
+    is_send_and_sync::<Expired<u8>>();
+    is_send_and_sync::<Key>();
     is_unpin::<DelayQueue<std::marker::PhantomPinned>>();
 }
 
 #[test]
-fn values_come_out_by_deadline_and_equal_ones_in_insertion_order() {
+fn values_are_returned_by_deadline_and_equal_ones_in_insertion_order() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut queue = DelayQueue::new();
@@ -64,7 +64,7 @@ fn values_come_out_by_deadline_and_equal_ones_in_insertion_order() {
 }
 
 #[test]
-fn a_value_comes_out_at_its_nanosecond_and_not_before() {
+fn a_value_is_returned_at_its_nanosecond_and_not_before() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let (task, mut queue) = (Task::new(), DelayQueue::new());
@@ -95,7 +95,7 @@ fn zero_and_the_past_are_due_at_once() {
 }
 
 #[test]
-fn what_never_comes_due_keeps_the_queue_pending_and_its_value_safe() {
+fn a_value_that_never_comes_due_stays_and_keeps_the_queue_pending() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let (task, mut queue) = (Task::new(), DelayQueue::new());
@@ -115,7 +115,7 @@ fn what_never_comes_due_keeps_the_queue_pending_and_its_value_safe() {
 }
 
 #[test]
-fn what_the_clock_has_passed_is_due_without_a_turn_of_the_driver() {
+fn a_value_whose_deadline_has_passed_is_due_without_a_turn_of_the_driver() {
     let dial = Dial::default();
     let driver = dial.driver();
     let _entered = driver.handle().enter();
@@ -124,11 +124,11 @@ fn what_the_clock_has_passed_is_due_without_a_turn_of_the_driver() {
     queue.insert(2, ms(20));
     assert_eq!(poll(&task, &mut queue), Pending);
     dial.set(ms(25));
-    // The timer, armed for the first, is put off to the second, which is past as well.
+    // The timer, armed for the first deadline, is moved to the second, which has passed as well.
     queue.remove(&first);
     assert_eq!(poll(&task, &mut queue), Ready(Some(2)));
 
-    // Put off while it is still to come, and past when it is polled.
+    // The timer is moved before its deadline, which has passed by the next poll.
     let first = queue.insert(3, ms(10));
     queue.insert(4, ms(20));
     assert_eq!(poll(&task, &mut queue), Pending);
@@ -162,7 +162,7 @@ fn an_empty_queue_yields_none_and_goes_on() {
 }
 
 #[test]
-fn a_reset_value_comes_out_at_its_new_deadline_behind_its_equals() {
+fn a_reset_value_is_returned_at_its_new_deadline_after_its_equals() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut queue = DelayQueue::new();
@@ -181,7 +181,7 @@ fn a_reset_value_comes_out_at_its_new_deadline_behind_its_equals() {
 }
 
 #[test]
-fn reset_of_what_was_inserted_as_past_takes_it_back() {
+fn reset_of_a_value_inserted_in_the_past_puts_it_off() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     clock.advance(secs(1));
@@ -195,7 +195,7 @@ fn reset_of_what_was_inserted_as_past_takes_it_back() {
 }
 
 #[test]
-fn deadlines_are_exact_and_those_of_removed_values_known() {
+fn deadlines_are_exact_and_returned_with_removed_values() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut queue = DelayQueue::new();
@@ -212,7 +212,7 @@ fn deadlines_are_exact_and_those_of_removed_values_known() {
 }
 
 #[test]
-fn peek_names_what_the_next_poll_gives() {
+fn peek_names_the_value_that_the_next_poll_returns() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let (task, mut queue) = (Task::new(), DelayQueue::new());
@@ -232,7 +232,7 @@ fn peek_names_what_the_next_poll_gives() {
 }
 
 #[test]
-fn a_stale_key_names_nothing_for_ever() {
+fn a_stale_key_never_names_a_value_again() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut queue = DelayQueue::new();
@@ -253,7 +253,7 @@ fn a_stale_key_names_nothing_for_ever() {
 }
 
 #[test]
-fn an_unknown_key_is_the_callers_mistake() {
+fn an_unknown_key_panics() {
     fn stale(call: fn(&mut DelayQueue<()>, &Key)) -> (String, String) {
         panic_of(move || {
             let mut queue = DelayQueue::new();
@@ -277,7 +277,7 @@ fn an_unknown_key_is_the_callers_mistake() {
         assert!(message.contains("try_remove"), "{message}");
         assert_eq!(file, file!());
     }
-    // Nothing was ever inserted into this one.
+    // No value was ever inserted into this queue.
     let key = DelayQueue::new().insert((), ms(1));
     let (message, file) = panic_of(move || DelayQueue::<()>::new().reset(&key, ms(1)));
     assert_eq!((&message[..3], file.as_str()), ("Key", file!()));
@@ -295,7 +295,7 @@ fn a_refused_reset_changes_nothing() {
 }
 
 #[test]
-fn room_is_what_was_asked_for_until_compacted() {
+fn capacity_is_what_was_reserved_until_compacted() {
     let mut queue = DelayQueue::with_capacity(10);
     assert_eq!((queue.capacity(), queue.len()), (10, 0));
     let keys: Vec<_> = (0..10).map(|i| queue.insert(i, secs(60 + i))).collect();
@@ -317,7 +317,7 @@ fn room_is_what_was_asked_for_until_compacted() {
 }
 
 #[test]
-fn room_for_more_than_fit_is_the_callers_mistake() {
+fn reserving_more_than_fit_panics() {
     let (message, file) = panic_of(|| DelayQueue::<()>::new().reserve(usize::MAX));
     assert!(message.contains("at most 4294967295"), "{message}");
     assert_eq!(file, file!());
@@ -326,7 +326,7 @@ fn room_for_more_than_fit_is_the_callers_mistake() {
 }
 
 #[test]
-fn keys_are_good_across_compacting() {
+fn keys_stay_valid_when_the_queue_is_compacted() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut queue = DelayQueue::new();
@@ -388,7 +388,7 @@ fn a_value_may_use_timers_as_it_is_dropped() {
 }
 
 #[test]
-fn shows_how_many_values_wait() {
+fn debug_output_says_how_many_values_wait() {
     let mut queue = DelayQueue::default();
     queue.insert((), secs(60));
     assert!(

@@ -1,7 +1,7 @@
-//! Does a queue agree with a sorted map, whatever is done in whatever order?
+//! Tests that a queue agrees with a sorted map, for random sequences of calls.
 //!
-//! And, after each step: has the task that waits been woken if there is something to tell it, and
-//! not been if there is not?
+//! After each step they also check that the waiting task was woken if something has changed for it,
+//! and only then.
 
 use std::collections::BTreeMap;
 use std::task::Poll::{Pending, Ready};
@@ -41,7 +41,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 0..200)
 }
 
-/// Deadline and order of the last insertion or reset, to the key and the first order.
+/// Maps the deadline and the order of the last insertion or reset to the key and the first order.
 type Model = BTreeMap<(Instant, usize), (Key, usize)>;
 
 proptest! {
@@ -57,7 +57,8 @@ proptest! {
         let mut model = Model::new();
         let mut stale: Vec<Key> = Vec::new();
         let mut task = Task::new();
-        // What a waiting task last saw: the earliest deadline, and whether the queue was empty.
+        // What the waiting task has seen last: the earliest deadline, and whether the queue was
+        // empty.
         let mut seen: Option<(Instant, bool)> = None;
         let first = |model: &Model| model.keys().next().map_or(never, |&(deadline, _)| deadline);
 
@@ -93,7 +94,7 @@ proptest! {
                     let due = first(&model) <= clock.now();
                     let mut poll = queue.poll_expired(&mut task.context());
                     if poll.is_pending() && due {
-                        // The task has had many values in a row, and is to let others run.
+                        // The task has taken many values in a row, and has to let others run.
                         wakes += 1;
                         prop_assert_eq!(task.wakes(), wakes);
                         poll = queue.poll_expired(&mut task.context());
@@ -118,7 +119,7 @@ proptest! {
                     }
                     prop_assert_eq!(task.wakes(), wakes);
                     if seen.is_some() {
-                        // Counted from here on.
+                        // Changes count from here on.
                         task = {
                             let fresh = Task::new();
                             let _ = queue.poll_expired(&mut fresh.context());
@@ -142,7 +143,7 @@ proptest! {
                 let told = now < deadline || due || was_empty != model.is_empty();
                 prop_assert_eq!(task.wakes() > 0, told, "seen {:?}, now {:?}", deadline, now);
                 if told {
-                    // It has to poll; what else happens until then is no news.
+                    // The task has to poll; changes before that do not wake it again.
                     seen = None;
                 } else {
                     seen = Some((now, was_empty));

@@ -1,4 +1,4 @@
-//! Who is woken, when, and how often?
+//! Tests of which task a queue wakes, when, and how often.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Context;
@@ -9,7 +9,7 @@ use reveille::time::{DelayQueue, Duration};
 use crate::support::{Dial, Task, manual, ms, secs, waker};
 use crate::{due, poll};
 
-/// A queue on a clock moved by hand, with one value and a task that waits.
+/// Makes a queue on a manual clock, with one value and a waiting task.
 macro_rules! waiting {
     ($clock:ident, $driver:ident, $task:ident, $queue:ident, $key:ident, $after:expr) => {
         let ($clock, $driver) = manual();
@@ -26,7 +26,7 @@ fn a_task_is_woken_when_a_value_comes_due_and_not_in_between() {
     queue.insert("later", ms(2_000_000));
     for _ in 0..999 {
         clock.advance(secs(1));
-        assert_eq!(task.wakes(), 0, "no wake of a wheel's");
+        assert_eq!(task.wakes(), 0, "not woken on the way, as by a timer wheel");
     }
     clock.advance(secs(1));
     assert_eq!(task.wakes(), 1);
@@ -37,7 +37,7 @@ fn a_task_is_woken_when_a_value_comes_due_and_not_in_between() {
 }
 
 #[test]
-fn a_value_that_comes_first_wakes_once_and_one_that_does_not_never() {
+fn a_value_that_becomes_the_earliest_wakes_once_and_another_does_not() {
     waiting!(clock, driver, task, queue, _key, ms(200));
     queue.insert("equal", ms(200));
     queue.insert("later", ms(300));
@@ -45,7 +45,7 @@ fn a_value_that_comes_first_wakes_once_and_one_that_does_not_never() {
     assert_eq!(task.wakes(), 0);
     queue.insert("earlier", ms(100));
     queue.insert("earlier yet", ms(50));
-    assert_eq!(task.wakes(), 1, "it knows already that it has to poll");
+    assert_eq!(task.wakes(), 1, "it was woken already, and has not polled");
     assert_eq!(poll(&task, &mut queue), Pending);
     clock.advance(ms(50));
     assert_eq!(task.wakes(), 2);
@@ -80,7 +80,7 @@ fn removal_of_the_last_value_wakes_and_yields_none() {
     waiting!(clock, driver, task, queue, key, ms(10));
     let never = queue.insert("never", Duration::MAX);
     queue.remove(&key);
-    assert_eq!(task.wakes(), 0, "there is nothing to tell");
+    assert_eq!(task.wakes(), 0, "a value is left");
     queue.remove(&never);
     assert_eq!(task.wakes(), 1);
     assert_eq!(poll(&task, &mut queue), Ready(None));
@@ -103,7 +103,7 @@ fn clearing_wakes_and_yields_none() {
 }
 
 #[test]
-fn removal_of_the_first_puts_the_wake_off_to_the_second() {
+fn removal_of_the_first_postpones_the_wake_to_the_second() {
     waiting!(clock, driver, task, queue, key, ms(10));
     let second = queue.insert("second", ms(20));
     queue.insert("third", ms(30));
@@ -129,7 +129,7 @@ fn reset_to_later_wakes_at_the_new_deadline_only() {
     clock.advance(secs(60));
     assert_eq!(task.wakes(), 0);
     queue.reset(&key, ms(5));
-    assert_eq!(task.wakes(), 1, "from never to some time is earlier");
+    assert_eq!(task.wakes(), 1, "a deadline is earlier than never");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn reset_to_earlier_or_past_wakes_at_once() {
 }
 
 #[test]
-fn a_reset_that_does_not_change_the_first_deadline_wakes_nobody() {
+fn a_reset_that_does_not_change_the_first_deadline_does_not_wake() {
     waiting!(clock, driver, task, queue, key, ms(10));
     let second = queue.insert("second", ms(10));
     let third = queue.insert("third", ms(20));
@@ -163,7 +163,7 @@ fn a_reset_that_does_not_change_the_first_deadline_wakes_nobody() {
 }
 
 #[test]
-fn a_change_that_brings_what_is_due_to_the_front_wakes_without_a_turn() {
+fn a_change_that_reveals_a_due_value_wakes_without_a_turn() {
     let dial = Dial::default();
     let driver = dial.driver();
     let _entered = driver.handle().enter();
@@ -198,7 +198,7 @@ fn the_task_that_polled_last_is_woken() {
 }
 
 #[test]
-fn a_value_given_out_leaves_nobody_registered() {
+fn a_poll_that_returns_a_value_does_not_register_the_task() {
     waiting!(clock, driver, task, queue, _key, ms(10));
     assert!(task.held() > 0);
     clock.advance(ms(10));
@@ -218,7 +218,7 @@ fn drop_of_a_queue_releases_its_task() {
 }
 
 #[test]
-fn one_timer_serves_all_values() {
+fn all_values_share_one_timer() {
     waiting!(clock, driver, task, queue, _key, ms(10));
     for i in 0..100 {
         queue.insert("more", ms(i));
@@ -243,7 +243,7 @@ fn polling_again_changes_nothing() {
 }
 
 #[test]
-fn a_waker_that_panics_leaves_the_queue_in_order() {
+fn a_waker_that_panics_leaves_the_queue_consistent() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let mut queue = DelayQueue::new();

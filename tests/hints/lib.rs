@@ -1,4 +1,4 @@
-//! Does not compile; what rustc says of it is checked by run.sh.
+//! This does not compile. `run.sh` checks what rustc says about it.
 
 #[cfg(not(feature = "rt"))]
 pub use reveille::{rt::block_on, time::pause};

@@ -1,4 +1,4 @@
-//! What the tests of executors share: what any executor must be able to run, and a watchdog.
+//! What the tests of executors share: a program that must work on any executor, and a watchdog.
 
 use std::future::pending;
 use std::panic::resume_unwind;
@@ -13,7 +13,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What any executor must be able to run; the free functions find their driver by themselves.
+/// Uses timers in all forms, which must work on any executor. The free functions find their driver.
 pub async fn scenario() {
     let start = Instant::now();
     sleep(ms(2)).await;
@@ -31,7 +31,7 @@ pub async fn scenario() {
     assert!(start.elapsed() >= ms(2));
     assert!(ticks.windows(2).all(|pair| pair[1] - pair[0] == ms(1)));
 
-    // A timer that is armed earlier than those that are awaited already, and one that is put off.
+    // A timer that is armed earlier than those that are awaited already, and one that is postponed.
     let first = select(sleep(ms(3_600_000)), sleep(ms(1))).await;
     assert!(matches!(first, Either::Right(_)));
     let mut late = Box::pin(sleep(ms(1)));
@@ -50,13 +50,13 @@ pub fn watched(test: impl FnOnce() + Send + 'static) {
     );
 }
 
-/// Runs `test` on a thread of its own and returns whether it has ended within `limit`; its panic
-/// is the caller's.
+/// Runs `test` on a thread of its own. Returns whether it ended within `limit`, and passes on its
+/// panic.
 pub fn ends(limit: Duration, test: impl FnOnce() + Send + 'static) -> bool {
     let (done, finished) = mpsc::channel();
     let thread = thread::spawn(move || {
         test();
-        // The receiver is gone if the time was over.
+        // The receiver is gone if the limit was exceeded.
         let _ = done.send(());
     });
     match finished.recv_timeout(limit) {

@@ -1,4 +1,4 @@
-//! Does the process-wide thread serve embassy's executor, in its form for systems with threads?
+//! Test of the process-wide thread with embassy's executor for systems with threads.
 
 #![cfg(target_os = "linux")]
 
@@ -17,7 +17,7 @@ async fn main_task() {
 }
 
 #[test]
-fn embassy_is_served() {
+fn timers_work_on_embassy() {
     static EXECUTOR: StaticCell<Executor> = StaticCell::new();
     watched(|| {
         let executor = EXECUTOR.init(Executor::new());

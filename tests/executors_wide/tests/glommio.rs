@@ -1,4 +1,4 @@
-//! Does the process-wide thread serve glommio, where the system has the io_uring that it needs?
+//! Test of the process-wide thread with glommio, where the system has the io_uring that it needs.
 
 #![cfg(target_os = "linux")]
 
@@ -6,7 +6,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use reveille_executors_wide::{scenario, watched};
 
 #[test]
-fn glommio_is_served() {
+fn timers_work_on_glommio() {
     watched(|| {
         let builder = LocalExecutorBuilder::new(Placement::Unbound);
         match builder.make() {

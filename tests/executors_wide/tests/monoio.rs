@@ -1,4 +1,4 @@
-//! What does monoio need? Its feature `sync`, or else a task that fires the timers on its thread.
+//! Tests of monoio, which needs its feature `sync`, or a task that fires the timers on its thread.
 
 #![cfg(target_os = "linux")]
 
@@ -10,7 +10,7 @@ use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use reveille_executors_wide::{scenario, watched};
 
-/// Runs `main` on monoio over epoll and, where the system lets it, over io_uring.
+/// Runs `main` on monoio over epoll and, where the system allows it, over io_uring.
 fn on_each(main: impl AsyncFn() + Copy) {
     let legacy = RuntimeBuilder::<TimeDriver<LegacyDriver>>::new().build();
     legacy.unwrap().block_on(main());
@@ -22,7 +22,7 @@ fn on_each(main: impl AsyncFn() + Copy) {
     }
 }
 
-/// The main future and tasks.
+/// Runs the scenario in the main future and in tasks.
 async fn scenarios() {
     let tasks = [monoio::spawn(scenario()), monoio::spawn(scenario())];
     scenario().await;
@@ -32,7 +32,7 @@ async fn scenarios() {
 }
 
 #[test]
-fn a_pump_serves_monoio_on_its_own_thread() {
+fn a_pump_fires_timers_on_the_thread_of_monoio() {
     watched(|| {
         on_each(async || {
             let (handle, fire) = pump::pump(monoio::time::sleep);
@@ -46,12 +46,12 @@ fn a_pump_serves_monoio_on_its_own_thread() {
 
 #[cfg(feature = "sync")]
 #[test]
-fn with_sync_the_process_wide_thread_serves_monoio() {
+fn with_sync_the_process_wide_thread_fires_timers_of_monoio() {
     watched(|| on_each(scenarios));
 }
 
-/// Where a waker of monoio refuses another thread, or does nothing there: the table in
-/// docs/executor.md says so, and once this fails it says too much.
+/// Without the feature, a waker of monoio refuses or ignores a wake from another thread. If this
+/// test fails, the table in docs/executor.md is out of date.
 #[cfg(not(feature = "sync"))]
 #[test]
 fn without_sync_and_without_a_pump_no_timer_ends() {

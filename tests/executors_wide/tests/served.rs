@@ -1,20 +1,20 @@
-//! Which executors does the process-wide thread serve, with nothing set up?
+//! Tests of executors that the process-wide thread works with, without any setup.
 
 use futures::task::SpawnExt;
 use reveille_executors_wide::{scenario, watched};
 
 #[test]
-fn pollster_is_served() {
+fn timers_work_on_pollster() {
     watched(|| pollster::block_on(scenario()));
 }
 
 #[test]
-fn smol_is_served() {
+fn timers_work_on_smol() {
     watched(|| smol::block_on(async { smol::spawn(scenario()).await }));
 }
 
 #[test]
-fn async_global_executor_is_served() {
+fn timers_work_on_async_global_executor() {
     watched(|| {
         async_global_executor::block_on(async {
             let local = async_global_executor::spawn_local(scenario());
@@ -25,7 +25,7 @@ fn async_global_executor_is_served() {
 }
 
 #[test]
-fn pools_of_futures_are_served() {
+fn timers_work_on_pools_of_futures() {
     watched(|| {
         let mut local = futures::executor::LocalPool::new();
         local.run_until(scenario());
@@ -42,7 +42,7 @@ fn pools_of_futures_are_served() {
 }
 
 #[test]
-fn compio_is_served() {
+fn timers_work_on_compio() {
     watched(|| {
         let runtime = compio::runtime::Runtime::new().unwrap();
         println!("compio on {:?}", runtime.driver_type());

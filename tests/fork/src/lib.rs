@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many seconds a child may take before the system ends it: it hangs then.
+/// After how many seconds the system ends a child, because it hangs.
 const PATIENCE: u32 = 60;
 
 /// How a child has ended.
@@ -17,10 +17,11 @@ pub enum End {
     Other(i32),
 }
 
-/// Forks; the child runs `code` and ends. Returns how it has ended.
+/// Forks a child, which runs `code` and exits. Returns how it has ended.
 pub fn in_child(code: impl FnOnce()) -> End {
-    // SAFETY: the child goes on with code that a program which forks would run, too: what that may do
-    // is what is tested. It does not return from here, so nothing of the parent's runs twice.
+    // SAFETY: the child runs code that a program which forks would run, too; what such code may do
+    // is what the tests check. The child does not return from here, so no code of the parent runs
+    // twice.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "the system refuses to fork");
     if child == 0 {
@@ -30,7 +31,7 @@ pub fn in_child(code: impl FnOnce()) -> End {
         unsafe { libc::_exit(i32::from(code.is_err())) };
     }
     let mut status = 0;
-    // SAFETY: `status` lives.
+    // SAFETY: `status` is valid for the call.
     let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(waited, child);
     match status {

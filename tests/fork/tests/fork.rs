@@ -1,8 +1,9 @@
-//! Do the timers of a child process fire?
+//! Tests of timers in a child process.
 //!
-//! After a fork the child has a copy of the process-wide thread's timers and no such thread, and its
-//! timers used to hang: armed for later than the parent's next one they called nobody, and armed for
-//! earlier they called a thread that was not there.
+//! After a fork the child has a copy of the process-wide thread's timers, but not the thread. Its
+//! timers used to hang: one that was armed for later than the parent's next one unparked no thread,
+//! and one that was armed for earlier unparked a thread that did not exist. earlier they called a
+//! thread that was not there.
 
 #![cfg(unix)]
 
@@ -35,7 +36,7 @@ fn wait(limit: Duration) {
     assert!(start.elapsed() >= limit);
 }
 
-/// What a program does with timers.
+/// Uses timers as a program does.
 fn use_timers() {
     wait(ms(1));
     pollster::block_on(async {
@@ -57,7 +58,7 @@ fn a_child_of_a_process_that_has_used_timers_has_its_own() {
     use_timers();
 }
 
-/// The parent's thread waits for something then; earlier than that, and later, which tells nobody.
+/// The parent's thread waits for a deadline; a later timer in the child does not unpark any thread.
 #[test]
 fn timers_earlier_and_later_than_the_parents_next_one_fire() {
     let mut next = sleep(ms(20));
@@ -70,7 +71,7 @@ fn timers_earlier_and_later_than_the_parents_next_one_fire() {
     assert_eq!(in_child(|| wait(ms(1))), End::Well);
 }
 
-/// A thread asks for the id of its process now and then only; a fork takes longer.
+/// A thread reads the id of its process only now and then; a fork takes longer than that.
 #[test]
 fn a_child_that_is_made_right_after_a_timer_notices() {
     for _ in 0..100 {
@@ -80,9 +81,10 @@ fn a_child_that_is_made_right_after_a_timer_notices() {
     }
 }
 
-/// The lock of the parent's timers may be held when it forks, by a thread that the child has not.
+/// When the parent forks, another thread may hold the lock of its timers; the child has no such
+/// thread.
 #[test]
-fn no_lock_that_was_held_at_the_fork_keeps_a_child() {
+fn a_lock_held_at_the_fork_does_not_block_the_child() {
     let stop = Arc::new(AtomicBool::new(false));
     let busy: Vec<_> = (0..3)
         .map(|_| {
@@ -97,12 +99,13 @@ fn no_lock_that_was_held_at_the_fork_keeps_a_child() {
         })
         .collect();
     for _ in 0..100 {
-        // One that the child has a copy of, armed.
+        // An armed timer, of which the child has a copy.
         let mut timer = sleep(ms(5));
         arm(&mut timer);
         let ends = in_child(|| {
             wait(ms(1));
-            // Its place is the parent's; here it moves, without a look at the lock there.
+            // Its index belongs to the parent's driver; here it moves to another, without taking
+            // the lock of that.
             pollster::block_on(&mut timer);
             drop(timer);
             wait(ms(1));
@@ -114,7 +117,7 @@ fn no_lock_that_was_held_at_the_fork_keeps_a_child() {
 }
 
 #[test]
-fn a_child_of_a_child_has_its_own_and_so_on() {
+fn a_child_of_a_child_has_its_own_timers() {
     fn descend(depth: usize) {
         wait(ms(1));
         if depth > 0 {
@@ -138,7 +141,7 @@ fn a_timer_that_was_not_polled_before_the_fork_is_the_childs() {
 }
 
 #[test]
-fn a_child_that_nothing_was_used_before_starts_as_its_parent_would() {
+fn a_child_forked_before_any_timer_starts_like_its_parent() {
     let ends = in_child(|| {
         use_timers();
         assert_eq!(in_child(use_timers), End::Well);
@@ -146,9 +149,9 @@ fn a_child_that_nothing_was_used_before_starts_as_its_parent_would() {
     assert_eq!(ends, End::Well);
 }
 
-/// Whatever is in there was in the parent: joining it would be undefined.
+/// Its contents belong to the parent; joining its thread would be undefined.
 #[test]
-fn a_copy_of_a_driver_thread_is_dropped_without_waiting_for_anybody() {
+fn a_copy_of_a_driver_thread_is_dropped_without_joining() {
     let timers = DriverThread::new().unwrap();
     pollster::block_on(timers.handle().sleep(ms(1)));
     let mut timer = timers.handle().sleep(ms(5));
@@ -158,7 +161,7 @@ fn a_copy_of_a_driver_thread_is_dropped_without_waiting_for_anybody() {
     let ends = in_child(|| {
         drop(copy.take());
         assert!(kept.is_closed());
-        // Orphaned, it goes on here.
+        // The timer is orphaned, and goes on in the child.
         pollster::block_on(&mut timer);
         let own = DriverThread::new().unwrap();
         pollster::block_on(own.handle().sleep(ms(1)));
@@ -191,7 +194,7 @@ fn the_current_driver_of_a_child_is_its_own_threads() {
         let own = Handle::current();
         assert!(parents.is_closed() && !own.is_closed());
         pollster::block_on(own.sleep(ms(1)));
-        // Through the parent's, too: it is gone.
+        // Also through the parent's driver, which is closed in the child.
         pollster::block_on(parents.sleep(ms(1)));
     });
     assert_eq!(ends, End::Well);

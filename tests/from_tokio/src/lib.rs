@@ -1,1 +1,1 @@
-//! Nothing: this package is its tests, which `run.sh` takes out of tokio's package.
+//! This package has no code of its own: its tests are those of tokio, which `run.sh` copies here.
