@@ -227,15 +227,15 @@ fn waker_may_call_every_method_of_the_driver() {
         let (clock, driver) = manual();
         let handle = driver.handle().clone();
         let told = Log::new();
-        let (log, by_hand, asked) = (told.clone(), clock.clone(), handle.clone());
+        let (log, manual_clock, asked) = (told.clone(), clock.clone(), handle.clone());
         let waker = waker(move || {
             let _entered = asked.enter();
             assert!(!asked.is_closed() && Handle::try_current().is_ok());
-            assert_eq!(Instant::now(), by_hand.now());
-            assert!(format!("{asked:?}{by_hand:?}").contains("armed: 0"));
-            let hold = by_hand.hold();
+            assert_eq!(Instant::now(), manual_clock.now());
+            assert!(format!("{asked:?}{manual_clock:?}").contains("armed: 0"));
+            let hold = manual_clock.hold();
             // Time may also move within a wake. The timers that come due by that fire first.
-            by_hand.advance(ms(1));
+            manual_clock.advance(ms(1));
             drop(hold);
             log.push((asked.armed(), asked.now()));
         });

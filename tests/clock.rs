@@ -194,10 +194,10 @@ fn held_clock_can_still_be_advanced_from_another_thread() {
         let start = clock.now();
         let _hold = clock.hold();
         let (armed, ready) = mpsc::channel();
-        let hand = clock.clone();
+        let moved = clock.clone();
         let mover = thread::spawn(move || {
             ready.recv().unwrap();
-            hand.advance(secs(10));
+            moved.advance(secs(10));
         });
         runtime.block_on(async move {
             let mut limit = sleep(secs(10));

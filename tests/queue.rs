@@ -1,4 +1,4 @@
-//! Tests of what `TimerQueue` promises.
+//! Tests of `TimerQueue`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +20,7 @@ fn due<T>(queue: &mut TimerQueue<T>, now: Instant) -> Vec<T> {
 }
 
 #[test]
-fn the_guides_case_100_200_150() {
+fn the_textbook_case_100_200_150() {
     let start = Instant::now();
     let mut queue = TimerQueue::new();
     for (name, at) in [('A', 200), ('B', 100), ('C', 150)] {
@@ -273,7 +273,7 @@ fn instants_too_far_to_represent_never_come_due() {
     let key = queue.insert(far, "far");
     assert_eq!((queue.len(), queue.next_deadline()), (1, None));
     assert!(queue.pop_due(far).is_none());
-    assert_eq!(queue.deadline(key), Some(far), "but are known");
+    assert_eq!(queue.deadline(key), Some(far), "its deadline is kept");
     assert!(queue.reset(key, start + millis(1)));
     assert_eq!(due(&mut queue, far), ["far"]);
 }
@@ -371,7 +371,7 @@ proptest! {
 }
 
 #[test]
-fn keys_hash_apart_and_equal_keys_alike() {
+fn different_keys_hash_differently_and_equal_keys_alike() {
     use std::hash::{BuildHasher, RandomState};
 
     let (now, state) = (Instant::now(), RandomState::new());

@@ -1,4 +1,4 @@
-//! What happens in the few instructions between two steps, seen only with many threads?
+//! Tests of races between a few instructions, which show only when many threads repeat them.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -16,16 +16,16 @@ use reveille::rt::{self, Runtime};
 
 use support::watched;
 
-/// How long each race is repeated: twice as long as it took to lose it.
+/// How long each race is repeated: twice as long as it took to show the bug.
 const LONG_ENOUGH: Duration = Duration::from_millis(2500);
 
-/// A runtime of one worker, the thread in `block_on`.
+/// Returns a runtime of one worker, which is the thread in `block_on`.
 fn single() -> Runtime {
     Runtime::builder().worker_threads(1).build().unwrap()
 }
 
-/// The runtime took its list of tasks, found none of them ready, and was gone when a thread that
-/// was waking one pushed it: the task was never dropped.
+/// The runtime took its list of owned tasks, found none of them ready, and was gone when a thread
+/// that was waking one pushed it: the task was never dropped.
 #[test]
 fn task_woken_while_its_runtime_is_dropped_is_dropped_with_it() {
     watched(|| {
@@ -50,7 +50,7 @@ fn wake_while_dropped() {
         drop(runtime.spawn(task));
     }
     runtime.block_on(async {
-        // The tasks get their turns, a batch after the other.
+        // The tasks run, one batch after the other.
         while wakers.lock().unwrap().len() < 64 {
             rt::yield_now().await;
         }
@@ -75,11 +75,12 @@ fn wake_while_dropped() {
     for thread in threads {
         thread.join().unwrap();
     }
-    assert_eq!(Arc::strong_count(&alive), 1, "tasks were left behind");
+    assert_eq!(Arc::strong_count(&alive), 1, "tasks were not dropped");
 }
 
-/// A thread's destructors run in no order of ours: the place of the current runtime may be gone
-/// before a runtime that is kept in a thread-local. That aborted the process.
+/// The destructors of a thread's thread-locals run in an unspecified order: the thread-local of the
+/// current runtime may be gone before a runtime that is kept in another one. That aborted the
+/// process.
 #[test]
 fn runtime_in_a_thread_local_ends_with_its_thread() {
     thread_local! {

@@ -1,4 +1,4 @@
-//! What does the executor promise to its tasks, and when do their timers fire?
+//! Tests of the executor: tasks, their handles, fairness, and when their timers fire.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -20,18 +20,18 @@ use reveille::{Clock, ManualClock};
 
 use support::{Count, Log, OnDrop, ms, panic_of, secs, watched};
 
-/// A runtime of one worker, the thread in `block_on`.
+/// Returns a runtime of one worker, which is the thread in `block_on`.
 fn single() -> Runtime {
     Runtime::builder().worker_threads(1).build().unwrap()
 }
 
-/// The same on a clock of our choice.
+/// The same on a given clock.
 fn single_on(clock: impl Into<Clock>) -> Runtime {
     let builder = Runtime::builder().worker_threads(1).clock(clock);
     builder.build().unwrap()
 }
 
-/// A future that is never ready and counts when it is dropped.
+/// Is never ready, and counts when it is dropped.
 async fn counted(dropped: Count) {
     let _guard = OnDrop(|| dropped.add());
     pending::<()>().await;
@@ -52,7 +52,7 @@ fn task_yields_its_output() {
 }
 
 #[test]
-fn panic_of_a_task_is_its_handles() {
+fn the_handle_of_a_task_returns_its_panic() {
     watched(|| {
         rt::block_on(async {
             let bad = rt::spawn(async { panic!("by {}", String::from("design")) });
@@ -68,7 +68,7 @@ fn panic_of_a_task_is_its_handles() {
 }
 
 #[test]
-fn panic_of_the_main_future_is_the_callers_and_the_runtime_goes_on() {
+fn a_panic_of_the_main_future_reaches_the_caller_and_the_runtime_goes_on() {
     watched(|| {
         let runtime = single();
         let task = runtime.spawn(async { 7 });
@@ -81,7 +81,7 @@ fn panic_of_the_main_future_is_the_callers_and_the_runtime_goes_on() {
 }
 
 #[test]
-fn handle_that_is_dropped_lets_its_task_go_on() {
+fn a_task_goes_on_when_its_handle_is_dropped() {
     watched(|| {
         let (sender, receiver) = oneshot::channel();
         rt::block_on(async {
@@ -128,12 +128,12 @@ fn dropped_runtime_drops_each_task_once_and_cancels_its_timers() {
                 rt::yield_now().await;
             }
         });
-        // This one has never run.
+        // This task has never run.
         tasks.push(runtime.spawn(counted(dropped.clone())));
         assert_eq!((dropped.get(), handle.armed()), (0, 10));
         drop(runtime);
         assert_eq!(handle.armed(), 0);
-        assert_eq!(dropped.get(), 20, "those that have run");
+        assert_eq!(dropped.get(), 20, "the tasks that have run");
         for task in tasks {
             assert!(task.is_finished());
             assert!(rt::block_on(task).unwrap_err().is_cancelled());
@@ -163,7 +163,7 @@ fn local_tasks_end_with_the_call_that_they_were_spawned_in() {
 }
 
 #[test]
-fn task_that_spawns_when_it_is_dropped_is_ended_as_well() {
+fn a_task_spawned_by_a_dropped_task_is_dropped_too() {
     watched(|| {
         let dropped = Count::default();
         let count = dropped.clone();
@@ -188,7 +188,7 @@ fn task_that_spawns_when_it_is_dropped_is_ended_as_well() {
 }
 
 #[test]
-fn spawn_without_a_runtime_is_the_callers_mistake() {
+fn spawn_without_a_runtime_panics() {
     let spawn = || drop(rt::spawn(async {}));
     let spawn_local = || drop(rt::spawn_local(async {}));
     for (message, file) in [panic_of(spawn), panic_of(spawn_local)] {
@@ -224,7 +224,7 @@ fn tasks_that_yield_take_turns() {
 }
 
 #[test]
-fn main_future_that_yields_does_not_starve_tasks_nor_they_it() {
+fn a_main_future_and_tasks_that_yield_do_not_starve_each_other() {
     watched(|| {
         rt::block_on(async {
             let ran = Count::default();
@@ -243,9 +243,9 @@ fn main_future_that_yields_does_not_starve_tasks_nor_they_it() {
     });
 }
 
-/// A loop that is never idle never parks: the turn between two batches must fire.
+/// A loop that is never idle never parks, so the turn between two batches must fire the timer.
 #[test]
-fn sleep_ends_beside_tasks_that_never_wait() {
+fn a_sleep_ends_beside_tasks_that_never_wait() {
     watched(|| {
         rt::block_on(async {
             for _ in 0..200 {
@@ -269,7 +269,7 @@ fn sleep_ends_beside_tasks_that_never_wait() {
 }
 
 #[test]
-fn timers_ready_their_tasks_in_order_of_deadline() {
+fn timers_wake_their_tasks_in_order_of_deadline() {
     watched(|| {
         let log = Log::new();
         let seen = log.clone();
@@ -326,7 +326,7 @@ fn runtimes_nest() {
                 .await
                 .unwrap()
             });
-            assert!(!outer.is_finished(), "its turn has not come");
+            assert!(!outer.is_finished(), "it has not been polled");
             sleep(ms(1)).await;
             assert_eq!((outer.await.unwrap(), inner), (1, 2));
         });
@@ -334,7 +334,7 @@ fn runtimes_nest() {
 }
 
 #[test]
-fn inner_runtime_wakes_the_outer() {
+fn a_task_of_the_inner_runtime_wakes_the_outer_one() {
     watched(|| {
         let (sender, receiver) = oneshot::channel();
         rt::block_on(async {

@@ -1,4 +1,4 @@
-//! What becomes of a task that is aborted, in whatever state?
+//! Tests of aborting a task, in whatever state it is.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -59,7 +59,7 @@ fn abort_while_it_waits_ends_the_task_and_its_timers() {
     });
 }
 
-/// Its last poll goes on, and may still be the one that makes it ready.
+/// The poll that is running goes on, and may still be the one that makes the task ready.
 #[test]
 fn abort_while_it_runs_ends_the_task_unless_that_poll_is_its_last() {
     watched(|| {
@@ -86,13 +86,13 @@ fn abort_while_it_runs_ends_the_task_unless_that_poll_is_its_last() {
 }
 
 #[test]
-fn abort_after_the_end_leaves_the_output_and_strikes_nobody_else() {
+fn abort_after_the_end_keeps_the_output_and_aborts_no_other_task() {
     watched(|| {
         rt::block_on(async {
             let task = rt::spawn(async { 7 });
             rt::yield_now().await;
             assert!(task.is_finished());
-            // In the place of the one that has ended.
+            // This task has the slot of the one that has ended.
             let other = rt::spawn(async {
                 rt::yield_now().await;
                 8
@@ -104,7 +104,7 @@ fn abort_after_the_end_leaves_the_output_and_strikes_nobody_else() {
 }
 
 #[test]
-fn local_task_aborted_by_another_thread_is_dropped_on_its_own() {
+fn a_local_task_aborted_by_another_thread_is_dropped_on_its_own_thread() {
     watched(|| {
         for workers in [1, 3] {
             let runtime = runtime(workers);
@@ -120,14 +120,14 @@ fn local_task_aborted_by_another_thread_is_dropped_on_its_own() {
                     task.abort();
                     task
                 });
-                // Nothing else wakes this thread.
+                // No other event unparks this thread.
                 assert!(task.join().unwrap().await.unwrap_err().is_cancelled());
             });
         }
     });
 }
 
-/// A pool that keeps one handle for each of its tasks, without their outputs.
+/// A list with one handle for each task, whatever their outputs.
 #[test]
 fn abort_handles_of_several_types_end_their_tasks_from_any_thread() {
     watched(|| {
@@ -152,16 +152,16 @@ fn abort_handles_of_several_types_end_their_tasks_from_any_thread() {
                 aborts.join().unwrap();
                 assert!(copies.iter().all(AbortHandle::is_finished));
                 assert_eq!(Arc::strong_count(&kept), 1);
-                // Once more, and for nothing.
+                // A second abort has no effect.
                 copies.iter().for_each(AbortHandle::abort);
             });
         }
     });
 }
 
-/// Its place on the list is another task's by then.
+/// By then, another task has its slot in the list of owned tasks.
 #[test]
-fn abort_handle_of_a_task_that_has_ended_strikes_nobody_else() {
+fn the_abort_handle_of_a_task_that_has_ended_aborts_no_other_task() {
     watched(|| {
         rt::block_on(async {
             let task = rt::spawn(async { 7 });
@@ -178,7 +178,7 @@ fn abort_handle_of_a_task_that_has_ended_strikes_nobody_else() {
     });
 }
 
-/// The task goes on without its handle, and can still be ended.
+/// The task goes on without its join handle, and can still be aborted.
 #[test]
 fn abort_handle_ends_a_task_that_was_detached() {
     watched(|| {
@@ -201,7 +201,7 @@ fn abort_handle_ends_a_task_that_was_detached() {
     });
 }
 
-/// It refers to the task and the runtime, and keeps neither.
+/// The handle refers to the task and the runtime, but keeps neither of them alive.
 #[test]
 fn abort_handle_outlives_its_runtime() {
     watched(|| {

@@ -1,4 +1,5 @@
-//! Threads in `block_on`: which of them is a worker, and where their futures are dropped.
+//! Tests of several threads in `block_on`: which of them is a worker, and where futures are
+//! dropped.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -17,7 +18,7 @@ use reveille::time::{Instant, sleep, timeout};
 
 use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
 
-/// A future that wakes itself until `stop` is set.
+/// Wakes itself until `stop` is set.
 async fn busy(stop: Arc<AtomicBool>) {
     poll_fn(|cx| {
         if stop.load(Ordering::Relaxed) {
@@ -29,8 +30,8 @@ async fn busy(stop: Arc<AtomicBool>) {
     .await;
 }
 
-/// Runs `blocks` in the future of another thread's `block_on`, and returns what ends that when it is
-/// dropped.
+/// Runs a future that blocks in another thread's `block_on`. Returns a sender; when that is
+/// dropped, the future goes on.
 fn blocked_in_block_on(runtime: &Runtime) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let (release, released) = mpsc::channel::<()>();
     let (inside, is_inside) = mpsc::channel();
@@ -45,9 +46,10 @@ fn blocked_in_block_on(runtime: &Runtime) -> (mpsc::Sender<()>, thread::JoinHand
     (release, thread)
 }
 
-/// The second thread polled its own future over and over, and never looked whether there was a worker.
+/// The second thread polled its own future again and again, and never checked whether there was a
+/// worker.
 #[test]
-fn busy_future_becomes_the_worker_when_the_first_thread_leaves() {
+fn a_busy_thread_becomes_the_worker_when_the_first_thread_leaves() {
     watched(|| {
         let runtime = runtime(1);
         let (first_in, is_in) = mpsc::channel();
@@ -77,7 +79,7 @@ fn busy_future_becomes_the_worker_when_the_first_thread_leaves() {
     });
 }
 
-/// The first thread was the only worker, and its future may block: nobody fired the timers.
+/// The first thread was the only worker, and its future blocked, so no thread fired the timers.
 #[test]
 fn timers_and_tasks_run_while_the_only_other_future_blocks() {
     watched(|| {
@@ -99,9 +101,9 @@ fn timers_and_tasks_run_while_the_only_other_future_blocks() {
     });
 }
 
-/// It waits already when the first thread's future begins to block.
+/// The second thread waits already when the first thread's future begins to block.
 #[test]
-fn thread_that_waits_takes_over_when_the_first_future_blocks() {
+fn a_waiting_thread_takes_over_when_the_first_future_blocks() {
     watched(|| {
         let runtime = runtime(1);
         let (waiting, is_waiting) = oneshot::channel::<()>();
@@ -128,7 +130,8 @@ fn thread_that_waits_takes_over_when_the_first_future_blocks() {
     });
 }
 
-/// What a future that blocks has readied before is on its own core, from which the other one steals.
+/// Tasks that the future woke before it blocked are in the local queue of its core, from which the
+/// other thread steals.
 #[test]
 fn tasks_of_a_future_that_blocks_run_on_the_thread_that_takes_over() {
     watched(|| {
@@ -155,7 +158,7 @@ fn tasks_of_a_future_that_blocks_run_on_the_thread_that_takes_over() {
             }
         });
         first.join().unwrap();
-        // The core is back where it was: the runtime goes on as before.
+        // The core was handed back, and the runtime goes on as before.
         assert_eq!(runtime.block_on(rt_spawned()), 7);
     });
 }
@@ -164,9 +167,9 @@ async fn rt_spawned() -> u32 {
     rt::spawn(async { 7 }).await.unwrap()
 }
 
-/// The thread whose future blocks runs, though it is no worker: time stands still for it.
+/// The thread whose future blocks is running, even if it is no worker: time does not advance.
 #[test]
-fn frozen_time_stands_still_while_a_future_blocks_that_lent_its_place() {
+fn frozen_time_stands_still_while_a_future_blocks_that_has_handed_over_its_core() {
     watched(|| {
         let clock = ManualClock::new();
         let runtime = runtime_on(1, &clock);
@@ -175,7 +178,7 @@ fn frozen_time_stands_still_while_a_future_blocks_that_lent_its_place() {
         let handle = runtime.handle().clone();
         let sleeping = thread::spawn(move || {
             handle.block_on(async {
-                // A task runs beside the one that blocks, so this thread is the worker.
+                // A task runs beside the future that blocks, so this thread is the worker.
                 rt::spawn(async {}).await.unwrap();
                 sleep(secs(1)).await;
                 ended.send(()).unwrap();
@@ -193,7 +196,7 @@ fn frozen_time_stands_still_while_a_future_blocks_that_lent_its_place() {
     });
 }
 
-/// It was dropped when the thread had left the runtime.
+/// It used to be dropped after the thread had left the runtime.
 #[test]
 fn future_is_dropped_inside_its_runtime() {
     watched(|| {
@@ -211,7 +214,7 @@ fn future_is_dropped_inside_its_runtime() {
                 let _spawned = spawned;
                 rt::yield_now().await;
             });
-            // Kept alive until the end: it is dropped with the future, not when it is ready.
+            // The future owns `kept`, which is dropped with the future, not when that is ready.
             let ran_too = ran.clone();
             let mut kept = Some(OnDrop(move || {
                 let ran = ran_too.clone();
@@ -271,7 +274,7 @@ fn destructor_of_the_future_may_block_on_its_runtime() {
     });
 }
 
-/// As a task that was aborted is dropped, its destructor waits on the worker that drops it.
+/// When a task that was aborted is dropped, its destructor waits on the worker that drops it.
 #[test]
 fn destructor_of_an_aborted_task_may_block_on_its_runtime() {
     watched(|| {

@@ -1,4 +1,4 @@
-//! What does work that blocks its thread keep waiting? Nothing but the task that asked for it.
+//! Tests of `spawn_blocking`: it keeps no task waiting but the one that awaits its result.
 
 #![cfg(all(not(loom), feature = "blocking"))]
 
@@ -18,7 +18,7 @@ fn single() -> Runtime {
 }
 
 #[test]
-fn tasks_and_timers_go_on_beside_it() {
+fn tasks_and_timers_run_while_a_call_blocks() {
     watched(|| {
         single().block_on(async {
             let (go, wait) = mpsc::channel();
@@ -38,7 +38,7 @@ fn tasks_and_timers_go_on_beside_it() {
 }
 
 #[test]
-fn its_panic_is_its_handles() {
+fn the_handle_returns_the_panic() {
     watched(|| {
         let error = single().block_on(async {
             let work = rt::spawn_blocking(|| panic!("by design"));
@@ -49,7 +49,7 @@ fn its_panic_is_its_handles() {
 }
 
 #[test]
-fn time_that_moves_by_itself_waits_for_it() {
+fn time_does_not_advance_while_a_call_blocks() {
     watched(|| {
         for _ in 0..100 {
             let clock = ManualClock::new();
@@ -70,7 +70,7 @@ fn time_that_moves_by_itself_waits_for_it() {
 }
 
 #[test]
-fn what_is_aborted_yields_nothing() {
+fn an_aborted_call_yields_no_output() {
     watched(|| {
         let ran = Count::default();
         let counted = ran.clone();
@@ -83,7 +83,7 @@ fn what_is_aborted_yields_nothing() {
             work.abort();
             assert!(work.await.unwrap_err().is_cancelled());
             assert_eq!(ran.get(), 0);
-            // Whether it had begun or not: it is not told.
+            // The handle does not tell whether it had begun.
             let _ = go.send(());
         });
     });

@@ -1,4 +1,5 @@
-//! When does time move that no clock moves, with many workers and with strangers about?
+//! Tests of when time advances on a clock that does not run, with many workers and external
+//! threads.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -18,7 +19,7 @@ use support::{Log, Random, ms, runtime_on, secs, watched};
 
 const WORKERS: [usize; 3] = [1, 2, 8];
 
-/// A program with timers of many kinds; what it logs is in the order of firing.
+/// A program with timers of many kinds. Its log is in the order of firing.
 async fn program(log: Log<(u64, u64)>) -> u64 {
     let start = Instant::now();
     let since = move || u64::try_from(start.elapsed().as_nanos()).unwrap();
@@ -49,7 +50,7 @@ async fn program(log: Log<(u64, u64)>) -> u64 {
 }
 
 #[test]
-fn same_program_fires_in_the_same_order_on_one_worker_and_gives_the_same_on_many() {
+fn a_program_fires_in_the_same_order_on_one_worker_and_has_the_same_result_on_many() {
     watched(|| {
         let run = |workers| {
             let log = Log::new();
@@ -106,7 +107,7 @@ fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
     });
 }
 
-/// Others are idle all the time, and must not take that for a reason.
+/// The other workers are idle all the time, which must not let time advance.
 #[test]
 fn time_stands_still_while_a_worker_works() {
     watched(|| {
@@ -121,7 +122,7 @@ fn time_stands_still_while_a_worker_works() {
                     rt::yield_now().await;
                 }
                 let busy = rt::spawn(async move {
-                    // Work that another worker might find too long.
+                    // The work takes longer than another worker waits before it parks.
                     for _ in 0..2000 {
                         assert_eq!(seen.now(), start);
                         thread::yield_now();
@@ -150,7 +151,7 @@ fn time_stands_still_between_two_block_ons() {
                     rt::yield_now().await;
                 }
             });
-            // With others it is theirs to say: they sleep, and time goes on without the caller.
+            // With other workers, they decide: they park, and time advances without the caller.
             if workers == 1 {
                 thread::yield_now();
                 assert_eq!((clock.now(), task.is_finished()), (start, false));
@@ -191,15 +192,16 @@ fn hold_keeps_time_until_the_last_guard_is_dropped() {
     });
 }
 
-/// The second thread waits without a core; time waits for it as long as it has something to do.
+/// The second thread waits without a core. Time must not advance while it has work to do.
 #[test]
-fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
+fn time_does_not_advance_before_a_second_thread_in_block_on_that_was_woken_has_run() {
     watched(|| {
         for workers in [1, 2] {
             let clock = ManualClock::new();
             let runtime = runtime_on(workers, &clock);
             let (inside, is_inside) = mpsc::channel();
-            // Who comes from outside may come just when time moves: there is no timer before.
+            // The external thread may wake it just when time is about to advance: there is no timer
+            // before.
             let (go, gone) = oneshot::channel();
             let second = {
                 let (handle, clock) = (runtime.handle().clone(), clock.clone());
@@ -210,7 +212,7 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
                         let mut early = 0;
                         for _ in 0..100 {
                             let (ask, asked) = oneshot::channel::<oneshot::Sender<Instant>>();
-                            // Wakes this thread, and sleeps at once.
+                            // Wakes this thread, and then sleeps.
                             drop(rt::spawn(async move {
                                 let reply = asked.await.unwrap();
                                 let now = Instant::now();
@@ -221,7 +223,7 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
                             ask.send(reply).unwrap();
                             early += usize::from(answer.await.unwrap() != clock.now());
                         }
-                        assert_eq!(early, 0, "time has moved before the woken future ran");
+                        assert_eq!(early, 0, "time advanced before the woken future ran");
                     });
                 })
             };
@@ -238,7 +240,7 @@ fn time_waits_for_a_second_thread_in_block_on_that_was_woken() {
 }
 
 #[test]
-fn two_runtimes_share_a_clock_and_both_see_it_move() {
+fn two_runtimes_on_one_clock_both_see_it_move() {
     watched(|| {
         let clock = ManualClock::new();
         let runtimes: Vec<Runtime> = (1..=3).map(|n| runtime_on(n, &clock)).collect();
@@ -263,10 +265,10 @@ fn two_runtimes_share_a_clock_and_both_see_it_move() {
     });
 }
 
-/// Work on another thread is a hold by itself.
+/// Blocking work holds the clock without a guard.
 #[cfg(feature = "blocking")]
 #[test]
-fn time_waits_for_work_that_blocks() {
+fn time_does_not_advance_during_blocking_work() {
     watched(|| {
         for workers in WORKERS {
             let clock = ManualClock::new();
@@ -291,9 +293,9 @@ fn time_waits_for_work_that_blocks() {
     });
 }
 
-/// The worker that had left was taken for one that runs: time stood still for good.
+/// The worker that had left was taken for a running one, so time never advanced.
 #[test]
-fn frozen_time_moves_for_a_thread_in_block_on_when_the_other_workers_have_left() {
+fn frozen_time_advances_for_a_thread_in_block_on_when_the_other_workers_have_left() {
     watched(|| {
         let clock = ManualClock::new();
         let runtime = runtime_on(2, &clock);
@@ -315,9 +317,10 @@ fn frozen_time_moves_for_a_thread_in_block_on_when_the_other_workers_have_left()
     });
 }
 
-/// It leaves while the other one is parked already, and waits for a time that nobody moves.
+/// It leaves while the other one is parked already, and waits for a time to which no thread moves
+/// the clock.
 #[test]
-fn frozen_time_moves_when_the_last_worker_that_runs_leaves() {
+fn frozen_time_advances_when_the_last_running_worker_leaves() {
     watched(|| {
         for _ in 0..20 {
             let clock = ManualClock::new();

@@ -1,4 +1,4 @@
-//! Who gets to run when many want to, and who helps a worker that is busy?
+//! Tests of fairness between tasks, timers and workers, and of workers that are blocked.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -19,8 +19,8 @@ use reveille::time::{Instant, sleep};
 
 use support::{Count, Log, ms, poll_with, runtime, runtime_on, secs, waker, watched};
 
-/// A runtime of two workers, the count of their parks, and a task that keeps the second one busy
-/// until told otherwise.
+/// Returns a runtime of two workers, the count of their parks, and a flag that ends a task which
+/// keeps the second worker busy.
 fn with_second_busy() -> (Runtime, Count, Arc<AtomicBool>) {
     let parks = Count::default();
     let count = parks.clone();
@@ -42,8 +42,8 @@ fn with_second_busy() -> (Runtime, Count, Arc<AtomicBool>) {
     (runtime, parks, released)
 }
 
-/// A sleep whose waker tells another thread, so that its own may block.
-fn told_when_due(duration: Duration) -> (mpsc::Receiver<()>, reveille::time::Sleep) {
+/// Returns a sleep whose waker notifies another thread, so that its own thread may block.
+fn notify_when_due(duration: Duration) -> (mpsc::Receiver<()>, reveille::time::Sleep) {
     let (sender, due) = mpsc::channel();
     let mut sleep = sleep(duration);
     let waker = waker(move || {
@@ -53,18 +53,18 @@ fn told_when_due(duration: Duration) -> (mpsc::Receiver<()>, reveille::time::Sle
     (due, sleep)
 }
 
-/// Timers were looked at for one that was gone: that must not end the announcement that has the
-/// sleeping worker woken for the next one.
+/// A worker polled the timers for one that was gone. That must not end the announcement by which
+/// the parked worker is unparked for the next timer.
 #[test]
-fn timer_armed_after_a_look_that_fired_nothing_is_not_overslept() {
+fn a_timer_armed_after_a_poll_that_fired_none_is_not_late() {
     watched(|| {
         let (runtime, parks, released) = with_second_busy();
-        // Not the main future: when that yields, its worker lies down each time and attends.
+        // Not in the main future: when that yields, its worker parks and rearms each time.
         let task = async move {
-            // While nobody sleeps, so that nobody is to be told of it.
+            // Armed while no worker is parked, so that none is notified.
             let gone = ms(20);
             let start = Instant::now();
-            drop(told_when_due(gone));
+            drop(notify_when_due(gone));
             let before = parks.get();
             released.store(true, Ordering::SeqCst);
             while parks.get() == before || start.elapsed() <= gone {
@@ -73,7 +73,7 @@ fn timer_armed_after_a_look_that_fired_nothing_is_not_overslept() {
             for _ in 0..1000 {
                 rt::yield_now().await;
             }
-            let (due, _sleep) = told_when_due(ms(1));
+            let (due, _sleep) = notify_when_due(ms(1));
             due.recv().unwrap();
         };
         runtime.block_on(async { rt::spawn_local(task).await.unwrap() });
@@ -88,8 +88,8 @@ fn timers_of_a_blocked_worker_fire_on_an_idle_one() {
             runtime.block_on(async {
                 for _ in 0..50 {
                     let start = Instant::now();
-                    let (due, _sleep) = told_when_due(ms(1));
-                    // Nobody but another worker can fire it.
+                    let (due, _sleep) = notify_when_due(ms(1));
+                    // Only another worker can fire the timer.
                     due.recv().unwrap();
                     assert!(start.elapsed() >= ms(1));
                 }
@@ -98,9 +98,9 @@ fn timers_of_a_blocked_worker_fire_on_an_idle_one() {
     });
 }
 
-/// The timer is on the blocked worker, and the task that it readies runs on another one.
+/// The timer is on the blocked worker, and the task that it wakes runs on another one.
 #[test]
-fn task_readied_by_the_timer_of_a_blocked_worker_runs_on_an_idle_one() {
+fn a_task_woken_by_the_timer_of_a_blocked_worker_runs_on_an_idle_one() {
     watched(|| {
         let runtime = runtime(2);
         runtime.block_on(async {
@@ -110,7 +110,7 @@ fn task_readied_by_the_timer_of_a_blocked_worker_runs_on_an_idle_one() {
                     sleep(ms(1)).await;
                     sender.send(()).unwrap();
                 }));
-                // It arms its timer, here or elsewhere.
+                // It arms its timer, on this worker or another.
                 rt::yield_now().await;
                 while rt::Handle::current().armed() == 0 && receiver.try_recv().is_err() {
                     rt::yield_now().await;
@@ -122,7 +122,7 @@ fn task_readied_by_the_timer_of_a_blocked_worker_runs_on_an_idle_one() {
 }
 
 #[test]
-fn task_left_in_the_queue_of_a_blocked_worker_is_stolen() {
+fn a_task_in_the_local_queue_of_a_blocked_worker_is_stolen() {
     watched(|| {
         let runtime = runtime(2);
         runtime.block_on(async {
@@ -137,9 +137,9 @@ fn task_left_in_the_queue_of_a_blocked_worker_is_stolen() {
     });
 }
 
-/// The other of two tasks on a worker yields, and the first then waits for it without giving way.
+/// The other of two tasks on a worker yields, and the first one then blocks until that goes on.
 #[test]
-fn task_that_yields_before_its_worker_blocks_goes_on_elsewhere() {
+fn a_task_that_yields_before_its_worker_blocks_runs_on_another() {
     watched(|| {
         let runtime = runtime(2);
         let task = runtime.spawn(async {
@@ -156,9 +156,9 @@ fn task_that_yields_before_its_worker_blocks_goes_on_elsewhere() {
     });
 }
 
-/// As before, but it is the main future that blocks.
+/// The same, but the main future blocks.
 #[test]
-fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
+fn a_task_that_yields_before_the_main_future_blocks_runs_on_another_worker() {
     watched(|| {
         let runtime = runtime(2);
         runtime.block_on(async {
@@ -174,10 +174,11 @@ fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
                 while next < 100 {
                     rt::yield_now().await;
                     if next == 0 && receiver.try_recv().is_err() {
-                        // It has not begun: it may be in the LIFO slot, which is not stolen from at once.
+                        // The task has not begun: it may be in the LIFO slot, from which other
+                        // workers do not steal at once.
                         continue;
                     }
-                    // All have been received once the task has ended.
+                    // All were received once the task has ended.
                     next = match receiver.recv_timeout(secs(50)) {
                         Ok(round) => round + 2,
                         Err(mpsc::RecvTimeoutError::Disconnected) => 100,
@@ -192,7 +193,7 @@ fn task_that_yields_before_the_main_future_blocks_goes_on_elsewhere() {
 
 /// Two tasks that wake each other are always in the LIFO slot.
 #[test]
-fn pair_that_wakes_each_other_for_ever_starves_nobody() {
+fn two_tasks_that_keep_waking_each_other_starve_no_other() {
     watched(|| {
         for workers in [1, 2] {
             let runtime = runtime(workers);
@@ -225,7 +226,7 @@ fn pair_that_wakes_each_other_for_ever_starves_nobody() {
     });
 }
 
-/// Two tasks, each of which wakes the other and waits, until told to stop.
+/// Spawns two tasks, each of which wakes the other and waits, until told to stop.
 fn ping_pong(stop: &Arc<AtomicBool>) -> [rt::JoinHandle<()>; 2] {
     let wakers = Arc::new(std::sync::Mutex::new([None::<Waker>, None]));
     [0, 1].map(|me: usize| {
@@ -248,7 +249,7 @@ fn ping_pong(stop: &Arc<AtomicBool>) -> [rt::JoinHandle<()>; 2] {
 }
 
 #[test]
-fn what_is_spawned_on_one_worker_runs_in_that_order() {
+fn tasks_spawned_on_one_worker_run_in_that_order() {
     watched(|| {
         let log = Log::new();
         let seen = log.clone();
@@ -291,9 +292,9 @@ fn equal_deadlines_run_in_the_order_in_which_they_were_armed() {
     });
 }
 
-/// Tasks that are readied outside have their turn, however much the workers have of their own.
+/// Tasks that are woken from outside must run, however many tasks the workers have of their own.
 #[test]
-fn shared_queue_has_its_turn_beside_tasks_that_never_wait() {
+fn tasks_woken_from_outside_run_beside_tasks_that_never_wait() {
     watched(|| {
         for workers in [1, 2] {
             let runtime = runtime(workers);
@@ -331,9 +332,9 @@ fn shared_queue_has_its_turn_beside_tasks_that_never_wait() {
     });
 }
 
-/// Timers that are due all the time, each firing a task that arms the next, and tasks besides.
+/// Timers that are due all the time, each waking a task that arms the next, and other tasks.
 #[test]
-fn storm_of_timers_starves_no_task_and_tasks_no_storm() {
+fn a_storm_of_timers_and_busy_tasks_do_not_starve_each_other() {
     watched(|| {
         for workers in [1, 2] {
             let runtime = runtime(workers);

@@ -1,4 +1,4 @@
-//! Hooks that wake tasks and arm timers when a worker parks.
+//! Tests of park hooks that wake tasks, arm timers, block or panic.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -15,12 +15,12 @@ use reveille::time::{Sleep, sleep};
 
 use support::{Count, ms, watched};
 
-/// Something that a hook raises once, when a future waits for it.
+/// A signal that a hook raises once, when a future waits for it.
 #[derive(Clone, Default)]
 struct Signal(Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl Signal {
-    /// Wakes the future that waits, if one does, and has not been told.
+    /// Wakes the waiting future, if there is one and it was not woken already.
     fn raise(&self) {
         let waker = {
             let mut state = self.0.lock().unwrap();
@@ -31,7 +31,7 @@ impl Signal {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends the wait, whether one has begun or not.
+    /// Ends the wait, whether it has begun or not.
     fn set(&self) {
         let waker = {
             let mut state = self.0.lock().unwrap();
@@ -59,9 +59,9 @@ fn with_hook(workers: usize, hook: impl Fn() + Send + Sync + 'static) -> Runtime
     builder.on_thread_park(hook).build().unwrap()
 }
 
-/// Others counted on the worker in the hook to search, and slept.
+/// The other workers counted on the worker in the hook to search, and stayed parked.
 #[test]
-fn park_hook_that_blocks_keeps_no_task_from_other_workers() {
+fn other_workers_run_tasks_while_a_park_hook_blocks() {
     watched(|| {
         let (leave, left) = mpsc::channel::<()>();
         let left = Mutex::new(left);
@@ -70,7 +70,7 @@ fn park_hook_that_blocks_keeps_no_task_from_other_workers() {
         let runtime = with_hook(3, move || {
             count.add();
             if count.get() == 2 {
-                // The other worker has been here, and sleeps before long.
+                // The other worker has been here, and will park soon.
                 let _ = left.lock().unwrap().recv();
             }
         });
@@ -83,10 +83,10 @@ fn park_hook_that_blocks_keeps_no_task_from_other_workers() {
     });
 }
 
-/// The hook ran after the worker had looked for work for the last time: what it woke lay there until
-/// something else happened.
+/// The hook ran after the worker had searched for the last time, so a task that it woke did not run
+/// until something else happened.
 #[test]
-fn what_the_park_hook_wakes_runs() {
+fn a_task_woken_by_the_park_hook_runs() {
     watched(|| {
         for workers in [1, 2] {
             for place in ["main future", "task", "local task"] {
@@ -108,9 +108,9 @@ fn what_the_park_hook_wakes_runs() {
     });
 }
 
-/// A task that it spawns, and one that arms a timer.
+/// The hook spawns a task, and a task that arms a timer.
 #[test]
-fn what_the_park_hook_spawns_runs() {
+fn a_task_spawned_by_the_park_hook_runs() {
     watched(|| {
         for workers in [1, 2] {
             let (ran, once) = (Signal::default(), AtomicBool::new(false));
@@ -129,9 +129,9 @@ fn what_the_park_hook_spawns_runs() {
     });
 }
 
-/// A timer that the hook arms itself, earlier than all others.
+/// The hook arms a timer itself, which is earlier than all others.
 #[test]
-fn timer_that_the_park_hook_arms_fires() {
+fn a_timer_armed_by_the_park_hook_fires() {
     watched(|| {
         for workers in [1, 2] {
             let (fired, armed) = (Signal::default(), Mutex::new(None::<Sleep>));
@@ -165,7 +165,7 @@ impl std::task::Wake for Raise {
 }
 
 #[test]
-fn park_hook_that_panics_loses_nothing() {
+fn a_park_hook_that_panics_loses_no_task() {
     watched(|| {
         for workers in [1, 2] {
             let called = Count::default();

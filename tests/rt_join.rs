@@ -1,4 +1,4 @@
-//! What a task's handle yields, and what can be done with the error.
+//! Tests of `JoinHandle` and `JoinError`.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -29,29 +29,29 @@ fn cancelled() -> JoinError {
     })
 }
 
-/// The error held the payload of the panic, which is not `Sync`, and so was not `Sync` itself: none
-/// of these compiled.
+/// The error held the payload of the panic, which is not `Sync`, so the error was not `Sync`
+/// either, and none of these compiled.
 #[test]
-fn error_goes_through_the_question_mark_and_into_io_errors() {
+fn errors_convert_by_question_mark_and_into_io_errors() {
     type Shared = Box<dyn Error + Send + Sync>;
 
-    fn asked(error: JoinError) -> Result<(), Shared> {
+    fn question_mark(error: JoinError) -> Result<(), Shared> {
         Err(error)?
     }
 
-    fn asked_for_io(error: JoinError) -> io::Result<()> {
+    fn question_mark_into_io(error: JoinError) -> io::Result<()> {
         Err(error)?
     }
 
     assert_eq!(
-        asked(cancelled()).unwrap_err().to_string(),
+        question_mark(cancelled()).unwrap_err().to_string(),
         "task was dropped before it had ended"
     );
     assert_eq!(
         io::Error::other(panicked()).to_string(),
         "task panicked: lost 7"
     );
-    let error = asked_for_io(panicked()).unwrap_err();
+    let error = question_mark_into_io(panicked()).unwrap_err();
     assert_eq!(
         (error.kind(), error.to_string()),
         (io::ErrorKind::Other, "task panicked: lost 7".into())
@@ -61,7 +61,7 @@ fn error_goes_through_the_question_mark_and_into_io_errors() {
 }
 
 #[test]
-fn payload_of_a_panic_is_given_back_whatever_it_is() {
+fn the_payload_of_a_panic_is_returned_whatever_it_is() {
     let error = rt::block_on(async { rt::spawn(async { panic_any(7_u8) }).await }).unwrap_err();
     assert!(error.is_panic() && !error.is_cancelled());
     assert_eq!(error.to_string(), "task panicked");
@@ -74,15 +74,15 @@ fn payload_of_a_panic_is_given_back_whatever_it_is() {
     assert!(file.ends_with("rt_join.rs"), "{file}");
 }
 
-/// It said that the task had been dropped before its end, which was not so.
+/// The message used to say that the task had been dropped before its end, which was wrong.
 #[test]
-fn handle_that_is_polled_again_after_its_end_panics_as_that_of_tokio() {
+fn a_handle_polled_after_completion_panics_like_tokios() {
     let (message, file) = panic_of(|| {
         rt::block_on(async {
             let mut task = rt::spawn(async { 7 });
             assert_eq!((&mut task).await.unwrap(), 7);
             assert!(task.is_finished());
-            // It has nothing left to abort.
+            // There is no task left to abort.
             task.abort();
             assert!(task.abort_handle().is_finished());
             let _ = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
@@ -92,9 +92,9 @@ fn handle_that_is_polled_again_after_its_end_panics_as_that_of_tokio() {
     assert!(file.ends_with("rt_join.rs"), "{file}");
 }
 
-/// Whoever keeps the handle keeps nothing of the task.
+/// A kept handle keeps no part of the task alive.
 #[test]
-fn handle_that_was_ready_has_let_go_of_the_output() {
+fn a_handle_that_was_ready_no_longer_holds_the_output() {
     let kept = Arc::new(());
     let output = kept.clone();
     rt::block_on(async {
@@ -102,7 +102,7 @@ fn handle_that_was_ready_has_let_go_of_the_output() {
         drop((&mut task).await.unwrap());
         assert_eq!(Arc::strong_count(&kept), 1);
         drop(task);
-        // One that nobody waits for lets go of it when dropped.
+        // A handle that is not awaited drops the output when it is dropped.
         let output = kept.clone();
         let task = rt::spawn(async { output });
         rt::yield_now().await;
@@ -112,9 +112,9 @@ fn handle_that_was_ready_has_let_go_of_the_output() {
     });
 }
 
-/// The caller's `catch_unwind` sees nothing of it.
+/// The `catch_unwind` of the caller does not see it.
 #[test]
-fn panic_of_a_task_ends_in_its_handle() {
+fn a_panic_of_a_task_does_not_leave_its_handle() {
     let result = catch_unwind(AssertUnwindSafe(panicked));
     assert!(result.unwrap().is_panic());
 }

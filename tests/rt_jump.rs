@@ -1,5 +1,5 @@
-//! Does a runtime that waits hear of what changes without a timer that is armed: a clock that jumps, a
-//! timer that is gone?
+//! Tests of a waiting runtime when something changes without a timer being armed: a clock jumps, or
+//! a timer is reset to the past.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -15,7 +15,7 @@ use reveille::{Clock, Handle, ManualClock};
 
 use support::{Count, Dial, Task, secs, watched};
 
-/// A runtime, and what tells whether so many of its workers are parked.
+/// Returns a runtime, and a function that tells whether a number of its workers are parked.
 fn watched_runtime(
     workers: usize,
     clock: impl Into<Clock>,
@@ -30,7 +30,7 @@ fn watched_runtime(
         .build()
         .unwrap();
     let wait_until_parked = move |count| {
-        // In this order: a worker that unparks in between counts as running.
+        // In this order, so that a worker that unparks in between counts as running.
         while {
             let up = unparks.get();
             parks.get().saturating_sub(up) < count
@@ -41,9 +41,10 @@ fn watched_runtime(
     (runtime, wait_until_parked)
 }
 
-/// The runtime looked only whether a timer had changed, and waited an hour on a clock that had jumped.
+/// The runtime checked only whether a timer had changed, and waited for an hour on a clock that had
+/// jumped.
 #[test]
-fn unpark_after_a_clock_has_jumped_fires_what_is_due_by_then() {
+fn unpark_after_a_clock_has_jumped_fires_the_timers_due_by_then() {
     watched(|| {
         for workers in [1, 2] {
             let dial = Dial::default();
@@ -66,8 +67,8 @@ fn unpark_after_a_clock_has_jumped_fires_what_is_due_by_then() {
     });
 }
 
-/// It waited for the timer as it was before, so that a later one which a thread armed was no news, and
-/// time never moved on to that.
+/// The runtime waited for the timer's old deadline, so a thread that armed a later timer did not
+/// notify it, and time never advanced to that one.
 #[test]
 fn a_timer_armed_after_another_was_reset_to_the_past_fires() {
     watched(|| {
@@ -84,7 +85,7 @@ fn a_timer_armed_after_another_was_reset_to_the_past_fires() {
                 }
             });
             runtime.block_on(async move {
-                // Often: the other worker is to sleep through all of it.
+                // Repeated, because the other worker has to stay parked through all of it.
                 for _ in 0..200 {
                     let start = Instant::now();
                     let task = Task::new();

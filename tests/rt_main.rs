@@ -1,4 +1,4 @@
-//! What becomes of the others when a main future or a task blocks its thread?
+//! Tests of a main future or a task that blocks its thread.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -16,10 +16,10 @@ fn of(workers: usize) -> Runtime {
     Runtime::builder().worker_threads(workers).build().unwrap()
 }
 
-/// Programs that come from elsewhere block in their main future: nothing that it has readied may be
-/// kept from the other workers, also not the one task that a LIFO slot would hold.
+/// A main future ported from other programs may block: no task that it woke may be kept from the
+/// other workers, even the one in the LIFO slot.
 #[test]
-fn what_a_main_future_that_blocks_has_spawned_is_run_by_others() {
+fn other_workers_run_what_a_blocking_main_future_has_spawned() {
     watched(|| {
         let runtime = of(2);
         for count in 1..20 {
@@ -37,10 +37,10 @@ fn what_a_main_future_that_blocks_has_spawned_is_run_by_others() {
     });
 }
 
-/// As in Go's `BenchmarkParallelTimerLatency`, which spins: the first task that was spawned lay in
-/// the LIFO slot, from which no worker stole.
+/// As in Go's `BenchmarkParallelTimerLatency`, which spins: the first task that was spawned stayed
+/// in the LIFO slot, from which no worker stole.
 #[test]
-fn what_a_task_that_blocks_has_spawned_is_run_by_others() {
+fn other_workers_run_what_a_blocking_task_has_spawned() {
     watched(|| {
         let runtime = of(2);
         for count in 1..20 {
@@ -60,7 +60,7 @@ fn what_a_task_that_blocks_has_spawned_is_run_by_others() {
 }
 
 #[test]
-fn timers_of_a_main_future_that_blocks_are_fired_by_others() {
+fn other_workers_fire_the_timers_of_a_blocking_main_future() {
     watched(|| {
         let runtime = of(2);
         runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! In which runtime is a thread that is in several, and who may wait for whom?
+//! Tests of threads that are inside several runtimes, and of `block_on` inside a runtime.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -13,7 +13,7 @@ use reveille::time::sleep;
 
 use support::{ms, panic_of, runtime, watched};
 
-/// Which of two runtimes a thread is in, told by how many tasks they have.
+/// Checks which of two runtimes the thread is in, by their number of tasks.
 fn spawns_on(expected: &Runtime) {
     let before = tasks(expected.handle());
     let task = rt::spawn(std::future::pending::<()>());
@@ -21,24 +21,24 @@ fn spawns_on(expected: &Runtime) {
     task.abort();
 }
 
-/// How many tasks live there.
+/// Returns how many tasks a runtime owns.
 fn tasks(handle: &Handle) -> usize {
     let text = format!("{handle:?}");
     let (_, rest) = text.split_once("tasks: ").unwrap();
     rest.split(',').next().unwrap().parse().unwrap()
 }
 
-/// The message of the panic in a call that would wait for itself; its place is the caller's.
-fn mistake(call: impl FnOnce() + Send + 'static) {
+/// Checks the message and the location of the panic in a call that would wait for itself.
+fn panics_instead_of_waiting_for_itself(call: impl FnOnce() + Send + 'static) {
     let (message, file) = watched(|| panic_of(call));
     assert!(message.contains("await it, or spawn it"), "{message}");
     assert_eq!(file, file!());
 }
 
 #[test]
-fn block_on_inside_of_the_same_runtime_is_the_callers_mistake() {
+fn block_on_inside_the_same_runtime_panics() {
     for workers in [1, 2] {
-        mistake(move || {
+        panics_instead_of_waiting_for_itself(move || {
             let runtime = runtime(workers);
             runtime.block_on(async { runtime.block_on(async {}) });
         });
@@ -46,7 +46,7 @@ fn block_on_inside_of_the_same_runtime_is_the_callers_mistake() {
 }
 
 #[test]
-fn block_on_in_a_task_of_the_same_runtime_is_the_callers_mistake() {
+fn block_on_in_a_task_of_the_same_runtime_panics() {
     for workers in [1, 2] {
         watched(move || {
             let runtime = runtime(workers);
@@ -63,16 +63,16 @@ fn block_on_in_a_task_of_the_same_runtime_is_the_callers_mistake() {
 }
 
 #[test]
-fn block_on_in_another_runtime_inside_of_the_same_is_the_callers_mistake() {
-    mistake(|| {
+fn block_on_in_another_runtime_inside_the_same_panics() {
+    panics_instead_of_waiting_for_itself(|| {
         let (outer, inner) = (runtime(1), runtime(1));
         outer.block_on(async { inner.block_on(async { outer.block_on(sleep(ms(1))) }) });
     });
 }
 
 #[test]
-fn block_on_in_a_runtime_that_has_entered_another_is_the_callers_mistake() {
-    mistake(|| {
+fn block_on_in_a_runtime_that_has_entered_another_panics() {
+    panics_instead_of_waiting_for_itself(|| {
         let (outer, other) = (runtime(1), runtime(1));
         outer.block_on(async {
             let _entered = other.enter();
@@ -82,7 +82,7 @@ fn block_on_in_a_runtime_that_has_entered_another_is_the_callers_mistake() {
 }
 
 #[test]
-fn other_runtime_may_be_waited_for_in_a_task() {
+fn a_task_may_block_on_another_runtime() {
     watched(|| {
         let (outer, inner) = (runtime(2), runtime(2));
         let handle = inner.handle().clone();
@@ -109,7 +109,7 @@ fn other_runtime_may_be_waited_for_in_a_task() {
 }
 
 #[test]
-fn guards_nest_and_the_thread_is_where_it_entered_last() {
+fn guards_nest_and_the_runtime_entered_last_is_current() {
     watched(|| {
         let (first, second) = (runtime(1), runtime(1));
         assert!(Handle::try_current().is_err());
@@ -133,7 +133,7 @@ fn guards_nest_and_the_thread_is_where_it_entered_last() {
     });
 }
 
-/// The runtime is still there for who holds a guard, and takes no tasks.
+/// The holder of a guard is still inside the runtime, but that takes no tasks.
 #[test]
 fn guard_outlives_its_runtime() {
     watched(|| {
@@ -144,7 +144,7 @@ fn guard_outlives_its_runtime() {
         assert!(task.is_finished());
         rt::block_on(async move {
             assert!(task.await.unwrap_err().is_cancelled());
-            // On the timers of the runtime around it.
+            // The sleep uses the timers of the outer runtime.
             sleep(ms(1)).await;
         });
         drop(entered);
@@ -162,9 +162,9 @@ fn guard_that_leaves_its_block_on_does_not_make_the_thread_a_worker() {
     });
 }
 
-/// As before, of a thread that waits while another has the core.
+/// The same for a thread that waits while another one has the core.
 #[test]
-fn guard_that_leaves_the_block_on_of_a_second_thread_lets_it_come_again() {
+fn guard_that_leaves_the_block_on_of_a_second_thread_lets_it_block_on_again() {
     watched(|| {
         let runtime = runtime(1);
         let handle = runtime.handle().clone();
@@ -189,8 +189,8 @@ fn guard_that_leaves_the_block_on_of_a_second_thread_lets_it_come_again() {
     });
 }
 
-/// A thread that waits without the core becomes a worker when that is free; what its future has
-/// entered meanwhile stays entered.
+/// A thread that waits without the core becomes a worker when the core is free; what its future has
+/// entered before stays entered.
 #[test]
 fn guard_of_a_second_thread_holds_when_that_becomes_the_worker() {
     watched(|| {
@@ -211,7 +211,7 @@ fn guard_of_a_second_thread_holds_when_that_becomes_the_worker() {
         let (go, gone) = oneshot::channel();
         handle.block_on(async {
             let entered = other.enter();
-            // Runs only when this thread is a worker, for the first one has left.
+            // This runs only if this thread is a worker, because the first one has left.
             drop(handle.spawn(async move { go.send(()).unwrap() }));
             release.send(()).unwrap();
             gone.await.unwrap();

@@ -1,4 +1,4 @@
-//! How does a runtime end, and what becomes of those who are still in it?
+//! Tests of how a runtime ends, and of the threads and tasks that are still in it.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -17,7 +17,7 @@ use reveille::time::sleep;
 
 use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
 
-/// A future that is never ready and counts when it is dropped, polled or not.
+/// Is never ready, and counts when it is dropped, polled or not.
 fn counted(dropped: Count) -> impl Future<Output = ()> {
     let guard = OnDrop(move || dropped.add());
     async move {
@@ -26,7 +26,7 @@ fn counted(dropped: Count) -> impl Future<Output = ()> {
     }
 }
 
-/// A task that blocks the thread that runs it, until told.
+/// Spawns a task that blocks its thread until the returned sender is used.
 fn blocking(runtime: &Runtime) -> mpsc::Sender<()> {
     let (release, released) = mpsc::channel::<()>();
     let (inside, is_inside) = mpsc::channel();
@@ -39,7 +39,7 @@ fn blocking(runtime: &Runtime) -> mpsc::Sender<()> {
 }
 
 #[test]
-fn shutdown_waits_no_longer_than_told_for_a_worker_that_blocks() {
+fn shutdown_with_a_timeout_does_not_wait_longer_for_a_blocked_worker() {
     watched(|| {
         let dropped = Count::default();
         let runtime = runtime(2);
@@ -47,14 +47,14 @@ fn shutdown_waits_no_longer_than_told_for_a_worker_that_blocks() {
         let rest = runtime.spawn(counted(dropped.clone()));
         assert!(!runtime.shutdown_timeout(ms(5)));
         drop(release);
-        // The worker ends what is left when it returns from the task.
+        // The worker drops the other tasks when it returns from this one.
         assert!(rt::block_on(rest).unwrap_err().is_cancelled());
         assert_eq!(dropped.get(), 1);
     });
 }
 
 #[test]
-fn shutdown_in_the_background_waits_for_nothing() {
+fn shutdown_in_the_background_does_not_wait() {
     watched(|| {
         let runtime = runtime(2);
         let release = blocking(&runtime);
@@ -66,7 +66,7 @@ fn shutdown_in_the_background_waits_for_nothing() {
 }
 
 #[test]
-fn shutdown_that_is_not_kept_waiting_has_ended_all() {
+fn shutdown_that_does_not_time_out_has_ended_all_tasks() {
     watched(|| {
         for workers in [1, 2, 4] {
             let dropped = Count::default();
@@ -91,7 +91,7 @@ fn shutdown_that_is_not_kept_waiting_has_ended_all() {
     });
 }
 
-/// What the runtime owned is given back, however it was ended.
+/// Whatever the runtime owned is dropped, however it is shut down.
 #[test]
 fn every_kind_of_shutdown_releases_the_hooks() {
     watched(|| {
@@ -111,7 +111,7 @@ fn every_kind_of_shutdown_releases_the_hooks() {
                     .unwrap();
                 runtime.block_on(async { rt::spawn(async {}).await.unwrap() });
                 end(runtime);
-                // Disconnected, once the last thread has let go.
+                // Disconnected once the last thread has dropped its hook.
                 assert_eq!(released.recv(), Err(mpsc::RecvError));
             }
         }
@@ -129,7 +129,7 @@ fn main_future_may_drop_its_own_runtime() {
                 let local = rt::spawn_local(async { 7 });
                 drop(runtime);
                 assert!(task.await.unwrap_err().is_cancelled());
-                // Not of the runtime, but of this call.
+                // The local task belongs to this call, not to the runtime.
                 local.await.unwrap()
             });
             assert_eq!(ended, 7);
@@ -157,7 +157,7 @@ fn task_may_end_the_runtime_that_it_runs_on() {
                 drop(handle.spawn(async move {
                     end(runtime);
                     told.send(7).unwrap();
-                    // Its last poll.
+                    // The last poll of the task.
                     pending::<()>().await;
                 }));
                 assert_eq!(handle.block_on(tell), Ok(7));
@@ -167,9 +167,9 @@ fn task_may_end_the_runtime_that_it_runs_on() {
     });
 }
 
-/// The thread is the caller's, and not one that the runtime waits for.
+/// The thread is the caller's, not one that the runtime waits for.
 #[test]
-fn shutdown_waits_no_longer_than_told_for_a_thread_that_blocks_in_block_on() {
+fn shutdown_with_a_timeout_does_not_wait_longer_for_a_thread_in_block_on() {
     watched(|| {
         let runtime = runtime(1);
         let handle = runtime.handle().clone();
@@ -224,7 +224,7 @@ fn thread_in_block_on_goes_on_when_the_runtime_has_ended() {
 }
 
 #[test]
-fn handle_used_after_the_end_spawns_nothing_and_waits_all_the_same() {
+fn a_handle_used_after_the_end_spawns_no_task_but_can_block_on() {
     watched(|| {
         for workers in [1, 2] {
             let runtime = runtime(workers);
@@ -249,7 +249,7 @@ fn handle_used_after_the_end_spawns_nothing_and_waits_all_the_same() {
     });
 }
 
-/// Each dropped task wakes the next and spawns another: the end is reached all the same.
+/// Each dropped task wakes the next one and spawns another; the shutdown still ends.
 #[test]
 fn tasks_that_wake_and_spawn_when_dropped_are_ended() {
     watched(|| {
@@ -280,13 +280,17 @@ fn tasks_that_wake_and_spawn_when_dropped_are_ended() {
                 }
             });
             drop(runtime);
-            assert_eq!(dropped.get(), 100, "each, and what it has spawned");
+            assert_eq!(
+                dropped.get(),
+                100,
+                "every task and the one that it has spawned"
+            );
         }
     });
 }
 
 #[test]
-fn sleep_of_another_loop_moves_on_when_its_runtime_ends() {
+fn a_sleep_awaited_elsewhere_moves_when_its_runtime_ends() {
     watched(|| {
         let runtime = runtime(2);
         let start = std::time::Instant::now();
@@ -302,7 +306,7 @@ fn sleep_of_another_loop_moves_on_when_its_runtime_ends() {
 }
 
 #[test]
-fn runtimes_come_and_go() {
+fn runtimes_start_and_end_hundreds_of_times() {
     watched(|| {
         let (ran, mut awaited) = (Count::default(), 0);
         for round in 0..200 {
@@ -334,8 +338,8 @@ fn runtimes_come_and_go() {
     });
 }
 
-/// Tasks are dropped when the runtime ends. A destructor that waited there hung: its timers belonged to
-/// drivers that no worker turned any more.
+/// Tasks are dropped when the runtime ends. A destructor that waited there hung: its timers
+/// belonged to drivers that no worker turned any more.
 #[test]
 fn destructor_may_block_on_the_runtime_that_ends() {
     watched(|| {
@@ -346,7 +350,8 @@ fn destructor_may_block_on_the_runtime_that_ends() {
                     None => runtime(workers),
                 };
                 let waited = Count::default();
-                // Several: while one waits, the worker must not drop the next.
+                // Several tasks: while the destructor of one waits, the worker must not drop the
+                // next.
                 for _ in 0..3 {
                     let handle = runtime.handle().clone();
                     let guard = OnDrop({
@@ -369,7 +374,7 @@ fn destructor_may_block_on_the_runtime_that_ends() {
     });
 }
 
-/// The same for a local task, which its thread drops when it leaves.
+/// The same for a local task, which its thread drops when it leaves the runtime.
 #[test]
 fn destructor_of_a_local_task_may_block_on_the_runtime_that_ends() {
     watched(|| {

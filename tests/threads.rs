@@ -109,7 +109,7 @@ fn hands_on_several_threads_move_one_clock_forward_only() {
     watched(|| {
         let clock = ManualClock::new();
         let start = clock.now();
-        let hands: Vec<_> = (0..3)
+        let threads: Vec<_> = (0..3)
             .map(|seed| {
                 let clock = clock.clone();
                 thread::spawn(move || {
@@ -136,8 +136,8 @@ fn hands_on_several_threads_move_one_clock_forward_only() {
                 })
             })
             .collect();
-        for hand in hands {
-            hand.join().unwrap();
+        for thread in threads {
+            thread.join().unwrap();
         }
         assert!(clock.now() > start);
     });

@@ -1,4 +1,4 @@
-//! What if a runtime, a descriptor or the supply of them comes to its end?
+//! Tests of the end of a runtime, of a descriptor, and of the supply of descriptors.
 
 use std::error::Error;
 
@@ -22,7 +22,7 @@ fn a_descriptor_is_waited_for_on_another_executor() {
 }
 
 #[test]
-fn who_waits_when_the_runtime_ends_learns_that_it_has() {
+fn a_wait_for_io_fails_when_the_runtime_ends() {
     watched(|| {
         for workers in [1, 2] {
             let runtime = runtime(workers);
@@ -41,7 +41,7 @@ fn who_waits_when_the_runtime_ends_learns_that_it_has() {
             let error = waiter.join().unwrap().unwrap_err();
             assert!(error.to_string().contains("is gone"), "{error}");
             assert!(pollster::block_on(inside).unwrap_err().is_cancelled());
-            // And who comes later, too; what needs no waiting still works.
+            // A later wait fails as well; what needs no waiting still works.
             let operation = |mut io: &PipeReader| io.read(&mut [0]);
             let nothing = reader.read_with(|_| Err::<(), _>(ErrorKind::WouldBlock.into()));
             let error = pollster::block_on(nothing).unwrap_err();
@@ -69,7 +69,7 @@ fn a_connection_is_made_without_blocking() {
 }
 
 #[test]
-fn crates_with_a_reactor_of_their_own_work_beside() {
+fn crates_with_a_reactor_of_their_own_work_beside_it() {
     on_each(async || {
         let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -91,13 +91,13 @@ fn crates_with_a_reactor_of_their_own_work_beside() {
 }
 
 #[test]
-fn outside_of_a_runtime_making_one_panics_at_the_callers_line() {
+fn making_one_outside_of_a_runtime_panics_at_the_callers_line() {
     let (message, file) = panic_of(|| AsyncFd::new(pipe().unwrap().0));
     assert!(message.contains("no runtime"), "{message}");
     assert_eq!(file, file!());
 }
 
-/// Once it said neither what the system had refused nor what to do about it.
+/// The error used to name neither what the system had refused nor what to do about it.
 #[test]
 fn without_descriptors_there_are_timers_and_clear_errors() {
     const EMFILE: Option<i32> = Some(24);
@@ -123,12 +123,12 @@ fn without_descriptors_there_are_timers_and_clear_errors() {
             assert_eq!(cause.unwrap().raw_os_error(), EMFILE);
             assert_eq!(error.kind(), cause.unwrap().kind());
         });
-        // Some of what a runtime needs can be had, and is given back.
+        // A runtime that fails to start opens some of its descriptors, and closes them again.
         taken.truncate(taken.len() - 3);
         assert!(Runtime::builder().worker_threads(2).build().is_err());
         assert!(Runtime::builder().worker_threads(2).build().is_err());
         taken.clear();
-        // All are given back, however often.
+        // All are closed, however often that happens.
         for workers in [1, 2].repeat(30) {
             runtime(workers).block_on(async {
                 let _task = rt::spawn(async { piped().0.readable().await });

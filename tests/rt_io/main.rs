@@ -1,4 +1,4 @@
-//! Do sockets and pipes wake the tasks of the executor, in the wait that its timers have anyway?
+//! Tests of sockets and pipes on the executor, which waits for timers and I/O at once.
 
 #![cfg(all(not(loom), feature = "io", target_os = "linux"))]
 
@@ -49,14 +49,14 @@ fn stream(stream: TcpStream) -> AsyncFd<TcpStream> {
     AsyncFd::new(stream).unwrap()
 }
 
-/// Two ends of a connection.
+/// Returns the two ends of a connection.
 fn connection() -> (AsyncFd<TcpStream>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (stream(listener.accept().unwrap().0), there)
 }
 
-/// A connection that is made without blocking.
+/// Connects without blocking.
 async fn connect(address: SocketAddr) -> io::Result<AsyncFd<TcpStream>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
@@ -100,7 +100,7 @@ async fn echo(stream: AsyncFd<TcpStream>) -> io::Result<()> {
 }
 
 #[test]
-fn hundreds_of_connections_are_served_at_once() {
+fn hundreds_of_connections_work_at_once() {
     on_each(async || {
         const CLIENTS: usize = 300;
         let (listener, address) = listen();
@@ -160,7 +160,7 @@ fn datagrams_arrive() {
 }
 
 #[test]
-fn a_read_that_takes_too_long_is_given_up_and_begun_again() {
+fn a_read_can_be_given_up_after_a_timeout_and_begun_again() {
     on_each(async || {
         let (here, mut there) = connection();
         let mut buffer = [0; 8];
@@ -200,7 +200,7 @@ fn io_and_timers_wake_the_same_worker() {
 }
 
 #[test]
-fn a_busy_worker_collects_io() {
+fn a_busy_worker_polls_io() {
     watched(|| {
         for workers in [1, 2] {
             runtime(workers).block_on(async move {
@@ -224,7 +224,7 @@ fn a_busy_worker_collects_io() {
 }
 
 #[test]
-fn a_descriptor_that_is_always_ready_lets_tasks_and_timers_have_their_turn() {
+fn a_descriptor_that_is_always_ready_does_not_starve_tasks_and_timers() {
     watched(|| {
         runtime(1).block_on(async {
             let (reader, _writer) = piped();

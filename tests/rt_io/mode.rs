@@ -1,4 +1,4 @@
-//! Does a descriptor block, before, in and after an `AsyncFd`?
+//! Tests of the blocking mode of a descriptor before, in and after an `AsyncFd`.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -13,9 +13,9 @@ fn blocks(descriptor: impl AsFd) -> bool {
     !fcntl_getfl(descriptor).unwrap().contains(OFlags::NONBLOCK)
 }
 
-/// The worker once blocked in the read, and with it the timer that was to end it.
+/// The worker used to block in the read, and with it the timer that was to end the read.
 #[test]
-fn a_descriptor_that_blocks_does_not_hold_up_the_timeout_around_it() {
+fn a_blocking_descriptor_does_not_delay_the_timeout_around_it() {
     on_each(async || {
         let socket = AsyncFd::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
         let received = socket.read_with(|socket| socket.recv(&mut [0]));
@@ -28,9 +28,9 @@ fn a_descriptor_that_blocks_does_not_hold_up_the_timeout_around_it() {
     });
 }
 
-/// Both are woken; the one that is slower finds nothing, and once blocked its worker.
+/// Both tasks are woken. The slower one finds no data; it used to block its worker.
 #[test]
-fn a_task_that_is_woken_for_what_another_has_read_waits_on() {
+fn a_task_woken_for_data_that_another_has_read_waits_again() {
     on_each(async || {
         let (reader, mut writer) = pipe().unwrap();
         let reader = Arc::new(AsyncFd::new(reader).unwrap());
@@ -53,13 +53,13 @@ fn a_task_that_is_woken_for_what_another_has_read_waits_on() {
 }
 
 #[test]
-fn a_descriptor_is_given_back_as_it_was() {
+fn a_descriptor_is_returned_in_its_former_mode() {
     on_each(async || {
         let (reader, writer) = pipe().unwrap();
         let reader = AsyncFd::new(reader).unwrap();
         assert!(!blocks(&reader));
         assert!(blocks(reader.into_inner()));
-        // The other end is another open file.
+        // The other end is another open file description.
         let borrowed = AsyncFd::new(&writer).unwrap();
         assert!(!blocks(&writer));
         drop(borrowed);
@@ -73,12 +73,12 @@ fn a_descriptor_is_given_back_as_it_was() {
 }
 
 #[test]
-fn a_descriptor_that_is_refused_is_left_as_it_was() {
+fn a_refused_descriptor_keeps_its_mode() {
     on_each(async || {
         let (reader, _writer) = pipe().unwrap();
         let registered = AsyncFd::new(&reader).unwrap();
         assert!(AsyncFd::new(&reader).is_err());
-        assert!(!blocks(&reader), "given back while it is waited for");
+        assert!(!blocks(&reader), "the mode was restored during a wait");
         drop(registered);
         assert!(blocks(&reader));
         let file = std::fs::File::open("/proc/self/exe").unwrap();
@@ -87,10 +87,10 @@ fn a_descriptor_that_is_refused_is_left_as_it_was() {
     });
 }
 
-/// One end for reading, a duplicate of it for writing: the mode is that of both. Giving it back with
-/// the first one would let the other block.
+/// One descriptor for reading and a duplicate of it for writing share one mode. If dropping the
+/// first one restored it, the other one would block.
 #[test]
-fn duplicates_are_given_back_with_the_last_of_them() {
+fn the_mode_of_duplicates_is_restored_with_the_last_of_them() {
     on_each(async || {
         for first in [true, false] {
             let (here, _there) = UnixStream::pair().unwrap();
@@ -115,7 +115,7 @@ fn duplicates_are_given_back_with_the_last_of_them() {
     });
 }
 
-/// While one `AsyncFd` gives the mode back another one may find it still set.
+/// While one `AsyncFd` restores the mode, another one may find the descriptor non-blocking still.
 #[test]
 fn duplicates_that_come_and_go_on_many_threads_do_not_block_each_other() {
     watched(|| {
@@ -138,7 +138,7 @@ fn duplicates_that_come_and_go_on_many_threads_do_not_block_each_other() {
 }
 
 #[test]
-fn a_descriptor_put_in_the_place_of_another_keeps_its_mode() {
+fn a_descriptor_that_replaces_another_keeps_its_mode() {
     on_each(async || {
         let (first, _first) = pipe().unwrap();
         let (second, _second) = pipe().unwrap();

@@ -1,11 +1,11 @@
-//! What keeps a descriptor of a runtime that has ended?
+//! Tests of what outlives a runtime: it must not keep descriptors of the runtime open.
 //!
-//! Nothing may. A task that waits on a channel leaves its waker there, a thread keeps a handle for
-//! later: if one of them kept the runtime's epoll instances, timers and events open, a program that
-//! begins and ends runtimes would run out of descriptors, and each later runtime would have no I/O.
+//! A task that waits on a channel leaves its waker there, and a thread keeps a handle for later. If
+//! one of them kept the runtime's epoll instances, timers and events open, a program that starts
+//! and ends runtimes would run out of descriptors, and later runtimes would have no I/O.
 //!
-//! Descriptors are counted, which other tests open and close meanwhile: so each test runs again in a
-//! process of its own.
+//! The tests count descriptors, which other tests open and close meanwhile, so each test runs again
+//! in a process of its own.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -21,10 +21,10 @@ use crate::*;
 
 /// Where a future leaves its waker, as it would in a channel.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<Vec<Waker>>>);
+struct WakerList(Arc<Mutex<Vec<Waker>>>);
 
-impl Shelf {
-    /// Waits for nothing, and leaves the waker.
+impl WakerList {
+    /// Stores the waker and never waits for it.
     async fn leave_waker(&self) {
         poll_fn(|cx| {
             self.0.lock().unwrap().push(cx.waker().clone());
@@ -39,8 +39,8 @@ impl Shelf {
     }
 }
 
-/// Runs `use_and_keep` on a runtime of one worker, of two, and on that of `rt::block_on`, ends that,
-/// and asserts that what it returns keeps no descriptor but `own` open.
+/// Runs `use_and_keep` on a runtime of one worker, on one of two, and with `rt::block_on`, and ends
+/// each runtime. Asserts that what it returns keeps no descriptors open but its `own`.
 fn outlives<T>(own: usize, use_and_keep: impl AsyncFn() -> T) {
     keeps_only(own, || rt::block_on(use_and_keep()));
     for workers in [1, 2] {
@@ -51,7 +51,7 @@ fn outlives<T>(own: usize, use_and_keep: impl AsyncFn() -> T) {
 #[test]
 fn a_waker_of_the_main_future() {
     alone(|| {
-        let shelf = Shelf::default();
+        let shelf = WakerList::default();
         outlives(0, async || shelf.leave_waker().await);
         shelf.wake_all();
     });
@@ -60,7 +60,7 @@ fn a_waker_of_the_main_future() {
 #[test]
 fn a_waker_of_a_main_future_that_waited_for_the_core() {
     alone(|| {
-        let shelf = Shelf::default();
+        let shelf = WakerList::default();
         keeps_only(0, || {
             let runtime = runtime(2);
             let handle = runtime.handle().clone();
@@ -77,7 +77,7 @@ fn a_waker_of_a_main_future_that_waited_for_the_core() {
 #[test]
 fn a_waker_of_a_task() {
     alone(|| {
-        let shelf = Shelf::default();
+        let shelf = WakerList::default();
         outlives(0, async || {
             let left = shelf.clone();
             rt::spawn(async move { left.leave_waker().await })
@@ -116,7 +116,7 @@ fn a_join_handle() {
 fn a_handle() {
     alone(|| {
         outlives(0, async || rt::Handle::current());
-        // It can be used all the same, and opens nothing.
+        // The handle can still be used, and opens no descriptor.
         let handle = runtime(2).handle().clone();
         keeps_only(0, || {
             handle.block_on(async { sleep(ms(1)).await });
@@ -130,7 +130,8 @@ fn a_handle() {
 #[test]
 fn timers_and_their_handle() {
     alone(|| {
-        // Where a timer of a runtime that has ended goes: its thread needs none either.
+        // The timer of a runtime that has ended moves to the process-wide thread, which needs none
+        // either.
         outlives(0, async || reveille::Handle::current());
         outlives(0, async || {
             let mut armed = sleep(secs(3600));
@@ -155,9 +156,9 @@ fn a_guard_that_entered_the_runtime() {
     });
 }
 
-/// What is left are the two ends of the pipe, if they were opened inside.
+/// Only the two ends of the pipe are left, if they were opened inside.
 #[test]
-fn a_descriptor_and_one_who_waits_for_it() {
+fn a_descriptor_and_a_task_that_waits_for_it() {
     alone(|| {
         let (reader, _writer) = pipe().unwrap();
         let reader = Arc::new(reader);
@@ -172,8 +173,8 @@ fn a_descriptor_and_one_who_waits_for_it() {
     });
 }
 
-/// A later call once ran without I/O, and without a word, when a thousand descriptors were used up by
-/// 320 such calls.
+/// A later call used to run without I/O, and without an error, when 320 such calls had used up a
+/// thousand descriptors.
 #[test]
 fn calls_of_block_on_whose_wakers_stay_on_channels_use_up_no_descriptors() {
     alone(|| {

@@ -1,4 +1,4 @@
-//! What do two that use one descriptor see of each other?
+//! Tests of several tasks that use one descriptor.
 
 use crate::*;
 
@@ -89,7 +89,7 @@ fn a_hang_up_ends_reading_and_writing() {
         let reader = rt::spawn(async move { read(&reading, &mut [0]).await });
         let writer = rt::spawn(async move { write_all(&here, &vec![0; 1 << 24]).await });
         rt::yield_now().await;
-        // With data unread, this resets the connection.
+        // Because data is unread, this resets the connection.
         drop(there);
         let _end_or_reset = reader.await.unwrap();
         let error = writer.await.unwrap().unwrap_err();
@@ -133,7 +133,7 @@ fn a_task_that_is_aborted_while_it_waits_closes_its_descriptor() {
 }
 
 #[test]
-fn a_descriptor_dropped_under_a_polling_task_wakes_nobody() {
+fn a_descriptor_dropped_during_a_poll_leaves_no_readiness_behind() {
     on_each(async || {
         let (reader, mut writer) = piped();
         let mut reader = Some(reader);
@@ -147,7 +147,7 @@ fn a_descriptor_dropped_under_a_polling_task_wakes_nobody() {
             writer.write_all(b"x").unwrap_err().kind(),
             ErrorKind::BrokenPipe
         );
-        // The same number and key for the next one, and nothing of the old one's.
+        // The next descriptor gets the same number and key, and none of the old one's readiness.
         let (next, mut writer) = piped();
         let early = timeout(ms(1), next.readable()).await;
         assert!(early.is_err());
