@@ -1,4 +1,4 @@
-//! Tasks that no worker may leave lying while another one could run them.
+//! Tests of stealing: no task may wait on a worker while another worker could run it.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -19,22 +19,22 @@ use reveille::{Clock, ManualClock};
 
 use support::{Count, ms, runtime_on, watched};
 
-/// A worker that takes a batch out of the shared queue has it in its hands for a moment, in no queue
-/// at all. One that lay down just then slept on, while the first waited in a task of that batch for
-/// the others.
+/// A worker that takes a batch out of the shared queue holds it for a moment, while it is in no
+/// queue at all. A worker that parked just then stayed parked, while the first one blocked in a
+/// task of that batch that waited for the others.
 ///
-/// It takes some fifty thousand rounds on a busy machine to find it: so this does not each time, and
-/// hangs only if there is something to find.
+/// It takes some fifty thousand rounds on a busy machine to hit this. So the test does not hit it
+/// each time, and hangs only if there is such a bug.
 #[test]
-fn tasks_that_block_until_others_have_run_come_to_an_end() {
+fn tasks_that_block_until_others_have_run_end() {
     const OTHERS: usize = 15;
     watched(|| {
-        // Two threads, and nobody in `block_on`: all tasks go through the shared queue.
+        // Two threads, and none in `block_on`, so all tasks go through the shared queue.
         let runtime = Runtime::builder().worker_threads(3).build().unwrap();
         for _ in 0..20_000 {
             let run = Arc::new(AtomicUsize::new(0));
             let mut tasks: Vec<JoinHandle<()>> = Vec::new();
-            // They keep both workers at the queue until the rest is in it.
+            // They keep both workers busy until the other tasks are in the shared queue.
             tasks.extend((0..30).map(|_| runtime.spawn(async {})));
             let seen = run.clone();
             tasks.push(runtime.spawn(async move {
@@ -55,12 +55,12 @@ fn tasks_that_block_until_others_have_run_come_to_an_end() {
     });
 }
 
-/// On time that runs, and on time that is moved by hand, where no alarm of a timer rings.
+/// Returns a running clock, and a manual one, on which no timer of the driver unparks a worker.
 fn clocks() -> [Clock; 2] {
     [Clock::monotonic(), Clock::from(&ManualClock::new())]
 }
 
-/// A task that waits for a message, and then tells this thread that it has run.
+/// Spawns a task that waits for a message and then notifies this thread.
 fn waits_for_a_message() -> (
     oneshot::Sender<()>,
     impl Future<Output = ()> + Send,
@@ -75,11 +75,11 @@ fn waits_for_a_message() -> (
     (message, task, answered)
 }
 
-/// What a task wakes first goes to the LIFO slot of its worker, and nobody else took it from there:
-/// it waited for ever if the task that had woken it blocked for its answer, and the other worker was
-/// parked.
+/// The first task that a task wakes goes to the LIFO slot of its worker, from which no other worker
+/// took it. It never ran if the task that had woken it blocked until it answered, and the other
+/// worker was parked.
 #[test]
-fn task_that_blocks_until_the_one_it_has_woken_answers_gets_the_answer() {
+fn a_task_that_blocks_on_a_task_that_it_has_woken_gets_its_answer() {
     watched(|| {
         for clock in clocks() {
             runtime_on(2, clock).block_on(async {
@@ -99,10 +99,10 @@ fn task_that_blocks_until_the_one_it_has_woken_answers_gets_the_answer() {
     });
 }
 
-/// The first goes to the slot and the second to the queue, for which a worker is woken: that one runs
-/// the second, and must come back for the first.
+/// The first one goes to the LIFO slot and the second to the local queue, for which a worker is
+/// unparked. That worker runs the second one, and must come back for the first.
 #[test]
-fn task_that_blocks_until_two_it_has_woken_answer_gets_both_answers() {
+fn a_task_that_blocks_on_two_tasks_that_it_has_woken_gets_both_answers() {
     watched(|| {
         for clock in clocks() {
             runtime_on(2, clock).block_on(async {
@@ -127,9 +127,9 @@ fn task_that_blocks_until_two_it_has_woken_answer_gets_both_answers() {
     });
 }
 
-/// It is allowed to block, and nothing that it has woken may wait for it.
+/// The main future may block, and no task that it has woken may have to wait for it.
 #[test]
-fn main_future_that_blocks_until_the_task_it_has_woken_answers_gets_the_answer() {
+fn a_main_future_that_blocks_on_a_task_that_it_has_woken_gets_its_answer() {
     watched(|| {
         for clock in clocks() {
             runtime_on(2, clock).block_on(async {
@@ -146,9 +146,9 @@ fn main_future_that_blocks_until_the_task_it_has_woken_answers_gets_the_answer()
     });
 }
 
-/// The thread of the worker sleeps, over and over, and never for long.
+/// The thread of the worker sleeps, again and again, but never for long.
 #[test]
-fn task_that_sleeps_on_its_thread_until_the_one_it_has_woken_has_run_goes_on() {
+fn a_task_that_sleeps_on_its_thread_until_another_has_run_goes_on() {
     watched(|| {
         for clock in clocks() {
             runtime_on(2, clock).block_on(async {
@@ -168,9 +168,10 @@ fn task_that_sleeps_on_its_thread_until_the_one_it_has_woken_has_run_goes_on() {
     });
 }
 
-/// No worker is ever idle: the other one always has a task that has yielded. It passes by.
+/// No worker is ever idle, because the other one always has a task that has yielded. It still has
+/// to steal.
 #[test]
-fn busy_worker_helps_the_task_that_one_that_blocks_has_woken() {
+fn a_busy_worker_runs_the_task_that_a_blocked_one_has_woken() {
     watched(|| {
         for clock in clocks() {
             runtime_on(2, clock).block_on(async {
@@ -184,7 +185,7 @@ fn busy_worker_helps_the_task_that_one_that_blocks_has_woken() {
                 let done = Arc::new(AtomicBool::new(false));
                 let is_done = done.clone();
                 let busy = rt::spawn(async move {
-                    // Time that is moved by hand is to move once.
+                    // The manual clock has to advance once.
                     sleep(ms(1)).await;
                     while !is_done.load(Ordering::Relaxed) {
                         rt::yield_now().await;
@@ -199,10 +200,10 @@ fn busy_worker_helps_the_task_that_one_that_blocks_has_woken() {
     });
 }
 
-/// Timers ready a task, which goes to the slot, and a local one, which may run before it and block
-/// for its answer: no task has put it there.
+/// A timer wakes a task, which goes to the LIFO slot, and a local task, which may run before it and
+/// block until it answers: no task has put it into the slot.
 #[test]
-fn local_task_that_blocks_until_the_one_readied_with_it_answers_gets_the_answer() {
+fn a_local_task_that_blocks_on_a_task_woken_with_it_gets_its_answer() {
     watched(|| {
         for clock in clocks() {
             runtime_on(2, clock).block_on(async {
@@ -225,9 +226,9 @@ fn local_task_that_blocks_until_the_one_readied_with_it_answers_gets_the_answer(
     });
 }
 
-/// Two tasks on one worker that send each other messages. The other worker is parked, and counts how
-/// often it gets up.
-fn send_to_and_fro(runtime: &Runtime, trips: u32) {
+/// Two tasks on one worker send each other messages. The other worker is parked, and counts how
+/// often it is unparked.
+fn ping_pong(runtime: &Runtime, trips: u32) {
     runtime.block_on(async {
         let (there, mut arrives) = channel::unbounded();
         let (back, mut returns) = channel::unbounded();
@@ -255,30 +256,33 @@ fn counting_unparks(workers: usize) -> (Runtime, Count) {
     (runtime.build().unwrap(), unparks)
 }
 
-/// A hand-over through the slot must not cost a wake-up: the slots are looked at every few
-/// milliseconds, however many tasks pass through them meanwhile.
+/// A message that is passed through the LIFO slot must not unpark a worker: other workers check the
+/// slots only every few milliseconds, however many tasks pass through them.
 #[test]
-fn messages_between_tasks_wake_no_worker() {
+fn messages_between_tasks_unpark_no_worker() {
     const TRIPS: u32 = 100_000;
     watched(|| {
         let (runtime, unparks) = counting_unparks(2);
         let start = Instant::now();
-        send_to_and_fro(&runtime, TRIPS);
+        ping_pong(&runtime, TRIPS);
         let most = 20 + 2 * start.elapsed().as_millis() as usize;
         assert!(unparks.get() <= most, "{} of {most}", unparks.get());
-        assert!(most < TRIPS as usize / 10, "it took too long to tell");
+        assert!(
+            most < TRIPS as usize / 10,
+            "this machine is too slow for the test"
+        );
     });
 }
 
-/// The slots of workers that are all parked are empty, and nobody gets up to look at them.
+/// The slots of workers that are all parked are empty, so no worker is unparked to check them.
 #[test]
-fn idle_runtime_does_not_look_at_the_slots() {
+fn an_idle_runtime_does_not_check_the_slots() {
     watched(|| {
         let (runtime, unparks) = counting_unparks(3);
         for _ in 0..2 {
-            send_to_and_fro(&runtime, 1_000);
+            ping_pong(&runtime, 1_000);
             let before = unparks.get();
-            // Nobody is in `block_on` now, and then somebody is.
+            // First without a thread in `block_on`, and then with one.
             thread::sleep(ms(100));
             let (done, is_done) = oneshot::channel();
             let waits = thread::spawn(move || {
@@ -288,8 +292,8 @@ fn idle_runtime_does_not_look_at_the_slots() {
             runtime.block_on(is_done).unwrap();
             waits.join().unwrap();
             let after = unparks.get() - before;
-            // A look every 10 ms would be a score.
-            assert!(after < 8, "{after} times in a fifth of a second");
+            // Checking every 10 ms would make twenty.
+            assert!(after < 8, "{after} unparks in a fifth of a second");
         }
     });
 }

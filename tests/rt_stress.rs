@@ -1,6 +1,6 @@
-//! Does anything get lost when everything happens at once?
+//! Tests of races in the executor: many threads do the same thing at the same moment.
 //!
-//! Each test is one thing that many do in the same moment; what they do at random is in `stress`.
+//! Random mixes of operations are in `stress`.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -17,7 +17,7 @@ use reveille::time::{Instant, sleep};
 
 use support::{Count, OnDrop, ms, runtime, watched};
 
-/// A value goes round through many tasks, each woken by the one before, on whatever worker.
+/// A value goes round through many tasks, each woken by the one before, on any worker.
 #[test]
 fn rings_of_tasks_lose_no_wake() {
     watched(|| {
@@ -53,9 +53,9 @@ fn rings_of_tasks_lose_no_wake() {
     });
 }
 
-/// Somebody is always about to lie down just when something is pushed.
+/// A worker is always about to park just when a task is pushed.
 #[test]
-fn push_from_outside_always_wakes_a_worker() {
+fn a_push_from_outside_always_unparks_a_worker() {
     watched(|| {
         for workers in [1, 2, 4] {
             let runtime = runtime(workers);
@@ -83,10 +83,10 @@ fn push_from_outside_always_wakes_a_worker() {
     });
 }
 
-/// A timer for at once, over and over, on a runtime that is idle in between (Go's #44868), beside
-/// others that sleep in step (#45716: none may be left behind).
+/// A timer with a duration of zero, again and again, on a runtime that is idle in between (Go's
+/// #44868), beside tasks that sleep in step (#45716: none of their timers may be lost).
 #[test]
-fn timers_for_at_once_and_in_step_all_fire() {
+fn timers_of_zero_and_timers_in_step_all_fire() {
     watched(|| {
         for workers in [1, 2, 8] {
             runtime(workers).block_on(async {
@@ -112,9 +112,9 @@ fn timers_for_at_once_and_in_step_all_fire() {
     });
 }
 
-/// Twenty thousand tasks of sixteen kilobytes, most of them never woken.
+/// Twenty thousand tasks of sixteen kilobytes each, most of them never woken.
 #[test]
-fn many_large_tasks_come_and_go() {
+fn many_large_tasks_start_and_end() {
     watched(|| {
         let dropped = Count::default();
         let runtime = runtime(8);

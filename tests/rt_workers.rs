@@ -1,4 +1,4 @@
-//! What does a runtime of several workers do with what it is given, from wherever?
+//! Tests of a runtime of several workers: its threads, hooks, spawning, local tasks and `block_on`.
 
 #![cfg(all(not(loom), feature = "rt"))]
 #![allow(
@@ -24,7 +24,7 @@ use reveille::time::{Instant, sleep, sleep_until};
 
 use support::{Count, Log, ms, runtime, watched};
 
-/// On each of the runtime's workers at once, a task that says which thread it is on.
+/// Runs a task on each of the runtime's workers at the same time. Returns the ids of their threads.
 fn threads_of(runtime: &Runtime, workers: usize) -> HashSet<thread::ThreadId> {
     let barrier = Arc::new(Barrier::new(workers));
     let tasks: Vec<_> = (0..workers)
@@ -45,9 +45,9 @@ fn threads_of(runtime: &Runtime, workers: usize) -> HashSet<thread::ThreadId> {
     })
 }
 
-/// Each task waits until all have begun: fewer threads would not do.
+/// Each task waits until all have begun, so fewer threads would not do.
 #[test]
-fn there_are_as_many_workers_as_asked_for_and_the_caller_is_one() {
+fn there_are_as_many_workers_as_configured_and_the_caller_is_one() {
     watched(|| {
         for workers in [1, 2, 3, 8, 20] {
             let runtime = runtime(workers);
@@ -68,7 +68,7 @@ fn zero_workers_count_as_one() {
 }
 
 #[test]
-fn threads_have_the_name_that_was_given() {
+fn threads_have_the_configured_name() {
     watched(|| {
         let names = Log::new();
         let seen = names.clone();
@@ -98,7 +98,7 @@ fn hooks_are_called_once_for_each_thread_and_in_pairs_for_each_park() {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                // On a busy machine the time may be up before anybody could park.
+                // On a busy machine the time may be up before any worker could park.
                 while counts[2].get() == 0 {
                     sleep(ms(1)).await;
                 }
@@ -114,7 +114,7 @@ fn hooks_are_called_once_for_each_thread_and_in_pairs_for_each_park() {
     });
 }
 
-/// From a task, from the main future, from threads that are no workers, and from another runtime.
+/// From a task, the main future, external threads, and another runtime.
 #[test]
 fn tasks_may_be_spawned_from_anywhere() {
     watched(|| {
@@ -153,9 +153,9 @@ fn tasks_may_be_spawned_from_anywhere() {
     });
 }
 
-/// A task that is woken from everywhere, and must never be polled elsewhere.
+/// The task is woken from everywhere, and must never be polled on another thread.
 #[test]
-fn local_task_stays_on_its_thread_whoever_wakes_it() {
+fn a_local_task_stays_on_its_thread_whichever_thread_wakes_it() {
     watched(|| {
         for workers in [1, 2, 4] {
             let runtime = runtime(workers);
@@ -183,7 +183,7 @@ fn local_task_stays_on_its_thread_whoever_wakes_it() {
                 let (task, shared) = local.await;
                 task.await.unwrap();
                 assert_eq!(shared.get(), 50);
-                // The same, of a worker's task.
+                // The same for a local task of a worker's task.
                 rt::spawn(async {
                     let home = thread::current().id();
                     rt::spawn_local(async move {
@@ -202,9 +202,9 @@ fn local_task_stays_on_its_thread_whoever_wakes_it() {
     });
 }
 
-/// The core is handed on: whoever is left runs the tasks.
+/// The core is handed over: the remaining threads run the tasks.
 #[test]
-fn threads_in_block_on_take_turns_at_the_work() {
+fn threads_in_block_on_take_turns_as_the_worker() {
     watched(|| {
         for workers in [1, 2] {
             let runtime = Arc::new(runtime(workers));
@@ -238,9 +238,10 @@ fn threads_in_block_on_take_turns_at_the_work() {
     });
 }
 
-/// The one who has the core leaves while the others wait for what only its successor can run.
+/// The thread that has the core leaves, while the others wait for tasks that only its successor can
+/// run.
 #[test]
-fn successor_runs_what_the_first_thread_leaves_behind() {
+fn the_successor_runs_tasks_that_the_first_thread_has_left() {
     watched(|| {
         for _ in 0..100 {
             let runtime = Arc::new(runtime(1));
@@ -252,7 +253,7 @@ fn successor_runs_what_the_first_thread_leaves_behind() {
                     runtime.block_on(async {
                         inside.send(()).unwrap();
                         left.await.unwrap();
-                        // Never run by this thread.
+                        // This thread has never run it.
                         rt::spawn(async { 7 })
                     })
                 }
@@ -269,7 +270,7 @@ fn successor_runs_what_the_first_thread_leaves_behind() {
 }
 
 #[test]
-fn wake_after_the_end_of_block_on_goes_nowhere() {
+fn a_wake_after_the_end_of_block_on_has_no_effect() {
     watched(|| {
         let runtime = runtime(2);
         let waker = runtime.block_on(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
@@ -286,14 +287,14 @@ fn wake_after_the_end_of_block_on_goes_nowhere() {
 }
 
 #[test]
-fn panicking_local_task_is_its_handles() {
+fn the_handle_of_a_local_task_returns_its_panic() {
     watched(|| {
         let runtime = runtime(2);
         runtime.block_on(async {
             let task = rt::spawn_local(async { panic!("by design") });
             let error = task.await.map(|(): ()| ()).unwrap_err();
             assert_eq!(error.to_string(), "task panicked: by design");
-            // Nobody waits for this one, and the worker survives it.
+            // No future awaits this one, and the worker survives its panic.
             drop(rt::spawn(async { panic!("by design") }));
             rt::spawn(async {}).await.unwrap();
         });
@@ -301,9 +302,9 @@ fn panicking_local_task_is_its_handles() {
     });
 }
 
-/// A worker that went with it would be missed: what wakes it would wake nobody.
+/// If a worker ended with the panic, wake-ups meant for it would be lost.
 #[test]
-fn hook_that_panics_costs_no_worker() {
+fn a_hook_that_panics_ends_no_worker() {
     watched(|| {
         fn hook(count: &Count) -> impl Fn() + Send + Sync + 'static {
             let count = count.clone();
@@ -330,10 +331,10 @@ fn hook_that_panics_costs_no_worker() {
     });
 }
 
-/// Wakers that ready no task leave the worker nothing to run between two batches of timers: it lay
-/// down there, for a slack each time.
+/// Wakers that wake no task leave the worker nothing to run between two batches of timers: it
+/// parked there, for a slack each time.
 #[test]
-fn a_storm_that_readies_no_task_fires_without_a_sleep_in_between() {
+fn a_storm_that_wakes_no_task_fires_without_parking_in_between() {
     watched(|| {
         let parks = Count::default();
         let count = parks.clone();
@@ -347,13 +348,13 @@ fn a_storm_that_readies_no_task_fires_without_a_sleep_in_between() {
             let mut cx = Context::from_waker(Waker::noop());
             let mut sleeps: Vec<_> = (0..30_000).map(|_| sleep_until(due)).collect();
             for sleep in &mut sleeps {
-                // Ready if this machine is so slow that it has come.
+                // Ready only if this machine is so slow that its deadline has passed.
                 let _ = Pin::new(sleep).poll(&mut cx);
             }
-            // The last of them.
+            // The last of the timers.
             sleep_until(due).await;
         });
-        // One for the wait, and a few should the system wake it early.
+        // One for the wait, and a few in case the system ends it early.
         assert!(parks.get() < 8, "{} parks", parks.get());
     });
 }

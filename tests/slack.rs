@@ -1,4 +1,4 @@
-//! What does a storm of timers change for the loop?
+//! Tests of the slack: how a storm of timers changes when the loop wakes.
 
 #![cfg(not(loom))]
 
@@ -10,7 +10,8 @@ use reveille::Driver;
 
 use support::{Count, Dial, Task};
 
-/// Twenty turns with a timer each, 5 µs apart: a storm. It is 100 µs then.
+/// Turns the driver twenty times with a timer each, 5 µs apart, which is a storm. It ends at 100
+/// µs.
 fn storm(driver: &mut Driver<()>, dial: &Dial, task: &Task) {
     for turn in 1..=20 {
         let mut sleep = driver.handle().sleep(us(5));
@@ -24,11 +25,11 @@ const fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
-/// The slack says when a loop in a storm wakes, and no timer, however early, changes that. Each
-/// timer that another thread armed used to interrupt the loop all the same, only to be told to
-/// block for as long as before.
+/// In a storm the slack determines when the loop wakes, and no timer, however early, changes that.
+/// Each timer that another thread armed used to interrupt the loop anyway, only for it to block
+/// again for as long as before.
 #[test]
-fn timer_armed_in_a_storm_interrupts_nobody() {
+fn a_timer_armed_in_a_storm_does_not_interrupt_the_loop() {
     let (dial, unparks) = (Dial::default(), Count::default());
     let counted = unparks.clone();
     let mut driver = Driver::builder()
@@ -61,7 +62,7 @@ fn timer_armed_in_a_storm_interrupts_nobody() {
 }
 
 #[test]
-fn a_slack_set_in_a_storm_ends_the_wait_and_counts_for_the_next() {
+fn a_slack_set_in_a_storm_ends_the_wait_and_applies_to_the_next() {
     let (dial, unparks) = (Dial::default(), Count::default());
     let counted = unparks.clone();
     let mut driver = Driver::builder()
@@ -79,7 +80,11 @@ fn a_slack_set_in_a_storm_ends_the_wait_and_counts_for_the_next() {
         std::thread::scope(|scope| {
             scope.spawn(|| handle.set_slack(slack));
         });
-        assert_eq!(unparks.get(), before + 1, "the loop waits by the old one");
+        assert_eq!(
+            unparks.get(),
+            before + 1,
+            "the loop was waiting with the old slack"
+        );
         assert_eq!(driver.next_timeout(), Some(wait));
         assert_eq!(handle.slack(), slack);
     }

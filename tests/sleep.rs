@@ -1,4 +1,4 @@
-//! When is a `Sleep` ready, whom does it wake, and what stays behind it?
+//! Tests of `Sleep`: when it is ready, which task it wakes, and what it keeps alive.
 
 #![cfg(not(loom))]
 
@@ -13,9 +13,9 @@ use reveille::{Clock, Driver, Handle};
 use support::{Count, Dial, Log, Task, manual, ms, secs};
 
 #[test]
-fn is_small_and_goes_anywhere() {
-    fn goes_anywhere<T: Future<Output = ()> + Unpin + Send + Sync + 'static>() {}
-    goes_anywhere::<Sleep>();
+fn is_small_unpin_send_and_sync() {
+    fn is_unpin_send_and_sync<T: Future<Output = ()> + Unpin + Send + Sync + 'static>() {}
+    is_unpin_send_and_sync::<Sleep>();
     assert!(size_of::<Sleep>() <= 48, "{} bytes", size_of::<Sleep>());
 }
 
@@ -93,7 +93,7 @@ fn zero_and_now_and_the_past_are_ready_at_the_first_poll() {
 }
 
 #[test]
-fn poll_after_the_deadline_is_ready_though_no_turn_came_in_between() {
+fn poll_after_the_deadline_is_ready_without_a_turn_in_between() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let task = Task::new();
@@ -107,7 +107,7 @@ fn poll_after_the_deadline_is_ready_though_no_turn_came_in_between() {
     assert_eq!(task.wakes(), 0);
 }
 
-/// tokio's `sleep_no_poll`: the clock is moved past a timer that nobody has polled yet.
+/// Like tokio's `sleep_no_poll`: the clock is moved past a timer that was not polled yet.
 #[test]
 fn first_poll_after_the_deadline_is_ready_at_once() {
     let (clock, driver) = manual();
@@ -133,7 +133,7 @@ fn poll_after_ready_is_ready_again() {
 }
 
 #[test]
-fn is_elapsed_says_what_the_driver_has_done() {
+fn is_elapsed_says_whether_the_driver_has_fired_the_timer() {
     let (clock, driver) = manual();
     let task = Task::new();
     let mut sleep = driver.handle().sleep(ms(5));
@@ -149,7 +149,7 @@ fn is_elapsed_says_what_the_driver_has_done() {
 }
 
 #[test]
-fn reset_of_a_waiting_timer_keeps_its_task() {
+fn reset_of_an_armed_timer_keeps_its_task() {
     let (clock, driver) = manual();
     let start = clock.now();
     let task = Task::new();
@@ -159,7 +159,7 @@ fn reset_of_a_waiting_timer_keeps_its_task() {
     sleep.reset_at(start + ms(200));
     assert_eq!(sleep.deadline(), start + ms(200));
     clock.advance(ms(199));
-    assert_eq!(task.wakes(), 0, "moving later wakes nobody in between");
+    assert_eq!(task.wakes(), 0, "not woken at the old deadline");
 
     sleep.reset_at(start + ms(400));
     sleep.reset_at(start + ms(250));
@@ -188,7 +188,7 @@ fn reset_to_the_past_wakes_without_another_poll() {
 }
 
 #[test]
-fn reset_to_a_time_that_the_driver_has_passed_wakes_there_and_then() {
+fn reset_to_a_time_that_the_driver_has_passed_wakes_at_once() {
     let (clock, driver) = manual();
     let start = clock.now();
     let (task, other) = (Task::new(), Task::new());
@@ -292,7 +292,7 @@ fn many_resets_fire_once_at_the_last_deadline() {
 }
 
 #[test]
-fn another_waker_replaces_the_first_and_releases_it() {
+fn another_waker_replaces_the_first_and_drops_it() {
     let (clock, driver) = manual();
     let (a, b) = (Task::new(), Task::new());
     let mut sleep = driver.handle().sleep(ms(5));
@@ -309,7 +309,7 @@ fn another_waker_replaces_the_first_and_releases_it() {
 }
 
 #[test]
-fn drop_releases_the_waker_before_it_returns() {
+fn drop_drops_the_waker_before_it_returns() {
     let (clock, driver) = manual();
     let task = Task::new();
     let mut sleep = driver.handle().sleep(ms(5));
@@ -322,13 +322,13 @@ fn drop_releases_the_waker_before_it_returns() {
 }
 
 #[test]
-fn drop_after_firing_takes_no_other_timer_along() {
+fn drop_after_firing_removes_no_other_timer() {
     let (clock, driver) = manual();
     let (task, other) = (Task::new(), Task::new());
     let mut fired = driver.handle().sleep(ms(5));
     assert!(task.poll(&mut fired).is_pending());
     clock.advance(ms(5));
-    // It may well lie where the first did.
+    // It may well have the index of the first one.
     let mut next = driver.handle().sleep(ms(5));
     assert!(other.poll(&mut next).is_pending());
     fired.reset_at(clock.now() + ms(1));
@@ -339,7 +339,7 @@ fn drop_after_firing_takes_no_other_timer_along() {
 }
 
 #[test]
-fn handle_says_which_driver_serves_whom() {
+fn a_timer_uses_the_driver_of_its_handle() {
     assert!(Handle::try_current().is_err());
     let (clock, outer) = manual();
     let (_, inner) = manual();
@@ -355,14 +355,14 @@ fn handle_says_which_driver_serves_whom() {
     assert_eq!((outer.handle().armed(), inner.handle().armed()), (1, 0));
     drop(entered);
     assert!(Handle::try_current().is_err());
-    // Entered or not: it stays with the driver that it was made on.
+    // Entered or not, the timer stays with the driver that it was made on.
     clock.advance(ms(5));
     assert!(Task::new().poll(&mut sleep).is_ready());
 }
 
 #[test]
 #[cfg(not(feature = "fallback"))]
-fn timer_without_a_driver_is_the_callers_mistake() {
+fn a_timer_without_a_driver_panics() {
     let (message, file) = support::panic_of(|| sleep(ms(1)));
     assert!(message.contains("Handle::enter"), "{message}");
     assert_eq!(file, file!());
@@ -381,8 +381,8 @@ fn debug_shows_deadline_and_state() {
     );
 }
 
-/// A poll looks at the clock: a deadline that has passed is ready without a turn. What was just moved
-/// by a millisecond or more is spared that, once.
+/// A poll reads the clock, so a timer whose deadline has passed is ready without a turn. Only the
+/// first poll after a move by a millisecond or more does not read it.
 #[test]
 fn timer_that_was_moved_is_ready_when_its_deadline_has_passed_and_not_later() {
     for wait in [ms(1) / 2, ms(1) - Duration::from_nanos(1)] {
@@ -412,9 +412,9 @@ fn pinned_reset_moves_the_deadline_both_ways() {
     assert!(sleep.poll(&mut task.context()).is_ready());
 }
 
-/// A connection puts its limit off with each message: that is not to cost a look at the clock.
+/// A connection postpones its limit with each message; that must not cost a reading of the clock.
 #[test]
-fn timer_that_was_put_off_is_polled_without_a_look_at_the_clock() {
+fn a_postponed_timer_is_polled_without_reading_the_clock() {
     let looks = Count::default();
     let counted = looks.clone();
     let clock = Clock::custom(move || {

@@ -1,7 +1,7 @@
-//! Does every timer fire, once and not early, when two threads come to it at the same moment?
+//! Tests of races between two threads: every timer fires once, and not early.
 //!
-//! Real threads and real time, for about a second in all. A wake that is lost leaves a thread
-//! parked, which is what the watchdog is for. What many do at random is in `stress`.
+//! They use real threads and real time, for about a second in all. A lost wake leaves a thread
+//! parked, which the watchdog detects. Random mixes of operations are in `stress`.
 
 #![cfg(all(not(loom), feature = "fallback"))]
 
@@ -18,10 +18,10 @@ use reveille::{Driver, DriverThread, ManualClock, Park, ThreadPark, Unpark};
 use support::timer::{Dropped, Timer};
 use support::{Random, Task, ms, secs, watched};
 
-/// The arming thread comes now before, now after the driver computes its sleep; an interruption
-/// that is lost would leave it parked for an hour.
+/// The other thread arms the timer sometimes before and sometimes after the driver computes its
+/// timeout. A lost interruption would leave the driver parked for an hour.
 #[test]
-fn timer_armed_while_the_driver_falls_asleep_interrupts_it() {
+fn a_timer_armed_while_the_driver_parks_interrupts_it() {
     watched(|| {
         let timers = DriverThread::new().unwrap();
         let handle = timers.handle();
@@ -36,7 +36,7 @@ fn timer_armed_while_the_driver_falls_asleep_interrupts_it() {
 }
 
 #[test]
-fn timers_whose_driver_is_dropped_under_them_end_elsewhere_and_not_early() {
+fn timers_whose_driver_is_dropped_end_on_another_and_not_early() {
     watched(|| {
         for round in 0..20 {
             let timers = DriverThread::new().unwrap();
@@ -105,7 +105,7 @@ fn reset_and_drop_race_with_a_driver_that_fires() {
 }
 
 #[test]
-fn hands_on_several_threads_move_one_clock_forward_only() {
+fn several_threads_move_one_clock_forward_only() {
     watched(|| {
         let clock = ManualClock::new();
         let start = clock.now();
@@ -128,7 +128,7 @@ fn hands_on_several_threads_move_one_clock_forward_only() {
                         match task.poll(&mut sleep) {
                             Poll::Ready(()) => assert!(clock.now() >= due),
                             Poll::Pending if now < due => {}
-                            // It gives way now and then, as so many of its timers are due.
+                            // A poll yields now and then, because so many of its timers are due.
                             Poll::Pending => assert!(task.poll(&mut sleep).is_ready()),
                         }
                         before = now;

@@ -1,4 +1,4 @@
-//! Who wins, the future or the deadline, and what does a `Timeout` cost?
+//! Tests of `Timeout`: whether the future or the deadline comes first, and what a timeout costs.
 
 #![cfg(not(loom))]
 
@@ -18,13 +18,13 @@ use support::{OnDrop, Task, manual, ms, secs};
 
 #[test]
 fn is_unpin_send_and_sync_if_its_future_is() {
-    fn goes_anywhere<T: Unpin + Send + Sync>() {}
-    goes_anywhere::<Timeout<Ready<()>>>();
-    goes_anywhere::<Elapsed>();
+    fn is_unpin_send_and_sync<T: Unpin + Send + Sync>() {}
+    is_unpin_send_and_sync::<Timeout<Ready<()>>>();
+    is_unpin_send_and_sync::<Elapsed>();
 }
 
 #[test]
-fn future_that_is_ready_at_once_costs_no_timer() {
+fn a_future_that_is_ready_at_once_arms_no_timer() {
     let (_, driver) = manual();
     let task = Task::new();
     let mut limited = driver.handle().timeout(secs(1), ready(5));
@@ -82,7 +82,7 @@ fn future_that_is_ready_after_the_deadline_still_wins() {
 }
 
 #[test]
-fn future_that_is_ready_in_time_wakes_through_the_timeout_and_cancels_the_timer() {
+fn a_future_that_is_ready_in_time_wakes_the_task_and_cancels_the_timer() {
     let (clock, driver) = manual();
     let task = Task::new();
     let (sender, receiver) = oneshot::channel();
@@ -133,7 +133,7 @@ fn no_limit_is_too_long() {
 }
 
 #[test]
-fn elapsed_timeout_polled_again_asks_its_future_again() {
+fn an_elapsed_timeout_polled_again_polls_its_future_again() {
     let (clock, driver) = manual();
     let task = Task::new();
     let (sender, receiver) = oneshot::channel();
@@ -171,7 +171,7 @@ fn drop_drops_the_future_and_the_timer() {
 }
 
 #[test]
-fn into_inner_gives_the_future_back_and_cancels_the_timer() {
+fn into_inner_returns_the_future_and_cancels_the_timer() {
     let (_, driver) = manual();
     let task = Task::new();
     let (sender, receiver) = oneshot::channel();
@@ -200,9 +200,9 @@ fn nested_timeouts_end_at_the_shorter_limit() {
     }
 }
 
-/// tokio #4314: a future that wakes itself at each poll and is never ready.
+/// tokio #4314: the future wakes itself at each poll and is never ready.
 #[test]
-fn future_that_is_always_busy_is_still_ended() {
+fn a_future_that_always_wakes_itself_still_times_out() {
     struct Busy;
 
     impl Future for Busy {
@@ -226,7 +226,7 @@ fn future_that_is_always_busy_is_still_ended() {
 }
 
 #[test]
-fn each_error_is_of_one_kind_and_says_which() {
+fn each_error_has_one_kind_and_a_message() {
     let kinds = [Error::shutdown(), Error::at_capacity(), Error::invalid()].map(|error| {
         [
             error.is_shutdown(),

@@ -1,4 +1,4 @@
-//! To which deadlines does a paused tokio clock move on by itself, and whose are not asked?
+//! Tests of a paused tokio clock: to which deadlines tokio advances it automatically.
 
 #![cfg(all(not(loom), feature = "tokio", feature = "test-util"))]
 
@@ -23,7 +23,7 @@ fn paused() -> Runtime {
     builder.enable_all().start_paused(true).build().unwrap()
 }
 
-/// Waits for another thread, which tokio knows nothing of.
+/// Waits for another thread, of which tokio does not know.
 async fn real_work() {
     let (done, is_done) = oneshot::channel();
     let thread = thread::spawn(move || done.send(()));
@@ -32,7 +32,7 @@ async fn real_work() {
 }
 
 #[test]
-fn every_runtime_that_can_be_paused_moves_on_by_itself() {
+fn every_runtime_that_can_be_paused_advances_automatically() {
     watched(|| {
         async fn hour() {
             let start = Instant::now();
@@ -47,7 +47,7 @@ fn every_runtime_that_can_be_paused_moves_on_by_itself() {
             }
             let runtime = builder.build().unwrap();
             runtime.block_on(hour());
-            // It stays paused in between.
+            // The clock stays paused in between.
             let before = runtime.block_on(async { Instant::now() });
             assert_eq!(runtime.block_on(async { Instant::now() }), before);
             let local = builder.build_local(LocalOptions::default());
@@ -57,11 +57,11 @@ fn every_runtime_that_can_be_paused_moves_on_by_itself() {
 }
 
 #[test]
-fn time_stands_still_while_a_thread_works_and_no_timer_is_armed() {
+fn time_does_not_advance_while_a_thread_works_and_no_timer_is_armed() {
     watched(|| {
         paused().block_on(async {
             let start = Instant::now();
-            // Done in time, so cancelled.
+            // It completes in time, and so its timer is cancelled.
             assert!(timeout(secs(60), async {}).await.is_ok());
             let quick = timeout(secs(60), tokio::task::yield_now());
             assert!(quick.await.is_ok());
@@ -84,7 +84,7 @@ fn time_stands_still_while_a_thread_works_and_no_timer_is_armed() {
 }
 
 #[test]
-fn a_plain_thread_that_works_does_not_hold_the_time_for_an_armed_timer() {
+fn an_external_thread_that_works_does_not_keep_time_from_advancing_to_a_timer() {
     watched(|| {
         paused().block_on(async {
             let start = Instant::now();
@@ -103,7 +103,7 @@ fn a_plain_thread_that_works_does_not_hold_the_time_for_an_armed_timer() {
 }
 
 #[test]
-fn a_blocking_task_sees_the_paused_time_and_holds_it() {
+fn a_blocking_task_sees_the_paused_time_and_keeps_it_from_advancing() {
     watched(|| {
         paused().block_on(async {
             let start = Instant::now();
@@ -125,7 +125,7 @@ fn a_blocking_task_sees_the_paused_time_and_holds_it() {
 }
 
 #[test]
-fn two_paused_runtimes_keep_their_times_apart() {
+fn two_paused_runtimes_have_separate_clocks() {
     watched(|| {
         let (first, second) = (paused(), paused());
         let task = Task::new();
@@ -156,7 +156,8 @@ fn a_pause_in_the_middle_of_a_millisecond_makes_timers_less_than_two_late() {
             for nap in [ms(1), ms(10), Duration::from_micros(2_700)] {
                 let start = Instant::now();
                 sleep(nap).await;
-                // Tokio rounds the deadline up to its grid, and then moves in whole milliseconds.
+                // Tokio rounds the deadline up to its own milliseconds, and then advances in whole
+                // milliseconds.
                 let late = start.elapsed() - nap;
                 assert!(late < ms(2), "{nap:?}: {late:?} late");
             }
@@ -232,7 +233,7 @@ fn sleeps_end_when_tokios_would() {
                     start.elapsed()
                 });
                 assert_eq!(ours.await.unwrap(), nap);
-                // Theirs may have to wait for the end of the millisecond that it was armed in.
+                // Tokio's may have to wait for the end of the millisecond in which it was armed.
                 assert!((nap..=nap + ms(1)).contains(&theirs.await.unwrap()));
             });
             futures::future::join_all(pairs).await;
@@ -241,7 +242,7 @@ fn sleeps_end_when_tokios_would() {
 }
 
 #[test]
-fn intervals_tick_when_tokios_do_however_late_they_are_asked() {
+fn intervals_tick_when_tokios_do_however_late_they_are_polled() {
     use MissedTickBehavior::{Burst, Delay, Skip};
     use tokio::time::MissedTickBehavior as Theirs;
     watched(|| {
@@ -288,7 +289,7 @@ fn intervals_tick_when_tokios_do_however_late_they_are_asked() {
 }
 
 #[test]
-fn a_timer_that_a_plain_thread_arms_moves_the_time_too() {
+fn time_also_advances_to_a_timer_that_an_external_thread_arms() {
     watched(|| {
         let runtime = paused();
         let handle = runtime.handle().clone();
@@ -309,7 +310,7 @@ fn a_timer_that_a_plain_thread_arms_moves_the_time_too() {
 }
 
 #[test]
-fn a_timeout_without_end_leaves_time_where_it_is() {
+fn time_does_not_advance_to_an_endless_timeout() {
     watched(|| {
         paused().block_on(async {
             let start = Instant::now();
@@ -321,7 +322,7 @@ fn a_timeout_without_end_leaves_time_where_it_is() {
 }
 
 #[test]
-fn a_timeout_without_end_never_elapses() {
+fn an_endless_timeout_never_elapses() {
     watched(|| {
         paused().block_on(async {
             let task = Task::new();
@@ -334,7 +335,7 @@ fn a_timeout_without_end_never_elapses() {
 }
 
 #[test]
-fn timers_that_a_plain_thread_arms_and_drops_move_the_time_by_their_own_length_at_most() {
+fn timers_that_an_external_thread_arms_and_drops_advance_time_by_their_duration_at_most() {
     const TIMERS: u32 = 2_000;
     watched(|| {
         let runtime = paused();
@@ -346,7 +347,7 @@ fn timers_that_a_plain_thread_arms_and_drops_move_the_time_by_their_own_length_a
                 let _entered = handle.enter();
                 let task = Task::new();
                 for _ in 0..TIMERS {
-                    // Time may move on to it before it is polled.
+                    // Time may advance to it before it is polled.
                     let _ = task.poll(&mut sleep(ms(1)));
                 }
                 done.send(()).unwrap();
@@ -359,7 +360,7 @@ fn timers_that_a_plain_thread_arms_and_drops_move_the_time_by_their_own_length_a
 }
 
 #[test]
-fn advancing_by_too_much_stops_short_of_the_end_of_time() {
+fn advancing_by_too_much_stops_before_the_end_of_the_clock() {
     watched(|| {
         paused().block_on(async {
             let task = Task::new();
@@ -374,9 +375,9 @@ fn advancing_by_too_much_stops_short_of_the_end_of_time() {
     });
 }
 
-/// Tokio moves a paused clock by whole milliseconds, and rounds deadlines up to its own.
+/// Tokio advances a paused clock by whole milliseconds, and rounds deadlines up to its own.
 #[test]
-fn a_clock_paused_between_two_milliseconds_meets_whole_ones() {
+fn a_clock_paused_between_two_milliseconds_advances_by_whole_ones() {
     watched(|| {
         for offset in (50..1_000).step_by(150) {
             let mut builder = Builder::new_current_thread();

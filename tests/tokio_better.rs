@@ -1,6 +1,6 @@
-//! Where are timers better than tokio's own, on its runtimes?
+//! Tests of what timers on tokio's runtimes do better than tokio's own.
 //!
-//! Each test names a thing that tokio's timers do not do, or a limit that they have.
+//! Each test names something that tokio's timers do not do, or a limit that they have.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 
@@ -30,7 +30,7 @@ fn runtimes() -> [Runtime; 2] {
 }
 
 #[test]
-fn what_is_due_is_ready_at_its_first_poll() {
+fn a_timer_that_is_due_is_ready_at_its_first_poll() {
     watched(|| {
         for runtime in runtimes() {
             runtime.block_on(async {
@@ -62,7 +62,7 @@ fn a_task_that_was_busy_past_a_deadline_sees_it_without_yielding() {
 }
 
 #[test]
-fn a_loop_that_asks_without_yielding_ends() {
+fn a_loop_that_polls_without_yielding_ends() {
     watched(|| {
         for runtime in runtimes() {
             runtime.block_on(async {
@@ -146,7 +146,7 @@ fn a_timer_in_a_struct_is_polled_in_place() {
 }
 
 #[test]
-fn a_timer_takes_less_than_half_the_room() {
+fn a_timer_takes_less_than_half_the_memory() {
     assert!(2 * size_of::<Sleep>() < size_of::<tokio::time::Sleep>());
     let ours = size_of::<Timeout<std::future::Ready<()>>>();
     let theirs = size_of::<tokio::time::Timeout<std::future::Ready<()>>>();
@@ -154,7 +154,7 @@ fn a_timer_takes_less_than_half_the_room() {
 }
 
 #[test]
-fn no_time_is_too_long() {
+fn no_duration_is_too_long() {
     watched(|| {
         for runtime in runtimes() {
             runtime.block_on(async {
@@ -179,11 +179,11 @@ fn no_time_is_too_long() {
 }
 
 #[test]
-fn a_timeout_may_lie_outside_of_a_runtime() {
+fn a_timeout_may_be_made_outside_of_a_runtime() {
     watched(|| {
         assert_eq!(pollster::block_on(timeout(secs(60), async { 5 })), Ok(5));
         assert!(pollster::block_on(timeout(ms(1), pending::<()>())).is_err());
-        // The argument is made before the runtime is entered.
+        // The timeout is made before the runtime is entered.
         runtimes()[0].block_on(sleep(ms(1)));
     });
 }
@@ -201,7 +201,7 @@ fn an_interval_is_a_stream() {
 }
 
 #[test]
-fn whoever_polled_last_is_woken_and_nobody_else_is_held() {
+fn the_task_that_polled_last_is_woken_and_no_other_waker_is_kept() {
     watched(|| {
         for runtime in runtimes() {
             runtime.block_on(async {

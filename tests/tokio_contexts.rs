@@ -1,4 +1,4 @@
-//! On whose driver is a timer when several runtimes, drivers and plain threads have to do with it?
+//! Tests of which driver a timer uses with several runtimes, drivers and external threads.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 
@@ -25,7 +25,7 @@ fn multi_thread() -> Runtime {
     builder.worker_threads(2).enable_all().build().unwrap()
 }
 
-/// A timer of the context that it is made in, armed and far from due.
+/// Returns a timer of the current context, armed and far from due.
 fn armed(task: &Task) -> Sleep {
     let mut sleep = sleep(secs(3600));
     assert!(task.poll(&mut sleep).is_pending());
@@ -33,7 +33,7 @@ fn armed(task: &Task) -> Sleep {
 }
 
 #[test]
-fn a_runtime_entered_inside_another_gets_the_timers_made_meanwhile() {
+fn timers_made_inside_an_inner_runtime_use_that_one() {
     watched(|| {
         for (outer, inner) in [
             (current_thread(), multi_thread()),
@@ -57,10 +57,11 @@ fn a_runtime_entered_inside_another_gets_the_timers_made_meanwhile() {
     });
 }
 
-/// A driver was preferred wherever it had been entered, and one whose thread waits for the runtime
-/// inside is turned by nobody: `rt.block_on(async { runtime.block_on(sleep) })` hung.
+/// A driver that was entered used to be preferred, wherever that was. If its thread waits for a
+/// runtime inside, no thread turns the driver: `rt.block_on(async { runtime.block_on(sleep) })`
+/// hung.
 #[test]
-fn a_runtime_entered_inside_a_driver_goes_before_it_until_it_is_left() {
+fn a_runtime_entered_inside_a_driver_is_preferred_until_it_is_left() {
     watched(|| {
         for runtime in [current_thread(), multi_thread()] {
             let (_, driver) = manual();
@@ -70,7 +71,7 @@ fn a_runtime_entered_inside_a_driver_goes_before_it_until_it_is_left() {
             runtime.block_on(async { sleep(ms(1)).await });
             runtime.block_on(async {
                 sleep(ms(1)).await;
-                // Inside of that, the driver goes first again.
+                // If the driver is entered again inside that, it is preferred again.
                 let _again = driver.handle().enter();
                 assert_eq!(Instant::now(), start);
                 drop(armed(&task));
@@ -87,7 +88,7 @@ fn a_runtime_entered_inside_a_driver_goes_before_it_until_it_is_left() {
 }
 
 #[test]
-fn a_runtime_that_a_driver_is_entered_in_stays_behind_it_though_it_is_left_first() {
+fn a_driver_entered_inside_a_runtime_stays_current_even_if_the_runtime_is_left_first() {
     let (_, driver) = manual();
     let task = Task::new();
     for runtime in [current_thread(), multi_thread()] {
@@ -158,7 +159,7 @@ fn timers_of_local_tasks_are_driven() {
 }
 
 #[test]
-fn plain_threads_wait_on_an_entered_runtime_while_it_is_driven() {
+fn external_threads_wait_on_an_entered_runtime_while_it_is_driven() {
     watched(|| {
         for runtime in [current_thread(), multi_thread()] {
             let (done, all_done) = oneshot::channel();
@@ -188,7 +189,7 @@ fn plain_threads_wait_on_an_entered_runtime_while_it_is_driven() {
 }
 
 #[test]
-fn a_runtime_that_nobody_drives_fires_nothing_until_somebody_does() {
+fn a_runtime_fires_no_timer_until_a_thread_drives_it() {
     watched(|| {
         let runtime = current_thread();
         let task = Task::new();
@@ -225,7 +226,7 @@ fn a_timer_wakes_the_task_of_another_runtime_that_polled_it_last() {
 }
 
 #[test]
-fn a_timer_dropped_on_a_plain_thread_releases_its_waker_there() {
+fn a_timer_dropped_on_an_external_thread_drops_its_waker_there() {
     watched(|| {
         for runtime in [current_thread(), multi_thread()] {
             let task = Task::new();
@@ -241,7 +242,7 @@ fn a_timer_dropped_on_a_plain_thread_releases_its_waker_there() {
 }
 
 #[test]
-fn many_runtimes_beside_each_other_drive_their_own() {
+fn many_runtimes_at_once_each_drive_their_own_timers() {
     watched(|| {
         let threads: Vec<_> = (0..12)
             .map(|seed| {
@@ -293,7 +294,7 @@ fn a_thread_that_goes_from_runtime_to_runtime_arms_on_the_one_it_is_in() {
 }
 
 #[test]
-fn timers_that_others_move_meanwhile_are_neither_lost_nor_early() {
+fn timers_moved_by_other_threads_are_neither_lost_nor_early() {
     watched(|| {
         let runtime = multi_thread();
         let (to_thread, from_tasks) = mpsc::channel::<(Sleep, oneshot::Sender<Sleep>)>();
@@ -341,13 +342,13 @@ fn timers_that_others_move_meanwhile_are_neither_lost_nor_early() {
 }
 
 #[test]
-fn a_timer_kept_by_a_thread_goes_with_the_thread() {
+fn a_timer_in_a_thread_local_is_dropped_with_the_thread() {
     thread_local! {
         static KEPT: RefCell<Option<Sleep>> = const { RefCell::new(None) };
     }
     watched(|| {
         for runtime in [current_thread(), multi_thread()] {
-            // What a thread touches last it destroys first.
+            // A thread destroys first the thread-local that it has used first.
             for touched_first in [false, true] {
                 let task = Task::new();
                 let inside = task.clone();

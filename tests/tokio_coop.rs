@@ -1,7 +1,7 @@
-//! Do timers leave their task's budget as tokio's do?
+//! Tests that timers use tokio's cooperative budget as tokio's own timers do.
 //!
-//! A task may be ready 128 times for each time it is run; what is asked after that is pending, and
-//! the task woken again, so that others have their turn.
+//! A task may poll 128 ready resources each time it is run. What it polls after that is pending,
+//! and the task is woken again, so that others can run.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 
@@ -21,7 +21,7 @@ use support::{Task, ms, secs, watched};
 
 const BUDGET: usize = 128;
 
-/// Runs `test` as a task that has just been given its budget.
+/// Runs `test` as a task that has a full budget.
 fn in_a_task<F>(test: impl FnOnce() -> F + Send + 'static)
 where
     F: Future<Output = ()>,
@@ -41,12 +41,12 @@ async fn within_one_poll<T>(poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
     poll_fn(move |cx| Poll::Ready(poll.take().unwrap()(cx))).await
 }
 
-/// How often something is ready until it is not.
-fn readies(mut poll: impl FnMut() -> bool) -> usize {
+/// Returns how often `poll` returns `true` until it does not.
+fn count_ready(mut poll: impl FnMut() -> bool) -> usize {
     (0..10 * BUDGET).take_while(|_| poll()).count()
 }
 
-/// Uses up what is left of the budget.
+/// Uses up the rest of the budget.
 fn use_up(cx: &mut Context<'_>) {
     while has_budget_remaining() {
         assert!(pin!(consume_budget()).poll(cx).is_ready());
@@ -56,18 +56,19 @@ fn use_up(cx: &mut Context<'_>) {
 #[test]
 fn a_ready_sleep_costs_one_unit() {
     in_a_task(async || {
-        let ready = within_one_poll(|cx| readies(|| pin!(sleep(ms(0))).poll(cx).is_ready())).await;
+        let ready =
+            within_one_poll(|cx| count_ready(|| pin!(sleep(ms(0))).poll(cx).is_ready())).await;
         assert_eq!(ready, BUDGET);
     });
 }
 
 #[test]
-fn a_sleep_that_has_ended_costs_one_unit_each_time_it_is_asked_again() {
+fn a_sleep_that_has_ended_costs_one_unit_each_time_it_is_polled_again() {
     in_a_task(async || {
         let mut ended = sleep(ms(0));
         (&mut ended).await;
         yield_now().await;
-        let ready = within_one_poll(|cx| readies(|| Pin::new(&mut ended).poll(cx).is_ready()));
+        let ready = within_one_poll(|cx| count_ready(|| Pin::new(&mut ended).poll(cx).is_ready()));
         assert_eq!(ready.await, BUDGET);
     });
 }
@@ -80,7 +81,10 @@ fn a_pending_sleep_costs_nothing() {
             for _ in 0..10 * BUDGET {
                 assert!(Pin::new(&mut far).poll(cx).is_pending());
             }
-            assert_eq!(readies(|| pin!(sleep(ms(0))).poll(cx).is_ready()), BUDGET);
+            assert_eq!(
+                count_ready(|| pin!(sleep(ms(0))).poll(cx).is_ready()),
+                BUDGET
+            );
         })
         .await;
     });
@@ -90,10 +94,11 @@ fn a_pending_sleep_costs_nothing() {
 fn a_tick_costs_one_unit_polled_or_streamed() {
     in_a_task(async || {
         let mut ticks = interval_at(Instant::now() - secs(3600), ms(1));
-        let ready = within_one_poll(|cx| readies(|| ticks.poll_tick(cx).is_ready())).await;
+        let ready = within_one_poll(|cx| count_ready(|| ticks.poll_tick(cx).is_ready())).await;
         assert_eq!(ready, BUDGET);
         yield_now().await;
-        let ready = within_one_poll(|cx| readies(|| ticks.poll_next_unpin(cx).is_ready())).await;
+        let ready =
+            within_one_poll(|cx| count_ready(|| ticks.poll_next_unpin(cx).is_ready())).await;
         assert_eq!(ready, BUDGET);
     });
 }
@@ -158,7 +163,7 @@ fn a_timeout_whose_future_is_ready_costs_what_that_costs() {
             for _ in 0..10 * BUDGET {
                 assert!(pin!(timeout(secs(60), ready(()))).poll(cx).is_ready());
             }
-            let ready = readies(|| {
+            let ready = count_ready(|| {
                 pin!(timeout(secs(60), consume_budget()))
                     .poll(cx)
                     .is_ready()
@@ -173,13 +178,13 @@ fn a_timeout_whose_future_is_ready_costs_what_that_costs() {
 fn a_timeout_that_elapses_costs_one_unit() {
     in_a_task(async || {
         let over = || timeout(ms(0), pending::<()>());
-        let ready = within_one_poll(|cx| readies(|| pin!(over()).poll(cx).is_ready())).await;
+        let ready = within_one_poll(|cx| count_ready(|| pin!(over()).poll(cx).is_ready())).await;
         assert_eq!(ready, BUDGET);
     });
 }
 
 #[test]
-fn a_future_that_uses_up_the_budget_is_timed_out_in_that_very_poll() {
+fn a_future_that_uses_up_the_budget_is_timed_out_in_the_same_poll() {
     in_a_task(async || {
         let greedy = async {
             loop {
@@ -220,11 +225,11 @@ fn unconstrained_timers_have_no_budget_to_use_up() {
     });
 }
 
-/// Timers of a runtime of ours that spent tokio's budget would wait for tokio's loop, which that
-/// runtime holds up.
+/// If timers of our runtime spent tokio's budget, they would wait for tokio's loop, which that
+/// runtime blocks.
 #[cfg(feature = "rt")]
 #[test]
-fn a_runtime_of_ours_inside_of_a_task_spends_none_of_its_budget() {
+fn our_runtime_inside_a_tokio_task_spends_none_of_its_budget() {
     in_a_task(async || {
         within_one_poll(|cx| {
             reveille::rt::block_on(async {
@@ -232,18 +237,21 @@ fn a_runtime_of_ours_inside_of_a_task_spends_none_of_its_budget() {
                     sleep(ms(0)).await;
                 }
             });
-            assert_eq!(readies(|| pin!(sleep(ms(0))).poll(cx).is_ready()), BUDGET);
+            assert_eq!(
+                count_ready(|| pin!(sleep(ms(0))).poll(cx).is_ready()),
+                BUDGET
+            );
         })
         .await;
     });
 }
 
 #[test]
-fn outside_of_runtimes_the_budget_is_ours() {
+fn outside_of_runtimes_timers_use_our_own_budget() {
     let task = Task::new();
     let mut due = sleep(ms(0));
-    // Or less, if that takes long.
-    assert!(readies(|| task.poll(&mut due).is_ready()) <= BUDGET);
+    // Or fewer, if that takes long.
+    assert!(count_ready(|| task.poll(&mut due).is_ready()) <= BUDGET);
     assert_eq!(task.wakes(), 1);
     assert!(task.poll(&mut due).is_ready());
 }

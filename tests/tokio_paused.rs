@@ -1,4 +1,4 @@
-//! What does a paused tokio clock do to our timers?
+//! Tests of timers on a paused tokio clock.
 
 #![cfg(all(not(loom), feature = "tokio", feature = "test-util"))]
 
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use support::{Count, Log, Task, ms, poll_with, secs};
 
 #[tokio::test(start_paused = true)]
-async fn idle_time_moves_on_to_the_next_deadline() {
+async fn idle_time_advances_to_the_next_deadline() {
     let real = std::time::Instant::now();
     let start = Instant::now();
     sleep(secs(3600)).await;
@@ -28,7 +28,7 @@ async fn idle_time_moves_on_to_the_next_deadline() {
 }
 
 #[tokio::test]
-async fn pausing_with_timers_armed_lets_time_move_on_to_them() {
+async fn after_a_pause_time_advances_to_timers_armed_before() {
     for by_tokio in [false, true] {
         let armed = tokio::spawn(sleep(secs(3600)));
         tokio::task::yield_now().await;
@@ -57,7 +57,7 @@ async fn resumed_time_runs_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_does_not_move_on_to_a_timer_that_is_gone_or_put_off() {
+async fn time_does_not_advance_to_a_timer_that_is_gone_or_postponed() {
     for put_off in [false, true] {
         let start = Instant::now();
         let task = Task::new();
@@ -68,7 +68,7 @@ async fn time_does_not_move_on_to_a_timer_that_is_gone_or_put_off() {
             gone.reset_at(start + Duration::MAX);
         }
         drop(gone);
-        // Nothing to wait for but a thread: the runtime really waits.
+        // The runtime waits only for a thread, so it waits in real time.
         let (sender, receiver) = oneshot::channel();
         let sent = thread::spawn(move || sender.send(()));
         receiver.await.unwrap();
@@ -77,10 +77,10 @@ async fn time_does_not_move_on_to_a_timer_that_is_gone_or_put_off() {
     }
 }
 
-/// Time jumped to the deadline that the timer had before: the reset took it out, and tokio was left
-/// waiting for it.
+/// Time jumped to the deadline that the timer had before: the reset took it out of the driver, but
+/// tokio still waited for it.
 #[test]
-fn time_does_not_move_on_to_a_timer_that_was_reset_to_the_past() {
+fn time_does_not_advance_to_a_timer_that_was_reset_to_the_past() {
     let parks = Count::default();
     let parked = parks.clone();
     let runtime = Builder::new_current_thread()
@@ -100,7 +100,7 @@ fn time_does_not_move_on_to_a_timer_that_was_reset_to_the_past() {
         }
     });
     runtime.block_on(async move {
-        // Often: the answer may come before time has moved.
+        // Repeated, because the answer may come before time has advanced.
         for _ in 0..100 {
             let start = Instant::now();
             let task = Task::new();
@@ -118,7 +118,7 @@ fn time_does_not_move_on_to_a_timer_that_was_reset_to_the_past() {
 }
 
 #[test]
-fn blocking_work_holds_the_time() {
+fn time_does_not_advance_during_blocking_work() {
     let (parks, parked) = std::sync::mpsc::channel();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.on_thread_park(move || {
@@ -127,7 +127,7 @@ fn blocking_work_holds_the_time() {
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async move {
         let start = Instant::now();
-        // Until the loop has nothing left to do, or has gone on to the timeout.
+        // Until the loop has nothing left to do, or has advanced to the timeout.
         let work = tokio::task::spawn_blocking(move || parked.recv());
         let limited = timeout(secs(1), work).await;
         assert_eq!(limited.unwrap().unwrap(), Ok(()));
@@ -151,7 +151,7 @@ async fn advancing_fires_what_is_due_and_nothing_else() {
     time::advance(nap(249)).await;
     assert_eq!(log.take(), []);
     time::advance(nap(1)).await;
-    assert_eq!(log.take(), [1, 2], "equal deadlines in the order of arming");
+    assert_eq!(log.take(), [1, 2], "in the order of arming");
     time::advance(nap(450)).await;
     assert_eq!(log.take(), [0]);
     time::advance(nap(600)).await;
@@ -160,7 +160,7 @@ async fn advancing_fires_what_is_due_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_tokio_advances_is_seen_at_the_next_poll() {
+async fn a_poll_sees_the_time_to_which_tokio_has_advanced() {
     let task = Task::new();
     let mut sleep = sleep(Duration::from_micros(300));
     assert!(task.poll(&mut sleep).is_pending());
@@ -211,7 +211,7 @@ async fn an_interval_ticks_on_the_paused_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_cliff_at_twelve_days_or_two_years() {
+async fn long_sleeps_are_exact_around_twelve_days_and_two_years() {
     const DAY: Duration = Duration::from_secs(86_400);
     let far = tokio::spawn(sleep(DAY * 365 * 22));
     tokio::task::yield_now().await;
@@ -227,7 +227,7 @@ async fn no_cliff_at_twelve_days_or_two_years() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_sleep_is_thirty_years_where_time_moves_by_itself() {
+async fn the_longest_sleep_is_thirty_years_where_time_advances_automatically() {
     let start = Instant::now();
     sleep(Duration::MAX).await;
     assert_eq!(start.elapsed(), secs(86_400 * 365 * 30));

@@ -1,4 +1,4 @@
-//! On which runtime does a timer run, and what becomes of it when that is gone?
+//! Tests of which tokio runtime a timer uses, and what happens to it when that ends.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 
@@ -24,8 +24,8 @@ fn multi_thread() -> Runtime {
     builder.worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Sleeps, and sees that it was not too short.
-async fn slept() {
+/// Sleeps, and checks that the sleep was not too short.
+async fn sleep_and_check() {
     let start = Instant::now();
     sleep(ms(3)).await;
     assert!(start.elapsed() >= ms(3));
@@ -33,7 +33,7 @@ async fn slept() {
     assert_eq!(timeout(secs(60), async { 5 }).await, Ok(5));
 }
 
-/// A sleep of an hour that a task elsewhere waits for.
+/// Returns a sleep of an hour, armed by a task elsewhere.
 fn armed(runtime: &Runtime, task: &Task) -> Sleep {
     let _entered = runtime.enter();
     let mut sleep = sleep(secs(3600));
@@ -44,14 +44,14 @@ fn armed(runtime: &Runtime, task: &Task) -> Sleep {
 #[test]
 fn every_kind_of_runtime_drives_its_timers() {
     watched(|| {
-        current_thread().block_on(slept());
-        multi_thread().block_on(slept());
+        current_thread().block_on(sleep_and_check());
+        multi_thread().block_on(sleep_and_check());
         let spawned = multi_thread();
-        spawned.block_on(spawned.spawn(slept())).unwrap();
-        LocalRuntime::new().unwrap().block_on(slept());
+        spawned.block_on(spawned.spawn(sleep_and_check())).unwrap();
+        LocalRuntime::new().unwrap().block_on(sleep_and_check());
         let blocking = multi_thread();
-        let inside =
-            blocking.spawn_blocking(|| tokio::runtime::Handle::current().block_on(slept()));
+        let inside = blocking
+            .spawn_blocking(|| tokio::runtime::Handle::current().block_on(sleep_and_check()));
         blocking.block_on(inside).unwrap();
     });
 }
@@ -60,21 +60,29 @@ fn every_kind_of_runtime_drives_its_timers() {
 fn a_runtime_without_io_or_without_time_drives_its_timers() {
     watched(|| {
         let mut time_only = Builder::new_current_thread();
-        time_only.enable_time().build().unwrap().block_on(slept());
+        time_only
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(sleep_and_check());
         let mut workers = Builder::new_multi_thread();
         workers.worker_threads(2).enable_time();
         let workers = workers.build().unwrap();
-        workers.block_on(workers.spawn(slept())).unwrap();
+        workers.block_on(workers.spawn(sleep_and_check())).unwrap();
         let mut io_only = Builder::new_current_thread();
-        io_only.enable_io().build().unwrap().block_on(slept());
+        io_only
+            .enable_io()
+            .build()
+            .unwrap()
+            .block_on(sleep_and_check());
     });
 }
 
 #[test]
-fn a_runtime_with_neither_is_served_by_the_process_wide_thread() {
+fn a_runtime_with_neither_uses_the_process_wide_thread() {
     watched(|| {
         let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(slept());
+        runtime.block_on(sleep_and_check());
         let _entered = runtime.enter();
         assert!(Handle::try_current().is_err());
     });
@@ -120,7 +128,7 @@ fn a_timer_stays_with_its_runtime_wherever_it_is_reset_and_polled() {
 }
 
 #[test]
-fn an_entered_driver_goes_before_the_runtime() {
+fn an_entered_driver_is_preferred_to_the_runtime() {
     let runtime = current_thread();
     let _runtime = runtime.enter();
     let driver = Driver::new(ThreadPark::new());
@@ -132,7 +140,7 @@ fn an_entered_driver_goes_before_the_runtime() {
 }
 
 #[test]
-fn the_runtimes_end_wakes_the_tasks_of_its_timers_and_they_go_on() {
+fn the_end_of_a_runtime_wakes_the_tasks_of_its_timers_and_they_go_on() {
     watched(|| {
         for runtime in [current_thread(), multi_thread()] {
             let task = Task::new();
@@ -147,7 +155,7 @@ fn the_runtimes_end_wakes_the_tasks_of_its_timers_and_they_go_on() {
 }
 
 #[test]
-fn the_runtimes_end_is_noticed_without_io_too() {
+fn the_end_of_a_runtime_without_io_is_noticed_too() {
     watched(|| {
         for threads in [1, 2] {
             let mut builder = match threads {
@@ -165,19 +173,19 @@ fn the_runtimes_end_is_noticed_without_io_too() {
 }
 
 #[test]
-fn timers_made_after_the_runtimes_end_do_not_panic() {
+fn timers_made_after_the_end_of_a_runtime_do_not_panic() {
     watched(|| {
         let runtime = current_thread();
-        runtime.block_on(slept());
+        runtime.block_on(sleep_and_check());
         let handle = runtime.handle().clone();
         drop(runtime);
         let _entered = handle.enter();
-        pollster::block_on(slept());
+        pollster::block_on(sleep_and_check());
     });
 }
 
 #[test]
-fn a_timer_dropped_after_its_runtime_is_gone_is_just_dropped() {
+fn a_timer_may_be_dropped_after_its_runtime() {
     let task = Task::new();
     let runtime = multi_thread();
     let sleep = armed(&runtime, &task);
@@ -196,7 +204,7 @@ fn many_runtimes_one_after_the_other_leave_no_descriptor_behind() {
                 0 => multi_thread(),
                 _ => current_thread(),
             };
-            runtime.block_on(slept());
+            runtime.block_on(sleep_and_check());
         }
         // Other tests of this process have some, too.
         assert!(open() < 150, "{} descriptors are open", open());
@@ -269,7 +277,7 @@ fn the_slack_is_one_for_all_workers_of_a_runtime_and_for_no_other() {
         let seen = other.spawn(async { Handle::current().slack() });
         let default = reveille::Builder::DEFAULT_SLACK;
         assert_eq!(other.block_on(seen).unwrap(), default);
-        one.block_on(slept());
+        one.block_on(sleep_and_check());
     });
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of timers, and of what they hold, when their runtime ends?
+//! Tests of timers, and of what their wakers own, when their tokio runtime ends.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 
@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use support::{Count, OnDrop, Random, Task, ms, poll_with, secs, waker, watched};
 
-/// One builder of each kind of runtime that can ring.
+/// Returns a builder of each kind of runtime that has a timer or I/O.
 fn kinds() -> Vec<(&'static str, Builder)> {
     let mut kinds = Vec::new();
     for (name, threads) in [("one thread", 0), ("one worker", 1), ("two workers", 2)] {
@@ -48,7 +48,7 @@ fn multi_thread() -> Runtime {
     builder.worker_threads(2).enable_all().build().unwrap()
 }
 
-/// A timer of `runtime`, armed and far from due.
+/// Returns a timer of `runtime`, armed and far from due.
 fn armed(runtime: &Runtime, task: &Task) -> Sleep {
     let _entered = runtime.enter();
     let mut sleep = sleep(secs(3600));
@@ -57,7 +57,7 @@ fn armed(runtime: &Runtime, task: &Task) -> Sleep {
 }
 
 #[test]
-fn whichever_way_a_runtime_ends_its_timers_tasks_are_woken_once() {
+fn however_a_runtime_ends_the_tasks_of_its_timers_are_woken_once() {
     watched(|| {
         let ends: [fn(Runtime); 3] = [
             drop,
@@ -129,7 +129,7 @@ fn a_task_elsewhere_goes_on_waiting_for_the_timer_of_a_runtime_that_is_gone() {
 }
 
 #[test]
-fn a_deadline_is_kept_beyond_the_runtimes_end() {
+fn a_deadline_is_kept_beyond_the_end_of_the_runtime() {
     watched(|| {
         let task = Task::new();
         let runtime = multi_thread();
@@ -163,7 +163,7 @@ fn intervals_and_timeouts_go_on_beyond_the_runtimes_end() {
 }
 
 #[test]
-fn a_handle_kept_beyond_the_runtimes_end_says_so_and_its_timers_go_elsewhere() {
+fn a_handle_kept_beyond_the_end_of_the_runtime_is_closed_and_its_timers_move() {
     watched(|| {
         for (_, mut builder) in kinds() {
             let runtime = builder.build().unwrap();
@@ -177,7 +177,7 @@ fn a_handle_kept_beyond_the_runtimes_end_says_so_and_its_timers_go_elsewhere() {
 }
 
 #[test]
-fn what_a_task_holds_may_arm_and_drop_timers_as_the_runtime_ends() {
+fn what_a_task_owns_may_arm_and_drop_timers_as_the_runtime_ends() {
     watched(|| {
         for (_, mut builder) in kinds() {
             let runtime = builder.build().unwrap();
@@ -240,7 +240,7 @@ fn threads_that_arm_while_the_runtime_ends_neither_panic_nor_hang() {
 }
 
 #[test]
-fn nothing_keeps_a_runtime_that_had_timers() {
+fn timers_do_not_keep_their_runtime_alive() {
     watched(|| {
         for (_, mut builder) in kinds() {
             let part = Arc::new(());
@@ -254,7 +254,7 @@ fn nothing_keeps_a_runtime_that_had_timers() {
             let timer = armed(&runtime, &task);
             runtime.block_on(sleep(Duration::from_micros(10)));
             drop(runtime);
-            // Other tests of this process may just be asking all runtimes whether they are gone.
+            // Other tests of this process may just be checking whether each runtime is gone.
             while gone.upgrade().is_some() {
                 thread::yield_now();
             }
@@ -266,7 +266,7 @@ fn nothing_keeps_a_runtime_that_had_timers() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_runtime_leaves_no_descriptor_behind_whatever_it_has() {
+fn a_runtime_leaves_no_descriptor_open_whatever_it_has() {
     use std::fs::{read_dir, read_link};
     let timers = || {
         let open = read_dir("/proc/self/fd").unwrap().flatten();
@@ -282,19 +282,19 @@ fn a_runtime_leaves_no_descriptor_behind_whatever_it_has() {
                 drop(armed(&runtime, &Task::new()));
             }
         }
-        // 360 have been; other tests of this process have some, too.
+        // There were 360; other tests of this process have some, too.
         assert!(timers() < 60, "{} timers are open", timers());
     });
 }
 
-/// Tokio answers some questions by a panic, which the hook reports. Regression: each timer that was
-/// made in the context of a runtime that was gone asked anew.
+/// Tokio answers some questions with a panic, which the panic hook reports. Each timer that was
+/// made in the context of a runtime that was gone used to ask again.
 #[test]
 fn a_runtime_that_is_gone_is_not_asked_again_for_each_timer() {
     use std::panic::{set_hook, take_hook};
 
     watched(|| {
-        // A process that polls nothing is not asked about I/O at all.
+        // A process that uses no I/O is not asked about it at all.
         let _poller = current_thread();
         let here = thread::current().id();
         let panics = Count::default();
@@ -327,7 +327,8 @@ fn a_runtime_that_is_gone_is_not_asked_again_for_each_timer() {
     });
 }
 
-/// A driver that stays in the registry, or a waker that keeps it, would keep its timerfd.
+/// A driver that stays in the registry, or a waker that keeps it alive, would keep its timerfd
+/// open.
 #[test]
 #[cfg(target_os = "linux")]
 fn what_outlives_a_runtime_keeps_no_descriptor_of_it() {

@@ -1,6 +1,7 @@
-//! Is any ring lost, whoever arms, moves and drops timers on whatever thread meanwhile?
+//! Tests of storms of timers on tokio, which other threads arm, move and drop meanwhile.
 //!
-//! Rounds, each over when all of its sleepers are awake, and nothing else goes on: a ring that is
+//! The tests run in rounds. A round ends when all of its sleepers are awake, and nothing else
+//! happens in it: so a lost wake-up of the driver is not made up for, and the round never ends.
 //! lost is one that nobody makes up for, and the round never ends.
 
 #![cfg(all(not(loom), feature = "tokio"))]
@@ -22,7 +23,7 @@ const fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
-/// Sleeps a few times, each in another way.
+/// Sleeps a few times, each time in another way.
 async fn sleeper(seed: u64) {
     let mut random = Random::new(seed);
     for _ in 0..=random.below(3) {
@@ -33,7 +34,7 @@ async fn sleeper(seed: u64) {
                 sleep(wait).await;
                 assert!(start.elapsed() >= wait);
             }
-            // Put off while armed.
+            // Postponed while armed.
             1 => {
                 let mut late = pin!(sleep(us(50)));
                 if timeout(us(random.below(60)), late.as_mut()).await.is_err() {
@@ -42,7 +43,7 @@ async fn sleeper(seed: u64) {
                     assert!(start.elapsed() >= us(50) + wait);
                 }
             }
-            // Pulled in from far off, and another dropped.
+            // Moved to earlier, from far off, while another one is dropped.
             2 => {
                 let mut soon = pin!(sleep(ms(600_000)));
                 let far = timeout(ms(300_000), async { timeout(us(0), soon.as_mut()).await });
@@ -51,7 +52,7 @@ async fn sleeper(seed: u64) {
                 soon.await;
                 assert!(start.elapsed() >= wait);
             }
-            // Together.
+            // Two at once.
             _ => {
                 let others = (0..random.below(5)).map(|i| sleep(wait * i as u32 / 4));
                 join_all(others.collect::<Vec<_>>()).await;
@@ -60,7 +61,7 @@ async fn sleeper(seed: u64) {
     }
 }
 
-/// Sleepers on the workers and on two threads beside them, round by round.
+/// Runs sleepers on the workers and on two external threads, round by round.
 fn rounds(runtime: &Runtime, seed: u64) {
     const ROUNDS: u64 = 400;
     let (done, mut ended) = mpsc::unbounded_channel();
@@ -97,7 +98,7 @@ fn rounds(runtime: &Runtime, seed: u64) {
 }
 
 #[test]
-fn every_sleeper_on_two_workers_and_beside_them_wakes_and_none_early() {
+fn every_sleeper_on_two_workers_and_external_threads_wakes_and_none_early() {
     watched(|| {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().unwrap();
@@ -106,7 +107,7 @@ fn every_sleeper_on_two_workers_and_beside_them_wakes_and_none_early() {
 }
 
 #[test]
-fn every_sleeper_on_one_thread_and_beside_it_wakes_and_none_early() {
+fn every_sleeper_on_one_thread_and_external_threads_wakes_and_none_early() {
     watched(|| {
         let mut builder = Builder::new_current_thread();
         rounds(&builder.enable_all().build().unwrap(), 2);

@@ -1,4 +1,4 @@
-//! Which of the peers' bugs show only under many timers, or many threads?
+//! Tests for the peers' bugs that show only with many timers or many threads.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
@@ -10,8 +10,8 @@ use reveille::time::Sleep;
 
 use crate::support::{Dial, Log, Random, Task, manual, ms, poll_with, secs, watched};
 
-/// 5: glommio #44: the wheel looked at its first level alone, and a later timer there hid an
-/// earlier one that had not been moved down yet.
+/// 5: glommio #44: the wheel checked only its first level, so a later timer there hid an earlier
+/// one that had not been moved down yet.
 #[test]
 fn next_deadline_is_the_earliest_whatever_happened_before() {
     let (clock, driver) = manual();
@@ -90,9 +90,9 @@ fn timer_dropped_while_another_thread_fires_it_is_gone() {
     });
 }
 
-/// 10: pingora never removed a timer that was cancelled, and the JDK keeps cancelled tasks until
-/// they are due: timeouts of requests long answered filled the memory. Two million of them would
-/// be 32 MB here if no more than 16 bytes of each stayed.
+/// 10: pingora never removed a cancelled timer, and the JDK keeps cancelled tasks until they are
+/// due, so the timeouts of requests long answered filled the memory. Two million of them would take
+/// 32 MB here, if no more than 16 bytes of each stayed.
 #[test]
 #[cfg(target_os = "linux")]
 fn cancelled_timers_do_not_pile_up() {
@@ -122,10 +122,10 @@ fn cancelled_timers_do_not_pile_up() {
     assert!(grown < 16 << 20, "{grown} bytes more");
 }
 
-/// 12: a storm: async-io wakes in the order of a map's keys and all of it in one go. Here the order
-/// is that of arming, and a task that is ready gets its turn within each thousand.
+/// 12: a storm: async-io wakes in the order of a map's keys, all in one go. Here the order is that
+/// of arming, and a task that is ready runs after at most a thousand.
 #[test]
-fn storm_of_equal_deadlines_is_in_order_and_starves_no_task() {
+fn a_storm_of_equal_deadlines_is_in_order_and_starves_no_task() {
     const TIMERS: usize = 100_000;
 
     watched(|| {
@@ -148,7 +148,7 @@ fn storm_of_equal_deadlines_is_in_order_and_starves_no_task() {
                 assert!(fired.len() <= 2048, "{} fired at one go", fired.len());
                 order.extend(fired);
                 turns += 1;
-                assert!(turns <= TIMERS, "time stands still");
+                assert!(turns <= TIMERS, "time does not advance");
                 rt::yield_now().await;
             }
             order
@@ -157,8 +157,9 @@ fn storm_of_equal_deadlines_is_in_order_and_starves_no_task() {
     });
 }
 
-/// 13: calloop's counter of ties was compared as if it could not wrap. Here wraps a `u32`; that
-/// takes more steps than a test has (`store`'s own tests start near the end), but 16 bits do not.
+/// 13: calloop's counter of ties was compared as if it could not wrap. Ours is a `u32`, whose wrap
+/// takes more steps than a test has (`store`'s own tests start near it), but this test would show a
+/// wrap of 16 bits.
 #[test]
 fn order_of_equals_survives_many_insertions() {
     let (clock, driver) = manual();

@@ -1,8 +1,8 @@
-//! Do we have the bugs that other timer drivers had?
+//! Tests for bugs that other timer drivers had.
 //!
-//! One test or more for each of fifteen, numbered as in the list from which they come; each doc
-//! tells who had it and what went wrong. Those that take many timers or threads to show are in
-//! `load.rs`.
+//! There is at least one test for each of fifteen bugs, numbered as in the list that they were
+//! taken from. Each doc says which project had the bug and what went wrong. Tests that take many
+//! timers or threads are in `load.rs`.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -39,7 +39,8 @@ fn short_timer_armed_behind_a_long_one_fires_first() {
     assert_eq!(log.take(), ["short", "long"]);
 }
 
-/// 2: monoio kept the first waker of a timer, and a timer moved to another task woke nobody there.
+/// 2: monoio kept the first waker of a timer, so a timer that moved to another task did not wake
+/// that.
 #[test]
 fn task_that_polled_last_is_the_one_woken() {
     let (clock, driver) = manual();
@@ -51,7 +52,7 @@ fn task_that_polled_last_is_the_one_woken() {
     assert_eq!((a.wakes(), b.wakes()), (0, 1));
 }
 
-/// 3: async-io #73 and glommio split their maps before `now`, so what was due exactly then had to
+/// 3: async-io #73 and glommio split their maps before `now`, so a timer due exactly then had to
 /// wait for another turn, which nothing caused.
 #[test]
 fn deadline_of_exactly_now_is_due() {
@@ -69,8 +70,8 @@ fn deadline_of_exactly_now_is_due() {
 }
 
 /// 4: libuv #4245: a timer of zero that its own callback started again kept the loop in its timers
-/// for ever. Here each look at the clock takes a nanosecond, so that what a waker arms is always
-/// due by the time that the turn could look again.
+/// forever. Here each reading of the clock takes a nanosecond, so a timer that a waker arms is
+/// always due by the time that the turn could read it again.
 #[test]
 fn timer_rearmed_by_its_own_wake_waits_for_the_next_turn() {
     let ticks = AtomicU64::new(0);
@@ -83,7 +84,7 @@ fn timer_rearmed_by_its_own_wake_waits_for_the_next_turn() {
             wakes.add();
             let handle = reveille::Handle::current();
             let mut zero = handle.sleep(Duration::ZERO);
-            // No task runs in between, so one in 128 yields once.
+            // No task runs in between, so one poll in 128 yields.
             let noop = std::task::Waker::noop();
             let ready = poll_with(&mut zero, noop).is_ready();
             assert!(ready || poll_with(&mut zero, noop).is_ready());
@@ -115,11 +116,11 @@ fn far_deadlines_neither_overflow_nor_come_early() {
         Duration::from_nanos(u64::MAX),
     ];
     let mut driver = Driver::new(ThreadPark::new());
-    let (clock, by_hand) = manual();
+    let (clock, manual_driver) = manual();
     let task = Task::new();
     let mut armed = Vec::new();
     for limit in longest {
-        for handle in [driver.handle(), by_hand.handle()] {
+        for handle in [driver.handle(), manual_driver.handle()] {
             let mut sleep = handle.sleep(limit);
             assert!(task.poll(&mut sleep).is_pending());
             assert!(sleep.deadline() > handle.now());
@@ -135,7 +136,7 @@ fn far_deadlines_neither_overflow_nor_come_early() {
         .into_iter()
         .zip(1..)
     {
-        let mut sleep = by_hand.handle().sleep(limit);
+        let mut sleep = manual_driver.handle().sleep(limit);
         assert!(task.poll(&mut sleep).is_pending());
         clock.advance(limit - Duration::from_nanos(1));
         assert!(task.poll(&mut sleep).is_pending());
@@ -146,9 +147,9 @@ fn far_deadlines_neither_overflow_nor_come_early() {
 }
 
 /// 7: tokio #5429 dropped a waker under its lock, and the drop of the task behind it dropped
-/// another timer; ngx-rust #294 had wakers that polled at once. Both waited for themselves.
+/// another timer; ngx-rust #294 had wakers that polled at once. Both deadlocked.
 #[test]
-fn waker_that_comes_back_in_its_wake_and_in_its_drop_finds_no_lock_held() {
+fn a_waker_that_uses_the_driver_in_its_wake_and_its_drop_finds_no_lock_held() {
     watched(|| {
         let (clock, driver) = manual();
         let handle = driver.handle().clone();
@@ -185,7 +186,7 @@ fn waker_that_comes_back_in_its_wake_and_in_its_drop_finds_no_lock_held() {
 }
 
 /// 8: tokio #8169: a timer that was reset inside another runtime moved there, and hung when that
-/// one ended.
+/// runtime ended.
 #[test]
 fn timer_reset_inside_another_driver_stays_on_its_own() {
     let (clock, driver) = manual();
@@ -203,7 +204,7 @@ fn timer_reset_inside_another_driver_stays_on_its_own() {
     assert!(task.poll(&mut sleep).is_ready());
 }
 
-/// 9: tokio #3619 panicked where a virtual machine's clock stepped back.
+/// 9: tokio #3619 panicked when a virtual machine's clock stepped back.
 #[test]
 fn clock_that_steps_back_stands_still() {
     let dial = Dial::default();
@@ -223,8 +224,8 @@ fn clock_that_steps_back_stands_still() {
     assert_eq!((driver.turn().fired(), task.wakes()), (2, 2));
 }
 
-/// 11: futures-timer #74 panics when polled after it was ready; hyper #2974 found that a reset
-/// after firing did nothing on some platforms. quinn and hyper poll and reset in any order.
+/// 11: futures-timer #74 panics if polled after it was ready; hyper #2974 found that a reset after
+/// firing had no effect on some platforms. quinn and hyper poll and reset in any order.
 #[test]
 fn timer_is_reset_and_polled_in_any_order() {
     let (clock, driver) = manual();
@@ -245,8 +246,8 @@ fn timer_is_reset_and_polled_in_any_order() {
     assert_eq!((task.wakes(), task.held()), (3, 0));
 }
 
-/// 14: async-io writes to its event descriptor for each timer, the earliest or not, and tokio does
-/// though its loop is running (#8383).
+/// 14: async-io writes to its event descriptor for each timer, whether it is the earliest or not,
+/// and tokio does even if its loop is running (#8383).
 #[test]
 fn loop_is_interrupted_only_for_an_earlier_deadline_and_once() {
     let (_, driver, unparks) = manual_counting_unparks();
@@ -259,15 +260,15 @@ fn loop_is_interrupted_only_for_an_earlier_deadline_and_once() {
     };
     arm(ms(50));
     arm(ms(40));
-    assert_eq!(unparks.get(), 0, "it runs");
-    assert_eq!(driver.next_timeout(), None, "time does not pass by itself");
+    assert_eq!(unparks.get(), 0, "the loop is running");
+    assert_eq!(driver.next_timeout(), None, "the clock does not run");
     arm(ms(60));
     arm(ms(40));
-    assert_eq!(unparks.get(), 0, "it would wake in time");
+    assert_eq!(unparks.get(), 0, "the loop wakes early enough anyway");
     arm(ms(30));
     assert_eq!(unparks.get(), 1);
     arm(ms(20));
-    assert_eq!(unparks.get(), 1, "it has been told");
+    assert_eq!(unparks.get(), 1, "the loop was interrupted already");
 }
 
 /// 15: tokio #4614: a paused clock ran on to the timeout while a helper thread was at work.
@@ -286,7 +287,7 @@ fn clock_does_not_run_ahead_of_a_helper_thread_that_holds_it() {
         let hold = clock.hold();
         let helper = thread::spawn(move || {
             let answer = jobs.recv().unwrap();
-            // The loop has nothing left to do, or has gone on to the timeout.
+            // The loop has nothing left to do, or has moved on to the timeout.
             let _ = parked.recv();
             let _ = answer.send(42);
             drop(hold);

@@ -1,7 +1,7 @@
-//! Does time go on beside a stream that uses up the budget that tokio gives a task?
+//! Tests of streams that use up the budget that tokio gives to a task.
 //!
-//! Such a stream is busy, and gives way at each poll without an item; the timer, asked after it,
-//! finds nothing left to spend.
+//! Such a stream is busy, and yields at each poll without an item. When the timer is polled after
+//! it, no budget is left.
 
 use std::pin::pin;
 
@@ -12,7 +12,7 @@ use reveille::time::{Instant, advance, interval_at};
 use crate::Show;
 use crate::support::ms;
 
-/// Has one item at once, and then works through a hundred budgets for the next.
+/// Yields one item at once, and then works through a hundred budgets for the next.
 fn greedy() -> impl Stream<Item = char> {
     let work = stream::once(async {
         for _ in 0..12_800 {
@@ -23,7 +23,7 @@ fn greedy() -> impl Stream<Item = char> {
     stream::iter(['a']).chain(work)
 }
 
-/// Polls, lets 5 ms pass, and returns what comes next.
+/// Polls, waits for 5 ms, and returns what comes next.
 async fn after_5_ms<S: Stream<Item: Show>>(stream: S) -> String {
     let mut stream = pin!(stream);
     assert!(futures::poll!(stream.next()).is_pending());
@@ -47,11 +47,11 @@ async fn stream_that_uses_up_the_budget_is_reported_at_ticks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chunk_of_a_stream_that_uses_up_the_budget_comes_out_in_time() {
+async fn chunk_of_a_stream_that_uses_up_the_budget_is_yielded_in_time() {
     assert_eq!(after_5_ms(greedy().chunks_timeout(10, ms(5))).await, "[a]");
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_of_a_stream_that_uses_up_the_budget_settles() {
+async fn item_of_a_stream_that_uses_up_the_budget_is_debounced() {
     assert_eq!(after_5_ms(greedy().debounce(ms(5))).await, "a");
 }

@@ -1,4 +1,4 @@
-//! When does a chunk come out, and what is in it?
+//! Tests of when a chunk is yielded, and what is in it.
 
 use std::task::Poll;
 
@@ -6,20 +6,20 @@ use futures::stream::{self, FusedStream, Stream, StreamExt};
 use reveille::StreamExt as _;
 use reveille::time::sleep;
 
-use crate::Fed;
+use crate::TestStream;
 use crate::support::{Task, manual, ms, panic_of, secs};
 
 #[test]
-fn chunk_comes_out_as_soon_as_it_is_full() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(3, ms(100)));
+fn chunk_is_yielded_as_soon_as_it_is_full() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(3, ms(100)));
     assert_eq!(fed.feed("abcdefg").out(), "[abc][def]");
     assert_eq!(fed.at(50).feed("hij").out(), "[ghi]");
     assert_eq!(fed.feed("k").end().out(), "[jk]|");
 }
 
 #[test]
-fn chunk_comes_out_when_its_first_item_has_waited() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(10, ms(100)));
+fn chunk_is_yielded_when_its_first_item_has_waited() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(10, ms(100)));
     assert_eq!(fed.at(500).out(), "");
     assert_eq!(fed.armed(), 0);
     assert_eq!(fed.feed("a").out(), "");
@@ -31,19 +31,19 @@ fn chunk_comes_out_when_its_first_item_has_waited() {
 }
 
 #[test]
-fn time_of_each_chunk_is_its_own() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(2, ms(100)));
+fn each_chunk_has_its_own_time() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(2, ms(100)));
     assert_eq!(fed.feed("a").out(), "");
     assert_eq!(fed.at(90).feed("bc").out(), "[ab]");
     fed.woken();
-    // Not at 100: that was the time of the chunk before.
+    // Not at 100, which was the time of the chunk before.
     assert_eq!((fed.at(189).woken(), &*fed.out()), (0, ""));
     assert_eq!((fed.at(190).woken(), &*fed.out()), (1, "[c]"));
 }
 
 #[test]
-fn full_chunk_leaves_no_timer_behind() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(2, ms(100)));
+fn full_chunk_leaves_no_timer_armed() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(2, ms(100)));
     assert_eq!(fed.feed("a").out(), "");
     assert_eq!(fed.armed(), 1);
     assert_eq!(fed.at(50).feed("b").out(), "[ab]");
@@ -53,20 +53,20 @@ fn full_chunk_leaves_no_timer_behind() {
 }
 
 #[test]
-fn items_that_are_there_when_the_time_is_up_come_along() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(3, ms(100)));
+fn items_available_when_the_time_is_up_are_included() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(3, ms(100)));
     assert_eq!(fed.feed("a").out(), "");
     assert_eq!(fed.at(100).feed("b").out(), "[ab]");
     assert_eq!(fed.feed("c").out(), "");
-    // Full first, then what is left starts its own time.
+    // Full first; then the rest begins a chunk with its own time.
     assert_eq!(fed.at(230).feed("def").out(), "[cde]");
     assert_eq!(fed.at(329).out(), "");
     assert_eq!(fed.at(330).out(), "[f]");
 }
 
 #[test]
-fn end_brings_out_what_waits_and_ends() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(3, ms(100)));
+fn end_yields_the_waiting_items_and_ends() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(3, ms(100)));
     assert_eq!(fed.feed("ab").out(), "");
     fed.end();
     let Poll::Ready(Some(last)) = fed.poll() else {
@@ -78,23 +78,23 @@ fn end_brings_out_what_waits_and_ends() {
 }
 
 #[test]
-fn end_without_items_brings_no_chunk() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(3, ms(100)));
+fn end_without_items_yields_no_chunk() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(3, ms(100)));
     assert_eq!(fed.end().out(), "|");
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(2, ms(100)));
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(2, ms(100)));
     assert_eq!(fed.feed("abcd").end().out(), "[ab][cd]|");
 }
 
 #[test]
 fn chunks_of_one_need_no_timer() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(1, ms(100)));
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(1, ms(100)));
     assert_eq!(fed.feed("abc").out(), "[a][b][c]");
     assert_eq!(fed.armed(), 0);
 }
 
 #[test]
-fn zero_gathers_what_is_there() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(3, ms(0)));
+fn zero_collects_the_available_items() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(3, ms(0)));
     assert_eq!(fed.feed("abcd").out(), "[abc][d]");
     assert_eq!(fed.out(), "");
     assert_eq!(fed.feed("e").out(), "[e]");
@@ -103,17 +103,17 @@ fn zero_gathers_what_is_there() {
 
 #[test]
 fn size_without_limit_is_bounded_by_time() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(usize::MAX, ms(100)));
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(usize::MAX, ms(100)));
     let many = "x".repeat(10_000);
     assert_eq!(fed.feed(&many).out(), "");
     assert_eq!(fed.stream.size_hint(), (1, None));
     assert_eq!(fed.at(100).out(), format!("[{many}]"));
 }
 
-/// tokio-stream's own test: three at once, one that takes three seconds.
+/// Tokio-stream's own test: three at once, one that takes three seconds.
 #[test]
 fn late_item_is_a_chunk_of_its_own() {
-    let mut fed = Fed::new(|_| {
+    let mut fed = TestStream::new(|_| {
         let late = stream::iter(['4']).then(|item| sleep_first(3, item));
         stream::iter(['1', '2', '3'])
             .chain(late)
@@ -126,10 +126,10 @@ fn late_item_is_a_chunk_of_its_own() {
     assert_eq!(fed.at(3_000).out(), "[4]|");
 }
 
-/// tokio-stream's own test: the third comes in time and fills the chunk, the fourth is late.
+/// Tokio-stream's own test: the third comes in time and fills the chunk, the fourth is late.
 #[test]
 fn item_in_time_fills_the_chunk() {
-    let mut fed = Fed::new(|_| {
+    let mut fed = TestStream::new(|_| {
         let third = stream::iter(['3']).then(|item| sleep_first(1, item));
         let fourth = stream::iter(['4']).then(|item| sleep_first(3, item));
         stream::iter(['1', '2'])
@@ -149,22 +149,22 @@ async fn sleep_first(seconds: u64, item: char) -> char {
 }
 
 #[test]
-fn remainder_is_what_waits_and_its_timer_is_cancelled() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(10, ms(20)));
+fn remainder_has_the_waiting_items_and_cancels_the_timer() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(10, ms(20)));
     assert_eq!(fed.feed("abcd").out(), "");
     assert_eq!(fed.armed(), 1);
     assert_eq!(fed.stream.as_mut().into_remainder(), ['a', 'b', 'c', 'd']);
     assert_eq!(fed.armed(), 0);
     assert!(fed.stream.as_mut().into_remainder().is_empty());
-    // It goes on, with a time of its own.
+    // The stream goes on with a chunk that has its own time.
     assert_eq!(fed.at(15).feed("e").out(), "");
     assert_eq!(fed.at(34).out(), "");
     assert_eq!(fed.at(35).out(), "[e]");
 }
 
 #[test]
-fn giving_up_on_a_chunk_loses_no_item() {
-    let mut fed = Fed::new(|inside| inside.chunks_timeout(10, ms(100)));
+fn dropping_the_future_of_a_chunk_loses_no_item() {
+    let mut fed = TestStream::new(|inside| inside.chunks_timeout(10, ms(100)));
     let task = Task::new();
     for at in [0, 40, 80] {
         fed.at(at).feed("a");
@@ -184,7 +184,7 @@ fn size_of_zero_is_refused_at_the_callers_line() {
 }
 
 #[test]
-fn timer_is_that_of_the_driver_entered_where_the_chunk_begins() {
+fn timer_uses_the_driver_entered_where_the_chunk_begins() {
     let mut chunks = stream::iter(['a']).chain(stream::pending());
     let mut chunks = std::pin::pin!((&mut chunks).chunks_timeout(2, ms(100)));
     let (clock, driver) = manual();
@@ -209,8 +209,8 @@ fn size_hint_counts_chunks() {
     let always = stream::repeat('x').chunks_timeout(2, ms(1));
     assert_eq!(always.size_hint(), (usize::MAX / 2 + 1, None));
 
-    // Two wait, and three are to come.
-    let mut fed = Fed::new(|inside| {
+    // Two items wait, and three are still to come.
+    let mut fed = TestStream::new(|inside| {
         let more = stream::iter(['x'; 3]);
         inside.chain(more).chunks_timeout(3, ms(100))
     });

@@ -1,4 +1,4 @@
-//! Which items settle, and when do they come out?
+//! Tests of which items `Debounce` yields, and when.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use futures::stream::{self, FusedStream, Stream, StreamExt};
 use reveille::StreamExt as _;
 
-use crate::Fed;
+use crate::TestStream;
 use crate::support::{OnDrop, Task, manual, ms};
 
 #[test]
-fn item_comes_out_when_it_has_settled_to_the_nanosecond() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+fn item_is_yielded_to_the_nanosecond_once_no_newer_one_has_come() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     assert_eq!(fed.at(30).feed("a").out(), "");
     fed.clock.advance(ms(100) - Duration::from_nanos(1));
     assert_eq!((fed.woken(), &*fed.out()), (0, ""));
     fed.clock.advance(Duration::from_nanos(1));
     assert_eq!((fed.woken(), &*fed.out()), (1, "a"));
     assert_eq!(fed.armed(), 0);
-    // Once.
+    // Only once.
     assert_eq!((fed.at(1_000).woken(), &*fed.out()), (0, ""));
 }
 
 #[test]
 fn newer_item_replaces_and_starts_over() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     for (at, item) in [(0, "a"), (99, "b"), (150, "c"), (249, "d")] {
         assert_eq!((fed.at(at).feed(item).out(), fed.armed()), ("".into(), 1));
     }
@@ -35,16 +35,16 @@ fn newer_item_replaces_and_starts_over() {
 }
 
 #[test]
-fn of_items_that_are_there_together_the_newest_wins() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+fn of_items_available_together_the_newest_is_yielded() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     assert_eq!(fed.feed("abc").out(), "");
     assert_eq!(fed.at(100).out(), "c");
 }
 
 #[test]
-fn item_that_is_there_when_the_time_is_up_replaces() {
+fn item_available_when_the_time_is_up_replaces_the_older() {
     for late in [100, 170] {
-        let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+        let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
         assert_eq!(fed.feed("a").out(), "");
         assert_eq!(fed.at(late).feed("b").out(), "");
         assert_eq!(fed.at(late + 99).out(), "");
@@ -53,8 +53,8 @@ fn item_that_is_there_when_the_time_is_up_replaces() {
 }
 
 #[test]
-fn end_brings_out_the_item_that_waits_at_once() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+fn end_yields_the_waiting_item_at_once() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     assert_eq!(fed.feed("a").out(), "");
     assert_eq!(fed.at(10).feed("b").end().poll(), Poll::Ready(Some('b')));
     assert_eq!((fed.armed(), fed.stream.is_terminated()), (0, true));
@@ -62,27 +62,27 @@ fn end_brings_out_the_item_that_waits_at_once() {
 }
 
 #[test]
-fn end_with_no_item_that_waits_is_the_end() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+fn end_without_a_waiting_item_is_the_end() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     assert_eq!(fed.end().out(), "|");
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     assert_eq!(fed.feed("a").out(), "");
     assert_eq!(fed.at(100).out(), "a");
     assert_eq!(fed.end().out(), "|");
 }
 
 #[test]
-fn zero_lets_every_item_out() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(0)));
+fn zero_yields_every_item() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(0)));
     assert_eq!(fed.feed("abc").out(), "abc");
     assert_eq!(fed.armed(), 0);
     assert_eq!(fed.feed("d").end().out(), "d|");
 }
 
-/// No item ever settles, and the thread must still get on with something else.
+/// No item is ever yielded, but the thread must be able to run something else.
 #[test]
 fn stream_that_always_has_an_item_yields() {
-    let mut fed = Fed::new(|_| stream::repeat('x').debounce(ms(100)));
+    let mut fed = TestStream::new(|_| stream::repeat('x').debounce(ms(100)));
     for _ in 0..10 {
         assert!(fed.poll().is_pending());
         assert_eq!((fed.woken(), fed.armed()), (1, 0));
@@ -90,8 +90,8 @@ fn stream_that_always_has_an_item_yields() {
 }
 
 #[test]
-fn end_behind_many_items_is_found() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+fn end_after_many_items_is_reached() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     fed.feed(&"x".repeat(1_000)).feed("y").end();
     let mut polls = 1;
     while fed.poll() != Poll::Ready(Some('y')) {
@@ -117,8 +117,8 @@ fn replaced_item_is_dropped_at_once_and_the_last_with_the_stream() {
 }
 
 #[test]
-fn giving_up_on_an_item_keeps_it_and_its_time() {
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+fn dropping_the_future_of_an_item_keeps_it_and_its_time() {
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     let task = Task::new();
     fed.feed("a");
     for at in [0, 50, 99] {
@@ -141,7 +141,7 @@ fn size_hint_is_sure_of_the_last_item_only() {
         stream::empty::<()>().debounce(ms(1)).size_hint(),
         (0, Some(0))
     );
-    let mut fed = Fed::new(|inside| inside.debounce(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.debounce(ms(100)));
     assert_eq!(fed.stream.size_hint(), (0, None));
     assert_eq!(fed.feed("a").out(), "");
     assert_eq!(fed.stream.size_hint(), (1, None));

@@ -1,4 +1,4 @@
-//! When is the wait for an item too long, once and at each tick?
+//! Tests of `Timeout` and `TimeoutRepeating`: limits on the wait for an item.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use futures::stream::{self, Stream, StreamExt};
 use reveille::StreamExt as _;
 use reveille::time::{MissedTickBehavior, interval, interval_at, sleep};
 
-use crate::Fed;
+use crate::TestStream;
 use crate::support::{Task, manual, ms};
 
 #[test]
-fn items_in_time_come_out_and_nothing_else_does() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+fn items_in_time_are_yielded_without_errors() {
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     assert_eq!(fed.feed("a").out(), "a");
     assert_eq!(fed.at(99).feed("bc").out(), "bc");
     assert_eq!(fed.at(198).out(), "");
@@ -20,7 +20,7 @@ fn items_in_time_come_out_and_nothing_else_does() {
 
 #[test]
 fn wait_ends_at_its_limit_to_the_nanosecond() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     assert_eq!(fed.out(), "");
     fed.clock.advance(ms(100) - Duration::from_nanos(1));
     assert_eq!((fed.woken(), &*fed.out()), (0, ""));
@@ -31,7 +31,7 @@ fn wait_ends_at_its_limit_to_the_nanosecond() {
 
 #[test]
 fn first_limit_counts_from_the_call() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     fed.at(60);
     assert_eq!(fed.out(), "");
     assert_eq!((fed.at(99).woken(), &*fed.out()), (0, ""));
@@ -40,7 +40,7 @@ fn first_limit_counts_from_the_call() {
 
 #[test]
 fn wait_that_goes_on_is_reported_once() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(50)));
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(50)));
     assert_eq!(fed.feed("a").out(), "a");
     assert_eq!(fed.at(51).out(), "E");
     fed.woken();
@@ -55,7 +55,7 @@ fn wait_that_goes_on_is_reported_once() {
 
 #[test]
 fn each_item_moves_the_limit_in_place() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     for at in (0..1_000).step_by(90) {
         assert_eq!((fed.at(at).feed("a").out(), fed.armed()), ("a".into(), 1));
     }
@@ -66,17 +66,17 @@ fn each_item_moves_the_limit_in_place() {
 }
 
 #[test]
-fn limit_counts_from_when_the_item_came_out_not_from_the_next_poll() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+fn limit_counts_from_when_the_item_was_yielded_not_from_the_next_poll() {
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     assert!(fed.feed("a").poll().is_ready());
     assert_eq!(fed.at(99).out(), "");
     assert_eq!(fed.at(100).out(), "E");
 }
 
 #[test]
-fn item_that_is_there_when_the_limit_is_up_wins() {
+fn item_available_when_the_limit_is_up_is_yielded() {
     for late in [100, 170] {
-        let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+        let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
         assert_eq!(fed.out(), "");
         assert_eq!(fed.at(late).feed("a").out(), "a");
         assert_eq!(fed.at(late + 99).out(), "");
@@ -86,16 +86,16 @@ fn item_that_is_there_when_the_limit_is_up_wins() {
 
 #[test]
 fn limit_of_zero_reports_each_wait() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(0)));
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(0)));
     assert_eq!(fed.out(), "E");
     assert_eq!(fed.feed("ab").out(), "abE");
     assert_eq!(fed.feed("c").end().out(), "c|");
 }
 
-/// tokio-stream's own example: even items take 200 ms, made by a stream that sleeps inside.
+/// Tokio-stream's own example: even items take 200 ms, because the stream sleeps.
 #[test]
 fn stream_that_sleeps_itself_is_limited_too() {
-    let mut fed = Fed::new(|_| {
+    let mut fed = TestStream::new(|_| {
         let slow = stream::iter('1'..='4').then(|item| async move {
             if item == '2' || item == '4' {
                 sleep(ms(200)).await;
@@ -113,16 +113,16 @@ fn stream_that_sleeps_itself_is_limited_too() {
     assert_eq!(fed.at(490).out(), "4|");
 }
 
-/// The beat is 100 ms; its first tick is at once.
+/// The period is 100 ms; the first tick is at once.
 #[test]
 fn each_tick_is_reported_until_an_item_comes() {
-    let mut fed = Fed::new(|inside| inside.timeout_repeating(interval(ms(100))));
+    let mut fed = TestStream::new(|inside| inside.timeout_repeating(interval(ms(100))));
     assert_eq!(fed.out(), "E");
     for tick in [100, 200, 300] {
         assert_eq!((fed.at(tick - 1).woken(), &*fed.out()), (0, ""));
         assert_eq!((fed.at(tick).woken(), &*fed.out()), (1, "E"));
     }
-    // The item starts the beat anew.
+    // The item starts the interval over.
     assert_eq!((fed.at(350).feed("a").woken(), &*fed.out()), (1, "a"));
     assert_eq!((fed.at(449).woken(), &*fed.out()), (0, ""));
     assert_eq!((fed.at(450).woken(), &*fed.out()), (1, "E"));
@@ -131,13 +131,13 @@ fn each_tick_is_reported_until_an_item_comes() {
 }
 
 #[test]
-fn first_tick_is_that_of_the_interval() {
-    let mut fed = Fed::new(|inside| inside.timeout_repeating(interval(ms(100))));
+fn first_tick_comes_when_the_interval_says() {
+    let mut fed = TestStream::new(|inside| inside.timeout_repeating(interval(ms(100))));
     assert_eq!(fed.feed("a").out(), "a");
     assert_eq!(fed.at(99).out(), "");
     assert_eq!(fed.at(100).out(), "E");
 
-    let mut fed = Fed::new(|inside| {
+    let mut fed = TestStream::new(|inside| {
         let start = reveille::time::Instant::now() + ms(30);
         inside.timeout_repeating(interval_at(start, ms(100)))
     });
@@ -147,8 +147,8 @@ fn first_tick_is_that_of_the_interval() {
 }
 
 #[test]
-fn item_that_is_there_at_a_tick_wins() {
-    let mut fed = Fed::new(|inside| inside.timeout_repeating(interval(ms(100))));
+fn item_available_at_a_tick_is_yielded() {
+    let mut fed = TestStream::new(|inside| inside.timeout_repeating(interval(ms(100))));
     assert_eq!(fed.out(), "E");
     assert_eq!(fed.at(100).feed("a").out(), "a");
     assert_eq!(fed.at(199).out(), "");
@@ -156,13 +156,13 @@ fn item_that_is_there_at_a_tick_wins() {
 }
 
 #[test]
-fn ticks_that_were_missed_come_out_as_the_interval_says() {
+fn missed_ticks_are_reported_as_the_interval_says() {
     for (behavior, expected) in [
         (MissedTickBehavior::Burst, "EEE"),
         (MissedTickBehavior::Delay, "E"),
         (MissedTickBehavior::Skip, "E"),
     ] {
-        let mut fed = Fed::new(|inside| {
+        let mut fed = TestStream::new(|inside| {
             let mut beat = interval(ms(100));
             beat.set_missed_tick_behavior(behavior);
             inside.timeout_repeating(beat)
@@ -173,8 +173,8 @@ fn ticks_that_were_missed_come_out_as_the_interval_says() {
 }
 
 #[test]
-fn giving_up_on_an_item_loses_nothing_and_lets_the_count_go_on() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+fn dropping_the_future_of_an_item_loses_nothing_and_the_count_goes_on() {
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     let task = Task::new();
     for at in [0, 30, 60] {
         fed.at(at);
@@ -188,7 +188,7 @@ fn giving_up_on_an_item_loses_nothing_and_lets_the_count_go_on() {
 
 #[test]
 fn limits_stay_on_the_driver_that_they_were_made_on() {
-    let mut fed = Fed::new(|inside| inside.timeout(ms(100)));
+    let mut fed = TestStream::new(|inside| inside.timeout(ms(100)));
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     assert_eq!(fed.feed("a").out(), "a");
@@ -210,9 +210,9 @@ fn size_hints_count_what_time_may_add() {
 }
 
 #[test]
-fn size_hint_counts_no_report_that_is_spent() {
-    // The second item is never ready; its place is all that is left.
-    let mut fed = Fed::new(|_| {
+fn size_hint_does_not_count_an_error_already_yielded() {
+    // The second item is never ready; only its place is left.
+    let mut fed = TestStream::new(|_| {
         let second = stream::once(std::future::pending());
         stream::iter(['a']).chain(second).timeout(ms(100))
     });

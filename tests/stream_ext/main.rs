@@ -1,8 +1,8 @@
-//! What comes out of a stream that time works on, and when?
+//! Tests of the streams of `StreamExt`.
 //!
-//! Each file tells one or two of the adaptors; here is what they share, and what is true of all.
-//! What comes out is written in one line: items as letters, `E` for an `Elapsed`, chunks in
-//! brackets, `|` for the end, and nothing for pending.
+//! Each file tests one or two of the adapters; this one has what they share, and tests of all of
+//! them. The output of a stream is written as a string: items as letters, `E` for an `Elapsed`,
+//! chunks in brackets, `|` for the end, and nothing for pending.
 
 #![cfg(not(loom))]
 
@@ -31,7 +31,7 @@ use reveille::{Driver, Entered, ManualClock};
 
 use support::{Task, manual, ms};
 
-/// How an item that comes out is written.
+/// How an item of the output is written.
 trait Show {
     fn show(&self) -> String;
 }
@@ -54,8 +54,8 @@ impl Show for Vec<char> {
     }
 }
 
-/// A stream under test, and the one who feeds it, on a clock that moves by hand.
-struct Fed<S> {
+/// A stream under test, and the channel that feeds it, on a manual clock.
+struct TestStream<S> {
     stream: Pin<Box<S>>,
     feeder: Option<UnboundedSender<char>>,
     task: Task,
@@ -66,7 +66,7 @@ struct Fed<S> {
     driver: Driver<()>,
 }
 
-impl<S: Stream<Item: Show>> Fed<S> {
+impl<S: Stream<Item: Show>> TestStream<S> {
     fn new(make: impl FnOnce(UnboundedReceiver<char>) -> S) -> Self {
         let (clock, driver) = manual();
         let entered = driver.handle().enter();
@@ -107,7 +107,7 @@ impl<S: Stream<Item: Show>> Fed<S> {
         self.stream.as_mut().poll_next(&mut self.task.context())
     }
 
-    /// What comes out until the stream is pending or over.
+    /// Returns the output until the stream is pending or over.
     fn out(&mut self) -> String {
         let mut out = String::new();
         while let Poll::Ready(item) = self.poll() {
@@ -120,7 +120,7 @@ impl<S: Stream<Item: Show>> Fed<S> {
         out
     }
 
-    /// How often the task was woken since this was asked last.
+    /// Returns how often the task was woken since the last call.
     fn woken(&mut self) -> usize {
         let wakes = self.task.wakes();
         wakes - std::mem::replace(&mut self.seen, wakes)
@@ -130,7 +130,7 @@ impl<S: Stream<Item: Show>> Fed<S> {
         self.driver.handle().armed()
     }
 
-    /// Drops the stream; how many timers are armed and how many wakers held after that.
+    /// Drops the stream. Returns how many timers are armed and how many wakers exist after that.
     fn close(self) -> (usize, usize) {
         drop((self.stream, self.feeder));
         (self.driver.handle().armed(), self.task.held())
@@ -138,17 +138,17 @@ impl<S: Stream<Item: Show>> Fed<S> {
 }
 
 #[test]
-fn all_go_wherever_the_stream_inside_goes() {
+fn all_are_unpin_send_and_sync_if_the_inner_stream_is() {
     type Inside = UnboundedReceiver<char>;
-    fn goes_anywhere<T: Unpin + Send + Sync>() {}
-    goes_anywhere::<Timeout<Inside>>();
-    goes_anywhere::<TimeoutRepeating<Inside>>();
-    goes_anywhere::<Throttle<Inside>>();
-    goes_anywhere::<ChunksTimeout<Inside>>();
-    goes_anywhere::<Debounce<Inside>>();
+    fn is_unpin_send_and_sync<T: Unpin + Send + Sync>() {}
+    is_unpin_send_and_sync::<Timeout<Inside>>();
+    is_unpin_send_and_sync::<TimeoutRepeating<Inside>>();
+    is_unpin_send_and_sync::<Throttle<Inside>>();
+    is_unpin_send_and_sync::<ChunksTimeout<Inside>>();
+    is_unpin_send_and_sync::<Debounce<Inside>>();
 }
 
-/// Runs `$check` on each adaptor, of a period of 100 ms.
+/// Runs `$check` with each adapter, with a period of 100 ms.
 macro_rules! on_each {
     ($check:ident) => {
         $check(|inside| inside.timeout(ms(100)));
@@ -160,12 +160,12 @@ macro_rules! on_each {
 }
 
 #[test]
-fn end_releases_the_timer_and_the_waker_at_once() {
+fn end_drops_the_timer_and_the_waker_at_once() {
     fn check<S>(make: impl FnOnce(UnboundedReceiver<char>) -> S)
     where
         S: Stream<Item: Show> + FusedStream,
     {
-        let mut fed = Fed::new(make);
+        let mut fed = TestStream::new(make);
         fed.feed("ab").out();
         assert_eq!(fed.armed(), 1);
         assert!(!fed.stream.is_terminated());
@@ -186,9 +186,9 @@ fn end_releases_the_timer_and_the_waker_at_once() {
 }
 
 #[test]
-fn drop_in_the_middle_releases_the_timer_and_the_waker() {
+fn drop_in_the_middle_drops_the_timer_and_the_waker() {
     fn check<S: Stream<Item: Show>>(make: impl FnOnce(UnboundedReceiver<char>) -> S) {
-        let mut fed = Fed::new(make);
+        let mut fed = TestStream::new(make);
         fed.feed("ab").out();
         assert_eq!(fed.armed(), 1);
         assert_eq!(fed.close(), (0, 0));
@@ -202,7 +202,7 @@ fn no_duration_is_too_long() {
         expected: &str,
         make: impl FnOnce(UnboundedReceiver<char>) -> S,
     ) {
-        let mut fed = Fed::new(make);
+        let mut fed = TestStream::new(make);
         let mut out = fed.feed("ab").out();
         fed.woken();
         fed.at(10 * 365 * 86_400_000);
@@ -247,7 +247,7 @@ fn stream_that_panics_loses_no_item_and_leaves_nothing_behind() {
         expected: &str,
         make: impl FnOnce(UnboundedReceiver<char>) -> S,
     ) {
-        let mut fed = Fed::new(make);
+        let mut fed = TestStream::new(make);
         let mut out = fed.feed("a").out();
         fed.feed("b!c");
         let mut panics = 0;
@@ -267,14 +267,16 @@ fn stream_that_panics_loses_no_item_and_leaves_nothing_behind() {
         assert_eq!((panics, &*out), (1, expected));
         assert_eq!(fed.close(), (0, 0));
     }
-    fn touchy(inside: UnboundedReceiver<char>) -> impl Stream<Item = char> {
-        inside.inspect(|&item| assert_ne!(item, '!', "touched"))
+    fn panic_at_mark(inside: UnboundedReceiver<char>) -> impl Stream<Item = char> {
+        inside.inspect(|&item| assert_ne!(item, '!', "panics at the mark"))
     }
-    check("abcE", |inside| touchy(inside).timeout(ms(100)));
+    check("abcE", |inside| panic_at_mark(inside).timeout(ms(100)));
     check("abcE", |inside| {
-        touchy(inside).timeout_repeating(interval(ms(100)))
+        panic_at_mark(inside).timeout_repeating(interval(ms(100)))
     });
-    check("abc", |inside| touchy(inside).throttle(ms(100)));
-    check("[abc]", |inside| touchy(inside).chunks_timeout(10, ms(100)));
-    check("c", |inside| touchy(inside).debounce(ms(100)));
+    check("abc", |inside| panic_at_mark(inside).throttle(ms(100)));
+    check("[abc]", |inside| {
+        panic_at_mark(inside).chunks_timeout(10, ms(100))
+    });
+    check("c", |inside| panic_at_mark(inside).debounce(ms(100)));
 }

@@ -1,4 +1,4 @@
-//! What holds whatever comes, and whenever it comes and is asked for?
+//! Properties of the streams of `StreamExt`, for random inputs and times of polls.
 
 use std::task::Poll;
 
@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use reveille::StreamExt as _;
 
 use crate::support::ms;
-use crate::{Fed, Show};
+use crate::{Show, TestStream};
 
-/// One step of a run: time passes, items come, and the stream is polled until pending, or not.
+/// One step of a run: time passes, items come, and the stream may be polled until pending.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     wait: u64,
@@ -25,7 +25,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
-/// What went in, and what came out and when. Items are numbered, as letters.
+/// The input and the output, with times. Items are numbered, as letters.
 struct Run<T> {
     fed: Vec<(u64, char)>,
     out: Vec<(u64, T)>,
@@ -35,7 +35,7 @@ fn run<S: Stream<Item: Show>>(
     steps: &[Step],
     make: impl FnOnce(UnboundedReceiver<char>) -> S,
 ) -> Run<S::Item> {
-    let mut stream = Fed::new(make);
+    let mut stream = TestStream::new(make);
     let (mut now, mut fed, mut out) = (0, Vec::new(), Vec::new());
     for step in steps {
         now += step.wait;
@@ -46,12 +46,15 @@ fn run<S: Stream<Item: Show>>(
             fed.push((now, item));
         }
         if step.polls {
-            assert!(!out_of(&mut stream, now, &mut out), "it has not ended");
+            assert!(
+                !poll_until_pending(&mut stream, now, &mut out),
+                "it has not ended"
+            );
         }
     }
     stream.end();
-    // Throttled, it may take a while yet.
-    while !out_of(&mut stream, now, &mut out) {
+    // A throttled stream may take a while.
+    while !poll_until_pending(&mut stream, now, &mut out) {
         now += 1;
         stream.at(now);
     }
@@ -59,9 +62,9 @@ fn run<S: Stream<Item: Show>>(
     Run { fed, out }
 }
 
-/// Polls until pending; whether the end has come out.
-fn out_of<S: Stream<Item: Show>>(
-    stream: &mut Fed<S>,
+/// Polls until pending. Returns whether the stream has ended.
+fn poll_until_pending<S: Stream<Item: Show>>(
+    stream: &mut TestStream<S>,
     now: u64,
     out: &mut Vec<(u64, S::Item)>,
 ) -> bool {
@@ -80,7 +83,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn throttle_keeps_items_apart_and_loses_none(steps in steps(), period in 0..20_u64) {
+    fn throttle_delays_items_and_loses_none(steps in steps(), period in 0..20_u64) {
         let run = run(&steps, |inside| inside.throttle(ms(period)));
         prop_assert_eq!(items(&run.out), items(&run.fed));
         for pair in run.out.windows(2) {
@@ -103,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn debounce_lets_out_a_part_in_order_that_ends_with_the_last(
+    fn debounce_yields_some_items_in_order_and_the_last_one(
         steps in steps(),
         period in 0..20_u64,
     ) {
@@ -118,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn limits_add_at_most_one_report_before_each_item(steps in steps(), limit in 0..20_u64) {
+    fn limits_add_at_most_one_error_before_each_item(steps in steps(), limit in 0..20_u64) {
         let run = run(&steps, |inside| inside.timeout(ms(limit)));
         let out: Vec<Option<char>> = run.out.into_iter().map(|(_, item)| item.ok()).collect();
         prop_assert!(out.windows(2).all(|pair| pair[0].is_some() || pair[1].is_some()));

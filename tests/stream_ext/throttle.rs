@@ -1,4 +1,4 @@
-//! How far apart do the items of a throttled stream come?
+//! Tests of how far apart the items of a throttled stream are.
 
 use std::task::Poll;
 
@@ -6,12 +6,12 @@ use futures::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt};
 use reveille::StreamExt as _;
 
-use crate::Fed;
+use crate::TestStream;
 use crate::support::{Task, manual, ms};
 
 #[test]
-fn first_item_is_free_and_each_later_one_a_period_on() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn first_item_is_not_delayed_and_each_later_one_by_a_period() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     assert_eq!(fed.feed("abc").out(), "a");
     assert_eq!((fed.at(99).woken(), &*fed.out()), (0, ""));
     assert_eq!((fed.at(100).woken(), &*fed.out()), (1, "b"));
@@ -19,24 +19,24 @@ fn first_item_is_free_and_each_later_one_a_period_on() {
     assert_eq!((fed.at(200).woken(), &*fed.out()), (1, "c"));
 }
 
-/// tokio-stream's own test.
+/// Tokio-stream's own test.
 #[test]
 fn stream_that_always_has_an_item_is_slowed_down() {
-    let mut fed = Fed::new(|_| stream::repeat('x').throttle(ms(100)));
+    let mut fed = TestStream::new(|_| stream::repeat('x').throttle(ms(100)));
     assert_eq!(fed.out(), "x");
     assert_eq!((fed.at(90).woken(), &*fed.out()), (0, ""));
     assert_eq!((fed.at(191).woken(), &*fed.out()), (1, "x"));
-    // From the item, not from when it was due.
+    // It counts from the item, not from when that was due.
     assert_eq!((fed.at(290).woken(), &*fed.out()), (0, ""));
     assert_eq!((fed.at(291).woken(), &*fed.out()), (1, "x"));
 }
 
 #[test]
-fn item_that_comes_after_the_period_comes_out_at_once() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn item_that_comes_after_the_period_is_yielded_at_once() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     assert_eq!(fed.feed("a").out(), "a");
     assert_eq!(fed.at(100).out(), "");
-    // The wait is over: nothing is armed, and only an item wakes.
+    // The wait is over: no timer is armed, and only an item wakes the task.
     assert_eq!((fed.armed(), fed.woken()), (0, 1));
     assert_eq!((fed.at(500).woken(), &*fed.out()), (0, ""));
     assert_eq!((fed.feed("b").woken(), &*fed.out()), (1, "b"));
@@ -45,18 +45,18 @@ fn item_that_comes_after_the_period_comes_out_at_once() {
 }
 
 #[test]
-fn stream_inside_is_not_polled_before_its_time() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn inner_stream_is_not_polled_before_the_period_is_over() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     assert_eq!(fed.feed("a").out(), "a");
     fed.woken();
-    // Nobody waits at the channel, so nobody is woken by it.
+    // The task is not registered with the channel, so the channel does not wake it.
     assert_eq!((fed.feed("b").woken(), &*fed.out()), (0, ""));
     assert_eq!(fed.at(100).out(), "b");
 }
 
 #[test]
-fn end_waits_for_its_time_as_an_item_does() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn end_is_delayed_like_an_item() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     assert_eq!(fed.feed("a").end().out(), "a");
     assert!(!fed.stream.is_terminated());
     assert_eq!(fed.at(99).out(), "");
@@ -66,22 +66,22 @@ fn end_waits_for_its_time_as_an_item_does() {
 }
 
 #[test]
-fn end_before_the_first_item_is_free() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn end_before_the_first_item_is_not_delayed() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     assert_eq!(fed.end().out(), "|");
 }
 
 #[test]
 fn zero_delays_nothing() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(0)));
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(0)));
     assert_eq!(fed.feed("abc").out(), "abc");
     assert_eq!(fed.armed(), 0);
     assert_eq!(fed.feed("d").end().out(), "d|");
 }
 
 #[test]
-fn nothing_is_armed_before_somebody_waits() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn no_timer_is_armed_before_a_task_waits() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     assert!(fed.feed("ab").poll().is_ready());
     assert_eq!(fed.armed(), 0);
     assert!(fed.poll().is_pending());
@@ -91,8 +91,8 @@ fn nothing_is_armed_before_somebody_waits() {
 }
 
 #[test]
-fn giving_up_on_an_item_loses_none_and_hurries_none() {
-    let mut fed = Fed::new(|inside| inside.throttle(ms(100)));
+fn dropping_the_future_of_an_item_loses_none_and_hurries_none() {
+    let mut fed = TestStream::new(|inside| inside.throttle(ms(100)));
     let task = Task::new();
     assert_eq!(fed.feed("ab").out(), "a");
     for at in [10, 50, 99] {
@@ -104,7 +104,7 @@ fn giving_up_on_an_item_loses_none_and_hurries_none() {
 }
 
 #[test]
-fn stream_inside_is_within_reach_and_comes_out_whole() {
+fn inner_stream_can_be_borrowed_and_taken_out() {
     let (_, driver) = manual();
     let _entered = driver.handle().enter();
     let mut calm = stream::iter(1..=4).throttle(ms(100));

@@ -1,4 +1,4 @@
-//! Threads that arm, move and drop timers of a driver, whose slack changes and which may end.
+//! Threads that arm, move and drop timers of a driver whose slack changes and which may end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use crate::support::timer::{Dropped, Timer};
 use crate::support::{Count, Random};
 use crate::{Board, micros, wait_until};
 
-/// A driver that something turns, until dropped.
+/// A driver that is turned until it is dropped.
 enum Turned {
     Thread(DriverThread),
-    /// A loop that parks, parks with limits and turns at random.
+    /// A loop that parks, parks with timeouts, and turns, at random.
     Loop(Handle, Arc<AtomicBool>, thread::JoinHandle<()>),
 }
 
@@ -54,7 +54,7 @@ impl Turned {
     }
 }
 
-/// What one thread is at.
+/// The state of one thread.
 struct Churn {
     handle: Handle,
     random: Random,
@@ -132,7 +132,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
         })
         .collect();
     thread::sleep(Duration::from_millis(20 + random.below(100)));
-    // Before or after the threads have what they wait for.
+    // Before or after the threads have finished waiting.
     let early_end = random.below(2) == 0;
     let mut driver = Some(driver);
     if let Some(driver) = driver.take_if(|_| early_end) {
@@ -146,7 +146,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
     if let Some(driver) = driver {
         assert_eq!(handle.armed(), 0);
         driver.end();
-        // Joined, the driver has no wake under way.
+        // Its thread was joined, so the driver has no wake under way.
         gone.iter().for_each(Dropped::check);
     }
     assert!(handle.is_closed());

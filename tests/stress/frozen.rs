@@ -1,5 +1,5 @@
-//! The tasks and threads of `workers` on a clock that is moved by hand: by the runtime when it is
-//! idle, by threads beside it, and not at all while something holds it.
+//! The tasks and threads of `workers` on a manual clock: the runtime moves it when it is idle,
+//! external threads move it, too, and guards hold it.
 
 use std::thread;
 

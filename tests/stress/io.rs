@@ -12,7 +12,7 @@ use reveille::time::{sleep, timeout};
 use crate::support::{Count, OnDrop, Random, runtime, secs};
 use crate::{Board, micros, wait_until};
 
-/// Sends back what it gets, until the other side ends.
+/// Sends back what it receives, until the other side ends.
 async fn echo(stream: UnixStream, mut random: Random) -> io::Result<()> {
     let stream = Arc::new(AsyncFd::new(stream)?);
     let mut buffer = [0; 64];
@@ -20,12 +20,12 @@ async fn echo(stream: UnixStream, mut random: Random) -> io::Result<()> {
         let len = loop {
             let read = stream.read_with(|mut stream| stream.read(&mut buffer));
             match random.below(3) {
-                // A wait that is dropped must not take an event with it.
+                // Dropping a wait must not lose an event.
                 0 => match timeout(micros(&mut random, 100), read).await {
                     Ok(len) => break len?,
                     Err(_) => continue,
                 },
-                // Another task waits for the same.
+                // Another task waits for the same readiness.
                 1 => {
                     let other = stream.clone();
                     let waits = rt::spawn(async move { other.readable().await });
@@ -50,7 +50,7 @@ async fn echo(stream: UnixStream, mut random: Random) -> io::Result<()> {
     }
 }
 
-/// Sends so many bytes and reads them back; `false` if the server has gone before.
+/// Sends so many bytes and reads them back. Returns `false` if the server has ended before.
 fn client(mut stream: UnixStream, messages: u64, mut random: Random, echoed: &AtomicUsize) -> bool {
     let mut next = 0u8;
     for _ in 0..messages {
@@ -64,7 +64,7 @@ fn client(mut stream: UnixStream, messages: u64, mut random: Random, echoed: &At
         if done.is_err() {
             return false;
         }
-        assert_eq!(got, sent, "not what was sent");
+        assert_eq!(got, sent, "received other bytes than were sent");
         echoed.fetch_add(len, Ordering::Relaxed);
         if random.below(4) == 0 {
             thread::sleep(micros(&mut random, 100));
@@ -100,7 +100,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
             thread::spawn(move || client(ours, messages, Random::new(seed), &echoed))
         })
         .collect();
-    // Before the clients are through, or after.
+    // Before or after the clients have finished.
     let aborted = random.below(2) == 0;
     runtime.block_on(async {
         sleep(micros(random, 3_000)).await;
@@ -115,7 +115,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
     if !goes_on {
         drop(runtime.take());
     }
-    // Where somebody has to run the tasks, the caller does.
+    // If a thread has to run the tasks, it is the caller.
     let join = move || {
         clients
             .into_iter()
@@ -136,7 +136,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
     };
     for (n, (through, server)) in through.into_iter().zip(servers).enumerate() {
         let may_fail = !goes_on || aborted && n < pairs / 2;
-        assert!(through || may_fail, "client {n} was let down");
+        assert!(through || may_fail, "client {n} lost its server");
         if goes_on && !may_fail {
             let runtime = runtime.as_ref().unwrap();
             runtime.block_on(server).unwrap().unwrap();

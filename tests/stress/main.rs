@@ -1,16 +1,17 @@
-//! Is a timer early or lost when many threads arm, move, drop, abort and shut down at random?
+//! Stress tests: threads arm, move, drop, abort and shut down at random, and no timer is early or
+//! lost.
 //!
-//! Each *world* is one of the things that own timers: drivers, a runtime's workers, tokio, a clock
-//! that is frozen, I/O, delay queues. A world runs rounds until its time is over; a round is over
-//! when everything that it began has ended. Nothing is asserted of time but that nothing is early,
-//! so a busy machine only makes fewer rounds.
+//! Each *world* is about one owner of timers: drivers, a runtime's workers, tokio, a frozen clock,
+//! I/O, delay queues. A world runs rounds until its time is over; a round is over when everything
+//! that it began has ended. The only assertion about time is that nothing is early, so a busy
+//! machine only makes fewer rounds.
 //!
 //! - `REVEILLE_STRESS_SECONDS` says how long each world runs; 2 by default.
 //! - `REVEILLE_STRESS_SEED` repeats a run; each prints the seed that it has taken.
 //!
-//! A round that does not end within two minutes has lost something: the watchdog prints what the
-//! world says of its state. The order in which threads run is not in the seed, so to repeat one may
-//! take more than one run.
+//! If a round does not end within two minutes, something was lost, and the watchdog prints the
+//! state of the world. The seed does not determine the order in which threads run, so it may take
+//! several runs to repeat a failure.
 
 #![cfg(all(not(loom), feature = "fallback", feature = "rt"))]
 
@@ -37,7 +38,7 @@ use support::Random;
 /// How long a round may take before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A number from the environment.
+/// Reads a number from the environment.
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
@@ -49,7 +50,8 @@ fn world(name: &'static str, round: fn(&mut Random, &Board)) {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = variable("REVEILLE_STRESS_SEED").unwrap_or(nanos.as_micros() as u64 % 1_000_000_007);
     let length = Duration::from_secs(variable("REVEILLE_STRESS_SECONDS").unwrap_or(2));
-    // Seen, too, if the test hangs or the process dies: not through what the test runner captures.
+    // To stderr directly, because the test runner would not show captured output if the test hangs or
+    // the process dies.
     let say = |text: &str| drop(writeln!(stderr(), "stress {name}: {text}"));
     say(&format!("REVEILLE_STRESS_SEED={seed}"));
 
@@ -88,8 +90,8 @@ fn world(name: &'static str, round: fn(&mut Random, &Board)) {
     }
 }
 
-/// What a round says of itself: how to describe its state, and what went wrong where no panic
-/// reaches the test, in a task that nobody awaits.
+/// What a round reports: functions that describe its state, and faults found where no panic reaches
+/// the test, in tasks that are not awaited.
 #[derive(Clone, Default)]
 struct Board(Arc<Mutex<Contents>>);
 
@@ -105,7 +107,7 @@ impl Board {
         drop(contents);
     }
 
-    /// Says how to describe a part of the round's state.
+    /// Adds a function that describes a part of the round's state.
     fn shows(&self, name: impl Into<String>, state: impl Fn() -> String + Send + 'static) {
         let state: Box<dyn Fn() -> String + Send> = Box::new(state);
         self.0.lock().unwrap().states.push((name.into(), state));
@@ -135,7 +137,7 @@ impl Board {
     }
 }
 
-/// Waits until `holds`; the watchdog sees to the rest.
+/// Waits until `holds`; the watchdog ends a wait that is too long.
 fn wait_until(holds: impl Fn() -> bool) {
     while !holds() {
         thread::sleep(Duration::from_micros(100));

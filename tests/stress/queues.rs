@@ -1,5 +1,5 @@
-//! Delay queues whose values come, go and move, in tasks that wander between threads, are aborted,
-//! and outlive their runtime.
+//! Delay queues whose values are added, moved and removed, in tasks that move between threads, are
+//! aborted, and outlive their runtime.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ struct Churn {
     begun: Count,
     ended: Count,
     queue: DelayQueue<Value>,
-    /// What is in the queue, and when it is due.
+    /// The values in the queue, and when each is due.
     model: HashMap<Key, Instant>,
 }
 
@@ -36,7 +36,7 @@ impl Churn {
         }
     }
 
-    /// Some steps, then everything that is left.
+    /// Makes some steps, then takes out everything that is left.
     async fn run(mut self) {
         for _ in 0..self.random.below(300) {
             self.step().await;

@@ -1,5 +1,5 @@
-//! Tasks of a tokio runtime that sleep, move and abort each other, and threads that sleep on its
-//! timers, until it ends under them.
+//! Tasks of a tokio runtime that sleep, move and abort each other, and external threads that sleep
+//! on its timers, until the runtime ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,8 @@ struct Run {
 }
 
 impl Run {
-    /// What a task or a thread does, dropped early or not.
+    /// A task or a thread that sleeps at random, and counts itself whether it is dropped early or
+    /// not.
     fn task(&self, seed: u64) -> impl Future<Output = ()> + Send + 'static {
         self.begun.add();
         let ended = self.ended.clone();
@@ -95,8 +96,8 @@ fn runtime(random: &mut Random) -> Runtime {
             builder
         }
     };
-    // With I/O our timers ride on that, with time alone on tokio's, and without either on the
-    // process-wide thread.
+    // With I/O, our timers use tokio's I/O driver; with time alone, tokio's timers; and without
+    // either, the process-wide thread.
     match random.below(4) {
         0 => builder.enable_time(),
         1 => &mut builder,

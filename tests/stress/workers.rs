@@ -1,5 +1,5 @@
-//! Tasks that spawn, sleep, yield, wake, abort and drop each other, on more workers than the machine
-//! has cores, and threads beside them, until the runtime ends with tasks in every state.
+//! Tasks that spawn, sleep, yield, wake, abort and drop each other, on more workers than the
+//! machine has cores, and external threads, until the runtime ends with tasks in every state.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -17,11 +17,11 @@ use crate::{Board, micros, wait_until};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What is shared by the tasks of one round.
+/// What the tasks of one round share.
 #[derive(Clone)]
 struct Run {
     board: Board,
-    /// Whether time is moved by hand.
+    /// Whether the clock is a manual one.
     frozen: bool,
     begun: Count,
     ended: Count,
@@ -29,7 +29,8 @@ struct Run {
 }
 
 impl Run {
-    /// A task that does some things at random and counts itself, dropped early or not.
+    /// A task that does some things at random and counts itself, whether it is dropped early or
+    /// not.
     fn task(&self, seed: u64, depth: u64) -> Boxed {
         self.begun.add();
         let ended = self.ended.clone();
@@ -87,7 +88,7 @@ impl Run {
         }
     }
 
-    /// Waits for a sleep; on a clock that is moved by hand, until its driver is gone at most.
+    /// Waits for a sleep; on a manual clock, at most until its driver is gone.
     async fn on_time(&self, mut sleep: Sleep) {
         let over = poll_fn(|cx| match Pin::new(&mut sleep).poll(cx) {
             Poll::Ready(()) => Poll::Ready(true),
@@ -117,7 +118,7 @@ impl Run {
     }
 }
 
-/// Runs tasks and threads beside them until the runtime ends; `aside` is something more that such a
+/// Runs tasks and external threads until the runtime ends. `aside` is something more that such a
 /// thread may do.
 pub(crate) fn storm(
     runtime: Runtime,
@@ -159,7 +160,7 @@ pub(crate) fn storm(
                         ["aborts", "spawns", "sleeps", "aside", "yields"][choice];
                     match choice {
                         0 => run.abort_one(&mut random),
-                        // No faster than they end: one worker would not get through.
+                        // No faster than they end, because one worker would not keep up.
                         1 if run.begun.get() < run.ended.get() + 500 => {
                             drop(handle.spawn(run.task(random.below(1 << 20), 1)));
                         }

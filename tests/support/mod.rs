@@ -1,7 +1,7 @@
-//! What do the tests share?
+//! What the tests share.
 //!
-//! Tasks that count their wakes, wakers made of closures, clocks that are set by hand without
-//! firing anything, and a watchdog for tests that could hang.
+//! Tasks that count their wakes, wakers made from closures, clocks that are set without firing any
+//! timer, and a watchdog for tests that could hang.
 
 #![allow(dead_code, reason = "every test file uses another part of it")]
 
@@ -30,14 +30,14 @@ pub(crate) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// A driver of a loop that never blocks, on a clock that moves by hand.
+/// Returns a manual clock, and a driver on it for a loop that never blocks.
 pub(crate) fn manual() -> (ManualClock, Driver<()>) {
     let clock = ManualClock::new();
     let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
     (clock, driver)
 }
 
-/// Like [`manual`], and counts how often the loop is interrupted.
+/// Does the same as [`manual`], and counts how often the loop is interrupted.
 pub(crate) fn manual_counting_unparks() -> (ManualClock, Driver<()>, Count) {
     let clock = ManualClock::new();
     let unparks = Count::default();
@@ -62,7 +62,7 @@ impl Count {
     }
 }
 
-/// What happened, in order.
+/// A list of what happened, in order.
 #[derive(Debug)]
 pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
 
@@ -81,12 +81,12 @@ impl<T: Send + 'static> Log<T> {
         self.0.lock().unwrap().push(entry);
     }
 
-    /// Takes out what was logged so far.
+    /// Takes out the entries that were logged so far.
     pub(crate) fn take(&self) -> Vec<T> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// A waker that logs `entry` each time.
+    /// Returns a waker that logs `entry` each time.
     pub(crate) fn waker(&self, entry: T) -> Waker
     where
         T: Clone + Sync,
@@ -96,7 +96,7 @@ impl<T: Send + 'static> Log<T> {
     }
 }
 
-/// A task of which it is known how often it was woken and how many of its wakers live.
+/// A task that counts how often it was woken and how many of its wakers exist.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     wakes: Arc<Wakes>,
@@ -135,13 +135,13 @@ impl Task {
         self.wakes.0.load(Ordering::SeqCst)
     }
 
-    /// How many wakers live besides the task's own.
+    /// Returns how many wakers exist besides the task's own.
     pub(crate) fn held(&self) -> usize {
         Arc::strong_count(&self.wakes) - 2
     }
 }
 
-/// A waker that runs `wake`.
+/// Returns a waker that calls `wake`.
 pub(crate) fn waker(wake: impl Fn() + Send + Sync + 'static) -> Waker {
     struct Call<F>(F);
 
@@ -154,14 +154,14 @@ pub(crate) fn waker(wake: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(Call(wake)))
 }
 
-/// A waker that does nothing but own something.
+/// Returns a waker that does nothing but own a value.
 pub(crate) fn owning(owned: impl Send + Sync + 'static) -> Waker {
     waker(move || {
         let _owned = &owned;
     })
 }
 
-/// Polls `future` with a waker that need not be kept.
+/// Polls `future` with a waker that the caller need not keep.
 pub(crate) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
@@ -175,7 +175,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A clock that shows what was set last. Setting it fires nothing: that is left to a turn.
+/// A clock that shows the time that was set last. Setting it fires no timer; a turn does that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dial(Arc<AtomicU64>);
 
@@ -190,7 +190,7 @@ impl Dial {
         Clock::custom(move || Duration::from_nanos(dial.0.load(Ordering::SeqCst)))
     }
 
-    /// A driver of a loop that never blocks, on this clock.
+    /// Returns a driver on this clock, for a loop that never blocks.
     pub(crate) fn driver(&self) -> Driver<()> {
         Driver::builder()
             .clock(self.clock())
@@ -198,7 +198,7 @@ impl Dial {
     }
 }
 
-/// Numbers that look random and are the same in each run.
+/// Pseudo-random numbers, the same in each run.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -207,7 +207,7 @@ impl Random {
         Self(seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -216,13 +216,13 @@ impl Random {
     }
 }
 
-/// A runtime with so many workers.
+/// Returns a runtime with so many workers.
 #[cfg(feature = "rt")]
 pub(crate) fn runtime(workers: usize) -> Runtime {
     Runtime::builder().worker_threads(workers).build().unwrap()
 }
 
-/// The same on a clock of our choice.
+/// Does the same on a given clock.
 #[cfg(feature = "rt")]
 pub(crate) fn runtime_on(workers: usize, clock: impl Into<Clock>) -> Runtime {
     let builder = Runtime::builder().worker_threads(workers);
@@ -244,15 +244,15 @@ pub(crate) fn watched<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'stat
     }
 }
 
-/// Runs `test`, a closure in a test function, in a process of its own, on which `limits` were put by
-/// the shell.
+/// Runs `test`, a closure in a test function, in a process of its own, for which the shell has set
+/// `limits`.
 #[track_caller]
 pub(crate) fn alone_with<F: FnOnce() + Send + 'static>(limits: &str, test: F) {
     const INSIDE: &str = "REVEILLE_ALONE";
     if std::env::var_os(INSIDE).is_some() {
         return watched(test);
     }
-    // Of the closure: the test binary's name, the path of the function, and `{{closure}}`.
+    // The name of the closure's type: the test binary, the path of the function, and `{{closure}}`.
     let name = std::any::type_name::<F>();
     let name = name.split_once("::").unwrap().1;
     let name = name.rsplit_once("::").unwrap().0;
@@ -275,23 +275,23 @@ pub(crate) fn alone<F: FnOnce() + Send + 'static>(test: F) {
     alone_with("", test);
 }
 
-/// How many file descriptors this process has; Linux only.
+/// Returns how many file descriptors this process has. Linux only.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs `use_and_keep`, and asserts that what it returns keeps no descriptor but `own` open.
+/// Runs `use_and_keep`, and asserts that what it returns keeps no descriptors open but its `own`.
 ///
-/// Other tests open and close some meanwhile: to be called in a process of its [own](alone).
+/// Other tests open and close some meanwhile, so call this in a process of its [own](alone).
 #[track_caller]
 pub(crate) fn keeps_only<T>(own: usize, use_and_keep: impl FnOnce() -> T) {
     let before = descriptors();
     let kept = use_and_keep();
-    assert_eq!(descriptors() - before, own, "descriptors are left open");
+    assert_eq!(descriptors() - before, own, "descriptors were left open");
     drop(kept);
 }
 
-/// The message and the file of the panic that `call` ends in.
+/// Returns the message and the file of the panic in `call`.
 pub(crate) fn panic_of<T>(call: impl FnOnce() -> T + Send + 'static) -> (String, String) {
     use std::panic::{PanicHookInfo, set_hook, take_hook};
 
@@ -304,7 +304,7 @@ pub(crate) fn panic_of<T>(call: impl FnOnce() -> T + Send + 'static) -> (String,
     let log = seen.clone();
     let previous = Arc::new(take_hook());
     let others = previous.clone();
-    // Its own thread tells the panic apart from those of other tests.
+    // The name of its thread tells the panic apart from those of other tests.
     let thread = Arc::new(Mutex::new(None));
     let ours = thread.clone();
     set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
@@ -324,6 +324,6 @@ pub(crate) fn panic_of<T>(call: impl FnOnce() -> T + Send + 'static) -> (String,
     })
     .join();
     set_hook(Box::new(move |info| previous(info)));
-    assert!(result.is_err(), "it has not panicked");
+    assert!(result.is_err(), "it did not panic");
     seen.take().pop().expect("the hook has seen the panic")
 }

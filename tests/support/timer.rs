@@ -1,4 +1,4 @@
-//! A timer that knows how often it may have been woken.
+//! A timer that checks how often it may have been woken, for tests with many threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,12 +24,12 @@ impl Wake for Notify {
     }
 }
 
-/// A timer under way, and what may be said of it.
+/// A timer under way, and what is known of it.
 pub(crate) struct Timer {
     pub(crate) sleep: Sleep,
     notify: Arc<Notify>,
     waker: Waker,
-    /// How often it was armed: it may have been woken that often, and no more.
+    /// How often it was armed, which is how often it may have been woken at most.
     pub(crate) armed: usize,
 }
 
@@ -47,7 +47,7 @@ impl Timer {
         }
     }
 
-    /// Moves the timer. Whether it has fired before nobody knows: it may wake once more.
+    /// Moves the timer. It is unknown whether it has fired before, so it may wake once more.
     pub(crate) fn reset(&mut self, handle: &Handle, limit: Duration) {
         self.armed += 1;
         self.sleep.reset_at(handle.now() + limit);
@@ -57,10 +57,11 @@ impl Timer {
         self.notify.wakes.load(Ordering::SeqCst)
     }
 
-    /// Polls the timer. The driver of `handle` may be gone: its end wakes each of its timers once.
+    /// Polls the timer. If the driver of `handle` is gone, its end may have woken the timer once
+    /// more.
     pub(crate) fn is_over(&mut self, handle: &Handle) -> bool {
         let wakes = self.wakes();
-        // After the look at the wakes: the one of the end comes after the end.
+        // After reading the wakes, because the wake by the driver's end comes after that end.
         let closed = handle.is_closed();
         let most = self.armed + usize::from(closed);
         assert!(wakes <= most, "woken {wakes} times of {most}");
@@ -73,7 +74,7 @@ impl Timer {
         over
     }
 
-    /// Waits for the timer's own wake: a poll alone would find it over without.
+    /// Waits for the timer's wake, because a poll alone would be ready without it.
     pub(crate) fn wait(mut self, handle: &Handle) -> Dropped {
         loop {
             let seen = self.wakes();
@@ -94,20 +95,20 @@ impl Timer {
     }
 }
 
-/// What is left of a timer that is gone; a wake may have been under way.
+/// What is left of a dropped timer. A wake may be under way.
 pub(crate) struct Dropped {
     notify: Arc<Notify>,
     armed: usize,
 }
 
 impl Dropped {
-    /// For when nothing is under way any more.
+    /// Checks the wakes, when none can be under way any more.
     pub(crate) fn check(&self) {
         assert!(self.notify.wakes.load(Ordering::SeqCst) <= self.armed);
-        assert!(self.is_released(), "a waker is left");
+        assert!(self.is_released(), "a waker still exists");
     }
 
-    /// Returns whether no waker of the timer is left anywhere.
+    /// Returns whether no waker of the timer exists any more.
     pub(crate) fn is_released(&self) -> bool {
         Arc::strong_count(&self.notify) == 1
     }

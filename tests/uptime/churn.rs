@@ -1,4 +1,4 @@
-//! Does a driver do what a sorted map says, for a century?
+//! Test that a driver agrees with a sorted map, for a century.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use reveille::time::{Instant, Sleep};
 use crate::support::{Dial, Log, Random, Task, manual};
 use crate::{NANO, YEAR, arm};
 
-/// Timers that come and go for a century, and what must become of them.
+/// Timers that are made and dropped for a century, and a model of what must become of them.
 struct Churn {
     random: Random,
     handle: Handle,
     start: Instant,
     sleeps: Vec<Option<Sleep>>,
     log: Log<(usize, Instant)>,
-    /// By deadline, then by when it was armed or last moved.
+    /// By deadline, then by the order in which they were armed or last moved.
     model: BTreeMap<(Duration, u64), usize>,
     places: BTreeMap<usize, (Duration, u64)>,
     steps: u64,
@@ -40,7 +40,7 @@ impl Churn {
         self.handle.now() - self.start
     }
 
-    /// Any order of magnitude is as likely as any other, up to 73 years.
+    /// Returns a random duration of up to 73 years; all orders of magnitude are equally likely.
     fn limit(&mut self) -> Duration {
         let magnitude = self.random.below(61);
         Duration::from_nanos(1 + (1 << magnitude) + self.random.below(1 << magnitude))
@@ -67,7 +67,7 @@ impl Churn {
         self.places.insert(id, place);
     }
 
-    /// What must fire until `now`, each with its deadline.
+    /// Returns the timers that must fire until `now`, each with its deadline.
     fn due(&mut self, now: Duration) -> Vec<(usize, Duration)> {
         let later = self.model.split_off(&(now + NANO, 0));
         let due = std::mem::replace(&mut self.model, later);
@@ -77,8 +77,8 @@ impl Churn {
         due.into_iter().map(|((at, _), id)| (id, at)).collect()
     }
 
-    /// Lives through `span`; `advance` moves the clock and fires, and `seen` says what time it is
-    /// on the clock when a timer fires that was due, in a step that ends then.
+    /// Runs through `span`. `advance` moves the clock and fires; `seen` returns the time that the
+    /// clock shows when a due timer fires in a step that ends at a given time.
     fn run(
         &mut self,
         span: Duration,
@@ -110,7 +110,7 @@ impl Churn {
 }
 
 #[test]
-fn thousands_of_timers_churn_for_a_century_as_the_model_says() {
+fn thousands_of_timers_agree_with_the_model_for_a_century() {
     let (clock, driver) = manual();
     let mut churn = Churn::new(driver.handle(), 3000);
     churn.run(YEAR * 100, |step| clock.advance(step), |due, _| due);

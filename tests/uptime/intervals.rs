@@ -1,4 +1,4 @@
-//! Does an interval keep its grid for centuries?
+//! Tests that an interval keeps its schedule for centuries.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use reveille::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use crate::support::{Dial, Task, manual, ms, secs};
 use crate::{DAY, NANO, YEAR, edges};
 
-/// An interval whose first tick is one period after `start`.
-fn every(handle: &Handle, start: Instant, period: Duration) -> Interval {
+/// Returns an interval whose first tick is one period after `start`.
+fn interval_from(handle: &Handle, start: Instant, period: Duration) -> Interval {
     let _entered = handle.enter();
     interval_at(start + period, period)
 }
 
 #[test]
-fn ticks_are_on_time_and_on_the_grid_for_centuries() {
-    // An hour for 11 years, the others for as long as time lasts.
+fn ticks_are_on_time_and_on_schedule_for_centuries() {
+    // One hour for 11 years, the other periods for as long as the clock lasts.
     for (period, years) in [
         (secs(3600), 11),
         (DAY, 290),
@@ -28,7 +28,7 @@ fn ticks_are_on_time_and_on_the_grid_for_centuries() {
     ] {
         let (clock, driver) = manual();
         let (start, task) = (clock.now(), Task::new());
-        let mut interval = every(driver.handle(), start, period);
+        let mut interval = interval_from(driver.handle(), start, period);
         let mut due = start + period;
         let mut ticks = 0;
         while due - start < YEAR * years {
@@ -48,7 +48,7 @@ fn ticks_are_on_time_and_on_the_grid_for_centuries() {
 }
 
 #[test]
-fn an_interval_left_alone_for_decades_goes_on_as_it_was_told() {
+fn an_interval_not_polled_for_decades_goes_on_by_its_behavior() {
     for start in edges() {
         for away in [YEAR, YEAR * 70] {
             if start + away > YEAR * 290 {
@@ -66,13 +66,13 @@ fn an_interval_left_alone_for_decades_goes_on_as_it_was_told() {
 }
 
 fn left_alone(start: Duration, away: Duration, behavior: MissedTickBehavior) {
-    // Neither a fraction of a year nor of any boundary.
+    // It is neither a fraction of a year nor of any boundary.
     let period = DAY * 100 - NANO;
     let (dial, task) = (Dial::default(), Task::new());
     dial.set(start);
     let mut driver = dial.driver();
     let begin = driver.handle().now();
-    let mut interval = every(driver.handle(), begin, period);
+    let mut interval = interval_from(driver.handle(), begin, period);
     interval.set_missed_tick_behavior(behavior);
     assert!(interval.poll_tick(&mut task.context()).is_pending());
     dial.set(start + away);
@@ -87,7 +87,7 @@ fn left_alone(start: Duration, away: Duration, behavior: MissedTickBehavior) {
     for tick in 1..=late {
         let mut seen = interval.poll_tick(&mut task.context());
         if seen.is_pending() {
-            // It gives way after so many in a row.
+            // The interval yields after so many ticks in a row.
             seen = interval.poll_tick(&mut task.context());
         }
         assert_eq!(seen, Poll::Ready(begin + period * tick));

@@ -1,8 +1,8 @@
-//! What happens after days, years and centuries?
+//! Tests of timers after days, years and centuries.
 //!
-//! Nothing: there is no number of nanoseconds, milliseconds or seconds at which a timer is early,
-//! lost, or out of order. The boundaries below are those at which other timers have ended, from
-//! counters that are too narrow or wheels that are too small.
+//! There is no number of nanoseconds, milliseconds or seconds at which a timer is early, lost, or
+//! out of order. The boundaries below are those at which other timers have failed, because their
+//! counters are too narrow or their wheels too small.
 
 #![cfg(not(loom))]
 
@@ -23,7 +23,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600 + 6 * 3600);
 const NANO: Duration = Duration::from_nanos(1);
 
-/// Powers of two of each unit, from seconds to centuries; in order.
+/// Returns the powers of two of each unit, from seconds to centuries, in order.
 fn boundaries() -> Vec<Duration> {
     let of = |unit: Duration, powers: &[u32]| {
         let power = |&power: &u32| Duration::from_nanos(unit.as_nanos() as u64 * (1 << power));
@@ -40,13 +40,13 @@ fn boundaries() -> Vec<Duration> {
     boundaries
 }
 
-/// Each boundary, and a nanosecond to either side.
+/// Returns each boundary, and a nanosecond before and after it.
 fn edges() -> Vec<Duration> {
     let around = |at: Duration| [at - NANO, at, at + NANO];
     boundaries().into_iter().flat_map(around).collect()
 }
 
-/// A driver on what the dial shows, that is never late on purpose.
+/// Returns a driver with the clock of the dial and no slack.
 fn punctual(dial: &Dial) -> Driver<()> {
     let builder = Driver::builder().clock(dial.clock());
     builder.slack(Duration::ZERO).build_with_unpark(|| {})
@@ -84,7 +84,7 @@ fn a_moved_clock_stops_at_each_edge_in_order() {
 }
 
 #[test]
-fn a_nanosecond_before_a_deadline_nothing_fires_and_at_it_all_that_is_due() {
+fn a_nanosecond_before_a_deadline_no_timer_fires_and_at_it_all_that_are_due() {
     for limit in edges() {
         let (clock, driver) = manual();
         let task = Task::new();
@@ -132,7 +132,7 @@ fn a_clock_that_starts_at_an_edge_runs_over_all_that_follow() {
 }
 
 #[test]
-fn the_wait_for_a_deadline_is_told_to_the_nanosecond_however_far_it_is() {
+fn next_timeout_is_exact_to_the_nanosecond_however_far_the_deadline_is() {
     for start in edges() {
         let dial = Dial::default();
         dial.set(start);
@@ -227,7 +227,7 @@ fn the_last_instant_of_a_clock_fires_and_the_one_after_it_is_never() {
         assert_eq!(sleep.deadline(), farthest);
     }
     assert_eq!(driver.next_deadline(), None);
-    // Time stands at its end: what is due in one more nanosecond is not.
+    // The clock stays at its end: a timer that is due a nanosecond later does not fire.
     let mut more = handle.sleep(NANO);
     assert!(task.poll(&mut more).is_pending());
     more.reset_after(Duration::ZERO);
@@ -235,7 +235,7 @@ fn the_last_instant_of_a_clock_fires_and_the_one_after_it_is_never() {
 }
 
 #[test]
-fn a_clock_of_ones_own_that_runs_past_the_end_stands_there() {
+fn a_custom_clock_that_runs_past_the_end_stops_there() {
     let dial = Dial::default();
     let mut driver = dial.driver();
     let task = Task::new();
@@ -251,7 +251,7 @@ fn a_clock_of_ones_own_that_runs_past_the_end_stands_there() {
 }
 
 #[test]
-fn a_timer_put_off_from_boundary_to_boundary_fires_once_at_the_last() {
+fn a_timer_postponed_from_boundary_to_boundary_fires_once_at_the_last() {
     let (clock, driver) = manual();
     let start = clock.now();
     let task = Task::new();
@@ -297,7 +297,7 @@ fn a_park_for_centuries_still_ends_when_unparked() {
             assert!(task.poll(&mut sleep).is_pending());
             driver.handle().unpark();
             assert_eq!((driver.park().fired(), task.wakes()), (0, 0));
-            // The system takes the wait as well: it ends when it must, and fires nothing.
+            // The system accepts the timeout, too: the wait ends when unparked, and no timer fires.
             assert_eq!(driver.park_timeout(NANO).fired(), 0);
         }
     });

@@ -1,1 +1,1 @@
-//! Nothing: this package is its tests, which are those of the main one; see Cargo.toml.
+//! This package has no code of its own: its tests are those of the main package; see Cargo.toml.

@@ -1,4 +1,5 @@
-//! When does time move for threads that are no workers, on a clock that no clock moves?
+//! Tests of external threads, which are no workers, on a clock that does not run: when time
+//! advances.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -17,9 +18,9 @@ use support::{Random, ms, poll_with, runtime_on, secs, watched};
 
 const WORKERS: [usize; 3] = [1, 2, 8];
 
-/// Everybody sleeps when the last hold goes: somebody has to get up and move time.
+/// All workers are parked when the last guard is dropped: one has to be unparked and move time.
 #[test]
-fn time_goes_on_when_a_stranger_drops_the_last_hold() {
+fn time_advances_when_an_external_thread_drops_the_last_hold() {
     watched(|| {
         for workers in WORKERS {
             let runtime = runtime_on(workers, ManualClock::new());
@@ -33,9 +34,9 @@ fn time_goes_on_when_a_stranger_drops_the_last_hold() {
     });
 }
 
-/// A stranger's timer is the only one there is, and all workers sleep without any.
+/// The timer of an external thread is the only one, and all workers are parked without a deadline.
 #[test]
-fn timer_that_a_stranger_arms_while_all_sleep_moves_time() {
+fn time_advances_to_a_timer_that_an_external_thread_arms_while_all_workers_are_parked() {
     watched(|| {
         for workers in WORKERS {
             let clock = ManualClock::new();
@@ -43,7 +44,7 @@ fn timer_that_a_stranger_arms_while_all_sleep_moves_time() {
             let start = clock.now();
             runtime.block_on(async {
                 for round in 1..=50 {
-                    // Something has fired before: it must not be taken for what is to come.
+                    // A timer has fired before; its deadline must not be taken for the next one.
                     sleep(secs(1)).await;
                     let timers = rt::Handle::current().timers().clone();
                     let (sender, done) = oneshot::channel();
@@ -60,9 +61,9 @@ fn timer_that_a_stranger_arms_while_all_sleep_moves_time() {
     });
 }
 
-/// What was announced for the timer that is gone must not hide the next one.
+/// The deadline announced for a dropped timer must not hide the next one.
 #[test]
-fn timer_that_a_stranger_arms_after_dropping_an_earlier_one_moves_time() {
+fn time_advances_to_a_timer_that_an_external_thread_arms_after_dropping_an_earlier_one() {
     watched(|| {
         for workers in WORKERS {
             let runtime = runtime_on(workers, ManualClock::new());
@@ -85,9 +86,9 @@ fn timer_that_a_stranger_arms_after_dropping_an_earlier_one_moves_time() {
     });
 }
 
-/// Strangers arm, reset and drop timers of the runtime, and move time themselves.
+/// External threads arm, reset and drop timers of the runtime, and move time themselves.
 #[test]
-fn strangers_that_arm_reset_drop_and_advance_lose_no_timer() {
+fn external_threads_that_arm_reset_drop_and_advance_lose_no_timer() {
     watched(|| {
         for workers in WORKERS {
             let clock = ManualClock::new();
