@@ -48,12 +48,12 @@ fn time_advances_to_a_timer_that_an_external_thread_arms_while_all_workers_are_p
                     sleep(secs(1)).await;
                     let timers = rt::Handle::current().timers().clone();
                     let (sender, done) = oneshot::channel();
-                    let stranger = thread::spawn(move || {
+                    let external = thread::spawn(move || {
                         pollster::block_on(timers.sleep(secs(1)));
                         sender.send(()).unwrap();
                     });
                     done.await.unwrap();
-                    stranger.join().unwrap();
+                    external.join().unwrap();
                     assert_eq!(clock.now(), start + secs(2 * round));
                 }
             });
@@ -71,7 +71,7 @@ fn time_advances_to_a_timer_that_an_external_thread_arms_after_dropping_an_earli
                 for _ in 0..200 {
                     let timers = rt::Handle::current().timers().clone();
                     let (sender, done) = oneshot::channel();
-                    let stranger = thread::spawn(move || {
+                    let external = thread::spawn(move || {
                         let mut gone = timers.sleep(secs(1));
                         let _ = poll_with(&mut gone, Waker::noop());
                         drop(gone);
@@ -79,7 +79,7 @@ fn time_advances_to_a_timer_that_an_external_thread_arms_after_dropping_an_earli
                         sender.send(()).unwrap();
                     });
                     done.await.unwrap();
-                    stranger.join().unwrap();
+                    external.join().unwrap();
                 }
             });
         }
@@ -94,7 +94,7 @@ fn external_threads_that_arm_reset_drop_and_advance_lose_no_timer() {
             let clock = ManualClock::new();
             let runtime = runtime_on(workers, &clock);
             let handle = runtime.handle().clone();
-            let strangers: Vec<_> = (0..3)
+            let externals: Vec<_> = (0..3)
                 .map(|seed| {
                     let (handle, clock) = (handle.clone(), clock.clone());
                     thread::spawn(move || {
@@ -134,8 +134,8 @@ fn external_threads_that_arm_reset_drop_and_advance_lose_no_timer() {
                 .collect();
             let (stop, stopped) = oneshot::channel::<()>();
             let waits = thread::spawn(move || {
-                for stranger in strangers {
-                    stranger.join().unwrap();
+                for external in externals {
+                    external.join().unwrap();
                 }
                 drop(stop);
             });

@@ -77,7 +77,7 @@ fn a_timer_armed_after_another_was_reset_to_the_past_fires() {
             let (runtime, wait_until_parked) = watched_runtime(workers, &clock);
             let (asked, asks) = mpsc::channel::<(Handle, oneshot::Sender<()>)>();
             let wait = wait_until_parked.clone();
-            let stranger = thread::spawn(move || {
+            let external = thread::spawn(move || {
                 for (handle, sender) in asks {
                     wait(workers);
                     pollster::block_on(handle.sleep(secs(20)));
@@ -100,7 +100,7 @@ fn a_timer_armed_after_another_was_reset_to_the_past_fires() {
                     assert_eq!(start.elapsed(), secs(20));
                 }
             });
-            stranger.join().unwrap();
+            external.join().unwrap();
         }
     });
 }

@@ -61,7 +61,7 @@ fn a_push_from_outside_always_unparks_a_worker() {
             let runtime = runtime(workers);
             let (mut sender, mut receiver) = mpsc::channel(0);
             let handle = runtime.handle().clone();
-            let stranger = thread::spawn(move || {
+            let external = thread::spawn(move || {
                 for n in 0..3000 {
                     let task = handle.spawn(async move { n });
                     if n % 2 == 0 {
@@ -78,7 +78,7 @@ fn a_push_from_outside_always_unparks_a_worker() {
                 }
                 assert_eq!(count, 1500);
             });
-            stranger.join().unwrap();
+            external.join().unwrap();
         }
     });
 }

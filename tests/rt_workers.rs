@@ -127,11 +127,11 @@ fn tasks_may_be_spawned_from_anywhere() {
             };
             let outside = here.spawn(add(&ran));
             let (handle, count) = (here.handle().clone(), ran.clone());
-            let stranger = thread::spawn(move || {
+            let external = thread::spawn(move || {
                 let _entered = handle.enter();
                 [handle.spawn(add(&count)), rt::spawn(add(&count))]
             });
-            let strangers = stranger.join().unwrap();
+            let externals = external.join().unwrap();
             let (handle, count) = (here.handle().clone(), ran.clone());
             let foreign = other.block_on(async move {
                 let (task, count) = (handle.spawn(add(&count)), count.clone());
@@ -143,7 +143,7 @@ fn tasks_may_be_spawned_from_anywhere() {
                 let main = rt::spawn(add(&count));
                 let inner = rt::spawn(async move { rt::spawn(add(&count)) });
                 let inner = inner.await.unwrap();
-                let tasks = strangers.into_iter().chain(foreign);
+                let tasks = externals.into_iter().chain(foreign);
                 for task in tasks.chain([outside, main, inner]) {
                     task.await.unwrap();
                 }

@@ -91,7 +91,7 @@ fn time_does_not_advance_to_a_timer_that_was_reset_to_the_past() {
         .unwrap();
     let (asked, asks) = mpsc::channel::<(usize, oneshot::Sender<()>)>();
     let count = parks.clone();
-    let stranger = thread::spawn(move || {
+    let external = thread::spawn(move || {
         for (before, sender) in asks {
             while count.get() == before {
                 thread::yield_now();
@@ -114,7 +114,7 @@ fn time_does_not_advance_to_a_timer_that_was_reset_to_the_past() {
             assert_eq!(start.elapsed(), Duration::ZERO);
         }
     });
-    stranger.join().unwrap();
+    external.join().unwrap();
 }
 
 #[test]

@@ -91,10 +91,10 @@ fn a_timer_of_a_runtime_that_is_gone_moves_to_the_one_that_polls_it() {
         for (_, mut builder) in kinds() {
             let task = Task::new();
             let mut timer = armed(&builder.build().unwrap(), &task);
-            let heir = multi_thread();
-            heir.block_on(async { assert!(task.poll(&mut timer).is_pending()) });
+            let successor = multi_thread();
+            successor.block_on(async { assert!(task.poll(&mut timer).is_pending()) });
             assert!(!timer.is_orphaned());
-            heir.block_on(async {
+            successor.block_on(async {
                 let start = Instant::now();
                 timer.reset_after(ms(2));
                 (&mut timer).await;
@@ -102,7 +102,7 @@ fn a_timer_of_a_runtime_that_is_gone_moves_to_the_one_that_polls_it() {
             });
             timer.reset_after(secs(3600));
             assert!(task.poll(&mut timer).is_pending());
-            drop(heir);
+            drop(successor);
             assert!(timer.is_orphaned());
         }
     });

@@ -2,7 +2,6 @@
 //!
 //! The tests run in rounds. A round ends when all of its sleepers are awake, and nothing else
 //! happens in it: so a lost wake-up of the driver is not made up for, and the round never ends.
-//! lost is one that nobody makes up for, and the round never ends.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 
@@ -66,7 +65,7 @@ fn rounds(runtime: &Runtime, seed: u64) {
     const ROUNDS: u64 = 400;
     let (done, mut ended) = mpsc::unbounded_channel();
     thread::scope(|scope| {
-        let strangers = [(); 2].map(|()| {
+        let externals = [(); 2].map(|()| {
             let (start, started) = std::sync::mpsc::channel();
             let done = done.clone();
             scope.spawn(move || {
@@ -80,8 +79,8 @@ fn rounds(runtime: &Runtime, seed: u64) {
         });
         let mut random = Random::new(seed);
         for _ in 0..ROUNDS {
-            for stranger in &strangers {
-                stranger.send(random.below(u64::MAX)).unwrap();
+            for external in &externals {
+                external.send(random.below(u64::MAX)).unwrap();
             }
             runtime.block_on(async {
                 let tasks = (0..1 + random.below(7)).map(|_| random.below(u64::MAX));
@@ -89,7 +88,7 @@ fn rounds(runtime: &Runtime, seed: u64) {
                 for task in tasks.collect::<Vec<_>>() {
                     task.await.unwrap();
                 }
-                for _ in &strangers {
+                for _ in &externals {
                     ended.recv().await.unwrap();
                 }
             });

@@ -9,7 +9,7 @@ use reveille::{Driver, DriverThread, Handle, ThreadPark};
 
 use crate::support::timer::{Dropped, Timer};
 use crate::support::{Count, Random};
-use crate::{Board, micros, wait_until};
+use crate::{Report, micros, wait_until};
 
 /// A driver that is turned until it is dropped.
 enum Turned {
@@ -104,11 +104,11 @@ impl Churn {
     }
 }
 
-pub(crate) fn round(random: &mut Random, board: &Board) {
+pub(crate) fn round(random: &mut Random, report: &Report) {
     let driver = Turned::new(random);
     let handle = driver.handle().clone();
     let (seen, ended) = (handle.clone(), Count::default());
-    board.shows("driver", move || format!("{seen:?}"));
+    report.add_state("driver", move || format!("{seen:?}"));
     let stop = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..2 + random.below(4))
         .map(|n| {
@@ -120,7 +120,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
                 under_way: Arc::default(),
             };
             let under_way = churn.under_way.clone();
-            board.shows(format!("thread {n}"), move || {
+            report.add_state(format!("thread {n}"), move || {
                 format!("{under_way:?} timers left")
             });
             let (stop, ended) = (stop.clone(), ended.clone());

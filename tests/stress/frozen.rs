@@ -6,17 +6,17 @@ use std::thread;
 use reveille::ManualClock;
 
 use crate::support::{Random, runtime_on};
-use crate::{Board, micros, workers};
+use crate::{Report, micros, workers};
 
-pub(crate) fn round(random: &mut Random, board: &Board) {
+pub(crate) fn round(random: &mut Random, report: &Report) {
     let workers = [1, 2, 3, 8][random.below(4) as usize];
     let clock = ManualClock::new();
     let (seen, start) = (clock.clone(), clock.now());
-    board.shows("clock", move || {
+    report.add_state("clock", move || {
         format!("{:?} since the start", seen.now() - start)
     });
     let runtime = runtime_on(workers, &clock);
-    workers::storm(runtime, true, random, board, move |random| {
+    workers::storm(runtime, true, random, report, move |random| {
         match random.below(3) {
             0 => clock.advance(micros(random, 50)),
             1 => {

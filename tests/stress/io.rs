@@ -10,7 +10,7 @@ use reveille::rt::{self, JoinHandle, io::AsyncFd};
 use reveille::time::{sleep, timeout};
 
 use crate::support::{Count, OnDrop, Random, runtime, secs};
-use crate::{Board, micros, wait_until};
+use crate::{Report, micros, wait_until};
 
 /// Sends back what it receives, until the other side ends.
 async fn echo(stream: UnixStream, mut random: Random) -> io::Result<()> {
@@ -73,10 +73,10 @@ fn client(mut stream: UnixStream, messages: u64, mut random: Random, echoed: &At
     true
 }
 
-pub(crate) fn round(random: &mut Random, board: &Board) {
+pub(crate) fn round(random: &mut Random, report: &Report) {
     let runtime = runtime([1, 2, 3, 8][random.below(4) as usize]);
     let handle = runtime.handle().clone();
-    board.shows("runtime", move || {
+    report.add_state("runtime", move || {
         format!("{handle:?}, {} armed", handle.armed())
     });
     let (ended, pairs) = (Count::default(), 2 + random.below(6) as usize);
@@ -94,7 +94,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
             let (seed, messages) = (random.below(u64::MAX), 1 + random.below(200));
             let echoed = Arc::new(AtomicUsize::new(0));
             let seen = echoed.clone();
-            board.shows(format!("client {n}"), move || {
+            report.add_state(format!("client {n}"), move || {
                 format!("{seen:?} bytes came back")
             });
             thread::spawn(move || client(ours, messages, Random::new(seed), &echoed))
@@ -143,7 +143,7 @@ pub(crate) fn round(random: &mut Random, board: &Board) {
         }
     }
     if let Some(runtime) = runtime {
-        assert!(runtime.shutdown_timeout(secs(100)), "{}", board.state());
+        assert!(runtime.shutdown_timeout(secs(100)), "{}", report.state());
     }
     wait_until(|| ended.get() == pairs);
 }

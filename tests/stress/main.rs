@@ -46,7 +46,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Runs rounds of a world until its time is over, and panics with its state if one hangs.
-fn world(name: &'static str, round: fn(&mut Random, &Board)) {
+fn world(name: &'static str, round: fn(&mut Random, &Report)) {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = variable("REVEILLE_STRESS_SEED").unwrap_or(nanos.as_micros() as u64 % 1_000_000_007);
     let length = Duration::from_secs(variable("REVEILLE_STRESS_SECONDS").unwrap_or(2));
@@ -55,9 +55,9 @@ fn world(name: &'static str, round: fn(&mut Random, &Board)) {
     let say = |text: &str| drop(writeln!(stderr(), "stress {name}: {text}"));
     say(&format!("REVEILLE_STRESS_SEED={seed}"));
 
-    let board = Board::default();
+    let report = Report::default();
     let (told, ends) = mpsc::channel();
-    let seen = board.clone();
+    let seen = report.clone();
     let thread = thread::spawn(move || {
         let mut random = Random::new(seed);
         let start = Instant::now();
@@ -76,13 +76,13 @@ fn world(name: &'static str, round: fn(&mut Random, &Board)) {
         match ends.recv_timeout(PATIENCE) {
             Ok(()) => rounds += 1,
             Err(RecvTimeoutError::Timeout) => {
-                say(&board.state());
+                say(&report.state());
                 panic!("{name}, seed {seed}: round {rounds} does not end");
             }
             Err(RecvTimeoutError::Disconnected) => match thread.join() {
                 Ok(()) => break say(&format!("{rounds} rounds")),
                 Err(panic) => {
-                    say(&board.state());
+                    say(&report.state());
                     resume_unwind(panic)
                 }
             },
@@ -93,7 +93,7 @@ fn world(name: &'static str, round: fn(&mut Random, &Board)) {
 /// What a round reports: functions that describe its state, and faults found where no panic reaches
 /// the test, in tasks that are not awaited.
 #[derive(Clone, Default)]
-struct Board(Arc<Mutex<Contents>>);
+struct Report(Arc<Mutex<Contents>>);
 
 #[derive(Default)]
 struct Contents {
@@ -101,20 +101,20 @@ struct Contents {
     faults: Vec<String>,
 }
 
-impl Board {
+impl Report {
     fn clear(&self) {
         let contents = std::mem::take(&mut *self.0.lock().unwrap());
         drop(contents);
     }
 
     /// Adds a function that describes a part of the round's state.
-    fn shows(&self, name: impl Into<String>, state: impl Fn() -> String + Send + 'static) {
+    fn add_state(&self, name: impl Into<String>, state: impl Fn() -> String + Send + 'static) {
         let state: Box<dyn Fn() -> String + Send> = Box::new(state);
         self.0.lock().unwrap().states.push((name.into(), state));
     }
 
     /// Notes a fault unless `holds`.
-    fn claim(&self, holds: bool, fault: impl FnOnce() -> String) {
+    fn check(&self, holds: bool, fault: impl FnOnce() -> String) {
         if !holds {
             self.0.lock().unwrap().faults.push(fault());
         }

@@ -9,13 +9,13 @@ use reveille::time::delay_queue::Key;
 use reveille::time::{DelayQueue, Instant, timeout};
 
 use crate::support::{Count, OnDrop, Random, runtime, secs};
-use crate::{Board, micros, wait_until};
+use crate::{Report, micros, wait_until};
 
 /// A value that counts when it is dropped.
 type Value = OnDrop<Box<dyn FnMut() + Send>>;
 
 struct Churn {
-    board: Board,
+    report: Report,
     random: Random,
     begun: Count,
     ended: Count,
@@ -25,9 +25,9 @@ struct Churn {
 }
 
 impl Churn {
-    fn new(board: &Board, random: &mut Random, begun: &Count, ended: &Count) -> Self {
+    fn new(report: &Report, random: &mut Random, begun: &Count, ended: &Count) -> Self {
         Self {
-            board: board.clone(),
+            report: report.clone(),
             random: Random::new(random.below(u64::MAX)),
             begun: begun.clone(),
             ended: ended.clone(),
@@ -45,8 +45,8 @@ impl Churn {
             self.expired(expired.key(), expired.deadline());
         }
         let left = self.model.len();
-        self.board
-            .claim(left == 0, || format!("{left} values are lost"));
+        self.report
+            .check(left == 0, || format!("{left} values are lost"));
     }
 
     async fn step(&mut self) {
@@ -61,8 +61,8 @@ impl Churn {
                 let key = self.queue.insert(value, wait);
                 let when = self.queue.deadline(&key);
                 let before = self.model.insert(key, when);
-                self.board
-                    .claim(before.is_none(), || format!("{key:?} is another's"));
+                self.report
+                    .check(before.is_none(), || format!("{key:?} is another's"));
             }
             (4, Some(key)) => {
                 self.queue.reset(key, wait);
@@ -70,7 +70,7 @@ impl Churn {
             }
             (5, Some(key)) => {
                 let removed = self.queue.try_remove(key).is_some();
-                self.board.claim(removed, || "a value is gone".into());
+                self.report.check(removed, || "a value is gone".into());
                 self.model.remove(key);
             }
             (6, _) => rt::yield_now().await,
@@ -85,26 +85,26 @@ impl Churn {
     fn expired(&mut self, key: Key, deadline: Instant) {
         let now = Instant::now();
         let known = self.model.remove(&key);
-        self.board.claim(known == Some(deadline), || {
+        self.report.check(known == Some(deadline), || {
             format!("due {known:?}, came for {deadline:?}")
         });
-        self.board
-            .claim(now >= deadline, || format!("{deadline:?} came at {now:?}"));
+        self.report
+            .check(now >= deadline, || format!("{deadline:?} came at {now:?}"));
     }
 }
 
-pub(crate) fn round(random: &mut Random, board: &Board) {
+pub(crate) fn round(random: &mut Random, report: &Report) {
     let (begun, ended) = (Count::default(), Count::default());
     let counts = (begun.clone(), ended.clone());
-    board.shows("values", move || {
+    report.add_state("values", move || {
         format!("{} begun, {} ended", counts.0.get(), counts.1.get())
     });
     let runtime = runtime([1, 2, 3, 8][random.below(4) as usize]);
     let handle = runtime.handle().clone();
-    board.shows("runtime", move || {
+    report.add_state("runtime", move || {
         format!("{handle:?}, {} armed", handle.armed())
     });
-    let mut churn = || Churn::new(board, random, &begun, &ended);
+    let mut churn = || Churn::new(report, random, &begun, &ended);
     let on_threads: Vec<_> = [churn(), churn()]
         .into_iter()
         .map(|churn| std::thread::spawn(move || pollster::block_on(churn.run())))

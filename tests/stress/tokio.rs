@@ -12,11 +12,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::support::{Count, OnDrop, Random, secs};
-use crate::{Board, micros, wait_until};
+use crate::{Report, micros, wait_until};
 
 #[derive(Clone)]
 struct Run {
-    board: Board,
+    report: Report,
     begun: Count,
     ended: Count,
     handles: Arc<Mutex<Vec<JoinHandle<()>>>>,
@@ -73,7 +73,7 @@ impl Run {
                 ticks.tick().await;
                 let took = start.elapsed();
                 let early = || format!("a tick of {period:?} after {took:?}");
-                self.board.claim(took >= period, early);
+                self.report.check(took >= period, early);
             }
         }
     }
@@ -83,7 +83,7 @@ impl Run {
         sleep.await;
         let now = Instant::now();
         let early = || format!("a sleep until {deadline:?} ended at {now:?}");
-        self.board.claim(now >= deadline, early);
+        self.report.check(now >= deadline, early);
     }
 }
 
@@ -106,20 +106,20 @@ fn runtime(random: &mut Random) -> Runtime {
     builder.build().unwrap()
 }
 
-pub(crate) fn round(random: &mut Random, board: &Board) {
+pub(crate) fn round(random: &mut Random, report: &Report) {
     let run = Run {
-        board: board.clone(),
+        report: report.clone(),
         begun: Count::default(),
         ended: Count::default(),
         handles: Arc::default(),
     };
     let (begun, ended) = (run.begun.clone(), run.ended.clone());
-    board.shows("tasks", move || {
+    report.add_state("tasks", move || {
         format!("{} begun, {} ended", begun.get(), ended.get())
     });
     let runtime = runtime(random);
     let handle = runtime.handle().clone();
-    board.shows("runtime", move || format!("{handle:?}"));
+    report.add_state("runtime", move || format!("{handle:?}"));
     let stop = Arc::new(AtomicBool::new(false));
     let others: Vec<_> = (0..2)
         .map(|_| {

@@ -13,14 +13,14 @@ use reveille::rt::{self, JoinHandle, Runtime};
 use reveille::time::{Instant, Sleep, interval, sleep, timeout};
 
 use crate::support::{Count, OnDrop, Random, runtime, secs};
-use crate::{Board, micros, wait_until};
+use crate::{Report, micros, wait_until};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the tasks of one round share.
 #[derive(Clone)]
 struct Run {
-    board: Board,
+    report: Report,
     /// Whether the clock is a manual one.
     frozen: bool,
     begun: Count,
@@ -83,7 +83,7 @@ impl Run {
                 ticks.tick().await;
                 let took = start.elapsed();
                 let early = || format!("a tick of {period:?} after {took:?}");
-                self.board.claim(took >= period, early);
+                self.report.check(took >= period, early);
             }
         }
     }
@@ -98,10 +98,10 @@ impl Run {
         if over.await {
             let (deadline, now) = (sleep.deadline(), Instant::now());
             let early = || format!("a sleep until {deadline:?} ended at {now:?}");
-            self.board.claim(now >= deadline, early);
+            self.report.check(now >= deadline, early);
         } else {
             let gone = || "a sleep on a clock that runs has no driver".into();
-            self.board.claim(self.frozen, gone);
+            self.report.check(self.frozen, gone);
         }
     }
 
@@ -124,22 +124,22 @@ pub(crate) fn storm(
     runtime: Runtime,
     frozen: bool,
     random: &mut Random,
-    board: &Board,
+    report: &Report,
     aside: impl Fn(&mut Random) + Clone + Send + 'static,
 ) {
     let run = Run {
-        board: board.clone(),
+        report: report.clone(),
         frozen,
         begun: Count::default(),
         ended: Count::default(),
         handles: Arc::default(),
     };
     let (begun, ended) = (run.begun.clone(), run.ended.clone());
-    board.shows("tasks", move || {
+    report.add_state("tasks", move || {
         format!("{} begun, {} ended", begun.get(), ended.get())
     });
     let handle = runtime.handle().clone();
-    board.shows("runtime", move || {
+    report.add_state("runtime", move || {
         format!("{handle:?}, {} armed", handle.armed())
     });
     let stop = Arc::new(AtomicBool::new(false));
@@ -149,7 +149,7 @@ pub(crate) fn storm(
             let handle = runtime.handle().clone();
             let doing = Arc::new(Mutex::new("begins"));
             let seen = doing.clone();
-            board.shows(format!("thread {n}"), move || {
+            report.add_state(format!("thread {n}"), move || {
                 (*seen.lock().unwrap()).into()
             });
             let mut random = Random::new(random.below(u64::MAX));
@@ -194,7 +194,7 @@ pub(crate) fn storm(
     }
     match random.below(3) {
         0 => drop(runtime),
-        1 => assert!(runtime.shutdown_timeout(secs(100)), "{}", board.state()),
+        1 => assert!(runtime.shutdown_timeout(secs(100)), "{}", report.state()),
         _ => runtime.shutdown_background(),
     }
     stop.store(true, Ordering::SeqCst);
@@ -204,7 +204,7 @@ pub(crate) fn storm(
     wait_until(|| run.begun.get() == run.ended.get());
 }
 
-pub(crate) fn round(random: &mut Random, board: &Board) {
+pub(crate) fn round(random: &mut Random, report: &Report) {
     let workers = [1, 2, 3, 8, 16][random.below(5) as usize];
-    storm(runtime(workers), false, random, board, |_| ());
+    storm(runtime(workers), false, random, report, |_| ());
 }

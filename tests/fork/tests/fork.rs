@@ -2,8 +2,7 @@
 //!
 //! After a fork the child has a copy of the process-wide thread's timers, but not the thread. Its
 //! timers used to hang: one that was armed for later than the parent's next one unparked no thread,
-//! and one that was armed for earlier unparked a thread that did not exist. earlier they called a
-//! thread that was not there.
+//! and one that was armed for earlier unparked a thread that did not exist.
 
 #![cfg(unix)]
 
