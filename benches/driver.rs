@@ -1,8 +1,6 @@
-//! What does a `Sleep` cost in its driver, with 0 to 1 000 000 others waiting?
+//! The cost of a `Sleep` in its driver, with 0 to 1 000 000 other timers waiting.
 //!
-//! `cargo bench --bench driver`. Timers are polled by hand with wakers that do nothing, so that
-//! what is measured is the timer alone. The clock is a counter: reading the system's is 25 ns of
-//! each arming, and the same for everybody. Nothing here blocks.
+//! `cargo bench --bench driver`. Timers are polled by hand with wakers that do nothing, so that only the timer is measured. The clock is a counter: reading the system's takes 25 ns of each arming, and is the same for every kind of timer. Nothing here blocks.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -17,13 +15,13 @@ use reveille::{Clock, Driver, Handle};
 
 const WAITING: [usize; 4] = [0, 1_000, 100_000, 1_000_000];
 
-struct Nobody;
+struct NoopWake;
 
-impl Wake for Nobody {
+impl Wake for NoopWake {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Deadlines that look random and repeat.
+/// Pseudo-random deadlines that are the same in each run.
 struct Random(u64);
 
 impl Random {
@@ -35,13 +33,13 @@ impl Random {
         (self.0 >> 33) % end
     }
 
-    /// 29 to 31 s.
+    /// Returns 29 to 31 s.
     fn timeout(&mut self) -> Duration {
         Duration::from_nanos(29_000_000_000 + self.below(2_000_000_000))
     }
 }
 
-/// A driver with timers that are waiting, due in 25 to 60 s.
+/// A driver with waiting timers, due in 25 to 60 s.
 struct Bench {
     driver: Driver<()>,
     nanos: Arc<AtomicU64>,
@@ -55,7 +53,7 @@ impl Bench {
         let counter = nanos.clone();
         let clock = Clock::custom(move || Duration::from_nanos(counter.load(Ordering::Relaxed)));
         let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
-        let waker = Waker::from(Arc::new(Nobody));
+        let waker = Waker::from(Arc::new(NoopWake));
         let mut random = Random(1);
         let waiting = (0..waiting)
             .map(|_| {
@@ -125,7 +123,7 @@ fn reset(c: &mut Criterion) {
     }
 }
 
-/// Arming is part of it: a timer that fires has been armed.
+/// Arming is included, because a timer that fires has been armed.
 fn expire(c: &mut Criterion) {
     let mut group = c.benchmark_group("arm, expire and end, each");
     for waiting in WAITING {
@@ -159,7 +157,7 @@ fn expire(c: &mut Criterion) {
     }
 }
 
-/// One driver, two threads: the second arms and cancels all the while.
+/// One driver, two threads: the second one arms and cancels all the time.
 fn contention(c: &mut Criterion) {
     let mut group = c.benchmark_group("arm and cancel against another thread");
     for waiting in WAITING {
@@ -170,7 +168,7 @@ fn contention(c: &mut Criterion) {
         let others = Arc::new(AtomicU64::new(0));
         let counted = others.clone();
         let other = thread::spawn(move || {
-            let waker = Waker::from(Arc::new(Nobody));
+            let waker = Waker::from(Arc::new(NoopWake));
             let mut random = Random(5);
             while !stopped.load(Ordering::Relaxed) {
                 drop(black_box(armed(&handle, random.timeout(), &waker)));

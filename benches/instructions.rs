@@ -1,9 +1,9 @@
-//! How many instructions each hot path takes.
+//! The number of instructions that each hot path takes.
 //!
-//! `cargo bench --bench instructions`; needs `valgrind`. Counted by callgrind, which simulates the
-//! processor: the figures repeat exactly for one binary, whatever else the machine does. Each path
-//! is run for two numbers of operations in two processes, and the difference divided, so that what
-//! happens once cancels out.
+//! `cargo bench --bench instructions`; needs `valgrind`. They are counted by callgrind, which
+//! simulates the processor, so the figures for one binary are always the same, whatever else the
+//! machine does. Each path runs for two numbers of operations in two processes, and the difference
+//! of the counts is divided by that of the numbers, which cancels out everything that happens once.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use reveille::time::{Instant, Sleep, sleep};
 use reveille::{Clock, Driver, Handle, TimerQueue};
 
-/// A name, and what to run so many times.
+/// The name of a path, and a function that runs it so many times.
 type Path = (&'static str, fn(u64));
 
 const PATHS: [Path; 19] = [
@@ -60,7 +60,7 @@ fn main() {
     }
 }
 
-/// The instructions of a process that runs one path `count` times.
+/// Returns the instructions of a process that runs one path `count` times.
 fn counted(path: usize, count: u64) -> Option<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -73,14 +73,14 @@ fn counted(path: usize, count: u64) -> Option<u64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
-struct Nobody;
+struct NoopWake;
 
-impl Wake for Nobody {
+impl Wake for NoopWake {
     fn wake(self: Arc<Self>) {}
 }
 
 fn waker() -> Waker {
-    Waker::from(Arc::new(Nobody))
+    Waker::from(Arc::new(NoopWake))
 }
 
 fn poll(sleep: &mut Sleep, waker: &Waker) -> Poll<()> {
@@ -250,12 +250,12 @@ fn queue_decreasing(count: u64) {
     }
 }
 
-/// How many timers wait in the paths below, and how often each is replaced or reset before they are
-/// measured, so that stale slots are as many as they ever are.
+/// How many timers wait in the paths below, and how often each is replaced or reset before the
+/// measurement, so that there are as many stale slots as in the long run.
 const WAITING: u64 = 20_000;
 const ROUNDS: u64 = 10;
 
-/// The number of a random timer, and a random deadline between 29 and 31 s.
+/// Returns the number of a random timer, and a random deadline between 29 and 31 s.
 fn chosen(i: u64) -> (usize, u64) {
     let random = spread(spread(i) ^ i);
     let jitter = spread(random) % 2_000_000_000;

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the patterns with `part` in their name.
+/// Runs the patterns with `part` in their names.
 fn one(part: &str, timers: usize, runs: usize) -> ExitCode {
     let mut missed = 0;
     for (name, pattern) in PATTERNS {
@@ -169,7 +169,7 @@ const PATTERNS: &[(&str, Pattern)] = &[
         world.peek(watch);
     }),
     (
-        "all but the earliest removed, latest first, then that too",
+        "all but the earliest removed, latest first, then that one too",
         |n, watch| {
             let mut world = World::filled_in_order(n);
             for i in (1..n).rev() {
@@ -218,7 +218,7 @@ const PATTERNS: &[(&str, Pattern)] = &[
         },
     ),
     (
-        "all but the earliest reset to later, then that too",
+        "all but the earliest reset to later, then that one too",
         |n, watch| {
             let mut world = World::filled_in_order(n);
             for i in (1..n).rev() {
@@ -317,7 +317,7 @@ const PATTERNS: &[(&str, Pattern)] = &[
     ),
 ];
 
-/// In nanoseconds.
+/// An hour in nanoseconds.
 const HOUR: u64 = 3_600_000_000_000;
 
 /// A queue, the keys of its timers in order of insertion, and a random number generator that repeats

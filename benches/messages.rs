@@ -1,8 +1,8 @@
-//! How long does a message take from one task to another and back?
+//! The time for a message from one task to another and back.
 //!
-//! `cargo bench --features rt --bench messages [-- NAME...]`. The receiver of each message is woken by the task
-//! that sends it, so what is measured is the hand-over through the worker's LIFO slot. Prints the
-//! best and the median nanoseconds of a round trip.
+//! `cargo bench --features rt --bench messages [-- NAME...]`. The task that sends a message wakes its receiver,
+//! so this measures passing a task through the worker's LIFO slot. Prints the best and the median
+//! nanoseconds of a round trip.
 
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use reveille::rt::{self, Runtime};
 
-/// How many round trips a measurement takes, and how many measurements.
+/// How many round trips a measurement takes, and how many measurements there are.
 const TRIPS: u32 = 100_000;
 const ROUNDS: usize = 15;
 
-/// A name, how many workers, and whether the main future is one of the two.
+/// A name, the number of workers, and whether the main future is one of the two.
 const PATHS: [(&str, usize, bool); 4] = [
     ("tasks-1-worker", 1, false),
     ("tasks-2-workers", 2, false),

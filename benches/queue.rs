@@ -1,7 +1,7 @@
 //! The mean cost of each call on a [`TimerQueue`].
 //!
 //! `cargo bench --bench queue [-- part of a name]`. The number in a name is how many timers wait.
-//! For the longest single call see `longest_call`.
+//! The longest single call is measured in `longest_call`.
 
 use std::hint::black_box;
 
@@ -32,7 +32,7 @@ impl World {
             let at = world.timeout();
             world.keys.push(world.queue.insert(at, i));
         }
-        // A running loop, too, has asked for the next deadline.
+        // A running loop has asked for the next deadline, too.
         world.queue.next_deadline();
         world
     }

@@ -1,9 +1,9 @@
-//! How late does a timed wait end, and what does it cost the processor?
+//! How late a timed wait ends, and how much CPU time it takes.
 //!
-//! [`ThreadPark`] beside the raw ways to wait that a safe program on Linux has, each with the
-//! thread's timer slack as it is (50 µs by default) and, marked `1ns`, with the slack set before
-//! the measurement. One thread; nothing else is armed. The ways take turns in rounds, so that
-//! noise from the neighbours of a virtual machine hits all of them alike.
+//! Compares [`ThreadPark`] with the raw ways to wait that a safe program on Linux has, each with
+//! the thread's timer slack unchanged (50 µs by default) and, marked `1ns`, with the slack set
+//! before the measurement. There is one thread and no other timer. The ways take turns in rounds,
+//! so that noise from the neighbours of a virtual machine affects all of them alike.
 //!
 //! `cargo bench --bench wait`, or with longer rounds `cargo bench --bench wait -- 5`.
 
@@ -48,7 +48,7 @@ fn main() {
         let timeout = Duration::from_micros(micros);
         let mut samples: Vec<Sample> = ways.iter().map(|_| Sample::default()).collect();
         for round in 0..ROUNDS {
-            // Each round begins with another way, so that none always follows the same one.
+            // Each round begins with another way, so that no way always follows the same one.
             for turn in 0..ways.len() {
                 let i = (round + turn) % ways.len();
                 measure(
@@ -105,7 +105,7 @@ fn measure(way: &mut Way, timeout: Duration, waits: usize, sample: &mut Sample) 
     }
 }
 
-/// The smallest sample that at least `percent` of all are not above; `sorted` is not empty.
+/// Returns the smallest sample that at least `percent` of all are not above. `sorted` is not empty.
 fn percentile(sorted: &[u64], percent: usize) -> u64 {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }
@@ -153,7 +153,7 @@ mod system {
             .expect("CPU time is not negative")
     }
 
-    /// Returns the slack to set again.
+    /// Sets the slack and returns the former one.
     pub(super) fn set_fine_slack() -> u64 {
         let slack = thread::current_timer_slack().expect("PR_GET_TIMERSLACK");
         set_slack(1);
@@ -186,7 +186,7 @@ mod system {
         nested_epoll();
     }
 
-    /// Two ways to have one epoll watched from within another now and then, when a thousand
+    /// Two ways to check one epoll instance from within another now and then, while a thousand
     /// descriptors are in it.
     fn nested_epoll() {
         let make = || epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll_create1");
@@ -205,7 +205,7 @@ mod system {
                 epoll::modify(&outer, &inner, data, flags).expect("epoll_ctl");
             }
         });
-        // Nobody listens; but each event has to pass by.
+        // No thread waits on it, but each event passes through it.
         let once = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
         let mut collected = Vec::with_capacity(8);
         let mut event = || {
@@ -234,7 +234,7 @@ mod system {
         ("nanosleep absolute", nanosleep_absolute),
     ];
 
-    /// Every raw way on the finest slack, then all of them on the thread's own.
+    /// Returns every raw way with the finest slack, then all of them with the thread's own.
     pub(super) fn raw_ways() -> Vec<Way> {
         let fine = RAW.map(|(name, make)| Way {
             name: format!("{name} 1ns"),
@@ -331,7 +331,7 @@ mod system {
 
     use super::Way;
 
-    /// std has no clock of a thread's CPU time; the column stays empty.
+    /// std has no clock of a thread's CPU time, so the column stays empty.
     pub(super) fn thread_cpu() -> Duration {
         Duration::ZERO
     }

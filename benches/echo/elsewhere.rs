@@ -1,3 +1,3 @@
-//! There is no `rt::io` here.
+//! The bench on other systems, where there is no `rt::io`.
 
 pub(super) fn run() {}

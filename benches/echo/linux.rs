@@ -1,4 +1,4 @@
-//! The contenders, and what they do.
+//! The contenders, and the program that each of them runs.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
@@ -94,7 +94,8 @@ async fn ask(socket: impl Socket, messages: usize) {
     }
 }
 
-/// Wall and CPU time of one round; `spawn` starts a task and returns what waits for it.
+/// Returns the wall and CPU time of one round. `spawn` starts a task and returns a future that
+/// waits for it.
 async fn round<S: Socket>(connections: usize, spawn: fn(Task) -> Task) -> (Duration, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("local_addr");
@@ -142,7 +143,7 @@ fn on_tokio(workers: usize, connections: usize) -> (Duration, Duration) {
     let runtime = match workers {
         1 => Builder::new_current_thread().enable_io().build(),
         _ => {
-            // As many threads run tasks as above: the one in `block_on` waits.
+            // With as many threads that run tasks as above: the one in `block_on` only waits.
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(workers).enable_io().build()
         }

@@ -1,14 +1,14 @@
-//! What does a short message over TCP cost, there and back?
+//! The cost of a short message over TCP, there and back.
 //!
-//! A client and a server for each connection, all tasks of one process, pass ten bytes back and
-//! forth: on `rt::io`, on tokio, and on async-io's reactor with `rt` for the tasks. Each reads
-//! first and waits when there is nothing, so what differs is how a wait is made, how events get to
-//! tasks, and who is woken. CPU is that of the whole process, helper threads included, and steadier
-//! than the wall time. The contenders take turns in rounds.
+//! For each connection, a client task and a server task of the same process pass ten bytes back and
+//! forth: on `rt::io`, on tokio, and on async-io's reactor with `rt` for the tasks. Each task reads
+//! first and waits if there is nothing, so the contenders differ in how they wait, how events reach
+//! tasks, and which threads are woken. The CPU time is that of the whole process, helper threads
+//! included, and varies less than the wall time. The contenders take turns in rounds.
 //!
 //! `cargo bench --features io --bench echo`
 //!
-//! Linux only, as `rt::io` is.
+//! Linux only, like `rt::io`.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,6 +1,6 @@
-//! What do timers do where Go's own benchmarks do not look?
+//! Timer benchmarks that Go's own do not have.
 //!
-//! The counterpart in Go is `native/beyond_test.go`, name for name and number for number.
+//! The counterpart in Go is `native/beyond_test.go`, with the same names and numbers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,15 +17,16 @@ fn late(due: Instant) -> f64 {
     (Instant::now() - due).as_nanos() as f64
 }
 
-/// One pending timer is pulled from an hour to 2 ms, with as many others waiting as it says.
+/// One pending timer is moved from an hour to 2 ms, with the given number of others waiting.
 ///
-/// It readies the task that waits for it, where Go starts the timer's function.
+/// It wakes the task that waits for it, where Go starts the timer's function.
 pub(crate) fn pulled_earlier(workers: usize) {
     const ROUNDS: usize = 100;
     for idle in [0, 1_000_000] {
         run(workers, async move {
             let task = rt::spawn(async move {
-                // As many seconds as are prime to 3600 and spread well: one to two hours.
+                // Multiples of a number of seconds that is prime to 3600 and spreads well: one to
+                // two hours.
                 let spread = |i: usize| HOUR + Duration::from_secs(i as u64 * 2_017 % 3_600);
                 let idle = armed_timers(idle, spread).await;
                 let mut lates = Vec::with_capacity(ROUNDS);
@@ -48,7 +49,7 @@ pub(crate) fn pulled_earlier(workers: usize) {
     }
 }
 
-/// 100 000 tasks sleep until one deadline: how long after it is the last one done?
+/// 100 000 tasks sleep until one deadline: measures how long after it the last one is done.
 pub(crate) fn one_deadline_100000(workers: usize) {
     const SLEEPERS: usize = 100_000;
     const ROUNDS: usize = 3;
@@ -72,7 +73,7 @@ pub(crate) fn one_deadline_100000(workers: usize) {
                 }
                 assert!(
                     Instant::now() < due,
-                    "the deadline came before all were asleep"
+                    "the deadline passed before all tasks were sleeping"
                 );
                 group.wait().await;
                 lates.push(late(due));
@@ -85,7 +86,7 @@ pub(crate) fn one_deadline_100000(workers: usize) {
     });
 }
 
-/// 1000 tasks that sleep 50 us over and over: how late is each sleep?
+/// 1000 tasks sleep 50 us again and again: measures how late each sleep ends.
 pub(crate) fn sleep_50us_1000(workers: usize) {
     const SLEEPERS: usize = 1_000;
     const SLEEPS: usize = 300;

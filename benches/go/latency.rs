@@ -1,7 +1,7 @@
-//! How late are timers while the workers are busy?
+//! How late timers are while the workers are busy.
 //!
-//! The last two of Go's `time/sleep_test.go`, which measure what its scheduler does about timers
-//! whose worker has no time for them. They need two workers, and a core for each.
+//! These are the last two benchmarks of Go's `time/sleep_test.go`, which measure what the scheduler
+//! does about timers whose worker is busy. They need two workers, and a core for each.
 
 use std::hint::spin_loop;
 use std::sync::Arc;
@@ -24,25 +24,26 @@ fn too_few(name: &str, workers: usize) -> bool {
     too_few
 }
 
-/// Go's `doWork`: busy for so long.
+/// Go's `doWork`: works for the given time.
 fn work(time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {}
 }
 
-/// Spins until `what` is so, which other workers see to. If they do not, it says so, not hangs.
+/// Spins until `what` returns `true`, which other workers bring about. Panics rather than hangs if
+/// they do not.
 fn spin_until(what: impl Fn() -> bool) {
     let start = Instant::now();
     while !what() {
         spin_loop();
         assert!(
             start.elapsed() < Duration::from_secs(5),
-            "the other workers let a busy one down"
+            "the other workers did not help a busy one"
         );
     }
 }
 
-/// Go's `warmupScheduler`: every worker has run something.
+/// Go's `warmupScheduler`: lets every worker run something.
 async fn warm_up(workers: usize) {
     let started = Arc::new(AtomicUsize::new(0));
     each(workers, |_| {
@@ -91,11 +92,11 @@ fn report_late(name: &str, workers: usize, turns: usize, late: Late) {
     report(name, workers, turns as u64, &metrics);
 }
 
-/// A task that never leaves its worker sets a timer for all but one worker, and spins until those
-/// have seen to them.
+/// A task that never leaves its worker sets a timer for each other worker, and spins until those
+/// have run.
 ///
-/// The `Sleep` is made where Go calls `AfterFunc`, so it is due a millisecond from there and its
-/// home is the heap of the worker that is busy, as in Go.
+/// The `Sleep` is made where Go calls `AfterFunc`, so it is due a millisecond from there, and is on
+/// the shard of the busy worker, as in Go.
 pub(crate) fn parallel_timer_latency(workers: usize) {
     const NAME: &str = "ParallelTimerLatency";
     const ROUNDS: usize = 200;
@@ -109,7 +110,7 @@ pub(crate) fn parallel_timer_latency(workers: usize) {
             work(30 * MILLISECOND);
             for _ in 0..ROUNDS {
                 all += round(workers - 1).await;
-                // The others find nothing to do and go to sleep.
+                // The other workers find nothing to do and park.
                 work(MILLISECOND);
             }
             all
@@ -145,7 +146,7 @@ pub(crate) fn parallel_timer_latency(workers: usize) {
 }
 
 /// Tickers of 3 ms, some for each worker and out of step, whose tasks work for a while at each
-/// tick. Lateness is against the grid, of which no tick is left out, as in Go.
+/// tick. Lateness is measured against the schedule, of which no tick is left out, as in Go.
 pub(crate) fn staggered_ticker_latency(workers: usize) {
     const PERIOD: Duration = Duration::from_millis(3);
     if too_few("StaggeredTickerLatency", workers) {
@@ -172,7 +173,8 @@ async fn staggered(workers: usize, tickers: usize, period: Duration, busy: Durat
     for _ in 0..tickers {
         work(period / workers as u32);
         let first = Instant::now() + period;
-        // Made in its task: Go puts the ticker into the heap of the worker that waits for it.
+        // Made in its task, because Go puts the ticker into the heap of the worker that waits for
+        // it.
         tasks.push(rt::spawn(async move {
             let mut ticker = interval_at(first, period);
             ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);

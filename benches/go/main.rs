@@ -1,8 +1,8 @@
-//! How fast are `reveille::rt`'s timers on Go's own benchmarks?
+//! The timers of `reveille::rt` on Go's own benchmarks.
 //!
-//! `cargo bench --features rt --bench go [-- [--workers N] NAME...]`; `benches/go/run.sh` runs Go's beside them
-//! and prints the ratios. `measure.rs` is how an operation is timed, `own.rs` and `latency.rs` are
-//! the benchmarks of Go's standard library, `beyond.rs` what those leave out.
+//! `cargo bench --features rt --bench go [-- [--workers N] NAME...]`; `benches/go/run.sh` also runs Go's and
+//! prints the ratios. `measure.rs` times an operation, `own.rs` and `latency.rs` have the
+//! benchmarks of Go's standard library, and `beyond.rs` has others.
 
 mod beyond;
 mod latency;
@@ -12,7 +12,7 @@ mod own;
 /// Runs with so many workers, and prints.
 type Bench = fn(workers: usize);
 
-/// By the names they have in Go.
+/// The benchmarks, by their names in Go.
 const BENCHES: [(&str, Bench); 17] = [
     ("AfterFunc1000", own::after_func_1000),
     ("After", own::after),
@@ -42,7 +42,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            // What cargo adds.
+            // An argument that cargo adds.
             "--bench" => {}
             "--workers" => {
                 let n = args.next().and_then(|n| n.parse().ok());

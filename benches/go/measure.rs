@@ -1,10 +1,10 @@
-//! How long does one operation take, over all workers at once?
+//! Measures how long one operation takes, over all workers at once.
 //!
-//! As Go's `testing` has it: `RunParallel` starts one looping task for each worker, they draw
-//! their turns from one counter, and the time for an operation is the wall time of all over the
-//! number of turns, so that two workers without contention halve it. The number of turns grows
-//! until a batch takes long enough, which is the warm-up, and then the median of some batches
-//! counts. What is printed is what `go test -bench` prints.
+//! This is done as in Go's `testing`: `RunParallel` starts one looping task for each worker, they
+//! draw their iterations from one counter, and the time of an operation is the wall time divided by
+//! the number of iterations, so that two workers without contention halve it. The number of
+//! iterations grows until a batch takes long enough, which is the warm-up, and then the median of
+//! some batches counts. The output is that of `go test -bench`.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,15 +19,15 @@ use reveille::time::{Sleep, sleep};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// How long a batch takes at least, and how many count.
+/// How long a batch takes at least, and how many batches count.
 const BATCH: Duration = Duration::from_millis(100);
 const BATCHES: usize = 5;
 
-/// The turns of one looping task: `testing.PB`.
+/// The iterations of one looping task: `testing.PB`.
 pub(crate) struct Turns {
     drawn: Arc<AtomicU64>,
     end: u64,
-    /// How many are drawn at once, so that the counter is not what is measured.
+    /// How many are drawn at once, so that the counter does not dominate.
     grain: u64,
     mine: u64,
 }
@@ -46,8 +46,8 @@ impl Turns {
     }
 }
 
-/// Go's `benchmark` in `time/sleep_test.go`: first 32 768 idle timers of an hour for each worker,
-/// then `body` in parallel.
+/// Go's `benchmark` in `time/sleep_test.go`: first arms 32 768 idle timers of an hour for each
+/// worker, then runs `body` in parallel.
 pub(crate) fn parallel<F>(name: &str, workers: usize, body: impl Fn(Turns) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -55,13 +55,13 @@ where
     parallel_beside(name, workers, 1 << 15, body);
 }
 
-/// `body` in parallel, with that many idle timers of an hour for each worker.
+/// Runs `body` in parallel, with the given number of idle timers of an hour for each worker.
 pub(crate) fn parallel_beside<F>(name: &str, workers: usize, idle: usize, body: impl Fn(Turns) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     run(workers, async {
-        // From one task for each worker, as Go makes them, so that they spread over the workers.
+        // From one task for each worker, as in Go, so that they spread over the workers.
         let idle = each(workers, |_| armed_timers(idle, |_| HOUR)).await;
         let (mut turns, mut took) = (1, Duration::ZERO);
         while took < BATCH {
@@ -87,7 +87,7 @@ where
     });
 }
 
-/// Runs `turns` over all workers; `last` is how long the batch before took.
+/// Runs `turns` iterations over all workers. `last` is how long the previous batch took.
 async fn batch<F>(workers: usize, turns: u64, last: Duration, body: impl Fn(Turns) -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,
@@ -108,8 +108,8 @@ where
     start.elapsed()
 }
 
-/// Runs `future` as a task on a runtime of its own: the main future is polled by the thread that
-/// blocks in it, and is no task.
+/// Runs `future` as a task on a runtime of its own: the main future is polled by the thread in
+/// `block_on`, and is not a task.
 pub(crate) fn run(workers: usize, future: impl Future<Output = ()>) {
     let runtime = rt::Runtime::builder()
         .worker_threads(workers)
@@ -118,7 +118,7 @@ pub(crate) fn run(workers: usize, future: impl Future<Output = ()>) {
     runtime.block_on(future);
 }
 
-/// Spawns a task for each worker and waits for all.
+/// Spawns a task for each worker and waits for all of them.
 pub(crate) async fn each<F>(workers: usize, make: impl Fn(usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -131,7 +131,7 @@ where
     outputs
 }
 
-/// `n` timers in the heap of the worker that runs this.
+/// Arms `n` timers on the shard of the worker that runs this.
 pub(crate) async fn armed_timers(n: usize, wait: impl Fn(usize) -> Duration) -> Vec<Sleep> {
     let mut timers: Vec<Sleep> = (0..n).map(|i| sleep(wait(i))).collect();
     for timer in &mut timers {
@@ -140,7 +140,7 @@ pub(crate) async fn armed_timers(n: usize, wait: impl Fn(usize) -> Duration) -> 
     timers
 }
 
-/// Puts a timer into the heap: it then readies the task that calls this.
+/// Arms a timer, which then wakes the task that calls this.
 pub(crate) async fn arm(timer: &mut Sleep) {
     poll_fn(|cx| {
         assert!(Pin::new(&mut *timer).poll(cx).is_pending());
@@ -149,7 +149,7 @@ pub(crate) async fn arm(timer: &mut Sleep) {
     .await;
 }
 
-/// Go's `sync.WaitGroup`: a counter that readies one waiting task when it gets to zero.
+/// Go's `sync.WaitGroup`: a counter that wakes one waiting task when it reaches zero.
 pub(crate) struct WaitGroup {
     left: AtomicUsize,
     waiting: AtomicWaker,

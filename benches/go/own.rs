@@ -1,17 +1,17 @@
-//! How fast are the operations that Go's `time` and `context` measure?
+//! The operations that Go's `time` and `context` measure.
 //!
-//! With the numbers of Go 1.27's `time/sleep_test.go`, `time/tick_test.go` and
-//! `context/benchmark_test.go`. What is the same work is a judgement:
+//! They have the numbers of Go 1.27's `time/sleep_test.go`, `time/tick_test.go` and
+//! `context/benchmark_test.go`. What counts as the same work is a judgement:
 //!
-//! * `AfterFunc(d, f)` that fires is a task that sleeps `d` and does what `f` does: Go, too, gives
-//!   `f` a goroutine of its own.
-//! * `AfterFunc` that is stopped or reset is an armed `Sleep`: in the heap, with somebody to ready
-//!   when it is due, and no task yet, as there is no goroutine yet.
+//! * `AfterFunc(d, f)` that fires is a task that sleeps `d` and does what `f` does, because Go
+//!   gives `f` a goroutine of its own, too.
+//! * `AfterFunc` that is stopped or reset is an armed `Sleep`: it is in the heap and wakes a task
+//!   when it is due, but there is no new task yet, as there is no goroutine yet.
 //! * `NewTimer` and `NewTicker` are a `Sleep` and an `Interval` that were not polled: since Go 1.23
-//!   a timer with a channel is not in the heap either until somebody waits for it.
-//! * What is due by the time it is waited for is ready without the heap. Go does so for timers with
-//!   a channel, but not for functions: `AfterFunc(0, f)` goes into its heap and out again. In
-//!   `OneDeadline100000` every timer does, here too.
+//!   a timer with a channel is not in the heap either until a goroutine waits for it.
+//! * A timer that is due by the time it is awaited is ready without the heap. Go does so for timers
+//!   with a channel, but not for functions: `AfterFunc(0, f)` goes into its heap and out again. In
+//!   `OneDeadline100000` every timer does, here, too.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -30,7 +30,7 @@ const NANOSECOND: Duration = Duration::from_nanos(1);
 const MICROSECOND: Duration = Duration::from_micros(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A chain: each function sets the timer for the next.
+/// A chain in which each function sets the timer for the next.
 pub(crate) fn after_func_1000(workers: usize) {
     fn after_func(left: usize, last: oneshot::Sender<()>) {
         drop(rt::spawn(async move {
@@ -131,7 +131,7 @@ pub(crate) fn sleep_1000(workers: usize) {
     });
 }
 
-/// Go's ticker leaves out the ticks that nobody took in time.
+/// Go's ticker leaves out the ticks that no goroutine took in time.
 fn skipping(mut ticker: Interval) -> Interval {
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticker
@@ -146,8 +146,8 @@ pub(crate) fn ticker(workers: usize) {
     });
 }
 
-/// Ours sets the next tick and keeps the period, which Go's sets as well, to the same 2 ns each
-/// time: one word more to store.
+/// Ours sets the next tick and keeps the period; Go's also sets the period, to the same 2 ns each
+/// time, which is one word more to store.
 pub(crate) fn ticker_reset(workers: usize) {
     parallel("TickerReset", workers, async |mut turns| {
         let mut ticker = skipping(interval(2 * NANOSECOND));
@@ -169,8 +169,8 @@ pub(crate) fn ticker_reset_naive(workers: usize) {
     });
 }
 
-/// The timer that is pulled to the front of ten thousand fires while the task sleeps: what it
-/// readies is this task, which looks and sleeps on, where Go starts an empty function.
+/// The timer that is moved to the front of ten thousand fires while the task sleeps: it wakes this
+/// task, which checks and sleeps on, where Go starts an empty function.
 pub(crate) fn adjust_timers_10000(workers: usize) {
     parallel("AdjustTimers10000", workers, async |mut turns| {
         while turns.next() {
@@ -182,8 +182,8 @@ pub(crate) fn adjust_timers_10000(workers: usize) {
     });
 }
 
-/// Ten timeouts made and cancelled. A context is more than the timeout that stands for it here: it
-/// has a parent, children and a channel, for which Rust has other means.
+/// Makes and cancels ten timeouts. A Go context is more than the timeout that stands for it here:
+/// it also has a parent, children and a channel, for which Rust has other means.
 pub(crate) fn with_timeout(workers: usize) {
     for alive in [40, 4_000, 400_000] {
         let name = format!("WithTimeout/concurrency={alive}");

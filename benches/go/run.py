@@ -1,6 +1,6 @@
-"""Runs Go's timer benchmarks and ours in interleaved rounds and prints who is faster.
+"""Runs Go's timer benchmarks and ours in interleaved rounds and prints which are faster.
 
-Both print what `go test -bench` prints, so there is one parser. Standard library only."""
+Both have the output of `go test -bench`, so there is one parser. Needs only the standard library."""
 import argparse
 import os
 import re
@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, "target", "go-bench")
 GO = os.environ.get("GO", "go")
 
-# Where each benchmark is in Go: packages of its standard library, and ours for what those lack.
+# The Go package of each benchmark: packages of its standard library, and ours for the others.
 PACKAGES = {
     "time": "AfterFunc1000 After Stop SimultaneousAfterFunc1000 StartStop1000 Reset Sleep1000 Ticker "
             "TickerReset TickerResetNaive AdjustTimers10000 ParallelTimerLatency "
@@ -22,23 +22,23 @@ PACKAGES = {
     "context": "WithTimeout",
     "beyond": "PulledEarlier OneDeadline100000 Sleep50us1000",
 }
-# Lateness grows with the number of rounds where the load is too much, so it has to be ours.
+# If the load is too high, lateness grows with the number of rounds, so Go must run as many as we do.
 ROUNDS = {"ParallelTimerLatency": 200, "StaggeredTickerLatency": 70, "PulledEarlier": 100,
           "OneDeadline100000": 3, "Sleep50us1000": 300}
 LINE = re.compile(r"Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(\S.*)")
-# Of a maximum the machine decides, and what is allocated is another question.
+# The maximum depends on the machine, and allocations are not compared.
 LEFT_OUT = {"max-late-ns", "B/op", "allocs/op"}
 
 
 def jiffies():
-    """(busy, stolen) seconds over all CPUs."""
+    """Returns (busy, stolen) seconds over all CPUs."""
     f = [int(x) for x in open("/proc/stat").readline().split()[1:]]
     hz = os.sysconf("SC_CLK_TCK")
     return (f[0] + f[1] + f[2] + f[5] + f[6]) / hz, f[7] / hz
 
 
 def output(cmd, foreign, **kwargs):
-    """What `cmd` prints; notes how many cores others used meanwhile."""
+    """Returns the output of `cmd`, and appends to `foreign` how many cores other processes used."""
     (busy, stolen), used, start = jiffies(), os.times(), time.time()
     p = subprocess.run(cmd, stdout=subprocess.PIPE, text=True, **kwargs)
     wall, now, (busy1, stolen1) = time.time() - start, os.times(), jiffies()
@@ -54,7 +54,7 @@ def parse(text):
     for name, rest in LINE.findall(text):
         words = rest.split()
         for value, metric in zip(words[::2], words[1::2]):
-            # Go says 0 ns/op where another metric counts, and NaN where it skipped.
+            # Go prints 0 ns/op for a benchmark with another metric, and NaN for one that was skipped.
             if metric not in LEFT_OUT and float(value) > 0:
                 found[name, metric] = float(value)
     return found

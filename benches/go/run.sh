@@ -1,5 +1,5 @@
 #!/bin/sh
-# Go's own timer benchmarks beside the same ones on `reveille::rt`, in interleaved rounds.
+# Runs Go's own timer benchmarks and the same ones on `reveille::rt`, in interleaved rounds.
 #
 #   ./run.sh [--rounds N] [--workers 2,1] [--only AfterFunc1000,Stop] [--time 200ms]
 #

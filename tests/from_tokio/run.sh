@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Runs the timer tests of tokio, tokio-util and tokio-stream against reveille, with nothing changed
-# but the import, and fails unless exactly those fail that are named here.
+# Runs the timer tests of tokio, tokio-util and tokio-stream against reveille, with only the import
+# changed, and fails unless exactly the tests fail that are listed here.
 #
 #   tests/from_tokio/run.sh [ours|theirs] [package...]
 #
-# `theirs` runs them on tokio's own timers, to see that they are run right: then all pass. Without a
-# package all three are run. The tests are those of the published packages, as cargo unpacks them.
+# `theirs` runs them on tokio's own timers, to check this script: then all pass. Without a package, all
+# three are run. The tests are those of the published packages, as cargo unpacks them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# package, file, how many tests.
+# Package, file, number of tests.
 suites="\
 tokio         time_sleep             24
 tokio         time_pause             18
@@ -27,9 +27,9 @@ tokio-stream  stream_timeout          3
 tokio-stream  time_throttle           1
 "
 
-# file, test, which fails here. The first three assert a panic where reveille works: a timer made
-# outside of a runtime, or in one without time, runs on the process-wide thread. The last asserts
-# that a queue wakes its task when no item is due, as a wheel does on the way to a far one.
+# File and test that fail here. The first three assert a panic where reveille works: a timer made
+# outside of a runtime, or in one without time, uses the process-wide thread. The last asserts that a
+# queue wakes its task although no item is due, as a timer wheel does on the way to a far deadline.
 known="\
 time_sleep        creating_sleep_outside_of_context
 time_panic        timeout_panic_caller
@@ -37,8 +37,8 @@ time_panic        timeout_at_panic_caller
 time_delay_queue  reset_later_after_slot_starts
 "
 
-# The import may stand in a list with others. The trait of tokio-stream has methods of streams, too,
-# that have nothing to do with time: those are then futures' own.
+# The import may be in a list with others. The trait of tokio-stream also has methods that have nothing
+# to do with time: for those the tests use the trait of futures.
 import='
 s/tokio::time/reveille::time/g
 s/tokio_util::time/reveille::time/g
@@ -70,7 +70,7 @@ while read -r package file _; do
     folder=$(grep "/$package-[0-9.]*/Cargo.toml$" <<<"$folders")
     folder=${folder%/Cargo.toml}/tests
     sed "$import" "$folder/$file.rs" >"tests/$file.rs"
-    # What tests share. Cargo takes no file in a folder for a test of its own.
+    # The files that tests share. They are in a folder, so cargo does not run them as tests.
     cp -R "$folder/support" tests/ 2>/dev/null || true
 done <<<"$suites"
 
@@ -82,7 +82,7 @@ wrong=0
 printf '%-13s %-22s %5s %6s %6s\n' package file tests passed failed
 while read -r package file count; do
     [ -n "$package" ] || continue
-    # Where a test hangs the file's run is ended, and the count is wrong.
+    # If a test hangs, the timeout ends the run of its file, and the count is wrong.
     timeout 120 cargo test --quiet --no-fail-fast --test "$file" -- \
         --format pretty </dev/null >"$log" 2>&1 || true
     passed=$(grep -c '^test .*\.\.\. ok$' "$log" || true)

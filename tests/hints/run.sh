@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Fails unless rustc names the feature to a program that uses something without enabling it.
 #
-# It does so where the item itself is configured out. A private stand-in of the same name, for the use
-# of the crate itself, hides that: `module io is private`.
+# rustc does so if the item itself is configured out. If the crate has a private module of the same name
+# instead, rustc only says that the module is private.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Fails unless the errors, with these features of the program, name that feature of reveille.
+# Fails unless the errors, with feature $1 of the program, name feature $2 of reveille.
 named() {
     local said
     said=$(cargo check --quiet --target-dir ../../target/hints --features "$1" 2>&1) && {

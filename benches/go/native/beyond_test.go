@@ -1,6 +1,6 @@
-// What do Go's timers do where its own benchmarks do not look?
+// Benchmarks of timers that Go's own benchmarks do not have.
 //
-// The counterpart of ../beyond.rs, name for name and number for number.
+// The counterpart of ../beyond.rs, with the same names and numbers.
 package beyond
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// One pending timer is pulled from an hour to 2 ms, with as many others waiting as it says.
+// One pending timer is moved from an hour to 2 ms, with the given number of others waiting.
 func BenchmarkPulledEarlier(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -43,7 +43,7 @@ func BenchmarkPulledEarlier(b *testing.B) {
 	}
 }
 
-// 100 000 goroutines sleep until one deadline: how long after it is the last one done?
+// 100 000 goroutines sleep until one deadline: measures how long after it the last one is done.
 func BenchmarkOneDeadline100000(b *testing.B) {
 	const sleepers = 100_000
 	late := make([]time.Duration, b.N)
@@ -71,7 +71,7 @@ func BenchmarkOneDeadline100000(b *testing.B) {
 	reportLate(b, late, "p50-late-ns")
 }
 
-// 1000 goroutines that sleep 50 us over and over: how late is each sleep?
+// 1000 goroutines sleep 50 us again and again: measures how late each sleep ends.
 func BenchmarkSleep50us1000(b *testing.B) {
 	const sleepers, pause = 1000, 50 * time.Microsecond
 	late := make([]time.Duration, sleepers*b.N)

@@ -1,4 +1,4 @@
-//! Does the contender really fire, cancel and reset? Run before measuring.
+//! Checks that the contender fires, cancels and resets timers correctly, before measuring it.
 
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering::*};

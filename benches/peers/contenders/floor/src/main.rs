@@ -1,6 +1,6 @@
-//! Not a timer: reads the clock, keeps the deadline and the waker, and never
-//! fires. What is left is the cost of the harness plus the least any timer
-//! behind `Future` has to do. For W1, W2, W3, W5 and W7.
+//! A fake timer that reads the clock, keeps the deadline and the waker, and never
+//! fires. Its cost is that of the harness plus the least that any timer behind
+//! `Future` has to do. For W1, W2, W3, W5 and W7.
 
 use std::future::Future;
 use std::pin::Pin;

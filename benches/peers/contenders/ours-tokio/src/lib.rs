@@ -1,4 +1,4 @@
-//! The contender `tokio`, the very same code, with `reveille::time` in place of `tokio::time`.
+//! The contender `tokio`, with the same code, but `reveille::time` in place of `tokio::time`.
 
 #[path = "../../tokio/src/on_tokio.rs"]
 mod on_tokio;

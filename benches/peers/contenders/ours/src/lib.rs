@@ -13,10 +13,10 @@ use reveille::time::{self, Interval, Sleep};
 #[doc(hidden)]
 pub use {harness, reveille};
 
-/// What differs between them.
+/// The differences between the contenders.
 pub trait Flavor: Clone + Send + Sync + 'static {
     const NAME: &'static str;
-    /// Workers, but two in W5.
+    /// The number of workers, except in W5, which uses two.
     const THREADS: usize = 1;
     const SLACK: Duration = Builder::DEFAULT_SLACK;
 }

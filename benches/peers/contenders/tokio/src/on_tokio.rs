@@ -1,4 +1,4 @@
-//! Timers on tokio's runtimes: those of the module `time` of whoever includes this.
+//! Timers on tokio's runtimes: those of the module `time` of the crate that includes this file.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use harness::Contender;
 
 use super::{CT, MT, prepare, time};
 
-/// What differs between the three.
+/// The differences between the three contenders.
 pub trait Flavor: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     const THREADS: usize;

@@ -22,7 +22,7 @@ pub fn timeout_30s(rng: &mut Rng) -> Duration {
     rng.dur(Duration::from_secs(29), Duration::from_secs(2))
 }
 
-/// Armed timers nobody waits for, due in 25 .. 60 s, so that the timers of the
+/// Armed timers that no task waits for, due in 25 .. 60 s, so that the timers of the
 /// measured loop land inside their range. None may fire.
 pub struct Residents<C: Contender> {
     slabs: Vec<Slab<C::Timer>>,

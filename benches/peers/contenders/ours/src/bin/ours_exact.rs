@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bench_ours::{Flavor, Ours};
 
-/// Punctual at any price.
+/// No slack: as punctual as possible, whatever that costs.
 #[derive(Clone)]
 struct Exact;
 impl Flavor for Exact {

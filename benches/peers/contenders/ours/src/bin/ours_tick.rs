@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bench_ours::{Flavor, Ours};
 
-/// As coarse as tokio.
+/// A slack of 1 ms, the resolution of tokio.
 #[derive(Clone)]
 struct Tick;
 impl Flavor for Tick {
