@@ -1,16 +1,18 @@
-//! Timers in a scheduler of one's own: workers that steal, and one driver for all.
+//! Timers in a custom scheduler: workers that steal from each other, and one driver for all.
 //!
 //! ```sh
 //! cargo run --release --example own_scheduler
 //! ```
 //!
-//! The smallest scheduler that is complete: three threads, each with a queue that the others steal
-//! from, and a [`Driver`](reveille::Driver) that whoever has nothing to do waits in. In `worker.rs`
-//! are the steps in the order in which they have to happen, in `scheduler.rs` who wakes whom, and why
-//! nothing gets lost in between. `docs/executor.md` tells the same at length.
+//! This is the smallest complete scheduler: three threads, each with a local queue from which the
+//! others steal, and a [`Driver`](reveille::Driver) in which one of the parked workers waits.
+//! `worker.rs` has the steps of a worker in the order in which they must happen. `scheduler.rs` has
+//! what the workers share: which worker is unparked, and why no task and no timer is lost.
+//! `docs/executor.md` explains the same at length.
 //!
-//! `reveille::rt` has a heap of timers for each worker, moves an alarm where this one wakes a thread,
-//! and wakes nobody for work while another is looking for some. The protocol is the same.
+//! `reveille::rt` differs in three points: it has a shard of timers for each worker, it moves the
+//! timeout of a parked worker where this scheduler unparks it, and it unparks no worker for a task
+//! while another one is searching. The protocol is the same.
 
 mod scheduler;
 mod worker;
@@ -27,8 +29,8 @@ use reveille::time::{Instant, sleep, timeout_at};
 
 use crate::scheduler::{Scheduler, WORKERS};
 
-/// After this long something hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the program may take before it counts as hung.
+const WATCHDOG: Duration = Duration::from_secs(30);
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -37,15 +39,15 @@ fn main() -> ExitCode {
     println!("A scheduler of {WORKERS} workers and one driver.\n");
 
     let (sender, done) = mpsc::channel();
-    let show = show(scheduler.clone());
-    let task = scheduler.spawn(async move { sender.send(show.await) });
-    let Ok(early) = done.recv_timeout(PATIENCE) else {
+    let workloads = run(scheduler.clone());
+    let task = scheduler.spawn(async move { sender.send(workloads.await) });
+    let Ok(early) = done.recv_timeout(WATCHDOG) else {
         println!("FAILED: a task or a timer was lost.");
         return ExitCode::FAILURE;
     };
     drop(task);
 
-    // All are asleep or about to be, one of them for an hour.
+    // All workers are parked or about to park, the driver owner for an hour.
     let hour = scheduler.spawn(async { sleep(3600 * 1000 * MILLISECOND).await });
     let late = pollster::block_on(timed(scheduler.timers.sleep(5 * MILLISECOND)));
     let early = early + print("a timer of another thread, earlier than all", vec![late]);
@@ -67,18 +69,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Puts the scheduler to its tests; how many timers were early.
-async fn show(scheduler: Arc<Scheduler>) -> usize {
+/// Runs the workloads and returns how many timers were early.
+async fn run(scheduler: Arc<Scheduler>) -> usize {
     let many = storm(&scheduler, 1000, 50).await;
     let mut early = print("a thousand tasks that sleep", many);
 
-    // The blocked worker's tasks are stolen, its timers are everybody's.
+    // The tasks of the blocked worker are stolen, and its timers are in the driver that all share.
     let blocked = scheduler.spawn(async { thread::sleep(100 * MILLISECOND) });
     let beside = storm(&scheduler, 100, 20).await;
     early += print("a hundred, while one worker is blocked", beside);
     blocked.await;
 
-    // As many tasks as there are workers, none of which ever waits: nobody is ever idle.
+    // As many tasks as there are workers, none of which ever waits: no worker is ever idle.
     let busy = |_| {
         scheduler.spawn(async {
             let deadline = Instant::now() + 50 * MILLISECOND;
@@ -99,7 +101,7 @@ async fn show(scheduler: Arc<Scheduler>) -> usize {
     early + print("limits of tasks that never wait", late)
 }
 
-/// How late many sleeps were; nothing for one that was early.
+/// Runs many sleeps and returns how late each was, or `None` for one that was early.
 async fn storm(scheduler: &Arc<Scheduler>, tasks: u64, sleeps: u64) -> Vec<Option<Duration>> {
     let one = |number: u64| {
         scheduler.spawn(async move {
@@ -119,7 +121,7 @@ async fn storm(scheduler: &Arc<Scheduler>, tasks: u64, sleeps: u64) -> Vec<Optio
     late
 }
 
-/// How late a sleep was, unless it was early.
+/// Awaits a sleep and returns how late it was, or `None` if it was early.
 async fn timed(sleep: reveille::time::Sleep) -> Option<Duration> {
     let deadline = sleep.deadline();
     sleep.await;
@@ -137,7 +139,7 @@ fn yield_now() -> impl Future<Output = ()> {
     })
 }
 
-/// Says how late timers were; returns how many were early.
+/// Prints how late timers were, and returns how many were early.
 fn print(what: &str, late: Vec<Option<Duration>>) -> usize {
     let count = late.len();
     let mut late: Vec<_> = late.into_iter().flatten().collect();
@@ -162,9 +164,9 @@ fn print_counts(scheduler: &Scheduler) {
         get(&counts.fired),
     );
     println!(
-        "slept {} times; woken {} times for a task, {} for an earlier timer, {} to see to the timers",
-        get(&counts.sleeps),
-        get(&counts.called),
+        "parked {} times; unparked {} times for a task, {} for an earlier timer, {} to own the driver",
+        get(&counts.parks),
+        get(&counts.notified),
         get(&counts.interrupted),
         get(&counts.handed_over),
     );

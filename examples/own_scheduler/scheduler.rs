@@ -1,18 +1,22 @@
-//! What do the workers share, and who wakes whom?
+//! What the workers share: queues, the driver, and the list of parked workers.
 //!
-//! # The driver lies on the table
+//! # The driver
 //!
-//! Who turns the driver or waits in it takes it off the table, and lays it back. So one worker waits
-//! until the earliest deadline, and the others without end. Nobody turns the driver while another
-//! waits in it, which would end the announcement that the wait relies on.
+//! A worker that turns the driver, or waits in it, takes it out of [`Idle`] and puts it back
+//! afterwards. So one parked worker, the *driver owner*, waits until the earliest deadline, and the
+//! others without a timeout. No worker turns the driver while another one waits in it: that would
+//! end the announcement on which the wait relies.
 //!
-//! *While somebody sleeps, somebody sees to the timers*: has taken the driver, or is awake and will
-//! see to it before it runs a task. For who lies down takes the driver if it is there; and who was
-//! woken, or has laid it back, wakes another sleeper to take it before it runs a task.
+//! Invariant: while a worker is parked, some worker takes care of the timers. Either it has taken
+//! the driver, or it is running and hands the driver over before it runs a task. For a worker that
+//! parks takes the driver if it is there; and a worker that was unparked, or has put the driver
+//! back, unparks another worker to take it before it runs a task.
 //!
-//! # No task is left lying
+//! # Tasks
 //!
-//! Who pushes a task looks for sleepers after that, who lies down looks for tasks after that.
+//! No task is left in a queue while all workers are parked: a thread that pushes a task checks for
+//! parked workers after that, and a worker that parks checks for tasks after it has entered the
+//! list.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -29,23 +33,24 @@ use crate::worker::Worker;
 pub(crate) const WORKERS: usize = 3;
 
 pub(crate) struct Scheduler {
-    /// What is readied outside of the workers.
+    /// Tasks that were woken on other threads than the workers'.
     pub(crate) injector: Injector<Runnable>,
     pub(crate) stealers: Box<[Stealer<Runnable>]>,
     unparkers: Box<[ThreadUnpark]>,
     pub(crate) timers: Handle,
-    table: Mutex<Table>,
-    /// How many sleep; written under the lock of `table`.
-    pub(crate) asleep: AtomicUsize,
+    idle: Mutex<Idle>,
+    /// How many workers are parked; written under the lock of `idle`.
+    pub(crate) num_parked: AtomicUsize,
     pub(crate) stopping: AtomicBool,
     pub(crate) counts: Counts,
 }
 
-pub(crate) struct Table {
+pub(crate) struct Idle {
+    /// The driver, unless a worker has taken it.
     pub(crate) driver: Option<Driver<()>>,
-    /// Who has taken the driver to wait in it.
-    pub(crate) waiter: Option<usize>,
-    pub(crate) asleep: Vec<usize>,
+    /// The worker that has taken the driver to wait in it.
+    pub(crate) driver_owner: Option<usize>,
+    pub(crate) parked: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -53,16 +58,16 @@ pub(crate) struct Counts {
     pub(crate) run: [AtomicU64; WORKERS],
     pub(crate) stolen: AtomicU64,
     pub(crate) fired: AtomicU64,
-    pub(crate) sleeps: AtomicU64,
-    /// Wake-ups for a task, for a timer that was armed, and to see to the driver.
-    pub(crate) called: AtomicU64,
+    pub(crate) parks: AtomicU64,
+    /// Unparks for a task, for a timer that was armed, and to take the driver.
+    pub(crate) notified: AtomicU64,
     pub(crate) interrupted: AtomicU64,
     pub(crate) handed_over: AtomicU64,
 }
 
 thread_local! {
-    /// The queue of the worker that this thread is. There is one scheduler here; where there may be
-    /// several, a queue has to know whose it is.
+    /// The local queue of this thread, if it is a worker. This program has one scheduler; if there
+    /// may be several, the queue has to be stored with the scheduler that it belongs to.
     pub(crate) static QUEUE: RefCell<Option<Queue<Runnable>>> = const { RefCell::new(None) };
 }
 
@@ -82,12 +87,12 @@ impl Scheduler {
                 stealers: queues.iter().map(Queue::stealer).collect(),
                 unparkers: parks.iter().map(ThreadPark::unparker).collect(),
                 timers: driver.handle().clone(),
-                table: Mutex::new(Table {
+                idle: Mutex::new(Idle {
                     driver: Some(driver),
-                    waiter: None,
-                    asleep: Vec::new(),
+                    driver_owner: None,
+                    parked: Vec::new(),
                 }),
-                asleep: AtomicUsize::new(0),
+                num_parked: AtomicUsize::new(0),
                 stopping: AtomicBool::new(false),
                 counts: Counts::default(),
             }
@@ -95,7 +100,7 @@ impl Scheduler {
         let threads = queues.into_iter().zip(parks).enumerate();
         let threads = threads.map(|(index, (queue, park))| {
             let scheduler = scheduler.clone();
-            thread::spawn(move || Worker::new(scheduler, index, park).work(queue))
+            thread::spawn(move || Worker::new(scheduler, index, park).run(queue))
         });
         let threads = threads.collect();
         (scheduler, threads)
@@ -108,7 +113,7 @@ impl Scheduler {
     {
         let scheduler = Arc::downgrade(self);
         let schedule = move |task| {
-            // Without a scheduler the task is dropped, which cancels it.
+            // If the scheduler is gone, the task is dropped, which cancels it.
             if let Some(scheduler) = scheduler.upgrade() {
                 scheduler.push(task);
             }
@@ -118,71 +123,78 @@ impl Scheduler {
         handle
     }
 
-    /// Takes a ready task: what every waker ends in, those of timers, too.
+    /// Takes a task that is ready. Every waker of a task calls this, whether a timer wakes it or
+    /// not.
     fn push(&self, task: Runnable) {
         QUEUE.with_borrow(|queue| match queue {
             Some(queue) => queue.push(task),
             None => self.injector.push(task),
         });
-        self.call();
+        self.notify();
     }
 
-    /// Wakes a sleeper, if there is one, to look for work that has come into a queue.
+    /// Unparks a worker, if one is parked, to search for a task that was put into a queue.
     ///
-    /// After that, never before: who lies down first enters itself, then looks for work. Between the
-    /// two steps of each is a fence, so one of them sees the other.
-    pub(crate) fn call(&self) {
+    /// The caller puts the task into the queue first. A worker that parks enters the list first,
+    /// and then checks the queues. Both have a fence between their two steps, so at least one of
+    /// them sees what the other has done.
+    pub(crate) fn notify(&self) {
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) > 0 {
-            self.call_one();
+        if self.num_parked.load(Ordering::Relaxed) > 0 {
+            self.notify_one();
         }
     }
 
-    /// Rather not the one that waits for the timers: somebody would have to take its place.
-    fn call_one(&self) {
-        let mut table = self.table();
-        let waiter = table.waiter;
-        let other = table.asleep.iter().rposition(|&who| Some(who) != waiter);
-        let Some(at) = other.or(table.asleep.len().checked_sub(1)) else {
+    /// Unparks one worker. It prefers one that does not own the driver, because another worker
+    /// would have to become the owner instead.
+    fn notify_one(&self) {
+        let mut idle = self.idle();
+        let owner = idle.driver_owner;
+        let other = idle
+            .parked
+            .iter()
+            .rposition(|&worker| Some(worker) != owner);
+        let Some(at) = other.or(idle.parked.len().checked_sub(1)) else {
             return;
         };
-        // Struck off at once: the next push wakes the next one.
-        let who = table.asleep.remove(at);
-        self.asleep.store(table.asleep.len(), Ordering::Relaxed);
-        drop(table);
-        count(&self.counts.called, 1);
-        self.unparkers[who].unpark();
+        // Removed here, not by the worker, so that the next push unparks another one.
+        let worker = idle.parked.remove(at);
+        self.num_parked.store(idle.parked.len(), Ordering::Relaxed);
+        drop(idle);
+        count(&self.counts.notified, 1);
+        self.unparkers[worker].unpark();
     }
 
-    /// Sees that somebody waits for the timers, if anybody sleeps; to be called before a task is run
-    /// by who was woken, or has laid the driver back.
+    /// Unparks a worker to take the driver, if the driver is here and a worker is parked.
     ///
-    /// It would be enough to do so when a task takes long, but nobody knows that before.
-    pub(crate) fn hand_over(&self) {
-        let mut table = self.table();
-        if table.driver.is_none() {
+    /// A worker that was unparked, or has put the driver back, calls this before it runs a task. It
+    /// would be enough to call it for a task that takes long, but that is not known beforehand.
+    pub(crate) fn hand_over_driver(&self) {
+        let mut idle = self.idle();
+        if idle.driver.is_none() {
             return;
         }
-        // It gets up, finds nothing, lies down and takes the driver. Or it finds a task, and hands
-        // over in turn.
-        if let Some(heir) = table.asleep.pop() {
-            self.asleep.store(table.asleep.len(), Ordering::Relaxed);
-            drop(table);
+        // The successor finds no task, parks and takes the driver. Or it finds a task, and hands
+        // the driver over in turn.
+        if let Some(successor) = idle.parked.pop() {
+            self.num_parked.store(idle.parked.len(), Ordering::Relaxed);
+            drop(idle);
             count(&self.counts.handed_over, 1);
-            self.unparkers[heir].unpark();
+            self.unparkers[successor].unpark();
         }
     }
 
-    /// Makes the waiter ask again how long to wait: a timer was armed that is earlier than announced,
-    /// on any thread, which does not hold the table then.
+    /// Unparks the driver owner, so that it computes its timeout again. The driver calls this when
+    /// any thread has armed a timer that is earlier than announced; that thread does not hold the
+    /// lock of `idle`.
     ///
-    /// Whoever announced had entered itself as the waiter before. If it has got up since, the timer
-    /// was seen by its turn, or will be by whoever asks next.
+    /// The owner had entered itself as such before it announced its wait. If it is no longer
+    /// parked, its turn has seen the timer, or the next worker that asks for the timeout will.
     fn interrupt(&self) {
-        let waiter = self.table().waiter;
-        if let Some(waiter) = waiter {
+        let owner = self.idle().driver_owner;
+        if let Some(owner) = owner {
             count(&self.counts.interrupted, 1);
-            self.unparkers[waiter].unpark();
+            self.unparkers[owner].unpark();
         }
     }
 
@@ -192,12 +204,12 @@ impl Scheduler {
 
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        // Who is about to sleep finds the token.
+        // A worker that is about to park finds the token and returns at once.
         self.unparkers.iter().for_each(Unpark::unpark);
     }
 
-    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

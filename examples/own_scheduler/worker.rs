@@ -1,6 +1,6 @@
-//! In what order does a worker run tasks, fire timers, look for work and sleep?
+//! The worker loop: run tasks, fire timers, search for tasks, park.
 //!
-//! The order of `rest` is the protocol: each step relies on the one before it.
+//! The order of the steps in [`Worker::park`] is the protocol: each step relies on the one before.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,97 +12,103 @@ use reveille::{Driver, Park, ThreadPark};
 
 use crate::scheduler::{QUEUE, Scheduler, WORKERS, count};
 
-/// How many tasks run between two looks at the timers.
-const STRIDE: u32 = 16;
+/// How many tasks run between two polls of the timers.
+const INTERVAL: u32 = 16;
 
 pub(crate) struct Worker {
     scheduler: Arc<Scheduler>,
     index: usize,
-    park: ThreadPark,
-    /// It was woken, or has laid the driver back, and must not leave the timers to nobody.
-    owes: Cell<bool>,
+    parker: ThreadPark,
+    /// Whether the worker must hand the driver over before it runs a task: it was unparked, or has
+    /// put the driver back, and perhaps no other worker waits for the timers.
+    must_hand_over: Cell<bool>,
 }
 
 impl Worker {
-    pub(crate) fn new(scheduler: Arc<Scheduler>, index: usize, park: ThreadPark) -> Self {
+    pub(crate) fn new(scheduler: Arc<Scheduler>, index: usize, parker: ThreadPark) -> Self {
         Self {
             scheduler,
             index,
-            park,
-            owes: Cell::new(false),
+            parker,
+            must_hand_over: Cell::new(false),
         }
     }
 
-    pub(crate) fn work(mut self, queue: Queue<Runnable>) {
+    pub(crate) fn run(mut self, queue: Queue<Runnable>) {
         QUEUE.set(Some(queue));
         // From here on the free functions of `reveille::time` find the driver.
         let timers = self.scheduler.timers.clone();
         let _entered = timers.enter();
         let mut left = 0;
         while !self.scheduler.stopping.load(Ordering::Acquire) {
-            // Between tasks, and not only when there are none: a scheduler that is never idle has to
-            // fire its timers, too.
-            let look = left == 0;
-            left = if look { STRIDE } else { left - 1 };
-            if look {
-                self.turn();
+            // Between tasks, and not only when there are none, because a scheduler that is never
+            // idle must fire its timers, too.
+            let poll_timers = left == 0;
+            left = if poll_timers { INTERVAL } else { left - 1 };
+            if poll_timers {
+                self.poll_timers();
             }
-            match self.next(look) {
-                Some(task) => self.run(task),
-                None => self.rest(),
+            match self.next_task(poll_timers) {
+                Some(task) => self.run_task(task),
+                None => self.park(),
             }
         }
-        // What is still queued is dropped on this thread, where its wakers find no queue.
+        // The tasks that are still queued are dropped on this thread, on which their wakers find no
+        // local queue any more.
         drop(QUEUE.take());
     }
 
-    fn run(&self, task: Runnable) {
-        if self.owes.take() {
-            self.scheduler.hand_over();
+    fn run_task(&self, task: Runnable) {
+        if self.must_hand_over.take() {
+            self.scheduler.hand_over_driver();
         }
         count(&self.scheduler.counts.run[self.index], 1);
         task.run();
     }
 
-    /// Fires what is due, unless another has the driver: then that one does.
-    fn turn(&self) {
-        // In a statement of its own, so that the lock is not held during the turn: wakers push.
-        let driver = self.scheduler.table().driver.take();
+    /// Fires the timers that are due, unless another worker has the driver and does so.
+    fn poll_timers(&self) {
+        // In a statement of its own, so that the lock is not held during the turn: its wakers push
+        // tasks.
+        let driver = self.scheduler.idle().driver.take();
         if let Some(mut driver) = driver {
             self.fire(&mut driver);
-            self.scheduler.table().driver = Some(driver);
-            // Somebody may have lain down meanwhile, without a driver to wait in.
-            self.owes.set(true);
+            self.scheduler.idle().driver = Some(driver);
+            // Another worker may have parked meanwhile, without a driver to wait in.
+            self.must_hand_over.set(true);
         }
     }
 
-    /// Not more than a thousand at a time (see `Turn::is_unfinished`): the rest comes in the next
-    /// turn, after tasks.
+    /// Fires the timers that are due, at most a thousand at a time (see `Turn::is_unfinished`). The
+    /// rest follows in the next turn, after some tasks.
     fn fire(&self, driver: &mut Driver<()>) {
         count(&self.scheduler.counts.fired, driver.turn().fired() as u64);
     }
 
-    /// The next task: of one's own, of the shared queue, of another's; now and then the shared queue
-    /// comes first, or those who ready each other here for ever would starve it.
-    fn next(&self, shared_first: bool) -> Option<Runnable> {
+    /// Returns the next task: from the local queue, the shared queue, or another worker's queue.
+    /// With `shared_first`, which is so now and then, the shared queue comes first: otherwise local
+    /// tasks that keep waking each other would starve it.
+    fn next_task(&self, shared_first: bool) -> Option<Runnable> {
         QUEUE.with_borrow(|queue| {
             let queue = queue.as_ref()?;
             let Scheduler {
                 injector, stealers, ..
             } = &*self.scheduler;
-            // A batch: the rest goes to the own queue. For a moment it is in no queue, and who lies
-            // down just then does not see it: so that one is told.
+            // Takes a batch: one task is returned, the rest goes to the local queue. In between,
+            // the batch is in no queue, and a worker that parks just then does not see it, so it
+            // has to be notified.
             let take = |steal: &dyn Fn() -> Steal<Runnable>| {
                 let task = retry(steal);
                 if task.is_some() && !queue.is_empty() {
-                    self.scheduler.call();
+                    self.scheduler.notify();
                 }
                 task
             };
             let shared = || take(&|| injector.steal_batch_and_pop(queue));
             let first = shared_first.then(shared).flatten();
             first.or_else(|| queue.pop()).or_else(shared).or_else(|| {
-                // The next neighbour first, so that not all go to the same.
+                // Each worker begins with its next neighbour, so that not all try the same one
+                // first.
                 let others = (1..WORKERS).map(|step| &stealers[(self.index + step) % WORKERS]);
                 let mut others = others.map(|other| take(&|| other.steal_batch_and_pop(queue)));
                 let stolen = others.find_map(|task| task);
@@ -112,56 +118,61 @@ impl Worker {
         })
     }
 
-    /// Sleeps until there is work or, with the driver, a timer is due.
-    fn rest(&mut self) {
-        // 1. Lie down: from now on a push finds this worker and wakes it.
-        let mut driver = self.lie_down();
+    /// Parks the worker until there is a task or, if it owns the driver, a timer is due.
+    fn park(&mut self) {
+        // 1. Enter the list: from now on, a thread that pushes a task unparks this worker.
+        let mut driver = self.transition_to_parked();
         fence(Ordering::SeqCst);
-        // 2. Look once more: what was pushed before it could be found is there by now.
+        // 2. Check the queues again: a task that was pushed before step 1 is there by now.
         if !self.scheduler.has_work() {
-            // 3. Announce the wait: a timer armed before is in the answer, one armed from now on
-            //    interrupts if it is earlier.
+            // 3. Announce the wait: a timer that was armed before is in the timeout, and one that
+            //    is armed from now on interrupts the wait if it is earlier.
             let timeout = driver.as_ref().map(|driver| driver.next_timeout());
-            // 4. Block. Whatever is to end it leaves a token, also in between: a push, an earlier
-            //    timer, the stop. Without the driver, that is all; with it, until a deadline.
-            count(&self.scheduler.counts.sleeps, 1);
-            self.park.park(timeout.flatten());
+            // 4. Block. A push, an earlier timer, or the stop ends the wait by a token, even if it
+            //    comes before this call. The driver owner also has a timeout.
+            count(&self.scheduler.counts.parks, 1);
+            self.parker.park(timeout.flatten());
         }
-        // 5. Fire what is due before anybody else gets the driver, who would be woken by the same
-        //    deadline to find nothing.
+        // 5. Fire the due timers before another worker gets the driver: that one would be unparked
+        //    by the same deadline, and find none.
         if let Some(driver) = &mut driver {
             self.fire(driver);
         }
-        // 6. Get up.
-        self.get_up(driver);
+        // 6. Leave the list and put the driver back.
+        self.transition_from_parked(driver);
     }
 
-    /// Enters this worker among those that sleep, and takes the driver if it is there.
-    fn lie_down(&self) -> Option<Driver<()>> {
-        // What it owed, it does itself.
-        self.owes.set(false);
-        let mut table = self.scheduler.table();
-        table.asleep.push(self.index);
-        let asleep = table.asleep.len();
-        self.scheduler.asleep.store(asleep, Ordering::Relaxed);
-        let driver = table.driver.take();
+    /// Enters this worker into the list of parked workers, and takes the driver if it is there.
+    fn transition_to_parked(&self) -> Option<Driver<()>> {
+        // If the driver has to be handed over, this worker takes it itself.
+        self.must_hand_over.set(false);
+        let mut idle = self.scheduler.idle();
+        idle.parked.push(self.index);
+        let num_parked = idle.parked.len();
+        self.scheduler
+            .num_parked
+            .store(num_parked, Ordering::Relaxed);
+        let driver = idle.driver.take();
         if driver.is_some() {
-            table.waiter = Some(self.index);
+            idle.driver_owner = Some(self.index);
         }
         driver
     }
 
-    fn get_up(&self, driver: Option<Driver<()>>) {
-        let mut table = self.scheduler.table();
-        // Unless somebody has struck it off, to wake it.
-        table.asleep.retain(|&who| who != self.index);
-        let asleep = table.asleep.len();
-        self.scheduler.asleep.store(asleep, Ordering::Relaxed);
+    /// Removes this worker from the list of parked workers, and puts the driver back.
+    fn transition_from_parked(&self, driver: Option<Driver<()>>) {
+        let mut idle = self.scheduler.idle();
+        // A thread that has notified this worker has removed it already.
+        idle.parked.retain(|&worker| worker != self.index);
+        let num_parked = idle.parked.len();
+        self.scheduler
+            .num_parked
+            .store(num_parked, Ordering::Relaxed);
         if driver.is_some() {
-            table.waiter = None;
-            table.driver = driver;
+            idle.driver_owner = None;
+            idle.driver = driver;
         }
-        self.owes.set(true);
+        self.must_hand_over.set(true);
     }
 }
 
