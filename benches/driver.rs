@@ -1,6 +1,8 @@
 //! The cost of a `Sleep` in its driver, with 0 to 1 000 000 other timers waiting.
 //!
-//! `cargo bench --bench driver`. Timers are polled by hand with wakers that do nothing, so that only the timer is measured. The clock is a counter: reading the system's takes 25 ns of each arming, and is the same for every kind of timer. Nothing here blocks.
+//! `cargo bench --bench driver`. Timers are polled by hand with wakers that do nothing, so that
+//! only the timer is measured. The clock is a counter: reading the system's takes 25 ns of each
+//! arming, and is the same for every kind of timer. Nothing here blocks.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The first ten lines: sleep, give up after a while, do something every so often.
+//! The first steps: sleep, give up after a while, do something periodically.
 //!
 //! ```sh
 //! cargo run --release --features rt --example hello_sleep

@@ -1,12 +1,12 @@
-//! An hour of retries in no time: what a test does with a clock that it moves itself.
+//! An hour of retries in no time, as in a test with a manual clock.
 //!
 //! ```sh
 //! cargo run --release --features rt --example manual_clock
 //! ```
 //!
-//! First by hand, the way a test of a scheduler would: [`ManualClock::advance`] fires every timer
-//! on its way, in order, before it returns. Then inside of [`rt`](reveille::rt), where time passes
-//! by itself as soon as nothing is left to run.
+//! First the program moves the clock itself, as a test of a scheduler would:
+//! [`ManualClock::advance`] fires every timer that comes due, in order, before it returns. Then
+//! inside [`rt`](reveille::rt), time advances automatically as soon as no task is left to run.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,11 +21,11 @@ use reveille::time::{self, Instant, Sleep};
 use reveille::{Driver, ManualClock, ThreadPark};
 
 fn main() {
-    by_hand();
-    by_itself();
+    with_advance();
+    in_a_runtime();
 }
 
-/// A waker that writes down when it was woken, and for whom.
+/// A waker that logs when it was woken, and its name.
 struct Note {
     name: &'static str,
     clock: ManualClock,
@@ -39,7 +39,7 @@ impl Wake for Note {
     }
 }
 
-fn by_hand() {
+fn with_advance() {
     println!("By hand: three timers, armed in no order, and one advance.\n");
     let clock = ManualClock::new();
     let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
@@ -55,13 +55,13 @@ fn by_hand() {
         };
         let waker = Waker::from(Arc::new(note));
         let poll = Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker));
-        assert!(poll.is_pending(), "time stands still");
+        assert!(poll.is_pending(), "time does not advance by itself");
         sleep
     };
     let lease = arm("lease", 1800);
     let mut heartbeat = arm("heartbeat", 30);
     let token = arm("token", 600);
-    // A heartbeat was heard: it moves on, in place, behind the token.
+    // A heartbeat has arrived: its timer is moved in place, behind the token.
     heartbeat.reset_at(start + Duration::from_secs(900));
 
     clock.advance(Duration::from_secs(3600));
@@ -87,7 +87,7 @@ async fn call(service_up: Instant) -> Result<&'static str, &'static str> {
     }
 }
 
-fn by_itself() {
+fn in_a_runtime() {
     println!("\nBy itself: retries, 1 s apart, then 2 s, 4 s, … up to 5 minutes.\n");
     let wall = std::time::Instant::now();
     let clock = ManualClock::new();
@@ -124,7 +124,7 @@ fn by_itself() {
         }
     });
 
-    // A test may count on every one of these: nothing here depends on how fast the machine is.
+    // A test may rely on each of these, because nothing here depends on how fast the machine is.
     assert_eq!(attempts, 20);
     assert_eq!(clock.now() - start, Duration::from_millis(3_512_600));
     assert_eq!(*beats.borrow(), 3513); // at 0 s, and after each second

@@ -1,17 +1,18 @@
-//! Timers on an executor whose wakers must stay on their thread: a task of its own fires them.
+//! Timers on an executor whose wakers must stay on their thread: a task fires the timers.
 //!
 //! ```sh
 //! cargo run --release --example pump
 //! ```
 //!
-//! Without a driver of its own a program is served by the process-wide thread, which wakes tasks
-//! from outside. Some executors do not allow that (monoio without its feature `sync`). What they do
-//! have is a timer. So one task, the *pump*, holds the [`Driver`], sleeps on the executor's timer
-//! until the next deadline, and fires what is due on the executor's own thread. Everything else
-//! calls `sleep`, `timeout` and `interval` as usual, because the driver is entered on that thread.
+//! The timers of a program without a driver of its own are fired by the process-wide thread, which
+//! wakes tasks from outside. Some executors do not allow that (monoio without its feature `sync`),
+//! but they have a timer of their own. So one task, the *pump*, holds the [`Driver`], sleeps on the
+//! executor's timer until the next deadline, and fires the due timers on the executor's own thread.
+//! All other code calls `sleep`, `timeout` and `interval` as usual, because the driver is entered
+//! on that thread.
 //!
-//! The timers are as punctual as the executor's timer, and belong to its thread: a timer that is
-//! armed on another one would wake the pump from there.
+//! The timers are as punctual as the executor's timer, and must stay on its thread: arming one on
+//! another thread would wake the pump from there.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -21,7 +22,7 @@ use std::task::{Poll, Waker};
 use reveille::time::{Duration, Instant, interval, sleep, timeout};
 use reveille::{Driver, Handle};
 
-/// Makes a driver, and the future that fires its timers as long as it is polled.
+/// Returns a handle of a driver, and the future that fires its timers as long as it is polled.
 ///
 /// `sleep` is the executor's own timer.
 pub fn pump<S>(sleep: impl Fn(Duration) -> S) -> (Handle, impl Future<Output = ()>)
@@ -36,8 +37,8 @@ where
         loop {
             driver.turn();
             match driver.next_timeout() {
-                // More is due. The tasks that the turn has woken run first.
-                Some(Duration::ZERO) => give_way().await,
+                // More timers are due. The tasks that the turn has woken run first.
+                Some(Duration::ZERO) => yield_now().await,
                 Some(timeout) => interrupt.or(sleep(timeout)).await,
                 None => interrupt.or(std::future::pending::<()>()).await,
             }
@@ -62,7 +63,7 @@ impl Interrupt {
         }
     }
 
-    /// Ends with `sleep`, or when interrupted.
+    /// Ends when `sleep` ends, or when interrupted.
     async fn or(&self, sleep: impl Future) {
         let mut sleep = pin!(sleep);
         poll_fn(|cx| {
@@ -80,7 +81,7 @@ impl Interrupt {
 }
 
 /// Lets the other tasks run once.
-async fn give_way() {
+async fn yield_now() {
     let mut given = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut given, true) {
@@ -93,7 +94,7 @@ async fn give_way() {
 }
 
 fn main() {
-    // smol stands in for any executor of one thread that has a timer.
+    // smol stands for any executor of one thread that has a timer.
     let executor = smol::LocalExecutor::new();
     let (handle, fire) = pump(smol::Timer::after);
     let _pump = executor.spawn(fire);

@@ -5,13 +5,13 @@
 //! ```
 //!
 //! In a discrete-event simulation time is a variable: it jumps to the next event, which is what
-//! [`TimerQueue::next_deadline`] and [`TimerQueue::pop_due`] are about. Calls arrive at random and
-//! wait for one of a few agents; a caller who has waited for too long hangs up. Each caller's
-//! patience is a timer, removed by its key when an agent answers first.
+//! [`TimerQueue::next_deadline`] and [`TimerQueue::pop_due`] are for. Calls arrive at random and
+//! wait for one of a few agents; a caller who has waited for too long hangs up. The patience of
+//! each caller is a timer, removed by its key if an agent answers first.
 //!
-//! Queueing theory has exact answers for both, so the program can check itself: the mean waiting
-//! time where callers are patient (M/M/c, "Erlang C"), and the part of them that gives up where
-//! they are not (M/M/c+M, "Erlang A").
+//! Queueing theory has exact results for both, so the program can check itself: the mean waiting
+//! time if callers are patient (M/M/c, "Erlang C"), and the part of them that gives up if they are
+//! not (M/M/c+M, "Erlang A").
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -21,13 +21,13 @@ use reveille::{Key, TimerQueue};
 
 const CALLS: usize = 2_000_000;
 
-/// What is simulated; rates are per second of simulated time.
+/// The parameters of a simulation. Rates are per second of simulated time.
 struct Centre {
     agents: usize,
     arrivals: f64,
     /// Calls that one busy agent ends.
     services: f64,
-    /// Callers that lose their patience, of each that waits; zero for saints.
+    /// How many of the waiting callers lose their patience, each per second; zero if they never do.
     hang_ups: f64,
 }
 
@@ -35,11 +35,11 @@ struct Centre {
 enum Event {
     CallArrives,
     ServiceEnds,
-    /// This caller's patience ends.
+    /// The patience of this caller ends.
     GivesUp(usize),
 }
 
-/// A caller who waits, and since when.
+/// A waiting caller, and since when.
 struct Caller {
     number: usize,
     since: Instant,
@@ -54,11 +54,11 @@ struct Tally {
     /// Patience timers that were removed by key.
     removed: usize,
     most_armed: usize,
-    /// Of all callers, also of those who did not wait or gave up.
+    /// Over all callers, including those who did not wait or gave up.
     waited: Duration,
 }
 
-/// Runs the centre until it has served `CALLS` calls.
+/// Runs the call centre until it has served `CALLS` calls.
 fn simulate(centre: &Centre) -> Tally {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut events = TimerQueue::new();
@@ -67,7 +67,7 @@ fn simulate(centre: &Centre) -> Tally {
     let mut arrived = 0;
     let mut tally = Tally::default();
 
-    // The simulation starts now, and that is the last that it hears of the real time.
+    // The simulation starts now, and does not read the clock after that.
     let mut now = Instant::now();
     events.insert(now, Event::CallArrives);
     while let Some(next) = events.next_deadline() {
@@ -109,7 +109,7 @@ fn simulate(centre: &Centre) -> Tally {
                 tally.answered += 1;
                 tally.waited += now - caller.since;
                 if let Some(patience) = caller.patience {
-                    // `None` would say that it came due, and then the caller had gone.
+                    // `None` would mean that it had come due, and the caller was gone.
                     let event = events.remove(patience);
                     assert!(matches!(event, Some(Event::GivesUp(n)) if n == caller.number));
                     tally.removed += 1;
@@ -123,14 +123,15 @@ fn simulate(centre: &Centre) -> Tally {
     tally
 }
 
-/// What theory says: the mean wait in seconds, and which part of the callers gives up.
+/// Returns what theory predicts: the mean wait in seconds, and which part of the callers gives up.
 ///
-/// The number of callers in the centre is a birth-death process. In balance, state `n` is to state
-/// `n - 1` as the rate of arrivals is to the rate at which `n` callers leave. From that follow the
-/// mean number who wait, and by Little's law (number = rate × time) for how long.
+/// The number of callers in the call centre is a birth-death process. In equilibrium, the ratio of
+/// state `n` to state `n - 1` is that of the rate of arrivals to the rate at which `n` callers
+/// leave. From that follow the mean number of waiting callers, and by Little's law (number = rate ×
+/// time) how long they wait.
 fn theory(centre: &Centre) -> (f64, f64) {
     let (mut weight, mut total, mut waiting) = (1.0, 1.0, 0.0);
-    // The weights shrink from the number of agents on; long before the end they are nothing.
+    // The weights shrink from the number of agents on; long before the end they are negligible.
     for callers in 1..10_000 {
         let served = callers.min(centre.agents);
         let queued = (callers - served) as f64;
@@ -165,7 +166,7 @@ fn main() -> ExitCode {
         hang_ups: 0.05,
     };
     good &= report(
-        "more calls than agents can take, callers wait 20 s on average",
+        "more calls than the agents can answer, callers wait 20 s on average",
         &humans,
     );
 
@@ -178,7 +179,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Simulates and prints; returns whether the result is what theory says.
+/// Simulates and prints. Returns whether the result agrees with theory.
 fn report(title: &str, centre: &Centre) -> bool {
     let wall = Instant::now();
     let tally = simulate(centre);
@@ -202,8 +203,8 @@ fn report(title: &str, centre: &Centre) -> bool {
         tally.events as f64 / wall.as_secs_f64() / 1e6,
     );
     assert_eq!(tally.answered + tally.gave_up, CALLS, "a caller was lost");
-    // The seed is fixed, so this is not a matter of luck; the margin is what the number of calls
-    // makes probable in a queue as full as this.
+    // The seed is fixed, so the result does not depend on luck. The margin is what the number of
+    // calls makes probable in a queue as full as this.
     (simulated_wait / wait - 1.0).abs() < 0.03 && (simulated_gave_up - gave_up).abs() < 0.003
 }
 
@@ -211,13 +212,13 @@ fn report(title: &str, centre: &Centre) -> bool {
 struct Random(u64);
 
 impl Random {
-    /// How long something takes that happens `rate` times a second on average.
+    /// Returns the duration of something that happens `rate` times a second on average.
     fn exponential(&mut self, rate: f64) -> Duration {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        // In (0, 1]: the logarithm of zero is no duration.
+        // In (0, 1], because the logarithm of zero is not a duration.
         let uniform = (bits + 1) as f64 / (1u64 << 53) as f64;
         Duration::from_secs_f64(-uniform.ln() / rate)
     }

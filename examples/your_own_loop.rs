@@ -4,10 +4,10 @@
 //! cargo run --release --example your_own_loop
 //! ```
 //!
-//! A game or a window system has a loop already. It calls [`Driver::turn`] once a pass and looks at
-//! [`Driver::next_timeout`] before it waits; that is all. Each [`Sleep`] is polled with a waker
-//! that puts an event on the loop's own list, so timers arrive like key presses do. They fire when
-//! they are due, between frames, too, instead of waiting for the next frame.
+//! A game or a window system has a loop already. It only has to call [`Driver::turn`] once a pass,
+//! and [`Driver::next_timeout`] before it waits. Each [`Sleep`] is polled with a waker that puts an
+//! event on the loop's own list, so timers arrive like key presses. They fire when they are due,
+//! also between frames, instead of waiting for the next frame.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ const FRAMES: u32 = 30;
 /// What the loop reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// Another thread or a timer has something on the list: look.
+    /// Another thread or a timer has put an event on the list.
     Nudge,
     Frame,
     BombExplodes,
@@ -38,7 +38,7 @@ struct Put(Event, Sender<Event>);
 
 impl Wake for Put {
     fn wake(self: Arc<Self>) {
-        // The loop may be gone; then nobody cares.
+        // This fails if the loop is gone, which does not matter.
         let _ = self.1.send(self.0);
     }
 }
@@ -59,17 +59,18 @@ impl Timer {
         timer
     }
 
-    /// Starts over, from the old deadline and not from now, so that the beat does not drift.
+    /// Starts over from the old deadline and not from now, so that the period does not drift.
     fn again(&mut self, after: Duration) {
         self.sleep.reset_at(self.sleep.deadline() + after);
         self.arm();
     }
 
-    /// Until it is polled a sleep is a number: polling it tells the driver about it.
+    /// Polls the sleep, which arms it. Before that, the driver does not know it.
     fn arm(&mut self) {
         let mut cx = Context::from_waker(&self.waker);
         if let Poll::Ready(()) = Pin::new(&mut self.sleep).poll(&mut cx) {
-            // Due already. A ready future wakes nobody, so this does.
+            // It is due already. A ready future does not wake its task, so this puts the event on
+            // the list.
             self.waker.wake_by_ref();
         }
     }
@@ -82,7 +83,7 @@ impl Timer {
 fn main() {
     let (sender, events) = channel();
 
-    // Any thread may arm a timer; one that is due before the loop would wake ends its wait.
+    // Any thread may arm a timer. One that is due before the loop would wake ends its wait.
     let nudge = sender.clone();
     let mut driver = Driver::with_unpark(move || {
         let _ = nudge.send(Event::Nudge); // fails once the loop is gone
@@ -102,7 +103,7 @@ fn main() {
     let mut fired = 0;
 
     while frames < FRAMES {
-        // The place where a game waits for its window: here, for the list.
+        // A game waits for its window here; this program waits for the list.
         let event = wait(&events, driver.next_timeout());
         fired += driver.turn().fired();
 
@@ -130,7 +131,7 @@ fn main() {
 
             match event {
                 Event::GhostBlinks => ghost.again(millis(70)),
-                // The blast hits the shield and recharges it: its timer is moved, in place.
+                // The blast hits the shield and recharges it, so its timer is moved in place.
                 Event::BombExplodes => shield.again(millis(150)),
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! What did the user ask for?
+//! The arguments of the program.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     pub(crate) help: bool,
 }
 
-/// Reads the arguments, or says which one is wrong and what it should be.
+/// Reads the arguments. The error says which argument is wrong and what it should be.
 pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments {
         length: Duration::from_secs(16),

@@ -1,8 +1,8 @@
-//! What does each kind of client do, and what must it get?
+//! The clients: what each kind does, and what answers it must get.
 //!
-//! Tasks of one thread with a runtime of its own, over real sockets: they see the server from
-//! outside. A client checks by the clock of `std` that no answer came sooner than it could have. It
-//! waits for nothing but the server, so what it measures owes nothing to a timer.
+//! They are tasks of one thread with a runtime of its own, over real sockets, so they see the
+//! server from outside. A client checks by the clock of `std` that no answer came too early. It
+//! waits for nothing but the server, so its measurements do not depend on a timer.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -19,30 +19,31 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::protocol::{self, IDLE, Work};
 
-/// How many connections there are of each kind, at any time; how many fast ones, the user says.
+/// How many connections of each kind there are at any time. The user chooses the number of fast
+/// ones.
 const SLOW: u64 = 32;
 const STUCK: u64 = 16;
 const IDLE_ONES: u64 = 16;
 
-/// The deadline of a request that cannot meet it, and what it asks for.
+/// The deadline of a request that cannot meet it, and the sleep that it asks for.
 const TIGHT: Duration = Duration::from_millis(10);
 const FOREVER: Duration = Duration::from_secs(60);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What all clients together did and got.
+/// What all clients together did and received.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) connections: u64,
     pub(crate) sent: u64,
-    /// Of those answered 200, how many were worked on for a while.
+    /// How many of the requests answered 200 had the server sleep.
     pub(crate) slow: u64,
     pub(crate) ok: u64,
     pub(crate) timed_out: u64,
     pub(crate) closed_idle: u64,
-    /// Idle connections, which must all be closed.
+    /// Idle connections, which the server must close.
     pub(crate) left_idle: u64,
-    /// Answers and closings that came sooner than they may.
+    /// Answers and closings that came too early.
     pub(crate) early: u64,
 }
 
@@ -59,7 +60,7 @@ impl AddAssign for Seen {
     }
 }
 
-/// Says who the clients are.
+/// Describes the clients.
 pub(crate) fn description(fast: u64) -> String {
     format!(
         "Connections: {fast} in a hurry, {SLOW} whose requests sleep 2 to 3 ms, {STUCK} whose \
@@ -68,7 +69,7 @@ pub(crate) fn description(fast: u64) -> String {
     )
 }
 
-/// Has clients of all kinds ask `server` for `length`, and returns what they saw.
+/// Runs clients of all kinds against `server` for `length`, and returns what they saw.
 pub(crate) fn run(server: SocketAddr, fast: u64, length: Duration) -> Result<Seen, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -103,7 +104,7 @@ enum Kind {
     Stuck,
 }
 
-/// Asks again and again, on one connection.
+/// Sends one request after the other on one connection.
 async fn asking(
     server: SocketAddr,
     until: Instant,
@@ -115,7 +116,7 @@ async fn asking(
     while Instant::now() < until {
         let (work, limit, least) = match kind {
             Kind::Fast => (Work::LookUp, None, Duration::ZERO),
-            // 2 to 3 ms, so that they do not march in step.
+            // 2 to 3 ms, so that they do not run in step.
             Kind::Slow => {
                 let micros = 2000 + (137 * (seen.sent + 7 * number)) % 1000;
                 let work = Duration::from_micros(micros);
@@ -136,12 +137,12 @@ async fn asking(
             (_, status) => return Err(format!("an unexpected answer: {status}").into()),
         }
     }
-    drop(sender); // hangs up
+    drop(sender); // closes the connection
     connection.await??;
     Ok(seen)
 }
 
-/// Asks once, is silent until the server hangs up, and connects anew.
+/// Sends one request, is silent until the server closes the connection, and connects again.
 async fn idling(server: SocketAddr, until: Instant) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
     while Instant::now() < until {

@@ -1,12 +1,12 @@
-//! How much CPU time did the server use?
+//! The CPU time of the server.
 //!
-//! As much as all threads of this process but those that are not the server's: the first, which
-//! only waits, and the clients'. So a thread that a library starts for its timers counts. The
-//! kernel says it in ticks of 10 ms, and only Linux says it by thread.
+//! It is the time of all threads of this process except the main thread, which only waits, and the
+//! thread of the clients. So a thread that a library starts for its timers counts. The kernel
+//! reports it in ticks of 10 ms, and only Linux reports it by thread.
 
 use std::time::Duration;
 
-/// The name of the clients' thread, by which it is known here.
+/// The name of the clients' thread, by which it is recognized here.
 pub(crate) const CLIENTS: &str = "clients";
 
 #[cfg(target_os = "linux")]
@@ -15,11 +15,11 @@ pub(crate) fn used() -> Option<Duration> {
     let mut ticks = 0;
     for thread in std::fs::read_dir("/proc/self/task").ok()? {
         let thread = thread.ok()?;
-        // A thread that ended meanwhile has no file any more.
+        // A thread that has ended meanwhile has no file any more.
         let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else {
             continue;
         };
-        // The name is in brackets and may hold anything; the rest is numbers.
+        // The name is in brackets and may contain anything; the rest is numbers.
         let (name, numbers) = stat.split_once('(')?.1.rsplit_once(')')?;
         if name == CLIENTS || thread.file_name() == first.as_str() {
             continue;

@@ -1,17 +1,18 @@
-//! Is a web service on `reveille::time` the same as on `tokio::time`, and what does it gain?
+//! Compares a web service on `reveille::time` with the same service on `tokio::time`.
 //!
 //! ```sh
 //! cargo run --release --features tokio --example http_service
 //! ```
 //!
-//! An HTTP/1.1 service on hyper and tokio, in `service.rs`: a deadline for each request, a limit for
-//! silent connections, a sampler in the background. It is there twice: `on_tokio.rs` and
+//! An HTTP/1.1 service on hyper and tokio, in `service.rs`: a deadline for each request, a limit
+//! for silent connections, a sampler in the background. It is compiled twice: `on_tokio.rs` and
 //! `on_reveille.rs` differ in one line, the import. Both serve the same load in turn: clients that
-//! ask as fast as they can, whose deadlines of 30 s never come; requests that sleep; requests that
-//! cannot meet their deadline; and connections that fall silent.
+//! send requests as fast as they can, whose deadlines of 30 s never come; requests that sleep;
+//! requests that cannot meet their deadline; and connections that fall silent.
 //!
-//! The program fails if a timer was early or if requests, answers and connections do not add up.
-//! How late the timers were it only reports: that depends on the machine, which is busy.
+//! The program fails if a timer was early, or if the numbers of requests, answers and connections
+//! do not match. It only reports how late the timers were, because that depends on the machine,
+//! which is busy.
 
 #![expect(
     clippy::duplicate_mod,

@@ -1,8 +1,8 @@
-//! How is one copy of the service measured?
+//! Measures one copy of the service.
 //!
-//! It gets a runtime of its own, the clients a thread of their own, and this thread says meanwhile
-//! how far it is. The clients end first, then the server: so every request and every connection can
-//! be accounted for.
+//! The service gets a runtime of its own and the clients a thread of their own, while this thread
+//! reports progress. The clients end first, then the server, so that every request and every
+//! connection can be accounted for.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use crate::clients::{self, Seen};
 use crate::cpu;
 use crate::meter::{Meter, Wait};
 
-/// How many seconds longer than asked for a measurement may take.
+/// How many seconds longer than its length a measurement may take.
 const PATIENCE: u64 = 20;
 
 /// A copy of the service, and the name of its timers.
@@ -31,17 +31,17 @@ pub(crate) struct Service {
 
 type Run = fn(&Runtime, TcpListener, &Arc<Meter>, oneshot::Receiver<()>) -> io::Result<()>;
 
-/// What was measured.
+/// The result of a measurement.
 pub(crate) struct Outcome {
     pub(crate) timers: &'static str,
     pub(crate) length: Duration,
     pub(crate) seen: Seen,
     pub(crate) meter: Arc<Meter>,
-    /// Of the server; nothing where the system does not say.
+    /// The CPU time of the server, if the system tells.
     pub(crate) cpu: Option<Duration>,
 }
 
-/// Lets the clients loose on `service` for `length`, with a word about it each second.
+/// Runs the clients against `service` for `length`, and prints progress each second.
 pub(crate) fn measure(
     service: &Service,
     arguments: &Arguments,
@@ -67,7 +67,7 @@ pub(crate) fn measure(
         .spawn(move || {
             let runtime = runtime(current_thread)?;
             run(&runtime, listener, &measured, stopped)?;
-            // Before the runtime is gone, and the workers with what they used.
+            // Before the runtime is gone, and with it the CPU times of its workers.
             Ok::<_, io::Error>(cpu::used())
         })?;
 
@@ -77,7 +77,7 @@ pub(crate) fn measure(
         .spawn(move || done.send(clients::run(address, fast, length)))?;
     let seen = wait(&clients, length, &meter)?.map_err(|error| format!("a client: {error}"))?;
 
-    // The server may have failed already, and then says so itself.
+    // The server may have failed already; it returns its own error then.
     let _ = stop.send(());
     let used = server.join().map_err(|_| "the server panicked")??;
     Ok(Outcome {
@@ -120,7 +120,7 @@ fn wait<T>(
     Err(format!("the clients were not done {PATIENCE} s after their time: something hangs").into())
 }
 
-/// What does not add up, and what was early.
+/// Returns which numbers do not match, and what was early.
 pub(crate) fn problems(outcome: &Outcome) -> Vec<String> {
     let Outcome {
         timers,
@@ -132,18 +132,18 @@ pub(crate) fn problems(outcome: &Outcome) -> Vec<String> {
     let must_be_equal = [
         ("answers", seen.ok + seen.timed_out, seen.sent),
         (
-            "requests that the server answered",
+            "requests answered by the server",
             meter.answered.get(),
             seen.sent,
         ),
         ("handlers' sleeps", waits(Wait::Sleep), seen.slow),
         (
-            "requests that the server gave up",
+            "requests timed out by the server",
             waits(Wait::Deadline),
             seen.timed_out,
         ),
         (
-            "connections that the server saw",
+            "connections seen by the server",
             meter.accepted.get(),
             seen.connections,
         ),

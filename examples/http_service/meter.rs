@@ -1,8 +1,8 @@
-//! What did the server do, how late was it, and was it ever early?
+//! What the server did, how late its timers were, and whether one was early.
 //!
-//! Shared by all its tasks, on all its threads. A wait is recorded when the task that waited runs
-//! again, against the instant that was asked for. One that ends sooner is not a lateness of zero: it
-//! is counted as early, and fails the program.
+//! All its tasks share one meter, on all threads. A wait is recorded when the task that waited runs
+//! again, relative to the instant that it waited for. A wait that ends before that instant is not
+//! recorded as a lateness of zero: it is counted as early, and fails the program.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
-/// An hour in nanoseconds: what is more counts as that.
+/// An hour in nanoseconds. A longer time counts as that.
 const HIGHEST: u64 = 3600 * 1_000_000_000;
 
-/// What was waited for.
+/// The reason of a wait.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait {
     /// The work of a handler.
@@ -26,7 +26,7 @@ pub(crate) enum Wait {
     Idle,
 }
 
-/// Counts; in no order with anything else.
+/// A counter. It is not ordered with anything else.
 #[derive(Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -44,14 +44,14 @@ pub(crate) struct Meter {
     pub(crate) accepted: Count,
     /// Connections that ended in an error.
     pub(crate) broken: Count,
-    /// Requests that made no sense.
+    /// Requests that could not be parsed.
     pub(crate) refused: Count,
     pub(crate) begun: Count,
     pub(crate) answered: Count,
     pub(crate) early: Count,
-    /// Nanoseconds, one for each kind of wait.
+    /// Lateness in nanoseconds, for each kind of wait.
     late: [Mutex<Histogram<u64>>; 4],
-    /// Requests being served, at each sample.
+    /// The number of requests being served, at each sample.
     load: Mutex<Histogram<u64>>,
 }
 
@@ -87,7 +87,7 @@ impl Meter {
         Served(self)
     }
 
-    /// Somebody waited until `due`, and has just been told.
+    /// Records a wait until `due`, which has just ended.
     pub(crate) fn waited(&self, wait: Wait, due: Instant) {
         match Instant::now().checked_duration_since(due) {
             Some(late) => self.late(wait).saturating_record(late.as_nanos() as u64),
@@ -97,17 +97,18 @@ impl Meter {
 
     pub(crate) fn sample(&self) {
         let answered = self.answered.get();
-        // Some may have begun and ended between the two: those of the first that is read.
+        // The two counters are read one after the other: requests that begin and end in between
+        // count in the one that is read last.
         let serving = self.begun.get().saturating_sub(answered);
         lock(&self.load).saturating_record(serving);
     }
 
-    /// How late the waits of one kind were, in nanoseconds.
+    /// Returns how late the waits of one kind were, in nanoseconds.
     pub(crate) fn late(&self, wait: Wait) -> MutexGuard<'_, Histogram<u64>> {
         lock(&self.late[wait as usize])
     }
 
-    /// How many requests were served at once.
+    /// Returns how many requests were served at once.
     pub(crate) fn load(&self) -> MutexGuard<'_, Histogram<u64>> {
         lock(&self.load)
     }

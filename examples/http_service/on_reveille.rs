@@ -1,4 +1,4 @@
-//! Which timers does this copy of the service run on? This one line says it.
+//! The copy of the service with the timers of reveille, which this import selects.
 
 use reveille::time;
 

@@ -1,12 +1,12 @@
-//! What may a client ask, in which words, and which limits does it have then?
+//! The protocol: requests and their limits.
 //!
 //! | request              | does                                                              |
 //! |----------------------|-------------------------------------------------------------------|
 //! | `GET /`              | looks something up, which takes no time worth mentioning          |
 //! | `GET /sleep/MICROS`  | waits so long, as for a database, and answers 200                 |
 //!
-//! The header `deadline-micros` says how long the client will wait; without it that is `PATIENT`.
-//! A request that is not done by then is answered 504.
+//! The header `deadline-micros` says how long the client will wait; without it the deadline is
+//! `PATIENT`. A request that is not done by then is answered 504.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use hyper::body::Bytes;
 
 /// The deadline of a request that names none.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
-/// A connection on which no request comes for so long is closed.
+/// A connection without a request for so long is closed.
 pub(crate) const IDLE: Duration = Duration::from_millis(250);
 /// The period of the sampler in the background.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 const DEADLINE: &str = "deadline-micros";
 
-/// What a request has the server do.
+/// What a request asks the server to do.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
     LookUp,
@@ -45,7 +45,7 @@ pub(crate) fn request(work: Work, limit: Option<Duration>) -> Request<Empty<Byte
         .expect("digits and fixed words make a valid request")
 }
 
-/// Reads a request: what to do, and for how long at most. `None` if it makes no sense.
+/// Parses a request: what to do, and the deadline. Returns `None` if it is not valid.
 pub(crate) fn parse<B>(request: &Request<B>) -> Option<(Work, Duration)> {
     let work = match request.uri().path() {
         "/" => Work::LookUp,

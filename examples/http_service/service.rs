@@ -1,10 +1,11 @@
-//! How does a web service keep its limits, whichever timers it has?
+//! A web service with deadlines, limits and a sampler.
 //!
-//! By the `time` that its parent module imports, `on_tokio.rs` or `on_reveille.rs`: this file is
-//! compiled once for each, and nothing in it knows which. Three things wait for time: a request has
-//! a deadline and may sleep, a connection has a limit for its silence, and a sampler ticks.
+//! It uses the `time` that its parent module imports, `on_tokio.rs` or `on_reveille.rs`: this file
+//! is compiled once for each, and nothing in it depends on which it is. Three things wait for time:
+//! a request has a deadline and may sleep, a connection has a limit for its silence, and a sampler
+//! ticks.
 //!
-//! Whatever was waited for is measured against the clock of `std`, which neither of them made.
+//! All waits are measured against the clock of `std`, which belongs to neither of the two.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -29,7 +30,7 @@ use super::time;
 use crate::meter::{Meter, Wait};
 use crate::protocol::{self, IDLE, TICK, Work};
 
-/// Serves until `stop` says so, and then until the last connection is over.
+/// Serves until `stop` is ready, and then until the last connection has ended.
 pub(crate) fn run(
     runtime: &Runtime,
     listener: std::net::TcpListener,
@@ -39,7 +40,7 @@ pub(crate) fn run(
     let meter = meter.clone();
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
-        // As a task, so that it runs on a worker like all else, and not on the thread that waits.
+        // As a task, so that it runs on a worker like the others, and not on the thread that waits.
         tokio::spawn(accept(listener, meter, stop)).await?
     })
 }
@@ -59,7 +60,7 @@ async fn accept(
                 meter.accepted.add(1);
                 connections.spawn(connection(socket, meter.clone()));
             }
-            // A connection that panicked is an error here and now.
+            // If a connection panicked, return an error now.
             Some(over) = connections.join_next() => over?,
             _ = &mut stop => break,
         }
@@ -71,7 +72,7 @@ async fn accept(
     Ok(())
 }
 
-/// Looks, each `TICK`, how many requests are being served.
+/// Records, each `TICK`, how many requests are being served.
 async fn sample(meter: Arc<Meter>) {
     let mut ticks = time::interval(TICK);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Skip);
@@ -82,9 +83,10 @@ async fn sample(meter: Arc<Meter>) {
     }
 }
 
-/// Serves one connection until its client hangs up or has been silent for `IDLE`.
+/// Serves one connection until its client closes it or has been silent for `IDLE`.
 async fn connection(socket: TcpStream, meter: Arc<Meter>) {
-    // Since when no request was there; nothing while one is served, for that has its own deadline.
+    // Since when there has been no request; `None` while one is served, because that has its own
+    // deadline.
     let silent_since = Mutex::new(Some(time::Instant::now()));
     let set_silent = |since| {
         *silent_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
@@ -100,7 +102,7 @@ async fn connection(socket: TcpStream, meter: Arc<Meter>) {
     });
     let mut connection =
         pin!(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
-    // One timer as long as the connection lives; each request moves it.
+    // One timer for the whole connection; each request moves it.
     let mut idle = pin!(time::sleep(IDLE));
 
     let left = poll_fn(|cx| {
@@ -131,7 +133,7 @@ async fn connection(socket: TcpStream, meter: Arc<Meter>) {
     }
 }
 
-/// Answers a request at its deadline at the latest.
+/// Answers a request, at its deadline at the latest.
 async fn answer(request: Request<Incoming>, meter: &Meter) -> Response<Full<Bytes>> {
     let arrived = Instant::now();
     let Some((work, limit)) = protocol::parse(&request) else {
@@ -150,8 +152,8 @@ async fn answer(request: Request<Incoming>, meter: &Meter) -> Response<Full<Byte
 
 async fn perform(work: Work, meter: &Meter) -> StatusCode {
     match work {
-        // In a task of its own, as from a cache or a pool: so the deadline is armed, and then not
-        // needed.
+        // In a task of its own, like an answer from a cache or a pool, so that the deadline is
+        // armed and then not needed.
         Work::LookUp => match tokio::spawn(async { StatusCode::OK }).await {
             Ok(found) => found,
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,6 +1,4 @@
-//! What is there to say about a round?
-//!
-//! Counts first, lateness below, one column for each kind of timers.
+//! Prints a round: counts first, lateness below, one column for each kind of timers.
 
 use std::time::Duration;
 

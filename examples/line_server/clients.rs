@@ -1,7 +1,7 @@
-//! What does each kind of client do, and what must it get?
+//! The clients: what each kind does, and what answers it must get.
 //!
-//! Clients are threads that block, as simple as can be, with clocks of their own: a client that is
-//! cut off checks that it was not cut off early. None waits for longer than `PATIENCE`.
+//! They are simple threads that block, with clocks of their own: a client that is cut off checks
+//! that this was not too early. None waits for longer than `MAX_WAIT`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::connection::{IDLE, LINE, MAX_LINE, REQUEST};
 
-/// After this long without an answer a client calls it a failure.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A client that gets no answer for so long fails.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// A kind of client.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) does: &'static str,
     pub(crate) clients: usize,
-    /// The answers that all of them together must get, by status.
+    /// The answers that all clients of this kind must get together, by status.
     pub(crate) due: &'static [(&'static str, usize)],
     run: fn(usize, &mut Client) -> io::Result<()>,
 }
@@ -77,7 +77,7 @@ pub(crate) const KINDS: [Kind; 7] = [
 
 /// What the clients of one kind got.
 pub(crate) struct Outcome {
-    /// How many answers of each status, most frequent first.
+    /// How many answers of each status, the most frequent first.
     pub(crate) got: Vec<(String, usize)>,
     pub(crate) failures: Vec<String>,
 }
@@ -138,14 +138,14 @@ impl Client {
         if let Err(error) = (kind.run)(number, &mut client) {
             client.failures.push(error.to_string());
         }
-        client.socket = None; // hangs up now, and not when all clients are done
+        client.socket = None; // closed now, and not when all clients have ended
         client
     }
 
     fn socket(&mut self) -> io::Result<&mut BufReader<TcpStream>> {
         if self.socket.is_none() {
-            let socket = TcpStream::connect_timeout(&self.server, PATIENCE)?;
-            socket.set_read_timeout(Some(PATIENCE))?;
+            let socket = TcpStream::connect_timeout(&self.server, MAX_WAIT)?;
+            socket.set_read_timeout(Some(MAX_WAIT))?;
             socket.set_nodelay(true)?;
             self.socket = Some(BufReader::new(socket));
         }
@@ -175,7 +175,7 @@ impl Client {
         self.expect(wanted)
     }
 
-    /// The server must have hung up.
+    /// Checks that the server has closed the connection.
     fn expect_end(&mut self) -> io::Result<()> {
         if self.socket()?.read(&mut [0])? != 0 {
             self.failures.push("got more than one answer".into());
@@ -234,10 +234,10 @@ fn silent(_number: usize, client: &mut Client) -> io::Result<()> {
 fn dripping(_number: usize, client: &mut Client) -> io::Result<()> {
     let started = Instant::now();
     client.send("E")?;
-    // One thread drips until the socket is shut, while this one waits for the answer.
+    // One thread sends bytes until the socket is shut down, while this one waits for the answer.
     let mut tap = client.socket()?.get_ref().try_clone()?;
     let drip = thread::spawn(move || {
-        while started.elapsed() < PATIENCE && tap.write_all(b"C").is_ok() {
+        while started.elapsed() < MAX_WAIT && tap.write_all(b"C").is_ok() {
             thread::sleep(Duration::from_millis(20));
         }
     });
@@ -260,5 +260,5 @@ fn bulky(_number: usize, client: &mut Client) -> io::Result<()> {
 fn leaving(_number: usize, client: &mut Client) -> io::Result<()> {
     client.ask("ECHO so long", "200 so long")?;
     client.send("ECHO and tha")
-    // Dropped, the socket hangs up.
+    // The socket is dropped, which closes the connection.
 }

@@ -1,15 +1,16 @@
-//! What does a connection wait for, and for how long?
+//! A connection: what it waits for in each phase, and for how long.
 //!
 //! | phase   | waits for                | for at most | and then                 |
 //! |---------|--------------------------|-------------|--------------------------|
 //! | Idle    | the first byte of a line | `IDLE`      | `408 idle`               |
 //! | Line    | the rest of the line     | `LINE`      | `408 line too slow`      |
-//! | Work    | a request's work         | `REQUEST`   | `504 deadline`, on it goes |
-//! | Closing | the client's hanging up  | `LINGER`    | closes without           |
+//! | Work    | a request's work         | `REQUEST`   | `504 deadline`, then Idle |
+//! | Closing | the client to close      | `LINGER`    | closes anyway            |
 //!
 //! One `Sleep` holds the limit of every phase but `Work`: it is made with the connection and moved
-//! in place at each change, thousands of times, so nothing is allocated, and a limit that is not
-//! reached never wakes anybody. `Work` runs inside a `Timeout`, whose timers go with it.
+//! in place at each change, thousands of times. So nothing is allocated, and a limit that is not
+//! reached never wakes the connection. `Work` runs inside a `Timeout`, whose timers are dropped
+//! with it.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
@@ -32,12 +33,12 @@ const LINGER: Duration = Duration::from_millis(200);
 
 pub(crate) const MAX_LINE: usize = 1024;
 
-/// Steps that a connection takes before the others get their turn.
+/// How many steps a connection takes before the others are driven.
 const BUDGET: usize = 32;
 
 pub(crate) struct Connection {
     pub(crate) socket: TcpStream,
-    /// What of the socket the poller has been asked to report.
+    /// What the poller has been asked to report about the socket.
     pub(crate) registered: Interest,
     timers: Handle,
     input: Vec<u8>,
@@ -49,7 +50,7 @@ pub(crate) struct Connection {
 enum Phase {
     Idle,
     Line,
-    /// The work, here a sleep in place of a database; and its deadline.
+    /// The work, here a sleep in place of a database, with its deadline.
     Work(Timeout<Sleep>, Instant),
     Closing(End),
 }
@@ -70,9 +71,10 @@ impl Connection {
         })
     }
 
-    /// Goes on as far as it gets without blocking; ready when the connection is over.
+    /// Makes progress until it would block. Ready when the connection has ended.
     ///
-    /// It is polled again when a timer wakes `cx`, or the socket is ready for its `interest`.
+    /// The connection is driven again when a timer wakes `cx`, or the socket is ready for its
+    /// `interest`.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>, meter: &mut Meter) -> Poll<End> {
         for _ in 0..BUDGET {
             let step = match self.step(cx, meter) {
@@ -85,22 +87,22 @@ impl Connection {
                 Err(_) => return Poll::Ready(End::Broken),
             }
         }
-        // A client that never stops talking must not keep the loop to itself.
+        // A client that never stops sending must not keep the others from being served.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// What the connection waits for apart from its timers.
+    /// Returns what the connection waits for apart from its timers.
     pub(crate) fn interest(&self) -> Interest {
         match self.phase {
             _ if !self.output.is_empty() => Interest::Write,
-            // Its next request can wait in the kernel: that slows down a client in a hurry.
+            // Its next request stays in the kernel, which slows down a client that sends too fast.
             Phase::Work(..) => Interest::Nothing,
             Phase::Idle | Phase::Line | Phase::Closing(_) => Interest::Read,
         }
     }
 
-    /// One step; ready if there may be a next, with the end if that was the last.
+    /// Takes one step. Ready if another one may follow, or with the end if this was the last.
     fn step(&mut self, cx: &mut Context<'_>, meter: &mut Meter) -> Poll<io::Result<Option<End>>> {
         ready!(self.flush())?;
         match &mut self.phase {
@@ -122,10 +124,10 @@ impl Connection {
             }
             Phase::Closing(end) => {
                 let end = *end;
-                // Fails if the client is gone already.
+                // This fails if the client has closed the connection.
                 let _ = self.socket.shutdown(Shutdown::Write);
-                // Closed with bytes unread, the socket would reset the connection, and the client
-                // might never see why.
+                // If the socket was closed while bytes are unread, it would reset the connection,
+                // and the client might never see the reason.
                 let more = ready!(self.fill()).unwrap_or(false);
                 self.input.clear();
                 Poll::Ready(Ok((!more).then_some(end)))
@@ -133,7 +135,7 @@ impl Connection {
         }
     }
 
-    /// Asks whether the time of the phase is over.
+    /// Checks whether the limit of the phase has passed.
     fn expire(&mut self, cx: &mut Context<'_>, meter: &mut Meter) -> Poll<io::Result<Option<End>>> {
         let end = match self.phase {
             // The limit is still that of the line before, and `Work` has its own.
@@ -167,7 +169,7 @@ impl Connection {
             return Poll::Ready(Ok(None));
         }
         if !self.input.is_empty() && matches!(self.phase, Phase::Idle) {
-            // From the first byte on; those that follow do not move it.
+            // Counts from the first byte of the line; later bytes do not move the limit.
             self.enter(Phase::Line, LINE, meter);
         }
         let more = ready!(self.fill())?;
@@ -211,7 +213,7 @@ impl Connection {
         self.output.push(b'\n');
     }
 
-    /// Writes what is to be written; ready when there is nothing left.
+    /// Writes what is buffered. Ready when nothing is left.
     fn flush(&mut self) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
             let written = ready!(attempt(|| self.socket.write(&self.output)))?;
@@ -220,7 +222,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what there is; ready with `false` if the client has hung up.
+    /// Reads what is available. Ready with `false` if the client has closed the connection.
     fn fill(&mut self) -> Poll<io::Result<bool>> {
         let mut buffer = [0; 4096];
         let read = ready!(attempt(|| self.socket.read(&mut buffer)))?;
@@ -229,7 +231,7 @@ impl Connection {
     }
 }
 
-/// Calls `operate` on a socket that does not block, and says `Pending` where it would.
+/// Calls `operate` on a socket that does not block, and returns `Pending` where it would.
 fn attempt<T>(mut operate: impl FnMut() -> io::Result<T>) -> Poll<io::Result<T>> {
     loop {
         match operate() {

@@ -4,15 +4,15 @@
 //! cargo run --release --example line_server
 //! ```
 //!
-//! No runtime, no timer thread. The loop, in `server.rs`, blocks in a poller for as long as
-//! [`Driver::next_timeout`](reveille::Driver::next_timeout) allows, and then calls
-//! [`Driver::turn`](reveille::Driver::turn). Its connections, in `connection.rs`, keep four kinds
-//! of limits with real `Sleep`s and `Timeout`s: for idle clients, for lines that never end, for
-//! requests that take too long, and for clients that will not hang up.
+//! There is no runtime and no timer thread. The loop, in `server.rs`, blocks in a poller for as
+//! long as [`Driver::next_timeout`](reveille::Driver::next_timeout) allows, and then calls
+//! [`Driver::turn`](reveille::Driver::turn). Its connections, in `connection.rs`, have four kinds
+//! of limits, with real `Sleep`s and `Timeout`s: for idle clients, for lines that never end, for
+//! requests that take too long, and for clients that do not close the connection.
 //!
-//! The program is its own clients, too, in threads over loopback: good ones and bad ones. It ends
-//! by itself, says what each kind got and how late the timers were, and fails if a client did not
-//! get what it should.
+//! The program also runs the clients, in threads over loopback: well-behaved and badly behaved
+//! ones. It ends by itself, prints what each kind received and how late the timers were, and fails
+//! if a client did not receive what it should.
 
 mod clients;
 mod connection;
@@ -49,7 +49,7 @@ fn main() -> io::Result<ExitCode> {
     let (outcomes, meter) = thread::scope(|scope| {
         let clients = scope.spawn(|| {
             let outcomes = clients::run(address);
-            // First the flag, then the notification: the loop that wakes sees it.
+            // First the flag, then the notification, so that the loop sees the flag when it wakes.
             stop.store(true, Ordering::Release);
             notify();
             outcomes
@@ -110,7 +110,7 @@ fn statuses(got: &[(String, usize)]) -> String {
     got.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// The server must have seen the same as its clients.
+/// Checks that the server has seen the same as its clients.
 fn check_server(meter: &Meter, problems: &mut Vec<String>) {
     let clients = |name| {
         KINDS

@@ -1,19 +1,19 @@
-//! What did the server do, and how late was it?
+//! What the server did, and how late its timers were.
 
 use std::time::Duration;
 
 use reveille::time::Instant;
 
-/// Why a connection is gone.
+/// Why a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The client hung up after its last line.
+    /// The client closed the connection after its last line.
     Left,
-    /// The client hung up in the middle of a line.
+    /// The client closed the connection in the middle of a line.
     LeftMidLine,
     /// No line came within the limit.
     Idle,
-    /// A line was begun, and not ended within the limit.
+    /// A line was begun, but not ended within the limit.
     SlowLine,
     /// A line had too many bytes.
     LongLine,
@@ -31,7 +31,7 @@ impl End {
         Self::Broken,
     ];
 
-    /// What the client is told, in the end.
+    /// Returns the last message to the client.
     pub(crate) fn message(self) -> Option<&'static str> {
         match self {
             Self::Idle => Some("408 idle"),
@@ -51,11 +51,11 @@ pub(crate) struct Meter {
     pub(crate) answered: usize,
     /// Requests answered with `504 deadline`.
     pub(crate) overdue: usize,
-    /// Times that the one blocking call was made, and how many of them a socket or another thread
-    /// ended; the others ran until a deadline.
+    /// How often the blocking call was made, and how many of these calls a socket or another thread
+    /// ended; the others lasted until a deadline.
     pub(crate) waits: usize,
     pub(crate) interrupted: usize,
-    /// Timers made, moved in place, and fired by a turn of the driver; most armed at once.
+    /// Timers made, moved in place, and fired by a turn of the driver, and the most armed at once.
     pub(crate) made: usize,
     pub(crate) moved: usize,
     pub(crate) fired: usize,
@@ -65,9 +65,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Notes that something due at `deadline` is attended to at `now`.
+    /// Records that the loop acts at `now` on a timer due at `deadline`.
     pub(crate) fn expired(&mut self, deadline: Instant, now: Instant) {
-        // Instants subtract to zero at the least; an early timer must not pass for a punctual one.
+        // The difference of instants is never negative, so an early timer would look punctual.
         assert!(now >= deadline, "a timer ended early");
         self.late.push((now - deadline).as_nanos() as u64);
     }
@@ -80,7 +80,7 @@ impl Meter {
         self.ends[end as usize]
     }
 
-    /// How many deadlines were attended to, and the p50, p90, p99 and maximum of the lateness.
+    /// Returns how many deadlines were acted on, and the p50, p90, p99 and maximum of the lateness.
     pub(crate) fn lateness(&mut self) -> (usize, [Duration; 4]) {
         self.late.sort_unstable();
         let last = self.late.len().saturating_sub(1);

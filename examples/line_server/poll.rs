@@ -1,8 +1,9 @@
-//! How does a thread wait for many sockets, for a while, in one call?
+//! A poller: waits for many sockets, with a timeout, in one call.
 //!
-//! In the poller of the crate `polling`: epoll, kqueue or IOCP, woken by a socket, by another
-//! thread, or by the end of a timeout, which on Linux counts nanoseconds. Each registration reports
-//! once and is then renewed, so a socket that nobody wants to hear of just now is silent.
+//! It wraps that of the crate `polling`: epoll, kqueue or IOCP, which is woken by a socket, by
+//! another thread, or by the end of a timeout, which on Linux is exact to the nanosecond. Each
+//! registration reports once and is then renewed, so a socket that the loop does not wait for
+//! reports nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use polling::{AsRawSource, AsSource, Event, Events, Poller};
 
-/// What somebody wants to hear about a socket, once.
+/// The readiness of a socket that is reported next, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Nothing,
@@ -34,7 +35,7 @@ impl Poll {
         })
     }
 
-    /// Returns what makes the running `wait`, or else the next one, return at once.
+    /// Returns a function that makes the running `wait`, or else the next one, return at once.
     pub(crate) fn notifier(&self) -> impl Fn() + Send + Sync + 'static {
         let (poller, notified) = (self.poller.clone(), self.notified.clone());
         move || {
@@ -69,14 +70,15 @@ impl Poll {
         self.poller.modify(socket, event(key, interest))
     }
 
-    /// Call it before `socket` is closed.
+    /// Removes `socket`. Must be called before the socket is closed.
     pub(crate) fn remove(&mut self, socket: impl AsSource) -> io::Result<()> {
         self.poller.delete(socket)
     }
 
-    /// Waits for a socket, a notification or the end of `timeout`, and tells the sockets' keys.
+    /// Waits for a socket, a notification or the end of `timeout`. Collects the keys of the sockets
+    /// that are ready.
     ///
-    /// Returns whether the time was over first.
+    /// Returns whether the timeout has ended the wait.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -91,7 +93,7 @@ impl Poll {
 }
 
 fn event(key: u64, interest: Interest) -> Event {
-    // Keys are indices of connections: they fit.
+    // Keys are indices of connections, so they fit.
     let key = key as usize;
     match interest {
         Interest::Nothing => Event::none(key),

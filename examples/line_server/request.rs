@@ -1,17 +1,17 @@
-//! What does a line ask for?
+//! Requests: parsing and answering a line.
 
 use std::time::Duration;
 
-/// What is to be done about a line.
+/// What a line asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// It is answered already.
+    /// It has been answered.
     Answer(String),
-    /// It takes this long, and is subject to the deadline of requests.
+    /// It takes this long, and the deadline of requests applies.
     Work(Duration),
 }
 
-/// `ECHO text`, `UPPER text`, `SUM 1 2 3`, or `SLOW n`, which works for `n` milliseconds.
+/// Parses `ECHO text`, `UPPER text`, `SUM 1 2 3`, or `SLOW n`, which works for `n` milliseconds.
 pub(crate) fn parse(line: &str) -> Request {
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     match verb {

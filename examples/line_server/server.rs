@@ -1,9 +1,9 @@
-//! In what order does a loop wait, fire timers and serve its connections?
+//! The loop: wait, fire timers, drive connections.
 //!
-//! Each pass: block in the poller until a socket is ready or the earliest deadline has come, no
-//! longer than the driver says; turn the driver, which wakes the connections whose timers are due;
-//! wake those whose sockets are ready; drive all that were woken. Nothing else is needed to have
-//! timers in a loop: `next_timeout` before the wait, `turn` after it.
+//! Each pass blocks in the poller until a socket is ready or the earliest deadline has come, for at
+//! most the driver's timeout; turns the driver, which wakes the connections whose timers are due;
+//! wakes those whose sockets are ready; and drives all that were woken. This is all that timers
+//! need in a loop: `next_timeout` before the wait, `turn` after it.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -22,8 +22,8 @@ use crate::wakes::Wakes;
 
 const REPORT: Duration = Duration::from_millis(250);
 
-/// The keys of what is not a connection. Theirs come after it and are never used twice: a wake that
-/// comes late finds nobody, and not somebody else.
+/// The keys of the listener and the reporter. Those of connections come after them and are never
+/// used twice, so that a late wake has no effect, rather than an effect on another connection.
 const LISTENER: u64 = 0;
 const REPORTER: u64 = 1;
 
@@ -45,7 +45,7 @@ impl Server {
         let mut poll = Poll::new()?;
         poll.add(&listener, LISTENER, Interest::Read)?;
 
-        // A timer armed on another thread, due before the loop would wake, interrupts the poll.
+        // A timer that another thread arms, due before the loop would wake, interrupts the poll.
         let driver = Driver::with_unpark(poll.notifier());
         let started = driver.handle().now();
         let mut reports = driver.handle().interval_at(started + REPORT, REPORT);
@@ -67,20 +67,20 @@ impl Server {
         })
     }
 
-    /// Returns what makes [`run`](Self::run) look at `stop`.
+    /// Returns a function that makes [`run`](Self::run) check `stop`.
     pub(crate) fn notifier(&self) -> impl Fn() + Send + Sync + 'static {
         self.poll.notifier()
     }
 
-    /// Serves until `stop` is set and the last connection is over, and returns what was measured.
+    /// Serves until `stop` is set and the last connection has ended, and returns the measurements.
     ///
-    /// No connection outstays the limits for long, so that needs no limit of its own.
+    /// Connections do not exceed their limits for long, so this needs no limit of its own.
     pub(crate) fn run(mut self, stop: &AtomicBool) -> io::Result<Meter> {
         let reporter = self.wakes.waker(REPORTER);
         let mut ready = Vec::new();
         self.report(&reporter);
         while !stop.load(Ordering::Acquire) || !self.connections.is_empty() {
-            // What is woken already does not wait for anything that may happen.
+            // If something was woken already, the poll must not block.
             let timeout = match self.wakes.len() {
                 0 => self.driver.next_timeout(),
                 _ => Some(Duration::ZERO),
@@ -99,8 +99,8 @@ impl Server {
                     waker.wake_by_ref();
                 }
             }
-            // Not more than there are now: whoever is woken by what runs here waits for the next
-            // pass, behind the timers and sockets that become ready meanwhile.
+            // Not more than there are now: what is woken by these waits for the next pass, behind
+            // the timers and sockets that become ready meanwhile.
             for _ in 0..self.wakes.len() {
                 match self.wakes.next() {
                     Some(REPORTER) => self.report(&reporter),
@@ -118,7 +118,7 @@ impl Server {
             let socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // The client has given up while it waited in line.
+                // The client has given up while it waited in the backlog.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error),
             };
@@ -128,7 +128,7 @@ impl Server {
             let connection = Connection::new(socket, timers, &mut self.meter)?;
             self.poll.add(&connection.socket, key, Interest::Nothing)?;
             let waker = self.wakes.waker(key);
-            // Its first drive arms its timer, and asks for its first line.
+            // Driving it once arms its timer, and asks for its first line.
             waker.wake_by_ref();
             self.connections.insert(key, (connection, waker));
             self.meter.accepted += 1;
@@ -144,7 +144,7 @@ impl Server {
         if let std::task::Poll::Ready(end) = connection.drive(&mut cx, &mut self.meter) {
             self.meter.ended(end);
             self.poll.remove(&connection.socket)?;
-            self.connections.remove(&key); // and with it its timers
+            self.connections.remove(&key); // and its timers with it
             return Ok(());
         }
         let interest = connection.interest();
@@ -174,12 +174,12 @@ impl Server {
         }
     }
 
-    /// Looks whether the timers went with their connections.
+    /// Checks that the timers were dropped with their connections.
     fn end(self) -> Meter {
         let left = self.driver.handle().armed();
         assert_eq!(
             left, 1,
-            "a timer was left behind besides that of the reports"
+            "a timer other than that of the reports is still armed"
         );
         self.meter
     }

@@ -1,19 +1,19 @@
-//! Which connections have something to do?
+//! The queue of woken connections.
 //!
-//! Those whose wakers were woken, in that order, each once. Timers and sockets come in by the same
-//! door: a timer that fires wakes the waker that its future was polled with, and for a socket that
-//! is ready the loop wakes it.
+//! It has the connections whose wakers were woken, in that order, each once. Timers and sockets
+//! both use it: a timer that fires wakes the waker that its future was polled with, and for a
+//! socket that is ready the loop wakes the connection's waker.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// The wakes that the loop has not attended to.
+/// The connections that were woken and not driven since.
 #[derive(Clone, Default)]
 pub(crate) struct Wakes(Arc<Mutex<VecDeque<Arc<Mark>>>>);
 
-/// Behind each waker: whom it stands for, and whether that one is in the queue.
+/// The contents of a waker: the key of the connection, and whether it is in the queue.
 struct Mark {
     key: u64,
     queued: AtomicBool,
@@ -21,7 +21,7 @@ struct Mark {
 }
 
 impl Wakes {
-    /// Makes a waker that puts `key` into the queue.
+    /// Returns a waker that puts `key` into the queue.
     pub(crate) fn waker(&self, key: u64) -> Waker {
         Waker::from(Arc::new(Mark {
             key,
@@ -37,7 +37,7 @@ impl Wakes {
     /// Takes out the key that was woken first.
     pub(crate) fn next(&self) -> Option<u64> {
         let mark = self.queue().pop_front()?;
-        // Before the connection runs, so that what happens from now on wakes it again.
+        // Before the connection is driven, so that what happens from now on wakes it again.
         mark.queued.store(false, Ordering::Release);
         Some(mark.key)
     }
@@ -53,7 +53,8 @@ impl Wake for Mark {
     }
 
     /// Does not interrupt the poll: timers fire within `Driver::turn`, on the loop's own thread,
-    /// which looks at the queue before it blocks. Wakers that other threads wake would have to.
+    /// which checks the queue before it blocks. Wakers that are woken on other threads would have
+    /// to interrupt it.
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.wakes.queue().push_back(self.clone());

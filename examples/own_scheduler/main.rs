@@ -164,7 +164,7 @@ fn print_counts(scheduler: &Scheduler) {
         get(&counts.fired),
     );
     println!(
-        "parked {} times; unparked {} times for a task, {} for an earlier timer, {} to own the driver",
+        "parked {} times; unparked {} times for a task, {} for a timer, {} to own the driver",
         get(&counts.parks),
         get(&counts.notified),
         get(&counts.interrupted),
