@@ -1,4 +1,4 @@
-//! What is there to do where `rt::io` is not?
+//! The program on systems without `rt::io`: it only says so.
 
 use std::process::ExitCode;
 

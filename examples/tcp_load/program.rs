@@ -1,4 +1,4 @@
-//! In what order is it all started, watched and stopped?
+//! Starts, watches and stops the server and the clients.
 
 mod arguments;
 mod client;
@@ -33,15 +33,15 @@ use self::report::Outcome;
 use self::server::{Drained, Server};
 use self::usage::{Parks, Usage};
 
-/// How long it takes until a connection more is made, before the load begins.
+/// The time for each further connection to be made, before the load begins.
 const STEP: Duration = Duration::from_micros(250);
 
 /// How long the clients may take to notice that the server is gone.
-const PATIENCE: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 const REFRESH: Duration = Duration::from_millis(100);
 
-/// How many connections the kernel keeps that wait to be accepted.
+/// How many connections waiting to be accepted the kernel keeps.
 const BACKLOG: i32 = 4096;
 
 pub(crate) fn main() -> ExitCode {
@@ -75,7 +75,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn start(mut arguments: Arguments) -> Result<Vec<String>, Box<dyn Error>> {
-    let possible = limits::make_room(arguments.connections)?;
+    let possible = limits::raise(arguments.connections)?;
     if possible < arguments.connections {
         println!(
             "The limit of file descriptors (ulimit -n) allows for {possible} connections, not {}.",
@@ -143,7 +143,7 @@ async fn run(arguments: &Arguments, parks: &Parks) -> Result<Vec<String>, Box<dy
     bar.set_message("shutting down");
     let _ = stop.send(());
     let drained = server.await??;
-    let seen = timeout_at(Instant::now() + PATIENCE, all(clients)).await;
+    let seen = timeout_at(Instant::now() + MAX_WAIT, all(clients)).await;
     let seen = seen.map_err(|_| "the clients did not end with the server: something hangs")??;
     bar.finish_and_clear();
 
@@ -161,7 +161,7 @@ async fn run(arguments: &Arguments, parks: &Parks) -> Result<Vec<String>, Box<dy
     Ok(report::problems(&outcome))
 }
 
-/// Waits, with a look at the bar now and then; it is an error if the server ends meanwhile.
+/// Waits, and updates the progress bar now and then. It is an error if the server ends before.
 async fn watch(
     server: &mut JoinHandle<io::Result<Drained>>,
     until: Instant,
@@ -180,7 +180,7 @@ async fn watch(
     }
 }
 
-/// What the clients of each kind have seen.
+/// Returns what the clients of each kind have seen.
 async fn all(clients: Vec<Vec<JoinHandle<io::Result<Seen>>>>) -> Result<Vec<Seen>, Box<dyn Error>> {
     let mut kinds = Vec::new();
     for (kind, clients) in client::KINDS.iter().zip(clients) {
@@ -194,7 +194,7 @@ async fn all(clients: Vec<Vec<JoinHandle<io::Result<Seen>>>>) -> Result<Vec<Seen
     Ok(kinds)
 }
 
-/// Hidden where the errors go to no terminal. It has no thread of its own to draw it.
+/// The progress bar. It is hidden if stderr is not a terminal, and has no thread of its own.
 fn bar(length: Duration) -> Result<ProgressBar, Box<dyn Error>> {
     let style = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}")?;
     Ok(ProgressBar::new(length.as_millis() as u64).with_style(style))

@@ -1,4 +1,4 @@
-//! What did the user ask for?
+//! The arguments of the program.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ usage: tcp_load [--seconds N] [--connections N] [--rate N] [--workers N]
 
 pub(crate) const CONNECTIONS: RangeInclusive<usize> = 50..=20_000;
 
-/// Requests a second for each connection: fewer, and good clients would pass for idle ones.
+/// Requests a second for each connection. With fewer, good clients would count as idle.
 const RATES: RangeInclusive<u64> = 2..=1000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     pub(crate) help: bool,
 }
 
-/// Reads the arguments, or says which one is wrong and what it should be.
+/// Reads the arguments. The error says which argument is wrong and what it should be.
 pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Arguments, String> {
     let mut words = words.into_iter();
     let mut arguments = Arguments {
@@ -69,14 +69,14 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Arguments
     Ok(arguments)
 }
 
-/// The rates that go with a number of connections.
+/// Returns the rates that are allowed with a number of connections.
 fn rates(connections: usize) -> RangeInclusive<u64> {
     let count = connections as u64;
     RATES.start() * count..=RATES.end() * count
 }
 
 impl Arguments {
-    /// Makes do with fewer connections, each of which asks as often as before.
+    /// Reduces the number of connections, but not the rate of each.
     pub(crate) fn scale_down(&mut self, connections: usize) {
         self.rate = self.rate * connections as u64 / self.connections as u64;
         self.connections = connections;

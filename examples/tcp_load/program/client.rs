@@ -1,8 +1,9 @@
-//! Who are the clients, and what is counted of them?
+//! The clients: their kinds, and what is counted of them.
 //!
-//! Each is a task that connects, does what its kind does until the connection ends, and connects
-//! anew, until the server has closed. They see the server from outside: whether they were answered
-//! or cut off too early they check by the clock of `std`, which owes nothing to this crate.
+//! Each client is a task that connects, does what its kind does until the connection ends, and
+//! connects again, until the server has closed. Clients see the server from outside: by the clock
+//! of `std`, which is independent of this crate, they check whether an answer or a disconnect came
+//! too early.
 
 mod bad;
 mod good;
@@ -26,8 +27,7 @@ use super::wire::Wire;
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) does: &'static str,
-    /// How many of a thousand connections are of this kind, but for those of the first: the rest is
-    /// theirs.
+    /// How many of a thousand connections are of this kind. Those of the first kind are the rest.
     of_thousand: usize,
     run: fn(Client) -> Run,
 }
@@ -79,16 +79,16 @@ pub(crate) const KINDS: [Kind; 7] = [
     },
 ];
 
-/// How long a client that was turned away waits until it tries again.
+/// How long a client that was turned away waits before it tries again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// When the clients do what they do.
+/// When the clients act.
 #[derive(Clone, Copy)]
 pub(crate) struct Timetable {
-    /// When the first one connects, and the steady ones begin to ask.
+    /// When the first one connects, and when the steady ones begin to send requests.
     pub(crate) connect: Instant,
     pub(crate) begin: Instant,
-    /// How many requests there are in a second, of all together.
+    /// How many requests all clients together send in a second.
     pub(crate) rate: u64,
 }
 
@@ -96,14 +96,14 @@ pub(crate) struct Timetable {
 #[derive(Clone)]
 pub(crate) struct Client {
     number: usize,
-    /// How many there are of its kind.
+    /// How many clients of its kind there are.
     count: usize,
     server: SocketAddrV4,
     timetable: Timetable,
     meter: Arc<Meter>,
 }
 
-/// What one client, or many, did and got.
+/// What one client, or many, did and received.
 #[derive(Default)]
 pub(crate) struct Seen {
     /// Connections that were made, and those among them that ended before the server had accepted
@@ -111,19 +111,19 @@ pub(crate) struct Seen {
     pub(crate) connected: u64,
     pub(crate) unserved: u64,
     pub(crate) ends: Ends,
-    /// Requests that were sent in full,
+    /// Requests that were sent in full. The next four counters add up to it.
     pub(crate) sent: u64,
-    /// and came to one of four ends: answered, with the work done
+    /// Requests that were answered, with the work done.
     pub(crate) done: u64,
-    /// or not,
+    /// Requests that were answered, but whose handler took too long.
     pub(crate) overdue: u64,
-    /// not taken, as the server said at the end,
+    /// Requests that the server did not take, as it said at the end.
     pub(crate) refused: u64,
-    /// or nobody knows, because the connection was reset or the client hung up.
+    /// Requests of unknown outcome: the connection was reset, or the client closed it.
     pub(crate) abandoned: u64,
-    /// Requests that the server says it has taken, and has not answered, or the reverse.
+    /// Requests that the server says it has taken and has not answered, or the reverse.
     pub(crate) lost: u64,
-    /// Answers, and connections that were cut, that came sooner than they may.
+    /// Answers and disconnects that came too early.
     pub(crate) early: u64,
 }
 
@@ -149,13 +149,14 @@ impl Seen {
         self.ends.add(end, 1);
     }
 
-    /// `since` is when it began that the server had to wait for at least `limit`.
+    /// Checks that the server waited for at least `limit` since `since`.
     fn check(&mut self, since: std::time::Instant, limit: Duration) {
         self.early += u64::from(since.elapsed() < limit);
     }
 }
 
-/// How many clients there are of each kind; those of the last come on top of `connections`.
+/// Returns how many clients of each kind there are. Those of the last kind are in addition to
+/// `connections`.
 pub(crate) fn counts(connections: usize) -> [usize; KINDS.len()] {
     let mut counts = KINDS.map(|kind| (connections * kind.of_thousand / 1000).max(1));
     let [first, others @ .., _] = &mut counts;
@@ -163,7 +164,7 @@ pub(crate) fn counts(connections: usize) -> [usize; KINDS.len()] {
     counts
 }
 
-/// Lets all clients loose on the server, one after the other until the timetable begins.
+/// Starts all clients, one after the other, until the timetable begins.
 pub(crate) fn start(
     server: SocketAddrV4,
     connections: usize,
@@ -195,7 +196,8 @@ pub(crate) fn start(
 }
 
 impl Client {
-    /// Connects, until the server lets it in; `None` once the server has closed.
+    /// Connects, again and again until the server accepts. Returns `None` once the server has
+    /// closed.
     async fn connect(&self, seen: &mut Seen, buffer: Option<usize>) -> io::Result<Option<Wire>> {
         loop {
             let mut wire = match Wire::connect(self.server, LONGEST_ANSWER, buffer).await {
@@ -212,14 +214,14 @@ impl Client {
                     sleep(PAUSE).await;
                 }
                 Ok(Some(frame)) => return Err(unexpected(frame)),
-                // It was in line when the server closed.
+                // It was in the backlog when the server closed.
                 Ok(None) | Err(_) => seen.unserved += 1,
             }
         }
     }
 }
 
-/// What the server had to say before the connection ended, which the client did not end itself.
+/// Reads the rest, and returns why the server has ended the connection.
 async fn last_words(mut wire: Wire) -> End {
     loop {
         match wire.receive().await {

@@ -1,4 +1,4 @@
-//! What does the server do for one connection, and for how long does it wait?
+//! A connection of the server: what it waits for, and for how long.
 //!
 //! | waits for                   | for at most | and then          |
 //! |-----------------------------|-------------|-------------------|
@@ -9,8 +9,8 @@
 //! | the answer to a ping        | `PING`      | Bye, no pong      |
 //! | the client to hang up       | `LINGER`    | resets            |
 //!
-//! The first two are one `Sleep`, made with the connection and moved in place with each request; a
-//! limit that is not reached wakes nobody. The pings are an `Interval`.
+//! The first two limits are one `Sleep`, made with the connection and moved in place with each
+//! request; a limit that is not reached never wakes the task. The pings are an `Interval`.
 
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
@@ -38,7 +38,7 @@ pub(crate) const READ: Duration = Duration::from_millis(400);
 pub(crate) const PING: Duration = Duration::from_millis(300);
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How many events of one client are attended to before other tasks get their turn.
+/// How many events of one client are handled before other tasks run.
 const BUDGET: u32 = 32;
 
 /// Ready when the server shuts down.
@@ -51,7 +51,7 @@ pub(crate) struct Connection {
     stopping: bool,
     /// When the client has been idle for too long.
     idle_at: Instant,
-    /// That, or when the request that was begun must be there.
+    /// That, or when the request that was begun must be complete.
     limit: Sleep,
     begun: bool,
     pings: Interval,
@@ -75,7 +75,7 @@ impl Connection {
     pub(crate) fn new(wire: Wire, accepted: Accepted, stop: Stop) -> Self {
         let now = Instant::now();
         let mut pings = interval_at(now + PING, PING);
-        // After a stall, not two pings at once: the client must have time to answer.
+        // After a stall, not two pings at once, because the client needs time to answer.
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             wire,
@@ -92,7 +92,7 @@ impl Connection {
         }
     }
 
-    /// Serves the client until either side ends it.
+    /// Serves the client until either side ends the connection.
     pub(crate) async fn serve(mut self) {
         let end = self.converse().await;
         end_with(self.wire, self.accepted, end, self.taken).await;
@@ -130,7 +130,7 @@ impl Connection {
                     return End::Idle;
                 }
                 Event::Ping(due) => {
-                    // One that came due before the last answer was late for the work on that.
+                    // A ping that came due before the last answer was late because of that work.
                     if due + IDLE >= self.idle_at {
                         meter.waited(Span::Ping, due);
                     }
@@ -143,7 +143,7 @@ impl Connection {
                 }
                 Event::Stop => self.stopping = true,
             }
-            // A request that was begun is in flight: it is waited for.
+            // A request that was begun is in flight, so the connection waits for it.
             if self.stopping && !self.wire.is_mid_frame() {
                 return End::Closing;
             }
@@ -154,8 +154,8 @@ impl Connection {
         }
     }
 
-    /// What comes first; of several at once, what the client did, so that it is not told to have been
-    /// silent when it was the server who did not listen.
+    /// Returns the next event. If there are several, those from the client come first, so that it
+    /// does not count as silent when the server was slow to read.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         match self.wire.poll_receive(cx) {
             Poll::Ready(Ok(Some(frame))) => return Poll::Ready(Event::Frame(frame)),
@@ -185,7 +185,7 @@ impl Connection {
         self.limit.reset_at(deadline);
     }
 
-    /// Does what was asked for and answers.
+    /// Does the requested work and answers.
     async fn attend(&mut self, request: Request) -> Result<(), End> {
         if request.length > LONGEST_CONTENT {
             return Err(End::Malformed);
@@ -200,7 +200,7 @@ impl Connection {
             outcome,
             length: request.length,
         });
-        // Nothing more is read of a client that does not read itself.
+        // The server reads nothing more from a client that does not read.
         let deadline = Instant::now() + READ;
         match timeout_at(deadline, self.wire.flush()).await {
             Ok(Ok(())) => Ok(()),
@@ -233,13 +233,13 @@ impl Connection {
     }
 }
 
-/// Tells the client why, if there is anything to tell, and sees that it hears it.
+/// Tells the client the reason, if there is one to tell, and waits until it has read it.
 async fn end_with(mut wire: Wire, mut accepted: Accepted, end: End, taken: u64) {
     if end.is_told() {
         wire.queue(Frame::Bye { why: end, taken });
         match timeout(READ, wire.flush()).await {
             Ok(Ok(())) => {}
-            // The client is gone, or does not read: it will never know.
+            // The client is gone, or does not read, so it will never know.
             Ok(Err(_)) | Err(_) => return,
         }
     }
@@ -249,8 +249,8 @@ async fn end_with(mut wire: Wire, mut accepted: Accepted, end: End, taken: u64) 
     }
 }
 
-/// Waits until a client that was told has hung up, for a while.
+/// Waits, for a limited time, until a client that was told has closed the connection.
 pub(crate) async fn linger(mut wire: Wire) {
-    // In time or not, or with an error because the client is gone: it is over.
+    // Whether that was in time, or failed because the client is gone: the connection has ended.
     let _ = timeout(LINGER, wire.end()).await;
 }

@@ -1,21 +1,21 @@
-//! How does a connection end?
+//! The ways in which a connection can end.
 
 /// How a connection ended, as the server or its client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The client hung up between two requests.
+    /// The client closed the connection between two requests.
     Left,
-    /// The client hung up with a request begun, or an answer on its way.
+    /// The client closed the connection with a request begun, or an answer on its way.
     MidRequest,
     /// No request came for too long.
     Idle,
-    /// A request was begun, and not there in time.
+    /// A request was begun, but not complete in time.
     SlowRequest,
     /// A ping was not answered by the time of the next.
     NoPong,
-    /// What the client sent makes no sense.
+    /// The client sent something invalid.
     Malformed,
-    /// There were as many connections as there may be.
+    /// The server has as many connections as it allows.
     Full,
     /// The server shuts down.
     Closing,
@@ -54,8 +54,8 @@ impl End {
         }
     }
 
-    /// Whether the client is told, in a last frame; of the others it sees that the connection is
-    /// gone, or it is gone itself.
+    /// Returns whether the client is told in a last frame. In the other cases it sees that the
+    /// connection is closed, or is gone itself.
     pub(crate) fn is_told(self) -> bool {
         !matches!(
             self,
@@ -81,7 +81,7 @@ impl Ends {
         self.0.iter().sum()
     }
 
-    /// Those that there were, the most frequent first.
+    /// Describes the ends that occurred, the most frequent first.
     pub(crate) fn describe(&self) -> String {
         let mut ends: Vec<_> = End::ALL.iter().map(|&end| (self.count(end), end)).collect();
         ends.retain(|&(count, _)| count > 0);

@@ -1,7 +1,7 @@
-//! How many connections does the system allow?
+//! The number of connections that the system allows.
 //!
-//! Each takes two file descriptors, since both of its ends are here. The soft limit, often 1024, a
-//! process may raise up to the hard one.
+//! Each connection takes two file descriptors, because both of its ends are in this process. A
+//! process may raise the soft limit, often 1024, up to the hard one.
 
 use std::error::Error;
 
@@ -10,11 +10,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::arguments::CONNECTIONS;
 use super::client;
 
-/// For the standard streams, the runtime, and clients that are being turned away.
+/// Descriptors for the standard streams, the runtime, and clients that are being turned away.
 const SPARE: u64 = 256;
 
-/// Raises the limit as far as `connections` need it; how many are possible.
-pub(crate) fn make_room(connections: usize) -> Result<usize, Box<dyn Error>> {
+/// Raises the limit as far as `connections` need it. Returns how many are possible.
+pub(crate) fn raise(connections: usize) -> Result<usize, Box<dyn Error>> {
     let limit = getrlimit(Resource::Nofile);
     let needed = descriptors(connections);
     if limit.current.is_none_or(|current| current >= needed) {

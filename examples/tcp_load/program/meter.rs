@@ -1,11 +1,12 @@
-//! What happened, how late was it, and was anything early?
+//! Counts, latencies, and timers that were early.
 //!
-//! Shared by all tasks on all threads. A wait is recorded when the task that waited runs again,
-//! against the instant that was asked for. One that ends sooner is not a lateness of zero: it is
-//! counted as early, and fails the program.
+//! All tasks on all threads share one meter. A wait is recorded when the task that waited runs
+//! again, relative to the instant that it waited for. A wait that ends before that instant is not
+//! recorded as a lateness of zero: it is counted as early, and fails the program.
 //!
-//! Times are recorded while there is load, and not while all connect or hang up at once, which keeps
-//! the processors busy and says little else. Counts, and what is early, count always.
+//! Times are recorded while there is load, and not while all clients connect or disconnect at once,
+//! because the processors are then too busy for the times to say much. Counts and early timers are
+//! recorded always.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use reveille::time::Instant;
 
 use super::end::{End, Ends};
 
-/// An hour in nanoseconds: what is more counts as that.
+/// An hour in nanoseconds. A longer time counts as that.
 const HIGHEST: u64 = 3600 * 1_000_000_000;
 
 /// What is measured, in nanoseconds.
@@ -24,25 +25,25 @@ const HIGHEST: u64 = 3600 * 1_000_000_000;
 pub(crate) enum Span {
     /// From when a request was due to its answer.
     FromDue,
-    /// From when a request was sent to its answer, which leaves out how long it waited to be sent.
+    /// From when a request was sent to its answer, without the time that it waited to be sent.
     FromSent,
-    /// From a deadline to the code that acts on it: the timetable's,
+    /// The lateness of the timetable: from a deadline to the code that acts on it.
     Arrival,
-    /// the end of a handler's work,
+    /// The lateness of the end of a handler's work.
     Work,
-    /// the deadline of a handler,
+    /// The lateness of the deadline of a handler.
     Handler,
-    /// of a request,
+    /// The lateness of the limit for a request.
     Request,
-    /// of a client that does not read,
+    /// The lateness of the limit for a client that does not read.
     Read,
-    /// of an idle connection,
+    /// The lateness of the limit for an idle connection.
     Idle,
-    /// and a ping's.
+    /// The lateness of a ping.
     Ping,
 }
 
-/// Counts; in no order with anything else.
+/// A counter. It is not ordered with anything else.
 #[derive(Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -57,11 +58,11 @@ impl Count {
 }
 
 pub(crate) struct Meter {
-    /// Of the server.
+    /// Counts of the server.
     pub(crate) accepted: Count,
     pub(crate) taken: Count,
     pub(crate) answered: Count,
-    /// Of the clients.
+    /// Counts of the clients.
     pub(crate) received: Count,
     /// Timers that ended before their deadline, on either side.
     pub(crate) early: Count,
@@ -88,7 +89,7 @@ impl Meter {
         })
     }
 
-    /// Somebody waited until `due`, and has just been told.
+    /// Records a wait until `due`, which has just ended.
     pub(crate) fn waited(&self, span: Span, due: Instant) {
         match Instant::now().checked_duration_since(due) {
             Some(late) => self.record(span, late),
@@ -102,7 +103,7 @@ impl Meter {
         }
     }
 
-    /// Says whether times are recorded from now on.
+    /// Sets whether times are recorded from now on.
     pub(crate) fn set_recording(&self, recording: bool) {
         self.recording.store(recording, Ordering::Relaxed);
     }
@@ -112,7 +113,8 @@ impl Meter {
         span.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a connection that was accepted; how it ends is noted when the guard is dropped.
+    /// Counts a connection that was accepted. When the returned guard is dropped, it records how
+    /// the connection ended.
     pub(crate) fn accept(self: &Arc<Self>) -> Accepted {
         self.accepted.add(1);
         Accepted {
@@ -121,7 +123,7 @@ impl Meter {
         }
     }
 
-    /// How the server's connections ended.
+    /// Returns how the server's connections ended.
     pub(crate) fn ends(&self) -> Ends {
         let mut ends = Ends::default();
         for end in End::ALL {
@@ -131,7 +133,8 @@ impl Meter {
     }
 }
 
-/// A connection of the server: cut off, unless it comes to another end before it is dropped.
+/// A connection of the server. It counts as cut off, unless another end is recorded before it is
+/// dropped.
 pub(crate) struct Accepted {
     meter: Arc<Meter>,
     end: End,

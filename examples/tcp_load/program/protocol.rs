@@ -1,7 +1,7 @@
-//! What do server and clients say to each other?
+//! The protocol between server and clients.
 //!
-//! Frames: the length of what follows in four bytes, one byte that says what it is, and numbers,
-//! all big-endian.
+//! It consists of frames: four bytes with the length of the rest, one byte with the kind, and
+//! numbers, all big-endian.
 //!
 //! ```text
 //! server                                client
@@ -13,8 +13,8 @@
 //! Bye(why, taken)            ─────────►
 //! ```
 //!
-//! The server answers in the order in which it is asked. `taken` says how many requests of this
-//! connection it has taken: all of them are answered, and later ones may be asked elsewhere.
+//! The server answers in the order of the requests. `taken` says how many requests of this
+//! connection it has taken: all of them are answered, and the others may be sent to another server.
 
 use std::error::Error;
 use std::fmt;
@@ -22,21 +22,21 @@ use std::time::Duration;
 
 use super::end::End;
 
-/// The longest frame that a client may send; what asks for more is no client of ours.
+/// The longest frame that a client may send. A longer one is malformed.
 pub(crate) const LONGEST_REQUEST: usize = 64;
 
-/// How many bytes a client may ask for.
+/// How many bytes of content a client may request.
 pub(crate) const LONGEST_CONTENT: u32 = 1 << 20;
 
-/// The longest frame that a server may send: that, and who has asked for it.
+/// The longest frame that a server may send: the content and the head of the answer.
 pub(crate) const LONGEST_ANSWER: usize = LONGEST_CONTENT as usize + 9;
 
-/// How many bytes tell the length of a frame.
+/// How many bytes the length of a frame takes.
 const LENGTH: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// The connection will be served.
+    /// The connection was accepted.
     Hello,
     Request(Request),
     Answer {
@@ -58,7 +58,7 @@ pub(crate) struct Request {
     pub(crate) id: u64,
     /// How long the work takes, in whole microseconds.
     pub(crate) work: Duration,
-    /// How many bytes the answer is to have.
+    /// How many bytes the answer should have.
     pub(crate) length: u32,
 }
 
@@ -134,7 +134,7 @@ impl Frame {
         bytes[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
     }
 
-    /// The frame that `bytes` begin with, and its length, if it is there in full.
+    /// Returns the frame at the beginning of `bytes` and its length, if it is complete.
     pub(crate) fn decode(bytes: &[u8], longest: usize) -> Result<Option<(Self, usize)>, Malformed> {
         let Some((length, rest)) = bytes.split_first_chunk() else {
             return Ok(None);
@@ -144,7 +144,7 @@ impl Frame {
             return Err(Malformed::TooLong { length, longest });
         }
         let Some((&kind, content)) = rest.get(..length).and_then(<[u8]>::split_first) else {
-            // A frame without a kind will not become one.
+            // A frame without a kind is malformed, however many bytes follow.
             let empty = Malformed::Unknown { kind: 0, length };
             return if length == 0 { Err(empty) } else { Ok(None) };
         };

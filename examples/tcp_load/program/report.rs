@@ -1,4 +1,4 @@
-//! What is there to say in the end, and does it add up?
+//! The report at the end, and the checks that the counts match.
 
 use super::client::{KINDS, Seen};
 use super::connection::{HANDLER, IDLE, PING, READ, REQUEST};
@@ -10,15 +10,15 @@ use super::usage::Usage;
 /// Everything that was measured.
 pub(crate) struct Outcome<'a> {
     pub(crate) meter: &'a Meter,
-    /// Of each kind of client.
+    /// What each kind of client has seen.
     pub(crate) seen: Vec<Seen>,
     pub(crate) counts: [usize; KINDS.len()],
-    /// While requests were sent.
+    /// The costs while requests were sent.
     pub(crate) usage: Usage,
-    /// How many were answered meanwhile.
+    /// How many requests were answered meanwhile.
     pub(crate) received: u64,
     pub(crate) drained: Drained,
-    /// Timers that are armed when all is over.
+    /// How many timers are armed at the end.
     pub(crate) armed: usize,
     pub(crate) workers: usize,
 }
@@ -118,7 +118,7 @@ fn total(seen: &[Seen]) -> Seen {
     all
 }
 
-/// What does not add up.
+/// Returns which counts do not match.
 pub(crate) fn problems(outcome: &Outcome<'_>) -> Vec<String> {
     let Outcome { meter, .. } = outcome;
     let all = total(&outcome.seen);
@@ -171,14 +171,14 @@ pub(crate) fn problems(outcome: &Outcome<'_>) -> Vec<String> {
         .collect();
 
     let most = [
-        // One each, at most, of the connections that were cut off.
+        // At most one for each connection that was cut off.
         (
             "requests that were taken and not answered",
             taken - answered,
             ends.count(End::Cut),
         ),
         (
-            "answers that reached nobody",
+            "answers that reached no client",
             answered - received,
             all.abandoned,
         ),
@@ -189,10 +189,10 @@ pub(crate) fn problems(outcome: &Outcome<'_>) -> Vec<String> {
     problems
 }
 
-/// How the server and its clients see the same ends.
+/// Compares how the server and its clients have seen the connections end.
 ///
-/// A client that hangs up does not hear what the server was about to say, and one that is reset does
-/// not learn why; other than that they must agree.
+/// A client that closes the connection does not receive the reason that the server was about to
+/// send, and one that is reset does not learn the reason. Apart from that the two must agree.
 fn disagreements(server: &Ends, clients: &Ends) -> Vec<String> {
     let reset = |ends: &Ends| ends.count(End::NotReading) + ends.count(End::Cut);
     let told = End::ALL.into_iter().filter(|end| end.is_told());

@@ -1,11 +1,12 @@
-//! Who is let in, and how does it all end?
+//! The server: accepts connections, and shuts down.
 //!
-//! One task accepts connections and gives each a task of its own, whose end it waits for in between.
-//! Where there are as many as there may be, those that come are told so and turned away; where many
-//! are being turned away, nobody is accepted, and the kernel keeps those that come waiting.
+//! One task accepts connections and spawns a task for each; in between, it waits for those tasks to
+//! end. If there are as many connections as allowed, it tells new clients so and turns them away.
+//! If many are being turned away, it accepts none, and the kernel keeps new connections waiting.
 //!
-//! To shut down, it accepts nobody any more and has each connection told: those that are idle end at
-//! once, those with a request in flight after its answer. What is left at the deadline is cut off.
+//! To shut down, it accepts no more connections and notifies each existing one: idle ones end at
+//! once, those with a request in flight end after the answer. At the deadline, the remaining ones
+//! are cut off.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
@@ -30,17 +31,17 @@ use super::wire::Wire;
 /// How long the shutdown may take.
 pub(crate) const DRAIN: Duration = Duration::from_millis(250);
 
-/// How many clients are turned away at once.
+/// How many clients are being turned away at once, at most.
 const REFUSALS: usize = 64;
 
-/// How many bytes the kernel keeps for a client that does not read.
+/// How many bytes the kernel buffers for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How many connections are accepted before other tasks get their turn.
+/// How many connections are accepted before other tasks run.
 const BUDGET: u32 = 32;
 
 /// How long to wait when the system has no file descriptors left.
-const BREATHER: Duration = Duration::from_millis(10);
+const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 pub(crate) struct Server {
     listener: AsyncFd<TcpListener>,
@@ -59,10 +60,10 @@ enum Task {
     Refuse,
 }
 
-/// How the shutdown went.
+/// The result of the shutdown.
 pub(crate) struct Drained {
     pub(crate) took: Duration,
-    /// Connections that there were when it began, and when its time was over.
+    /// How many connections there were when it began, and at its deadline.
     pub(crate) open: usize,
     pub(crate) left: usize,
 }
@@ -86,20 +87,20 @@ impl Server {
         })
     }
 
-    /// Serves until told to stop, and then until the last connection is gone.
+    /// Serves until told to stop, and then until the last connection has ended.
     pub(crate) async fn run(mut self) -> io::Result<Drained> {
         let mut count = 0u32;
         while let Some(accepted) = poll_fn(|cx| self.poll_accept(cx)).await {
-            // In a flood of connections it never waits: others must have their turn all the same.
+            // In a flood of connections it never waits, but other tasks must run all the same.
             count = count.wrapping_add(1);
             if count.is_multiple_of(BUDGET) {
                 rt::yield_now().await;
             }
             match accepted {
                 Ok(socket) => self.welcome(socket)?,
-                // The client has given up while it waited in line.
+                // The client has given up while it waited in the backlog.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(error) if is_exhausted(&error) => sleep(BREATHER).await,
+                Err(error) if is_exhausted(&error) => sleep(RETRY_AFTER).await,
                 Err(error) => return Err(error),
             }
         }
@@ -124,7 +125,7 @@ impl Server {
         Ok(Drained { took, open, left })
     }
 
-    /// The next connection, or none once the server is to stop.
+    /// Returns the next connection, or `None` once the server has to stop.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<TcpStream>>> {
         while let Poll::Ready(Some(task)) = self.tasks.poll_next_unpin(cx) {
             match task {
@@ -156,8 +157,8 @@ impl Server {
         }
     }
 
-    /// Gives a connection a task. The client hears at once that it was accepted, or not, whatever
-    /// becomes of that.
+    /// Spawns a task for a connection. The client is told at once whether it was accepted, whatever
+    /// happens to the connection later.
     fn welcome(&mut self, socket: TcpStream) -> io::Result<()> {
         sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
         let mut wire = Wire::new(socket, LONGEST_REQUEST)?;
@@ -186,7 +187,7 @@ impl Server {
     }
 }
 
-/// Whether there are no file descriptors or no memory left: connections that end give some back.
+/// Returns whether there are no file descriptors or no memory left; connections that end free some.
 fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);

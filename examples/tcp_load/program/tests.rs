@@ -1,4 +1,4 @@
-//! Do arguments and frames mean what they say?
+//! Tests of the arguments and the frames.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn parse(line: &str) -> Result<Arguments, String> {
 }
 
 #[test]
-fn without_arguments_each_connection_asks_twice_a_second() {
+fn without_arguments_each_connection_sends_two_requests_a_second() {
     let arguments = parse("").unwrap();
     assert_eq!(arguments.connections, 2000);
     assert_eq!(arguments.rate, 4000);
@@ -64,7 +64,7 @@ fn an_error_names_the_value_and_the_remedy() {
 }
 
 #[test]
-fn fewer_connections_ask_as_often_each() {
+fn fewer_connections_keep_the_rate_of_each() {
     let mut arguments = parse("--connections 1000 --rate 5000").unwrap();
     arguments.scale_down(100);
     assert_eq!((arguments.connections, arguments.rate), (100, 500));
@@ -98,7 +98,7 @@ fn frames() -> Vec<Frame> {
 }
 
 #[test]
-fn frames_come_out_as_they_went_in_wherever_they_are_cut() {
+fn frames_are_decoded_as_encoded_wherever_they_are_split() {
     let mut bytes = Vec::new();
     for frame in frames() {
         frame.encode(&mut bytes);
@@ -118,7 +118,7 @@ fn frames_come_out_as_they_went_in_wherever_they_are_cut() {
 }
 
 #[test]
-fn a_frame_that_announces_too_much_is_refused_by_its_length_alone() {
+fn a_frame_that_is_too_long_is_refused_by_its_length_alone() {
     let bytes = 401u32.to_be_bytes();
     let error = Frame::decode(&bytes, 400).unwrap_err();
     let expected = Malformed::TooLong {
@@ -133,8 +133,8 @@ fn a_frame_that_announces_too_much_is_refused_by_its_length_alone() {
 }
 
 #[test]
-fn a_frame_that_is_none_is_refused() {
-    // Empty; of no kind; a ping too short, and too long; a good-bye for no reason.
+fn a_malformed_frame_is_refused() {
+    // Empty; of no kind; a ping that is too short, and too long; a `Bye` without a reason.
     let frames: [&[u8]; 5] = [
         &[],
         &[9],

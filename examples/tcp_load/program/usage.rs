@@ -1,4 +1,4 @@
-//! What does it cost: how much CPU time, and how often does a thread go to sleep?
+//! The costs: CPU time, parks and context switches.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::meter::Count;
 
-/// How often workers have gone to sleep; counted by the runtime's hook.
+/// How often workers have parked, counted by a hook of the runtime.
 #[derive(Clone, Default)]
 pub(crate) struct Parks(Arc<Count>);
 
@@ -25,9 +25,9 @@ impl Parks {
 #[derive(Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) time: Duration,
-    /// Of all threads of the process, clients included.
+    /// The CPU time of all threads of the process, clients included.
     pub(crate) cpu: Duration,
-    /// Times that a thread let go of its processor because it had nothing to do.
+    /// How often a thread gave up its processor because it had nothing to do.
     pub(crate) switches: u64,
     pub(crate) parks: u64,
     /// How many threads there are.

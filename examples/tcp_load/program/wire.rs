@@ -1,10 +1,10 @@
-//! How do frames get through a socket that does not block?
+//! Frames over a socket that does not block.
 //!
-//! What is to be sent waits in `output` until the socket takes it, which is tried whenever somebody
-//! waits for a frame: so neither direction can hold up the other. Who must not pile up more than the
-//! other side reads calls [`flush`](Wire::flush) and waits for it.
+//! Frames to be sent wait in `output` until the socket takes them, which is tried whenever the task
+//! waits for a frame: so neither direction can block the other. A task that must not queue more
+//! than the other side reads calls [`flush`](Wire::flush) and waits for it.
 //!
-//! For one task: it polls the descriptor by `poll_readable` and `poll_writable`.
+//! A `Wire` is for one task, which polls the descriptor by `poll_readable` and `poll_writable`.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
@@ -24,13 +24,13 @@ pub(crate) struct Wire {
     longest: usize,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// How much of `output` is sent already.
+    /// How much of `output` has been sent.
     sent: usize,
 }
 
 impl Wire {
-    /// Dropped, it resets the connection, whatever is under way; see [`end`](Self::end) for the
-    /// orderly way.
+    /// Wraps a socket. Dropping the wire resets the connection, whatever is under way;
+    /// [`end`](Self::end) ends it in an orderly way.
     pub(crate) fn new(socket: TcpStream, longest: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
@@ -48,7 +48,7 @@ impl Wire {
         }
     }
 
-    /// Connects without blocking, with as small a buffer for what comes in as `buffer` says.
+    /// Connects without blocking. `buffer` limits the size of the receive buffer.
     pub(crate) async fn connect(
         to: SocketAddrV4,
         longest: usize,
@@ -67,7 +67,7 @@ impl Wire {
         socket.writable().await?;
         match socket.get_ref().take_error()? {
             None => {}
-            // It was connected, and is over already. What came before can be read.
+            // It was connected and has ended already. The data that came before can be read.
             Some(error) if is_reset(&error) => {}
             Some(error) => return Err(error),
         }
@@ -79,24 +79,24 @@ impl Wire {
         self.socket.get_ref()
     }
 
-    /// Has a frame sent, by and by.
+    /// Queues a frame to be sent.
     pub(crate) fn queue(&mut self, frame: Frame) {
         frame.encode(&mut self.output);
     }
 
-    /// Has bytes sent that are a frame only in the end.
+    /// Queues bytes to be sent that make up a frame only together with later ones.
     pub(crate) fn queue_bytes(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Whether the beginning of a frame has come, and not its end.
+    /// Returns whether the next frame has arrived in part.
     pub(crate) fn is_mid_frame(&self) -> bool {
         !self.input.is_empty()
     }
 
-    /// Waits for the next frame, and sends meanwhile; `None` when the other side has ended.
+    /// Waits for the next frame, and sends meanwhile. Yields `None` when the other side has ended.
     ///
-    /// A socket that cannot be written may still hold frames: it is read to its end.
+    /// If the socket can no longer be written, it may still hold frames, so it is read to its end.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Frame>>> {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.output.clear();
@@ -124,15 +124,15 @@ impl Wire {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// Sends what the socket takes at once; who waits for a frame sends the rest.
+    /// Sends what the socket takes at once. The rest is sent while the task waits for a frame.
     pub(crate) fn flush_now(&mut self) {
         let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// Ends the connection once the other side has seen all that was sent, and hung up.
+    /// Ends the connection once the other side has received everything and closed its end.
     ///
-    /// Closed with something unread the socket would reset the connection, and the other side might
-    /// never get our last words.
+    /// If the socket was closed while bytes are unread, it would reset the connection, and the
+    /// other side might never get our last frames.
     pub(crate) async fn end(&mut self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)?;
         loop {
@@ -155,7 +155,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what there is; zero is the end.
+    /// Reads what is available. Zero means the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = [0; 4096];
         loop {
@@ -169,7 +169,7 @@ impl Wire {
         }
     }
 
-    /// Ready when an operation that failed is worth another try, or is not at all.
+    /// Ready if an operation that failed should be tried again, or if it cannot succeed.
     fn poll_again(
         &self,
         error: io::Error,
@@ -183,7 +183,7 @@ impl Wire {
     }
 }
 
-/// Whether the other side had accepted the connection, or was about to, and reset it.
+/// Returns whether the other side had accepted the connection, or was about to, and reset it.
 fn is_reset(error: &io::Error) -> bool {
     matches!(
         error.kind(),

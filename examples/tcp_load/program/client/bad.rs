@@ -1,4 +1,4 @@
-//! What does a client do that no server can put up with?
+//! The badly behaved clients, which the server has to disconnect.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,10 +16,10 @@ use super::super::wire::Wire;
 use super::good::ask_once;
 use super::{Client, Seen, last_words, unexpected};
 
-/// How long a slow client takes for a byte.
+/// How long a slow client takes for one byte.
 const DRIP: Duration = Duration::from_millis(50);
 
-/// Has a request trickle in.
+/// Sends a request slowly, byte by byte.
 pub(super) async fn slow(client: Client) -> io::Result<Seen> {
     let mut seen = Seen::default();
     while let Some(mut wire) = client.connect(&mut seen, None).await? {
@@ -33,8 +33,8 @@ pub(super) async fn slow(client: Client) -> io::Result<Seen> {
     Ok(seen)
 }
 
-/// Sends one request; how the connection ended, or `None` if the request was answered, which is
-/// possible where the server is slower.
+/// Sends one request. Returns how the connection ended, or `None` if the request was answered,
+/// which is possible if the server is slower.
 async fn trickle(client: &Client, wire: &mut Wire, seen: &mut Seen) -> io::Result<Option<End>> {
     let mut bytes = Vec::new();
     Frame::Request(client.request(seen.sent)).encode(&mut bytes);
@@ -73,7 +73,7 @@ async fn trickle(client: &Client, wire: &mut Wire, seen: &mut Seen) -> io::Resul
     }
 }
 
-/// Answers pings and asks for nothing.
+/// Answers pings and sends no request.
 pub(super) async fn silent(client: Client) -> io::Result<Seen> {
     let mut seen = Seen::default();
     loop {
@@ -96,7 +96,7 @@ pub(super) async fn silent(client: Client) -> io::Result<Seen> {
     }
 }
 
-/// Asks once and then does not answer pings.
+/// Sends one request and then does not answer pings.
 pub(super) async fn mute(client: Client) -> io::Result<Seen> {
     let mut seen = Seen::default();
     loop {
@@ -115,7 +115,7 @@ pub(super) async fn mute(client: Client) -> io::Result<Seen> {
     }
 }
 
-/// Sends a request, and half of another, and hangs up.
+/// Sends one request and half of another, and closes the connection.
 pub(super) async fn abrupt(client: Client) -> io::Result<Seen> {
     let mut seen = Seen::default();
     while let Some(mut wire) = client.connect(&mut seen, None).await? {
@@ -136,7 +136,7 @@ pub(super) async fn abrupt(client: Client) -> io::Result<Seen> {
     Ok(seen)
 }
 
-/// Asks for more than the sockets hold, and does not read it.
+/// Requests more than the sockets hold, and does not read it.
 pub(super) async fn deaf(client: Client) -> io::Result<Seen> {
     const BUFFER: usize = 4096;
     let mut seen = Seen::default();
@@ -149,7 +149,7 @@ pub(super) async fn deaf(client: Client) -> io::Result<Seen> {
         seen.sent += 1;
         seen.abandoned += 1;
         wire.flush_now();
-        // A reset is nothing that could be waited for while there is something to read.
+        // While there is something to read, there is no way to wait for a reset.
         while sockopt::socket_error(wire.socket())?.is_ok() {
             sleep(Duration::from_millis(20)).await;
         }
@@ -164,7 +164,7 @@ enum Heard {
     End,
 }
 
-/// Listens for a while.
+/// Reads for a while.
 async fn listen(wire: &mut Wire, time: Duration) -> Heard {
     let mut end = pin!(sleep(time));
     poll_fn(|cx| match wire.poll_receive(cx) {

@@ -1,4 +1,4 @@
-//! What does a client do that is up to no harm?
+//! The well-behaved clients.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -17,7 +17,7 @@ use super::super::protocol::{Frame, Outcome, Request};
 use super::super::wire::Wire;
 use super::{Client, Seen, unexpected};
 
-/// How many events of one client are attended to before other tasks get their turn.
+/// How many events of one client are handled before other tasks run.
 const BUDGET: u32 = 32;
 
 /// A request that is not answered yet.
@@ -34,11 +34,11 @@ enum Event {
     Due,
 }
 
-/// Asks when it is time to, whether or not the last answer has come.
+/// Sends requests when they are due, whether or not the last answer has come.
 ///
-/// So a server that stalls is not spared the requests that come meanwhile, and each counts from when
-/// it was due. A client that waits for the answer before it asks again would measure one long wait
-/// instead of many ("coordinated omission").
+/// So a server that stalls still gets the requests that are due meanwhile, and each one's latency
+/// counts from when it was due. A client that waits for an answer before it sends the next request
+/// would measure one long wait instead of many ("coordinated omission").
 pub(super) async fn steady(client: Client) -> io::Result<Seen> {
     let mut seen = Seen::default();
     let mut next = 0;
@@ -50,7 +50,7 @@ pub(super) async fn steady(client: Client) -> io::Result<Seen> {
             asked: VecDeque::new(),
             answered: 0,
         };
-        let end = talk.go_on(&mut next, &mut timer, &mut seen).await?;
+        let end = talk.talk(&mut next, &mut timer, &mut seen).await?;
         seen.ended(end);
     }
     Ok(seen)
@@ -64,8 +64,8 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// Asks and listens until the connection ends.
-    async fn go_on(
+    /// Sends requests and reads answers until the connection ends.
+    async fn talk(
         &mut self,
         next: &mut u64,
         timer: &mut Sleep,
@@ -73,7 +73,7 @@ impl Talk<'_> {
     ) -> io::Result<End> {
         let mut events = 0u32;
         loop {
-            // Behind its timetable it never waits: others must have their turn all the same.
+            // If it is behind its timetable it never waits, but other tasks must run all the same.
             events = events.wrapping_add(1);
             if events.is_multiple_of(BUDGET) {
                 yield_now().await;
@@ -124,7 +124,7 @@ impl Talk<'_> {
         seen.sent += 1;
     }
 
-    /// Takes an answer, which must be that to the first request that waits for one.
+    /// Takes an answer, which must be that to the first unanswered request.
     fn heard(&mut self, frame: Frame, seen: &mut Seen) -> io::Result<()> {
         let asked = self.asked.pop_front().ok_or_else(|| unexpected(frame))?;
         let Request { id, work, length } = asked.request;
@@ -156,15 +156,15 @@ impl Talk<'_> {
 }
 
 impl Client {
-    /// When a request is due. The first are spread over one period at random, so that the server
-    /// gets no rhythm of them.
+    /// Returns when a request is due. The first ones are spread over one period at random, so that
+    /// they do not arrive at the server in a regular pattern.
     fn due(&self, id: u64) -> Instant {
         let period = self.count as u64 * 1_000_000_000 / self.timetable.rate;
         let first = random(self.number as u64) % period;
         self.timetable.begin + Duration::from_nanos(first + id * period)
     }
 
-    /// Three of eight are answered at once, one of 64 takes longer than it may.
+    /// Three of eight are answered at once, and one of 64 takes longer than the deadline.
     pub(super) fn request(&self, id: u64) -> Request {
         let random = random((self.number as u64) << 32 | id);
         let work = match random % 64 {
@@ -177,7 +177,7 @@ impl Client {
     }
 }
 
-/// Comes when there is no room, and asks once if there is after all.
+/// Connects when the server is full, and sends one request if it is accepted after all.
 pub(super) async fn extra(client: Client) -> io::Result<Seen> {
     let mut seen = Seen::default();
     while let Some(mut wire) = client.connect(&mut seen, None).await? {
@@ -189,7 +189,8 @@ pub(super) async fn extra(client: Client) -> io::Result<Seen> {
     Ok(seen)
 }
 
-/// Asks and waits for the answer; how the connection ends, if the client hangs up then.
+/// Sends a request and waits for the answer. Returns how the connection ended, if the client closes
+/// it then.
 pub(super) async fn ask_once(client: &Client, wire: &mut Wire, seen: &mut Seen) -> io::Result<End> {
     let request = client.request(seen.sent);
     let sent = std::time::Instant::now();
@@ -221,7 +222,7 @@ pub(super) async fn ask_once(client: &Client, wire: &mut Wire, seen: &mut Seen) 
     }
 }
 
-/// A number that looks random (Steele, Lea, Flood: splitmix64), the same in every run.
+/// Returns a pseudo-random number (Steele, Lea, Flood: splitmix64), the same in every run.
 fn random(seed: u64) -> u64 {
     let mut number = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
