@@ -115,7 +115,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     /// Marks a slot as stale: its timer was removed or moved. Does a share of the maintenance.
     ///
     /// `timers` must reflect the change already.
-    // Always inlined, as is `peek`: the calls would cost 3 to 20 instructions of some hundred.
+    // Always inlined, as is `peek`: the calls would cost 3 to 20 instructions of a few hundred.
     #[inline(always)]
     pub(crate) fn mark_stale(&mut self, slot: Slot, timers: &mut impl Timers) {
         if slot < self.edge {

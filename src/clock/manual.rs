@@ -43,7 +43,7 @@ use crate::sync::{atomic::Ordering, lock};
 pub struct ManualClock(Clock);
 
 impl ManualClock {
-    /// Creates a clock that stands still.
+    /// Creates a clock that does not run.
     ///
     /// # Examples
     ///

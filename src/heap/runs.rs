@@ -19,7 +19,7 @@ use std::ops::{Index, IndexMut};
 
 use super::Slot;
 
-/// The heap begins to take the stale slots out of a run when one in so many of its slots is live.
+/// When only one in this many slots of a run is live, the heap begins to take the stale ones out.
 ///
 /// Looking at a live slot is wasted work, and a slot that is filed anew turns stale when its timer
 /// is reset again. Of timers that are reset all the time, one reset in STALENESS pays for that.

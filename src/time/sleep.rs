@@ -166,10 +166,10 @@ impl Handle {
 /// A future that is ready once its deadline has passed, returned by [`sleep`] and [`sleep_until`].
 ///
 /// It is never ready early. A poll after the deadline is ready, whether or not the driver has
-/// turned since, unless the task has to [give way](super#giving-way). It then stays ready until it
-/// is [reset](Self::reset_at). There is one exception, which saves reading the clock: the first
-/// poll after the timer was made for 1 ms or more, or was moved to a later deadline, assumes that
-/// the deadline has not passed. If it has, the driver fires the timer in its next turn.
+/// turned since, unless the task has to [give way](super#giving-way). (To save reading the clock,
+/// the first poll after the timer was made for 1 ms or more, or was moved to a later deadline,
+/// assumes that the deadline has not passed. If it has, the driver fires the timer in its next
+/// turn.) Once ready, the future stays ready until it is [reset](Self::reset_at).
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made
