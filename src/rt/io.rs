@@ -1,6 +1,6 @@
 //! How do tasks wait for sockets and pipes in the wait that the timers have anyway?
 //!
-//! Feature `poll`, Linux only. A worker that has nothing to run sleeps until the earliest deadline,
+//! feature `io`, Linux only. A worker that has nothing to run sleeps until the earliest deadline,
 //! a wake-up, or I/O, whichever comes first; there is no other thread. [`AsyncFd`] waits for a file
 //! descriptor, whatever owns it. Reading and writing are left to the owner: std's sockets and pipes
 //! do so without blocking.
