@@ -137,6 +137,30 @@ fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
     });
 }
 
+/// While the worker searches, no other is unparked for two pushes. It parks, finds the first task in its last
+/// look, and is then busy: it has to unpark another worker for the second.
+#[test]
+fn worker_that_finds_work_in_its_last_look_unparks_another_for_the_second_push() {
+    check(Some(2), || {
+        let pool = Pool::new(2, true, None);
+        assert!(pool.idle().start_search(false));
+        let line = Line::new();
+        let parker = pool.clone();
+        let parking = line.spawn(move || work(&parker, 1, false));
+        let pusher = pool.clone();
+        let pushing = line.spawn(move || {
+            pusher.push();
+            pusher.push();
+        });
+        line.cross();
+        let searching = pool.park(0, true, || false).searching;
+        work(&pool, 0, searching);
+        // Its task lasts until the other one has run.
+        parking.join().unwrap();
+        pushing.join().unwrap();
+    });
+}
+
 /// A worker that is unparked searches until it has found a task: that will do for the other push.
 #[test]
 fn two_pushes_at_once_unpark_one_worker_in_all() {
