@@ -33,6 +33,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_core::future::FusedFuture;
+
 use crate::backend::NoDriver;
 use crate::backend::coop::{self, Mark};
 use crate::driver::Handle;
@@ -216,6 +218,17 @@ pub struct Sleep {
     trusted: bool,
     /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
     yielded: bool,
+    fuse: Fuse,
+}
+
+/// What `phase` does not tell about whether a future may still have something to yield.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fuse {
+    Intact,
+    /// The timer has ended by a reset, and no poll was ready since.
+    Unreported,
+    /// The future that this timer limits has completed.
+    Completed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,6 +274,7 @@ impl Sleep {
             phase: Phase::Idle,
             trusted,
             yielded: false,
+            fuse: Fuse::Intact,
         }
     }
 
@@ -409,6 +423,17 @@ impl Sleep {
         self.phase == Phase::Armed
     }
 
+    /// Notes that the future that this timer limits has completed.
+    #[inline]
+    pub(super) fn set_completed(&mut self) {
+        self.fuse = Fuse::Completed;
+    }
+
+    /// Returns whether that was noted.
+    pub(super) fn is_completed(&self) -> bool {
+        self.fuse == Fuse::Completed
+    }
+
     /// Begins an item of something that this timer limits; see `coop::begin_item`.
     #[inline]
     pub(super) fn begin_item(&mut self, cx: &mut Context<'_>) -> Poll<Mark> {
@@ -431,7 +456,10 @@ impl Sleep {
         self.trusted = false;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Armed => {}
-            Phase::Idle | Phase::Done => return,
+            Phase::Idle | Phase::Done => {
+                self.fuse = Fuse::Intact;
+                return;
+            }
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => {
                 return self.reset_unbound(wait);
             }
@@ -443,6 +471,7 @@ impl Sleep {
             }
             Reset::Due(waker) => {
                 self.phase = Phase::Done;
+                self.fuse = Fuse::Unreported;
                 waker.wake();
             }
             Reset::Gone => {}
@@ -545,6 +574,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::proceed(cx));
         let poll = if self.phase == Phase::Done {
+            self.fuse = Fuse::Intact;
             self.ready_or_yield(cx, false)
         } else {
             self.poll_elapsed(cx)
@@ -553,6 +583,13 @@ impl Future for Sleep {
             unit.made_progress();
         }
         poll
+    }
+}
+
+/// It is terminated once a poll was ready, until it is reset: `futures::select!` then leaves it out.
+impl FusedFuture for Sleep {
+    fn is_terminated(&self) -> bool {
+        self.phase == Phase::Done && !self.yielded && self.fuse != Fuse::Unreported
     }
 }
 

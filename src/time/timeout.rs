@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_core::future::FusedFuture;
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
@@ -207,9 +208,17 @@ impl<T: Future> Future for Timeout<T> {
         let mark = ready!(sleep.begin_item(cx));
         if let Poll::Ready(output) = this.future.poll(cx) {
             sleep.end_item(mark, cx);
+            sleep.set_completed();
             return Poll::Ready(Ok(output));
         }
         coop::poll_limit(mark, cx, |cx| Pin::new(&mut *sleep).poll(cx))
             .map(|()| Err(Elapsed::new()))
+    }
+}
+
+/// It is terminated once a poll was ready: `futures::select!` then leaves it out.
+impl<T: Future> FusedFuture for Timeout<T> {
+    fn is_terminated(&self) -> bool {
+        self.sleep.is_completed() || self.sleep.is_terminated()
     }
 }
