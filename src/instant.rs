@@ -136,7 +136,7 @@ impl Instant {
     ///
     /// assert!(Instant::now().checked_add(Duration::MAX).is_none());
     /// ```
-    #[must_use]
+    // Without `must_use`, as in tokio: a program that is ported may deny warnings.
     pub fn checked_add(&self, duration: Duration) -> Option<Self> {
         let nanos = checked_nanos(duration)?;
         self.0.checked_add_unsigned(nanos).map(Self)
@@ -152,7 +152,7 @@ impl Instant {
     /// let now = Instant::now();
     /// assert_eq!(now.checked_sub(Duration::ZERO), Some(now));
     /// ```
-    #[must_use]
+    // The same.
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
         let nanos = checked_nanos(duration)?;
         self.0.checked_sub_unsigned(nanos).map(Self)

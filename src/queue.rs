@@ -491,10 +491,14 @@ impl<T> TimerQueue<T> {
     /// let key = queue.insert(now, 7);
     /// assert!(queue.iter().eq([(key, now, &7)]));
     /// ```
-    pub fn iter(&self) -> impl Iterator<Item = (Key, Instant, &T)> {
-        self.store
-            .iter()
-            .map(|(index, place, item)| (item.key(index), instant(place), &item.value))
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Key, Instant, &T)> {
+        let timers = self.store.iter();
+        Counted {
+            timers: timers
+                .map(|(index, place, item)| (item.key(index), instant(place), &item.value)),
+            left: self.len(),
+        }
     }
 
     /// Drops all timers and frees their memory.
@@ -623,6 +627,28 @@ impl<T> fmt::Debug for TimerQueue<T> {
             .finish_non_exhaustive()
     }
 }
+
+/// An iterator over so many timers.
+struct Counted<I> {
+    timers: I,
+    left: usize,
+}
+
+impl<I: Iterator> Iterator for Counted<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        let timer = self.timers.next()?;
+        self.left -= 1;
+        Some(timer)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<I: Iterator> ExactSizeIterator for Counted<I> {}
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -385,3 +385,19 @@ fn different_keys_hash_differently_and_equal_keys_alike() {
     assert_eq!(hashes.len(), 200);
     assert_eq!(state.hash_one(first[0]), state.hash_one(first[0]));
 }
+
+#[test]
+fn the_iterator_knows_how_many_timers_are_left() {
+    let now = Instant::now();
+    let mut queue = TimerQueue::new();
+    let keys: Vec<_> = (0..5).map(|value| queue.insert(now, value)).collect();
+    queue.remove(keys[1]);
+    queue.remove(keys[4]);
+    let mut iter = queue.iter();
+    for left in (0..3).rev() {
+        assert!(iter.next().is_some());
+        assert_eq!((iter.len(), iter.size_hint()), (left, (left, Some(left))));
+    }
+    assert!(iter.next().is_none());
+    assert_eq!(iter.len(), 0);
+}

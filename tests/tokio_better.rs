@@ -216,3 +216,27 @@ fn the_task_that_polled_last_is_woken_and_no_other_waker_is_kept() {
         }
     });
 }
+
+/// Both ways, and never less than zero.
+#[test]
+fn instants_of_both_kinds_have_a_difference() {
+    let theirs = tokio::time::Instant::now();
+    let ours = Instant::from(theirs) + Duration::from_millis(5);
+    assert_eq!(ours - theirs, Duration::from_millis(5));
+    assert_eq!(theirs - ours, Duration::ZERO);
+    let later = theirs + Duration::from_millis(7);
+    assert_eq!(later - ours, Duration::from_millis(2));
+}
+
+/// A function that returns our error may await tokio's timeouts.
+#[tokio::test]
+async fn tokios_elapsed_converts_into_ours() {
+    async fn limited() -> Result<(), reveille::time::error::Elapsed> {
+        tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await?;
+        Ok(())
+    }
+    assert_eq!(
+        limited().await.unwrap_err().to_string(),
+        "deadline has elapsed"
+    );
+}

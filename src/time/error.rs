@@ -38,6 +38,14 @@ impl fmt::Display for Elapsed {
 
 impl error::Error for Elapsed {}
 
+/// The errors mean the same, so a function that returns one of ours takes tokio's by `?`.
+#[cfg(feature = "tokio")]
+impl From<tokio::time::error::Elapsed> for Elapsed {
+    fn from(_: tokio::time::error::Elapsed) -> Self {
+        Self::new()
+    }
+}
+
 impl From<Elapsed> for io::Error {
     fn from(elapsed: Elapsed) -> Self {
         Self::new(io::ErrorKind::TimedOut, elapsed)

@@ -10,6 +10,7 @@
 
 mod chunks_timeout;
 mod debounce;
+mod interval;
 mod throttle;
 mod timeout;
 mod timeout_repeating;
@@ -20,6 +21,7 @@ use futures_core::Stream;
 
 pub use self::chunks_timeout::ChunksTimeout;
 pub use self::debounce::Debounce;
+pub use self::interval::IntervalStream;
 pub use self::throttle::Throttle;
 pub use self::timeout::Timeout;
 pub use self::timeout_repeating::TimeoutRepeating;

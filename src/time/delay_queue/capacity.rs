@@ -70,7 +70,10 @@ impl<T> DelayQueue<T> {
     ///
     /// assert_eq!(DelayQueue::<&str>::new().capacity(), 0);
     /// ```
-    #[must_use]
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "as in tokio: a program that is ported may deny warnings"
+    )]
     pub fn capacity(&self) -> usize {
         self.queue.capacity()
     }
