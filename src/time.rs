@@ -52,6 +52,7 @@ mod interval;
 mod now;
 #[cfg(feature = "test-util")]
 mod pause;
+mod simulate;
 mod sleep;
 pub mod stream;
 mod timeout;

@@ -10,6 +10,8 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::{Park, Unpark};
@@ -136,6 +138,41 @@ impl fmt::Debug for ThreadPark {
 #[derive(Clone)]
 pub struct ThreadUnpark {
     unparker: imp::Unparker,
+}
+
+/// A waker that unparks: for an executor of one future, whose loop polls it after each park.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, Park, ThreadPark};
+/// use std::{pin::pin, task::{Context, Waker}, time::Duration};
+///
+/// let park = ThreadPark::new();
+/// let waker = Waker::from(park.unparker());
+/// let mut driver = Driver::new(park);
+/// let mut sleep = pin!(driver.handle().sleep(Duration::from_millis(1)));
+/// while sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+///     driver.park();
+/// }
+/// # use std::future::Future;
+/// ```
+impl From<ThreadUnpark> for Waker {
+    fn from(unpark: ThreadUnpark) -> Self {
+        Self::from(Arc::new(UnparkWaker(unpark)))
+    }
+}
+
+struct UnparkWaker(ThreadUnpark);
+
+impl Wake for UnparkWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 impl Unpark for ThreadUnpark {
