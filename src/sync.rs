@@ -119,7 +119,7 @@ pub(crate) fn this_thread() -> Option<ThreadId> {
 /// Keeps `T` on a cache line of its own, away from neighbours that other threads write.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(crate) struct Line<T>(pub(crate) T);
+pub(crate) struct CachePadded<T>(pub(crate) T);
 
 /// Returns `models` in the models of a model checker, else `shipped`: a bound that is small enough there
 /// for a model to exceed it.

@@ -38,7 +38,7 @@ use crate::instant::NEVER;
 use crate::park::Unpark;
 use crate::store::Store;
 use crate::sync::{
-    Line, Mutex, MutexGuard,
+    CachePadded, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU64, Ordering},
     lock,
 };
@@ -57,8 +57,8 @@ pub(crate) struct Shared {
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: Limit,
-    atomics: Line<Atomics>,
-    state: Line<Mutex<State>>,
+    atomics: CachePadded<Atomics>,
+    state: CachePadded<Mutex<State>>,
 }
 
 /// The loop that waits for a driver's timers: the driver's own, or that of a runtime with many drivers.
@@ -135,14 +135,14 @@ impl Shared {
             notifier,
             notify_on_cancel: AtomicBool::new(notify_on_cancel),
             slack,
-            atomics: Line(Atomics {
+            atomics: CachePadded(Atomics {
                 elapsed: AtomicU64::new(0),
                 drained: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
                 parked_until: AtomicU64::new(NOT_PARKED),
                 turned: AtomicU64::new(0),
             }),
-            state: Line(Mutex::new(State {
+            state: CachePadded(Mutex::new(State {
                 timers: Store::new(),
                 closed: false,
             })),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use crate::sync::{Line, TIME_PASSES};
+use crate::sync::{CachePadded, TIME_PASSES};
 
 /// How long a task lies in a slot, in nanoseconds, until the first look.
 ///
@@ -42,7 +42,7 @@ const LONGEST: u64 = 2 * MOMENT;
 const EARLIER: u64 = MOMENT / 2;
 
 /// Whether a worker has to report that its slot is full.
-pub(crate) struct Report(Line<AtomicBool>);
+pub(crate) struct Report(CachePadded<AtomicBool>);
 
 impl Report {
     // Relaxed, as everywhere in this file: writers hold the lock of the parked workers.
@@ -68,7 +68,7 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(workers: usize) -> Self {
         // A single worker never reports: no other could take its task.
-        let report = || Report(Line(AtomicBool::new(workers > 1)));
+        let report = || Report(CachePadded(AtomicBool::new(workers > 1)));
         Self {
             reports: (0..workers).map(|_| Arc::new(report())).collect(),
             due: AtomicU64::new(NEVER),
