@@ -26,7 +26,7 @@
 //! next poll is ready. Apart from that, a timer whose deadline has passed is ready at its first
 //! poll. All of this is true of every future and stream in this module, on every executor:
 //!
-//! - On [`rt`](crate::rt), the timers that are ready are counted within one poll of a task.
+//! - On the executor of this crate (feature `rt`), the timers that are ready are counted within one poll of a task.
 //! - Inside a tokio runtime (feature `tokio`), timers use tokio's own budget, as tokio's timers do.
 //! - On any other executor, a timer cannot tell where a poll of the task begins. So the count goes
 //!   on across polls, until another task polls a timer; only timers for which the task did not have

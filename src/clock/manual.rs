@@ -16,7 +16,7 @@ use crate::sync::{atomic::Ordering, lock};
 /// A clock that moves only when the program moves it, for tests and simulations.
 ///
 /// Clones share one clock. Give it to a driver with [`Builder::clock`](crate::Builder::clock);
-/// several drivers may share it. An executor of [`rt`](crate::rt) that has nothing left to run
+/// several drivers may share it. An executor of `rt` that has nothing left to run
 /// moves it to the next deadline automatically, unless a [`hold`](Self::hold) says that work is
 /// still going on elsewhere.
 ///

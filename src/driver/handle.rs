@@ -94,7 +94,7 @@ impl Handle {
     /// Sets how far apart wake-ups are kept when timers are dense; [`Builder::slack`] tells more.
     ///
     /// Any thread may call it at any time; the loop is interrupted and waits by the new slack. The slack
-    /// belongs to the loop: all workers of a runtime, tokio's or [`rt`](crate::rt)'s, share one, and it
+    /// belongs to the loop: all workers of a runtime, tokio's or `rt`'s, share one, and it
     /// can be set through the handle of any of them. Outside of any driver, [`Handle::current`] sets that
     /// of the process-wide thread.
     ///
@@ -126,7 +126,7 @@ impl Handle {
     /// Use it to tell the loop something that is not a timer, to stop for instance, or that the clock
     /// has jumped. If the loop is not blocked at the moment, its next park returns at once.
     ///
-    /// The loop of a runtime ([`rt`](crate::rt) or tokio) does not hand control to the caller: it
+    /// The loop of a runtime (`rt` or tokio) does not hand control to the caller: it
     /// looks at its timers and the clock again, fires what is due, and then waits for the next deadline.
     ///
     /// # Examples

@@ -86,7 +86,7 @@ impl Builder {
     /// Sets the clock of the timers, [`Clock::monotonic`] by default.
     ///
     /// One that stands still, a [`ManualClock`](crate::ManualClock) or one that was
-    /// [paused](crate::time::pause), moves on to the next deadline by itself when all workers are
+    /// paused (`time::pause`), moves on to the next deadline by itself when all workers are
     /// idle and nobody [holds](super::hold) it. A thread that is not in `block_on` is not idle: so
     /// time stands still outside of it.
     ///

@@ -92,7 +92,7 @@ where
 
 /// Keeps time from moving by itself, where it is moved by hand, until the guard is dropped.
 ///
-/// On a [manual](crate::ManualClock) or [paused](crate::time::pause) clock the runtime moves time on
+/// On a [manual](crate::ManualClock) or paused (`time::pause`) clock the runtime moves time on
 /// to the next deadline when all of its workers are idle. Hold it while something works that they
 /// cannot see, on another thread or machine. Does nothing where the clock runs.
 ///

@@ -17,7 +17,7 @@ use crate::driver::Handle;
 /// Stops the clock of the driver entered on this thread, or of the tokio runtime that it is in.
 ///
 /// For tests: it exists with the feature `test-util` only. From then on [`Instant::now`](super::Instant::now) stands still there, and time moves by
-/// [`advance`], or by itself, to the next deadline, whenever an executor of [`rt`](crate::rt) has
+/// [`advance`], or by itself, to the next deadline, whenever an executor of `rt` has
 /// nothing left to run. A thread that looks at the clock at the very moment may have seen some
 /// nanoseconds more than it then stands at.
 ///
