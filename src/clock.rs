@@ -1,19 +1,20 @@
 //! The clock of a driver: where it reads the time, and whether it runs.
 //!
 //! Drivers read every clock through this one type, so that a test can give them another one. A
-//! [`Clock`] counts nanoseconds from its epoch; inside the crate time is such a `u64`, and [`NEVER`]
-//! stands for all that an [`Instant`] cannot say (292 years and more). A clock runs from a source:
-//! the system's monotonic clock, one that counts suspend, or a function of the user's. A
-//! [`ManualClock`](crate::ManualClock) never runs: it is frozen, and moves only when it is told to.
+//! [`Clock`] counts nanoseconds from its epoch. Inside the crate a time is such a `u64`, and [`NEVER`]
+//! stands for every time that an [`Instant`] cannot represent (292 years and more). A clock that runs
+//! reads a source: the system's monotonic clock, the one that counts suspend, or a function of the user's.
+//! A [`ManualClock`](crate::ManualClock) never runs: it is frozen, and moves only when it is told to.
 //!
-//! With the feature `test-util` a clock that runs can be paused, which freezes it until it is resumed
-//! (`clock/pause.rs`). Every reading has to allow for that: it asks whether the clock is paused and
-//! by how much it is behind its source, and it starts over if that changes meanwhile. Without the
-//! feature none of this is compiled, and a reading is one look at the source.
+//! With the feature `test-util` a running clock can be paused, which freezes it until it is resumed
+//! (`clock/pause.rs`). Each read then checks whether the clock is paused and how far it is shifted against
+//! its source, and starts over if either changes during the read. Without the feature none of this is
+//! compiled, and a read only reads the source.
 //!
-//! Invariant: no clock goes back. The system's do not; a function of the user's is clamped to the
-//! latest time that it has shown. (When a clock is paused, a thread that reads it at that very moment
-//! may see some nanoseconds more than it then stands at: processors read their counters out of order.)
+//! Invariant: no clock goes back. The system's clocks do not, and a function of the user's is clamped to
+//! the latest time that it has shown. (A thread that reads a clock at the moment when it is paused may see
+//! some nanoseconds more than the time at which the clock then stands: processors read their counters out
+//! of order.)
 
 mod manual;
 #[cfg(feature = "test-util")]
@@ -37,8 +38,8 @@ pub use self::manual::{Hold, ManualClock};
 /// The value of `Inner::frozen` while the clock runs.
 const RUNNING: u64 = u64::MAX;
 
-/// Whether a clock that runs can be paused. A constant, so that the compiler removes what a reading
-/// does for the sake of it.
+/// Whether a running clock can be paused. It is a constant, so that the compiler removes the checks for
+/// it from each read.
 const CAN_PAUSE: bool = cfg!(feature = "test-util");
 
 /// A source of time for drivers.
@@ -69,47 +70,47 @@ struct Inner {
     /// The longest wait that is taken as it is: a longer one counts as this long.
     longest: u64,
     source: Source,
-    /// Counts the changes between running and frozen, two for each: odd while one is being made. Zero
-    /// for ever unless the clock can be paused.
+    /// Counts the changes between running and frozen, two for each: the count is odd while a change is
+    /// being made. It stays zero unless the clock can be paused.
     changes: AtomicU64,
-    /// Where time stands, or `RUNNING`.
+    /// The time at which the clock stands, or `RUNNING`.
     frozen: AtomicU64,
-    /// Added, wrapping, to the source while the clock runs; moved by `resume`.
+    /// Added to the source, wrapping, while the clock runs. `resume` changes it.
     shift: AtomicU64,
-    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that reads
-    /// them does without.
-    hand: Mutex<()>,
-    /// How many guards keep time from advancing by itself.
+    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that only reads
+    /// them does not take it.
+    change_lock: Mutex<()>,
+    /// How many [`Hold`] guards keep executors from advancing the clock.
     holds: AtomicUsize,
-    /// The drivers that run on this clock.
-    followers: Mutex<Vec<Weak<dyn Follower>>>,
+    /// The drivers on this clock, which are called when it is moved, paused or resumed.
+    observers: Mutex<Vec<Weak<dyn ClockObserver>>>,
 }
 
 /// Where a running clock reads the time.
 enum Source {
     Monotonic,
-    /// What the clock that counts suspend read at the epoch.
+    /// The system's clock that counts suspend, and what it showed at the epoch.
     Boottime(i64),
-    /// The function, and the latest time that it has shown.
+    /// A function of the user's, and the latest time that it has shown.
     Custom(Box<dyn Fn() -> Duration + Send + Sync>, AtomicU64),
     /// A clock that does not run: time stands at `frozen`.
-    Hand,
+    Manual,
 }
 
-/// What must happen to a driver when its clock is moved by hand.
+/// A driver, or a set of drivers, that a clock calls when it is moved, paused or resumed.
 ///
-/// The one implementation lives above, in `fire`; the trait turns that arrow round.
-pub(crate) trait Follower: Send + Sync {
-    /// The earliest deadline, [`NEVER`] if there is none.
+/// The drivers implement it, in the modules above: so a clock fires timers and names no driver.
+pub(crate) trait ClockObserver: Send + Sync {
+    /// Returns the earliest deadline, [`NEVER`] if there is none.
     fn earliest(&self) -> u64;
-    /// Fires, on this thread, what is due by now.
+    /// Fires, on this thread, the timers that are due by now.
     fn expire(&self);
-    /// Makes the driver's thread look at the clock again.
+    /// Makes the driver's loop read the clock again.
     fn interrupt(&self);
 }
 
 impl Clock {
-    /// The system's monotonic clock, [`std::time::Instant`]: nanoseconds, never set back.
+    /// Returns the system's monotonic clock, that of [`std::time::Instant`]: nanoseconds, never set back.
     ///
     /// Whether it counts the time that the machine is suspended is the platform's choice (Linux and
     /// macOS: no; Windows: yes).
@@ -126,11 +127,11 @@ impl Clock {
         Self::with_epoch(0, Source::Monotonic, RUNNING)
     }
 
-    /// A monotonic clock that also counts the time that the machine is suspended.
+    /// Returns a monotonic clock that also counts the time that the machine is suspended.
     ///
-    /// Linux: `CLOCK_BOOTTIME`. Park in a `BoottimePark`, which waits on the same clock: in a
-    /// [`ThreadPark`](crate::ThreadPark) a wait that a suspend interrupts ends late by the suspend.
-    /// Elsewhere this is the same as [`Clock::monotonic`].
+    /// On Linux it is `CLOCK_BOOTTIME`. Park in a `BoottimePark`, which waits on the same clock: in a
+    /// [`ThreadPark`](crate::ThreadPark) a wait during which the machine is suspended ends late by the
+    /// time of the suspend. On other systems this is the same as [`Clock::monotonic`].
     ///
     /// # Examples
     ///
@@ -143,18 +144,19 @@ impl Clock {
         Self::with(Source::Boottime(system::boottime()), RUNNING)
     }
 
-    /// A clock of your own: `elapsed` returns the time since an epoch of your choice.
+    /// Makes a clock of your own: `elapsed` returns the time since an epoch of your choice.
     ///
-    /// For game ticks, simulated hardware, or a platform's own counter. Drivers call it outside
-    /// every lock, on whatever thread arms or turns, and expect it to be cheap. If it goes back,
-    /// the clock stands still until the function has caught up with the latest time it showed.
+    /// It serves game ticks, simulated hardware, or a platform's own counter. Drivers call the function
+    /// outside of every lock, on any thread that arms timers or turns a driver, and expect it to be cheap.
+    /// If it goes back, the clock stands still until the function has caught up with the latest time that
+    /// it showed.
     ///
-    /// It should do no more than read a counter: not ask this crate for the time (use
-    /// [`std::time::Instant`]; ours would ask the function again), wake a task, or block.
+    /// The function should only read a counter. It must not ask this crate for the time, which would call
+    /// the function again (use [`std::time::Instant`]), nor wake a task, nor block.
     ///
-    /// A driver that blocks takes the clock's nanoseconds for real ones. On a clock that is slower
-    /// it wakes early and blocks again; on one that is faster, or jumps, timers are late unless the
-    /// loop is [unparked](crate::Handle::unpark) or [turned](crate::Driver::turn).
+    /// A driver that blocks takes the clock's nanoseconds for real ones. On a slower clock it wakes early
+    /// and blocks again. On a faster one, or one that jumps, timers are late unless the loop is
+    /// [unparked](crate::Handle::unpark) or [turned](crate::Driver::turn).
     ///
     /// # Examples
     ///
@@ -179,12 +181,13 @@ impl Clock {
         )
     }
 
-    /// The clock of a runtime that may move it: where it stands on the axis of `system`.
+    /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the axis of
+    /// `system`.
     ///
-    /// A runtime that moves time on by itself does so for timers of any length: the longest wait is
-    /// thirty years, as it is for tokio's own.
+    /// A runtime that advances a paused clock by itself does so for timers of any length. The longest wait
+    /// is thirty years, as it is for tokio's own timers.
     #[cfg(feature = "tokio")]
-    pub(crate) fn hosted(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+    pub(crate) fn of_runtime(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
         let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));
         Self::make(0, YEARS, source, RUNNING)
@@ -220,14 +223,14 @@ impl Clock {
                 changes: AtomicU64::new(0),
                 frozen: AtomicU64::new(frozen),
                 shift: AtomicU64::new(0),
-                hand: Mutex::new(()),
+                change_lock: Mutex::new(()),
                 holds: AtomicUsize::new(0),
-                followers: Mutex::new(Vec::new()),
+                observers: Mutex::new(Vec::new()),
             }),
         }
     }
 
-    /// Deadlines at or after this are [`NEVER`]: it is where instants end. No clock gets there.
+    /// Returns where instants end: a deadline at or after that is [`NEVER`], and no clock shows it.
     #[inline]
     fn end(&self) -> u64 {
         self.inner.end()
@@ -249,41 +252,42 @@ impl Clock {
             if let Some(now) = self.inner.read() {
                 return now;
             }
-            // Wait for the thread that pauses or resumes the clock.
-            drop(lock(&self.inner.hand));
+            // Waits for the thread that pauses or resumes the clock.
+            drop(lock(&self.inner.change_lock));
         }
     }
 
-    /// Like [`now`](Self::now), but `None` where foreign code would have to be asked.
+    /// Returns the time, like [`now`](Self::now), but `None` if reading it would call foreign code.
     #[inline]
     pub(crate) fn own_now(&self) -> Option<Instant> {
         let foreign = matches!(self.inner.source, Source::Custom(..));
         (!foreign).then(|| self.now())
     }
 
-    /// The instant that is `nanos` after the epoch.
+    /// Returns the instant that is `nanos` after the epoch.
     #[inline]
     pub(crate) fn instant(&self, nanos: u64) -> Instant {
         Instant::at(self.inner.epoch.saturating_add_unsigned(nanos))
     }
 
-    /// Nanoseconds from the epoch to `instant`: zero for the past, [`NEVER`] for the farthest.
+    /// Returns the nanoseconds from the epoch to `instant`: zero if it is before the epoch, [`NEVER`] for
+    /// the farthest instant.
     #[inline]
     pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
         if instant.nanos() == i64::MAX {
             return NEVER;
         }
-        // Positive, or the past.
+        // A negative difference is a time before the epoch.
         instant.nanos().saturating_sub(self.inner.epoch).max(0) as u64
     }
 
-    /// The deadline `duration` from now: [`NEVER`] when no instant can say it.
+    /// Returns the deadline `duration` from now, [`NEVER`] if no instant can represent it.
     #[inline]
     pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
         self.deadline(nanos(duration))
     }
 
-    /// Like [`nanos_after`](Self::nanos_after), but at most the longest wait that this clock knows.
+    /// Like [`nanos_after`](Self::nanos_after), but limits the wait to the longest one of this clock.
     #[inline]
     pub(crate) fn nanos_after_wait(&self, duration: Duration) -> u64 {
         self.deadline(nanos(duration).min(self.inner.longest))
@@ -295,10 +299,10 @@ impl Clock {
         if nanos < self.end() { nanos } else { NEVER }
     }
 
-    /// Whether it shows the time of the system's monotonic clock, so that an instant means the same
-    /// on both.
+    /// Returns whether the clock shows the time of the system's monotonic clock, so that an instant means
+    /// the same on both.
     pub(crate) fn is_real(&self) -> bool {
-        // All but the system's and a runtime's have an epoch of their own.
+        // Only the system's clock and that of a runtime have the epoch zero.
         if self.inner.epoch != 0 || self.is_frozen() {
             return false;
         }
@@ -308,11 +312,11 @@ impl Clock {
         }
     }
 
-    /// Adds a driver to those that this clock moves.
-    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) {
-        let mut followers = lock(&self.inner.followers);
-        followers.retain(|known| known.strong_count() > 0);
-        followers.push(follower);
+    /// Adds an observer, and removes those that are gone.
+    pub(crate) fn observe(&self, observer: Weak<dyn ClockObserver>) {
+        let mut observers = lock(&self.inner.observers);
+        observers.retain(|known| known.strong_count() > 0);
+        observers.push(observer);
     }
 }
 
@@ -322,7 +326,7 @@ impl Inner {
         (i64::MAX - self.epoch) as u64
     }
 
-    /// Reads the usual clock: the system's, never paused. Returns `None` of any other.
+    /// Reads the usual clock, the system's that was never paused. Returns `None` for any other.
     #[inline]
     fn read_system(&self) -> Option<u64> {
         if !matches!(self.source, Source::Monotonic) {
@@ -331,7 +335,7 @@ impl Inner {
         if !CAN_PAUSE {
             return Some(self.monotonic());
         }
-        // As in `read`, but for what cannot be.
+        // As in `read`, but a count that is not zero is left to `read`.
         if self.changes.load(Ordering::Acquire) != 0 {
             return None;
         }
@@ -340,11 +344,11 @@ impl Inner {
         (self.changes.load(Ordering::Relaxed) == 0).then_some(now)
     }
 
-    /// Returns the time, or `None` if the clock was paused or resumed in the middle of reading it.
+    /// Returns the time, or `None` if the clock was paused or resumed during the read.
     ///
-    /// Otherwise a thread that is held up between the source and `shift` would add what does not
-    /// belong together, and one that is held up before a pause would see more than the clock then
-    /// stands at.
+    /// Without this check, a thread that is preempted between reading the source and `shift` would add
+    /// values that do not belong together, and one that is preempted before a pause would see a later time
+    /// than the one at which the clock then stands.
     fn read(&self) -> Option<u64> {
         if !CAN_PAUSE {
             return Some(self.source().min(self.end() - 1));
@@ -355,20 +359,20 @@ impl Inner {
             RUNNING => self.shifted(self.source()),
             at => at,
         };
-        // Pairs with the fence in `change`: a thread that read one of its stores sees its count, too.
+        // Pairs with the fence in `change`: a thread that has read one of its stores also sees its count.
         fence(Ordering::Acquire);
         (changes.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == changes)
             .then_some(now)
     }
 
-    /// Returns the time of a clock that runs, when its source shows `source`.
+    /// Returns the time of a running clock whose source shows `source`.
     #[inline]
     fn shifted(&self, source: u64) -> u64 {
         let shift = self.shift.load(Ordering::Relaxed).cast_signed();
         source.saturating_add_signed(shift).min(self.end() - 1)
     }
 
-    /// Returns what the system's clock shows. Only a clock whose epoch is the axis itself asks it.
+    /// Returns what the system's clock shows. Only a clock with the epoch zero reads it.
     #[inline]
     fn monotonic(&self) -> u64 {
         debug_assert_eq!(self.epoch, 0);
@@ -376,7 +380,7 @@ impl Inner {
         system::monotonic().cast_unsigned()
     }
 
-    /// Returns what the source shows; may call foreign code.
+    /// Returns what the source shows. May call foreign code.
     fn source(&self) -> u64 {
         match &self.source {
             Source::Monotonic => self.monotonic(),
@@ -386,7 +390,7 @@ impl Inner {
                 latest.fetch_max(now, Ordering::Relaxed).max(now)
             }
             // Acquire: pairs with the release in `move_to`.
-            Source::Hand => self.frozen.load(Ordering::Acquire),
+            Source::Manual => self.frozen.load(Ordering::Acquire),
         }
     }
 }
@@ -403,7 +407,7 @@ impl fmt::Debug for Clock {
             Source::Monotonic => "monotonic",
             Source::Boottime(_) => "boottime",
             Source::Custom(..) => "custom",
-            Source::Hand => "manual",
+            Source::Manual => "manual",
         };
         f.debug_struct("Clock")
             .field("source", &source)

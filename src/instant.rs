@@ -36,10 +36,10 @@ use crate::system;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
-/// The deadline that never comes, wherever deadlines are counted in nanoseconds.
+/// The deadline that never comes, where deadlines are counted in nanoseconds.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// Returns `duration` in nanoseconds, or [`NEVER`] if it does not fit.
+/// Returns `duration` in nanoseconds, [`NEVER`] if they do not fit.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     checked_nanos(duration).unwrap_or(NEVER)

@@ -1,7 +1,7 @@
 //! Locks, atomics and threads: from std, or from a model checker.
 //!
-//! From loom when the crate is built with `--cfg loom`, so that the models in `tests/loom` run the
-//! very code that ships; from shuttle with `--cfg shuttle`, for `tests/shuttle`.
+//! With `--cfg loom` they are loom's, so that the models in `tests/loom` run the code that ships. With
+//! `--cfg shuttle` they are shuttle's, for `tests/shuttle`.
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
@@ -36,14 +36,14 @@ use std::time::Instant;
 
 /// Locks `mutex`, poisoned or not.
 ///
-/// No foreign code runs under a lock of this crate, so a panic cannot leave half a change behind:
-/// what a poisoned lock guards is as sound as before.
+/// No foreign code runs under a lock of this crate, so a panic cannot leave a half-made change behind: the
+/// data under a poisoned lock is as sound as before.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until `condvar` is notified, or until `deadline`; may return early for no reason. Returns whether
-/// the deadline has passed.
+/// Waits until `condvar` is notified, or until `deadline`. Returns whether the deadline has passed; may
+/// return early for no reason.
 #[cfg(all(any(feature = "rt", not(target_os = "linux")), not(any(loom, shuttle))))]
 pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
@@ -58,12 +58,12 @@ pub(crate) fn wait_until<'a, T>(
     let left = deadline.saturating_duration_since(Instant::now());
     let result = condvar.wait_timeout(guard, left);
     let (guard, _) = result.unwrap_or_else(PoisonError::into_inner);
-    // Asked of the clock: a condition variable's ticks are not those of `Instant`.
+    // Compared with the clock: a condition variable does not count time exactly as `Instant` does.
     (guard, Instant::now() >= deadline)
 }
 
-/// The same in a model, where time does not pass: a wait with a deadline lets other threads run, and is
-/// over.
+/// Does the same in a model, where time does not pass: a wait with a deadline lets other threads run, and
+/// then ends.
 #[cfg(any(loom, shuttle))]
 pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
@@ -85,21 +85,22 @@ use loom::thread::yield_now;
 #[cfg(shuttle)]
 use shuttle::thread::yield_now;
 
-/// Whether time passes while a thread waits: not where a model checker says what happens next.
+/// Whether time passes while a thread waits. It does not under a model checker, which chooses what happens
+/// next.
 #[cfg(all(feature = "rt", not(any(loom, shuttle))))]
 pub(crate) const TIME_PASSES: bool = true;
 #[cfg(any(loom, shuttle))]
 pub(crate) const TIME_PASSES: bool = false;
 
-/// Tells a living thread from all others.
+/// Identifies a thread among all that are alive.
 #[cfg(loom)]
 pub(crate) type ThreadId = loom::thread::ThreadId;
 #[cfg(all(any(feature = "rt", shuttle), not(loom)))]
 pub(crate) type ThreadId = usize;
 
-/// Returns the number of this thread; `None` where a thread ends.
+/// Returns the number of this thread, `None` while it destroys its thread-locals.
 ///
-/// The address of a thread-local: `std::thread::current` would clone a reference.
+/// It is the address of a thread-local: `std::thread::current` would clone a reference.
 #[cfg(all(any(feature = "rt", shuttle), not(loom)))]
 #[inline]
 pub(crate) fn this_thread() -> Option<ThreadId> {
@@ -116,16 +117,16 @@ pub(crate) fn this_thread() -> Option<ThreadId> {
     Some(loom::thread::current().id())
 }
 
-/// Keeps `T` on a cache line of its own, away from neighbours that other threads write.
+/// Keeps `T` on a cache line of its own, apart from data that other threads write.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct CachePadded<T>(pub(crate) T);
 
-/// Returns `models` in the models of a model checker, else `shipped`: a bound that is small enough there
-/// for a model to exceed it.
+/// Returns `models` under a model checker, else `shipped`. It is for bounds, which a model exceeds only if
+/// they are small.
 pub(crate) const fn in_models(models: usize, shipped: usize) -> usize {
     if cfg!(loom) { models } else { shipped }
 }
 
-/// Whether the state of a thread-local goes on from one run of a model to the next.
+/// Whether thread-locals keep their state from one run of a model to the next.
 pub(crate) const THREAD_LOCALS_OUTLIVE_RUNS: bool = cfg!(loom);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Follower, RUNNING, Source};
+use crate::clock::{Clock, ClockObserver, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
@@ -53,7 +53,7 @@ impl ManualClock {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self(Clock::with(Source::Hand, 0))
+        Self(Clock::with(Source::Manual, 0))
     }
 
     /// Returns the time on this clock.
@@ -223,14 +223,13 @@ impl Clock {
     /// # helper.join().unwrap();
     /// ```
     pub fn hold(&self) -> Hold {
-        // Under the lock under which time is moved: another thread may be moving it just now, and
-        // must not do so once this call has returned.
-        let _hand = lock(&self.inner.hand);
+        // The clock is moved under the same lock: it may be moving just now, and does not move after this.
+        let _guard = lock(&self.inner.change_lock);
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
         Hold::new(self.clone())
     }
 
-    /// Returns whether time stands still and moves only by [`advance`](Self::advance).
+    /// Returns whether the clock stands still, and moves only by [`advance`](Self::advance).
     pub(crate) fn is_frozen(&self) -> bool {
         self.inner.frozen.load(Ordering::Acquire) != RUNNING
     }
@@ -243,20 +242,20 @@ impl Clock {
             .min(self.end() - 1);
         // If another thread resumes the clock meanwhile, it must not be moved any more.
         while self.is_frozen()
-            && let Some((at, follower)) = self.next().filter(|(at, _)| *at <= target)
+            && let Some((at, observer)) = self.next().filter(|(at, _)| *at <= target)
         {
             self.move_to(at);
-            follower.expire();
+            observer.expire();
         }
         self.move_to(target);
-        // Even if nothing is due: a timer that was made before and is first polled after this must
-        // find its deadline passed without reading the clock.
-        for follower in self.followers() {
-            follower.expire();
+        // Also if nothing is due: a timer that was made before this, and is first polled after it, then
+        // finds that its deadline has passed, without a read of the clock.
+        for observer in self.observers() {
+            observer.expire();
         }
     }
 
-    /// Does what [`ManualClock::advance_to_next`] does.
+    /// Advances the clock to the earliest deadline; see [`ManualClock::advance_to_next`].
     pub(crate) fn advance_to_next(&self) -> bool {
         let Some((at, _)) = self.next() else {
             return false;
@@ -297,7 +296,7 @@ impl Clock {
     /// Moves a frozen clock to `at`, never back: if two threads move it, the later time wins. A
     /// clock that another thread has resumed meanwhile stays as it is.
     fn move_to(&self, at: u64) {
-        let _hand = lock(&self.inner.hand);
+        let _guard = lock(&self.inner.change_lock);
         let now = self.inner.frozen.load(Ordering::Relaxed);
         if now != RUNNING && now < at {
             self.inner.frozen.store(at, Ordering::Release);
@@ -308,7 +307,7 @@ impl Clock {
     /// none did. It uses the lock under which a guard is made, so that time does not move once the
     /// guard exists.
     fn move_unless_held(&self, at: u64) -> bool {
-        let _hand = lock(&self.inner.hand);
+        let _guard = lock(&self.inner.change_lock);
         let free = self.is_free();
         if free && self.inner.frozen.load(Ordering::Relaxed) < at {
             self.inner.frozen.store(at, Ordering::Release);
@@ -316,26 +315,27 @@ impl Clock {
         free
     }
 
-    /// Returns the earliest deadline on this clock and its driver: among equal deadlines, the first
-    /// driver.
-    fn next(&self) -> Option<(u64, Arc<dyn Follower>)> {
-        self.followers()
+    /// Returns the earliest deadline on this clock, and the observer that has it: the first one if several
+    /// have the same deadline.
+    fn next(&self) -> Option<(u64, Arc<dyn ClockObserver>)> {
+        self.observers()
             .into_iter()
-            .map(|follower| (follower.earliest(), follower))
+            .map(|observer| (observer.earliest(), observer))
             .min_by_key(|(at, _)| *at)
             .filter(|(at, _)| *at != NEVER)
     }
 
+    /// Makes all drivers on this clock read it again.
     pub(super) fn interrupt(&self) {
-        for follower in self.followers() {
-            follower.interrupt();
+        for observer in self.observers() {
+            observer.interrupt();
         }
     }
 
-    /// Returns the drivers that still exist. It copies the list, because they are called without
-    /// our lock.
-    fn followers(&self) -> Vec<Arc<dyn Follower>> {
-        lock(&self.inner.followers)
+    /// Returns the observers that are still alive. They are copied, so that they are called with the lock
+    /// released.
+    fn observers(&self) -> Vec<Arc<dyn ClockObserver>> {
+        lock(&self.inner.observers)
             .iter()
             .filter_map(std::sync::Weak::upgrade)
             .collect()

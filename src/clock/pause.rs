@@ -1,8 +1,8 @@
 //! Pausing and resuming a clock that runs: feature `test-util`.
 //!
-//! A test that pauses a clock must not see it go back, and neither may a thread that reads it
-//! meanwhile. So each change is one step for all readers (`Inner::read` starts over if one comes in
-//! between), and the source is read inside of that step. How a paused clock is moved on is in
+//! A test that pauses a clock must not see it go back, and neither may a thread that reads it meanwhile.
+//! So each change is one step for all readers (`Inner::read` starts over if a change happens during the
+//! read), and the source is read inside of that step. How a paused clock is advanced is in
 //! `clock/manual.rs`.
 
 use crate::clock::{Clock, Inner, RUNNING, Source};
@@ -12,17 +12,18 @@ use crate::sync::{
 };
 
 impl Clock {
-    /// Returns whether it never runs, and moves only when it is told to.
+    /// Returns whether the clock never runs, and moves only when it is told to.
     pub(crate) fn is_manual(&self) -> bool {
-        matches!(self.inner.source, Source::Hand)
+        matches!(self.inner.source, Source::Manual)
     }
 
     /// Pauses the clock where it is. Returns whether it was running.
     pub(crate) fn freeze(&self) -> bool {
-        // Foreign code shows the present before the lock is taken.
+        // Foreign code is called before the lock is taken: under it, only the latest time that it has shown
+        // is read.
         self.nanos();
         let running = {
-            let _hand = lock(&self.inner.hand);
+            let _guard = lock(&self.inner.change_lock);
             let running = !self.is_frozen();
             if running {
                 self.change(|clock| {
@@ -38,12 +39,13 @@ impl Clock {
         running
     }
 
-    /// Lets a paused clock run on from where it stands. Returns whether it was paused and can run.
+    /// Lets a paused clock run on from the time at which it stands. Returns whether it was paused and can
+    /// run.
     pub(crate) fn resume(&self) -> bool {
         // As in `freeze`.
         self.inner.source();
         let resumes = {
-            let _hand = lock(&self.inner.hand);
+            let _guard = lock(&self.inner.change_lock);
             let resumes = self.is_frozen() && !self.is_manual();
             if resumes {
                 self.change(|clock| {
@@ -61,9 +63,10 @@ impl Clock {
         resumes
     }
 
-    /// Pauses or resumes the clock, in one step for all that read it. The caller holds `hand`.
+    /// Pauses or resumes the clock, in one step for all threads that read it. The caller holds
+    /// `change_lock`.
     ///
-    /// `make` reads the source: a thread that has read it before has not seen more than it shows.
+    /// `make` reads the source: a thread that has read it before has seen no later time.
     fn change(&self, make: impl FnOnce(&Inner)) {
         let changes = self.inner.changes.load(Ordering::Relaxed);
         self.inner.changes.store(changes + 1, Ordering::Relaxed);
@@ -77,7 +80,8 @@ impl Clock {
 }
 
 impl Inner {
-    /// Returns what the source shows or, of foreign code, the latest that it has shown.
+    /// Returns what the source shows, without calling foreign code: of that, the latest time that it has
+    /// shown.
     fn own_source(&self) -> u64 {
         match &self.source {
             Source::Custom(_, latest) => latest.load(Ordering::Relaxed),

@@ -148,7 +148,7 @@ impl Shared {
             })),
         });
         let observer: Weak<Self> = Arc::downgrade(&shared);
-        shared.clock.follow(observer);
+        shared.clock.observe(observer);
         shared
     }
 

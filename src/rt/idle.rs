@@ -139,7 +139,7 @@ impl Idle {
             }
         });
         let observer: Weak<Self> = Arc::downgrade(&idle);
-        clock.follow(observer);
+        clock.observe(observer);
         idle
     }
 

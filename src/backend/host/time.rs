@@ -111,7 +111,7 @@ impl Anchor {
     /// The runtime's clock. It stands still once that is let go of, and on a thread that is ending.
     pub(super) fn clock(&self) -> Clock {
         let anchor = self.clone();
-        Clock::hosted(move || {
+        Clock::of_runtime(move || {
             let runtime = anchor.runtime().filter(|_| !is_thread_ending());
             runtime.map_or(Duration::ZERO, |runtime| {
                 let _entered = runtime.enter();

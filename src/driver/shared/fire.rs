@@ -11,7 +11,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use crate::clock::Follower;
+use crate::clock::ClockObserver;
 use crate::driver::shared::Shared;
 use crate::instant::NEVER;
 use crate::store::Store;
@@ -104,7 +104,7 @@ impl Shared {
 }
 
 /// What a clock that is moved by hand asks of its drivers.
-impl Follower for Shared {
+impl ClockObserver for Shared {
     fn earliest(&self) -> u64 {
         self.lock().timers.next_deadline()
     }

@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use super::Idle;
-use crate::clock::Follower;
+use crate::clock::ClockObserver;
 use crate::driver::sharded::{Liveness, WakeSource};
 use crate::driver::shared::Notifier;
 use crate::instant::NEVER;
@@ -60,7 +60,7 @@ impl Notifier for Rearm {
 }
 
 /// What the clock tells when it is moved by hand, stopped, or started.
-impl Follower for Idle {
+impl ClockObserver for Idle {
     fn earliest(&self) -> u64 {
         NEVER
     }
