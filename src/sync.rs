@@ -122,7 +122,7 @@ pub(crate) fn this_thread() -> Option<ThreadId> {
 #[repr(align(64))]
 pub(crate) struct CachePadded<T>(pub(crate) T);
 
-/// Returns `models` under a model checker, else `shipped`. It is for bounds, which a model exceeds only if
+/// Returns `models` under loom, else `shipped`. It is for bounds, which a model exceeds only if
 /// they are small.
 pub(crate) const fn in_models(models: usize, shipped: usize) -> usize {
     if cfg!(loom) { models } else { shipped }

@@ -20,7 +20,7 @@
 //! [`poll_limit`].
 
 #[cfg(feature = "tokio")]
-#[path = "coop/tokio.rs"]
+#[path = "coop/tokio_budget.rs"]
 mod host;
 mod row;
 
@@ -28,7 +28,7 @@ use std::task::{Context, Poll};
 
 use crate::backend::coop::row::Row;
 #[cfg(not(feature = "tokio"))]
-use crate::backend::host::budget as host;
+use crate::backend::tokio_driver::tokio_budget as host;
 use crate::clock::Clock;
 use crate::sync::{self, thread_local};
 
@@ -67,13 +67,13 @@ pub(crate) fn in_task<T>(poll: impl FnOnce() -> T) -> T {
 
 /// Asks the runtime's budget, if the thread is in a runtime that has one, before a timer is polled.
 #[inline]
-pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<host::Unit> {
+pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<host::RestoreOnPending> {
     if with_row(Row::is_of_a_poll) == Some(true) {
         // A worker of `rt` may run inside of a task of tokio's. A timer that spent tokio's budget
         // there would wait for a turn of the very loop that the worker holds up.
-        return Poll::Ready(host::Unit::NONE);
+        return Poll::Ready(host::RestoreOnPending::NONE);
     }
-    host::proceed(cx)
+    host::poll_proceed(cx)
 }
 
 /// Counts a ready answer of a timer, or has the timer yield.
@@ -136,7 +136,7 @@ pub(crate) fn poll_limit<T>(
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    if mark.host && !host::has_budget() {
+    if mark.host && !host::has_budget_remaining() {
         return host::unconstrained(cx, poll);
     }
     if with_row(|row| row.has_ended_since(mark)).unwrap_or(false) {

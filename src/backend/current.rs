@@ -1,8 +1,8 @@
-//! Which driver is current on this thread?
+//! The current driver of a thread: the one entered last, or that of a tokio runtime.
 //!
-//! The one entered last, unless the thread has entered a tokio runtime since: then that runtime's
-//! (see `host`), as the innermost context decides inside tokio, too. A driver further out would be
-//! no use: its loop usually waits for the call that is inside.
+//! The free functions make their timers on it. If the thread has entered a tokio runtime since, the
+//! runtime's driver is current (see `tokio_driver`), as the innermost runtime is inside tokio, too. A driver
+//! that was entered before would be of no use: its loop usually waits for the call that entered the runtime.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -10,8 +10,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::backend::fallback;
-use crate::backend::host::{self, Inside};
 use crate::backend::stack::{Key, Stack};
+use crate::backend::tokio_driver::{self, OuterRuntime};
 use crate::driver::Handle;
 use crate::sync::thread_local;
 use crate::system;
@@ -20,24 +20,25 @@ thread_local! {
     static CURRENT: RefCell<Stack<Entry>> = const { RefCell::new(Stack::new()) };
 }
 
-/// A driver that is entered, and inside of which tokio runtime.
+/// A driver that is entered, and the tokio runtime in which it was.
 struct Entry {
     driver: Handle,
-    inside: Inside,
+    runtime: OuterRuntime,
 }
 
-/// The innermost driver, unless a tokio runtime was entered inside of it.
+/// Returns the innermost driver, unless a tokio runtime was entered inside of it.
 #[inline]
 fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
     let entry = entries.innermost()?;
-    entry.inside.is_innermost().then_some(&entry.driver)
+    entry.runtime.is_innermost().then_some(&entry.driver)
 }
 
 /// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
 ///
-/// Guards may be dropped in any order. Dropping the innermost makes the driver of the innermost
-/// guard that is left current again, if any; dropping another changes nothing for now. A guard that
-/// is leaked with [`mem::forget`](std::mem::forget) is never dropped: its driver stays entered.
+/// Guards may be dropped in any order. The driver of the innermost guard that lives is current: dropping
+/// the innermost makes that of the next one current again, if there is one, and dropping another guard
+/// changes nothing yet. A guard that is leaked with [`mem::forget`](std::mem::forget) is never dropped: its
+/// driver stays entered.
 ///
 /// # Examples
 ///
@@ -52,22 +53,22 @@ fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
 #[derive(Debug)]
 #[must_use = "the driver is current only while the guard lives"]
 pub struct Entered {
-    /// `None` if the thread was past the end of its thread-locals: then nothing is current there.
+    /// `None` if the thread had destroyed its thread-locals: then nothing is current there.
     key: Option<Key>,
-    /// The guard belongs to its thread.
+    /// A guard stays on its thread.
     not_send: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
-            // Dropped after the borrow: it may be the last handle, and run foreign code.
+            // Dropped after the borrow: it may be the last handle, whose drop runs foreign code.
             drop(CURRENT.try_with(|current| current.borrow_mut().remove(key)));
         }
     }
 }
 
-/// No driver is current on this thread; what [`Handle::try_current`] fails with.
+/// The error of [`Handle::try_current`]: no driver is current on this thread.
 ///
 /// # Examples
 ///
@@ -87,14 +88,14 @@ impl fmt::Display for NoDriver {
             f,
             "no timer driver is entered on this thread: call Handle::enter, or make the timer through \
              a Handle{}",
-            host::WITHOUT
+            tokio_driver::HINT
         )
     }
 }
 
 impl Error for NoDriver {}
 
-/// Panics: a function that pauses or moves a clock was called where there is none.
+/// Panics because `function`, which pauses or moves a clock, was called where there is none.
 #[cfg(feature = "test-util")]
 #[cold]
 #[track_caller]
@@ -102,15 +103,15 @@ pub(crate) fn no_clock(function: &str) -> ! {
     panic!(
         "there is no clock to {function}, since no timer driver is entered on this thread: call it \
          inside of reveille::rt::block_on, or after Handle::enter{}",
-        host::WITHOUT
+        tokio_driver::HINT
     );
 }
 
 impl Handle {
     /// Makes this driver the current one of this thread until the guard is dropped.
     ///
-    /// The free functions of [`time`](crate::time) then use it. Guards nest: the driver of the one
-    /// made last is current, in whatever order the others are dropped.
+    /// The free functions of [`time`](crate::time) then use it. Guards nest: the driver of the last one is
+    /// current, in whatever order the others are dropped.
     ///
     /// # Examples
     ///
@@ -126,7 +127,7 @@ impl Handle {
     pub fn enter(&self) -> Entered {
         let entry = Entry {
             driver: self.clone(),
-            inside: Inside::now(),
+            runtime: OuterRuntime::current(),
         };
         let key = CURRENT.try_with(|current| current.borrow_mut().push(entry));
         Entered {
@@ -135,14 +136,17 @@ impl Handle {
         }
     }
 
-    /// Returns the driver entered on this thread, else that of the tokio runtime that the thread is
-    /// in (feature `tokio`), else that of the process-wide thread. If there is both a driver and a
-    /// runtime, the one that was entered last serves, as the inner one of two runtimes does.
+    /// Returns the current driver.
     ///
-    /// A runtime's driver is made with the first call and gone with the runtime. It rides on the
-    /// runtime's own loop: on Linux on its I/O, to the nanosecond; without that on its time, to the
-    /// millisecond. A runtime that has neither is served by the process-wide thread. That starts
-    /// with the first call that needs it, and lives as long as the process.
+    /// That is the driver entered on this thread, else that of the tokio runtime that the thread is in
+    /// (feature `tokio`), else that of the process-wide thread. If there are both a driver and a runtime,
+    /// it is that of the two which was entered last.
+    ///
+    /// The driver of a runtime is made with the first call, and ends with the runtime. The runtime's own
+    /// loop fires its timers: woken by its I/O on Linux, with a resolution of a nanosecond, and otherwise by
+    /// its time, with a resolution of a millisecond. In a runtime that has neither, timers are on the
+    /// process-wide thread. That thread is started by the first call that needs it, and lives as long as the
+    /// process.
     ///
     /// # Panics
     ///
@@ -164,7 +168,8 @@ impl Handle {
         }
     }
 
-    /// The process-wide thread, because there is no driver else.
+    /// Returns the driver of the process-wide thread, because there is no other; panics if there is none
+    /// there either.
     #[cold]
     #[track_caller]
     fn process_wide(error: NoDriver, now: i64) -> Self {
@@ -175,12 +180,12 @@ impl Handle {
         }
     }
 
-    /// What a timer refers to that is made where no driver is current, until its first poll.
+    /// Returns the placeholder that a timer made where no driver is current has until its first poll.
     #[cold]
     #[track_caller]
-    pub(crate) fn stand_in(error: NoDriver) -> Self {
-        // Not a closure: that would hide where the caller is.
-        match fallback::stand_in() {
+    pub(crate) fn placeholder(error: NoDriver) -> Self {
+        // A `match` and no closure: in a closure `track_caller` would not apply.
+        match fallback::placeholder() {
             Some(handle) => handle,
             None => no_fallback(error),
         }
@@ -190,7 +195,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// If there is none; the process-wide thread is neither asked nor started.
+    /// If there is neither. The process-wide thread is not used, nor started.
     ///
     /// # Examples
     ///
@@ -202,11 +207,11 @@ impl Handle {
     pub fn try_current() -> Result<Self, NoDriver> {
         match Self::entered() {
             Some(handle) => Ok(handle),
-            None => host::handle().ok_or(NoDriver),
+            None => tokio_driver::handle().ok_or(NoDriver),
         }
     }
 
-    /// The driver entered on this thread, unless a tokio runtime was entered inside of it.
+    /// Returns the driver entered on this thread, unless a tokio runtime was entered inside of it.
     pub(crate) fn entered() -> Option<Self> {
         CURRENT
             .try_with(|current| innermost(&current.borrow()).cloned())
@@ -214,44 +219,45 @@ impl Handle {
             .flatten()
     }
 
-    /// Asks the driver entered on this thread, without taking a reference to it.
+    /// Calls `f` with the driver entered on this thread, without a reference of its own.
     ///
-    /// `ask` runs no foreign code: the place of the current driver is borrowed meanwhile.
+    /// `f` must not run foreign code: the current driver is borrowed during the call.
     #[inline]
-    pub(crate) fn ask_current<T>(ask: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+    pub(crate) fn with_current<T>(f: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
         CURRENT
-            .try_with(|current| innermost(&current.borrow()).and_then(ask))
+            .try_with(|current| innermost(&current.borrow()).and_then(f))
             .ok()
             .flatten()
     }
 
-    /// The driver of a timer that is polled for the first time and has none yet; `now` is what the
-    /// system's clock shows.
-    pub(crate) fn serving(now: i64) -> Self {
-        Self::living().unwrap_or_else(|| Self::process_wide(NoDriver, now))
+    /// Returns the driver for a timer that is polled for the first time and has none yet: the current one,
+    /// else that of the process-wide thread. `now` is what the system's clock shows.
+    pub(crate) fn current_or_fallback(now: i64) -> Self {
+        Self::current_alive().unwrap_or_else(|| Self::process_wide(NoDriver, now))
     }
 
-    /// The innermost driver that lives, of those entered on this thread and the tokio runtime's.
-    pub(crate) fn living() -> Option<Self> {
-        let lives = |handle: &Self| !handle.is_closed();
-        let around = |entries: &Stack<Entry>| {
-            let drivers = entries.around().map(|entry| &entry.driver);
-            drivers.into_iter().find(|handle| lives(handle)).cloned()
+    /// Returns the innermost driver that is not closed, of those entered on this thread and that of the
+    /// tokio runtime.
+    pub(crate) fn current_alive() -> Option<Self> {
+        let is_alive = |handle: &Self| !handle.is_closed();
+        let outer = |entries: &Stack<Entry>| {
+            let mut drivers = entries.outer().map(|entry| &entry.driver);
+            drivers.find(|handle| is_alive(handle)).cloned()
         };
         match Self::try_current() {
-            Ok(handle) if lives(&handle) => Some(handle),
+            Ok(handle) if is_alive(&handle) => Some(handle),
             Ok(_) => {
-                let outer = CURRENT.try_with(|current| around(&current.borrow()));
+                let outer = CURRENT.try_with(|current| outer(&current.borrow()));
                 let outer = outer.ok().flatten();
-                outer.or_else(|| host::handle().filter(lives))
+                outer.or_else(|| tokio_driver::handle().filter(is_alive))
             }
             Err(NoDriver) => None,
         }
     }
 
-    /// The driver that takes over a timer whose own is gone, if there is one.
-    pub(crate) fn heir() -> Option<Self> {
-        Self::living().or_else(|| fallback::handle(system::monotonic()).ok().flatten())
+    /// Returns the driver to which a timer moves whose own driver is gone, if there is one.
+    pub(crate) fn successor() -> Option<Self> {
+        Self::current_alive().or_else(|| fallback::handle(system::monotonic()).ok().flatten())
     }
 }
 

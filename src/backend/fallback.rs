@@ -1,17 +1,18 @@
-//! The process-wide driver thread, for executors that know nothing of us.
+//! The process-wide driver thread, for executors that enter no driver.
 //!
 //! # After a fork
 //!
-//! The child has a copy of all memory and only the thread that forked: the driver thread is missing,
-//! and the lock of its timers may have been held at that moment by a thread that is missing, too. So
-//! each process has a thread of its own: a child claims the next of [`PROCESSES`], touches no lock of
-//! its parent's, and starts its thread with the first timer that needs it.
+//! A child process has a copy of all memory, but only the thread that forked. The driver thread is missing,
+//! and at that moment the lock of its timers may have been held by another thread that is missing, too. So
+//! each process has a driver thread of its own: a child claims the next entry of [`PROCESSES`], takes no
+//! lock of its parent, and starts its thread when a timer first needs it.
 //!
-//! A process finds out that it is another one by asking for its id. That is a system call, two to four
-//! times the price of making a timer, so a thread asks only every [`TRUSTED`]. A child starts
-//! with what the thread that forked knew, and when that returns from its fork this is older: a fork
-//! copies the page tables and is never that fast (40 µs at the very least, on the machine
-//! measured). What other threads know does not count, for they may have asked in the middle of it.
+//! A process finds out that it is another one by reading its id. That is a system call, two to four times
+//! the cost of making a timer, so a thread caches the id for [`TRUSTED`] nanoseconds. A child begins with
+//! the id that the thread which forked had cached, and when that thread returns from the fork, its cache is
+//! older than that: a fork copies the page tables and is never that fast (40 µs at least, on the machine
+//! that was measured). The id is cached in each thread and not for all, since another thread may have read
+//! it in the middle of the fork.
 
 use std::cell::Cell;
 use std::io;
@@ -19,57 +20,57 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use crate::backend::thread::DriverThread;
-use crate::driver::Driver;
-use crate::driver::Handle;
+use crate::driver::{Driver, Handle};
 
-/// Whether the feature is on. Where it is off, nothing below is ever asked for a thread, and the
-/// compiler removes it.
+/// Whether the feature is on. If it is off, no thread is ever started, and the compiler removes the code
+/// for it.
 const ENABLED: bool = cfg!(feature = "fallback");
 
-/// For how many nanoseconds a thread trusts in the process still being the same.
+/// For how many nanoseconds a thread trusts the id of the process that it has cached.
 const TRUSTED: i64 = 10_000;
 
-/// This process and those that it was forked from, the oldest first: each that has needed a thread.
+/// This process and those that it was forked from, the oldest first, as far as they needed a thread.
 static PROCESSES: [Process; 64] = [const { Process::new() }; 64];
 
 struct Process {
-    /// Its id, zero while nobody has claimed the place. (If the ids have wrapped, that of an ancestor
-    /// which ended long ago may come again: this is not noticed.)
+    /// The id of the process, zero while no process has claimed the entry. (If ids have wrapped, a process
+    /// may have the id of an ancestor that ended long ago: this is not noticed.)
     id: AtomicU32,
-    /// Never dropped: its timers may be anywhere, until the process ends.
+    /// Never dropped, because its timers may be in use until the process ends.
     thread: OnceLock<DriverThread>,
-    /// Held while the thread is started. A start that fails is tried again by the next caller.
+    /// Held while the thread is started. If that fails, the next caller tries again.
     start: Mutex<()>,
 }
 
-/// When this thread last asked for the id of the process, and what that was; zero if never.
+/// The id of the process, zero before a thread has read it, and when the thread did so.
 #[derive(Clone, Copy)]
-struct Asked {
+struct CachedId {
     at: i64,
     id: u32,
 }
 
 thread_local! {
-    static ASKED: Cell<Asked> = const { Cell::new(Asked { at: 0, id: 0 }) };
+    static CACHED_ID: Cell<CachedId> = const { Cell::new(CachedId { at: 0, id: 0 }) };
 }
 
-/// What a timer refers to that was made outside of any driver and not polled yet: only its clock is
-/// ever asked. No thread is started for a timer that gets another driver, or none.
-static STAND_IN: LazyLock<Handle> = LazyLock::new(|| {
+/// The driver of timers that were made where there is no driver, and have not been polled yet. Only its
+/// clock is used. It has no thread, so that none is started for a timer that gets another driver or is
+/// never polled.
+static PLACEHOLDER: LazyLock<Handle> = LazyLock::new(|| {
     let driver = Driver::with_unpark(|| {});
     let handle = driver.handle().clone();
-    // Dropped, it would be closed.
+    // Dropping the driver would close it.
     std::mem::forget(driver);
     handle
 });
 
-/// Returns what a timer refers to that is made outside of any driver; `None` if the feature is off.
-pub(super) fn stand_in() -> Option<Handle> {
-    ENABLED.then(|| STAND_IN.clone())
+/// Returns the driver of a timer that is made where there is no driver, `None` if the feature is off.
+pub(super) fn placeholder() -> Option<Handle> {
+    ENABLED.then(|| PLACEHOLDER.clone())
 }
 
-/// Returns the handle of this process's thread, which starts with the first call; `None` if the feature
-/// is off. `now` is what the system's clock shows.
+/// Returns the handle of the driver thread of this process, `None` if the feature is off. The first call
+/// starts the thread. `now` is what the system's clock shows.
 pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
     if !ENABLED {
         return Ok(None);
@@ -80,7 +81,7 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
     }
     let _start = process.start.lock().unwrap_or_else(PoisonError::into_inner);
     if process.thread.get().is_none() {
-        // Set by nobody else: we hold the lock.
+        // No other thread sets it: this one holds the lock.
         let _ = process.thread.set(DriverThread::new()?);
     }
     Ok(process.thread.get().map(|thread| thread.handle().clone()))
@@ -95,22 +96,23 @@ impl Process {
         }
     }
 
-    /// The place of the process that this thread is in.
+    /// Returns the entry of this process, which it claims if it has none.
     fn own(now: i64) -> io::Result<&'static Self> {
         let id = own_id(now);
         for (at, process) in PROCESSES.iter().enumerate() {
-            // Relaxed: what else is in the place is published by its own means.
+            // Relaxed: the other fields of the entry synchronize by themselves.
             match process.id.load(Ordering::Relaxed) {
                 0 => {}
                 known if known == id => return Ok(process),
                 _ => continue,
             }
-            // Lost to another thread, the place is ours, too: all threads here are of one process.
+            // If another thread claims the entry first, it is this one's, too: both are in this process.
             let order = Ordering::Relaxed;
             if process.id.compare_exchange(0, id, order, order).is_ok() {
-                // Their timers move here when they are polled, and are dropped without a lock.
-                let forked = PROCESSES[..at].iter().filter_map(|it| it.thread.get());
-                forked.for_each(|thread| thread.handle().shared.abandon());
+                // The timers of the ancestors then move here when they are polled, and are dropped
+                // without a lock.
+                let ancestors = PROCESSES[..at].iter().filter_map(|it| it.thread.get());
+                ancestors.for_each(|thread| thread.handle().shared.abandon());
             }
             return Ok(process);
         }
@@ -121,13 +123,13 @@ impl Process {
     }
 }
 
-/// The id of the process that this thread is in.
+/// Returns the id of this process, from the cache if it is not too old.
 fn own_id(now: i64) -> u32 {
-    let asked = ASKED.get();
-    if asked.id != 0 && (0..TRUSTED).contains(&(now - asked.at)) {
-        return asked.id;
+    let cached = CACHED_ID.get();
+    if cached.id != 0 && (0..TRUSTED).contains(&(now - cached.at)) {
+        return cached.id;
     }
     let id = std::process::id();
-    ASKED.set(Asked { at: now, id });
+    CACHED_ID.set(CachedId { at: now, id });
     id
 }

@@ -1,10 +1,10 @@
-//! What is current on a thread: what was entered last and is not left yet.
+//! [`Stack`], the values that a thread has entered, of which the innermost is current.
 //!
-//! A guard takes out exactly the entry that it made, in whatever order guards are dropped. So what
-//! is current is always the innermost entry whose guard lives.
+//! Guards may be dropped in any order. Each removes exactly the entry that it made, so that the innermost
+//! entry whose guard lives is always current.
 
-/// The entries of one thread. The innermost has a place of its own: to find it costs one load, and
-/// entering allocates only where entries nest.
+/// The entries of one thread. The innermost is kept apart: finding it costs one load, and entering
+/// allocates only where entries nest.
 pub(crate) struct Stack<T> {
     innermost: Option<Entry<T>>,
     /// The others, the outermost first.
@@ -17,7 +17,7 @@ struct Entry<T> {
     key: u64,
 }
 
-/// Names one entry of one [`Stack`], for ever.
+/// Identifies one entry of one [`Stack`]. Keys are never used again.
 #[derive(Debug)]
 pub(crate) struct Key(u64);
 
@@ -39,8 +39,8 @@ impl<T> Stack<T> {
         Key(key)
     }
 
-    /// Takes an entry out. The caller drops the value once the stack is not borrowed any more: its
-    /// drop may run foreign code.
+    /// Removes an entry and returns its value, `None` if it was removed before. The caller drops the value
+    /// when the stack is no longer borrowed: the drop may run foreign code.
     #[must_use]
     pub(crate) fn remove(&mut self, key: &Key) -> Option<T> {
         let entry = if self.innermost.as_ref()?.key == key.0 {
@@ -57,8 +57,8 @@ impl<T> Stack<T> {
         self.innermost.as_ref().map(|entry| &entry.value)
     }
 
-    /// Returns the entries around the innermost, from the inside out.
-    pub(crate) fn around(&self) -> impl Iterator<Item = &T> {
+    /// Returns the entries around the innermost one, from the inside out.
+    pub(crate) fn outer(&self) -> impl Iterator<Item = &T> {
         self.outer.iter().rev().map(|entry| &entry.value)
     }
 }
@@ -67,7 +67,7 @@ impl<T> Stack<T> {
 mod tests {
     use super::*;
 
-    /// Takes the entries out in every order there is.
+    /// Calls `check` with every order in which the entries can be removed.
     fn permute(left: &[usize], taken: &mut Vec<usize>, check: &mut impl FnMut(&[usize])) {
         if left.is_empty() {
             check(taken);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_taken_out_the_innermost_of_the_rest_is_current() {
+    fn the_innermost_entry_that_is_left_is_current() {
         let mut orders = 0;
         permute(&[0, 1, 2, 3, 4], &mut Vec::new(), &mut |order| {
             orders += 1;
@@ -93,11 +93,11 @@ mod tests {
                 assert_eq!(stack.remove(&keys[entry]), None, "{order:?}");
                 left.retain(|value| *value != entry);
                 assert_eq!(stack.innermost(), left.last(), "{order:?}");
-                let around = stack.around().copied().collect::<Vec<_>>();
+                let outer = stack.outer().copied().collect::<Vec<_>>();
                 let expected = left.iter().rev().skip(1).copied().collect::<Vec<_>>();
-                assert_eq!(around, expected, "{order:?}");
+                assert_eq!(outer, expected, "{order:?}");
             }
-            // A key names nothing else later.
+            // A key is not used again.
             let key = stack.push(9);
             assert!(keys.iter().all(|key| stack.remove(key).is_none()));
             assert_eq!(stack.remove(&key), Some(9));

@@ -1,4 +1,6 @@
-//! A thread that does nothing but drive timers.
+//! [`DriverThread`], a thread that only runs a driver.
+//!
+//! It is for code that has no loop of its own, and serves as the process-wide thread.
 
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -7,20 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::driver::Driver;
-use crate::driver::Handle;
+use crate::driver::{Driver, Handle};
 use crate::park::ThreadPark;
 
 /// A driver on a thread of its own, for code that has no loop to put one in.
 ///
-/// It sleeps in the kernel until the earliest deadline, and costs nothing while there is none.
-/// Wakers run on it, so a wake-up crosses threads; on a loop of your own it does not. Dropping it
-/// stops the thread and waits for that, unless a waker drops it on the thread itself; what becomes
-/// of its timers is told at [`Sleep`](crate::time::Sleep).
+/// The thread blocks in the kernel until the earliest deadline, and uses no CPU while there is none. It
+/// calls the wakers, so each wake-up crosses threads, which it does not on a loop of your own. Dropping the
+/// `DriverThread` stops the thread and waits until it has ended, unless a waker drops it on the thread
+/// itself. [`Sleep`](crate::time::Sleep) describes what its timers do then.
 ///
-/// After a `fork` the thread exists in the parent alone, and a child has to make its own: timers on a
-/// copy of this one never fire there. (Dropping the copy stops nothing and waits for nobody. The
-/// process-wide thread, which serves the free functions, is started anew by itself.)
+/// After a `fork` the thread exists only in the parent, and a child has to make its own: timers on the
+/// child's copy of this one never fire. (Dropping the copy neither stops the thread nor waits for it. The
+/// process-wide thread, which the free functions use, is started again by itself.)
 ///
 /// # Examples
 ///
@@ -41,7 +42,7 @@ pub struct DriverThread {
     process: u32,
 }
 
-// The thread is joined by `drop` alone.
+// Only `drop` joins the thread.
 impl UnwindSafe for DriverThread {}
 impl RefUnwindSafe for DriverThread {}
 
@@ -99,21 +100,21 @@ impl DriverThread {
 impl Drop for DriverThread {
     fn drop(&mut self) {
         if self.process != process::id() {
-            // Forked: joining or detaching a thread that is not here is undefined.
+            // Forked: joining or detaching a thread that does not exist in this process is undefined.
             std::mem::forget(self.thread.take());
             self.handle.shared.abandon();
             return;
         }
         self.stop.store(true, Ordering::Relaxed);
         self.handle.unpark();
-        // Dropped by a waker on the thread itself, it cannot wait for itself: the thread ends then
-        // when that waker returns.
+        // If a waker drops it on the thread itself, it cannot wait: the thread ends when that waker
+        // returns.
         let thread = self
             .thread
             .take()
             .filter(|thread| thread.thread().id() != thread::current().id());
         if let Some(thread) = thread {
-            // It cannot have panicked: wakers are shielded.
+            // The thread cannot have panicked: panics of wakers are caught.
             let _ = thread.join();
         }
     }

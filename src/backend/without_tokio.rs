@@ -1,20 +1,20 @@
-//! What stands in for tokio where the feature `tokio` is off: no runtime, no clock and no budget.
+//! What stands in for `tokio_driver` if the feature `tokio` is off: no runtime, no clock and no budget.
 //!
-//! The rest of the crate asks for the tokio runtime that a thread is in, and calls the same functions
-//! whether or not there can be one. Each of them answers that there is none, and is compiled away.
+//! The rest of the crate calls the same functions whether or not there can be a tokio runtime. Here each of
+//! them reports that there is none, and is compiled away.
 
 use crate::driver::Handle;
 use crate::instant::Instant;
 
-/// What to do inside a tokio runtime, where a driver is missed.
-pub(super) const WITHOUT: &str = "; inside a tokio runtime, enable the feature `tokio` of reveille";
+/// What an error message adds about tokio where a driver is missing.
+pub(super) const HINT: &str = "; inside a tokio runtime, enable the feature `tokio` of reveille";
 
-/// The tokio runtime that a thread was in when it entered a driver: none that can be known.
+/// The tokio runtime that a thread was in when it entered a driver: without the feature it is unknown.
 #[derive(Clone, Copy)]
-pub(super) struct Inside;
+pub(super) struct OuterRuntime;
 
-impl Inside {
-    pub(super) fn now() -> Self {
+impl OuterRuntime {
+    pub(super) fn current() -> Self {
         Self
     }
 
@@ -24,13 +24,13 @@ impl Inside {
     }
 }
 
-/// Returns the driver of the runtime that this thread is in.
+/// Returns the driver of the runtime that this thread is in: none.
 #[inline]
 pub(super) fn handle() -> Option<Handle> {
     None
 }
 
-/// Returns the time on the clock of the runtime that this thread is in.
+/// Returns the time on the clock of the runtime that this thread is in: none.
 #[inline]
 pub(crate) fn now() -> Option<Instant> {
     None
@@ -39,7 +39,7 @@ pub(crate) fn now() -> Option<Instant> {
 #[cfg(feature = "test-util")]
 pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 
-/// As in `host/test_clock.rs`: the functions return `false`, for a thread that is in no runtime.
+/// As `tokio_driver/test_clock.rs`: the functions return `false`, as on a thread that is in no runtime.
 #[cfg(feature = "test-util")]
 mod test_clock {
     use std::time::Duration;
@@ -59,14 +59,14 @@ mod test_clock {
     }
 }
 
-/// As in `coop/tokio.rs`: the budget of tokio has no end.
-pub(super) mod budget {
+/// As `coop/tokio_budget.rs`, on a thread that is in no runtime: tokio's budget does not end.
+pub(super) mod tokio_budget {
     use std::task::{Context, Poll};
 
-    /// Permission to poll a timer once.
-    pub(crate) struct Unit;
+    /// The permission to poll a timer once.
+    pub(crate) struct RestoreOnPending;
 
-    impl Unit {
+    impl RestoreOnPending {
         pub(in crate::backend) const NONE: Self = Self;
 
         #[inline]
@@ -74,17 +74,17 @@ pub(super) mod budget {
     }
 
     #[inline]
-    pub(in crate::backend) fn proceed(_cx: &mut Context<'_>) -> Poll<Unit> {
-        Poll::Ready(Unit::NONE)
+    pub(in crate::backend) fn poll_proceed(_cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
+        Poll::Ready(RestoreOnPending::NONE)
     }
 
     #[inline]
-    pub(in crate::backend) fn has_budget() -> bool {
+    pub(in crate::backend) fn has_budget_remaining() -> bool {
         true
     }
 
     #[inline]
-    pub(in crate::backend) fn is_in_charge() -> bool {
+    pub(in crate::backend) fn is_in_runtime() -> bool {
         false
     }
 

@@ -279,7 +279,10 @@ impl Interval {
     /// Binds the timer to the current driver, or to the process-wide thread.
     #[cold]
     fn bind(&mut self) {
-        if self.sleep.bind(Handle::serving(system::monotonic())) {
+        if self
+            .sleep
+            .bind(Handle::current_or_fallback(system::monotonic()))
+        {
             self.scheduled = self.sleep.deadline();
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::backend::host;
+use crate::backend::tokio_driver;
 use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::system;
@@ -26,12 +26,12 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn now() -> Self {
-        if let Some(now) = Handle::ask_current(|handle| handle.clock().own_now()) {
+        if let Some(now) = Handle::with_current(|handle| handle.clock().own_now()) {
             return now;
         }
         match Handle::entered() {
             Some(handle) => handle.now(),
-            None => host::now().unwrap_or_else(|| Self::at(system::monotonic())),
+            None => tokio_driver::now().unwrap_or_else(|| Self::at(system::monotonic())),
         }
     }
 

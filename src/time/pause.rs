@@ -11,7 +11,7 @@ use std::panic::Location;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::backend::{host, no_clock};
+use crate::backend::{no_clock, tokio_driver};
 use crate::driver::Handle;
 
 /// Stops the clock of the driver entered on this thread, or of the tokio runtime that it is in.
@@ -46,7 +46,7 @@ use crate::driver::Handle;
 #[track_caller]
 pub fn pause() {
     let Some(handle) = Handle::entered() else {
-        if !host::pause() {
+        if !tokio_driver::pause() {
             no_clock("pause");
         }
         return;
@@ -83,7 +83,7 @@ pub fn pause() {
 #[track_caller]
 pub fn resume() {
     let Some(handle) = Handle::entered() else {
-        if !host::resume() {
+        if !tokio_driver::resume() {
             no_clock("resume");
         }
         return;
@@ -125,7 +125,7 @@ pub fn advance(duration: Duration) -> impl Future<Output = ()> {
     // outside of the runtime whose time it moves.
     match Handle::entered() {
         Some(handle) => assert!(handle.clock().is_frozen(), "{NOT_FROZEN}"),
-        None => host::check_advance(),
+        None => tokio_driver::check_advance(),
     }
     advance_polled(duration, Location::caller())
 }
@@ -134,7 +134,7 @@ const NOT_FROZEN: &str = "time is not frozen: call pause first";
 
 async fn advance_polled(duration: Duration, caller: &'static Location<'static>) {
     let Some(handle) = Handle::entered() else {
-        if !host::advance(duration).await {
+        if !tokio_driver::advance(duration).await {
             no_clock(&format!("advance, as {caller} does"));
         }
         return;

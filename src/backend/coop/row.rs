@@ -271,7 +271,7 @@ impl Row {
 
     /// Forgets the row if the thread is in a runtime that has a budget of its own.
     fn is_left_to_the_host(&self) -> bool {
-        let left = !self.of_a_poll.get() && host::is_in_charge();
+        let left = !self.of_a_poll.get() && host::is_in_runtime();
         if left {
             self.begin(false);
         }
@@ -293,7 +293,7 @@ impl Row {
             row: self.number.get(),
             spent: self.spent.get(),
             over: self.is_over(),
-            host: host::has_budget(),
+            host: host::has_budget_remaining(),
         })
     }
 

@@ -67,7 +67,7 @@ impl QueueTimer {
         if !self.sleep.is_orphaned() {
             return None;
         }
-        Handle::heir().map(|driver| Self::with(driver.sleep_until(Self::NEVER)))
+        Handle::successor().map(|driver| Self::with(driver.sleep_until(Self::NEVER)))
     }
 
     /// Returns the time on the driver's clock.

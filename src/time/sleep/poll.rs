@@ -154,7 +154,7 @@ impl Sleep {
         if clock.is_frozen() {
             return Poll::Pending;
         }
-        let Some(successor) = Handle::heir() else {
+        let Some(successor) = Handle::successor() else {
             return Poll::Pending;
         };
         self.deadline = successor

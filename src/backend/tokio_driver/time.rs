@@ -1,9 +1,9 @@
-//! The time inside a tokio runtime: the system's, or that of tokio's clock if it may be paused.
+//! The clock of a tokio runtime: the system's, or tokio's own if it may be paused.
 //!
-//! Tokio's clock may be paused with tokio's feature `test-util`, in a runtime of one thread. Then the
-//! time is asked of tokio, in the runtime's context, on whatever thread. The feature of that name of
-//! this crate does not tell: another crate of the program may have enabled tokio's alone, and its
-//! tests call `tokio::time::pause`.
+//! Tokio's clock may be paused with tokio's feature `test-util`, in a runtime of one thread. Then every
+//! thread reads the time from tokio, in the runtime's context. Whether this crate's feature of that name is
+//! on does not decide it: another crate of the program may have enabled tokio's feature alone, and its tests
+//! call `tokio::time::pause`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -17,13 +17,13 @@ use crate::system;
 
 /// Whether tokio was built so that clocks can be paused.
 static CAN_PAUSE: LazyLock<bool> = LazyLock::new(|| {
-    // Either tokio's method or, if there is none, the one below: the type of the answer tells.
+    // This calls tokio's method or, if there is none, the one below: the type of the result tells which.
     Builder::new_current_thread()
         .start_paused(false)
         .can_pause()
 });
 
-/// Stands in for a method that tokio has with the feature `test-util` only.
+/// Stands in for a method that tokio has only with the feature `test-util`.
 #[allow(dead_code, reason = "not used if tokio has the method itself")]
 trait StartPaused {
     fn start_paused(&mut self, start_paused: bool) -> NoPause;
@@ -53,12 +53,13 @@ impl CanPause for Builder {
     }
 }
 
-/// Whether the clock of a runtime may be paused.
+/// Returns whether the clock of a runtime may be paused.
 pub(super) fn can_pause(runtime: &runtime::Handle) -> bool {
     *CAN_PAUSE && runtime.runtime_flavor() != RuntimeFlavor::MultiThread
 }
 
-/// Returns the time on the clock of the runtime that this thread is in, `None` if that is the system's.
+/// Returns the time on the clock of the runtime that this thread is in, `None` if that is the system's
+/// clock.
 #[inline]
 pub(crate) fn now() -> Option<Instant> {
     CAN_PAUSE.then(tokio_now)
@@ -70,11 +71,11 @@ pub(super) fn tokio_now() -> Instant {
 
 /// Returns whether the clock of the runtime that this thread is in runs.
 #[cfg(feature = "test-util")]
-pub(super) fn runs() -> bool {
+pub(super) fn is_running() -> bool {
     system::is_shown_by(|| tokio_now().nanos())
 }
 
-/// Whether a clock shows the real time, give or take what lies between two looks.
+/// Returns whether a clock shows the real time, allowing for the time between two reads.
 pub(super) fn is_real(clock: &Clock) -> bool {
     const GAP: u64 = 1_000;
     let before = system::monotonic().cast_unsigned();
@@ -83,36 +84,40 @@ pub(super) fn is_real(clock: &Clock) -> bool {
     (before.saturating_sub(GAP)..=after + GAP).contains(&now)
 }
 
-/// Whether this thread is past the end of tokio's thread-locals: to enter a runtime would panic.
+/// Returns whether this thread has destroyed tokio's thread-locals, so that entering a runtime would panic.
 pub(super) fn is_thread_ending() -> bool {
     runtime::Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
 }
 
-/// Whether a runtime still runs tasks.
+/// Returns whether a runtime still runs tasks.
 ///
-/// Asked by giving it one: a runtime that is gone ends it there and then. Nothing milder answers
-/// without a panic, or leaves a paused clock alone.
-pub(super) fn lives(runtime: &runtime::Handle) -> bool {
+/// It spawns a task to find out: a runtime that has shut down ends the task at once. Every other way
+/// panics if it has, or advances a paused clock.
+pub(super) fn is_alive(runtime: &runtime::Handle) -> bool {
     let task = runtime.spawn(std::future::pending::<()>());
-    let lives = !task.is_finished();
+    let alive = !task.is_finished();
     task.abort();
-    lives
+    alive
 }
 
-/// A runtime whose time is asked for, until it is let go of.
+/// A reference to the runtime whose clock is read. It is shared by all clones, and released once.
+///
+/// The clock keeps it, and every timer keeps the clock: without the release, a timer that outlives its
+/// runtime would keep what the runtime holds.
 #[derive(Clone)]
-pub(super) struct Anchor(Arc<Mutex<Option<runtime::Handle>>>);
+pub(super) struct ClockRuntime(Arc<Mutex<Option<runtime::Handle>>>);
 
-impl Anchor {
+impl ClockRuntime {
     pub(super) fn new(runtime: runtime::Handle) -> Self {
         Self(Arc::new(Mutex::new(Some(runtime))))
     }
 
-    /// The runtime's clock. It stands still once that is let go of, and on a thread that is ending.
+    /// Returns the runtime's clock. It stands still once the runtime is released, and on a thread that is
+    /// ending.
     pub(super) fn clock(&self) -> Clock {
-        let anchor = self.clone();
+        let shared = self.clone();
         Clock::of_runtime(move || {
-            let runtime = anchor.runtime().filter(|_| !is_thread_ending());
+            let runtime = shared.get().filter(|_| !is_thread_ending());
             runtime.map_or(Duration::ZERO, |runtime| {
                 let _entered = runtime.enter();
                 Duration::from_nanos(tokio_now().nanos().max(0).cast_unsigned())
@@ -120,12 +125,13 @@ impl Anchor {
         })
     }
 
-    pub(super) fn let_go(&self) {
+    /// Releases the runtime, outside of the lock.
+    pub(super) fn release(&self) {
         let runtime = self.lock().take();
         drop(runtime);
     }
 
-    fn runtime(&self) -> Option<runtime::Handle> {
+    fn get(&self) -> Option<runtime::Handle> {
         self.lock().clone()
     }
 
@@ -134,8 +140,8 @@ impl Anchor {
     }
 }
 
-/// Asks tokio for what it may answer with a panic; `None` then.
+/// Calls into tokio, and returns `None` if it panics.
 #[track_caller]
-pub(super) fn ask<T>(question: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(question)).ok()
+pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
 }

@@ -1,8 +1,8 @@
 //! Pauses, resumes and advances the clock of a tokio runtime: feature `test-util`.
 //!
-//! Tokio does it, because its own timers live on the same clock. The timers of this crate that are
-//! due after an advance are fired at once, to the nanosecond; tokio itself would get to them at the
-//! next whole millisecond.
+//! Tokio does it, because its own timers run on the same clock. After an advance, the timers of this crate
+//! that are due are fired at once, to the nanosecond: tokio itself would wake them at the next whole
+//! millisecond.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::runtime;
 
-use crate::backend::host::{Host, time};
+use crate::backend::tokio_driver::{TokioDriver, time};
 use crate::instant::Instant;
 
 /// Pauses the clock of the runtime that this thread is in. Returns `false` if it is in none.
@@ -33,12 +33,12 @@ pub(crate) fn resume() -> bool {
     inside
 }
 
-/// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio
-/// would do so, too, when it is polled, at a line of its own.
+/// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio panics
+/// as well, but only when it is polled, and at a line of its own.
 #[track_caller]
 pub(crate) fn check_advance() {
     assert!(
-        runtime::Handle::try_current().is_err() || !time::runs(),
+        runtime::Handle::try_current().is_err() || !time::is_running(),
         "time is not frozen: call pause first"
     );
 }
@@ -48,15 +48,15 @@ pub(crate) async fn advance(duration: Duration) -> bool {
     let Ok(runtime) = runtime::Handle::try_current() else {
         return false;
     };
-    // Just short of where instants end; tokio would panic.
+    // At most to just short of where instants end: beyond that tokio panics.
     let end = Instant::at(i64::MAX - 1);
     let duration = duration.min(end - time::tokio_now());
     let mut advance = pin!(tokio::time::advance(duration));
     poll_fn(|cx| {
-        // The first time it moves the clock and yields.
+        // The first poll moves the clock and yields.
         let poll = advance.as_mut().poll(cx);
-        if let Some(host) = Host::find(runtime.id()) {
-            host.ring();
+        if let Some(driver) = TokioDriver::find(runtime.id()) {
+            driver.expire();
         }
         poll
     })

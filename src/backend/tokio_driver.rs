@@ -1,0 +1,254 @@
+//! The drivers of tokio runtimes: inside a runtime, its own loop fires the timers.
+//!
+//! Each runtime gets a [`TokioDriver`] when a timer is first made in it. That is a sharded driver with a
+//! shard for each worker and one for all other threads, whose wake source is something that tokio waits
+//! for ([`WakeSources`]). It is removed when the runtime ends. Each thread caches its shard.
+//!
+//! The registry owns the drivers of all runtimes, a driver owns its shards, and a shard refers back to it
+//! by a weak reference. Tokio always waits for one of the wake sources, so it wakes the driver when it
+//! shuts down. Then the driver is removed from the registry, the shards close, and their timers move to
+//! another driver (see `time::Sleep`).
+//!
+//! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what tokio
+//! waits for), and `test_clock` (pausing tokio's clock).
+
+mod descriptor;
+#[cfg(feature = "test-util")]
+mod test_clock;
+mod time;
+mod wake_sources;
+
+use std::cell::RefCell;
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Wake;
+
+use tokio::runtime::{self, Id, worker_index};
+
+use self::wake_sources::WakeSources;
+use crate::driver::Builder;
+use crate::driver::Handle;
+use crate::driver::sharded::ShardedDriver;
+use crate::driver::shared::{Notifier, Shared};
+use crate::driver::slack::Limit;
+use crate::instant::nanos;
+
+#[cfg(feature = "test-util")]
+pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
+pub(crate) use self::time::now;
+
+/// What an error message adds about tokio where a driver is missing: nothing, since inside a runtime none is.
+pub(super) const HINT: &str = "";
+
+/// The drivers of one runtime.
+struct TokioDriver {
+    runtime: Id,
+    drivers: ShardedDriver<WakeSources<Self>>,
+    /// The runtime, if it may end without waking this driver. Then [`remove_ended`](Self::remove_ended)
+    /// checks whether it has.
+    unwatched: Option<runtime::Handle>,
+}
+
+/// The drivers of all runtimes in which a timer was made, and which have not ended.
+static DRIVERS: Mutex<Vec<Arc<TokioDriver>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The runtime that this thread was last in, and the thread's shard of its driver: `None` if the
+    /// runtime cannot have a driver.
+    static CACHED: RefCell<Option<(Id, Option<Handle>)>> = const { RefCell::new(None) };
+}
+
+/// The tokio runtime that a thread was in when it entered a driver, if it was in one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct OuterRuntime(Option<Id>);
+
+impl OuterRuntime {
+    pub(super) fn current() -> Self {
+        Self(runtime::Handle::try_current().map(|it| it.id()).ok())
+    }
+
+    /// Returns whether the thread has entered no other runtime since.
+    ///
+    /// Outside of tokio this is a load. Inside, tokio increments a reference count and decrements it again.
+    #[inline]
+    pub(super) fn is_innermost(self) -> bool {
+        runtime::Handle::try_current().map_or(true, |it| self.0 == Some(it.id()))
+    }
+}
+
+/// Returns the driver of the tokio runtime that this thread is in, `None` if it is in none, or in one that
+/// has neither I/O nor time.
+pub(super) fn handle() -> Option<Handle> {
+    let runtime = runtime::Handle::try_current().ok()?;
+    let id = runtime.id();
+    let cached = CACHED.try_with(|cached| {
+        let cached = cached.borrow();
+        cached
+            .as_ref()
+            .filter(|(known, _)| *known == id)
+            .map(|(_, handle)| handle.clone())
+    });
+    match cached {
+        Ok(Some(Some(handle))) if handle.is_closed() => {
+            // The runtime has ended, unless its id belongs to another runtime by now.
+            time::is_alive(&runtime)
+                .then(|| look_up(&runtime))
+                .flatten()
+        }
+        Ok(Some(handle)) => handle,
+        Ok(None) | Err(_) => look_up(&runtime),
+    }
+}
+
+/// Returns this thread's shard of the driver of a runtime, and caches it.
+fn look_up(runtime: &runtime::Handle) -> Option<Handle> {
+    let handle = TokioDriver::get_or_create(runtime).map(|driver| driver.shard());
+    let previous = CACHED.try_with(|cached| cached.replace(Some((runtime.id(), handle.clone()))));
+    // Dropped after the borrow: it may be the last reference to its shard.
+    drop(previous);
+    handle
+}
+
+impl TokioDriver {
+    /// Returns the driver of a runtime, which is created if there is none. Returns `None` if nothing in the
+    /// runtime can wake one.
+    fn get_or_create(runtime: &runtime::Handle) -> Option<Arc<Self>> {
+        if let Some(driver) = Self::find(runtime.id()) {
+            return Some(driver);
+        }
+        Self::remove_ended();
+        // Outside of the lock, because it calls into tokio. If another thread was faster, its driver is
+        // kept, and this one is dropped.
+        let created = Self::new(runtime)?;
+        let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = drivers.iter().find(|it| it.runtime == created.runtime) {
+            let driver = driver.clone();
+            drop(drivers);
+            created.drivers.close();
+            return Some(driver);
+        }
+        drivers.push(created.clone());
+        drop(drivers);
+        // Has tokio wait for the wake sources, so that it wakes this driver when it shuts down. If it has
+        // shut down before that, the sources report it.
+        created.expire();
+        Some(created)
+    }
+
+    fn find(runtime: Id) -> Option<Arc<Self>> {
+        let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+        drivers.iter().find(|it| it.runtime == runtime).cloned()
+    }
+
+    fn new(runtime: &runtime::Handle) -> Option<Arc<Self>> {
+        let sources = WakeSources::new(runtime)?;
+        let workers = runtime.metrics().num_workers();
+        let count = if workers > 1 { workers + 1 } else { 1 };
+        let clock = sources.clock().clone();
+        let can_pause = sources.can_pause();
+        let slack = if can_pause {
+            Limit::none()
+        } else {
+            Limit::new(nanos(Builder::DEFAULT_SLACK))
+        };
+        Some(Arc::new_cyclic(|driver: &Weak<Self>| {
+            let notifier = || Box::new(ShardNotifier(driver.clone()));
+            let shard = || Shared::new(clock.clone(), notifier(), can_pause, slack.clone());
+            let shards = (0..count).map(|_| shard()).collect();
+            Self {
+                runtime: runtime.id(),
+                unwatched: (!sources.wake_on_shutdown()).then(|| runtime.clone()),
+                drivers: ShardedDriver::new(
+                    sources.waking(driver.clone()),
+                    clock.clone(),
+                    slack.clone(),
+                    shards,
+                ),
+            }
+        }))
+    }
+
+    /// Returns the shard of this thread: a worker's own, or the last one, which all other threads share.
+    fn shard(&self) -> Handle {
+        let shards = self.drivers.shards();
+        let last = shards.len() - 1;
+        let index = worker_index().map_or(last, |worker| worker.min(last));
+        Handle {
+            shared: shards[index].clone(),
+        }
+    }
+
+    /// Removes the drivers of runtimes that have ended without waking them.
+    fn remove_ended() {
+        let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwatched = drivers.iter().filter(|it| it.unwatched.is_some());
+        let unwatched: Vec<Arc<Self>> = unwatched.cloned().collect();
+        drop(drivers);
+        for driver in unwatched {
+            if driver
+                .unwatched
+                .as_ref()
+                .is_some_and(|runtime| !time::is_alive(runtime))
+            {
+                driver.drivers.close();
+                driver.remove();
+            }
+        }
+    }
+
+    /// Fires what is due and sets the wake sources again.
+    fn expire(&self) {
+        if self.drivers.expire() {
+            self.remove();
+        }
+    }
+
+    fn rearm(&self) {
+        if self.drivers.rearm() {
+            self.remove();
+        }
+    }
+
+    fn rearm_anew(&self) {
+        if self.drivers.rearm_anew() {
+            self.remove();
+        }
+    }
+
+    /// Removes this driver from the registry, because its runtime has ended.
+    fn remove(&self) {
+        let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = drivers.iter().position(|it| ptr::eq(&**it, self));
+        let driver = at.map(|at| drivers.swap_remove(at));
+        drop(drivers);
+        drop(driver);
+    }
+}
+
+/// The waker that tokio calls when a wake source expires.
+impl Wake for TokioDriver {
+    fn wake(self: Arc<Self>) {
+        self.expire();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.expire();
+    }
+}
+
+/// Sets the wake sources for a timer that was armed on a shard and is earlier than they are set for.
+struct ShardNotifier(Weak<TokioDriver>);
+
+impl Notifier for ShardNotifier {
+    fn rearm(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.rearm();
+        }
+    }
+
+    fn interrupt(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.rearm_anew();
+        }
+    }
+}

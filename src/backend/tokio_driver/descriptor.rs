@@ -1,0 +1,108 @@
+//! [`Descriptor`], a timerfd that wakes the poller of a tokio runtime, to the nanosecond.
+//!
+//! It is there because tokio's own timers have a resolution of a millisecond. The timerfd is registered
+//! with the runtime's poller and set for an absolute time on the monotonic clock, at which it becomes
+//! readable. It is never read: setting it again is enough to make it ready again, since the poller reports
+//! changes only.
+//!
+//! Only Linux has timers among its file descriptors. On other systems there is never a [`Descriptor`], and
+//! tokio's own timers wake the runtime.
+
+pub(super) use self::imp::Descriptor;
+
+#[cfg(target_os = "linux")]
+mod imp {
+    use std::fs;
+    use std::future::{Future, poll_fn};
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use rustix::time::TimerfdClockId;
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+    use tokio::task::coop;
+
+    use crate::backend::tokio_driver::time::catch_panic;
+    use crate::park::timerfd;
+
+    pub(in crate::backend::tokio_driver) struct Descriptor(AsyncFd<OwnedFd>);
+
+    impl Descriptor {
+        /// Creates a timerfd and registers it with the runtime that this thread is in. Returns `None` if
+        /// the runtime has no I/O, or the system no descriptors left.
+        pub(in crate::backend::tokio_driver) fn new() -> Option<Self> {
+            // Tokio panics if the runtime has no I/O. It is not asked in a process that has no poller at
+            // all, nor in one that a panic aborts.
+            if cfg!(panic = "abort") || !has_poller() {
+                return None;
+            }
+            let timer = timerfd::create(TimerfdClockId::Monotonic).ok()?;
+            catch_panic(|| register(timer))?.ok().map(Self)
+        }
+
+        /// Sets it to become readable at `at`, in nanoseconds of the monotonic clock.
+        pub(in crate::backend::tokio_driver) fn set(&self, at: u64) {
+            timerfd::set(&self.0, at);
+        }
+
+        /// Has tokio wake `waker` when it next becomes readable. Returns `false` if the runtime has ended.
+        pub(in crate::backend::tokio_driver) fn poll_expired(&self, waker: &Waker) -> bool {
+            let mut cx = Context::from_waker(waker);
+            loop {
+                // Not limited by the budget of the task that happens to run.
+                let mut poll = coop::unconstrained(poll_fn(|cx| {
+                    self.0
+                        .poll_read_ready(cx)
+                        .map_ok(|mut ready| ready.clear_ready())
+                }));
+                match Pin::new(&mut poll).poll(&mut cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return false,
+                    Poll::Pending => return true,
+                }
+            }
+        }
+    }
+
+    // The function that replaces it is unsafe. It requires that the descriptor stays the same, and open, as
+    // long as it is registered, which holds for an `OwnedFd` that is never taken out.
+    #[allow(deprecated, reason = "the replacement is unsafe, which we forbid")]
+    fn register(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+        AsyncFd::with_interest(timer, Interest::READABLE)
+    }
+
+    /// Returns whether the process has a poller, as far as it can tell.
+    fn has_poller() -> bool {
+        let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
+            return false;
+        };
+        descriptors
+            .flatten()
+            .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+            .any(|target| target.as_os_str() == "anon_inode:[eventpoll]")
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod imp {
+    use std::convert::Infallible;
+    use std::task::Waker;
+
+    pub(in crate::backend::tokio_driver) struct Descriptor(Infallible);
+
+    impl Descriptor {
+        pub(in crate::backend::tokio_driver) fn new() -> Option<Self> {
+            None
+        }
+
+        pub(in crate::backend::tokio_driver) fn set(&self, _at: u64) {
+            match self.0 {}
+        }
+
+        pub(in crate::backend::tokio_driver) fn poll_expired(&self, _waker: &Waker) -> bool {
+            match self.0 {}
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! [`WakeSources`]: what a tokio runtime waits for, so that it wakes at the deadline of a timer.
+//!
+//! There are two, and a runtime has one or both:
+//!
+//! - A timerfd among its file descriptors (Linux, with I/O). It has a resolution of nanoseconds, and leaves
+//!   tokio's own timers alone.
+//! - A tokio `Sleep`, with a resolution of a millisecond. It is used if there is no timerfd, and if the clock
+//!   may be paused: tokio advances a paused clock to the next of its own timers, so it needs one for ours.
+//!
+//! If the clock may be paused and there is a timerfd, the timerfd expires while the clock runs, and the
+//! `Sleep` while it is paused.
+//!
+//! A runtime that shuts down wakes everything that waits for it, so something of ours always waits. The
+//! exception is a clock that may be paused, without a timerfd, while no timer is armed: tokio would advance
+//! the clock to whatever it is given to wait for, even if only for the moment in which another thread finds
+//! out. In such a runtime [`WakeSources::wake_on_shutdown`] is false, and the driver checks whether the
+//! runtime has ended.
+
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::task::coop::unconstrained;
+use tokio::time::Sleep;
+
+use crate::backend::tokio_driver::descriptor::Descriptor;
+use crate::backend::tokio_driver::time::{self, ClockRuntime};
+use crate::clock::Clock;
+use crate::driver::sharded::{Liveness, WakeSource};
+use crate::instant::{NEVER, nanos};
+
+/// How far ahead the `Sleep` is set at most. It expires then, and is set again.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The resolution of tokio's timers, a millisecond.
+const TICK: u64 = 1_000_000;
+
+/// The wake sources of one runtime, which wake a `W`.
+pub(super) struct WakeSources<W> {
+    target: Weak<W>,
+    clock: Clock,
+    /// The runtime whose clock is read, if that may be paused. It is released when the sources are dropped.
+    clock_runtime: Option<ClockRuntime>,
+    descriptor: Option<Descriptor>,
+    sleep: Option<TokioSleep>,
+}
+
+/// A tokio `Sleep`, which is made again when it is needed.
+struct TokioSleep {
+    runtime: runtime::Handle,
+    /// `None` while no timer is armed and tokio must have no timer of ours.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<W> WakeSources<W> {
+    /// Makes the wake sources that a runtime can have. Returns `None` if it can have none.
+    ///
+    /// # Panics
+    ///
+    /// If a runtime has no time, and panics abort the process: then tokio cannot be asked.
+    #[track_caller]
+    pub(super) fn new(runtime: &runtime::Handle) -> Option<Self> {
+        let descriptor = Descriptor::new();
+        let clock_runtime = time::can_pause(runtime).then(|| ClockRuntime::new(runtime.clone()));
+        // On a clock that cannot be paused a timerfd is enough.
+        let needs_sleep = descriptor.is_none() || clock_runtime.is_some();
+        let sleep = needs_sleep.then(|| TokioSleep::new(runtime)).flatten();
+        if descriptor.is_none() && sleep.is_none() {
+            return None;
+        }
+        let clock = clock_runtime
+            .as_ref()
+            .map_or_else(Clock::monotonic, ClockRuntime::clock);
+        Some(Self {
+            target: Weak::new(),
+            clock,
+            clock_runtime,
+            descriptor,
+            sleep,
+        })
+    }
+
+    /// Sets what the sources wake.
+    pub(super) fn waking(mut self, target: Weak<W>) -> Self {
+        self.target = target;
+        self
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn can_pause(&self) -> bool {
+        self.clock_runtime.is_some()
+    }
+
+    /// Returns whether the runtime wakes the sources when it shuts down, even while no timer is armed.
+    pub(super) fn wake_on_shutdown(&self) -> bool {
+        self.descriptor.is_some() || !self.can_pause()
+    }
+}
+
+impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
+    fn note_expired(&mut self) -> Liveness {
+        if let Some(descriptor) = &self.descriptor
+            && let Some(target) = self.target.upgrade()
+            && !descriptor.poll_expired(&Waker::from(target))
+        {
+            return Liveness::Gone;
+        }
+        // The `Sleep` is polled when it is set again, which follows.
+        Liveness::Alive
+    }
+
+    fn set(&mut self, at: u64) -> Liveness {
+        let Some(target) = self.target.upgrade() else {
+            return Liveness::Gone;
+        };
+        let waker = Waker::from(target);
+        if self.can_pause() && time::is_thread_ending() {
+            // This thread can no longer read tokio's clock: a thread of the runtime has to do so.
+            return self
+                .sleep
+                .as_ref()
+                .map_or(Liveness::Alive, |sleep| sleep.wake_soon(&waker));
+        }
+        if let Some(descriptor) = &self.descriptor {
+            let runs = self.sleep.is_none() || time::is_real(&self.clock);
+            descriptor.set(if runs { at } else { NEVER });
+        }
+        let can_pause = self.can_pause();
+        match &mut self.sleep {
+            // With any timer of ours, tokio would advance a paused clock to it.
+            Some(sleep) if can_pause && at == NEVER => {
+                sleep.sleep = None;
+                Liveness::Alive
+            }
+            Some(sleep) => sleep.set(at, &self.clock, &waker),
+            None => Liveness::Alive,
+        }
+    }
+}
+
+impl TokioSleep {
+    /// Returns `None` if the runtime has no time.
+    #[track_caller]
+    fn new(runtime: &runtime::Handle) -> Option<Self> {
+        let _entered = runtime.enter();
+        let sleep = time::catch_panic(|| tokio::time::sleep(YEAR))?;
+        Some(Self {
+            runtime: runtime.clone(),
+            sleep: Some(Box::pin(sleep)),
+        })
+    }
+
+    /// Sets it to wake `waker` at `at`.
+    fn set(&mut self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
+        let now = clock.nanos();
+        let mut at = at.min(now.saturating_add(nanos(YEAR)));
+        if at > now && !time::is_real(clock) {
+            // Tokio advances a paused clock by whole milliseconds, and rounds deadlines up to its own. If
+            // the clock was paused between two milliseconds, that is one too many. With this much less it
+            // gets there in as many as it takes: a timer of whole milliseconds expires to the nanosecond;
+            // for any other, the `Sleep` expires once before its time, and is set again.
+            at = at.saturating_sub(TICK - 1).max(now + 1);
+        }
+        let sleep = self.reset(at, clock);
+        if sleep.is_elapsed() {
+            return self.elapsed(at, clock, waker);
+        }
+        // Unconstrained: the task that arms a timer may have used up its budget. If the runtime shuts down
+        // at this moment, on another thread, tokio panics, and the source counts as gone.
+        let mut sleep = unconstrained(sleep);
+        match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => Liveness::Alive,
+            Poll::Ready(()) => self.elapsed(at, clock, waker),
+        }
+    }
+
+    fn reset(&mut self, at: u64, clock: &Clock) -> Pin<&mut Sleep> {
+        let at = clock.instant(at).into();
+        let sleep = self.sleep.get_or_insert_with(|| {
+            let _entered = self.runtime.enter();
+            Box::pin(tokio::time::sleep_until(at))
+        });
+        sleep.as_mut().reset(at);
+        sleep.as_mut()
+    }
+
+    /// Handles a `Sleep` that has elapsed as soon as it was set. Either its time has passed, or the runtime
+    /// has shut down: tokio's timers are never early.
+    fn elapsed(&self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
+        if clock.nanos() < at {
+            return Liveness::Gone;
+        }
+        self.wake_soon(waker)
+    }
+
+    /// Has `waker` woken from the runtime's own loop.
+    fn wake_soon(&self, waker: &Waker) -> Liveness {
+        // A runtime that has shut down drops the task instead of running it. That wakes, too, and the next
+        // scan finds that the runtime has ended.
+        let wake = WakeOnDrop(waker.clone());
+        self.runtime.spawn(async move { drop(wake) });
+        Liveness::Alive
+    }
+}
+
+/// Wakes a waker when it is dropped.
+struct WakeOnDrop(Waker);
+
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
+}
+
+impl<W> Drop for WakeSources<W> {
+    fn drop(&mut self) {
+        if let Some(runtime) = &self.clock_runtime {
+            runtime.release();
+        }
+    }
+}
