@@ -1,177 +1,189 @@
-//! The cooperative budget of timers: after how many ready answers in a row a timer yields.
+//! Cooperative scheduling: a timer yields when its task has had too many ready results in a row.
 //!
-//! A task whose timers are always due would never return `Pending`: an interval of 1 ms whose ticks
-//! take 2 ms of work each, or `loop { sleep(Duration::ZERO).await }`. The other tasks of its thread
-//! would get no turn, and a `timeout` around it would never be polled. So timers count their ready
-//! answers, and when a task has had enough of them in a row, the timer that it polls next *yields*:
-//! it wakes the task, answers `Pending`, and is ready at its next poll. A timer that is still to come
-//! costs nothing, and is armed as usual.
+//! A task whose timers are always due would never return `Pending`: an interval of 1 ms whose ticks take
+//! 2 ms of work each, or `loop { sleep(Duration::ZERO).await }`. The other tasks of its thread would not
+//! run, and a `timeout` around it would never be polled. So each ready result of a timer uses up part of a
+//! budget, and when that is exhausted, the timer that is polled next *yields*: it wakes its task, returns
+//! `Pending`, and is ready at its next poll. A timer that is not due uses nothing, and is armed as usual.
 //!
-//! Three owners of a budget are told apart:
+//! Which budget applies depends on what polls the task:
 //!
-//! - a task of `rt`, or its main future: the worker says when each poll begins ([`in_task`]), so a
-//!   row is what happens within one poll;
-//! - a task inside a tokio runtime (feature `tokio`): tokio's own budget, as for tokio's own timers;
-//! - any other executor: nothing tells when a poll begins. `coop/row.rs` has what a row is there.
+//! - A worker of `rt` says when each poll of a task, or of the main future, begins ([`budget`]). The budget
+//!   of that poll is in `coop/budget.rs`.
+//! - In a tokio runtime (feature `tokio`) tokio's own budget applies, as for tokio's own timers
+//!   (`coop/tokio_budget.rs`).
+//! - On any other executor nothing tells when a poll begins. `coop/budget.rs` tells how the budget is reset
+//!   there.
 //!
-//! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the
-//! adapters of streams) count an item too, if no timer did so inside: [`begin_item`] before it,
-//! [`end_item`] after it. Their limit is asked even if what they limit has just used up the budget:
+//! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the adapters of
+//! streams) count an item as well, if no timer inside has done so: [`poll_start_item`] before the item,
+//! [`consume_item`] after it. The limit is polled even if what it limits has just used up the budget:
 //! [`poll_limit`].
 
+mod budget;
 #[cfg(feature = "tokio")]
-#[path = "coop/tokio_budget.rs"]
-mod host;
-mod row;
+mod tokio_budget;
 
 use std::task::{Context, Poll};
 
-use crate::backend::coop::row::Row;
 #[cfg(not(feature = "tokio"))]
-use crate::backend::tokio_driver::tokio_budget as host;
+use crate::backend::tokio_driver::tokio_budget;
 use crate::clock::Clock;
 use crate::sync::{self, thread_local};
 
+use self::budget::Budget;
+use self::tokio_budget::RestoreOnPending;
+
 thread_local! {
-    static ROW: Row = const { Row::new() };
+    static BUDGET: Budget = const { Budget::new() };
 }
 
-/// How the budget stood before an item.
+/// The state of the budget before an item.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark {
-    /// Names the row.
-    row: u32,
-    spent: u32,
-    over: bool,
-    /// Whether tokio's budget has something left.
-    host: bool,
+pub(crate) struct Snapshot {
+    generation: u32,
+    used: u32,
+    exhausted: bool,
+    /// Whether tokio's budget was not used up.
+    tokio_remains: bool,
 }
 
-/// Runs one poll of a task: its row begins here, and ends with it.
+/// Runs one poll of a task, with a budget of its own.
 #[cfg(feature = "rt")]
 #[inline]
-pub(crate) fn in_task<T>(poll: impl FnOnce() -> T) -> T {
-    struct End;
+pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
+    struct Reset;
 
-    impl Drop for End {
+    impl Drop for Reset {
         #[inline]
         fn drop(&mut self) {
-            with_row(|row| row.begin_poll(false));
+            with_budget(|budget| budget.reset_for_poll(false));
         }
     }
 
-    with_row(|row| row.begin_poll(true));
-    let _end = End;
+    with_budget(|budget| budget.reset_for_poll(true));
+    let _reset = Reset;
     poll()
 }
 
-/// Asks the runtime's budget, if the thread is in a runtime that has one, before a timer is polled.
+/// Takes a unit of tokio's budget before a timer is polled, if the thread is in a tokio runtime.
 #[inline]
-pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<host::RestoreOnPending> {
-    if with_row(Row::is_of_a_poll) == Some(true) {
-        // A worker of `rt` may run inside of a task of tokio's. A timer that spent tokio's budget
-        // there would wait for a turn of the very loop that the worker holds up.
-        return Poll::Ready(host::RestoreOnPending::NONE);
+pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
+    if with_budget(Budget::is_of_poll) == Some(true) {
+        // A worker of `rt` may run inside of a task of tokio's. If a timer used up tokio's budget there, it
+        // would wait until tokio polls that task again, which it cannot while the worker runs in it.
+        return Poll::Ready(RestoreOnPending::NONE);
     }
-    host::poll_proceed(cx)
+    tokio_budget::poll_proceed(cx)
 }
 
-/// Counts a ready answer of a timer, or has the timer yield.
+/// Counts a ready result of a timer, or makes the timer yield.
 ///
-/// `waited` says that a poll before this one was pending. `yielded` belongs to the timer: whether its
-/// last answer became a `Pending` here. `clock` is looked at now and then; `None` if the caller
-/// [has done so](note_time) just now.
+/// `waited` says that a poll before this one was pending. `yielded` belongs to the timer, and says whether
+/// this function turned its last result into `Pending`. The clock is read now and then; `clock` is `None` if
+/// the caller has just read it, for [`note_time`].
 #[inline]
-pub(crate) fn spend(
+pub(crate) fn poll_consume(
     cx: &mut Context<'_>,
     waited: bool,
     yielded: &mut bool,
     clock: Option<&Clock>,
 ) -> Poll<()> {
-    if waited && with_row(|row| row.is_free(true)) == Some(true) {
+    if waited && with_budget(|budget| budget.is_free(true)) == Some(true) {
         *yielded = false;
         return Poll::Ready(());
     }
-    spend_a_unit(cx, yielded, clock)
+    poll_consume_one(cx, yielded, clock)
 }
 
-// A call: a poll that is pending need not save registers for it.
+// Not inlined: a poll that is pending need not save registers for it.
 #[inline(never)]
-fn spend_a_unit(cx: &mut Context<'_>, yielded: &mut bool, clock: Option<&Clock>) -> Poll<()> {
-    with_row(|row| row.spend(cx, yielded, clock)).unwrap_or(Poll::Ready(()))
+fn poll_consume_one(cx: &mut Context<'_>, yielded: &mut bool, clock: Option<&Clock>) -> Poll<()> {
+    with_budget(|budget| budget.poll_consume(cx, yielded, clock)).unwrap_or(Poll::Ready(()))
 }
 
-/// Notes what a clock showed that was looked at for a timer which is due.
+/// Notes what the clock of a timer showed, which is due then.
 #[inline]
 pub(crate) fn note_time(now: u64) {
-    with_row(|row| row.note_time(now));
+    with_budget(|budget| budget.note_time(now));
 }
 
-/// Yields instead of polling for an item, if the row is over.
+/// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
-/// `yielded` as in [`spend`], but for the item. `waits` says that the last poll for the same item was
-/// pending: then the task has given way since, and it is the limit's turn to yield.
+/// `yielded` is as in [`poll_consume`], but for the item. `waits` says that the last poll for the same item
+/// was pending: then the task has given way since, and only the limit may yield.
 #[inline]
-pub(crate) fn begin_item(cx: &mut Context<'_>, yielded: &mut bool, waits: bool) -> Poll<Mark> {
-    with_row(|row| row.begin_item(cx, yielded, waits)).unwrap_or(Poll::Ready(Mark {
-        row: 0,
-        spent: 0,
-        over: false,
-        host: true,
-    }))
+pub(crate) fn poll_start_item(
+    cx: &mut Context<'_>,
+    yielded: &mut bool,
+    waits: bool,
+) -> Poll<Snapshot> {
+    with_budget(|budget| budget.poll_start_item(cx, yielded, waits)).unwrap_or(Poll::Ready(
+        Snapshot {
+            generation: 0,
+            used: 0,
+            exhausted: false,
+            tokio_remains: true,
+        },
+    ))
 }
 
-/// Counts an item that is ready, unless a timer has done so since `mark` was taken.
+/// Counts an item that is ready, unless a timer has been counted since `before` was taken.
 #[inline]
-pub(crate) fn end_item(mark: Mark, cx: &mut Context<'_>, waited: bool, clock: Option<&Clock>) {
-    with_row(|row| row.end_item(mark, cx, waited, clock));
+pub(crate) fn consume_item(
+    before: Snapshot,
+    cx: &mut Context<'_>,
+    waited: bool,
+    clock: Option<&Clock>,
+) {
+    with_budget(|budget| budget.consume_item(before, cx, waited, clock));
 }
 
-/// Polls the limit of something that was polled before it, `mark` being from before that.
+/// Polls the limit of an item that was polled since `before` was taken.
 ///
-/// If that has used up the budget, as it may each time, the limit is asked all the same.
+/// If the item has used up the budget, as it may do each time, the limit is polled without one.
 #[inline]
 pub(crate) fn poll_limit<T>(
-    mark: Mark,
+    before: Snapshot,
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    if mark.host && !host::has_budget_remaining() {
-        return host::unconstrained(cx, poll);
+    if before.tokio_remains && !tokio_budget::has_budget_remaining() {
+        return tokio_budget::unconstrained(cx, poll);
     }
-    if with_row(|row| row.has_ended_since(mark)).unwrap_or(false) {
+    if with_budget(|budget| budget.was_exhausted_since(before)).unwrap_or(false) {
         return unconstrained(|| poll(cx));
     }
     poll(cx)
 }
 
-/// Polls in a row of its own, of which nothing is counted.
+/// Polls with a new budget, and restores the present one afterwards.
 #[cold]
 fn unconstrained<T>(poll: impl FnOnce() -> T) -> T {
-    struct Restore(Option<Row>);
+    struct Restore(Option<Budget>);
 
     impl Drop for Restore {
         fn drop(&mut self) {
             if let Some(before) = &self.0 {
-                with_row(|row| row.copy(before));
+                with_budget(|budget| budget.restore(before));
             }
         }
     }
 
-    let _restore = Restore(with_row(|row| {
-        let before = row.clone();
-        row.begin(row.is_of_a_poll());
+    let _restore = Restore(with_budget(|budget| {
+        let before = budget.clone();
+        budget.reset(budget.is_of_poll());
         before
     }));
     poll()
 }
 
-/// In the destructor of a thread-local there may be no row any longer. In a model there is none: it would
-/// go on from one run to the next.
+/// Calls `f` with the budget of this thread. Returns `None` while the thread destroys its thread-locals, and
+/// in loom's models, where the budget would keep its state from one run to the next.
 #[inline]
-fn with_row<T>(ask: impl FnOnce(&Row) -> T) -> Option<T> {
+fn with_budget<T>(f: impl FnOnce(&Budget) -> T) -> Option<T> {
     if sync::THREAD_LOCALS_OUTLIVE_RUNS {
         return None;
     }
-    ROW.try_with(ask).ok()
+    BUDGET.try_with(f).ok()
 }

@@ -270,7 +270,7 @@ impl<'a, F: Future> MainFuture<'a, F> {
             return Poll::Pending;
         }
         let mut cx = Context::from_waker(&self.waker);
-        coop::in_task(|| self.future.as_mut().poll(&mut cx))
+        coop::budget(|| self.future.as_mut().poll(&mut cx))
     }
 }
 

@@ -77,7 +77,7 @@ impl Scope {
         if task::is_aborted(&task) {
             self.while_dropping(|| drop(task));
         } else {
-            coop::in_task(|| task.run());
+            coop::budget(|| task.run());
         }
     }
 

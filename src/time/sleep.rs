@@ -36,7 +36,7 @@ use std::time::Duration;
 use futures_core::future::FusedFuture;
 
 use crate::backend::NoDriver;
-use crate::backend::coop::{self, Mark};
+use crate::backend::coop::{self, Snapshot};
 use crate::driver::Handle;
 use crate::driver::shared::Reset;
 use crate::instant::{Instant, NEVER, nanos};
@@ -434,17 +434,17 @@ impl Sleep {
         self.fuse == Fuse::Completed
     }
 
-    /// Begins an item of something that this timer limits; see `coop::begin_item`.
+    /// Begins an item of something that this timer limits; see `coop::poll_start_item`.
     #[inline]
-    pub(super) fn begin_item(&mut self, cx: &mut Context<'_>) -> Poll<Mark> {
+    pub(super) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
         let waits = matches!(self.phase, Phase::Armed | Phase::Done);
-        coop::begin_item(cx, &mut self.yielded, waits)
+        coop::poll_start_item(cx, &mut self.yielded, waits)
     }
 
-    /// Counts an item of something that this timer limits; see `coop::end_item`.
+    /// Counts an item of something that this timer limits; see `coop::consume_item`.
     #[inline]
-    pub(super) fn end_item(&self, mark: Mark, cx: &mut Context<'_>) {
-        coop::end_item(mark, cx, self.is_armed(), Some(self.handle.clock()));
+    pub(super) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
+        coop::consume_item(before, cx, self.is_armed(), Some(self.handle.clock()));
     }
 
     /// Moves the deadline. `trusted` says that, if the timer is armed, the new deadline is known
@@ -486,7 +486,7 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_after(error: NoDriver, duration: Duration) -> Self {
-        Self::after(Handle::stand_in(error), duration).unbind(Phase::UnboundWait, duration)
+        Self::after(Handle::placeholder(error), duration).unbind(Phase::UnboundWait, duration)
     }
 
     /// Makes a timer like [`limit`](Self::limit), where there is no driver.
@@ -494,7 +494,7 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_limit(error: NoDriver, duration: Duration) -> Self {
-        Self::limit(Handle::stand_in(error), duration).unbind(Phase::UnboundLimit, duration)
+        Self::limit(Handle::placeholder(error), duration).unbind(Phase::UnboundLimit, duration)
     }
 
     /// Makes a timer like [`at`](Self::at), where there is no driver.
@@ -502,7 +502,7 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_at(error: NoDriver, deadline: Instant) -> Self {
-        let sleep = Self::at(Handle::stand_in(error), deadline);
+        let sleep = Self::at(Handle::placeholder(error), deadline);
         sleep.unbind(Phase::UnboundInstant, Duration::ZERO)
     }
 
@@ -525,7 +525,7 @@ impl Sleep {
     pub(super) fn poll_unbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waits = self.phase != Phase::UnboundInstant;
         let now = system::monotonic();
-        let starts_over = self.bind(Handle::serving(now));
+        let starts_over = self.bind(Handle::current_or_fallback(now));
         // If the wait does not start over, the driver's clock is the system's, which was just read.
         self.trusted = waits && !starts_over && self.deadline > now.cast_unsigned();
         self.poll_elapsed(cx)
@@ -541,7 +541,7 @@ impl Sleep {
         };
         self.phase = phase;
         self.waker = Identity::of_nanos(nanos(wait.unwrap_or_default()));
-        if let Some(driver) = Handle::living() {
+        if let Some(driver) = Handle::current_alive() {
             self.bind(driver);
         }
     }
@@ -572,10 +572,10 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let unit = ready!(coop::proceed(cx));
+        let unit = ready!(coop::poll_proceed(cx));
         let poll = if self.phase == Phase::Done {
             self.fuse = Fuse::Intact;
-            self.ready_or_yield(cx, false)
+            self.answer(cx, false)
         } else {
             self.poll_elapsed(cx)
         };

@@ -205,13 +205,13 @@ impl<T: Future> Future for Timeout<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let sleep = this.sleep;
-        let mark = ready!(sleep.begin_item(cx));
+        let before = ready!(sleep.poll_start_item(cx));
         if let Poll::Ready(output) = this.future.poll(cx) {
-            sleep.end_item(mark, cx);
+            sleep.consume_item(before, cx);
             sleep.set_completed();
             return Poll::Ready(Ok(output));
         }
-        coop::poll_limit(mark, cx, |cx| Pin::new(&mut *sleep).poll(cx))
+        coop::poll_limit(before, cx, |cx| Pin::new(&mut *sleep).poll(cx))
             .map(|()| Err(Elapsed::new()))
     }
 }

@@ -171,7 +171,7 @@ impl<T> DelayQueue<T> {
     /// Binds the queue to the current driver, if there is one and the queue has none yet.
     pub(super) fn bind_if_unbound(&mut self) {
         if self.is_unbound()
-            && let Some(driver) = Handle::living()
+            && let Some(driver) = Handle::current_alive()
         {
             self.bind(driver);
         }
@@ -185,7 +185,7 @@ impl<T> DelayQueue<T> {
     /// Binds the queue to the current driver, or to the process-wide thread if there is none.
     #[cold]
     pub(super) fn bind_to_serving(&mut self) {
-        self.bind(Handle::serving(system::monotonic()));
+        self.bind(Handle::current_or_fallback(system::monotonic()));
     }
 
     fn bind(&mut self, driver: Handle) {

@@ -70,7 +70,7 @@ impl Sleep {
             if now >= self.deadline {
                 coop::note_time(now);
                 let waited = self.end();
-                return coop::spend(cx, waited, &mut self.yielded, None);
+                return coop::poll_consume(cx, waited, &mut self.yielded, None);
             }
         }
         if self.phase == Phase::Armed {
@@ -123,7 +123,7 @@ impl Sleep {
     #[inline]
     fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.end();
-        self.ready_or_yield(cx, waited)
+        self.answer(cx, waited)
     }
 
     /// Notes that the timer has ended. Returns whether an earlier poll was pending.
@@ -137,8 +137,8 @@ impl Sleep {
 
     /// Returns `Ready`, or `Pending` if the task has to let others run first.
     #[inline]
-    pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
-        coop::spend(cx, waited, &mut self.yielded, Some(self.handle.clock()))
+    pub(super) fn answer(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
+        coop::poll_consume(cx, waited, &mut self.yielded, Some(self.handle.clock()))
     }
 
     /// Moves the timer to another driver, because its own is gone, and polls it there.

@@ -105,13 +105,13 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.as_mut().project();
         let waits = this.timer.as_ref().is_some_and(Sleep::is_armed);
-        let mark = ready!(coop::begin_item(cx, this.yielded, waits));
+        let before = ready!(coop::poll_start_item(cx, this.yielded, waits));
         while !*this.ended {
             let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
                 let Some(timer) = this.timer else {
                     return Poll::Pending;
                 };
-                ready!(coop::poll_limit(mark, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                ready!(coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 break;
             };
             let Some(item) = item else {
@@ -131,7 +131,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
             }
         }
         let clock = this.timer.as_ref().map(|timer| timer.handle().clock());
-        coop::end_item(mark, cx, waits, clock);
+        coop::consume_item(before, cx, waits, clock);
         let items = self.into_remainder();
         Poll::Ready((!items.is_empty()).then_some(items))
     }

@@ -70,12 +70,12 @@ impl<S: Stream> Stream for Debounce<S> {
         // Before the stream is polled, because this panics without a driver, and no item must be
         // lost.
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
-        let mark = ready!(timer.begin_item(cx));
+        let before = ready!(timer.poll_start_item(cx));
         for _ in 0..BATCH {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
                     if duration.is_zero() {
-                        timer.end_item(mark, cx);
+                        timer.consume_item(before, cx);
                         return Poll::Ready(Some(item));
                     }
                     let replaced = this.newest.replace(item);
@@ -92,7 +92,7 @@ impl<S: Stream> Stream for Debounce<S> {
                     if this.newest.is_none() {
                         return Poll::Pending;
                     }
-                    ready!(coop::poll_limit(mark, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                    ready!(coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                     return Poll::Ready(this.newest.take());
                 }
             }

@@ -114,13 +114,13 @@ impl<S: Stream> Stream for Throttle<S> {
         // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
-        let mark = ready!(timer.begin_item(cx));
+        let before = ready!(timer.poll_start_item(cx));
         if *this.waits {
             ready!(Pin::new(&mut *timer).poll(cx));
             *this.waits = false;
         }
         let item = ready!(this.stream.poll_next(cx));
-        timer.end_item(mark, cx);
+        timer.consume_item(before, cx);
         if item.is_some() && !duration.is_zero() {
             timer.reset_after(duration);
             *this.waits = true;

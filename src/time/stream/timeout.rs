@@ -77,11 +77,11 @@ impl<S: Stream> Stream for Timeout<S> {
         // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
-        let mark = ready!(coop::begin_item(cx, this.yielded, *this.waits));
+        let before = ready!(coop::poll_start_item(cx, this.yielded, *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
-                coop::end_item(mark, cx, waited, Some(timer.handle().clock()));
+                coop::consume_item(before, cx, waited, Some(timer.handle().clock()));
                 *this.waits = false;
                 timer.reset_after(duration);
                 *this.spent = false;
@@ -94,7 +94,7 @@ impl<S: Stream> Stream for Timeout<S> {
             }
             Poll::Pending if *this.spent => Poll::Pending,
             Poll::Pending => {
-                ready!(coop::poll_limit(mark, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                ready!(coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 *this.spent = true;
                 *this.waits = false;
                 Poll::Ready(Some(Err(Elapsed::new())))

@@ -64,11 +64,11 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         let Some(interval) = this.interval else {
             return Poll::Ready(None);
         };
-        let mark = ready!(coop::begin_item(cx, this.yielded, *this.waits));
+        let before = ready!(coop::poll_start_item(cx, this.yielded, *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
-                coop::end_item(mark, cx, waited, Some(interval.handle().clock()));
+                coop::consume_item(before, cx, waited, Some(interval.handle().clock()));
                 *this.waits = false;
                 interval.reset();
                 Poll::Ready(Some(Ok(item)))
@@ -78,7 +78,7 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                ready!(coop::poll_limit(mark, cx, |cx| interval.poll_tick(cx)));
+                ready!(coop::poll_limit(before, cx, |cx| interval.poll_tick(cx)));
                 *this.waits = false;
                 Poll::Ready(Some(Err(Elapsed::new())))
             }

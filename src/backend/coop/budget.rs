@@ -1,0 +1,347 @@
+//! [`Budget`]: counts the ready results of timers on one thread, and says when there are too many in a row.
+//!
+//! The budget is *exhausted* after 128 ready results, which is tokio's number, or after 5 ms, so that a
+//! timeout around a loop whose every iteration works for a while ends near its limit. From then on each
+//! timer that is due yields, until the budget is reset:
+//!
+//! - In a task of `rt`, when the next poll of a task begins. A timer that has yielded is let through although
+//!   the budget is exhausted. Otherwise a timer that is polled after a greedy one (`join!`) would yield for
+//!   ever.
+//! - On other executors nothing tells where a poll begins. But if a timer that has yielded is polled again,
+//!   its task has been scheduled again, and the budget is reset.
+//!
+//! # On other executors
+//!
+//! There the budget goes across polls. A timer that is pending does not reset it, since `select!` polls a
+//! timer that is far off beside one that is due. But three things can be seen:
+//!
+//! - A ready result for which the task has waited is no reason to yield, and is not counted: a loop that
+//!   never gives way consists of others.
+//! - A waker that is not the last one resets the budget: it belongs to another task. Or it belongs to a part
+//!   of the same task: `FuturesUnordered` and the like give each of their futures a waker of its own, by
+//!   which each may be ready once. So what was used under the wakers before adds up, and at 1024 the budget
+//!   is exhausted for all wakers. The executor may just as well have run a thousand tasks: therefore only
+//!   sixteen timers yield then, which is more than such a collection needs to give way.
+//! - Time counts from sixteen results on, because the first may have been long ago, in another poll.
+//!
+//! After 128 timers have yielded, and none of them was polled again, the budget is reset in any case: a
+//! hand-written loop that polls ever new timers, each of them once, must not go on for ever.
+
+use std::cell::Cell;
+use std::task::{Context, Poll, Waker};
+
+use crate::backend::coop::{Snapshot, tokio_budget};
+use crate::clock::Clock;
+use crate::instant::NEVER;
+
+/// After how many ready results the budget is exhausted.
+const LIMIT: u32 = 128;
+
+/// After how many results the clock is read for the first time. After that it is read each time that their
+/// number has doubled, so that the budget is exhausted not much later than it should be, at little cost.
+const FIRST_CHECK: u32 = 8;
+
+/// From how many results on time counts, if the budget goes across polls.
+const TIMED: u32 = 16;
+
+/// After how many results under other wakers the budget is exhausted.
+const OTHER_WAKERS_LIMIT: u32 = 1024;
+
+/// For how many nanoseconds the budget lasts.
+const TIME_LIMIT: u64 = 5_000_000;
+
+/// How many timers yield at most before the budget is reset.
+const MAX_YIELDS: u32 = 128;
+
+/// The same, if the budget is exhausted for all wakers.
+const MAX_YIELDS_ALL_WAKERS: u32 = 16;
+
+#[derive(Clone)]
+pub(super) struct Budget {
+    /// The identity of the waker of the last result, the address of its data; zero at first.
+    waker: Cell<usize>,
+    /// How many results were counted.
+    used: Cell<u32>,
+    /// At how many results the clock is read next; zero if the budget is exhausted.
+    next_check: Cell<u32>,
+    /// Whether the budget is that of one poll of a task. Otherwise it goes across polls.
+    is_of_poll: Cell<bool>,
+    /// How many results were counted under other wakers before.
+    used_before: Cell<u32>,
+    /// When time is up; `NEVER` before the clock is first read.
+    until: Cell<u64>,
+    /// Changes with each reset.
+    generation: Cell<u32>,
+    /// How many timers have yielded since the budget was exhausted.
+    yields: Cell<u32>,
+}
+
+impl Budget {
+    pub(super) const fn new() -> Self {
+        Self {
+            waker: Cell::new(0),
+            used: Cell::new(0),
+            next_check: Cell::new(FIRST_CHECK),
+            is_of_poll: Cell::new(false),
+            used_before: Cell::new(0),
+            until: Cell::new(NEVER),
+            generation: Cell::new(0),
+            yields: Cell::new(0),
+        }
+    }
+
+    /// Resets the budget, for one poll of a task or for all that follows.
+    #[inline]
+    pub(super) fn reset(&self, is_of_poll: bool) {
+        self.is_of_poll.set(is_of_poll);
+        self.waker.set(0);
+        self.used_before.set(0);
+        self.refill();
+    }
+
+    /// Resets the budget where a poll of a task begins or ends.
+    ///
+    /// That is done twice for each task that a worker runs, and most tasks poll no timer that is due: then
+    /// there is little to do.
+    #[cfg(feature = "rt")]
+    #[inline]
+    pub(super) fn reset_for_poll(&self, is_of_poll: bool) {
+        self.is_of_poll.set(is_of_poll);
+        if self.used.get() > 0 || self.next_check.get() != FIRST_CHECK || self.until.get() != NEVER
+        {
+            self.refill();
+        }
+    }
+
+    #[inline]
+    fn refill(&self) {
+        self.generation.set(self.generation.get().wrapping_add(1));
+        self.used.set(0);
+        self.next_check.set(FIRST_CHECK);
+        self.until.set(NEVER);
+        self.yields.set(0);
+    }
+
+    /// Sets the budget back to what `other` was.
+    pub(super) fn restore(&self, other: &Self) {
+        self.waker.set(other.waker.get());
+        self.used.set(other.used.get());
+        self.next_check.set(other.next_check.get());
+        self.is_of_poll.set(other.is_of_poll.get());
+        self.used_before.set(other.used_before.get());
+        self.until.set(other.until.get());
+        self.generation.set(other.generation.get());
+        self.yields.set(other.yields.get());
+    }
+
+    /// Returns whether the budget is that of one poll of a task of `rt`.
+    #[inline]
+    pub(super) fn is_of_poll(&self) -> bool {
+        self.is_of_poll.get()
+    }
+
+    #[inline]
+    fn is_exhausted(&self) -> bool {
+        self.next_check.get() == 0
+    }
+
+    fn is_exhausted_for_all_wakers(&self) -> bool {
+        self.is_exhausted() && self.used_before.get() >= OTHER_WAKERS_LIMIT
+    }
+
+    /// See [`poll_consume`](super::poll_consume).
+    #[inline]
+    pub(super) fn poll_consume(
+        &self,
+        cx: &mut Context<'_>,
+        yielded: &mut bool,
+        clock: Option<&Clock>,
+    ) -> Poll<()> {
+        if self.try_count(cx.waker()) {
+            *yielded = false;
+            return Poll::Ready(());
+        }
+        self.poll_consume_slow(cx, yielded, clock)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_consume_slow(
+        &self,
+        cx: &mut Context<'_>,
+        yielded: &mut bool,
+        clock: Option<&Clock>,
+    ) -> Poll<()> {
+        if self.consume_slow(cx.waker(), clock) {
+            *yielded = false;
+            return Poll::Ready(());
+        }
+        self.poll_yield(cx, yielded)
+    }
+
+    /// Returns whether a ready result is not counted. `waited` says that a poll before it was pending.
+    #[inline]
+    pub(super) fn is_free(&self, waited: bool) -> bool {
+        waited && !self.is_of_poll.get()
+    }
+
+    /// Counts a result, if that is all there is to do. Returns whether it was counted.
+    #[inline]
+    fn try_count(&self, waker: &Waker) -> bool {
+        let used = self.used.get() + 1;
+        let counts = used < self.next_check.get() && self.is_for(waker);
+        if counts {
+            self.used.set(used);
+        }
+        counts
+    }
+
+    /// Counts a result: after a change of waker, and when it is time to read the clock. Returns `false` if
+    /// the budget is exhausted.
+    #[inline]
+    fn consume_slow(&self, waker: &Waker, clock: Option<&Clock>) -> bool {
+        self.note_waker(waker);
+        self.try_count(waker) || self.is_left_to_tokio() || self.count_and_check(clock)
+    }
+
+    /// Returns whether a result under this waker is counted without a reset.
+    #[inline]
+    fn is_for(&self, waker: &Waker) -> bool {
+        waker.data().addr() == self.waker.get() || self.is_of_poll.get()
+    }
+
+    /// Resets the budget if the waker is another one.
+    #[inline]
+    fn note_waker(&self, waker: &Waker) {
+        if self.is_for(waker) {
+            return;
+        }
+        self.waker.set(waker.data().addr());
+        let used_before = self.used_before.get().saturating_add(self.used.get());
+        self.used_before.set(used_before);
+        if used_before < OTHER_WAKERS_LIMIT {
+            self.refill();
+        } else {
+            self.next_check.set(0);
+        }
+    }
+
+    /// Resets the budget if the thread is in a tokio runtime, whose own budget applies. Returns whether it
+    /// is.
+    fn is_left_to_tokio(&self) -> bool {
+        let is_left = !self.is_of_poll.get() && tokio_budget::is_in_runtime();
+        if is_left {
+            self.reset(false);
+        }
+        is_left
+    }
+
+    /// Counts a result and reads the clock. Returns `false` if the budget was exhausted before the result.
+    fn count_and_check(&self, clock: Option<&Clock>) -> bool {
+        if self.is_exhausted() {
+            return false;
+        }
+        self.used.set(self.used.get() + 1);
+        if let Some(clock) = clock {
+            self.note_time(clock.nanos());
+        }
+        if self.is_exhausted() {
+            return false;
+        }
+        let used = self.used.get();
+        self.next_check.set(if used < LIMIT { 2 * used } else { 0 });
+        true
+    }
+
+    /// See [`note_time`](super::note_time).
+    #[inline]
+    pub(super) fn note_time(&self, now: u64) {
+        let until = self.until.get();
+        if until == NEVER {
+            self.until.set(now.saturating_add(TIME_LIMIT));
+        } else if now >= until && (self.is_of_poll.get() || self.used.get() >= TIMED) {
+            self.next_check.set(0);
+        }
+    }
+
+    /// Makes a timer yield, because the budget is exhausted, unless the timer has just done so.
+    fn poll_yield(&self, cx: &mut Context<'_>, yielded: &mut bool) -> Poll<()> {
+        let is_of_poll = self.is_of_poll.get();
+        if std::mem::take(yielded) {
+            if !is_of_poll {
+                self.reset(false);
+            }
+            return Poll::Ready(());
+        }
+        let max_yields = if self.is_exhausted_for_all_wakers() {
+            MAX_YIELDS_ALL_WAKERS
+        } else {
+            MAX_YIELDS
+        };
+        if self.yields.get() >= max_yields {
+            self.reset(is_of_poll);
+            return Poll::Ready(());
+        }
+        self.yields.set(self.yields.get() + 1);
+        *yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// See [`poll_start_item`](super::poll_start_item).
+    #[inline]
+    pub(super) fn poll_start_item(
+        &self,
+        cx: &mut Context<'_>,
+        yielded: &mut bool,
+        waits: bool,
+    ) -> Poll<Snapshot> {
+        if self.is_exhausted() && !waits && self.poll_yield_item(cx, yielded).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Snapshot {
+            generation: self.generation.get(),
+            used: self.used.get(),
+            exhausted: self.is_exhausted(),
+            tokio_remains: tokio_budget::has_budget_remaining(),
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_yield_item(&self, cx: &mut Context<'_>, yielded: &mut bool) -> Poll<()> {
+        let applies = self.is_for(cx.waker()) || self.is_exhausted_for_all_wakers();
+        if applies && !self.is_left_to_tokio() {
+            return self.poll_yield(cx, yielded);
+        }
+        Poll::Ready(())
+    }
+
+    /// See [`consume_item`](super::consume_item).
+    #[inline]
+    pub(super) fn consume_item(
+        &self,
+        before: Snapshot,
+        cx: &mut Context<'_>,
+        waited: bool,
+        clock: Option<&Clock>,
+    ) {
+        let is_counted =
+            (before.generation, before.used) != (self.generation.get(), self.used.get());
+        if !is_counted && !self.is_free(waited) && !self.try_count(cx.waker()) {
+            self.consume_item_slow(cx.waker(), clock);
+        }
+    }
+
+    #[inline(never)]
+    fn consume_item_slow(&self, waker: &Waker, clock: Option<&Clock>) {
+        self.consume_slow(waker, clock);
+    }
+
+    /// Returns whether the budget is exhausted and was not, or was reset in between, when `before` was
+    /// taken.
+    #[inline]
+    pub(super) fn was_exhausted_since(&self, before: Snapshot) -> bool {
+        self.is_exhausted() && !(before.exhausted && before.generation == self.generation.get())
+    }
+}
