@@ -19,9 +19,8 @@ mod turn;
 use std::fmt;
 use std::time::Duration;
 
-use crate::driver::shared::NOT_PARKED;
 use crate::driver::shared::fire::wake_all;
-use crate::driver::slack::Planner;
+use crate::driver::slack::{NOT_PARKED, Planner};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
 use crate::sync;
@@ -43,11 +42,11 @@ const BUDGET: usize = sync::in_models(4, 1024);
 ///   [`with_unpark`](Self::with_unpark), blocks for at most [`next_timeout`](Self::next_timeout),
 ///   and calls [`turn`](Self::turn) afterwards.
 ///
-/// Either way a loop that is busy should call [`turn`](Self::turn) now and then: with nothing due
-/// it costs a look at the clock.
+/// In both cases a busy loop should call [`turn`](Self::turn) now and then: if nothing is due, that costs one
+/// read of the clock.
 ///
-/// Drivers are independent of each other; a process may have any number. Dropping one wakes all of
-/// its timers' tasks; what becomes of the timers is told at [`Sleep`](crate::time::Sleep).
+/// Drivers are independent of each other, and a process may have any number. Dropping one wakes the tasks of
+/// all its timers; [`Sleep`](crate::time::Sleep) describes what the timers do then.
 ///
 /// # Examples
 ///
@@ -139,9 +138,9 @@ impl Driver<()> {
 
     /// Makes a driver for a loop that blocks in a poll of its own.
     ///
-    /// `unpark` makes that poll return, from any thread; a closure will do. It is called when a
-    /// timer is armed that is due before the loop would wake. A loop that never blocks (one frame
-    /// after the other) may pass `|| {}`.
+    /// `unpark` makes that poll return, from any thread; it may be a closure. It is called when a timer is
+    /// armed that is due before the loop would wake. A loop that never blocks (one that renders frame after
+    /// frame) may pass `|| {}`.
     ///
     /// # Examples
     ///
@@ -217,9 +216,9 @@ impl<P> Driver<P> {
 
     /// Returns the earliest deadline, `None` if no timer is armed that would ever fire.
     ///
-    /// It only observes, and may be called at any time, to log the answer for instance: whether a
-    /// timer that is armed interrupts the loop does not depend on it. A loop that is about to block
-    /// asks [`next_timeout`](Self::next_timeout).
+    /// It only observes, and may be called at any time, for example to log the deadline: whether a timer
+    /// that is armed interrupts the loop does not depend on it. A loop that is about to block calls
+    /// [`next_timeout`](Self::next_timeout).
     ///
     /// # Examples
     ///
@@ -240,14 +239,14 @@ impl<P> Driver<P> {
 
     /// Returns how long the loop may block, `None` for as long as it likes.
     ///
-    /// Zero if something is due. The call announces that the loop blocks for as long as the answer
-    /// says: until the next [`turn`](Self::turn), arming a timer that is due before that time calls
-    /// the [`Unpark`]; but in a storm of timers the answer includes the [slack](Builder::slack), and
-    /// arming interrupts nobody. A caller that only wants to know asks [`next_deadline`](Self::next_deadline).
-    /// A poll that counts milliseconds must round up: woken early, the loop would find nothing due
-    /// and poll again.
+    /// It is zero if something is due. The call announces that the loop blocks for that long: until the next
+    /// [`turn`](Self::turn), arming a timer that is due earlier calls the [`Unpark`]. But in a storm of
+    /// timers the result includes the [slack](Builder::slack), and arming a timer does not interrupt the
+    /// loop. To read the deadline without announcing anything, call [`next_deadline`](Self::next_deadline).
+    /// A poll that counts milliseconds must round up: a loop that is woken early finds nothing due, and
+    /// polls again.
     ///
-    /// On a clock that is moved by hand no wait makes a timer due: the answer is zero or `None`.
+    /// On a clock that is moved by hand no wait makes a timer due: the result is zero or `None`.
     ///
     /// # Examples
     ///
@@ -267,10 +266,10 @@ impl<P> Driver<P> {
 
     /// Fires the timers that are due, without blocking.
     ///
-    /// Earliest first, equal deadlines in the order in which they were armed or last reset, all
-    /// outside every lock, about a thousand at most (see [`Turn::is_unfinished`]). A waker that
-    /// panics does not keep the others from being woken, nor the turn from returning. With nothing
-    /// due the cost is a look at the clock.
+    /// The earliest timer fires first, and equal deadlines in the order in which they were armed or last
+    /// reset. Wakers are called outside of every lock. One turn fires about a thousand timers at most (see
+    /// [`Turn::is_unfinished`]). If a waker panics, the others are woken all the same, and the turn returns.
+    /// If nothing is due, a turn costs one read of the clock.
     ///
     /// # Examples
     ///
@@ -290,7 +289,7 @@ impl<P> Driver<P> {
             fired: 0,
             unfinished: false,
         };
-        // A loop without timers is spared the look at the clock, too.
+        // Without timers the clock is not read either.
         if !shared.may_be_due(NEVER - 1) {
             return nothing;
         }
@@ -310,12 +309,11 @@ impl<P> Driver<P> {
         Turn { fired, unfinished }
     }
 
-    /// Moves time on to the next deadline and fires what is due there, if time is moved by hand.
+    /// Advances a clock that is moved by hand to the next deadline, and fires the timers that are due then.
     ///
-    /// For executors: call it when nothing is left to run, and park only if the answer is `false`.
-    /// Then a test on a paused or manual clock takes no longer than its work. Does nothing if the
-    /// clock runs, is [held](crate::Clock::hold), or has no deadline to come; time is not moved to
-    /// timers that never fire.
+    /// It is for executors: call it when nothing is left to run, and park only if it returns `false`. Then a
+    /// test on a paused or manual clock takes no longer than its work. It does nothing if the clock runs, is
+    /// [held](crate::Clock::hold), or has no deadline to come. Timers that never fire have none.
     ///
     /// # Examples
     ///
@@ -377,9 +375,9 @@ impl<P> Driver<P> {
     }
 }
 
-/// A driver is a park: it blocks in its own park, and turns when that returns.
+/// A driver is itself a park: it blocks in its own park, and turns when that returns.
 ///
-/// So drivers stack, each with a clock and timers of its own, on one blocking call.
+/// So drivers can be stacked, each with a clock and timers of its own, on one blocking call.
 impl<P: Park> Park for Driver<P> {
     type Unpark = P::Unpark;
 

@@ -9,19 +9,17 @@
 //!   the two comes first.
 //! - What a thread wrote before `unpark` is visible after the `park` that took its token.
 //!
-//! The driver, above, decides whether and for how long to block; nothing here knows of timers. The traits are the seam where a runtime puts its own poller; [`ThreadPark`] is for a
-//! thread that has none.
+//! The driver decides whether to block, and for how long; no module here knows of timers. A runtime with a
+//! poller of its own implements the traits over that; [`ThreadPark`] is for a thread that has none.
 //!
 //! The modules: `token` (the bit), `futex` and `portable` (what a thread blocks in), `timerfd` and
-//! `boottime` (waits on file descriptors), `thread` (the default park), `worker` and `epoll` (the parkers
-//! of an executor's workers).
+//! `boottime` (waits on file descriptors), `thread` (the default park), and `worker` with `worker::epoll`
+//! (the parkers of an executor's workers).
 
 use std::time::Duration;
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod boottime;
-#[cfg(all(target_os = "linux", feature = "rt", not(any(loom, shuttle))))]
-mod epoll;
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod futex;
 #[cfg(any(not(target_os = "linux"), loom, shuttle))]
@@ -39,19 +37,19 @@ pub use thread::{ThreadPark, ThreadUnpark};
 
 /// How a driver's thread blocks.
 ///
-/// Implement it over whatever your loop already waits in, a poller, a completion queue, a GUI's
-/// event queue, and timers need no thread of their own. An implementation must:
+/// Implement it over what your loop already waits in (a poller, a completion queue, a GUI's event
+/// queue), and timers need no thread of their own. An implementation must:
 ///
 /// - **lose no `unpark`**: one that comes at any moment, before `park` included, makes the
 ///   running or else the next `park` return promptly;
 /// - **block for at least `timeout`** unless interrupted, and round up where the wait is coarser
-///   than a nanosecond. `None` blocks until interrupted; `Some(Duration::ZERO)` does not block,
-///   but still takes a token (and a poller still collects its events); `Duration::MAX` is as good
-///   as `None` and must not overflow;
+///   than a nanosecond. `None` blocks until interrupted. `Some(Duration::ZERO)` does not block,
+///   but still takes a token (and a poller still collects its events). `Duration::MAX` may be treated
+///   as `None`, and must not overflow;
 /// - **publish**: what a thread wrote before `unpark` is visible after the `park` it interrupted.
 ///
-/// It may return early for no reason. Callers look at the clock again and, when nothing is due,
-/// park again, so an early return costs time but is no error.
+/// It may return early for no reason. Callers read the clock again and, if nothing is due, park again, so
+/// an early return costs time but is no error.
 ///
 /// # Examples
 ///
@@ -82,7 +80,7 @@ pub use thread::{ThreadPark, ThreadUnpark};
 ///     }
 ///
 ///     fn park(&mut self, timeout: Option<Duration>) {
-///         // Either outcome means the same: go and look what is due.
+///         // Either result means the same: the caller looks for timers that are due.
 ///         let _ = match timeout {
 ///             None => self.1.recv().ok(),
 ///             Some(timeout) => self.1.recv_timeout(timeout).ok(),
@@ -101,7 +99,7 @@ pub use thread::{ThreadPark, ThreadUnpark};
 /// park.park(None); // returns at once
 /// ```
 pub trait Park {
-    /// What interrupts this park.
+    /// The handle that interrupts this park.
     type Unpark: Unpark;
 
     /// Returns a handle that interrupts this park from any thread.
@@ -118,9 +116,9 @@ pub trait Park {
 
 /// Interrupts a [`Park`] from any thread.
 ///
-/// Every handle and every timer keeps that of its driver, also when the driver is gone. One that
-/// needs a file descriptor or a thread had better refer to it weakly, or these may keep it for as long
-/// as the process lives.
+/// Every handle and every timer keeps the `Unpark` of its driver, also when the driver is gone. One that
+/// needs a file descriptor or a thread should refer to it weakly, or they may keep it for as long as the
+/// process lives.
 ///
 /// # Examples
 ///
@@ -144,7 +142,7 @@ pub trait Unpark: Send + Sync + 'static {
     fn unpark(&self);
 }
 
-/// A closure interrupts by whatever it does: writing to a pipe, notifying a poller.
+/// A closure is called to interrupt the park: it writes to a pipe, for example, or notifies a poller.
 impl<F: Fn() + Send + Sync + 'static> Unpark for F {
     fn unpark(&self) {
         self();

@@ -1,6 +1,7 @@
-//! The handle through which any thread reaches a driver.
+//! [`Handle`], the reference through which any thread uses a driver.
 //!
-//! It asks and tells the driver what is not about one timer; `time` makes timers through it.
+//! Its methods here concern the driver as a whole. The methods that make timers are in `time`, and those
+//! that find the current driver in `backend`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -91,16 +92,16 @@ impl Handle {
         Duration::from_nanos(self.shared.slack.get())
     }
 
-    /// Sets how far apart wake-ups are kept when timers are dense; [`Builder::slack`] tells more.
+    /// Sets how far apart wake-ups are kept when timers are dense; see [`Builder::slack`].
     ///
-    /// Any thread may call it at any time; the loop is interrupted and waits by the new slack. The slack
-    /// belongs to the loop: all workers of a runtime, tokio's or `rt`'s, share one, and it
-    /// can be set through the handle of any of them. Outside of any driver, [`Handle::current`] sets that
-    /// of the process-wide thread.
+    /// Any thread may call it at any time: the loop is interrupted, and waits by the new slack. The slack
+    /// belongs to the loop. All workers of a runtime (tokio's, or one of `rt`) share one slack, which can be
+    /// set through the handle of any of them. Where there is no other driver, the handle that
+    /// [`Handle::current`] returns sets that of the process-wide thread.
     ///
-    /// Zero wakes for every deadline; more than a second counts as a second. A millisecond has about
-    /// the CPU of `tokio::time`, at half its lateness. On a tokio runtime whose clock may be paused
-    /// (`test-util`, one thread) timers are not merged: the slack is zero and stays so.
+    /// Zero wakes the loop for every deadline. More than a second counts as a second. With a millisecond the
+    /// loop uses about as much CPU as `tokio::time`, at half its lateness. On a tokio runtime whose clock may
+    /// be paused (`test-util`, one thread) wake-ups are not merged: the slack is zero, and stays zero.
     ///
     /// [`Builder::slack`]: crate::Builder::slack
     ///
@@ -117,17 +118,17 @@ impl Handle {
     /// ```
     pub fn set_slack(&self, slack: Duration) {
         self.shared.slack.set(nanos(slack));
-        // The loop that waits by the old one, for a second if that was set, looks again.
+        // The loop may be waiting by the old slack, of up to a second.
         self.shared.interrupt();
     }
 
     /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
     ///
-    /// Use it to tell the loop something that is not a timer, to stop for instance, or that the clock
-    /// has jumped. If the loop is not blocked at the moment, its next park returns at once.
+    /// Use it to make the loop do something that no timer asks for, such as to stop, or if the clock has
+    /// jumped. If the loop is not blocked at the moment, its next park returns at once.
     ///
-    /// The loop of a runtime (`rt` or tokio) does not hand control to the caller: it
-    /// looks at its timers and the clock again, fires what is due, and then waits for the next deadline.
+    /// The loop of a runtime (`rt` or tokio) does not return to your code: it reads the clock again, fires
+    /// the timers that are due, and then waits for the next deadline.
     ///
     /// # Examples
     ///

@@ -35,9 +35,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::driver::shared::Shared;
 use crate::driver::shared::fire::wake_all;
-use crate::driver::shared::{NOT_PARKED, Shared};
-use crate::driver::slack::{Limit, Planner};
+use crate::driver::slack::{Limit, NOT_PARKED, Planner};
 use crate::instant::NEVER;
 use crate::sync::{
     self, Mutex,

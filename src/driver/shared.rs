@@ -33,7 +33,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
-use crate::driver::slack::Limit;
+use crate::driver::slack::{Limit, NOT_PARKED};
 use crate::instant::NEVER;
 use crate::park::Unpark;
 use crate::store::Store;
@@ -42,9 +42,6 @@ use crate::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
     lock,
 };
-
-/// The value of `parked_until` while the loop runs, or will look at its timers in any case.
-pub(crate) const NOT_PARKED: u64 = 0;
 
 /// The value of `elapsed` once the driver is gone.
 const CLOSED: u64 = u64::MAX;

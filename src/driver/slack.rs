@@ -16,8 +16,11 @@
 
 use std::sync::Arc;
 
-use crate::driver::shared::NOT_PARKED;
 use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What a loop announces while it runs, or if it will look at its timers in any case, instead of the time
+/// until when it parks.
+pub(crate) const NOT_PARKED: u64 = 0;
 
 /// How many firings within one slack make a storm.
 const DENSE: usize = 2;

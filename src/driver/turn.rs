@@ -1,4 +1,4 @@
-//! What has a turn done?
+//! [`Turn`], the result of a driver's turn.
 
 /// What a [`turn`](crate::Driver::turn) did.
 ///
@@ -29,11 +29,11 @@ impl Turn {
         self.fired
     }
 
-    /// Returns whether the turn ended before all that was due had fired, so that tasks get to run.
+    /// Returns whether the turn ended before all timers that were due had fired, so that tasks get to run.
     ///
-    /// A turn fires about a thousand timers at most. After one that ended so, run the tasks, then
-    /// turn again: [`next_timeout`](crate::Driver::next_timeout) is zero as long as more are due.
-    /// If the last that was due was also the last that fitted, none are.
+    /// A turn fires about a thousand timers at most. If it ended because of that, run the tasks, then turn
+    /// again: [`next_timeout`](crate::Driver::next_timeout) is zero as long as more timers are due. There
+    /// may be none left, if exactly as many were due as one turn fires.
     ///
     /// # Examples
     ///

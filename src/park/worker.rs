@@ -8,15 +8,18 @@
 //! that is ready.
 //!
 //! There are two kinds. [`TimedPark`] is a [`ThreadPark`]: no file descriptor, and the cheapest for a
-//! worker that sets its own timeout. The parker in `park/epoll.rs` (Linux) keeps the timeout in the kernel,
-//! where another thread moves it without waking the parked one. That is worth three descriptors where
+//! worker that sets its own timeout. The parker in `park/worker/epoll.rs` (Linux) keeps the timeout in the
+//! kernel, where another thread moves it without waking the parked one. That is worth three descriptors if
 //! there are several workers, and a worker cannot park on I/O in any other way.
+
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
+mod epoll;
 
 use std::io;
 use std::time::Duration;
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
-use super::epoll::EpollPark;
+use self::epoll::EpollPark;
 use super::{Park, ThreadPark, ThreadUnpark, Unpark};
 use crate::instant::NEVER;
 use crate::sync::{
@@ -157,7 +160,7 @@ impl WorkerPark for TimedPark {
 }
 
 /// Returns what the system's monotonic clock shows.
-pub(super) fn now() -> u64 {
+fn now() -> u64 {
     system::monotonic().max(0).cast_unsigned()
 }
 

@@ -103,7 +103,7 @@ impl Shared {
     }
 }
 
-/// What a clock that is moved by hand asks of its drivers.
+/// Fires timers when the clock is moved by hand.
 impl ClockObserver for Shared {
     fn earliest(&self) -> u64 {
         self.lock().timers.next_deadline()

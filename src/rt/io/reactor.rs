@@ -1,7 +1,7 @@
 //! The reactor: takes the kernel's events to the tasks that wait for them.
 //!
 //! All descriptors of a runtime are registered with one epoll instance, each for one event at a time. A
-//! parked worker that waits for I/O has that instance nested in its parker (see `park/epoll.rs`). It comes
+//! parked worker that waits for I/O has that instance nested in its parker (see `park/worker/epoll.rs`). It comes
 //! here when it is unparked, and a busy worker comes now and then. One thread at a time collects a batch of
 //! events, takes the wakers of the tasks that wait for them, and wakes these tasks with every lock released.
 //!
