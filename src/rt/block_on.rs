@@ -1,11 +1,11 @@
-//! A thread waits for one future, and runs tasks meanwhile.
+//! `block_on`: a thread waits for one future, the *main future*, and runs tasks meanwhile.
 //!
-//! If no other thread does so, it is the first worker: the future is polled between tasks. Else it
-//! polls the future and its local tasks, parks in between, and becomes the worker when no other thread
-//! is, so that there is always a thread to run the tasks as long as one waits.
+//! If no other thread does, it runs the first worker, and the main future is polled between tasks.
+//! Otherwise it polls the main future and its local tasks, parks by itself in between, and runs the worker
+//! once no other thread does. So as long as a thread is in `block_on`, one of them runs tasks.
 //!
-//! The future may block its thread. Where there is no other worker, another thread in `block_on` may be
-//! it while the future is polled (see `inner`).
+//! The main future may block its thread. Where there is no other worker, another thread in `block_on` may
+//! run the first worker while the future is polled (see `inner`).
 
 use std::cell::Ref;
 use std::future::Future;
@@ -22,7 +22,7 @@ use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadNotifier};
 use crate::rt::pool::Pool;
-use crate::rt::worker::{Wanted, Worker};
+use crate::rt::worker::Worker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a future to its end.
@@ -40,38 +40,38 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
         ),
     };
     let park = ThreadPark::new();
-    let member = Member::new(inner, ThreadNotifier::of_thread(park.unparker()), outer);
-    // In this order: the future is dropped first, inside the runtime, and may wait for it.
+    let thread = BlockOnThread::new(inner, ThreadNotifier::of_thread(park.unparker()), outer);
+    // In this order: the future is dropped before the thread leaves the runtime, and its destructor may call
+    // `block_on`.
     let future = pin!(future);
-    let _dropping = SetDropping(member.scope());
-    let main = MainFuture::new(inner.pool().clone(), member.notifier.clone(), future);
-    member.run(main, park)
+    let _dropping = SetDropping(thread.scope());
+    let main = MainFuture::new(inner.pool().clone(), thread.notifier.clone(), future);
+    thread.run(main, park)
 }
 
-/// A thread's time in `block_on`. When it is over, however, the local tasks end, and the core goes
-/// back.
-struct Member {
-    /// The thread keeps the runtime from ending.
+/// A thread in `block_on`. When it is dropped, also by a panic, its local tasks end and the core is returned.
+struct BlockOnThread {
+    /// It is a member of the runtime, and keeps that from ending.
     joined: bool,
     notifier: Arc<ThreadNotifier>,
-    /// The worker whose future this call is a destructor of: its core fires timers for this call, too.
+    /// If a destructor of a future of the runtime makes this call: the scope that drops that future. Its
+    /// core fires timers for this call, too.
     outer: Option<Rc<Scope>>,
     guard: ScopeGuard,
-    /// Left before the core goes back.
+    /// Dropped before the core is returned.
     entered: Option<Entered>,
 }
 
-impl Member {
+impl BlockOnThread {
     fn new(inner: &Arc<Inner>, notifier: Arc<ThreadNotifier>, outer: Option<Rc<Scope>>) -> Self {
-        // What keeps the runtime from ending also keeps the tasks that lie in the core from being
-        // forgotten.
+        // A member keeps the runtime from ending, and so its core from being dropped with tasks in it.
         let joined = outer.is_none() && inner.join();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
         match &outer {
-            Some(outer) => notifier.set_worker(outer.core().map(|core| core.index())),
+            Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
             None => {
-                if let Some(core) = inner.become_worker() {
-                    notifier.set_worker(Some(core.index()));
+                if let Some(core) = inner.take_core() {
+                    notifier.set_worker(Some(core.index));
                     guard.scope().set_core(core);
                 }
             }
@@ -95,7 +95,7 @@ impl Member {
     }
 
     fn run<F: Future>(&self, mut main: MainFuture<'_, F>, mut park: ThreadPark) -> F::Output {
-        // While time is moved by hand and this thread is no worker, it stands still for it by a hold.
+        // Keeps time that is moved by hand from moving while this thread runs and is no worker.
         let mut hold = None;
         loop {
             if !self.is_worker() {
@@ -108,12 +108,12 @@ impl Member {
             }
             if !self.is_worker() {
                 self.run_local();
-                self.become_worker_or_wait();
+                self.take_core_or_wait();
             }
             if self.is_worker() {
                 hold = None;
                 self.work(&main);
-            } else if !main.is_wanted() && !self.has_local() {
+            } else if !main.is_woken() && !self.has_local() {
                 hold = None;
                 park.park(None);
             }
@@ -121,7 +121,7 @@ impl Member {
     }
 
     /// Polls the future, which may block this thread. Where there is no other worker, another thread may
-    /// be the worker meanwhile, and perhaps remains it.
+    /// run the first worker meanwhile, and may go on doing so.
     fn poll<F: Future>(
         &self,
         main: &mut MainFuture<'_, F>,
@@ -129,7 +129,7 @@ impl Member {
     ) -> Poll<F::Output> {
         let lends = match self.scope().core() {
             Some(core) => {
-                core.set_phase(Phase::Main);
+                core.phase.set(Phase::MainFuture);
                 self.inner().pool().workers() == 1
             }
             None => false,
@@ -137,9 +137,9 @@ impl Member {
         if !lends {
             return main.poll();
         }
-        self.inner().lend_place();
+        self.inner().lend();
         let poll = main.poll();
-        if !self.inner().take_place_back()
+        if !self.inner().reclaim()
             && let Some(core) = self.scope().take_core()
         {
             *hold = self.hold_if_frozen();
@@ -154,17 +154,17 @@ impl Member {
         clock.is_frozen().then(|| clock.hold())
     }
 
-    /// Works until the future is to be polled, if this thread is a worker.
+    /// Runs the worker until the future is to be polled, if this thread has a core.
     fn work<F: Future>(&self, main: &MainFuture<'_, F>) {
         if let Some(core) = self.core() {
-            let phase = core.phase();
+            let phase = core.phase.get();
             let only_timers = !self.joined || self.outer.is_some();
-            Worker::new(self.scope(), &core, only_timers).work(main);
-            core.set_phase(phase);
+            Worker::new(self.scope(), &core, only_timers).run(&|| main.is_woken());
+            core.phase.set(phase);
         }
     }
 
-    /// Returns the core of the worker that this thread is, for this call or for one further out.
+    /// Returns the core of the worker that this thread runs, for this call or for one further out.
     fn core(&self) -> Option<Ref<'_, Core>> {
         let outer = self.outer.as_ref();
         self.scope().core().or_else(|| outer?.core())
@@ -174,11 +174,11 @@ impl Member {
         self.core().is_some()
     }
 
-    fn become_worker_or_wait(&self) {
+    fn take_core_or_wait(&self) {
         if self.outer.is_none()
-            && let Some(core) = self.inner().become_worker_or_wait(&self.notifier)
+            && let Some(core) = self.inner().take_core_or_wait(&self.notifier)
         {
-            self.notifier.set_worker(Some(core.index()));
+            self.notifier.set_worker(Some(core.index));
             drop(self.notifier.take_hold());
             self.scope().set_core(core);
         }
@@ -197,15 +197,15 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for BlockOnThread {
     fn drop(&mut self) {
-        self.scope().end_local();
-        self.notifier.leave();
+        self.scope().shutdown_local();
+        self.notifier.disable_hold();
         let inner = self.inner().clone();
         inner.stop_waiting(&self.notifier);
         self.entered = None;
         if let Some(core) = self.scope().take_core() {
-            inner.leave_place(core);
+            inner.stop_worker(core);
         }
         let pool = inner.pool();
         if pool.has_work() {
@@ -217,15 +217,15 @@ impl Drop for Member {
     }
 }
 
-/// A member leaves; the last one ends the runtime, inside it.
+/// Removes a member of the runtime. After the last one, drops the tasks that are left, inside the runtime.
 pub(super) fn leave(inner: &Arc<Inner>) {
     inner.leave(|| {
         let _entered = Entered::new(inner.clone());
-        inner.end();
+        inner.shutdown();
     });
 }
 
-/// Notes in its drop that the future is dropped next.
+/// Notes when dropped that the main future is dropped next.
 struct SetDropping<'a>(&'a Scope);
 
 impl Drop for SetDropping<'_> {
@@ -234,15 +234,14 @@ impl Drop for SetDropping<'_> {
     }
 }
 
-/// The future that a thread waits for.
 struct MainFuture<'a, F> {
     future: Pin<&'a mut F>,
-    woken: Arc<Woken>,
+    main: Arc<MainWaker>,
     waker: Waker,
 }
 
-/// Wakes the main future, which is no task.
-struct Woken {
+/// Wakes the main future.
+struct MainWaker {
     woken: AtomicBool,
     pool: Arc<Pool>,
     notifier: Arc<ThreadNotifier>,
@@ -250,37 +249,35 @@ struct Woken {
 
 impl<'a, F: Future> MainFuture<'a, F> {
     fn new(pool: Arc<Pool>, notifier: Arc<ThreadNotifier>, future: Pin<&'a mut F>) -> Self {
-        // Woken: it has to be polled once to begin with.
-        let woken = Arc::new(Woken {
+        let main = Arc::new(MainWaker {
+            // It has to be polled once to begin with.
             woken: AtomicBool::new(true),
             pool,
             notifier,
         });
         Self {
             future,
-            waker: Waker::from(woken.clone()),
-            woken,
+            waker: Waker::from(main.clone()),
+            main,
         }
     }
 
     /// Polls the future if it was woken.
     fn poll(&mut self) -> Poll<F::Output> {
         // Acquire: pairs with the release of the wake.
-        if !self.woken.woken.swap(false, Ordering::Acquire) {
+        if !self.main.woken.swap(false, Ordering::Acquire) {
             return Poll::Pending;
         }
         let mut cx = Context::from_waker(&self.waker);
         coop::budget(|| self.future.as_mut().poll(&mut cx))
     }
-}
 
-impl<F> Wanted for MainFuture<'_, F> {
-    fn is_wanted(&self) -> bool {
-        self.woken.woken.load(Ordering::Relaxed)
+    fn is_woken(&self) -> bool {
+        self.main.woken.load(Ordering::Relaxed)
     }
 }
 
-impl Wake for Woken {
+impl Wake for MainWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
-use crate::rt::inner::Hooks;
+use crate::rt::inner::{Hook, Hooks};
 use crate::rt::runtime::Runtime;
 
 /// Sets up a [`Runtime`]; made by [`Runtime::builder`].
@@ -134,7 +133,7 @@ impl Builder {
     /// # drop(builder);
     /// ```
     pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.start = Some(Arc::new(hook));
+        self.hooks.start = Hook::new(hook);
         self
     }
 
@@ -147,7 +146,7 @@ impl Builder {
     /// # drop(builder);
     /// ```
     pub fn on_thread_stop(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.stop = Some(Arc::new(hook));
+        self.hooks.stop = Hook::new(hook);
         self
     }
 
@@ -160,7 +159,7 @@ impl Builder {
     /// # drop(builder);
     /// ```
     pub fn on_thread_park(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.park = Some(Arc::new(hook));
+        self.hooks.park = Hook::new(hook);
         self
     }
 
@@ -173,7 +172,7 @@ impl Builder {
     /// # drop(builder);
     /// ```
     pub fn on_thread_unpark(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.hooks.unpark = Some(Arc::new(hook));
+        self.hooks.unpark = Hook::new(hook);
         self
     }
 

@@ -1,12 +1,12 @@
 //! The runtimes that this thread is in, and what it has of each: one stack of scopes.
 //!
-//! A thread comes into a runtime in two ways. It *runs* the runtime's futures, as a worker or in
-//! `block_on`; then the scope has a core while the thread is a worker, and local tasks. Or it has only
-//! *entered* it by a guard; then what it spawns goes there, and no more. Scopes nest: a future may wait
-//! for another runtime, or enter one.
+//! A thread is in a runtime in one of two ways. It *runs* the runtime's futures, as a worker or in
+//! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has only
+//! *entered* the runtime by a guard: then what it spawns goes there, and that is all. Scopes nest: a future
+//! may call `block_on` of another runtime, or enter one.
 //!
-//! The innermost scope says which runtime is current. What a thread readies goes to its own core only
-//! if the innermost scope that runs futures is one of the task's runtime.
+//! The innermost scope says which runtime is current. A task that becomes ready on this thread goes to the
+//! thread's core only if the innermost scope that runs futures belongs to the task's runtime.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use crate::backend::{Entered as Driver, coop};
 use crate::driver::Handle as Timers;
-use crate::rt::core::{Core, Then};
+use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadNotifier};
 use crate::rt::pool::Pool;
-use crate::rt::task::{self, List, Runnable, Why};
+use crate::rt::task::{self, OwnedTasks, Reason, Runnable};
 use crate::sync::thread_local;
 
 thread_local! {
@@ -29,11 +29,11 @@ thread_local! {
 /// A thread's time in a runtime.
 pub(super) struct Scope {
     inner: Arc<Inner>,
-    /// How the thread is told of what concerns it alone; `None` if it runs no futures.
+    /// `None` if the thread runs no futures.
     notifier: Option<Arc<ThreadNotifier>>,
-    /// There while the thread is a worker.
+    /// `Some` while the thread is a worker.
     core: RefCell<Option<Core>>,
-    /// The local tasks, made for the first one.
+    /// The local tasks, once there was one.
     local: OnceCell<LocalQueue>,
     /// Futures are being dropped, not run.
     dropping: Cell<bool>,
@@ -54,24 +54,24 @@ impl Scope {
         Ref::filter_map(self.core.borrow(), Option::as_ref).ok()
     }
 
-    /// Takes the core away: this thread is a worker no longer.
+    /// Takes the core: this thread is a worker no longer.
     pub(super) fn take_core(&self) -> Option<Core> {
         self.core.borrow_mut().take()
     }
 
-    /// Returns the local tasks, if there ever was one.
+    /// Returns the local tasks, if there was one.
     pub(super) fn local(&self) -> Option<&LocalQueue> {
         self.local.get()
     }
 
-    /// Returns the local tasks; `None` if this thread runs no futures of the runtime.
+    /// Returns the local tasks, or `None` if this thread runs no futures of the runtime.
     pub(super) fn local_or_init(&self) -> Option<&LocalQueue> {
         let notifier = self.notifier.as_ref()?;
-        let make = || LocalQueue::new(self.inner.pool().clone(), notifier.clone());
-        Some(self.local.get_or_init(make))
+        let new = || LocalQueue::new(self.inner.pool().clone(), notifier.clone());
+        Some(self.local.get_or_init(new))
     }
 
-    /// Runs a task, or drops it if it is to end.
+    /// Runs a task, or drops it if it was aborted.
     #[inline]
     pub(super) fn run(&self, task: Runnable) {
         if task::is_aborted(&task) {
@@ -81,14 +81,14 @@ impl Scope {
         }
     }
 
-    /// Drops all local tasks.
-    pub(super) fn end_local(&self) {
+    /// Ends all local tasks.
+    pub(super) fn shutdown_local(&self) {
         if let Some(local) = self.local() {
-            self.while_dropping(|| local.end());
+            self.while_dropping(|| local.shutdown());
         }
     }
 
-    /// Notes that futures are being dropped from now on, so that a destructor may call `block_on`.
+    /// Notes that futures are dropped from now on, not run: a destructor may call `block_on`.
     pub(super) fn set_dropping(&self) {
         self.dropping.set(true);
     }
@@ -107,8 +107,8 @@ impl Scope {
         std::ptr::eq(&*self.inner, inner)
     }
 
-    fn list(&self) -> Option<Arc<List>> {
-        Some(self.core()?.list().clone())
+    fn owned(&self) -> Option<Arc<OwnedTasks>> {
+        Some(self.core()?.owned.clone())
     }
 }
 
@@ -116,7 +116,7 @@ impl Scope {
 pub(super) struct ScopeGuard(Rc<Scope>);
 
 impl ScopeGuard {
-    /// A scope of a thread that runs futures.
+    /// Pushes the scope of a thread that runs futures.
     pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadNotifier>) -> Self {
         Self::push(inner, Some(notifier))
     }
@@ -129,8 +129,8 @@ impl ScopeGuard {
             local: OnceCell::new(),
             dropping: Cell::new(false),
         });
-        // In the destructor of a thread-local there may be no place for it any more: then spawning
-        // finds no runtime, and what is readied here goes where it would from outside.
+        // In the destructor of a thread-local the stack may be gone. Then spawning finds no runtime, and a
+        // task that becomes ready here goes where it would on an external thread.
         let _ = SCOPES.try_with(|scopes| scopes.borrow_mut().push(scope.clone()));
         Self(scope)
     }
@@ -142,7 +142,7 @@ impl ScopeGuard {
 
 impl Drop for ScopeGuard {
     fn drop(&mut self) {
-        // Its own scope, wherever it lies: guards may be dropped in any order.
+        // Its own scope, wherever it is: guards may be dropped in any order.
         let scope = SCOPES.try_with(|scopes| {
             let mut scopes = scopes.borrow_mut();
             let at = scopes
@@ -150,14 +150,14 @@ impl Drop for ScopeGuard {
                 .rposition(|scope| Rc::ptr_eq(scope, &self.0))?;
             Some(scopes.remove(at))
         });
-        // Dropped after the borrow: it may be the last that refers to its runtime.
+        // Dropped after the borrow: it may have the last reference to its runtime.
         drop(scope);
     }
 }
 
 /// Keeps this thread in a runtime until dropped; see [`Handle::enter`](super::Handle::enter).
 ///
-/// Guards may be dropped in any order: the thread is in the runtime of the innermost that is left.
+/// Guards may be dropped in any order: the thread is in the runtime of the innermost guard that is left.
 ///
 /// # Examples
 ///
@@ -197,20 +197,20 @@ pub(super) fn current() -> Option<Arc<Inner>> {
     with(|scopes| Some(scopes.last()?.inner.clone()))
 }
 
-/// Returns the list of what this thread spawns, without taking a reference to the runtime, which its
-/// workers would contend for.
-pub(super) fn list() -> Option<Arc<List>> {
+/// Returns the list for what this thread spawns. Takes no reference to the runtime: its workers would
+/// contend for the reference count.
+pub(super) fn current_owned() -> Option<Arc<OwnedTasks>> {
     with(|scopes| {
         let inner = &scopes.last()?.inner;
-        let list = running(scopes, inner).and_then(Scope::list);
-        Some(list.unwrap_or_else(|| inner.external().clone()))
+        let owned = running(scopes, inner).and_then(Scope::owned);
+        Some(owned.unwrap_or_else(|| inner.external().clone()))
     })
 }
 
-/// Returns the list of what this thread spawns on a runtime.
-pub(super) fn list_of(inner: &Inner) -> Arc<List> {
-    let list = with(|scopes| running(scopes, inner)?.list());
-    list.unwrap_or_else(|| inner.external().clone())
+/// Returns the list for what this thread spawns on a runtime.
+pub(super) fn owned_of(inner: &Inner) -> Arc<OwnedTasks> {
+    let owned = with(|scopes| running(scopes, inner)?.owned());
+    owned.unwrap_or_else(|| inner.external().clone())
 }
 
 /// Returns the scope in which this thread runs futures of the current runtime, if it does.
@@ -222,18 +222,18 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
     })
 }
 
-/// Where on this thread a future waits if it calls `block_on`.
+/// Where a call of `block_on` is made.
 pub(super) enum Nesting {
     /// In no future of the runtime.
     Outside,
-    /// In a future of the runtime that is being dropped: it may wait, and the thread may go on firing
-    /// timers for it.
+    /// In a future of the runtime that is being dropped. The call may block, and the thread fires timers
+    /// for it.
     InDestructor(Rc<Scope>),
-    /// In a future of the runtime that runs: the thread would wait for itself.
+    /// In a future of the runtime that is being polled: the thread would wait for itself.
     InFuture,
 }
 
-/// Returns whether this thread runs futures of a runtime, now or further out.
+/// Returns where a call of `block_on` on this thread is made, as seen from a runtime.
 pub(super) fn nesting(inner: &Inner) -> Nesting {
     let innermost = with(|scopes| {
         let mut running = scopes.iter().rev().filter(|scope| scope.runs_futures());
@@ -246,29 +246,29 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
     }
 }
 
-/// Returns the timers of the worker that this thread is, or of all threads that are none.
+/// Returns the timers of the worker that this thread runs, or those of all external threads.
 pub(super) fn timers_of(inner: &Inner) -> Timers {
     let pool = inner.pool();
-    let worker = with(|scopes| Some(running(scopes, inner)?.core()?.index()));
+    let worker = with(|scopes| Some(running(scopes, inner)?.core()?.index));
     pool.timers(worker.unwrap_or(pool.workers()))
 }
 
-/// Gives a ready task to this thread's core, if it has one of the task's runtime, or back.
+/// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's runtime.
 #[inline]
-pub(super) fn push(task: Runnable, why: Why) -> Result<(), Runnable> {
+pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);
     let _ = SCOPES.try_with(|scopes| {
         let scopes = scopes.borrow();
         let innermost = scopes.iter().rev().find(|scope| scope.runs_futures());
         if let Some(scope) = innermost
             && let Some(core) = scope.core()
-            && let Some(ready) = task.take_if(|task| is_run_by(task, scope.inner.pool()))
+            && let Some(task) = task.take_if(|task| is_run_by(task, scope.inner.pool()))
         {
-            // No foreign code runs in there.
-            match core.push(ready, why) {
-                Then::Nothing => {}
-                Then::NotifyOne => scope.inner.pool().idle().notify_one(),
-                Then::Report => scope.inner.pool().idle().report_full_slot(core.index()),
+            // None of this runs foreign code.
+            match core.push(task, reason) {
+                AfterPush::Nothing => {}
+                AfterPush::NotifyOne => scope.inner.pool().idle().notify_one(),
+                AfterPush::ReportSlot => scope.inner.pool().idle().report_full_slot(core.index),
             }
         }
     });
@@ -277,18 +277,18 @@ pub(super) fn push(task: Runnable, why: Why) -> Result<(), Runnable> {
 
 #[inline]
 fn is_run_by(task: &Runnable, pool: &Arc<Pool>) -> bool {
-    let route = task.metadata().list().route();
-    std::ptr::addr_eq(Arc::as_ptr(route), Arc::as_ptr(pool))
+    let scheduler = task.metadata().owned().scheduler();
+    std::ptr::addr_eq(Arc::as_ptr(scheduler), Arc::as_ptr(pool))
 }
 
-/// Returns the innermost scope that runs futures, if it is one of this runtime.
+/// Returns the innermost scope that runs futures, if it belongs to this runtime.
 fn running<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> Option<&'a Scope> {
     let innermost = scopes.iter().rev().find(|scope| scope.runs_futures())?;
     innermost.is_of(inner).then_some(innermost)
 }
 
-/// Asks the stack. `ask` runs no foreign code.
+/// Calls a function, which runs no foreign code, with the stack.
 #[inline]
-fn with<T>(ask: impl FnOnce(&[Rc<Scope>]) -> Option<T>) -> Option<T> {
-    SCOPES.try_with(|scopes| ask(&scopes.borrow())).ok()?
+fn with<T>(read: impl FnOnce(&[Rc<Scope>]) -> Option<T>) -> Option<T> {
+    SCOPES.try_with(|scopes| read(&scopes.borrow())).ok()?
 }

@@ -94,7 +94,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        schedule::spawn(context::list_of(&self.inner), future)
+        schedule::spawn(context::owned_of(&self.inner), future)
     }
 
     /// Runs `future` on this thread, and tasks beside it; see

@@ -1,14 +1,14 @@
 //! The inner part of a runtime: its workers' cores, its tasks, its members, and its end.
 //!
-//! Each worker has a core. All but one have a thread, too; the first worker is one of the threads that
-//! wait in `block_on`, and the next when that one leaves. A future in `block_on` may block its thread.
-//! In a runtime that has no other worker, its thread therefore lets others be the first worker while it
-//! polls the future. It keeps the core meanwhile, to which its future readies tasks; a thread that takes
-//! its place gets a spare one, and steals from the other.
+//! Each worker has a core. All workers but the first have a thread of their own. The first worker is run by
+//! one of the threads in `block_on`, and by the next one when that leaves. The main future may block its
+//! thread. In a runtime without other workers, its thread therefore *lends* the worker while it polls the
+//! future: another thread in `block_on` may run it. The lending thread keeps the core, to which its future
+//! readies tasks. The other thread gets a spare core, and steals from the other.
 //!
-//! The owner, the workers' threads and the threads in `block_on` are the runtime's *members*. Its owner
-//! stops it: workers leave, no task can be spawned any more, and a worker that comes across a task drops
-//! it instead of running it. It ends when the last member leaves, which drops what is left.
+//! The *members* of a runtime are its owner, the workers' threads and the threads in `block_on`. The owner
+//! stops the runtime: workers return from their loops, a task that is spawned ends at once, and a worker
+//! drops a task instead of running it. When the last member leaves, it drops the tasks that are left.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,59 +24,39 @@ use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
 use crate::rt::local::ThreadNotifier;
 use crate::rt::pool::Pool;
-use crate::rt::task::List;
+use crate::rt::task::OwnedTasks;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread, wait_until};
 
 pub(super) struct Inner {
     pool: Arc<Pool>,
-    /// The tasks, by where they were spawned: on each worker, and last by all other threads.
-    lists: Box<[Arc<List>]>,
+    /// The tasks that were spawned on each worker, and last those of all external threads.
+    owned: Box<[Arc<OwnedTasks>]>,
     hooks: Hooks,
     first: Mutex<FirstWorker>,
     members: Mutex<Members>,
     ended: Condvar,
 }
 
-/// What the threads in `block_on` share.
+/// The first worker, which the threads in `block_on` run in turn.
 struct FirstWorker {
-    /// One of them is the first worker, and does not poll its future just now.
-    is_taken: bool,
-    /// How many threads have lent their place, and not come back from polling their future.
+    /// A thread runs it, and has not lent it.
+    is_running: bool,
+    /// How many threads have lent it and are not back from polling their main future.
     lent: usize,
-    /// The core, unless such a thread has it.
+    /// `None` while a thread has it.
     core: Option<Core>,
-    /// The threads that wait to be it.
+    /// The threads that wait to run it.
     waiting: Vec<Arc<ThreadNotifier>>,
 }
 
-impl FirstWorker {
-    fn keep(&mut self, core: Core) {
-        if !core.is_spare() {
-            self.core = Some(core);
-        }
-    }
-
-    /// Leaves the place to others, and returns the threads that wait for it.
-    fn leave(&mut self) -> Vec<Arc<ThreadNotifier>> {
-        self.is_taken = false;
-        std::mem::take(&mut self.waiting)
-    }
-}
-
-/// All of them are told: some may have what they waited for by now, and take no interest.
-fn offer(waiting: &[Arc<ThreadNotifier>]) {
-    waiting.iter().for_each(|thread| thread.offer_core());
-}
-
 struct Members {
-    /// The owner, the workers' threads, and the threads in `block_on`.
     count: usize,
     ended: bool,
 }
 
 impl Inner {
-    /// Makes the parts of a runtime with a worker for each parker: what is shared, and the cores of the
-    /// workers that get a thread.
+    /// Makes a runtime with a worker for each parker. Returns it and the cores of the workers that get a
+    /// thread of their own.
     pub(super) fn new(
         reactor: Arc<Reactor>,
         parkers: Parkers,
@@ -91,34 +71,35 @@ impl Inner {
         let slots: Vec<_> = (0..workers)
             .map(|worker| LifoSlot::new(idle.report(worker).clone()))
             .collect();
-        let ends = slots.iter().map(LifoSlot::stealer).collect();
-        let pool = Pool::new(idle, reactor, stealers, ends);
-        let lists: Box<[_]> = (0..=workers).map(|_| List::new(pool.clone())).collect();
+        let slot_stealers = slots.iter().map(LifoSlot::stealer).collect();
+        let pool = Pool::new(idle, reactor, stealers, slot_stealers);
+        let owned: Box<[_]> = (0..=workers)
+            .map(|_| OwnedTasks::new(pool.clone()))
+            .collect();
         let mut cores = queues
             .into_iter()
             .zip(slots)
             .enumerate()
-            .map(|(index, (queue, slot))| Core::new(index, queue, slot, lists[index].clone()));
+            .map(|(index, (queue, slot))| Core::new(index, queue, slot, owned[index].clone()));
         let first = FirstWorker {
-            is_taken: false,
+            is_running: false,
             lent: 0,
             core: cores.next(),
             waiting: Vec::new(),
         };
         let cores: Vec<_> = cores.collect();
-        let members = Members {
-            count: 1,
-            ended: false,
-        };
-        let shared = Self {
+        let inner = Self {
             pool,
-            lists,
+            owned,
             hooks,
             first: Mutex::new(first),
-            members: Mutex::new(members),
+            members: Mutex::new(Members {
+                count: 1,
+                ended: false,
+            }),
             ended: Condvar::new(),
         };
-        (Arc::new(shared), cores)
+        (Arc::new(inner), cores)
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
@@ -129,95 +110,94 @@ impl Inner {
         &self.hooks
     }
 
-    /// Returns the list of the tasks that were spawned by threads that are no workers.
-    pub(super) fn external(&self) -> &Arc<List> {
-        &self.lists[self.lists.len() - 1]
+    /// Returns the list of the tasks that were spawned on external threads.
+    pub(super) fn external(&self) -> &Arc<OwnedTasks> {
+        &self.owned[self.owned.len() - 1]
     }
 
     /// Returns how many tasks have not ended.
     pub(super) fn tasks(&self) -> usize {
-        self.lists.iter().map(|list| list.len()).sum()
+        self.owned.iter().map(|owned| owned.len()).sum()
     }
 
-    /// Makes the calling thread the first worker, if no other thread is. Returns its core.
-    pub(super) fn become_worker(&self) -> Option<Core> {
-        self.take_place(&mut self.first())
+    /// Makes the calling thread run the first worker, if no other thread does. Returns its core.
+    pub(super) fn take_core(&self) -> Option<Core> {
+        self.take_core_of(&mut self.first())
     }
 
-    /// Like [`become_worker`](Self::become_worker), or else enters the thread among those that wait.
-    pub(super) fn become_worker_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
+    /// Like [`take_core`](Self::take_core). If another thread runs the worker, it notifies `thread` when
+    /// that may have changed.
+    pub(super) fn take_core_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
         let mut first = self.first();
-        let is_it = |known: &Arc<ThreadNotifier>| Arc::ptr_eq(known, thread);
-        if first.is_taken && !first.waiting.iter().any(is_it) {
+        let is_same = |waiting: &Arc<ThreadNotifier>| Arc::ptr_eq(waiting, thread);
+        if first.is_running && !first.waiting.iter().any(is_same) {
             first.waiting.push(thread.clone());
         }
-        self.take_place(&mut first)
+        self.take_core_of(&mut first)
     }
 
-    fn take_place(&self, first: &mut FirstWorker) -> Option<Core> {
-        if std::mem::replace(&mut first.is_taken, true) {
+    fn take_core_of(&self, first: &mut FirstWorker) -> Option<Core> {
+        if std::mem::replace(&mut first.is_running, true) {
             return None;
         }
         self.pool.idle().add_present();
         let spare = || {
             let slot = LifoSlot::new(self.pool.idle().report(0).clone());
-            Core::spare(slot, self.lists[0].clone())
+            Core::spare(slot, self.owned[0].clone())
         };
         Some(first.core.take().unwrap_or_else(spare))
     }
 
-    /// Lets another thread be the first worker while this one, which keeps its core, polls its future.
-    pub(super) fn lend_place(&self) {
-        let waiting = {
-            let mut first = self.first();
-            first.lent += 1;
-            first.leave()
-        };
-        offer(&waiting);
-    }
-
-    /// Makes the calling thread, which has lent its place, the first worker again. Returns whether no
-    /// other thread is; otherwise [`return_core`](Self::return_core) has to follow.
-    pub(super) fn take_place_back(&self) -> bool {
-        let mut first = self.first();
-        let is_free = !std::mem::replace(&mut first.is_taken, true);
-        first.lent -= usize::from(is_free);
-        is_free
-    }
-
-    /// Gives back the core of a thread whose place another one has taken.
-    pub(super) fn return_core(&self, core: Core) {
-        self.pool.release(&core);
-        self.pool.remove_present();
-        let mut first = self.first();
-        first.lent -= 1;
-        first.keep(core);
-    }
-
-    /// Gives back place and core.
-    pub(super) fn leave_place(&self, core: Core) {
-        self.pool.release(&core);
-        self.pool.remove_present();
-        let waiting = {
-            let mut first = self.first();
-            first.keep(core);
-            first.leave()
-        };
-        offer(&waiting);
-    }
-
-    /// Returns whether a thread runs its future that has lent its place to the first worker.
-    pub(super) fn has_lent(&self) -> bool {
-        self.first().lent > 0
-    }
-
-    /// Strikes off a thread that waited to be the first worker and goes without.
+    /// Removes a thread from those that wait to run the first worker.
     pub(super) fn stop_waiting(&self, thread: &Arc<ThreadNotifier>) {
         let mut first = self.first();
         first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
 
-    /// Enters a member, unless all have left. Returns whether it has to [leave](Self::leave).
+    /// Lets another thread run the first worker while this one, which keeps its core, polls its future.
+    pub(super) fn lend(&self) {
+        let mut first = self.first();
+        first.lent += 1;
+        vacate(first);
+    }
+
+    /// Ends a [`lend`](Self::lend). Returns whether the calling thread runs the worker again. If not,
+    /// another one does, and [`return_core`](Self::return_core) has to follow.
+    pub(super) fn reclaim(&self) -> bool {
+        let mut first = self.first();
+        let is_free = !std::mem::replace(&mut first.is_running, true);
+        first.lent -= usize::from(is_free);
+        is_free
+    }
+
+    /// Returns the core of a thread that has lent the worker, which another thread runs now.
+    pub(super) fn return_core(&self, core: Core) {
+        let mut first = self.put_core(core);
+        first.lent -= 1;
+    }
+
+    /// Stops running the first worker, and returns its core.
+    pub(super) fn stop_worker(&self, core: Core) {
+        vacate(self.put_core(core));
+    }
+
+    fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
+        self.pool.release(&core);
+        self.pool.remove_present();
+        let mut first = self.first();
+        if !core.is_spare {
+            first.core = Some(core);
+        }
+        first
+    }
+
+    /// Returns whether a thread that has lent the first worker polls its main future.
+    pub(super) fn has_lent(&self) -> bool {
+        self.first().lent > 0
+    }
+
+    /// Adds a member, unless all have left. Returns whether it did: then the member has to
+    /// [leave](Self::leave).
     pub(super) fn join(&self) -> bool {
         let mut members = self.members();
         let lives = members.count > 0;
@@ -225,43 +205,42 @@ impl Inner {
         lives
     }
 
-    /// Tells all workers to leave and all tasks to end.
-    pub(super) fn stop(&self) {
-        self.pool.stop();
-        self.close();
-    }
-
-    /// Makes every task ready, so that it can be ended, and returns how many there are. From now on
-    /// none can be spawned.
-    fn close(&self) -> usize {
-        self.lists.iter().map(|list| list.close()).sum()
-    }
-
-    /// A member leaves. The last one ends the runtime, in `end`, which is to call
-    /// [`end`](Self::end).
-    pub(super) fn leave(&self, end: impl FnOnce()) {
+    /// Removes a member. After the last one, `shutdown` has to call [`shutdown`](Self::shutdown).
+    pub(super) fn leave(&self, shutdown: impl FnOnce()) {
         let is_last = {
             let mut members = self.members();
             members.count -= 1;
             members.count == 0
         };
         if is_last {
-            end();
+            shutdown();
             self.members().ended = true;
             self.ended.notify_all();
         }
     }
 
-    /// Drops all tasks: waking makes each of them ready, and dropping one that is ready ends it. What a
-    /// task spawns or wakes when it is dropped is ended in the next round.
+    /// Makes all workers return from their loops and all tasks end.
+    pub(super) fn stop(&self) {
+        self.pool.stop();
+        self.close_tasks();
+    }
+
+    /// Makes every task ready, so that it can be ended. Returns how many there are. From now on none can be
+    /// spawned.
+    fn close_tasks(&self) -> usize {
+        self.owned.iter().map(|owned| owned.close()).sum()
+    }
+
+    /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and dropping a
+    /// task that is ready ends it. What a task spawns or wakes when it is dropped is ended in the next round.
     ///
-    /// A destructor that calls `block_on` may be the first worker meanwhile, so that its timers fire.
-    pub(super) fn end(&self) {
+    /// A destructor that calls `block_on` may run the first worker meanwhile, so that its timers fire.
+    pub(super) fn shutdown(&self) {
         if let Some(core) = &self.first().core {
             self.pool.release(core);
         }
         loop {
-            let open = self.close();
+            let open = self.close_tasks();
             let mut dropped = false;
             while let Some(task) = self.pool.drain() {
                 drop(task);
@@ -271,11 +250,12 @@ impl Inner {
                 break;
             }
             if !dropped {
-                // Another thread is waking one just now, and about to push it.
+                // Another thread is waking a task, and about to push it.
                 thread::yield_now();
             }
         }
-        drop(self.become_worker());
+        // From now on no thread runs the first worker: the drivers are closed.
+        drop(self.take_core());
         self.pool.close();
     }
 
@@ -298,54 +278,48 @@ impl Inner {
     }
 }
 
-type Hook = Arc<dyn Fn() + Send + Sync>;
+/// Lets another thread run the first worker, and notifies all that wait for it: a thread may have what its
+/// `block_on` waited for by now, and not take the core.
+fn vacate(mut first: MutexGuard<'_, FirstWorker>) {
+    first.is_running = false;
+    let waiting = std::mem::take(&mut first.waiting);
+    drop(first);
+    waiting.iter().for_each(|thread| thread.notify_core_free());
+}
 
-/// What the user is told of the workers' threads.
-///
-/// A hook that panics loses no worker: other threads may count on that worker to be unparked.
-#[derive(Clone, Default)]
+/// The user's functions that the workers call.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Hooks {
-    pub(super) start: Option<Hook>,
-    pub(super) stop: Option<Hook>,
-    pub(super) park: Option<Hook>,
-    pub(super) unpark: Option<Hook>,
+    pub(super) start: Hook,
+    pub(super) stop: Hook,
+    pub(super) park: Hook,
+    pub(super) unpark: Hook,
 }
 
-impl Hooks {
-    pub(super) fn start(&self) {
-        call(self.start.as_ref());
+#[derive(Clone, Default)]
+pub(super) struct Hook(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl Hook {
+    pub(super) fn new(hook: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hook)))
     }
 
-    pub(super) fn stop(&self) {
-        call(self.stop.as_ref());
+    pub(super) fn is_set(&self) -> bool {
+        self.0.is_some()
     }
 
-    pub(super) fn has_park(&self) -> bool {
-        self.park.is_some()
-    }
-
-    pub(super) fn park(&self) {
-        call(self.park.as_ref());
-    }
-
-    pub(super) fn unpark(&self) {
-        call(self.unpark.as_ref());
-    }
-}
-
-fn call(hook: Option<&Hook>) {
-    if let Some(hook) = hook {
-        shield(|| hook());
+    /// Calls the function, if one was set.
+    ///
+    /// Its panic does not end the worker: other threads may count on that worker to be unparked.
+    pub(super) fn call(&self) {
+        if let Some(hook) = &self.0 {
+            shield(|| hook());
+        }
     }
 }
 
-impl fmt::Debug for Hooks {
+impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks")
-            .field("start", &self.start.is_some())
-            .field("stop", &self.stop.is_some())
-            .field("park", &self.park.is_some())
-            .field("unpark", &self.unpark.is_some())
-            .finish()
+        self.is_set().fmt(f)
     }
 }

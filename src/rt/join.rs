@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::rt::task::{Reference, Started};
+use crate::rt::task::{Spawned, TaskRef};
 
 /// Waits for a task and returns its output; made by [`spawn`](super::spawn).
 ///
@@ -41,11 +41,11 @@ use crate::rt::task::{Reference, Started};
 /// ```
 pub struct JoinHandle<T> {
     /// `None` once it was ready: nothing of the task is kept any longer.
-    task: Option<Started<T>>,
+    task: Option<Spawned<T>>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(task: Started<T>) -> Self {
+    pub(super) fn new(task: Spawned<T>) -> Self {
         Self { task: Some(task) }
     }
 
@@ -79,7 +79,7 @@ impl<T> JoinHandle<T> {
     /// See [`AbortHandle`].
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle(self.task.as_ref().map(Started::reference))
+        AbortHandle(self.task.as_ref().map(Spawned::task_ref))
     }
 
     /// Returns whether the task has ended.
@@ -162,7 +162,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// });
 /// ```
 #[derive(Clone)]
-pub struct AbortHandle(Option<Reference>);
+pub struct AbortHandle(Option<TaskRef>);
 
 impl AbortHandle {
     /// Ends the task, as [`JoinHandle::abort`] does. Does nothing if it has ended.
@@ -195,7 +195,7 @@ impl AbortHandle {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.0.as_ref().is_none_or(Reference::is_finished)
+        self.0.as_ref().is_none_or(TaskRef::is_finished)
     }
 }
 

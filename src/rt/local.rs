@@ -1,15 +1,15 @@
-//! What belongs to one thread of a runtime: how it is notified, and its local tasks.
+//! What belongs to one thread of a runtime: its notifier, and its local tasks.
 //!
-//! A thread is notified of what concerns it alone: its main future, its local tasks. It parks in one of
-//! two places: as a worker in its worker's parker, otherwise in a park of its own. A thread in `block_on`
-//! changes between them, and its notifier follows it.
+//! A thread is notified of what concerns it alone: its main future and its local tasks. It parks as a
+//! worker, in the worker's parker, or otherwise in a park of its own. A thread in `block_on` changes from
+//! one to the other, and its notifier follows it.
 //!
 //! # No notification is lost
 //!
-//! The notifying thread puts something where the other thread looks (a flag, a task in an inbox), fences,
-//! and reads where that thread parks. The thread that changes its place writes the new one, fences, and
-//! looks before it parks. One of the two sees the other (Dekker's argument; both fences are sequentially
-//! consistent): either the thread finds what is there, or it is unparked where it parks.
+//! The notifying thread first writes what the other thread looks at (a flag, or a task in an inbox), fences,
+//! and reads where that thread parks. The other thread, when it is about to park elsewhere, writes where,
+//! fences, and looks before it parks. One of the two sees the other (Dekker's argument; both fences are
+//! sequentially consistent): either the thread finds what was written, or it is unparked where it parks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,20 +18,19 @@ use crate::clock::{Clock, Hold};
 use crate::park::{ThreadUnpark, Unpark};
 use crate::rt::idle::Idle;
 use crate::rt::pool::Pool;
-use crate::rt::task::{List, Route, Runnable};
+use crate::rt::task::{OwnedTasks, Runnable, Schedule};
 use crate::sync::{
     Mutex, MutexGuard, ThreadId,
     atomic::{AtomicUsize, Ordering, fence},
     lock, this_thread, thread,
 };
 
-/// No worker.
-const NONE: usize = usize::MAX;
+const NO_WORKER: usize = usize::MAX;
 
 /// Unparks one thread, wherever it parks.
 pub(crate) struct ThreadNotifier {
     thread: Option<ThreadId>,
-    /// Which worker the thread is, or `NONE`.
+    /// Which worker the thread runs, or [`NO_WORKER`].
     worker: AtomicUsize,
     /// The park of a thread that is not always a worker.
     own: Option<OwnPark>,
@@ -39,78 +38,76 @@ pub(crate) struct ThreadNotifier {
 
 struct OwnPark {
     unpark: ThreadUnpark,
-    held: Mutex<Held>,
+    hold: Mutex<NotifyHold>,
 }
 
-/// Time that is moved by hand stands still for a thread in `block_on` from the moment when it is
-/// notified, as it does for a worker that is unparked. No worker knows of the thread, so the notifying
-/// thread takes a hold for it.
+/// Keeps time that is moved by hand from moving once a thread in `block_on` is notified, as time stands
+/// still for a worker that is unparked. No worker knows of that thread, so the notifying thread takes a hold
+/// for it.
 #[derive(Default)]
-struct Held {
+struct NotifyHold {
     hold: Option<Hold>,
-    /// The thread is a worker, or gone: it would not take the hold over.
-    refused: bool,
+    /// The thread is a worker, or has left the runtime: it would not drop the hold.
+    disabled: bool,
 }
 
 impl ThreadNotifier {
-    /// For the calling thread, which is a worker for good.
+    /// Makes the notifier of the calling thread, which runs one worker as long as it lives.
     pub(crate) fn of_worker(worker: usize) -> Arc<Self> {
+        Self::new(worker, None)
+    }
+
+    /// Makes the notifier of the calling thread, which parks by itself until
+    /// [`set_worker`](Self::set_worker).
+    pub(crate) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
+        let hold = Mutex::default();
+        Self::new(NO_WORKER, Some(OwnPark { unpark, hold }))
+    }
+
+    fn new(worker: usize, own: Option<OwnPark>) -> Arc<Self> {
         Arc::new(Self {
             thread: this_thread(),
             worker: AtomicUsize::new(worker),
-            own: None,
+            own,
         })
     }
 
-    /// For the calling thread, which parks by itself until [`set_worker`](Self::set_worker).
-    pub(crate) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
-        Arc::new(Self {
-            thread: this_thread(),
-            worker: AtomicUsize::new(NONE),
-            own: Some(OwnPark {
-                unpark,
-                held: Mutex::default(),
-            }),
-        })
-    }
-
-    /// Notes that the thread has become this worker, or is none any longer.
+    /// Notes that the thread runs this worker from now on, or none.
     ///
-    /// Before it parks the next time, the thread looks at what it may have been notified of.
+    /// The thread must look at what it may have been notified of before it parks the next time.
     pub(crate) fn set_worker(&self, worker: Option<usize>) {
         if let Some(own) = &self.own {
-            own.held().refused = worker.is_some();
+            lock(&own.hold).disabled = worker.is_some();
         }
-        self.worker.store(worker.unwrap_or(NONE), Ordering::Relaxed);
-        // Pairs with the fence in `notify`: either the thread sees what it is notified of, or the
+        let worker = worker.unwrap_or(NO_WORKER);
+        self.worker.store(worker, Ordering::Relaxed);
+        // Pairs with the fence in `notify`: either this thread sees what it is notified of, or the
         // notifying thread sees where it parks now.
         fence(Ordering::SeqCst);
     }
 
-    /// Takes over the hold on time that was taken for the thread.
+    /// Takes the hold on time that a notifying thread has taken for this one.
     pub(crate) fn take_hold(&self) -> Option<Hold> {
-        self.own.as_ref()?.held().hold.take()
+        lock(&self.own.as_ref()?.hold).hold.take()
     }
 
-    /// Notes that the thread leaves the runtime.
-    pub(crate) fn leave(&self) {
-        let hold = self.own.as_ref().and_then(|own| {
-            let mut held = own.held();
-            held.refused = true;
-            held.hold.take()
-        });
-        // After the lock is released: it may unpark others.
-        drop(hold);
+    /// Drops the hold on time and takes no other one: the thread leaves the runtime.
+    pub(crate) fn disable_hold(&self) {
+        if let Some(own) = &self.own {
+            lock(&own.hold).disabled = true;
+            // With the lock released: dropping it may unpark other threads.
+            drop(self.take_hold());
+        }
     }
 
-    /// Tells a thread that waits for a core that there may be one.
-    pub(crate) fn offer_core(&self) {
+    /// Unparks a thread that waits for the core of the first worker, because it may be free.
+    pub(crate) fn notify_core_free(&self) {
         if let Some(own) = &self.own {
             own.unpark.unpark();
         }
     }
 
-    /// Unparks the thread, if it is parked. To be called after what it is to find was put there.
+    /// Unparks the thread, if it is parked. To be called after the caller has written what it is to find.
     pub(crate) fn notify(&self, idle: &Idle) {
         if self.thread.is_some() && self.thread == this_thread() {
             // It runs, and looks before it parks.
@@ -118,7 +115,7 @@ impl ThreadNotifier {
         }
         fence(Ordering::SeqCst);
         match self.worker.load(Ordering::Relaxed) {
-            NONE => {
+            NO_WORKER => {
                 if let Some(own) = &self.own {
                     own.hold_time(idle.clock());
                     own.unpark.unpark();
@@ -132,25 +129,20 @@ impl ThreadNotifier {
 impl OwnPark {
     fn hold_time(&self, clock: &Clock) {
         if clock.is_frozen() {
-            let mut held = self.held();
-            if !held.refused {
-                held.hold.get_or_insert_with(|| clock.hold());
+            let mut hold = lock(&self.hold);
+            if !hold.disabled {
+                hold.hold.get_or_insert_with(|| clock.hold());
             }
         }
     }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        lock(&self.held)
-    }
 }
 
-/// The local tasks of one thread, which must not leave it.
+/// The local tasks of one thread, which need not be `Send`.
 ///
-/// They have a list of their own and, when they are ready, lie in an inbox that the thread empties. They
-/// end with the thread's scope in the runtime.
-#[derive(Clone)]
+/// They have a list of their own. When they are ready they go to an inbox, of which the thread takes them.
+/// They end with the thread's scope in the runtime.
 pub(super) struct LocalQueue {
-    list: Arc<List>,
+    owned: Arc<OwnedTasks>,
     inbox: Arc<Inbox>,
 }
 
@@ -168,13 +160,13 @@ impl LocalQueue {
             notifier,
         });
         Self {
-            list: List::new(inbox.clone()),
+            owned: OwnedTasks::new(inbox.clone()),
             inbox,
         }
     }
 
-    pub(super) fn list(&self) -> &Arc<List> {
-        &self.list
+    pub(super) fn owned(&self) -> &Arc<OwnedTasks> {
+        &self.owned
     }
 
     /// Takes the next task that is ready.
@@ -187,12 +179,12 @@ impl LocalQueue {
         !self.inbox.ready().is_empty()
     }
 
-    /// Ends all tasks, on their thread: waking makes each of them ready, and dropping one that is ready
-    /// ends it. What such a task spawns or wakes when it is dropped is ended in the next round.
-    pub(super) fn end(&self) {
-        while self.list.close() > 0 {
+    /// Ends all tasks, on their thread: closing the list makes each of them ready, and dropping a task that
+    /// is ready ends it. What a task spawns or wakes when it is dropped is ended in the next round.
+    pub(super) fn shutdown(&self) {
+        while self.owned.close() > 0 {
             let Some(task) = self.pop() else {
-                // Another thread is waking one just now, and about to put it into the inbox.
+                // Another thread is waking a task, and about to put it into the inbox.
                 thread::yield_now();
                 continue;
             };
@@ -204,8 +196,8 @@ impl LocalQueue {
     }
 }
 
-impl Route for Inbox {
-    fn ready(&self, task: Runnable) {
+impl Schedule for Inbox {
+    fn schedule(&self, task: Runnable) {
         self.ready().push_back(task);
         self.notifier.notify(self.pool.idle());
     }

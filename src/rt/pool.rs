@@ -1,23 +1,23 @@
 //! What the workers of a runtime share: the queues of tasks, the I/O, and the parked workers.
 //!
-//! There is one queue for tasks that are readied on external threads, and the other ends of the workers'
-//! own queues and LIFO slots. The pool does not own the lists of tasks: a list owns the pool, as the way to
-//! where its tasks are run.
+//! The *shared queue* holds tasks that became ready on external threads. The pool also has the stealers of
+//! the workers' own queues and LIFO slots. It does not own the lists of tasks: each list refers to the pool,
+//! which is where its tasks run.
 
 use std::sync::Arc;
 
-use crossbeam_deque::{Injector, Stealer};
+use crossbeam_deque::{Injector, Steal, Stealer};
 
 use crate::clock::Clock;
 use crate::driver::Handle;
 use crate::rt::Reactor;
-use crate::rt::core::{Core, retry};
+use crate::rt::core::Core;
 use crate::rt::idle::Idle;
-use crate::rt::task::{Route, Runnable};
+use crate::rt::task::{Runnable, Schedule};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub(super) struct Pool {
-    injector: Injector<Runnable>,
+    shared: Injector<Runnable>,
     stealers: Box<[Stealer<Runnable>]>,
     /// The workers' LIFO slots.
     slots: Box<[Stealer<Runnable>]>,
@@ -34,7 +34,7 @@ impl Pool {
         slots: Box<[Stealer<Runnable>]>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            injector: Injector::new(),
+            shared: Injector::new(),
             stealers,
             slots,
             idle,
@@ -59,76 +59,81 @@ impl Pool {
         self.stealers.len()
     }
 
-    /// Returns the driver of a worker or, with the number of workers, that of all external threads.
-    pub(super) fn timers(&self, place: usize) -> Handle {
+    /// Returns the driver of a worker or, for the number of workers, that of all external threads.
+    pub(super) fn timers(&self, shard: usize) -> Handle {
         Handle {
-            shared: self.idle.drivers().shards()[place].clone(),
+            shared: self.idle.drivers().shards()[shard].clone(),
         }
     }
 
     /// Returns how many timers are armed in all drivers.
     pub(super) fn armed(&self) -> usize {
-        let places = 0..=self.workers();
-        places.map(|place| self.timers(place).armed()).sum()
+        let shards = 0..=self.workers();
+        shards.map(|shard| self.timers(shard).armed()).sum()
     }
 
-    /// Takes a share of the queue that all workers share, and one task out of it.
-    pub(super) fn pop_into(&self, core: &Core) -> Option<Runnable> {
-        core.take_shared(&self.injector)
-    }
-
-    /// Takes a single task out of the queue that all workers share.
+    /// Takes a single task out of the shared queue.
     pub(super) fn pop(&self) -> Option<Runnable> {
-        if self.injector.is_empty() {
+        if self.shared.is_empty() {
             return None;
         }
-        retry(|| self.injector.steal())
+        retry(|| self.shared.steal())
     }
 
-    /// Leaves the tasks that are ready on a core where other workers find them.
-    pub(super) fn release(&self, core: &Core) {
-        core.release(&self.injector);
+    /// Moves a batch of tasks from the shared queue to a core, and returns one of them.
+    pub(super) fn pop_into(&self, core: &Core) -> Option<Runnable> {
+        retry(|| self.shared.steal_batch_and_pop(&core.queue))
     }
 
-    /// Takes half of the tasks of another worker, and one task out of them.
+    /// Moves half of the tasks of another worker to a core, and returns one of them.
     pub(super) fn steal_into(&self, core: &Core) -> Option<Runnable> {
         let count = self.stealers.len();
         let from = core.random();
         (0..count)
             .map(|offset| (from % count + offset) % count)
-            .filter(|&other| other != core.index() || core.is_spare())
-            .find_map(|other| core.steal(&self.stealers[other]))
+            .filter(|&other| other != core.index || core.is_spare)
+            .find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))
     }
 
-    /// Moves tasks that have lain in other workers' LIFO slots for too long into this worker's queue. It
-    /// looks at the slots only if it is about time, or `must_look`; the worker runs no task at the moment.
+    /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Looks at the slots
+    /// only if a look is due, or `must_look`. The worker of that core must not be running a task.
     pub(super) fn take_stuck(&self, core: &Core, must_look: bool) {
         let is_full = |worker: usize| !self.slots[worker].is_empty();
-        let stuck = self.idle.look_at_slots(core.index(), must_look, is_full);
+        let stuck = self.idle.look_at_slots(core.index, must_look, is_full);
         for &worker in &stuck {
-            core.take_stuck(&self.slots[worker]);
+            if let Some(task) = retry(|| self.slots[worker].steal()) {
+                core.queue.push(task);
+            }
         }
-        // In between they were in no queue.
-        if !stuck.is_empty() && core.has_spare() {
+        // The tasks were in no queue for a moment, so a worker that has parked may not have seen them.
+        if !stuck.is_empty() && core.has_stealable() {
             self.idle.notify_one();
+        }
+    }
+
+    /// Moves the ready tasks of a core, which its thread stops running, to where other workers find them.
+    pub(super) fn release(&self, core: &Core) {
+        core.flush_slot();
+        while core.is_spare
+            && let Some(task) = core.queue.pop()
+        {
+            self.shared.push(task);
         }
     }
 
     /// Returns whether there is a task that any worker may take.
     pub(super) fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())
+        !self.shared.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())
     }
 
-    /// Takes one task out of any queue that has one.
+    /// Takes a task out of any queue.
     pub(super) fn drain(&self) -> Option<Runnable> {
-        let shared = retry(|| self.injector.steal());
-        shared.or_else(|| {
-            let mut queues = self.stealers.iter();
-            queues.find_map(|queue| retry(|| queue.steal()))
-        })
+        let mut queues = self.stealers.iter();
+        self.pop()
+            .or_else(|| queues.find_map(|queue| retry(|| queue.steal())))
     }
 
-    /// Notes that a worker that searched has found a task, and unparks another worker if there is more.
+    /// Notes that a worker that searched has found a task. Unparks another worker if there is more.
     #[cold]
     pub(super) fn end_search(&self) {
         if self.idle.end_search() && self.has_work() {
@@ -163,7 +168,7 @@ impl Pool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Tells all workers to leave.
+    /// Makes all workers return from their loops.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         // Pairs with the fence of a worker that is about to park, which reads `stopping` after that.
@@ -173,11 +178,10 @@ impl Pool {
         }
     }
 
-    /// Closes the drivers and the I/O. The tasks of the timers are woken, and the timers move to another
-    /// driver; the tasks that wait for I/O are woken, and their waits fail.
+    /// Closes the drivers and the I/O, when no thread runs a worker any more. Tasks that wait for timers are
+    /// woken, and their timers move to another driver; tasks that wait for I/O are woken, and get an error.
     ///
-    /// Wakers and handles may keep the pool for as long as the process lives, but not its descriptors. To
-    /// be called when every worker has left.
+    /// Wakers and handles may keep the pool for as long as the process lives, but not its descriptors.
     pub(super) fn close(&self) {
         self.idle.drivers().close();
         self.reactor.close();
@@ -185,10 +189,21 @@ impl Pool {
     }
 }
 
-impl Route for Pool {
-    /// Puts the task into the queue that all workers share.
-    fn ready(&self, task: Runnable) {
-        self.injector.push(task);
+impl Schedule for Pool {
+    /// Puts the task into the shared queue.
+    fn schedule(&self, task: Runnable) {
+        self.shared.push(task);
         self.idle.notify_one();
+    }
+}
+
+/// Steals until it is clear whether there is a task.
+fn retry(mut steal: impl FnMut() -> Steal<Runnable>) -> Option<Runnable> {
+    loop {
+        match steal() {
+            Steal::Success(task) => return Some(task),
+            Steal::Empty => return None,
+            Steal::Retry => {}
+        }
     }
 }

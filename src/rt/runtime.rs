@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -15,13 +15,11 @@ use crate::rt::block_on::leave;
 use crate::rt::context::{Entered, ScopeGuard};
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
-use crate::rt::inner::Hooks;
-use crate::rt::inner::Inner;
+use crate::rt::inner::{Hooks, Inner};
 use crate::rt::join::JoinHandle;
 use crate::rt::local::ThreadNotifier;
-use crate::rt::pool::Pool;
-use crate::rt::worker::{Wanted, Worker};
-use crate::sync::{Mutex, MutexGuard, thread};
+use crate::rt::worker::Worker;
+use crate::sync::{Mutex, lock, thread};
 
 /// An executor on one thread or several, with timers in each.
 ///
@@ -108,11 +106,11 @@ impl Runtime {
         };
         for core in cores {
             inner.join();
-            let member = ThreadMember(inner.clone());
+            let worker = WorkerThread(inner.clone());
             let thread = thread::Builder::new()
                 .name(name.into())
-                .spawn(move || member.work(core))?;
-            runtime.threads().push(thread);
+                .spawn(move || worker.run(core))?;
+            lock(&runtime.threads).push(thread);
         }
         Ok(runtime)
     }
@@ -216,7 +214,7 @@ impl Runtime {
     pub fn shutdown_timeout(self, timeout: Duration) -> bool {
         let inner = self.handle.inner().clone();
         // The threads end by themselves: dropping the runtime waits for none of them.
-        self.threads().clear();
+        lock(&self.threads).clear();
         drop(self);
         inner.wait_until_ended(timeout)
     }
@@ -234,10 +232,6 @@ impl Runtime {
     pub fn shutdown_background(self) {
         self.shutdown_timeout(Duration::ZERO);
     }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl fmt::Debug for Runtime {
@@ -252,10 +246,9 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let inner = self.handle.inner();
         inner.stop();
-        // A task that drops the runtime it runs on cannot wait for itself: its thread ends when it
-        // returns.
+        // A task that drops its own runtime cannot wait for its thread: that ends when the task returns.
         let here = thread::current().id();
-        let threads = std::mem::take(&mut *self.threads());
+        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads.into_iter().filter(|t| t.thread().id() != here) {
             // No worker panics.
             let _ = thread.join();
@@ -272,22 +265,22 @@ fn parkers(workers: usize) -> io::Result<(Arc<Reactor>, Parkers)> {
     Ok((reactor, parkers?))
 }
 
-/// A thread of the runtime, until dropped.
-struct ThreadMember(Arc<Inner>);
+/// A thread that runs one worker as long as the runtime runs.
+struct WorkerThread(Arc<Inner>);
 
-impl ThreadMember {
-    fn work(self, core: Core) {
+impl WorkerThread {
+    fn run(self, core: Core) {
         let (pool, hooks) = (self.0.pool(), self.0.hooks());
-        hooks.start();
-        let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index()));
+        hooks.start.call();
+        let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index));
         let scope = guard.scope();
         scope.set_core(core);
         pool.idle().add_present();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
-            Worker::new(scope, &core, false).work(&Stopping(pool));
+            Worker::new(scope, &core, false).run(&|| pool.is_stopping());
         }
-        scope.end_local();
+        scope.shutdown_local();
         drop(entered);
         if let Some(core) = scope.take_core() {
             pool.release(&core);
@@ -298,21 +291,12 @@ impl ThreadMember {
             pool.idle().notify_one();
         }
         pool.remove_present();
-        hooks.stop();
+        hooks.stop.call();
     }
 }
 
-impl Drop for ThreadMember {
+impl Drop for WorkerThread {
     fn drop(&mut self) {
         leave(&self.0);
-    }
-}
-
-/// What a worker with a thread of its own leaves its loop for.
-struct Stopping<'a>(&'a Pool);
-
-impl Wanted for Stopping<'_> {
-    fn is_wanted(&self) -> bool {
-        self.0.is_stopping()
     }
 }

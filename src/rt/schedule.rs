@@ -1,7 +1,7 @@
-//! Where does a task go when it is ready?
+//! Spawning, and where a task goes when it is ready.
 //!
-//! To the queue of the worker that readied it; from outside, to the queue that all workers share; a
-//! local one to its thread's inbox.
+//! A task goes to the core of the worker on which it becomes ready; on an external thread, to the shared
+//! queue; a local task, to its thread's inbox.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,62 +11,61 @@ use async_task::{ScheduleInfo, WithInfo};
 use crate::rt::context;
 use crate::rt::join::JoinHandle;
 use crate::rt::local::LocalQueue;
-use crate::rt::task::{List, Runnable, Why};
+use crate::rt::task::{OwnedTasks, Reason, Runnable, Spawned};
 
 /// Spawns a task for any worker.
-pub(super) fn spawn<F>(list: Arc<List>, future: F) -> JoinHandle<F::Output>
+pub(super) fn spawn<F>(owned: Arc<OwnedTasks>, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (task, started) = list.start(future, |meta, future| {
-        let builder = async_task::Builder::new().metadata(meta);
-        builder
+    let (task, spawned) = owned.bind(future, |metadata, future| {
+        async_task::Builder::new()
+            .metadata(metadata)
             .propagate_panic(true)
-            .spawn(|_| future, WithInfo(schedule))
+            .spawn(|_| future, WithInfo(wake))
     });
-    begin(task);
-    JoinHandle::new(started)
+    finish_spawn(task, spawned)
 }
 
-/// Spawns a task for this thread.
+/// Spawns a task that stays on this thread.
 pub(super) fn spawn_local<F>(local: &LocalQueue, future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let (task, started) = local.list().clone().start(future, |meta, future| {
-        let builder = async_task::Builder::new().metadata(meta);
-        builder
+    let (task, spawned) = local.owned().clone().bind(future, |metadata, future| {
+        async_task::Builder::new()
+            .metadata(metadata)
             .propagate_panic(true)
-            .spawn_local(|_| future, WithInfo(schedule))
+            .spawn_local(|_| future, WithInfo(wake))
     });
-    begin(task);
-    JoinHandle::new(started)
+    finish_spawn(task, spawned)
 }
 
-fn begin(task: Option<Runnable>) {
+fn finish_spawn<T>(task: Option<Runnable>, spawned: Spawned<T>) -> JoinHandle<T> {
     if let Some(task) = task {
-        ready(task, Why::Spawned);
+        schedule(task, Reason::Spawned);
     }
+    JoinHandle::new(spawned)
 }
 
-/// Makes a task ready that was woken.
+/// Schedules a task that was woken.
 ///
-/// A function, and the list in the task's own data: a closure that held it would have to be kept
-/// alive during each call, at the cost of two atomic steps.
-fn schedule(task: Runnable, info: ScheduleInfo) {
-    let why = if info.woken_while_running {
-        Why::Yielded
+/// A function, and the list is in the task's metadata: a closure that held the list would have to be kept
+/// alive during each call, which costs two atomic operations.
+fn wake(task: Runnable, info: ScheduleInfo) {
+    let reason = if info.woken_while_running {
+        Reason::Yielded
     } else {
-        Why::Woken
+        Reason::Woken
     };
-    ready(task, why);
+    schedule(task, reason);
 }
 
-fn ready(task: Runnable, why: Why) {
-    if let Err(task) = context::push(task, why) {
-        let list = task.metadata().list().clone();
-        list.route().ready(task);
+fn schedule(task: Runnable, reason: Reason) {
+    if let Err(task) = context::push(task, reason) {
+        let owned = task.metadata().owned().clone();
+        owned.scheduler().schedule(task);
     }
 }

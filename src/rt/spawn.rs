@@ -50,10 +50,10 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let Some(list) = context::list() else {
+    let Some(owned) = context::current_owned() else {
         panic!("{NoRuntime}");
     };
-    schedule::spawn(list, future)
+    schedule::spawn(owned, future)
 }
 
 /// Spawns a task that stays on this thread, and need not be `Send`.
@@ -153,11 +153,11 @@ pub fn hold() -> Hold {
 pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
-    let list = context::list_of(&current());
-    let hold = hold();
+    let inner = current();
+    let hold = inner.pool().clock().hold();
     // Begun now, not when the task first runs; dropped with the task, it is cancelled.
     let work = blocking::unblock(work);
-    schedule::spawn(list, async move {
+    schedule::spawn(context::owned_of(&inner), async move {
         let result = work.await;
         drop(hold);
         result
@@ -168,7 +168,7 @@ pub fn spawn_blocking<T: Send + 'static>(
 #[track_caller]
 pub(super) fn current() -> Arc<Inner> {
     match context::current() {
-        Some(shared) => shared,
+        Some(inner) => inner,
         None => panic!("{NoRuntime}"),
     }
 }

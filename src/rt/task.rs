@@ -1,13 +1,12 @@
-//! What is known of a task, and where is it on a list until it ends?
+//! Tasks, and the lists of those that have not ended.
 //!
-//! Each worker has a [`List`] of the tasks that were spawned on it, and so have the threads that are
-//! no workers, together: spawning on one worker takes no lock that another takes. It is what a
-//! runtime needs to end tasks that wait, since nobody else knows of them but whoever is to wake
-//! them. With a list goes a [`Route`]: where its tasks are run.
+//! While a task waits, only its wakers refer to it. So a runtime keeps lists of its tasks, to be able to
+//! end them: one for each worker, of the tasks that were spawned on it, and one for all external threads.
+//! Workers that spawn therefore have no lock in common. A list knows by [`Schedule`] where its tasks run.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use async_task::FallibleTask;
@@ -17,54 +16,69 @@ use slab::Slab;
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
+    lock,
 };
 
-pub(super) type Runnable = async_task::Runnable<Meta>;
+pub(super) type Runnable = async_task::Runnable<Metadata>;
 
-/// What is known of a task besides its future.
-pub(super) struct Meta {
-    list: Arc<List>,
+/// What a task holds besides its future.
+pub(super) struct Metadata {
+    owned: Arc<OwnedTasks>,
     key: usize,
+}
+
+impl Metadata {
+    pub(super) fn owned(&self) -> &Arc<OwnedTasks> {
+        &self.owned
+    }
 }
 
 /// Why a task is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum Reason {
     Spawned,
     Woken,
-    /// It woke itself while it ran: others are to run first.
+    /// It woke itself while it ran: other tasks are to run first.
     Yielded,
 }
 
-/// Where tasks are run: by any of a runtime's workers, or by one thread.
-pub(super) trait Route: Send + Sync {
-    /// Takes a task that is ready, from any thread, and wakes who is to run it.
-    fn ready(&self, task: Runnable);
+/// Where tasks run: on any worker of a runtime, or on one thread.
+pub(super) trait Schedule: Send + Sync {
+    /// Takes a task that is ready, on any thread, and unparks a worker for it.
+    fn schedule(&self, task: Runnable);
 }
 
-/// The tasks of one place that have not ended.
-pub(super) struct List {
-    route: Arc<dyn Route>,
+/// Identifies a task in its list.
+#[derive(Clone, Copy)]
+struct Id {
+    key: usize,
+    /// Keys are used again, numbers are not.
+    number: u64,
+}
+
+/// The tasks of one worker, or of one thread, that have not ended.
+pub(super) struct OwnedTasks {
+    scheduler: Arc<dyn Schedule>,
     tasks: Mutex<Tasks>,
-    /// How many tasks are aborted and have not ended, and one more when all are; hardly ever any, so
-    /// a task that is about to run asks here first.
+    /// How many tasks are aborted and have not ended, and one more once the list is closed. Mostly zero,
+    /// so that a worker that is about to run a task takes no lock to check it.
     aborted: AtomicUsize,
 }
 
 struct Tasks {
     slab: Slab<Entry>,
-    /// How many there have been: numbers them, since keys are used again.
+    /// How many tasks there have been.
     count: u64,
-    /// The runtime, or the stay of a thread in it, is over: what is spawned ends at once.
+    /// The runtime, or the thread's scope in it, has ended: a task that is spawned ends at once.
     closed: bool,
 }
 
 /// A task that has not ended.
 struct Entry {
-    /// By which to end it.
+    /// Wakes the task so that it can be ended.
     waker: Waker,
-    /// Its number, times two, and one more if it was aborted: there is an entry for each task, and
-    /// two fields would make it a third larger.
+    /// Twice the task's number, plus one if it was aborted. Two fields would make an entry, of which each
+    /// task has one, a third larger.
     tag: u64,
 }
 
@@ -74,78 +88,69 @@ impl Entry {
     }
 }
 
-/// A task that is on a list: what it yields, and how to abort it.
-pub(super) struct Started<T> {
-    pub(super) output: FallibleTask<T, Meta>,
-    list: Arc<List>,
-    key: usize,
-    number: u64,
+/// A task that was added to a list: its output, and the means to abort it.
+pub(super) struct Spawned<T> {
+    pub(super) output: FallibleTask<T, Metadata>,
+    owned: Arc<OwnedTasks>,
+    id: Id,
 }
 
-impl<T> Started<T> {
-    /// Ends the task when it is next to run, which is soon.
+impl<T> Spawned<T> {
+    /// Makes the task end the next time that it would run, which is soon.
     pub(super) fn abort(&self) {
-        self.list.abort(self.key, self.number);
+        self.owned.abort(self.id);
     }
 
-    pub(super) fn reference(&self) -> Reference {
-        Reference {
-            list: Arc::downgrade(&self.list),
-            key: self.key,
-            number: self.number,
+    pub(super) fn task_ref(&self) -> TaskRef {
+        TaskRef {
+            owned: Arc::downgrade(&self.owned),
+            id: self.id,
         }
     }
 }
 
 /// Refers to a task without keeping anything of it, or of its runtime, alive.
 #[derive(Clone)]
-pub(super) struct Reference {
-    list: Weak<List>,
-    key: usize,
-    number: u64,
+pub(super) struct TaskRef {
+    owned: Weak<OwnedTasks>,
+    id: Id,
 }
 
-impl Reference {
-    /// Like [`Started::abort`].
+impl TaskRef {
+    /// Like [`Spawned::abort`].
     pub(super) fn abort(&self) {
-        if let Some(list) = self.list.upgrade() {
-            list.abort(self.key, self.number);
+        if let Some(owned) = self.owned.upgrade() {
+            owned.abort(self.id);
         }
     }
 
     /// Returns whether nothing is left of the task's future.
     pub(super) fn is_finished(&self) -> bool {
-        // A list lives as long as one of its tasks.
-        let list = self.list.upgrade();
-        list.is_none_or(|list| list.tasks().find(self.key, self.number).is_none())
+        // A list lives as long as any of its tasks.
+        let owned = self.owned.upgrade();
+        owned.is_none_or(|owned| owned.tasks().find(self.id).is_none())
     }
 }
 
 impl Tasks {
     /// Returns the entry of a task that has not ended.
-    fn find(&mut self, key: usize, number: u64) -> Option<&mut Entry> {
-        let entry = self.slab.get_mut(key);
-        entry.filter(|entry| entry.tag / 2 == number)
+    fn find(&mut self, id: Id) -> Option<&mut Entry> {
+        let entry = self.slab.get_mut(id.key);
+        entry.filter(|entry| entry.tag / 2 == id.number)
     }
 }
 
 /// Returns whether a ready task is to be dropped instead of run: it was aborted, or its runtime ends.
 #[inline]
 pub(super) fn is_aborted(task: &Runnable) -> bool {
-    let meta = task.metadata();
-    meta.list.has_aborted(meta.key)
+    let metadata = task.metadata();
+    metadata.owned.has_aborted(metadata.key)
 }
 
-impl Meta {
-    pub(super) fn list(&self) -> &Arc<List> {
-        &self.list
-    }
-}
-
-impl List {
-    pub(super) fn new(route: Arc<dyn Route>) -> Arc<Self> {
+impl OwnedTasks {
+    pub(super) fn new(scheduler: Arc<dyn Schedule>) -> Arc<Self> {
         Arc::new(Self {
-            route,
+            scheduler,
             tasks: Mutex::new(Tasks {
                 slab: Slab::new(),
                 count: 0,
@@ -155,10 +160,10 @@ impl List {
         })
     }
 
-    fn abort(&self, key: usize, number: u64) {
+    fn abort(&self, id: Id) {
         let waker = {
             let mut tasks = self.tasks();
-            let Some(entry) = tasks.find(key, number) else {
+            let Some(entry) = tasks.find(id) else {
                 return;
             };
             if !entry.is_aborted() {
@@ -170,38 +175,38 @@ impl List {
         waker.wake();
     }
 
-    /// Whether the task under this key was aborted.
+    /// Returns whether the task with this key was aborted.
     #[inline]
     fn has_aborted(&self, key: usize) -> bool {
-        // Relaxed: who aborts wakes the task afterwards, and that it runs comes after that.
+        // Relaxed: the thread that aborts a task wakes it afterwards, and the task runs after that wake.
         self.aborted.load(Ordering::Relaxed) > 0 && {
             let tasks = self.tasks();
             tasks.closed || tasks.slab.get(key).is_some_and(Entry::is_aborted)
         }
     }
 
-    pub(super) fn route(&self) -> &Arc<dyn Route> {
-        &self.route
+    pub(super) fn scheduler(&self) -> &Arc<dyn Schedule> {
+        &self.scheduler
     }
 
-    /// Lists the task that `make` builds around the future; it has to be made ready then, or to be
-    /// ended, if there is nothing to be made ready.
-    pub(super) fn start<F: Future>(
+    /// Adds a task, which `make` builds around the future. Returns the task for the caller to schedule;
+    /// if the list is closed, the task has ended and there is none.
+    pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,
-        make: impl FnOnce(Meta, Watched<F>) -> (Runnable, async_task::Task<F::Output, Meta>),
-    ) -> (Option<Runnable>, Started<F::Output>) {
+        make: impl FnOnce(Metadata, TaskFuture<F>) -> (Runnable, async_task::Task<F::Output, Metadata>),
+    ) -> (Option<Runnable>, Spawned<F::Output>) {
         let mut tasks = self.tasks();
         let closed = tasks.closed;
         tasks.count += 1;
         let number = tasks.count;
         let entry = tasks.slab.vacant_entry();
         let key = entry.key();
-        let list = self.clone();
-        let meta = Meta { list, key };
-        let list = self.clone();
-        let ended = Ended { list, key };
-        let (runnable, task) = make(meta, Watched { future, ended });
+        let owned = self.clone();
+        let metadata = Metadata { owned, key };
+        let owned = self.clone();
+        let remove = RemoveOnDrop { owned, key };
+        let (runnable, task) = make(metadata, TaskFuture { future, remove });
         entry.insert(Entry {
             waker: runnable.waker(),
             tag: number * 2,
@@ -209,20 +214,20 @@ impl List {
         drop(tasks);
         let output = task.fallible();
         let runnable = (!closed).then_some(runnable);
-        let started = Started {
+        let spawned = Spawned {
             output,
-            list: self,
-            key,
-            number,
+            owned: self,
+            id: Id { key, number },
         };
-        (runnable, started)
+        (runnable, spawned)
     }
 
     pub(super) fn len(&self) -> usize {
         self.tasks().slab.len()
     }
 
-    /// Makes every task here ready, so that it can be ended; from now on none can be spawned.
+    /// Wakes every task, so that it can be ended. Returns how many there are. From now on none can be
+    /// spawned.
     pub(super) fn close(&self) -> usize {
         let wakers: Vec<Waker> = {
             let mut tasks = self.tasks();
@@ -238,28 +243,28 @@ impl List {
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tasks)
     }
 }
 
 pin_project! {
-    /// What a task runs. Not an async block, which would hold the future twice: as what it was
-    /// given, and as what it awaits.
-    pub(super) struct Watched<F> {
+    /// The future of a task. Not an async block: that would hold the spawned future twice, as what it
+    /// captures and as what it awaits.
+    pub(super) struct TaskFuture<F> {
         #[pin]
         future: F,
-        // After the future: it strikes the task off when nothing is left of that.
-        ended: Ended,
+        // After the future: the task is removed from its list when nothing is left of that.
+        remove: RemoveOnDrop,
     }
 }
 
-impl<F: Future> Future for Watched<F> {
+impl<F: Future> Future for TaskFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Once more: between the last look and here the task still counted as ready, and the wake of
-        // who aborted it changed nothing. From here on a wake has it run again.
-        if self.ended.list.has_aborted(self.ended.key) {
+        // Checked again: between the worker's check and here the task still counted as ready, so the
+        // wake of a thread that aborted it meanwhile changed nothing. From here on a wake has it run again.
+        if self.remove.owned.has_aborted(self.remove.key) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -267,18 +272,18 @@ impl<F: Future> Future for Watched<F> {
     }
 }
 
-/// Strikes a task off the list when dropped.
-struct Ended {
-    list: Arc<List>,
+/// Removes a task from its list when dropped.
+struct RemoveOnDrop {
+    owned: Arc<OwnedTasks>,
     key: usize,
 }
 
-impl Drop for Ended {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         // The waker is dropped after the lock is released.
-        let entry = self.list.tasks().slab.try_remove(self.key);
+        let entry = self.owned.tasks().slab.try_remove(self.key);
         if entry.is_some_and(|entry| entry.is_aborted()) {
-            self.list.aborted.fetch_sub(1, Ordering::Relaxed);
+            self.owned.aborted.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

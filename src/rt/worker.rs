@@ -1,56 +1,49 @@
-//! The worker loop: run tasks, fire timers, look for work, park.
+//! The worker loop: run tasks, fire timers, steal, park.
 //!
-//! Each pass: a task out of the LIFO slot, the own queue, or the queue that all share. Every few
-//! tasks, timers that are due fire, before the tasks that wait, and one task out of the shared queue
-//! gets its turn. Without a task, a worker *searches*: it takes half of what another has, and fires
-//! the timers of workers that do not get to it. With nothing to be found, it parks (see `idle`).
+//! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue. Every few
+//! tasks it *polls*: timers that are due fire, before the tasks that wait, and one task out of the shared
+//! queue has its turn. A worker without a task *searches*: it fires the timers of all workers and steals
+//! half of the tasks of another one. If it finds nothing, it parks (see `idle`).
 //!
-//! How many tasks "every few" is follows from how long they take, so that timers are polled every
-//! [`PERIOD`] or so: after each task if they are long, after [`LONGEST_INTERVAL`] if they are short.
-//! Then, or when the queue is empty, the main future has its turn, if it was woken.
+//! How many tasks run between two polls depends on how long they take, so that timers are polled every
+//! [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if they are short.
+//! The main future has its turn then, or when the queue is empty, if it was woken.
 
 use std::sync::Arc;
 
 use crate::instant::NEVER;
 use crate::rt::context::Scope;
-use crate::rt::core::{Core, LONGEST_INTERVAL, Pace, Phase};
+use crate::rt::core::{Core, LONGEST_INTERVAL, LoopState, Phase};
 use crate::rt::idle::ParkContext;
 use crate::rt::inner::Hooks;
 use crate::rt::local::LocalQueue;
 use crate::rt::pool::Pool;
 use crate::rt::task::Runnable;
 
-/// How long tasks run between two polls of the timers, in nanoseconds, if they are short.
-const PERIOD: u64 = 20_000;
+/// How long short tasks run between two polls of the timers, in nanoseconds.
+const POLL_PERIOD: u64 = 20_000;
 
-/// How many polls of the own timers come to one of those of all.
+/// Of so many polls, one is of the timers of all workers, the others of the worker's own.
 const GLOBAL_INTERVAL: u32 = 8;
 
-/// How many timers fire before what they readied gets to run.
+/// How many timers fire before the tasks that they woke have their turn.
 const BUDGET: usize = 1024;
-
-/// What a worker is there for besides tasks: on the caller's thread of `block_on` its future, on a
-/// thread of the runtime the end.
-pub(super) trait Wanted {
-    /// Returns whether the worker is to leave its loop for it.
-    fn is_wanted(&self) -> bool;
-}
 
 pub(super) struct Worker<'a> {
     pool: &'a Arc<Pool>,
     scope: &'a Scope,
     core: &'a Core,
     hooks: &'a Hooks,
-    /// It fires timers and no more: the tasks are to be dropped, or are run by a caller further out.
+    /// It fires timers and runs no tasks: they are to be dropped, or a caller further out runs them.
     only_timers: bool,
-    pace: Pace,
-    /// Counted among the workers that search.
+    state: LoopState,
+    /// It counts as searching.
     searching: bool,
-    /// Timers have fired in this pass, and what they readied is to run first.
+    /// Timers have fired in this pass, and the tasks that they woke run first.
     has_fired: bool,
-    /// The budget was spent when timers last fired: more of them may be due.
+    /// The budget was spent when timers last fired: more may be due.
     budget_spent: bool,
-    /// I/O was collected just now.
+    /// I/O was collected since the last search.
     has_collected: bool,
     /// It was unparked to look at the LIFO slots.
     must_look: bool,
@@ -59,14 +52,14 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(scope: &'a Scope, core: &'a Core, only_timers: bool) -> Self {
         let inner = scope.inner();
-        core.set_phase(Phase::Task);
+        core.phase.set(Phase::Task);
         Self {
             pool: inner.pool(),
             scope,
             core,
             hooks: inner.hooks(),
             only_timers,
-            pace: core.pace(),
+            state: core.state.get(),
             searching: false,
             has_fired: false,
             budget_spent: false,
@@ -75,88 +68,94 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Works until the worker is wanted elsewhere and its turn is over, for one pass at least.
+    /// Runs the loop for one pass at least, until `should_return` and the tasks' turn is over.
     ///
-    /// What is ready here is left where others find it: the worker may be away for long.
-    pub(super) fn work(mut self, wanted: &impl Wanted) {
+    /// Leaves the tasks that are ready where other workers find them: the caller may be away for long.
+    pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired = false;
-            let task = match self.next() {
+            let task = match self.next_task() {
                 Some(task) => Some(task),
                 None => self.search(),
             };
             match task {
-                Some(task) => self.run(task),
-                None => self.rest(wanted),
+                Some(task) => self.run_task(task),
+                None => self.park(should_return),
             }
-            if wanted.is_wanted() && self.is_turn_over() {
+            if should_return() && self.is_turn_over() {
                 break;
             }
         }
-        self.found();
+        self.end_search();
         self.pool.release(self.core);
-        self.offer_spare();
+        self.notify_if_stealable();
     }
 
-    /// Returns whether what the worker is wanted for comes before the next task.
+    /// Returns whether the main future, or the end of the worker, comes before the next task.
     fn is_turn_over(&self) -> bool {
-        self.only_timers || self.pace.left == 0 || self.core.is_empty()
+        self.only_timers || self.state.until_poll == 0 || self.core.is_empty()
     }
 
     #[inline]
-    fn run(&mut self, task: Runnable) {
-        self.found();
-        self.offer();
+    fn run_task(&mut self, task: Runnable) {
+        self.end_search();
+        if self.core.must_notify() {
+            self.pool.idle().notify_one();
+        }
+        // If this task blocks, the one in the slot would wait for ever.
+        if self.core.must_report() {
+            self.pool.idle().report_full_slot(self.core.index);
+        }
         self.scope.run(task);
     }
 
-    /// Takes the next task of this worker's own, or out of the queue that all share.
+    /// Takes the next task of this worker's own, or out of the shared queue.
     #[inline]
-    fn next(&mut self) -> Option<Runnable> {
-        if self.pace.left == 0 {
-            self.poll_timers();
-            self.pace.left = self.pace.interval;
+    fn next_task(&mut self) -> Option<Runnable> {
+        if self.state.until_poll == 0 {
+            self.poll();
+            self.state.until_poll = self.state.interval;
             if !self.only_timers
                 && let Some(task) = self.pool.pop()
             {
                 return Some(task);
             }
         }
-        self.pace.left -= 1;
+        self.state.until_poll -= 1;
         if self.only_timers {
             return None;
         }
-        self.own().or_else(|| self.share())
+        self.next_own_task().or_else(|| self.next_shared_task())
     }
 
-    /// Takes a share of the shared queue. For a moment it is in no queue, and a worker that is about to
-    /// park does not see it: so one is unparked for what is left of it.
-    fn share(&self) -> Option<Runnable> {
-        let task = self.pool.pop_into(self.core)?;
-        self.offer_spare();
-        Some(task)
-    }
-
-    /// Local tasks and others take turns.
+    /// Takes a task out of the core, or a local one; the two kinds take turns.
     #[inline]
-    fn own(&mut self) -> Option<Runnable> {
+    fn next_own_task(&mut self) -> Option<Runnable> {
         let Some(local) = self.scope.local() else {
             return self.core.pop();
         };
-        self.pace.local_first = !self.pace.local_first;
-        if self.pace.local_first {
+        self.state.local_first = !self.state.local_first;
+        if self.state.local_first {
             local.pop().or_else(|| self.core.pop())
         } else {
             self.core.pop().or_else(|| local.pop())
         }
     }
 
-    /// Fires timers that are due.
-    fn poll_timers(&mut self) {
-        self.pace.tick = (self.pace.tick + 1) % GLOBAL_INTERVAL;
-        // A worker without timers is spared the look at the clock.
-        let all = self.pace.tick == 0;
-        let me = self.core.index();
+    /// Moves a batch of tasks out of the shared queue, and returns one. For a moment the batch is in no
+    /// queue, and a worker that is about to park does not see it. So a worker is unparked for the rest.
+    fn next_shared_task(&self) -> Option<Runnable> {
+        let task = self.pool.pop_into(self.core)?;
+        self.notify_if_stealable();
+        Some(task)
+    }
+
+    /// Fires timers that are due. Every few times it does so for all workers, and sees to LIFO slots and
+    /// I/O, too.
+    fn poll(&mut self) {
+        self.state.tick = (self.state.tick + 1) % GLOBAL_INTERVAL;
+        let all = self.state.tick == 0;
+        let me = self.core.index;
         let may_be_due = |now| {
             if all {
                 self.pool.may_be_due(now)
@@ -164,6 +163,7 @@ impl<'a> Worker<'a> {
                 self.pool.may_be_due_at(me, now)
             }
         };
+        // Without timers the clock is not read.
         if may_be_due(NEVER - 1) {
             let now = self.pool.clock().nanos();
             if may_be_due(now) {
@@ -176,80 +176,38 @@ impl<'a> Worker<'a> {
         }
         // A parked worker already polls I/O, so this one need not.
         if all && self.pool.reactor().has_sources() && !self.pool.idle().has_parked() {
-            self.collect();
+            self.collect_io();
         }
     }
 
-    /// Sets how many tasks run until timers are polled again, by how long the last ones took.
+    /// Sets how many tasks run until the next poll, by how long the last ones took.
     fn adapt_interval(&mut self, now: u64) {
-        let each = now.saturating_sub(self.pace.polled) / u64::from(self.pace.interval);
-        let fit = PERIOD / each.max(1);
-        self.pace.interval = fit.clamp(1, u64::from(LONGEST_INTERVAL)) as u32;
-        self.pace.polled = now;
+        let each = now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval);
+        let fit = POLL_PERIOD / each.max(1);
+        self.state.interval = fit.clamp(1, u64::from(LONGEST_INTERVAL)) as u32;
+        self.state.last_poll = now;
     }
 
-    /// Fires what is due, if anything, of this worker's timers or of all.
+    /// Fires the timers that are due, of this worker or of all.
     fn fire(&mut self, now: u64, all: bool) {
         self.has_fired = true;
-        self.core.set_phase(Phase::Firing);
+        self.core.phase.set(Phase::Firing);
         let fired = if all {
             self.pool.idle().drivers().fire(now, BUDGET)
         } else {
-            self.pool.fire_at(self.core.index(), now, BUDGET)
+            self.pool.fire_at(self.core.index, now, BUDGET)
         };
         self.budget_spent = fired >= BUDGET;
-        self.core.set_phase(Phase::Task);
+        self.core.phase.set(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
         if self.pool.idle().has_parked() {
             self.pool.idle().drivers().rearm();
         }
-        self.offer_spare();
+        self.notify_if_stealable();
     }
 
-    /// Readies the tasks whose I/O is ready.
-    fn collect(&self) {
-        self.core.set_phase(Phase::Firing);
-        self.pool.reactor().poll();
-        self.core.set_phase(Phase::Task);
-        self.offer_spare();
-    }
-
-    /// Looks for a task everywhere.
-    fn search(&mut self) -> Option<Runnable> {
-        self.fire_for_all();
-        if !std::mem::take(&mut self.has_collected) && self.pool.reactor().has_sources() {
-            self.collect();
-        }
-        if self.only_timers {
-            return None;
-        }
-        if let Some(task) = self.own() {
-            return Some(task);
-        }
-        if !self.searching {
-            self.searching = self.pool.idle().start_search(false);
-        }
-        if self.searching {
-            let found = self.pool.steal_into(self.core);
-            let found = found.or_else(|| self.pool.pop_into(self.core));
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.take_stuck();
-        self.core.pop()
-    }
-
-    /// Takes what has lain in other workers' LIFO slots for a moment.
-    fn take_stuck(&mut self) {
-        let must_look = std::mem::take(&mut self.must_look);
-        if must_look || self.pool.idle().has_looks() {
-            self.pool.take_stuck(self.core, must_look);
-        }
-    }
-
-    /// Fires what is due, whoever ought to.
-    fn fire_for_all(&mut self) {
+    /// Fires the timers that are due, of all workers, unless timers have fired in this pass.
+    fn fire_all(&mut self) {
         if self.has_fired || !self.pool.may_be_due(NEVER - 1) {
             return;
         }
@@ -259,70 +217,100 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Counts this worker no longer among those that search, once it has found something.
+    /// Wakes the tasks whose I/O is ready.
+    fn collect_io(&self) {
+        self.core.phase.set(Phase::Firing);
+        self.pool.reactor().poll();
+        self.core.phase.set(Phase::Task);
+        self.notify_if_stealable();
+    }
+
+    /// Looks for a task everywhere.
+    fn search(&mut self) -> Option<Runnable> {
+        self.fire_all();
+        if !std::mem::take(&mut self.has_collected) && self.pool.reactor().has_sources() {
+            self.collect_io();
+        }
+        if self.only_timers {
+            return None;
+        }
+        if let Some(task) = self.next_own_task() {
+            return Some(task);
+        }
+        if !self.searching {
+            self.searching = self.pool.idle().start_search(false);
+        }
+        if self.searching {
+            let stolen = self.pool.steal_into(self.core);
+            let found = stolen.or_else(|| self.pool.pop_into(self.core));
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.take_stuck();
+        self.core.pop()
+    }
+
+    /// Takes the tasks that have lain in other workers' LIFO slots for too long.
+    fn take_stuck(&mut self) {
+        let must_look = std::mem::take(&mut self.must_look);
+        if must_look || self.pool.idle().has_looks() {
+            self.pool.take_stuck(self.core, must_look);
+        }
+    }
+
+    /// Counts this worker, which has found something, no longer as searching.
     #[inline]
-    fn found(&mut self) {
+    fn end_search(&mut self) {
         if self.searching {
             self.searching = false;
             self.pool.end_search();
         }
     }
 
-    /// Wakes another worker if there is a task for it.
-    fn offer_spare(&self) {
-        if self.core.has_spare() {
+    /// Unparks another worker if there is a task for it to steal.
+    fn notify_if_stealable(&self) {
+        if self.core.has_stealable() {
             self.pool.idle().notify_one();
         }
     }
 
-    /// Sees to the tasks that wait while the next one runs: one that has yielded, and the one in the
-    /// slot, which would wait for ever if the next one blocks.
-    #[inline]
-    fn offer(&self) {
-        if self.core.must_offer() {
-            self.pool.idle().notify_one();
-        }
-        if self.core.must_report() {
-            self.pool.idle().report_full_slot(self.core.index());
-        }
-    }
-
-    /// Parks, unless something turns up before that.
-    fn rest(&mut self, wanted: &impl Wanted) {
+    /// Parks, unless there is something to do before that.
+    fn park(&mut self, should_return: &impl Fn() -> bool) {
         if std::mem::take(&mut self.budget_spent) {
-            // The timers that are left are late, and would have to wait for the slack: another pass.
+            // More timers may be due. They are late already, and parking would add the slack to that.
             return;
         }
-        // The hook may wake tasks and arm timers: so it runs before the last look at them. It may take long,
-        // or block: so others do not count on this worker to search meanwhile.
-        if self.hooks.has_park() {
-            self.found();
+        // The hook may wake tasks and arm timers, so it runs before the last look at them. It may take long,
+        // or block, so this worker does not count as searching meanwhile.
+        if self.hooks.park.is_set() {
+            self.end_search();
         }
-        self.hooks.park();
+        self.hooks.park.call();
         let was_searching = std::mem::take(&mut self.searching);
-        let (idle, me) = (self.pool.idle(), self.core.index());
+        let (idle, me) = (self.pool.idle(), self.core.index);
         let context = &mut Parking {
             worker: self,
-            wanted,
+            should_return,
         };
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
         self.must_look |= unparked.must_look;
-        // A while has passed: the clock is read soon, and says nothing about tasks.
-        self.pace.polled = 0;
-        self.pace.interval = LONGEST_INTERVAL;
-        self.pace.left = self.pace.left.min(1);
-        self.hooks.unpark();
+        // The time that has passed says nothing about tasks. The next poll comes soon.
+        self.state.last_poll = 0;
+        self.state.interval = LONGEST_INTERVAL;
+        self.state.until_poll = self.state.until_poll.min(1);
+        self.hooks.unpark.call();
     }
 }
 
-/// A worker that parks, and what it is wanted for.
-struct Parking<'p, 'a, W> {
+/// A worker that is about to park.
+struct Parking<'p, 'a, F> {
     worker: &'p mut Worker<'a>,
-    wanted: &'p W,
+    should_return: &'p F,
 }
 
-impl<W: Wanted> ParkContext for Parking<'_, '_, W> {
+impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     fn is_stopping(&self) -> bool {
         self.worker.pool.is_stopping()
     }
@@ -338,32 +326,32 @@ impl<W: Wanted> ParkContext for Parking<'_, '_, W> {
                 || worker.scope.local().is_some_and(LocalQueue::is_ready)
                 || worker.pool.has_work()
         };
-        self.wanted.is_wanted() || !worker.only_timers && has_task()
+        (self.should_return)() || !worker.only_timers && has_task()
     }
 
     fn collect_io(&mut self) {
         if self.worker.pool.reactor().is_live() {
-            self.worker.collect();
+            self.worker.collect_io();
             self.worker.has_collected = true;
         }
     }
 
     fn fire(&mut self) {
-        self.worker.fire_for_all();
+        self.worker.fire_all();
     }
 
     fn advance(&mut self) {
         let worker = &mut *self.worker;
-        worker.core.set_phase(Phase::Firing);
+        worker.core.phase.set(Phase::Firing);
         worker.pool.clock().advance_when_idle();
-        worker.core.set_phase(Phase::Task);
-        worker.offer_spare();
+        worker.core.phase.set(Phase::Task);
+        worker.notify_if_stealable();
     }
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        self.found();
-        self.core.set_pace(self.pace);
+        self.end_search();
+        self.core.state.set(self.state);
     }
 }
