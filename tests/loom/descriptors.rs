@@ -8,7 +8,7 @@ use rustix::event::epoll::EventFlags;
 
 use crate::rt::io::kernel::{Epoll, File};
 use crate::rt::io::reactor::Reactor;
-use crate::rt::io::source::{Direction, Place, Source};
+use crate::rt::io::source::{Direction, Source, WaiterId};
 
 /// The I/O of a runtime.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub(super) struct Fd {
 pub(super) struct Wait<'a> {
     fd: &'a Fd,
     direction: Direction,
-    place: Place,
+    id: WaiterId,
 }
 
 impl Io {
@@ -143,20 +143,20 @@ impl Fd {
         Wait {
             fd: self,
             direction,
-            place: Place::Own(None),
+            id: WaiterId::Future(None),
         }
     }
 
     /// Polls for it becoming readable, for one task at a time.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let place = &mut Place::Shared;
+        let id = &mut WaiterId::Poll;
         self.source
-            .poll(Direction::Read, place, cx, &self.file, self.key)
+            .poll(Direction::Read, id, cx, &self.file, self.key)
     }
 
     /// What giving out `&mut T` does.
     pub(super) fn get_mut(&mut self) {
-        self.source.trim();
+        self.source.disarm_unused();
     }
 }
 
@@ -169,17 +169,13 @@ impl Drop for Fd {
 impl Wait<'_> {
     /// As the method of a future.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self {
-            fd,
-            direction,
-            place,
-        } = self;
-        fd.source.poll(*direction, place, cx, &fd.file, fd.key)
+        let Self { fd, direction, id } = self;
+        fd.source.poll(*direction, id, cx, &fd.file, fd.key)
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.fd.source.leave(self.direction, &mut self.place);
+        self.fd.source.cancel(self.direction, &mut self.id);
     }
 }

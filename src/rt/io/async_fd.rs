@@ -1,7 +1,7 @@
-//! How does a task wait for a descriptor of its own?
+//! The owner of a descriptor that tasks wait for.
 //!
-//! Through an [`AsyncFd`], which owns it: it is registered when that is made and taken out of the
-//! reactor before the descriptor can be closed.
+//! It registers the descriptor with the reactor when it is made, and removes it before the descriptor can be
+//! closed.
 
 use std::fmt;
 use std::io;
@@ -15,38 +15,37 @@ use crate::rt::context;
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
 use crate::rt::io::reactor::Reactor;
-use crate::rt::io::source::{Direction, Place, Source};
+use crate::rt::io::source::{Direction, Source, WaiterId};
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///
-/// `T` is whatever owns one: a `TcpListener`, `TcpStream` or `UdpSocket` of std, a pipe, an
-/// `OwnedFd`.
+/// `T` owns it: a `TcpListener`, `TcpStream` or `UdpSocket` of std, a pipe, an `OwnedFd`.
 ///
 /// # Non-blocking mode
 ///
-/// The descriptor is non-blocking as long as it is in here: an operation that blocks would hold up
-/// the worker with all its tasks and timers. If it blocked before, it does so again after
+/// The descriptor is non-blocking as long as the `AsyncFd` exists: an operation that blocks would hold up
+/// the worker with all its tasks and timers. If it was blocking before, it is again after
 /// [`into_inner`](Self::into_inner) or a drop.
 ///
-/// The mode is that of the open file, which *duplicates* share: those made by `try_clone` and `dup`,
-/// and those that another process inherits or has passed on, such as standard input. They are
-/// non-blocking meanwhile, too. Of duplicates that are each in an `AsyncFd` of this process the last
-/// one to leave restores the mode; so do unrelated descriptors of one terminal, named pipe or device,
-/// and all eventfds and timerfds together. A descriptor that is non-blocking before is left as it is,
-/// which also saves four system calls.
+/// The mode belongs to the open file, which *duplicates* share: those made by `try_clone` and `dup`, and
+/// those that another process has inherited or passed on, such as standard input. They are non-blocking
+/// meanwhile, too. If several duplicates are each in an `AsyncFd` of this process, the last of these to go
+/// restores the mode. The same is true of unrelated descriptors of one terminal, named pipe or
+/// device, and of all eventfds and timerfds together. A descriptor that is non-blocking already is left as it
+/// is, which also saves four system calls.
 ///
 /// # Waiting
 ///
-/// Any number of tasks may wait for it, through a shared reference or an `Arc`, on any executor; the
-/// workers of the runtime that it was made on wake them. That something is ready is a reason to try
-/// and no promise: another task may be faster. [`read_with`](Self::read_with) and
+/// Any number of tasks may wait for the descriptor, through a shared reference or an `Arc`, on any executor.
+/// The workers of the runtime on which it was made wake them. A descriptor that is ready is a reason to try,
+/// not a promise: another task may be faster. [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try, wait and try again.
 ///
-/// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
-/// readable and writable, since reading or writing is how to learn of it. Once the runtime is gone
-/// waiting fails; a task that waits then is woken and learns it.
+/// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor readable and
+/// writable, because a task learns of them by reading or writing. Once the runtime is gone, waiting fails,
+/// and a task that is waiting then is woken to get the error.
 ///
-/// Dropping it takes the descriptor out of the runtime and then drops `T`.
+/// Dropping an `AsyncFd` removes the descriptor from the runtime and then drops `T`.
 ///
 /// # Examples
 ///
@@ -98,36 +97,39 @@ use crate::rt::io::source::{Direction, Place, Source};
 /// # Ok::<_, io::Error>(())
 /// ```
 pub struct AsyncFd<T: AsFd> {
-    // Always there, but for the end of `into_inner`.
+    // `None` only at the end of `into_inner`.
     io: Option<T>,
     key: usize,
     source: Arc<Source>,
     reactor: Arc<Reactor>,
     mode: Mode,
-    /// How many operations went through in a row.
-    streak: AtomicU32,
+    /// How many operations have succeeded in a row.
+    operations: AtomicU32,
 }
 
-/// How many operations may go through in a row before others get their turn.
-const STREAK: u32 = 64;
+/// How many operations may succeed in a row before other tasks have their turn.
+const BUDGET: u32 = 64;
 
 impl<T: AsFd> AsyncFd<T> {
-    /// Registers a descriptor with the runtime that runs this thread, and makes it non-blocking.
+    /// Registers a descriptor with the current runtime, and makes it non-blocking.
     ///
-    /// `io.as_fd()` has to name the same descriptor each time.
+    /// `io.as_fd()` must return the same descriptor each time.
     ///
     /// # Errors
     ///
-    /// If the kernel refuses it: a regular file or directory cannot be waited for
-    /// ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor twice
-    /// ([`AlreadyExists`](io::ErrorKind::AlreadyExists)). If the runtime is gone. If it came about when
-    /// the process had no file descriptors left, as one of [`rt::block_on`](crate::rt::block_on()) may:
-    /// then the system's error is the [source](std::error::Error::source). `io` is dropped.
+    /// - If the kernel refuses the descriptor: a regular file or directory cannot be waited for
+    ///   ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor can be registered twice
+    ///   ([`AlreadyExists`](io::ErrorKind::AlreadyExists)).
+    /// - If the runtime is gone.
+    /// - If the runtime was made when the process had no file descriptors left, as that of
+    ///   [`rt::block_on`](crate::rt::block_on()) may have been. Then the
+    ///   [source](std::error::Error::source) is the system's error.
+    ///
+    /// `io` is dropped in each case.
     ///
     /// # Panics
     ///
-    /// If called outside of a runtime, that is, of its tasks, its `block_on` and a guard that entered
-    /// it.
+    /// If this thread is in no runtime: neither in a task, nor in `block_on`, nor entered by a guard.
     ///
     /// # Examples
     ///
@@ -170,11 +172,11 @@ impl<T: AsFd> AsyncFd<T> {
             source,
             reactor,
             mode,
-            streak: AtomicU32::new(0),
+            operations: AtomicU32::new(0),
         })
     }
 
-    /// Returns what owns the descriptor.
+    /// Returns the owner of the descriptor.
     ///
     /// # Examples
     ///
@@ -191,17 +193,17 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     #[expect(
         clippy::missing_panics_doc,
-        reason = "it is there until it is taken out"
+        reason = "only `into_inner` takes it, and consumes self"
     )]
     #[must_use]
     pub fn get_ref(&self) -> &T {
-        self.io.as_ref().expect("taken out already")
+        self.io.as_ref().expect("taken by into_inner")
     }
 
-    /// Returns what owns the descriptor, to change it.
+    /// Returns the owner of the descriptor, to change it.
     ///
-    /// Not to put another descriptor in its place: that one is not registered, and beginning to wait
-    /// for it fails ([`NotFound`](io::ErrorKind::NotFound)).
+    /// Do not replace it by the owner of another descriptor: that one is not registered, and waiting for it
+    /// fails ([`NotFound`](io::ErrorKind::NotFound)).
     ///
     /// # Examples
     ///
@@ -225,16 +227,16 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     #[expect(
         clippy::missing_panics_doc,
-        reason = "it is there until it is taken out"
+        reason = "only `into_inner` takes it, and consumes self"
     )]
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
-        self.source.trim();
-        self.io.as_mut().expect("taken out already")
+        self.source.disarm_unused();
+        self.io.as_mut().expect("taken by into_inner")
     }
 
-    /// Takes the descriptor out of the runtime and returns what owns it, blocking if it was so before;
-    /// see [non-blocking mode](Self#non-blocking-mode).
+    /// Removes the descriptor from the runtime and returns its owner. The descriptor is blocking again if it
+    /// was before; see [non-blocking mode](Self#non-blocking-mode).
     ///
     /// # Examples
     ///
@@ -251,54 +253,55 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     #[expect(
         clippy::missing_panics_doc,
-        reason = "it is there until it is taken out"
+        reason = "only `into_inner` takes it, and consumes self"
     )]
     #[must_use]
     pub fn into_inner(mut self) -> T {
         self.deregister();
-        self.io.take().expect("taken out already")
+        self.io.take().expect("taken by into_inner")
     }
 
     pub(super) fn poll_ready(
         &self,
         direction: Direction,
-        place: &mut Place,
+        waiter: &mut WaiterId,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        // Asked for before any lock is taken: it is the caller's code.
+        // This is the caller's code, so it is called before any lock is taken.
         let descriptor = self.as_fd();
-        self.source.poll(direction, place, cx, descriptor, self.key)
+        self.source
+            .poll(direction, waiter, cx, descriptor, self.key)
     }
 
-    /// Counts an operation that is about to be tried; whether others should have their turn first.
+    /// Counts an operation that is about to be tried. Returns whether other tasks have their turn first.
     ///
-    /// A peer that sends as fast as a task reads would else keep the worker from all its other tasks
+    /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other tasks
     /// and timers.
-    pub(super) fn has_had_its_turn(&self) -> bool {
-        let over = self.streak.fetch_add(1, Relaxed) >= STREAK;
-        if over {
-            self.begin_turn();
+    pub(super) fn is_budget_spent(&self) -> bool {
+        let spent = self.operations.fetch_add(1, Relaxed) >= BUDGET;
+        if spent {
+            self.reset_budget();
         }
-        over
+        spent
     }
 
-    /// Counts anew: others had their turn.
-    pub(super) fn begin_turn(&self) {
-        self.streak.store(0, Relaxed);
+    /// Counts from zero again, because other tasks had their turn.
+    pub(super) fn reset_budget(&self) {
+        self.operations.store(0, Relaxed);
     }
 
-    /// Ends a wait.
-    pub(super) fn leave(&self, direction: Direction, place: &mut Place) {
-        self.source.leave(direction, place);
+    /// Removes the waiter of a future.
+    pub(super) fn cancel(&self, direction: Direction, waiter: &mut WaiterId) {
+        self.source.cancel(direction, waiter);
     }
 
-    /// Takes the descriptor out of the reactor, which comes before it is closed: its number may be
-    /// another's the moment after.
+    /// Removes the descriptor from the reactor. That comes before it is closed: right after that its number
+    /// may be another one's.
     fn deregister(&self) {
         if let Some(io) = &self.io {
             let descriptor = io.as_fd();
             self.reactor.deregister(descriptor, self.key, &self.source);
-            self.mode.give_back(descriptor);
+            self.mode.restore(descriptor);
         }
     }
 }

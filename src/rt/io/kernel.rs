@@ -1,7 +1,7 @@
 //! The system calls of the reactor: an epoll instance in which each descriptor waits for one event.
 //!
-//! A room of its own so that the loom models can put a stand-in in its place and run the reactor and
-//! its sources as they ship (`rt/model/kernel.rs`).
+//! The loom models replace this file by `tests/loom/kernel.rs`, and run the reactor and the sources that
+//! ship.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,27 +17,27 @@ use crate::park::worker::IoSource;
 /// How many events are collected at once.
 const BATCH: usize = 256;
 
-/// What an [`Epoll`] is told to wait for.
+/// What is registered with an [`Epoll`].
 pub(super) type Descriptor<'a> = BorrowedFd<'a>;
 
-/// Where events are collected to.
+/// A buffer for events.
 pub(super) type Batch = [MaybeUninit<Event>; BATCH];
 
-/// An epoll instance. It is readable, in another one or in a poll, while it has events.
+/// An epoll instance. It is itself readable while it has events: for another instance, or for `poll`.
 pub(crate) struct Epoll(OwnedFd);
 
 impl Epoll {
-    /// Makes one without descriptors; fails if the process may have no more of them.
+    /// Makes an instance without descriptors. Fails if the process may have no more of them.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
     }
 
-    /// Enters a descriptor, for no event yet.
+    /// Registers a descriptor, for no event yet.
     pub(super) fn add(&self, descriptor: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        epoll::add(&self.0, descriptor, data(key), EventFlags::ONESHOT).map_err(refused)
+        epoll::add(&self.0, descriptor, data(key), EventFlags::ONESHOT).map_err(explain)
     }
 
-    /// Asks for one event out of `interest`, instead of what was asked for before.
+    /// Asks for one event out of `interest`, in place of what was asked for before.
     pub(super) fn arm(
         &self,
         descriptor: BorrowedFd<'_>,
@@ -45,13 +45,13 @@ impl Epoll {
         interest: EventFlags,
     ) -> io::Result<()> {
         let flags = interest | EventFlags::ONESHOT;
-        epoll::modify(&self.0, descriptor, data(key), flags).map_err(refused)
+        epoll::modify(&self.0, descriptor, data(key), flags).map_err(explain)
     }
 
-    /// Takes a descriptor out again.
+    /// Removes a descriptor.
     pub(super) fn remove(&self, descriptor: BorrowedFd<'_>) {
-        // It fails if the owner has put another descriptor in the place of this one, which then
-        // is closed, and so out already.
+        // Fails if the owner has replaced the descriptor by another one. Then it is closed, and the kernel
+        // has removed it.
         let _ = epoll::delete(&self.0, descriptor);
     }
 
@@ -60,12 +60,12 @@ impl Epoll {
         Some(epoll)
     }
 
-    /// Makes room for a batch of events.
+    /// Makes an empty buffer.
     pub(super) fn batch() -> Batch {
         [const { MaybeUninit::uninit() }; BATCH]
     }
 
-    /// Returns the key and the kind of events that there are, as many as fit, without blocking.
+    /// Returns the keys and flags of the events that there are, as many as fit, without blocking.
     pub(super) fn collect<'a>(
         &self,
         batch: &'a mut Batch,
@@ -74,7 +74,7 @@ impl Epoll {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // It fails only if a signal interrupts it, and is called again soon.
+        // Fails only if a signal interrupts it. The next poll collects the events.
         let events = match epoll::wait(&self.0, batch, Some(&at_once)) {
             Ok((events, _)) => events,
             Err(_) => &mut [],
@@ -86,7 +86,7 @@ impl Epoll {
     }
 }
 
-/// A worker's parker waits for it.
+/// For the parkers of the workers, which wait for it.
 impl AsFd for Epoll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -97,8 +97,8 @@ fn data(key: usize) -> EventData {
     EventData::new_u64(key as u64)
 }
 
-/// Returns what an error means, if the caller of the public function can do something about it.
-fn refused(error: Errno) -> io::Error {
+/// Explains an error that the caller of a public function can do something about.
+fn explain(error: Errno) -> io::Error {
     let (kind, meaning) = match error {
         Errno::PERM => (
             io::ErrorKind::Unsupported,

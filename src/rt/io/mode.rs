@@ -1,13 +1,13 @@
-//! The non-blocking mode of descriptors: set while an `AsyncFd` has them, then given back.
+//! The non-blocking mode of descriptors: set while an `AsyncFd` owns them, then restored.
 //!
-//! An operation that blocks would hold up a worker with all its tasks and timers. But the mode is not
-//! the descriptor's. It belongs to the *open file* behind it, which duplicates of the descriptor share
-//! (`TcpStream::try_clone`, one for reading and one for writing): if the first of two that is dropped
-//! gave the mode back, the other one would block. So it is given back when the last `AsyncFd` of an
-//! open file is dropped, and only if an `AsyncFd` has set it. Which descriptors share an open file
-//! cannot be asked; those that do agree in device, inode and access mode. Those that agree and do not
-//! share it, such as two eventfds or a terminal that was opened twice, have the mode given back late or
-//! never, which does less harm than too early.
+//! An operation that blocks would hold up a worker with all its tasks and timers. But the mode is not one of
+//! the descriptor. It belongs to the *open file* behind it, which duplicates of the descriptor share (as
+//! `TcpStream::try_clone` makes, one for reading and one for writing): if the first of two that is dropped
+//! restored the mode, operations on the other one would block. So the mode is restored when the last
+//! `AsyncFd` of an open file is dropped, and only if an `AsyncFd` has set it. The kernel does not tell which
+//! descriptors share an open file, but those that do agree in device, inode and access mode. For descriptors
+//! that agree and do not share it, such as two eventfds or a terminal that was opened twice, the mode is
+//! restored late or never, which does less harm than too early.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,11 +21,11 @@ type File = (u64, u64, u32);
 
 /// How many `AsyncFd`s each open file has whose mode was changed.
 ///
-/// Locked while a mode is read and changed: else one `AsyncFd` might give it back just after another
+/// Locked while a mode is read and changed. Otherwise one `AsyncFd` might restore a mode just after another
 /// one has found it set.
 static CHANGED: Mutex<BTreeMap<File, usize>> = Mutex::new(BTreeMap::new());
 
-/// What is to be given back.
+/// The open file whose mode has to be restored, if there is one.
 pub(super) struct Mode(Option<File>);
 
 impl Mode {
@@ -40,7 +40,7 @@ impl Mode {
         let file = file(descriptor, flags)?;
         match changed.get_mut(&file) {
             Some(users) => *users += 1,
-            // Its owner has set it.
+            // The owner of the descriptor has set it.
             None if is_set => return Ok(Self(None)),
             None => {
                 changed.insert(file, 1);
@@ -49,14 +49,14 @@ impl Mode {
         let mode = Self(Some(file));
         if !is_set && let Err(error) = fcntl_setfl(descriptor, flags | OFlags::NONBLOCK) {
             drop(changed);
-            mode.give_back(descriptor);
+            mode.restore(descriptor);
             return Err(error.into());
         }
         Ok(mode)
     }
 
-    /// Restores what was changed, unless other `AsyncFd`s still rely on it.
-    pub(super) fn give_back(&self, descriptor: BorrowedFd<'_>) {
+    /// Restores the mode, unless other `AsyncFd`s still rely on it.
+    pub(super) fn restore(&self, descriptor: BorrowedFd<'_>) {
         let Some(known) = self.0 else {
             return;
         };
@@ -69,12 +69,11 @@ impl Mode {
             return;
         }
         changed.remove(&known);
-        // Not so if the owner has put another descriptor in the place of this one, which is none of
-        // our business.
+        // The owner may have replaced the descriptor by another one, which is left alone.
         if let Ok(flags) = fcntl_getfl(descriptor)
             && file(descriptor, flags).is_ok_and(|file| file == known)
         {
-            // It fails for a descriptor that is none only.
+            // Fails only for a number that is no descriptor.
             let _ = fcntl_setfl(descriptor, flags - OFlags::NONBLOCK);
         }
     }
@@ -82,7 +81,7 @@ impl Mode {
 
 #[allow(
     clippy::unnecessary_cast,
-    reason = "how wide the numbers are depends on the processor"
+    reason = "the width of the numbers depends on the processor"
 )]
 fn file(descriptor: BorrowedFd<'_>, flags: OFlags) -> io::Result<File> {
     let stat = fstat(descriptor)?;

@@ -1,17 +1,18 @@
-//! The reactor: takes the kernel's events to the tasks that wait for them.
+//! The reactor: from the kernel's events to the tasks that wait for them.
 //!
-//! All descriptors of a runtime are registered with one epoll instance, each for one event at a time. A
-//! parked worker that waits for I/O has that instance nested in its parker (see `park/worker/epoll.rs`). It comes
-//! here when it is unparked, and a busy worker comes now and then. One thread at a time collects a batch of
-//! events, takes the wakers of the tasks that wait for them, and wakes these tasks with every lock released.
+//! All descriptors of a runtime are registered with one epoll instance, each for one event at a time. That
+//! instance is nested in the parker of the parked worker that waits for I/O (see `park/worker/epoll.rs`). The worker
+//! polls the reactor when it is unparked, and a busy worker polls it now and then. One thread at a time
+//! collects a batch of events, takes the wakers of the tasks that wait for them, and wakes these tasks with
+//! every lock released.
 //!
-//! An event carries the key of its source in the list. It may come late, when the descriptor was removed
-//! from the epoll instance and the key belongs to another source. That source's tasks are then woken in
-//! vain, look, and wait again: an event never means more than "try again".
+//! An event carries the key of its source. It may come late, when the descriptor was removed from the epoll
+//! instance and the key belongs to another source. The tasks of that one are then woken for nothing, look,
+//! and wait again: an event never means more than "try again".
 //!
 //! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the reactor does not own
 //! the epoll instance for good: it and each source hold a reference, under locks that they take anyway, and
-//! [`Reactor::close`] removes these references.
+//! [`Reactor::close`] drops these references.
 
 use std::error::Error;
 use std::fmt;
@@ -25,7 +26,7 @@ use slab::Slab;
 use crate::driver::shared::fire::shield;
 use crate::park::worker::IoSource;
 use crate::rt::io::kernel::{Descriptor, Epoll};
-use crate::rt::io::source::{Source, gone};
+use crate::rt::io::source::{Source, runtime_gone};
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
@@ -34,7 +35,7 @@ use crate::sync::{
 
 /// The I/O of one runtime.
 pub(crate) struct Reactor {
-    /// Whether there ever was an epoll instance.
+    /// Whether there was an epoll instance to begin with.
     live: bool,
     sources: Mutex<Sources>,
     /// How many sources there are.
@@ -44,13 +45,13 @@ pub(crate) struct Reactor {
 
 struct Sources {
     list: Slab<Arc<Source>>,
-    epoll: Access,
+    epoll: EpollState,
 }
 
-/// What a descriptor is registered with.
-enum Access {
+/// The epoll instance that descriptors are registered with.
+enum EpollState {
     Open(Arc<Epoll>),
-    /// The system has refused it.
+    /// The system has refused to make one.
     Refused(Arc<io::Error>),
     /// The runtime has ended.
     Closed,
@@ -64,20 +65,20 @@ struct Collector {
 }
 
 impl Reactor {
-    /// A reactor without sources; fails if the process may have no more descriptors.
+    /// Makes a reactor without sources. Fails if the process may have no more descriptors.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self::with(Access::Open(Arc::new(Epoll::new()?))))
+        Ok(Self::with_epoll(EpollState::Open(Arc::new(Epoll::new()?))))
     }
 
-    /// A reactor that refuses all sources, because the system has refused to make one that does not.
+    /// Makes a reactor that refuses all sources, because the system has refused an epoll instance.
     pub(crate) fn without_io(reason: io::Error) -> Self {
-        Self::with(Access::Refused(Arc::new(reason)))
+        Self::with_epoll(EpollState::Refused(Arc::new(reason)))
     }
 
-    fn with(epoll: Access) -> Self {
+    fn with_epoll(epoll: EpollState) -> Self {
         let collected = match &epoll {
-            Access::Open(epoll) => Some(epoll.clone()),
-            Access::Refused(_) | Access::Closed => None,
+            EpollState::Open(epoll) => Some(epoll.clone()),
+            EpollState::Refused(_) | EpollState::Closed => None,
         };
         Self {
             live: collected.is_some(),
@@ -93,12 +94,12 @@ impl Reactor {
         }
     }
 
-    /// Whether there is anything to wait for, now or later.
+    /// Returns whether there may be I/O to wait for, now or later.
     pub(crate) fn is_live(&self) -> bool {
         self.live
     }
 
-    /// Returns what is readable when there is something to [`poll`](Self::poll) for.
+    /// Returns what is readable while there are events to [`poll`](Self::poll) for.
     pub(crate) fn io_source(&self) -> Option<IoSource> {
         self.epoll().and_then(Epoll::io_source)
     }
@@ -107,14 +108,13 @@ impl Reactor {
         lock(&self.collector).epoll.clone()
     }
 
-    /// Whether any descriptor is registered.
+    /// Returns whether a descriptor is registered.
     pub(crate) fn has_sources(&self) -> bool {
         self.count.load(Ordering::Relaxed) != 0
     }
 
-    /// Wakes the tasks whose descriptors are ready, as far as a batch goes, without blocking.
-    ///
-    /// Returns at once if another thread is at it.
+    /// Wakes the tasks of a batch of events, without blocking. Returns at once if another thread is collecting
+    /// events.
     pub(crate) fn poll(&self) {
         let Some(mut wakers) = self.collect() else {
             return;
@@ -127,7 +127,7 @@ impl Reactor {
         }
     }
 
-    /// Takes the wakers of those whose descriptors are ready.
+    /// Collects a batch of events. Returns the wakers of the tasks that wait for them.
     fn collect(&self) -> Option<Vec<Waker>> {
         let mut collector = try_lock(&self.collector)?;
         let Collector { epoll, wakers } = &mut *collector;
@@ -145,53 +145,53 @@ impl Reactor {
         Some(mem::take(wakers))
     }
 
-    /// Ends all waits and closes the epoll instance: a task that waits, or tries to, gets an error.
+    /// Closes the epoll instance and ends all waits: a task that waits, or tries to, gets an error.
     pub(crate) fn close(&self) {
         let mut wakers = Vec::new();
         let mut sources = lock(&self.sources);
         let epoll = match &sources.epoll {
-            Access::Open(_) => mem::replace(&mut sources.epoll, Access::Closed),
-            Access::Refused(_) | Access::Closed => return,
+            EpollState::Open(_) => mem::replace(&mut sources.epoll, EpollState::Closed),
+            EpollState::Refused(_) | EpollState::Closed => return,
         };
         for (_, source) in &sources.list {
             source.close(&mut wakers);
         }
         drop(sources);
         let collected = lock(&self.collector).epoll.take();
-        // The last reference, usually; the kernel takes all descriptors out now, which may take long.
+        // These are usually the last references. The kernel then removes all descriptors, which may take long.
         drop((epoll, collected));
         for waker in wakers {
             shield(|| waker.wake());
         }
     }
 
-    /// Enters a descriptor, for no event yet.
+    /// Registers a descriptor, for no event yet. Returns its key and its source.
     pub(super) fn register(&self, descriptor: Descriptor<'_>) -> io::Result<(usize, Arc<Source>)> {
         let (epoll, key, source) = {
             let mut sources = lock(&self.sources);
             let epoll = match &sources.epoll {
-                Access::Open(epoll) => epoll.clone(),
-                Access::Refused(reason) => return Err(NoIo::error(reason)),
-                Access::Closed => return Err(gone()),
+                EpollState::Open(epoll) => epoll.clone(),
+                EpollState::Refused(reason) => return Err(NoIo::error(reason)),
+                EpollState::Closed => return Err(runtime_gone()),
             };
             let source = Arc::new(Source::new(epoll.clone()));
             (epoll, sources.list.insert(source.clone()), source)
         };
         self.count.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = epoll.add(descriptor, key) {
-            self.strike(key);
+            self.remove_source(key);
             return Err(error);
         }
         Ok((key, source))
     }
 
-    /// Takes a descriptor out again.
+    /// Removes a descriptor.
     pub(super) fn deregister(&self, descriptor: Descriptor<'_>, key: usize, source: &Source) {
-        source.remove(descriptor);
-        self.strike(key);
+        source.deregister(descriptor);
+        self.remove_source(key);
     }
 
-    fn strike(&self, key: usize) {
+    fn remove_source(&self, key: usize) {
         let source = lock(&self.sources).list.try_remove(key);
         self.count.fetch_sub(1, Ordering::Relaxed);
         drop(source);
@@ -207,7 +207,7 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// A runtime has no I/O, because the system has refused it.
+/// The error of a runtime without I/O, because the system has refused an epoll instance.
 #[derive(Debug)]
 struct NoIo(Arc<io::Error>);
 

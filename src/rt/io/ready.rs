@@ -1,4 +1,4 @@
-//! How does a task wait for a descriptor, and how does it try an operation until it goes through?
+//! The futures of an `AsyncFd`, and operations that are tried until they do not block.
 
 use std::fmt;
 use std::future::Future;
@@ -8,14 +8,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::io::source::{Direction, Place};
+use crate::rt::io::source::{Direction, WaiterId};
 use crate::rt::join::yield_now;
 
 impl<T: AsFd> AsyncFd<T> {
-    /// Waits until the descriptor may be read, or accept, or has come to its end.
+    /// Waits until the descriptor is readable: there are data, a connection to accept, or the end.
     ///
-    /// Reading may still find nothing. Dropping the future ends the wait and takes nothing away from
-    /// others.
+    /// Reading may still find nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait, and takes no event from other waits.
     ///
     /// # Errors
     ///
@@ -39,10 +42,13 @@ impl<T: AsFd> AsyncFd<T> {
         Readable(Ready::new(self, Direction::Read))
     }
 
-    /// Waits until the descriptor may be written, or has connected, or failed to.
+    /// Waits until the descriptor is writable: there is room, or a connection was made, or has failed.
     ///
-    /// Writing may still find no room. Dropping the future ends the wait and takes nothing away from
-    /// others.
+    /// Writing may still find no room.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait, and takes no event from other waits.
     ///
     /// # Errors
     ///
@@ -50,7 +56,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Examples
     ///
-    /// A connection that is made without blocking; std cannot begin one, rustix or socket2 can:
+    /// A connection that is made without blocking. Std cannot begin one; rustix and socket2 can:
     ///
     /// ```
     /// use reveille::rt::{self, io::AsyncFd};
@@ -89,10 +95,10 @@ impl<T: AsFd> AsyncFd<T> {
         Writable(Ready::new(self, Direction::Write))
     }
 
-    /// Polls for the descriptor becoming readable since the last call that was ready.
+    /// Polls whether the descriptor has become readable since the last call that returned `Ready`.
     ///
-    /// For one task at a time: another's call displaces it, and wakes it so that it may call again.
-    /// [`readable`](Self::readable) is for any number.
+    /// Only the task of the last call is woken. A call by another task displaces a task that waits, and wakes
+    /// it so that it can call again. Any number of tasks may use [`readable`](Self::readable).
     ///
     /// # Errors
     ///
@@ -113,12 +119,12 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Read, &mut Place::Shared, cx)
+        self.poll_ready(Direction::Read, &mut WaiterId::Poll, cx)
     }
 
-    /// Polls for the descriptor becoming writable since the last call that was ready.
+    /// Polls whether the descriptor has become writable since the last call that returned `Ready`.
     ///
-    /// For one task at a time, as [`poll_readable`](Self::poll_readable).
+    /// Only the task of the last call is woken, as with [`poll_readable`](Self::poll_readable).
     ///
     /// # Errors
     ///
@@ -138,22 +144,21 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Write, &mut Place::Shared, cx)
+        self.poll_ready(Direction::Write, &mut WaiterId::Poll, cx)
     }
 
-    /// Runs a reading operation, again and again until it does not say that it would block.
+    /// Runs a reading operation, and repeats it until it does not fail with `WouldBlock`.
     ///
-    /// It is tried at once, and after that whenever the descriptor is readable; one that a signal
-    /// interrupts is repeated. When many went through in a row, other tasks have their turn first.
+    /// It is tried at once, and then each time that the descriptor becomes readable. An operation that a
+    /// signal interrupts is repeated at once. After 64 operations in a row other tasks have their turn first.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: the operation has not been done, or its result was
-    /// returned.
+    /// Dropping the future loses no data: an operation that succeeds has returned its result.
     ///
     /// # Errors
     ///
-    /// Those of the operation, but for `WouldBlock` and `Interrupted`, and those of
+    /// Those of the operation, except `WouldBlock` and `Interrupted`, and those of
     /// [`readable`](Self::readable).
     ///
     /// # Examples
@@ -178,13 +183,13 @@ impl<T: AsFd> AsyncFd<T> {
         self.try_with(Direction::Read, operation).await
     }
 
-    /// Runs a writing operation, again and again until it does not say that it would block.
+    /// Runs a writing operation, and repeats it until it does not fail with `WouldBlock`.
     ///
-    /// As [`read_with`](Self::read_with), and waits until the descriptor is writable.
+    /// Like [`read_with`](Self::read_with), but waits until the descriptor is writable.
     ///
     /// # Errors
     ///
-    /// Those of the operation, but for `WouldBlock` and `Interrupted`, and those of
+    /// Those of the operation, except `WouldBlock` and `Interrupted`, and those of
     /// [`writable`](Self::writable).
     ///
     /// # Examples
@@ -213,13 +218,13 @@ impl<T: AsFd> AsyncFd<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            if self.has_had_its_turn() {
+            if self.is_budget_spent() {
                 yield_now().await;
             }
             match operation(self.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Ready::new(self, direction).await?;
-                    self.begin_turn();
+                    self.reset_budget();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
@@ -265,20 +270,19 @@ pub struct Readable<'a, T: AsFd>(Ready<'a, T>);
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Writable<'a, T: AsFd>(Ready<'a, T>);
 
-/// Either of them.
+/// Waits for either direction.
 struct Ready<'a, T: AsFd> {
     fd: &'a AsyncFd<T>,
     direction: Direction,
-    place: Place,
+    waiter: WaiterId,
 }
 
 impl<'a, T: AsFd> Ready<'a, T> {
     fn new(fd: &'a AsyncFd<T>, direction: Direction) -> Self {
-        let place = Place::Own(None);
         Self {
             fd,
             direction,
-            place,
+            waiter: WaiterId::Future(None),
         }
     }
 }
@@ -288,13 +292,13 @@ impl<T: AsFd> Future for Ready<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.fd.poll_ready(this.direction, &mut this.place, cx)
+        this.fd.poll_ready(this.direction, &mut this.waiter, cx)
     }
 }
 
 impl<T: AsFd> Drop for Ready<'_, T> {
     fn drop(&mut self) {
-        self.fd.leave(self.direction, &mut self.place);
+        self.fd.cancel(self.direction, &mut self.waiter);
     }
 }
 

@@ -1,20 +1,19 @@
-//! Who waits for a descriptor, and what has the kernel been asked to tell of it?
+//! The tasks that wait for one descriptor, and the event that the kernel was asked for.
 //!
-//! A source is the list of the tasks that wait until a descriptor can be read or written. The kernel
-//! is asked for one event at a time: when the event comes, nothing more is asked until somebody
-//! waits anew. So a descriptor that stays ready costs nothing while nobody waits for it, and one
-//! that is ready already when somebody begins to wait tells so at once.
+//! The kernel is asked for one event at a time: after an event, it reports no other one until a task waits
+//! again. So a descriptor that stays ready costs nothing while no task waits for it, and for one that is
+//! ready already when a task begins to wait, the event comes at once.
 //!
 //! Invariants, under the lock:
 //!
-//! - `armed` holds what the kernel was asked for and has not told. It may have told of it just now,
-//!   in an event that is yet to be delivered, so `armed` may say too much and never too little for
-//!   anybody who waits: that event wakes them.
-//! - Whoever is [`Waiter::Waiting`] waits for something that is armed.
+//! - `armed` holds what the kernel was asked for and has not reported. It may have reported it just now, in
+//!   an event that is yet to be delivered. So `armed` may hold too much, but never too little for a task
+//!   that waits: that event wakes the task.
+//! - What a [`Waiter::Waiting`] waits for is in `armed`.
 //!
-//! An event ends all that was armed, though it tells of one direction, perhaps. To ask for the other
-//! one again takes the descriptor, which only its owner has. So those who wait for it are woken too,
-//! without being told ready, and ask anew when they are polled.
+//! An event ends all that was armed, though it may report only one direction. To ask for the other one again
+//! takes the descriptor, which only its owner has. So the tasks that wait for the other direction are woken
+//! as well, without being marked ready, and ask again when they are polled.
 
 use std::io;
 use std::mem;
@@ -35,7 +34,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    /// What to ask the kernel for.
+    /// Returns the event to ask the kernel for.
     fn interest(self) -> EventFlags {
         match self {
             Direction::Read => EventFlags::IN,
@@ -43,19 +42,19 @@ impl Direction {
         }
     }
 
-    /// Whether an event ends a wait: an error or a hang-up ends both kinds, since reading or writing
-    /// is how one learns of it.
+    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns of it by
+    /// reading or writing.
     fn is_ready(self, event: EventFlags) -> bool {
         event.intersects(self.interest() | EventFlags::ERR | EventFlags::HUP)
     }
 }
 
-/// Where in a source a task waits.
-pub(super) enum Place {
-    /// In the one that is for callers of `poll_readable` or `poll_writable`.
-    Shared,
-    /// In one of its own, once it has waited.
-    Own(Option<usize>),
+/// Identifies a waiter of one direction.
+pub(super) enum WaiterId {
+    /// The one waiter of `poll_readable` or `poll_writable`.
+    Poll,
+    /// The waiter of a future, once that has waited.
+    Future(Option<usize>),
 }
 
 pub(super) struct Source {
@@ -63,32 +62,32 @@ pub(super) struct Source {
 }
 
 struct State {
-    /// `None` once the runtime is gone: the kernel will never tell of anything.
+    /// `None` once the runtime is gone: no event comes any more.
     epoll: Option<Arc<Epoll>>,
     armed: EventFlags,
     read: Waiters,
     write: Waiters,
 }
 
-/// Who waits for one direction.
+/// The waiters of one direction.
 #[derive(Default)]
 struct Waiters {
-    shared: Waiter,
-    own: Slab<Waiter>,
+    poll: Waiter,
+    futures: Slab<Waiter>,
 }
 
 #[derive(Default)]
 enum Waiter {
-    /// Nobody, or one that was woken to ask again.
+    /// No task waits, or it was woken to ask again.
     #[default]
     Idle,
     Waiting(Waker),
-    /// An event came; who waited is yet to be told.
+    /// An event came, and the task has not been polled since.
     Ready,
 }
 
 impl Source {
-    /// A source that nobody waits for, of a descriptor that is about to be registered with `epoll`.
+    /// Makes the source of a descriptor that is about to be registered with `epoll`.
     pub(super) fn new(epoll: Arc<Epoll>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -100,86 +99,84 @@ impl Source {
         }
     }
 
-    /// Waits at a place: for the next event since the wait there began.
-    ///
-    /// `descriptor` is registered under `key`.
+    /// Polls for the first event since the waiter began to wait. `descriptor` is registered under `key`.
     pub(super) fn poll(
         &self,
         direction: Direction,
-        place: &mut Place,
+        id: &mut WaiterId,
         cx: &mut Context<'_>,
         descriptor: Descriptor<'_>,
         key: usize,
     ) -> Poll<io::Result<()>> {
-        if let Some(answer) = lock(&self.state).look(direction, place, cx.waker()) {
-            return answer;
+        if let Some(poll) = lock(&self.state).check(direction, id, cx.waker()) {
+            return poll;
         }
-        // Cloned with the lock released, which is foreign code; and what came meanwhile is not
-        // missed. It is older than the guard, so if it is not needed it is dropped after that.
+        // Cloning is foreign code, so the lock is released, and the second check finds an event that came
+        // meanwhile. The clone is declared before the guard: if it is not needed, it is dropped after that.
         let waker = cx.waker().clone();
         let mut state = lock(&self.state);
-        if let Some(answer) = state.look(direction, place, cx.waker()) {
-            return answer;
+        if let Some(poll) = state.check(direction, id, cx.waker()) {
+            return poll;
         }
-        let replaced = state.file(direction, place, waker);
+        let replaced = state.set_waiting(direction, id, waker);
         let armed = state.arm(direction, descriptor, key);
-        // Who cannot wait does not.
-        let refused = match armed {
+        let removed = match armed {
             Ok(()) => Waiter::Idle,
-            Err(_) => state.leave(direction, place),
+            Err(_) => state.remove(direction, id),
         };
         drop(state);
-        drop(refused);
-        if let (Waiter::Waiting(waker), Place::Shared) = (replaced, place) {
-            // Perhaps another task's, which must not wait for ever: it finds itself displaced.
+        drop(removed);
+        if let (Waiter::Waiting(waker), WaiterId::Poll) = (replaced, id) {
+            // It may be another task's, which must not wait for ever: it is woken to poll again.
             shield(|| waker.wake());
         }
         armed.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }
 
-    /// Ends the wait at a place of somebody's own.
-    pub(super) fn leave(&self, direction: Direction, place: &mut Place) {
-        let left = lock(&self.state).leave(direction, place);
-        drop(left);
+    /// Removes the waiter of a future.
+    pub(super) fn cancel(&self, direction: Direction, id: &mut WaiterId) {
+        let removed = lock(&self.state).remove(direction, id);
+        // With the lock released.
+        drop(removed);
     }
 
-    /// Forgets what the kernel was asked for and nobody waits for any more.
+    /// Takes out of `armed` what no task waits for.
     ///
-    /// The owner may be about to put another descriptor in the place of this one. Whoever waits then
-    /// asks anew, and learns it.
-    pub(super) fn trim(&self) {
+    /// To be called before the owner may replace the descriptor by another one: the next task that waits
+    /// asks the kernel anew, and gets the error.
+    pub(super) fn disarm_unused(&self) {
         let mut state = lock(&self.state);
         for direction in [Direction::Read, Direction::Write] {
-            if !state.waiters(direction).any() {
+            if !state.waiters(direction).is_any_waiting() {
                 state.armed.remove(direction.interest());
             }
         }
     }
 
-    /// Takes the wakers of all to whom an event matters.
+    /// Takes the wakers of the tasks that an event wakes.
     pub(super) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.armed = EventFlags::empty();
         for direction in [Direction::Read, Direction::Write] {
-            let ready = direction.is_ready(event);
-            state.waiters(direction).tell(ready, wakers);
+            let is_ready = direction.is_ready(event);
+            state.waiters(direction).take_wakers(is_ready, wakers);
         }
     }
 
-    /// Takes the descriptor out of the kernel's list.
-    pub(super) fn remove(&self, descriptor: Descriptor<'_>) {
+    /// Removes the descriptor from the epoll instance.
+    pub(super) fn deregister(&self, descriptor: Descriptor<'_>) {
         if let Some(epoll) = &lock(&self.state).epoll {
             epoll.remove(descriptor);
         }
     }
 
-    /// Takes the wakers of all, and lets nobody wait any more. The caller has a reference to the epoll
-    /// instance, so this one is not the last.
+    /// Takes the wakers of all tasks; waiting fails from now on. The caller has a reference to the epoll
+    /// instance, so the one that is dropped here is not the last.
     pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
-            state.waiters(direction).tell(false, wakers);
+            state.waiters(direction).take_wakers(false, wakers);
         }
     }
 }
@@ -192,49 +189,49 @@ impl State {
         }
     }
 
-    /// The waiter at a place, if there is one.
-    fn waiter(&mut self, direction: Direction, place: &Place) -> Option<&mut Waiter> {
+    /// Returns a waiter, if it has waited before.
+    fn waiter(&mut self, direction: Direction, id: &WaiterId) -> Option<&mut Waiter> {
         let waiters = self.waiters(direction);
-        match *place {
-            Place::Shared => Some(&mut waiters.shared),
-            Place::Own(key) => waiters.own.get_mut(key?),
+        match *id {
+            WaiterId::Poll => Some(&mut waiters.poll),
+            WaiterId::Future(key) => waiters.futures.get_mut(key?),
         }
     }
 
-    /// What can be said without a waker to keep.
-    fn look(
+    /// Returns the result of a poll, or `None` if the task has to wait and its waker has to be stored.
+    fn check(
         &mut self,
         direction: Direction,
-        place: &mut Place,
+        id: &mut WaiterId,
         waker: &Waker,
     ) -> Option<Poll<io::Result<()>>> {
         if self.epoll.is_none() {
-            return Some(Poll::Ready(Err(gone())));
+            return Some(Poll::Ready(Err(runtime_gone())));
         }
-        match self.waiter(direction, place)? {
+        match self.waiter(direction, id)? {
             Waiter::Idle => None,
             Waiter::Waiting(known) => known.will_wake(waker).then_some(Poll::Pending),
             Waiter::Ready => {
-                let _told = self.leave(direction, place);
+                let _ready = self.remove(direction, id);
                 Some(Poll::Ready(Ok(())))
             }
         }
     }
 
-    /// Has a task wait at a place; who waited there before.
-    fn file(&mut self, direction: Direction, place: &mut Place, waker: Waker) -> Waiter {
+    /// Makes a task wait. Returns what the waiter was before.
+    fn set_waiting(&mut self, direction: Direction, id: &mut WaiterId, waker: Waker) -> Waiter {
         let waiting = Waiter::Waiting(waker);
-        match self.waiter(direction, place) {
+        match self.waiter(direction, id) {
             Some(waiter) => mem::replace(waiter, waiting),
             None => {
-                let key = self.waiters(direction).own.insert(waiting);
-                *place = Place::Own(Some(key));
+                let key = self.waiters(direction).futures.insert(waiting);
+                *id = WaiterId::Future(Some(key));
                 Waiter::Idle
             }
         }
     }
 
-    /// Asks the kernel for an event, unless it was asked already.
+    /// Asks the kernel for an event, unless it has been asked already.
     fn arm(
         &mut self,
         direction: Direction,
@@ -243,44 +240,45 @@ impl State {
     ) -> io::Result<()> {
         if !self.armed.contains(direction.interest()) {
             let armed = self.armed | direction.interest();
-            let epoll = self.epoll.as_ref().ok_or_else(gone)?;
+            let epoll = self.epoll.as_ref().ok_or_else(runtime_gone)?;
             epoll.arm(descriptor, key, armed)?;
             self.armed = armed;
         }
         Ok(())
     }
 
-    /// Ends the wait at a place; what is left of it is to be dropped without the lock.
+    /// Removes a waiter, and returns it for the caller to drop with the lock released.
     #[must_use]
-    fn leave(&mut self, direction: Direction, place: &mut Place) -> Waiter {
+    fn remove(&mut self, direction: Direction, id: &mut WaiterId) -> Waiter {
         let waiters = self.waiters(direction);
-        match place {
-            Place::Shared => mem::take(&mut waiters.shared),
-            Place::Own(key) => key
+        match id {
+            WaiterId::Poll => mem::take(&mut waiters.poll),
+            WaiterId::Future(key) => key
                 .take()
-                .map_or(Waiter::Idle, |key| waiters.own.remove(key)),
+                .map_or(Waiter::Idle, |key| waiters.futures.remove(key)),
         }
     }
 }
 
 impl Waiters {
-    /// Whether anybody waits.
-    fn any(&self) -> bool {
-        let own = self.own.iter().map(|(_, waiter)| waiter);
-        std::iter::once(&self.shared)
-            .chain(own)
-            .any(|waiter| matches!(waiter, Waiter::Waiting(_)))
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
+        let futures = self.futures.iter_mut().map(|(_, waiter)| waiter);
+        std::iter::once(&mut self.poll).chain(futures)
     }
 
-    /// Takes the wakers of all who wait; `ready` if this is what they wait for.
-    fn tell(&mut self, ready: bool, wakers: &mut Vec<Waker>) {
-        let own = self.own.iter_mut().map(|(_, waiter)| waiter);
-        for waiter in std::iter::once(&mut self.shared).chain(own) {
+    fn is_any_waiting(&mut self) -> bool {
+        let mut waiters = self.iter_mut();
+        waiters.any(|waiter| matches!(waiter, Waiter::Waiting(_)))
+    }
+
+    /// Takes the wakers of the tasks that wait, and marks these as ready if `is_ready`.
+    fn take_wakers(&mut self, is_ready: bool, wakers: &mut Vec<Waker>) {
+        for waiter in self.iter_mut() {
             match mem::take(waiter) {
                 Waiter::Idle => {}
                 Waiter::Waiting(waker) => {
                     wakers.push(waker);
-                    if ready {
+                    if is_ready {
                         *waiter = Waiter::Ready;
                     }
                 }
@@ -290,7 +288,7 @@ impl Waiters {
     }
 }
 
-/// What waiting fails with when nobody is left to tell.
-pub(super) fn gone() -> io::Error {
+/// Returns the error of a wait whose runtime has ended.
+pub(super) fn runtime_gone() -> io::Error {
     io::Error::other("the runtime that this descriptor was registered with is gone")
 }

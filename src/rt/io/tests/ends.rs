@@ -1,4 +1,4 @@
-//! What is refused, and what ends a wait that nothing would?
+//! Descriptors that are refused, and waits that no event ends.
 
 use super::*;
 
@@ -18,12 +18,12 @@ fn files_that_cannot_be_waited_for_are_refused() {
 }
 
 #[test]
-fn a_descriptor_put_in_the_place_of_another_is_not_waited_for() {
+fn descriptor_that_replaced_another_is_not_waited_for() {
     let (reactor, task) = (reactor(), Task::new());
     for waited_before in [false, true] {
         let ((mut reader, _first), (second, _second)) = (piped(&reactor), pipe().unwrap());
         if waited_before {
-            // The kernel stays asked, of a descriptor that is soon closed.
+            // The kernel was asked for an event of this descriptor, which is closed soon.
             assert!(task.poll(&mut reader.readable()).is_pending());
         }
         *reader.get_mut() = second;
@@ -35,7 +35,7 @@ fn a_descriptor_put_in_the_place_of_another_is_not_waited_for() {
 }
 
 #[test]
-fn descriptors_that_change_places_are_waited_for_where_they_are() {
+fn descriptors_that_are_swapped_are_waited_for_where_they_are() {
     let (reactor, one, other) = (reactor(), Task::new(), Task::new());
     let ((mut first, mut to_first), (mut second, _to_second)) = (piped(&reactor), piped(&reactor));
     assert!(one.poll(&mut first.readable()).is_pending());
@@ -51,7 +51,7 @@ fn descriptors_that_change_places_are_waited_for_where_they_are() {
 }
 
 #[test]
-fn to_change_what_owns_a_descriptor_takes_nothing_from_who_waits() {
+fn changing_the_owner_of_a_descriptor_ends_no_wait() {
     let reactor = reactor();
     let (mut here, mut there) = full(&reactor);
     let (reading, writing) = (Task::new(), Task::new());
@@ -65,7 +65,7 @@ fn to_change_what_owns_a_descriptor_takes_nothing_from_who_waits() {
 }
 
 #[test]
-fn a_descriptor_that_is_taken_out_can_be_registered_anew() {
+fn descriptor_that_was_removed_can_be_registered_again() {
     let reactor = reactor();
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
     assert!(reader.poll_readable(&mut task.context()).is_pending());
@@ -81,7 +81,7 @@ fn a_descriptor_that_is_taken_out_can_be_registered_anew() {
 }
 
 #[test]
-fn when_the_runtime_is_gone_waits_fail_and_operations_do_not() {
+fn waits_fail_when_the_runtime_is_gone_and_operations_do_not() {
     let reactor = reactor();
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
     let mut wait = reader.readable();
@@ -105,7 +105,7 @@ fn when_the_runtime_is_gone_waits_fail_and_operations_do_not() {
 }
 
 #[test]
-fn a_runtime_without_descriptors_says_so() {
+fn runtime_without_an_epoll_instance_reports_the_reason() {
     let reason = io::Error::from_raw_os_error(24);
     let reactor = Arc::new(Reactor::without_io(reason));
     assert!(!reactor.is_live());
@@ -117,7 +117,7 @@ fn a_runtime_without_descriptors_says_so() {
 }
 
 #[test]
-fn a_waker_that_panics_costs_nobody_else_a_wake_up() {
+fn waker_that_panics_costs_no_other_task_its_wake_up() {
     let reactor = reactor();
     let (reader, mut writer) = piped(&reactor);
     let bad = Waker::from(Arc::new(Call(|| panic!("a bad waker"))));
@@ -133,7 +133,7 @@ fn a_waker_that_panics_costs_nobody_else_a_wake_up() {
 }
 
 #[test]
-fn a_waker_may_use_what_woke_it() {
+fn waker_may_use_the_reactor_that_calls_it() {
     let reactor = reactor();
     let (reader, mut writer) = piped(&reactor);
     let reader = Arc::new(reader);

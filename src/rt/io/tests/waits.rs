@@ -1,9 +1,9 @@
-//! When does a wait end, and whose?
+//! The events that end a wait, and the tasks that they wake.
 
 use super::*;
 
 #[test]
-fn what_is_ready_already_is_told() {
+fn descriptor_that_is_ready_already_ends_the_wait() {
     let reactor = reactor();
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
     writer.write_all(b"x").unwrap();
@@ -15,7 +15,7 @@ fn what_is_ready_already_is_told() {
 }
 
 #[test]
-fn what_is_not_ready_is_waited_for() {
+fn descriptor_that_becomes_ready_ends_the_wait() {
     watched(|| {
         let reactor = reactor();
         let (reader, mut writer) = piped(&reactor);
@@ -27,7 +27,7 @@ fn what_is_not_ready_is_waited_for() {
 }
 
 #[test]
-fn an_event_is_told_once_for_each_wait() {
+fn each_wait_gets_one_event() {
     let reactor = reactor();
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
     writer.write_all(b"x").unwrap();
@@ -45,7 +45,7 @@ fn an_event_is_told_once_for_each_wait() {
 }
 
 #[test]
-fn all_who_wait_are_told() {
+fn all_tasks_that_wait_are_woken() {
     let reactor = reactor();
     let (reader, mut writer) = piped(&reactor);
     let tasks: Vec<Task> = (0..5).map(|_| Task::new()).collect();
@@ -67,7 +67,7 @@ fn all_who_wait_are_told() {
 }
 
 #[test]
-fn a_wait_that_is_dropped_lets_go_of_its_waker_and_of_nobody_elses() {
+fn wait_that_is_dropped_drops_its_waker_and_no_other() {
     let reactor = reactor();
     let (reader, mut writer) = piped(&reactor);
     let (dropped, other) = (Task::new(), Task::new());
@@ -79,23 +79,23 @@ fn a_wait_that_is_dropped_lets_go_of_its_waker_and_of_nobody_elses() {
     writer.write_all(b"x").unwrap();
     reactor.poll();
     assert_eq!((dropped.wakes(), other.wakes()), (0, 1));
-    // Told, and gone before it heard: others were told for themselves.
+    // Its event came, and it is dropped before it is polled: each of the others got its own.
     drop(second);
     assert_eq!(other.held(), 0);
 }
 
 #[test]
-fn a_wait_goes_on_after_one_before_it_was_dropped() {
+fn wait_goes_on_after_one_before_it_was_dropped() {
     let reactor = reactor();
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
-    // The kernel stays asked when this is dropped.
+    // What the kernel was asked for stays asked for when this is dropped.
     let _ = task.poll(&mut reader.readable());
     let mut wait = reader.readable();
     assert!(task.poll(&mut wait).is_pending());
     writer.write_all(b"x").unwrap();
     reactor.poll();
     assert!(is_ok(task.poll(&mut wait)));
-    // An event that nobody waited for, and then another wait.
+    // An event that no task waits for, and then another wait.
     let _ = task.poll(&mut reader.readable());
     reactor.poll();
     let mut wait = reader.readable();
@@ -105,7 +105,7 @@ fn a_wait_goes_on_after_one_before_it_was_dropped() {
 }
 
 #[test]
-fn a_wait_that_moves_to_another_task_wakes_that() {
+fn wait_that_moves_to_another_task_wakes_that_task() {
     let reactor = reactor();
     let (reader, mut writer) = piped(&reactor);
     let (first, second) = (Task::new(), Task::new());
@@ -119,7 +119,7 @@ fn a_wait_that_moves_to_another_task_wakes_that() {
 }
 
 #[test]
-fn a_task_that_is_displaced_is_woken() {
+fn task_that_is_displaced_is_woken() {
     let reactor = reactor();
     let (reader, _writer) = piped(&reactor);
     let (first, second) = (Task::new(), Task::new());
@@ -130,7 +130,7 @@ fn a_task_that_is_displaced_is_woken() {
 }
 
 #[test]
-fn an_event_of_one_direction_leaves_the_other_waiting() {
+fn event_of_one_direction_leaves_the_other_waiting() {
     let reactor = reactor();
     let (here, mut there) = full(&reactor);
     let (reading, writing) = (Task::new(), Task::new());
@@ -140,7 +140,7 @@ fn an_event_of_one_direction_leaves_the_other_waiting() {
     there.write_all(b"x").unwrap();
     reactor.poll();
     assert!(is_ok(reading.poll(&mut read)));
-    // Woken to ask anew, and for nothing else.
+    // Woken only to ask the kernel again.
     assert_eq!(writing.wakes(), 1);
     assert!(writing.poll(&mut write).is_pending());
     there.set_nonblocking(true).unwrap();
@@ -151,7 +151,7 @@ fn an_event_of_one_direction_leaves_the_other_waiting() {
 }
 
 #[test]
-fn a_hang_up_is_told_to_readers_and_writers() {
+fn hang_up_ends_the_waits_of_readers_and_writers() {
     let reactor = reactor();
     let (here, there) = full(&reactor);
     let (reading, writing) = (Task::new(), Task::new());
@@ -165,7 +165,7 @@ fn a_hang_up_is_told_to_readers_and_writers() {
 }
 
 #[test]
-fn an_operation_is_tried_first_and_repeated_when_it_is_interrupted() {
+fn operation_is_tried_first_and_repeated_when_it_is_interrupted() {
     watched(|| {
         let reactor = reactor();
         let (reader, _writer) = piped(&reactor);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn more_than_a_batch_is_told_batch_by_batch() {
+fn more_events_than_a_batch_wake_their_tasks_batch_by_batch() {
     watched(|| {
         let reactor = reactor();
         let pipes: Vec<_> = (0..700).map(|_| piped(&reactor)).collect();
@@ -14,10 +14,10 @@ fn more_than_a_batch_is_told_batch_by_batch() {
         }
         let park = worker_park(1, reactor.io_source()).unwrap();
         park.set_io(true);
-        for told in [256, 512, 700] {
+        for woken in [256, 512, 700] {
             park.park();
             reactor.poll();
-            assert_eq!(task.wakes(), told);
+            assert_eq!(task.wakes(), woken);
         }
     });
 }
@@ -35,7 +35,7 @@ fn io_ends_the_park_of_a_worker_that_waits_for_it_and_of_no_other() {
             worker_park(2, reactor.io_source()).unwrap(),
         );
         waiting.set_io(true);
-        // Until it is collected.
+        // I/O ends each park until it is collected.
         waiting.park();
         waiting.park();
         let at = now() + 2_000_000;
