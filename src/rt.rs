@@ -1,9 +1,9 @@
-//! An executor that readies tasks as Go's scheduler does.
+//! An executor that schedules tasks as Go's scheduler does.
 //!
-//! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks, and their
-//! tasks go to its own queue. A worker that is idle takes tasks from the others, and fires the timers that
-//! they do not get to. The executor is meant to be used, and to be read: `docs/executor.md` tells what a
-//! scheduler of your own has to do when, with this one as the example.
+//! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks, and the
+//! tasks that they wake go to its own queue. An idle worker steals tasks from the others, and fires the
+//! timers that they do not get to. The executor is meant to be used, and to be read: `docs/executor.md`
+//! tells what a scheduler of your own has to do when, with this one as the example.
 //!
 //! # Examples
 //!
@@ -24,11 +24,22 @@
 //! assert_eq!(sum, 3);
 //! ```
 
-// The modules, from the inside out: `task` (a task, and the list it is on until it ends), `core` (a worker's
-// own queue), `idle` (which workers are parked, and which one is unparked), `pool` (what all workers share),
-// `local` (what belongs to one thread), `inner` (the runtime's cores, tasks and members), `context` (which
-// runtimes this thread is in), `schedule` (where a ready task goes), `worker` (the loop), `block_on` (a
-// thread that waits for one future), `runtime` (how it starts and ends).
+// The modules, from the bottom up; each uses only those before it:
+//
+// - `idle`: which workers are parked, and which one is unparked for new work
+// - `io::{kernel, source, reactor}`, or `no_io`: from the kernel's events to tasks (`Reactor` below is
+//   either)
+// - `task`: a task, and the list that it is in until it ends
+// - `core`: the tasks that are ready on one worker, and the state of its loop
+// - `pool`: what all workers share
+// - `local`: what belongs to one thread
+// - `inner`: the runtime's cores, tasks and members
+// - `context`: which runtimes this thread is in
+// - `worker`: the loop
+// - `block_on`: a thread that waits for one future
+// - `join`, `schedule`, `handle`: a task's handles, where a ready task goes, a runtime's handle
+// - `io::{mode, async_fd, ready}`: descriptors, and the futures that wait for them
+// - `runtime`, `builder`, `spawn`: the owner, its settings, the free functions
 
 mod block_on;
 mod builder;

@@ -41,15 +41,16 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
     };
     let park = ThreadPark::new();
     let thread = BlockOnThread::new(inner, ThreadNotifier::of_thread(park.unparker()), outer);
-    // In this order: the future is dropped before the thread leaves the runtime, and its destructor may call
-    // `block_on`.
+    // In this order: the future is dropped before the thread leaves the runtime, and its destructor may
+    // call `block_on`.
     let future = pin!(future);
     let _dropping = SetDropping(thread.scope());
     let main = MainFuture::new(inner.pool().clone(), thread.notifier.clone(), future);
     thread.run(main, park)
 }
 
-/// A thread in `block_on`. When it is dropped, also by a panic, its local tasks end and the core is returned.
+/// A thread in `block_on`. When it is dropped, also by a panic, its local tasks end and the core is
+/// returned.
 struct BlockOnThread {
     /// It is a member of the runtime, and keeps that from ending.
     joined: bool,

@@ -1,4 +1,4 @@
-//! How many workers, on which clock, and who is told?
+//! The settings of a runtime: its workers, its clock, its hooks.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -13,7 +13,7 @@ use crate::rt::runtime::Runtime;
 
 /// Sets up a [`Runtime`]; made by [`Runtime::builder`].
 ///
-/// A hook that panics is reported as any panic is, and the thread goes on.
+/// If a hook panics, the panic hook of the process reports it, and the thread goes on.
 ///
 /// # Examples
 ///
@@ -49,11 +49,11 @@ impl Builder {
         }
     }
 
-    /// Sets how many threads run tasks, by default as many as can run at once.
+    /// Sets the number of workers, the threads that run tasks. The default is the number of threads that
+    /// can run at once, see [`available_parallelism`](std::thread::available_parallelism).
     ///
-    /// The one that waits in [`block_on`](Runtime::block_on) is one of them, so one less is started,
-    /// and with 1 none: then tasks run only during `block_on`. Zero counts as one, more than
-    /// 32 768 as that.
+    /// A thread in [`block_on`](Runtime::block_on) is one of them, so one less is started. With 1 no thread
+    /// is started, and tasks run only during `block_on`. Values are clamped to 1..=32 768.
     ///
     /// # Examples
     ///
@@ -69,7 +69,7 @@ impl Builder {
         self
     }
 
-    /// Sets what the threads are called, `reveille-worker` by default.
+    /// Sets the name of the threads, by default `reveille-worker`.
     ///
     /// # Examples
     ///
@@ -82,12 +82,12 @@ impl Builder {
         self
     }
 
-    /// Sets the clock of the timers, [`Clock::monotonic`] by default.
+    /// Sets the clock of the timers, by default [`Clock::monotonic`].
     ///
-    /// One that stands still, a [`ManualClock`](crate::ManualClock) or one that was
-    /// paused (`time::pause`), moves on to the next deadline by itself when all workers are
-    /// idle and nobody [holds](super::hold) it. A thread that is not in `block_on` is not idle: so
-    /// time stands still outside of it.
+    /// A [`ManualClock`](crate::ManualClock), or a clock that was paused (`time::pause`), moves on to
+    /// the next deadline by itself when all workers are idle and there is no [hold](super::hold) on it.
+    /// While no thread is in `block_on`, one worker is missing, which counts as busy: then time stands
+    /// still.
     ///
     /// # Examples
     ///
@@ -106,10 +106,10 @@ impl Builder {
         self
     }
 
-    /// Sets how far apart wake-ups are kept when timers are dense, 150 µs by default.
+    /// Sets how far apart wake-ups are kept when timers are dense, by default 150 µs.
     ///
-    /// What that means is told at [`reveille::Builder::slack`](crate::Builder::slack); here it is
-    /// the timers of all workers together that are dense or not.
+    /// See [`reveille::Builder::slack`](crate::Builder::slack). The timers of all workers together count as
+    /// dense or not.
     ///
     /// # Examples
     ///
@@ -124,7 +124,7 @@ impl Builder {
         self
     }
 
-    /// Has each thread that the runtime starts call a function before anything else.
+    /// Sets a function that each thread of the runtime calls when it starts.
     ///
     /// # Examples
     ///
@@ -137,7 +137,7 @@ impl Builder {
         self
     }
 
-    /// Has each thread that the runtime started call a function before it ends.
+    /// Sets a function that each thread of the runtime calls before it ends.
     ///
     /// # Examples
     ///
@@ -150,7 +150,7 @@ impl Builder {
         self
     }
 
-    /// Has each worker call a function before it sleeps, that in `block_on` included.
+    /// Sets a function that each worker calls before it parks, also the one in `block_on`.
     ///
     /// # Examples
     ///
@@ -163,7 +163,7 @@ impl Builder {
         self
     }
 
-    /// Has each worker call a function after it has slept.
+    /// Sets a function that each worker calls after it was parked.
     ///
     /// # Examples
     ///
@@ -180,7 +180,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the system refuses to start a thread; those that were started are stopped.
+    /// If the system refuses to start a thread, or to open a file descriptor. Threads that were started are
+    /// stopped.
     ///
     /// # Examples
     ///
@@ -189,10 +190,8 @@ impl Builder {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn build(self) -> io::Result<Runtime> {
-        let workers = self.workers.unwrap_or_else(|| {
-            let count = thread::available_parallelism();
-            count.map_or(1, NonZeroUsize::get)
-        });
+        let default = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = self.workers.unwrap_or_else(default);
         Runtime::start(
             workers,
             &self.name,
@@ -204,11 +203,11 @@ impl Builder {
 }
 
 impl Runtime {
-    /// Makes a runtime with as many workers as can run at once, on the system's clock.
+    /// Makes a runtime with the default settings of the [`Builder`].
     ///
     /// # Errors
     ///
-    /// If the system refuses to start a thread.
+    /// Those of [`Builder::build`].
     ///
     /// # Examples
     ///
@@ -220,7 +219,7 @@ impl Runtime {
         Self::builder().build()
     }
 
-    /// Starts to set up a runtime.
+    /// Returns a builder, to set up a runtime.
     ///
     /// # Examples
     ///

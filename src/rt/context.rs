@@ -253,7 +253,8 @@ pub(super) fn timers_of(inner: &Inner) -> Timers {
     pool.timers(worker.unwrap_or(pool.workers()))
 }
 
-/// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's runtime.
+/// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's
+/// runtime.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

@@ -1,4 +1,4 @@
-//! How does a thread outside of a runtime reach into it?
+//! The handle, by which any thread reaches a runtime.
 
 use std::error::Error;
 use std::fmt;
@@ -13,9 +13,10 @@ use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
 use crate::rt::schedule;
 
-/// A reference to a [`Runtime`](super::Runtime), through which any thread spawns tasks on it.
+/// A reference to a [`Runtime`](super::Runtime), by which any thread spawns tasks on it.
 ///
-/// Clones refer to the same runtime. A handle may outlive it: what is spawned then ends at once.
+/// Clones refer to the same runtime. A handle may outlive the runtime: a task that is spawned then ends at
+/// once.
 ///
 /// # Examples
 ///
@@ -33,7 +34,7 @@ pub struct Handle {
     inner: Arc<Inner>,
 }
 
-// A task, a waker or a hook that panics leaves nothing half done: no lock is held around them.
+// No lock is held while a task, a waker or a hook runs, so its panic leaves nothing half done.
 impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
@@ -46,11 +47,11 @@ impl Handle {
         &self.inner
     }
 
-    /// Returns the handle of the runtime that this thread is in.
+    /// Returns a handle of the runtime that this thread is in.
     ///
     /// # Panics
     ///
-    /// If it is in none.
+    /// If this thread is in no runtime.
     ///
     /// # Examples
     ///
@@ -68,11 +69,11 @@ impl Handle {
         }
     }
 
-    /// Returns the handle of the runtime that this thread is in.
+    /// Returns a handle of the runtime that this thread is in.
     ///
     /// # Errors
     ///
-    /// If it is in none.
+    /// If this thread is in no runtime.
     ///
     /// # Examples
     ///
@@ -97,15 +98,15 @@ impl Handle {
         schedule::spawn(context::owned_of(&self.inner), future)
     }
 
-    /// Runs `future` on this thread, and tasks beside it; see
+    /// Runs `future` to completion on this thread, and tasks meanwhile; see
     /// [`Runtime::block_on`](super::Runtime::block_on).
     ///
-    /// Once the runtime is gone it runs `future` all the same, with timers that move to another
-    /// driver, but no tasks.
+    /// Once the runtime is gone, `future` runs all the same, but no tasks, and its timers move to another
+    /// driver.
     ///
     /// # Panics
     ///
-    /// If called by a future that this runtime runs.
+    /// If called by a future that this runtime polls.
     ///
     /// # Examples
     ///
@@ -121,9 +122,8 @@ impl Handle {
 
     /// Makes this the current runtime of this thread until the guard is dropped.
     ///
-    /// [`spawn`](super::spawn()) and the free functions of [`time`](crate::time) then use it. The
-    /// thread runs no tasks. Guards nest; drop them in the reverse order of their making, as scopes
-    /// do.
+    /// [`spawn`](super::spawn()) and the free functions of [`time`](crate::time) use it. The thread runs no
+    /// tasks. Guards nest; see [`Entered`].
     ///
     /// # Examples
     ///
@@ -141,7 +141,7 @@ impl Handle {
         Entered::new(self.inner.clone())
     }
 
-    /// Returns the timers of the worker that this thread is, or of all threads that are none.
+    /// Returns the timers of the worker that this thread runs, or those of all external threads.
     ///
     /// # Examples
     ///
@@ -158,7 +158,7 @@ impl Handle {
         context::timers_of(&self.inner)
     }
 
-    /// Returns how many timers are armed, on all workers together.
+    /// Returns how many timers are armed on the runtime.
     ///
     /// # Examples
     ///
@@ -183,7 +183,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// This thread is in no runtime; what [`Handle::try_current`] fails with.
+/// The error of [`Handle::try_current`]: this thread is in no runtime.
 ///
 /// # Examples
 ///

@@ -232,7 +232,8 @@ impl Inner {
     }
 
     /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and dropping a
-    /// task that is ready ends it. What a task spawns or wakes when it is dropped is ended in the next round.
+    /// task that is ready ends it. What a task spawns or wakes when it is dropped is ended in the next
+    /// round.
     ///
     /// A destructor that calls `block_on` may run the first worker meanwhile, so that its timers fire.
     pub(super) fn shutdown(&self) {

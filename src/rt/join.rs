@@ -1,5 +1,4 @@
-//! What the spawner of a task holds: a handle to wait for it, one to abort it, and the error of a
-//! task that has not come to its end.
+//! The handles of a task, its error, and `yield_now`.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -16,12 +15,12 @@ use crate::rt::task::{Spawned, TaskRef};
 
 /// Waits for a task and returns its output; made by [`spawn`](super::spawn).
 ///
-/// Dropping it detaches the task, which goes on.
+/// Dropping the handle detaches the task, which goes on.
 ///
 /// # Errors
 ///
-/// It yields a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped
-/// unfinished with its runtime.
+/// The output is a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped with its
+/// runtime before it had ended.
 ///
 /// # Panics
 ///
@@ -29,7 +28,8 @@ use crate::rt::task::{Spawned, TaskRef};
 ///
 /// # Cancel safety
 ///
-/// It may be dropped and polled again at will: `&mut handle` in a `select!` loop loses nothing.
+/// `&mut handle` may be dropped before it is ready and awaited again, as in a `select!` loop: no output is
+/// lost.
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ use crate::rt::task::{Spawned, TaskRef};
 /// assert_eq!(six.unwrap(), 6);
 /// ```
 pub struct JoinHandle<T> {
-    /// `None` once it was ready: nothing of the task is kept any longer.
+    /// `None` after it was ready.
     task: Option<Spawned<T>>,
 }
 
@@ -49,11 +49,11 @@ impl<T> JoinHandle<T> {
         Self { task: Some(task) }
     }
 
-    /// Ends the task: its future is dropped when it would be polled next, which is soon.
+    /// Aborts the task: its future is dropped soon, instead of being polled the next time.
     ///
-    /// The handle then yields a [`JoinError`] that [is cancelled](JoinError::is_cancelled), unless
-    /// the task was faster, or is in its last poll just now: then its output. Does nothing if the
-    /// task has ended. A task that blocks its thread cannot be interrupted.
+    /// The output of the handle is then a [`JoinError`] that [is cancelled](JoinError::is_cancelled). If
+    /// the task ends before that, also if it is in its last poll at the moment, it is the task's output.
+    /// Does nothing if the task has ended. A task that blocks its thread is not interrupted.
     ///
     /// # Examples
     ///
@@ -72,7 +72,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Returns a handle that aborts the task and does not wait for it.
+    /// Returns a handle that can abort the task, and does not wait for it.
     ///
     /// # Examples
     ///
@@ -112,7 +112,7 @@ impl<T> Future for JoinHandle<T> {
         let Some(task) = self.task.as_mut() else {
             panic!("JoinHandle polled after completion");
         };
-        // The task's panic is thrown here by `async_task`, and nowhere else.
+        // Only here does `async_task` resume the task's panic.
         let poll = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task.output).poll(cx)));
         let result = match poll {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -146,8 +146,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// Aborts a task; made by [`JoinHandle::abort_handle`].
 ///
-/// It keeps nothing of the task or its runtime alive, and may outlive both. Dropping it does
-/// nothing.
+/// It keeps nothing of the task or its runtime alive, and may outlive both. Dropping it does nothing.
 ///
 /// # Examples
 ///
@@ -165,7 +164,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 pub struct AbortHandle(Option<TaskRef>);
 
 impl AbortHandle {
-    /// Ends the task, as [`JoinHandle::abort`] does. Does nothing if it has ended.
+    /// Aborts the task, as [`JoinHandle::abort`] does.
     ///
     /// # Examples
     ///
@@ -176,9 +175,9 @@ impl AbortHandle {
         }
     }
 
-    /// Returns whether the task has ended: nothing is left of its future.
+    /// Returns whether the task has ended: its future is dropped.
     ///
-    /// If so, the task's [`JoinHandle`] is ready, or will be in a moment.
+    /// If so, the task's [`JoinHandle`] is ready, or is about to be.
     ///
     /// # Examples
     ///
@@ -210,9 +209,9 @@ impl fmt::Debug for AbortHandle {
     }
 }
 
-/// A task ended without an output.
+/// The error of a task that ended without an output.
 ///
-/// It converts to [`io::Error`], as tokio's does; there it is the inner error.
+/// It converts to [`io::Error`], as tokio's does, and is the inner error of that.
 ///
 /// # Examples
 ///
@@ -229,7 +228,7 @@ enum Cause {
     Cancelled,
     Panicked {
         message: Option<Cow<'static, str>>,
-        /// Never locked: it makes the error `Sync`, which what a task panics with need not be.
+        /// The mutex is never locked. It makes the error `Sync`, which the payload need not be.
         payload: Mutex<Box<dyn Any + Send>>,
     },
 }
@@ -255,7 +254,7 @@ impl JoinError {
         matches!(self.0, Cause::Panicked { .. })
     }
 
-    /// Returns whether the task was dropped before it had ended, by an abort or with its runtime.
+    /// Returns whether the task was dropped before it had ended: it was aborted, or its runtime has ended.
     ///
     /// # Examples
     ///
@@ -273,7 +272,7 @@ impl JoinError {
         matches!(self.0, Cause::Cancelled)
     }
 
-    /// Returns what the task panicked with, for [`std::panic::resume_unwind`].
+    /// Returns the payload of the task's panic, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
     ///
@@ -298,7 +297,7 @@ impl JoinError {
         }
     }
 
-    /// Returns what the task panicked with, for [`std::panic::resume_unwind`].
+    /// Returns the payload of the task's panic, for [`std::panic::resume_unwind`].
     ///
     /// # Errors
     ///
@@ -349,7 +348,7 @@ impl From<JoinError> for io::Error {
     }
 }
 
-/// Lets the other tasks run that are ready.
+/// Yields to the other tasks that are ready.
 ///
 /// # Examples
 ///
@@ -366,7 +365,7 @@ pub fn yield_now() -> YieldNow {
     YieldNow(false)
 }
 
-/// Ready when polled for the second time; made by [`yield_now`].
+/// Is ready when it is polled for the second time; made by [`yield_now`].
 ///
 /// # Examples
 ///

@@ -6,10 +6,11 @@
 //!
 //! # No notification is lost
 //!
-//! The notifying thread first writes what the other thread looks at (a flag, or a task in an inbox), fences,
-//! and reads where that thread parks. The other thread, when it is about to park elsewhere, writes where,
-//! fences, and looks before it parks. One of the two sees the other (Dekker's argument; both fences are
-//! sequentially consistent): either the thread finds what was written, or it is unparked where it parks.
+//! The notifying thread first writes what the other thread looks at (a flag, or a task in an inbox),
+//! fences, and reads where that thread parks. The other thread, when it is about to park elsewhere, writes
+//! where, fences, and looks before it parks. One of the two sees the other (Dekker's argument; both fences
+//! are sequentially consistent): either the thread finds what was written, or it is unparked where it
+//! parks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ struct OwnPark {
 }
 
 /// Keeps time that is moved by hand from moving once a thread in `block_on` is notified, as time stands
-/// still for a worker that is unparked. No worker knows of that thread, so the notifying thread takes a hold
-/// for it.
+/// still for a worker that is unparked. No worker knows of that thread, so the notifying thread takes a
+/// hold for it.
 #[derive(Default)]
 struct NotifyHold {
     hold: Option<Hold>,

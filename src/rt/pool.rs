@@ -1,8 +1,8 @@
 //! What the workers of a runtime share: the queues of tasks, the I/O, and the parked workers.
 //!
 //! The *shared queue* holds tasks that became ready on external threads. The pool also has the stealers of
-//! the workers' own queues and LIFO slots. It does not own the lists of tasks: each list refers to the pool,
-//! which is where its tasks run.
+//! the workers' own queues and LIFO slots. It does not own the lists of tasks: each list refers to the
+//! pool, which is where its tasks run.
 
 use std::sync::Arc;
 
@@ -178,8 +178,9 @@ impl Pool {
         }
     }
 
-    /// Closes the drivers and the I/O, when no thread runs a worker any more. Tasks that wait for timers are
-    /// woken, and their timers move to another driver; tasks that wait for I/O are woken, and get an error.
+    /// Closes the drivers and the I/O, when no thread runs a worker any more. Tasks that wait for timers
+    /// are woken, and their timers move to another driver; tasks that wait for I/O are woken, and get an
+    /// error.
     ///
     /// Wakers and handles may keep the pool for as long as the process lives, but not its descriptors.
     pub(super) fn close(&self) {

@@ -1,4 +1,4 @@
-//! The executor as its owner has it: how it starts, its threads, and how it is ended.
+//! The runtime as its owner has it: its threads, its start, and its end.
 
 use std::fmt;
 use std::future::Future;
@@ -21,26 +21,29 @@ use crate::rt::local::ThreadNotifier;
 use crate::rt::worker::Worker;
 use crate::sync::{Mutex, lock, thread};
 
-/// An executor on one thread or several, with timers in each.
+/// An executor on one thread or several, with timers on each.
 ///
-/// Every worker has a queue of tasks and a heap of timers. A worker that has nothing to do takes
-/// tasks from the others and fires the timers that they do not get to; with nothing left, one worker
-/// sleeps until the earliest deadline of all, and the others until they are needed.
+/// Every worker has a queue of tasks and a heap of timers. A worker without work steals tasks from the
+/// others, and fires the timers that they do not get to. When there is nothing left to do, one worker parks
+/// until the earliest deadline of all, and the others park until they are unparked.
 ///
-/// The thread in [`block_on`](Self::block_on) is a worker as long as it is there. With one worker,
-/// tasks run only then, and stay in between; with more, their threads run them at any time.
+/// A thread in [`block_on`](Self::block_on) is one of the workers as long as it is there. In a runtime with
+/// one worker, tasks run only then. In one with several, their threads run tasks at any time.
 ///
-/// Tasks must not block their thread, or they take it from the others. The future in `block_on` may.
-/// But if one does, other workers take over all that can leave the thread: the tasks in its queue, its
-/// timers, and the one task that it has woken to run next on its thread. For that one an idle worker
-/// comes after 5 ms at first, and 20 ms if the thread was busy before. Local tasks cannot leave it,
-/// and wait.
-///
-/// Dropping the runtime waits for its threads to leave their tasks, and drops the tasks that have
-/// not ended. A worker that blocks keeps it waiting; [`shutdown_timeout`](Self::shutdown_timeout)
-/// waits no longer than told. A thread that is still in [`Handle::block_on`] is not waited for: its
-/// future goes on without tasks. A destructor of a task that is dropped may call
+/// Dropping the runtime waits for its threads to return from the tasks that they run, and drops the tasks
+/// that have not ended. A task that blocks keeps it waiting; see
+/// [`shutdown_timeout`](Self::shutdown_timeout) for a limit. A thread that is still in [`Handle::block_on`]
+/// is not waited for: its future goes on without tasks. A destructor of a task that is dropped may call
 /// [`block_on`](Handle::block_on): its timers fire, and no other task runs meanwhile.
+///
+/// # Blocking
+///
+/// A task must not block its thread: it keeps that from other tasks. The future in `block_on` may.
+///
+/// But if a task blocks, other workers take over all that can leave its thread: the tasks in its queue, its
+/// timers, and the one task that it has woken to run next on its thread. An idle worker takes that one
+/// after 5 ms at first, or after up to 20 ms if the thread was busy before. Local tasks cannot leave the
+/// thread, and wait.
 ///
 /// # Examples
 ///
@@ -70,11 +73,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// One for a single call of `block_on`, without threads.
+    /// Makes a runtime of one worker, for a single call of `block_on`.
     pub(super) fn single() -> Self {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
         let (reactor, parkers) = parkers(1).unwrap_or_else(|reason| {
-            // It has to do without I/O, and says why when asked for some.
+            // A runtime without I/O: registering a descriptor fails with the reason.
             let parker = without_io();
             (Arc::new(Reactor::without_io(reason)), Box::new([parker]))
         });
@@ -115,7 +118,7 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Returns the handle through which any thread spawns tasks and makes timers.
+    /// Returns a handle, by which any thread spawns tasks and makes timers.
     ///
     /// # Examples
     ///
@@ -133,7 +136,7 @@ impl Runtime {
 
     /// Spawns a task.
     ///
-    /// With one worker it runs during [`block_on`](Self::block_on), else at once.
+    /// In a runtime with one worker it runs during [`block_on`](Self::block_on), otherwise at once.
     ///
     /// # Examples
     ///
@@ -151,8 +154,7 @@ impl Runtime {
         self.handle.spawn(future)
     }
 
-    /// Makes this the current runtime of this thread until the guard is dropped; see
-    /// [`Handle::enter`].
+    /// Makes this the current runtime of this thread until the guard is dropped; see [`Handle::enter`].
     ///
     /// # Examples
     ///
@@ -170,16 +172,16 @@ impl Runtime {
         self.handle.enter()
     }
 
-    /// Runs `future` on this thread, and tasks beside it, until it is ready.
+    /// Runs `future` to completion on this thread, and tasks meanwhile. Returns its output.
     ///
-    /// Any number of threads may be in it: one of them is a worker. A panic of `future` is the
-    /// caller's; one of a task is its [`JoinHandle`]'s. Local tasks that were spawned meanwhile end
-    /// with the call.
+    /// Any number of threads may call this at the same time: one of them is a worker. A panic of `future`
+    /// goes to the caller, a panic of a task to its [`JoinHandle`]. Local tasks that `future` or its local
+    /// tasks have spawned end with the call.
     ///
     /// # Panics
     ///
-    /// If called by a future that this runtime runs: the thread would wait for itself. Another
-    /// runtime may be waited for there, at the cost of blocking the worker.
+    /// If called by a future that this runtime polls: the thread would wait for itself. There the future
+    /// may call `block_on` of another runtime, which blocks the worker.
     ///
     /// # Examples
     ///
@@ -193,12 +195,12 @@ impl Runtime {
         self.handle.block_on(future)
     }
 
-    /// Ends the runtime, waiting for its threads, and those in [`Handle::block_on`], no longer than
-    /// `timeout`; whether all have left.
+    /// Shuts the runtime down, and waits at most `timeout` for its threads and those in
+    /// [`Handle::block_on`]. Returns whether all have left the runtime.
     ///
-    /// Tasks are not polled again; those that have not ended are dropped, at the latest when the last
-    /// thread has left. A thread that blocks in a task for longer goes on until it returns from that,
-    /// and then ends what is left.
+    /// Tasks are not polled again. Those that have not ended are dropped, at the latest by the last thread
+    /// that leaves. A thread that blocks in a task for longer than `timeout` leaves when it returns from
+    /// that.
     ///
     /// # Examples
     ///
@@ -219,8 +221,7 @@ impl Runtime {
         inner.wait_until_ended(timeout)
     }
 
-    /// Ends the runtime without waiting for anything; see
-    /// [`shutdown_timeout`](Self::shutdown_timeout).
+    /// Shuts the runtime down without waiting; see [`shutdown_timeout`](Self::shutdown_timeout).
     ///
     /// # Examples
     ///
@@ -257,7 +258,7 @@ impl Drop for Runtime {
     }
 }
 
-/// Makes the I/O of a runtime, and the parkers of its workers.
+/// Makes the reactor of a runtime, and the parkers of its workers.
 fn parkers(workers: usize) -> io::Result<(Arc<Reactor>, Parkers)> {
     let reactor = Arc::new(Reactor::new()?);
     let park = |_| worker_park(workers, reactor.io_source());

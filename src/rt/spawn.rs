@@ -1,4 +1,4 @@
-//! The free functions: what a task calls that has no runtime at hand.
+//! The free functions, for tasks and threads that have no handle of their runtime.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::rt::join::JoinHandle;
 use crate::rt::runtime::Runtime;
 use crate::rt::schedule;
 
-/// Runs `future` to its end on this thread, with timers and tasks.
+/// Runs `future` to completion on this thread, with timers and tasks. Returns its output.
 ///
-/// A [`Runtime`] of one worker for one call: when `future` is ready, tasks that are not are dropped.
-/// Timers made inside run on it; one made in the argument itself (`block_on(sleep(…))`) is made
-/// before.
+/// It makes a [`Runtime`] with one worker for the call. When `future` is ready, tasks that have not ended
+/// are dropped. Timers that `future` makes are on that runtime; a timer in the argument itself
+/// (`block_on(sleep(…))`) is made before the runtime.
 ///
 /// # Examples
 ///
@@ -30,8 +30,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Spawns a task on the runtime that this thread is in.
 ///
-/// It may run on any of its workers. A panic of the task is its [`JoinHandle`]'s. A panic in the
-/// *drop* of its future, or of an output that nobody took, aborts the process.
+/// The task may run on any worker. Its panic is the error of its [`JoinHandle`]. A panic in the *drop* of
+/// its future, or of an output that was not taken, aborts the process.
 ///
 /// # Panics
 ///
@@ -56,13 +56,13 @@ where
     schedule::spawn(owned, future)
 }
 
-/// Spawns a task that stays on this thread, and need not be `Send`.
+/// Spawns a local task, which stays on this thread and need not be `Send`.
 ///
-/// It ends with the [`block_on`](Runtime::block_on) that this thread is in, or with the worker.
+/// It ends with the call of [`block_on`](Runtime::block_on) that this thread is in, or with the worker.
 ///
 /// # Panics
 ///
-/// If this thread runs no futures of a runtime, but has at most entered one.
+/// If this thread is in no runtime, or has only entered one and runs no futures of it.
 ///
 /// # Examples
 ///
@@ -81,7 +81,7 @@ where
 {
     let scope = context::running_current();
     let Some(local) = scope.as_ref().and_then(|scope| scope.local_or_init()) else {
-        // In no runtime at all there is another remedy.
+        // Panics if this thread is in no runtime: the remedy is another one.
         let _ = current();
         panic!(
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
@@ -90,11 +90,11 @@ where
     schedule::spawn_local(local, future)
 }
 
-/// Keeps time from moving by itself, where it is moved by hand, until the guard is dropped.
+/// Keeps a manual or paused clock from moving by itself until the guard is dropped.
 ///
-/// On a [manual](crate::ManualClock) or paused (`time::pause`) clock the runtime moves time on
-/// to the next deadline when all of its workers are idle. Hold it while something works that they
-/// cannot see, on another thread or machine. Does nothing where the clock runs.
+/// The runtime moves a [manual](crate::ManualClock) or paused (`time::pause`) clock on to the next
+/// deadline when all of its workers are idle. Hold the clock while a task waits for something that the
+/// workers do not know of, such as another thread. Does nothing on a clock that runs.
 ///
 /// # Panics
 ///
@@ -124,13 +124,13 @@ pub fn hold() -> Hold {
     current().pool().clock().hold()
 }
 
-/// Runs a function that blocks, on a thread where that keeps no task waiting.
+/// Runs a function that blocks, on a thread where it keeps no task waiting.
 ///
-/// The handle is that of any task: a panic of `work` is its [`JoinError`](super::JoinError). Aborted
-/// before it has begun, `work` is not called; once begun, it runs to its end, and its result is
-/// dropped. The threads are the process's, up to 500; with all of them busy, work waits.
+/// The handle is that of a task: a panic of `work` is its [`JoinError`](super::JoinError). If the task is
+/// aborted before `work` has begun, `work` is not called; otherwise it runs to its end, and its result is
+/// dropped. All runtimes of the process share up to 500 threads; while all are busy, `work` waits.
 ///
-/// While it lasts, time that is moved by hand is [held](super::hold).
+/// A manual or paused clock is [held](super::hold) meanwhile.
 ///
 /// Needs the feature `blocking`.
 ///
@@ -155,7 +155,7 @@ pub fn spawn_blocking<T: Send + 'static>(
 ) -> JoinHandle<T> {
     let inner = current();
     let hold = inner.pool().clock().hold();
-    // Begun now, not when the task first runs; dropped with the task, it is cancelled.
+    // Starts now, not when the task first runs. Dropping it with the task cancels it.
     let work = blocking::unblock(work);
     schedule::spawn(context::owned_of(&inner), async move {
         let result = work.await;
@@ -164,7 +164,7 @@ pub fn spawn_blocking<T: Send + 'static>(
     })
 }
 
-/// The runtime that this thread is in.
+/// Returns the runtime that this thread is in.
 #[track_caller]
 pub(super) fn current() -> Arc<Inner> {
     match context::current() {

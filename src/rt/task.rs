@@ -60,8 +60,8 @@ struct Id {
 pub(super) struct OwnedTasks {
     scheduler: Arc<dyn Schedule>,
     tasks: Mutex<Tasks>,
-    /// How many tasks are aborted and have not ended, and one more once the list is closed. Mostly zero,
-    /// so that a worker that is about to run a task takes no lock to check it.
+    /// How many tasks are aborted and have not ended, and one more once the list is closed. Mostly zero, so
+    /// that a worker that is about to run a task takes no lock to check it.
     aborted: AtomicUsize,
 }
 
@@ -189,8 +189,8 @@ impl OwnedTasks {
         &self.scheduler
     }
 
-    /// Adds a task, which `make` builds around the future. Returns the task for the caller to schedule;
-    /// if the list is closed, the task has ended and there is none.
+    /// Adds a task, which `make` builds around the future. Returns the task for the caller to schedule; if
+    /// the list is closed, the task has ended and there is none.
     pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,
@@ -262,8 +262,8 @@ impl<F: Future> Future for TaskFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Checked again: between the worker's check and here the task still counted as ready, so the
-        // wake of a thread that aborted it meanwhile changed nothing. From here on a wake has it run again.
+        // Checked again: between the worker's check and here the task still counted as ready, so the wake
+        // of a thread that aborted it meanwhile changed nothing. From here on a wake has it run again.
         if self.remove.owned.has_aborted(self.remove.key) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

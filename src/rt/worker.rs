@@ -281,8 +281,8 @@ impl<'a> Worker<'a> {
             // More timers may be due. They are late already, and parking would add the slack to that.
             return;
         }
-        // The hook may wake tasks and arm timers, so it runs before the last look at them. It may take long,
-        // or block, so this worker does not count as searching meanwhile.
+        // The hook may wake tasks and arm timers, so it runs before the last look at them. It may take
+        // long, or block, so this worker does not count as searching meanwhile.
         if self.hooks.park.is_set() {
             self.end_search();
         }

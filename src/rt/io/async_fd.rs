@@ -1,7 +1,7 @@
 //! The owner of a descriptor that tasks wait for.
 //!
-//! It registers the descriptor with the reactor when it is made, and removes it before the descriptor can be
-//! closed.
+//! It registers the descriptor with the reactor when it is made, and removes it before the descriptor can
+//! be closed.
 
 use std::fmt;
 use std::io;
@@ -30,15 +30,15 @@ use crate::rt::io::source::{Direction, Source, WaiterId};
 /// The mode belongs to the open file, which *duplicates* share: those made by `try_clone` and `dup`, and
 /// those that another process has inherited or passed on, such as standard input. They are non-blocking
 /// meanwhile, too. If several duplicates are each in an `AsyncFd` of this process, the last of these to go
-/// restores the mode. The same is true of unrelated descriptors of one terminal, named pipe or
-/// device, and of all eventfds and timerfds together. A descriptor that is non-blocking already is left as it
-/// is, which also saves four system calls.
+/// restores the mode. The same is true of unrelated descriptors of one terminal, named pipe or device, and
+/// of all eventfds and timerfds together. A descriptor that is non-blocking already is left as it is, which
+/// also saves four system calls.
 ///
 /// # Waiting
 ///
-/// Any number of tasks may wait for the descriptor, through a shared reference or an `Arc`, on any executor.
-/// The workers of the runtime on which it was made wake them. A descriptor that is ready is a reason to try,
-/// not a promise: another task may be faster. [`read_with`](Self::read_with) and
+/// Any number of tasks may wait for the descriptor, through a shared reference or an `Arc`, on any
+/// executor. The workers of the runtime on which it was made wake them. A descriptor that is ready is a
+/// reason to try, not a promise: another task may be faster. [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try, wait and try again.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor readable and
@@ -235,8 +235,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.as_mut().expect("taken by into_inner")
     }
 
-    /// Removes the descriptor from the runtime and returns its owner. The descriptor is blocking again if it
-    /// was before; see [non-blocking mode](Self#non-blocking-mode).
+    /// Removes the descriptor from the runtime and returns its owner. The descriptor is blocking again if
+    /// it was before; see [non-blocking mode](Self#non-blocking-mode).
     ///
     /// # Examples
     ///

@@ -11,9 +11,9 @@
 //!   that waits: that event wakes the task.
 //! - What a [`Waiter::Waiting`] waits for is in `armed`.
 //!
-//! An event ends all that was armed, though it may report only one direction. To ask for the other one again
-//! takes the descriptor, which only its owner has. So the tasks that wait for the other direction are woken
-//! as well, without being marked ready, and ask again when they are polled.
+//! An event ends all that was armed, though it may report only one direction. To ask for the other one
+//! again takes the descriptor, which only its owner has. So the tasks that wait for the other direction are
+//! woken as well, without being marked ready, and ask again when they are polled.
 
 use std::io;
 use std::mem;
@@ -42,8 +42,8 @@ impl Direction {
         }
     }
 
-    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns of it by
-    /// reading or writing.
+    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns of it
+    /// by reading or writing.
     fn is_ready(self, event: EventFlags) -> bool {
         event.intersects(self.interest() | EventFlags::ERR | EventFlags::HUP)
     }
