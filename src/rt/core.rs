@@ -22,7 +22,7 @@ const MAX_LIFO_POLLS: u32 = 3;
 
 pub(super) struct Core {
     pub(super) index: usize,
-    /// It stands in for the core of the first worker, and nobody steals from it.
+    /// It stands in for the core of the first worker, which was lent. No worker steals from it.
     pub(super) is_spare: bool,
     slot: LifoSlot,
     /// How many tasks in a row came out of the slot.
@@ -171,7 +171,7 @@ impl Core {
                 return Some(task);
             }
         } else if self.queue.is_empty() {
-            // No task waits for a turn, so the slot keeps its turn.
+            // No task is in the queue, so the slot keeps its turn.
             if let Some(task) = self.slot.take() {
                 return Some(task);
             }

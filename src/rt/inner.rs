@@ -3,8 +3,8 @@
 //! Each worker has a core. All workers but the first have a thread of their own. The first worker is run by
 //! one of the threads in `block_on`, and by the next one when that leaves. The main future may block its
 //! thread. In a runtime without other workers, its thread therefore *lends* the worker while it polls the
-//! future: another thread in `block_on` may run it. The lending thread keeps the core, to which its future
-//! readies tasks. The other thread gets a spare core, and steals from the other.
+//! future: another thread in `block_on` may run it. The lending thread keeps the core, to which the tasks go
+//! that its future wakes. The borrowing thread gets a spare core, and steals from the first one.
 //!
 //! The *members* of a runtime are its owner, the workers' threads and the threads in `block_on`. The owner
 //! stops the runtime: workers return from their loops, a task that is spawned ends at once, and a worker
@@ -283,9 +283,11 @@ impl Inner {
 /// `block_on` waited for by now, and not take the core.
 fn vacate(mut first: MutexGuard<'_, FirstWorker>) {
     first.is_running = false;
-    let waiting = std::mem::take(&mut first.waiting);
-    drop(first);
-    waiting.iter().for_each(|thread| thread.notify_core_free());
+    if !first.waiting.is_empty() {
+        let waiting = std::mem::take(&mut first.waiting);
+        drop(first);
+        waiting.iter().for_each(|thread| thread.notify_core_free());
+    }
 }
 
 /// The user's functions that the workers call.

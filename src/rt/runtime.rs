@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::rt::inner::{Hooks, Inner};
 use crate::rt::join::JoinHandle;
 use crate::rt::local::ThreadNotifier;
 use crate::rt::worker::Worker;
-use crate::sync::{Mutex, lock, thread};
+use crate::sync::thread;
 
 /// An executor on one thread or several, with timers on each.
 ///
@@ -69,7 +70,7 @@ use crate::sync::{Mutex, lock, thread};
 /// ```
 pub struct Runtime {
     handle: Handle,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Runtime {
@@ -90,7 +91,7 @@ impl Runtime {
         );
         Self {
             handle: Handle::new(inner),
-            threads: Mutex::default(),
+            threads: Vec::new(),
         }
     }
 
@@ -103,9 +104,9 @@ impl Runtime {
     ) -> io::Result<Self> {
         let (reactor, parkers) = parkers(workers)?;
         let (inner, cores) = Inner::new(reactor, parkers, clock, slack, hooks);
-        let runtime = Self {
+        let mut runtime = Self {
             handle: Handle::new(inner.clone()),
-            threads: Mutex::default(),
+            threads: Vec::new(),
         };
         for core in cores {
             inner.join();
@@ -113,7 +114,7 @@ impl Runtime {
             let thread = thread::Builder::new()
                 .name(name.into())
                 .spawn(move || worker.run(core))?;
-            lock(&runtime.threads).push(thread);
+            runtime.threads.push(thread);
         }
         Ok(runtime)
     }
@@ -213,10 +214,10 @@ impl Runtime {
     /// assert!(task.is_finished());
     /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub fn shutdown_timeout(self, timeout: Duration) -> bool {
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> bool {
         let inner = self.handle.inner().clone();
         // The threads end by themselves: dropping the runtime waits for none of them.
-        lock(&self.threads).clear();
+        self.threads.clear();
         drop(self);
         inner.wait_until_ended(timeout)
     }
@@ -235,6 +236,10 @@ impl Runtime {
     }
 }
 
+// Its threads catch what panics on them.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
+
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
@@ -249,8 +254,7 @@ impl Drop for Runtime {
         inner.stop();
         // A task that drops its own runtime cannot wait for its thread: that ends when the task returns.
         let here = thread::current().id();
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        for thread in threads.into_iter().filter(|t| t.thread().id() != here) {
+        for thread in self.threads.drain(..).filter(|t| t.thread().id() != here) {
             // No worker panics.
             let _ = thread.join();
         }

@@ -100,7 +100,7 @@ pub struct AsyncFd<T: AsFd> {
     // `None` only at the end of `into_inner`.
     io: Option<T>,
     key: usize,
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
     reactor: Arc<Reactor>,
     mode: Mode,
     /// How many operations have succeeded in a row.
@@ -288,11 +288,6 @@ impl<T: AsFd> AsyncFd<T> {
     /// Counts from zero again, because other tasks had their turn.
     pub(super) fn reset_budget(&self) {
         self.operations.store(0, Relaxed);
-    }
-
-    /// Removes the waiter of a future.
-    pub(super) fn cancel(&self, direction: Direction, waiter: &mut WaiterId) {
-        self.source.cancel(direction, waiter);
     }
 
     /// Removes the descriptor from the reactor. That comes before it is closed: right after that its number

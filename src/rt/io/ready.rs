@@ -299,7 +299,7 @@ impl<T: AsFd> Future for Ready<'_, T> {
 
 impl<T: AsFd> Drop for Ready<'_, T> {
     fn drop(&mut self) {
-        self.fd.cancel(self.direction, &mut self.waiter);
+        self.fd.source.cancel(self.direction, &mut self.waiter);
     }
 }
 
