@@ -214,6 +214,7 @@ impl Runtime {
     /// assert!(task.is_finished());
     /// # Ok::<_, std::io::Error>(())
     /// ```
+    #[expect(clippy::must_use_candidate, reason = "the caller may ignore it")]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> bool {
         let inner = self.handle.inner().clone();
         // The threads end by themselves: dropping the runtime waits for none of them.
