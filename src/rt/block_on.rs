@@ -45,7 +45,7 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
     // call `block_on`.
     let future = pin!(future);
     let _dropping = SetDropping(thread.scope());
-    let main = MainFuture::new(inner.pool().clone(), thread.notifier.clone(), future);
+    let main = MainFuture::new(inner.pool.clone(), thread.notifier.clone(), future);
     thread.run(main, park)
 }
 
@@ -131,7 +131,7 @@ impl BlockOnThread {
         let lends = match self.scope().core() {
             Some(core) => {
                 core.phase.set(Phase::MainFuture);
-                self.inner().pool().workers() == 1
+                self.inner().pool.workers() == 1
             }
             None => false,
         };
@@ -151,7 +151,7 @@ impl BlockOnThread {
     }
 
     fn hold_if_frozen(&self) -> Option<Hold> {
-        let clock = self.inner().pool().clock();
+        let clock = self.inner().pool.clock();
         clock.is_frozen().then(|| clock.hold())
     }
 
@@ -208,9 +208,9 @@ impl Drop for BlockOnThread {
         if let Some(core) = self.scope().take_core() {
             inner.stop_worker(core);
         }
-        let pool = inner.pool();
+        let pool = &inner.pool;
         if pool.has_work() {
-            pool.idle().notify_one();
+            pool.idle.notify_one();
         }
         if self.joined {
             leave(&inner);
@@ -285,6 +285,6 @@ impl Wake for MainWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Release);
-        self.notifier.notify(self.pool.idle());
+        self.notifier.notify(&self.pool.idle);
     }
 }

@@ -67,7 +67,7 @@ impl Scope {
     /// Returns the local tasks, or `None` if this thread runs no futures of the runtime.
     pub(super) fn local_or_init(&self) -> Option<&LocalQueue> {
         let notifier = self.notifier.as_ref()?;
-        let new = || LocalQueue::new(self.inner.pool().clone(), notifier.clone());
+        let new = || LocalQueue::new(self.inner.pool.clone(), notifier.clone());
         Some(self.local.get_or_init(new))
     }
 
@@ -248,7 +248,7 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
 
 /// Returns the timers of the worker that this thread runs, or those of all external threads.
 pub(super) fn timers_of(inner: &Inner) -> Timers {
-    let pool = inner.pool();
+    let pool = &inner.pool;
     let worker = with(|scopes| Some(running(scopes, inner)?.core()?.index));
     pool.timers(worker.unwrap_or(pool.workers()))
 }
@@ -263,13 +263,13 @@ pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
         let innermost = scopes.iter().rev().find(|scope| scope.runs_futures());
         if let Some(scope) = innermost
             && let Some(core) = scope.core()
-            && let Some(task) = task.take_if(|task| is_run_by(task, scope.inner.pool()))
+            && let Some(task) = task.take_if(|task| is_run_by(task, &scope.inner.pool))
         {
             // None of this runs foreign code.
             match core.push(task, reason) {
                 AfterPush::Nothing => {}
-                AfterPush::NotifyOne => scope.inner.pool().idle().notify_one(),
-                AfterPush::ReportSlot => scope.inner.pool().idle().report_full_slot(core.index),
+                AfterPush::NotifyOne => scope.inner.pool.idle.notify_one(),
+                AfterPush::ReportSlot => scope.inner.pool.idle.report_full_slot(core.index),
             }
         }
     });
@@ -278,7 +278,7 @@ pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
 
 #[inline]
 fn is_run_by(task: &Runnable, pool: &Arc<Pool>) -> bool {
-    let scheduler = task.metadata().owned().scheduler();
+    let scheduler = &task.metadata().owned.scheduler;
     std::ptr::addr_eq(Arc::as_ptr(scheduler), Arc::as_ptr(pool))
 }
 

@@ -129,8 +129,8 @@ impl Core {
             return AfterPush::NotifyOne;
         }
         let in_task = phase == Phase::Task;
-        if self.slot.is_empty() {
-            self.slot.put(task);
+        if self.slot.task.is_empty() {
+            self.slot.task.push(task);
             // While timers fire, no task runs that could block: the worker reports the slot before it runs
             // the next one, see `must_report`.
             return match in_task && self.slot.report.is_wanted() {
@@ -148,7 +148,7 @@ impl Core {
     /// Returns whether the worker, which is about to run another task, has to report that its slot is full.
     #[inline]
     pub(super) fn must_report(&self) -> bool {
-        self.slot.report.is_wanted() && !self.slot.is_empty()
+        self.slot.report.is_wanted() && !self.slot.task.is_empty()
     }
 
     /// Returns whether the worker, which is about to run another task, has to unpark a worker for one that
@@ -166,13 +166,13 @@ impl Core {
     pub(super) fn pop(&self) -> Option<Runnable> {
         let polls = self.lifo_polls.get();
         if polls < MAX_LIFO_POLLS {
-            if let Some(task) = self.slot.take() {
+            if let Some(task) = self.slot.task.pop() {
                 self.lifo_polls.set(polls + 1);
                 return Some(task);
             }
         } else if self.queue.is_empty() {
             // No task is in the queue, so the slot keeps its turn.
-            if let Some(task) = self.slot.take() {
+            if let Some(task) = self.slot.task.pop() {
                 return Some(task);
             }
         } else {
@@ -185,7 +185,7 @@ impl Core {
     /// Moves the task in the slot to the queue.
     #[inline]
     pub(super) fn flush_slot(&self) {
-        if let Some(task) = self.slot.take() {
+        if let Some(task) = self.slot.task.pop() {
             self.queue.push(task);
         }
     }
@@ -196,7 +196,7 @@ impl Core {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.slot.is_empty()
+        self.queue.is_empty() && self.slot.task.is_empty()
     }
 
     /// Returns a random number, by which the worker chooses the first one to steal from: xorshift
@@ -211,10 +211,7 @@ impl Core {
     }
 }
 
-/// A worker's LIFO slot: the one task that it runs next.
-///
-/// The worker puts a task there and takes it out. Another worker takes the task only if it has lain there
-/// for a while, because the worker runs a task that blocks or takes long, see `idle::slots`.
+/// A worker's LIFO slot: the one task that it runs next. `idle::slots` tells when another worker takes it.
 ///
 /// The slot is a queue of `crossbeam-deque` that never holds more than one task. To take a task out of a
 /// place that other threads reach costs an atomic read-modify-write in any case. This queue needs none to
@@ -231,24 +228,7 @@ impl LifoSlot {
         Self { task, report }
     }
 
-    /// Returns the end at which other workers take the task.
     pub(super) fn stealer(&self) -> Stealer<Runnable> {
         self.task.stealer()
-    }
-
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.task.is_empty()
-    }
-
-    /// Puts a task into the slot, which must be empty.
-    #[inline]
-    fn put(&self, task: Runnable) {
-        self.task.push(task);
-    }
-
-    #[inline]
-    fn take(&self) -> Option<Runnable> {
-        self.task.pop()
     }
 }

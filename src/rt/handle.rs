@@ -169,14 +169,14 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn armed(&self) -> usize {
-        self.inner.pool().armed()
+        self.inner.pool.armed()
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
-            .field("workers", &self.inner.pool().workers())
+            .field("workers", &self.inner.pool.workers())
             .field("tasks", &self.inner.tasks())
             .field("armed", &self.armed())
             .finish()

@@ -28,10 +28,10 @@ use crate::rt::task::OwnedTasks;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread, wait_until};
 
 pub(super) struct Inner {
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     /// The tasks that were spawned on each worker, and last those of all external threads.
     owned: Box<[Arc<OwnedTasks>]>,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     first: Mutex<FirstWorker>,
     members: Mutex<Members>,
     ended: Condvar,
@@ -102,14 +102,6 @@ impl Inner {
         (Arc::new(inner), cores)
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool> {
-        &self.pool
-    }
-
-    pub(super) fn hooks(&self) -> &Hooks {
-        &self.hooks
-    }
-
     /// Returns the list of the tasks that were spawned on external threads.
     pub(super) fn external(&self) -> &Arc<OwnedTasks> {
         &self.owned[self.owned.len() - 1]
@@ -122,13 +114,13 @@ impl Inner {
 
     /// Makes the calling thread run the first worker, if no other thread does. Returns its core.
     pub(super) fn take_core(&self) -> Option<Core> {
-        self.take_core_of(&mut self.first())
+        self.take_core_of(&mut lock(&self.first))
     }
 
     /// Like [`take_core`](Self::take_core). If another thread runs the worker, it notifies `thread` when
     /// that may have changed.
     pub(super) fn take_core_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
-        let mut first = self.first();
+        let mut first = lock(&self.first);
         let is_same = |waiting: &Arc<ThreadNotifier>| Arc::ptr_eq(waiting, thread);
         if first.is_running && !first.waiting.iter().any(is_same) {
             first.waiting.push(thread.clone());
@@ -140,9 +132,9 @@ impl Inner {
         if std::mem::replace(&mut first.is_running, true) {
             return None;
         }
-        self.pool.idle().add_present();
+        self.pool.idle.add_present();
         let spare = || {
-            let slot = LifoSlot::new(self.pool.idle().report(0).clone());
+            let slot = LifoSlot::new(self.pool.idle.report(0).clone());
             Core::spare(slot, self.owned[0].clone())
         };
         Some(first.core.take().unwrap_or_else(spare))
@@ -150,13 +142,13 @@ impl Inner {
 
     /// Removes a thread from those that wait to run the first worker.
     pub(super) fn stop_waiting(&self, thread: &Arc<ThreadNotifier>) {
-        let mut first = self.first();
+        let mut first = lock(&self.first);
         first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
 
     /// Lets another thread run the first worker while this one, which keeps its core, polls its future.
     pub(super) fn lend(&self) {
-        let mut first = self.first();
+        let mut first = lock(&self.first);
         first.lent += 1;
         vacate(first);
     }
@@ -164,7 +156,7 @@ impl Inner {
     /// Ends a [`lend`](Self::lend). Returns whether the calling thread runs the worker again. If not,
     /// another one does, and [`return_core`](Self::return_core) has to follow.
     pub(super) fn reclaim(&self) -> bool {
-        let mut first = self.first();
+        let mut first = lock(&self.first);
         let is_free = !std::mem::replace(&mut first.is_running, true);
         first.lent -= usize::from(is_free);
         is_free
@@ -184,7 +176,7 @@ impl Inner {
     fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
         self.pool.release(&core);
         self.pool.remove_present();
-        let mut first = self.first();
+        let mut first = lock(&self.first);
         if !core.is_spare {
             first.core = Some(core);
         }
@@ -193,13 +185,13 @@ impl Inner {
 
     /// Returns whether a thread that has lent the first worker polls its main future.
     pub(super) fn has_lent(&self) -> bool {
-        self.first().lent > 0
+        lock(&self.first).lent > 0
     }
 
     /// Adds a member, unless all have left. Returns whether it did: then the member has to
     /// [leave](Self::leave).
     pub(super) fn join(&self) -> bool {
-        let mut members = self.members();
+        let mut members = lock(&self.members);
         let lives = members.count > 0;
         members.count += usize::from(lives);
         lives
@@ -208,13 +200,13 @@ impl Inner {
     /// Removes a member. After the last one, `shutdown` has to call [`shutdown`](Self::shutdown).
     pub(super) fn leave(&self, shutdown: impl FnOnce()) {
         let is_last = {
-            let mut members = self.members();
+            let mut members = lock(&self.members);
             members.count -= 1;
             members.count == 0
         };
         if is_last {
             shutdown();
-            self.members().ended = true;
+            lock(&self.members).ended = true;
             self.ended.notify_all();
         }
     }
@@ -237,7 +229,7 @@ impl Inner {
     ///
     /// A destructor that calls `block_on` may run the first worker meanwhile, so that its timers fire.
     pub(super) fn shutdown(&self) {
-        if let Some(core) = &self.first().core {
+        if let Some(core) = &lock(&self.first).core {
             self.pool.release(core);
         }
         loop {
@@ -263,19 +255,11 @@ impl Inner {
     /// Waits until the runtime has ended. Returns whether it has within `timeout`.
     pub(super) fn wait_until_ended(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
-        let (mut members, mut is_over) = (self.members(), false);
+        let (mut members, mut is_over) = (lock(&self.members), false);
         while !members.ended && !is_over {
             (members, is_over) = wait_until(&self.ended, &self.members, members, deadline);
         }
         members.ended
-    }
-
-    fn first(&self) -> MutexGuard<'_, FirstWorker> {
-        lock(&self.first)
-    }
-
-    fn members(&self) -> MutexGuard<'_, Members> {
-        lock(&self.members)
     }
 }
 

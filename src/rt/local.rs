@@ -21,7 +21,7 @@ use crate::rt::idle::Idle;
 use crate::rt::pool::Pool;
 use crate::rt::task::{OwnedTasks, Runnable, Schedule};
 use crate::sync::{
-    Mutex, MutexGuard, ThreadId,
+    Mutex, ThreadId,
     atomic::{AtomicUsize, Ordering, fence},
     lock, this_thread, thread,
 };
@@ -143,7 +143,7 @@ impl OwnPark {
 /// They have a list of their own. When they are ready they go to an inbox, of which the thread takes them.
 /// They end with the thread's scope in the runtime.
 pub(super) struct LocalQueue {
-    owned: Arc<OwnedTasks>,
+    pub(super) owned: Arc<OwnedTasks>,
     inbox: Arc<Inbox>,
 }
 
@@ -166,18 +166,14 @@ impl LocalQueue {
         }
     }
 
-    pub(super) fn owned(&self) -> &Arc<OwnedTasks> {
-        &self.owned
-    }
-
     /// Takes the next task that is ready.
     pub(super) fn pop(&self) -> Option<Runnable> {
-        self.inbox.ready().pop_front()
+        lock(&self.inbox.ready).pop_front()
     }
 
     /// Returns whether a task is ready.
     pub(super) fn is_ready(&self) -> bool {
-        !self.inbox.ready().is_empty()
+        !lock(&self.inbox.ready).is_empty()
     }
 
     /// Ends all tasks, on their thread: closing the list makes each of them ready, and dropping a task that
@@ -199,13 +195,7 @@ impl LocalQueue {
 
 impl Schedule for Inbox {
     fn schedule(&self, task: Runnable) {
-        self.ready().push_back(task);
-        self.notifier.notify(self.pool.idle());
-    }
-}
-
-impl Inbox {
-    fn ready(&self) -> MutexGuard<'_, VecDeque<Runnable>> {
-        lock(&self.ready)
+        lock(&self.ready).push_back(task);
+        self.notifier.notify(&self.pool.idle);
     }
 }

@@ -19,10 +19,9 @@ use crate::sync::atomic::{AtomicBool, Ordering, fence};
 pub(super) struct Pool {
     shared: Injector<Runnable>,
     stealers: Box<[Stealer<Runnable>]>,
-    /// The workers' LIFO slots.
     slots: Box<[Stealer<Runnable>]>,
-    idle: Arc<Idle>,
-    reactor: Arc<Reactor>,
+    pub(super) idle: Arc<Idle>,
+    pub(super) reactor: Arc<Reactor>,
     stopping: AtomicBool,
 }
 
@@ -41,14 +40,6 @@ impl Pool {
             reactor,
             stopping: AtomicBool::new(false),
         })
-    }
-
-    pub(super) fn idle(&self) -> &Idle {
-        &self.idle
-    }
-
-    pub(super) fn reactor(&self) -> &Arc<Reactor> {
-        &self.reactor
     }
 
     pub(super) fn clock(&self) -> &Clock {

@@ -276,12 +276,12 @@ struct WorkerThread(Arc<Inner>);
 
 impl WorkerThread {
     fn run(self, core: Core) {
-        let (pool, hooks) = (self.0.pool(), self.0.hooks());
+        let (pool, hooks) = (&self.0.pool, &self.0.hooks);
         hooks.start.call();
         let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index));
         let scope = guard.scope();
         scope.set_core(core);
-        pool.idle().add_present();
+        pool.idle.add_present();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
             Worker::new(scope, &core, false).run(&|| pool.is_stopping());
@@ -294,7 +294,7 @@ impl WorkerThread {
         drop(guard);
         // For a thread in `block_on` that is parked.
         if pool.has_work() {
-            pool.idle().notify_one();
+            pool.idle.notify_one();
         }
         pool.remove_present();
         hooks.stop.call();

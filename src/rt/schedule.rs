@@ -34,7 +34,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let (task, spawned) = local.owned().clone().bind(future, |metadata, future| {
+    let (task, spawned) = local.owned.clone().bind(future, |metadata, future| {
         async_task::Builder::new()
             .metadata(metadata)
             .propagate_panic(true)
@@ -65,7 +65,7 @@ fn wake(task: Runnable, info: ScheduleInfo) {
 
 fn schedule(task: Runnable, reason: Reason) {
     if let Err(task) = context::push(task, reason) {
-        let owned = task.metadata().owned().clone();
-        owned.scheduler().schedule(task);
+        let owned = task.metadata().owned.clone();
+        owned.scheduler.schedule(task);
     }
 }

@@ -121,7 +121,7 @@ where
 /// ```
 #[track_caller]
 pub fn hold() -> Hold {
-    current().pool().clock().hold()
+    current().pool.clock().hold()
 }
 
 /// Runs a function that blocks, on a thread where it keeps no task waiting.
@@ -154,7 +154,7 @@ pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
     let inner = current();
-    let hold = inner.pool().clock().hold();
+    let hold = inner.pool.clock().hold();
     // Starts now, not when the task first runs. Dropping it with the task cancels it.
     let work = blocking::unblock(work);
     schedule::spawn(context::owned_of(&inner), async move {

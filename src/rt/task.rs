@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 
 use crate::sync::{
-    Mutex, MutexGuard,
+    Mutex,
     atomic::{AtomicUsize, Ordering},
     lock,
 };
@@ -23,14 +23,8 @@ pub(super) type Runnable = async_task::Runnable<Metadata>;
 
 /// What a task holds besides its future.
 pub(super) struct Metadata {
-    owned: Arc<OwnedTasks>,
+    pub(super) owned: Arc<OwnedTasks>,
     key: usize,
-}
-
-impl Metadata {
-    pub(super) fn owned(&self) -> &Arc<OwnedTasks> {
-        &self.owned
-    }
 }
 
 /// Why a task is ready.
@@ -58,7 +52,7 @@ struct Id {
 
 /// The tasks of one worker, or of one thread, that have not ended.
 pub(super) struct OwnedTasks {
-    scheduler: Arc<dyn Schedule>,
+    pub(super) scheduler: Arc<dyn Schedule>,
     tasks: Mutex<Tasks>,
     /// How many tasks are aborted and have not ended, and one more once the list is closed. Mostly zero, so
     /// that a worker that is about to run a task takes no lock to check it.
@@ -128,7 +122,7 @@ impl TaskRef {
     pub(super) fn is_finished(&self) -> bool {
         // A list lives as long as any of its tasks.
         let owned = self.owned.upgrade();
-        owned.is_none_or(|owned| owned.tasks().find(self.id).is_none())
+        owned.is_none_or(|owned| lock(&owned.tasks).find(self.id).is_none())
     }
 }
 
@@ -162,7 +156,7 @@ impl OwnedTasks {
 
     fn abort(&self, id: Id) {
         let waker = {
-            let mut tasks = self.tasks();
+            let mut tasks = lock(&self.tasks);
             let Some(entry) = tasks.find(id) else {
                 return;
             };
@@ -180,13 +174,9 @@ impl OwnedTasks {
     fn has_aborted(&self, key: usize) -> bool {
         // Relaxed: the thread that aborts a task wakes it afterwards, and the task runs after that wake.
         self.aborted.load(Ordering::Relaxed) > 0 && {
-            let tasks = self.tasks();
+            let tasks = lock(&self.tasks);
             tasks.closed || tasks.slab.get(key).is_some_and(Entry::is_aborted)
         }
-    }
-
-    pub(super) fn scheduler(&self) -> &Arc<dyn Schedule> {
-        &self.scheduler
     }
 
     /// Adds a task, which `make` builds around the future. Returns the task for the caller to schedule; if
@@ -196,7 +186,7 @@ impl OwnedTasks {
         future: F,
         make: impl FnOnce(Metadata, TaskFuture<F>) -> (Runnable, async_task::Task<F::Output, Metadata>),
     ) -> (Option<Runnable>, Spawned<F::Output>) {
-        let mut tasks = self.tasks();
+        let mut tasks = lock(&self.tasks);
         let closed = tasks.closed;
         tasks.count += 1;
         let number = tasks.count;
@@ -223,14 +213,14 @@ impl OwnedTasks {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.tasks().slab.len()
+        lock(&self.tasks).slab.len()
     }
 
     /// Wakes every task, so that it can be ended. Returns how many there are. From now on none can be
     /// spawned.
     pub(super) fn close(&self) -> usize {
         let wakers: Vec<Waker> = {
-            let mut tasks = self.tasks();
+            let mut tasks = lock(&self.tasks);
             if !std::mem::replace(&mut tasks.closed, true) {
                 self.aborted.fetch_add(1, Ordering::Relaxed);
             }
@@ -240,10 +230,6 @@ impl OwnedTasks {
         let count = wakers.len();
         wakers.into_iter().for_each(Waker::wake);
         count
-    }
-
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        lock(&self.tasks)
     }
 }
 
@@ -281,7 +267,7 @@ struct RemoveOnDrop {
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         // The waker is dropped after the lock is released.
-        let entry = self.owned.tasks().slab.try_remove(self.key);
+        let entry = lock(&self.owned.tasks).slab.try_remove(self.key);
         if entry.is_some_and(|entry| entry.is_aborted()) {
             self.owned.aborted.fetch_sub(1, Ordering::Relaxed);
         }

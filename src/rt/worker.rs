@@ -54,10 +54,10 @@ impl<'a> Worker<'a> {
         let inner = scope.inner();
         core.phase.set(Phase::Task);
         Self {
-            pool: inner.pool(),
+            pool: &inner.pool,
             scope,
             core,
-            hooks: inner.hooks(),
+            hooks: &inner.hooks,
             only_timers,
             state: core.state.get(),
             searching: false,
@@ -100,11 +100,11 @@ impl<'a> Worker<'a> {
     fn run_task(&mut self, task: Runnable) {
         self.end_search();
         if self.core.must_notify() {
-            self.pool.idle().notify_one();
+            self.pool.idle.notify_one();
         }
         // If this task blocks, the one in the slot would wait for ever.
         if self.core.must_report() {
-            self.pool.idle().report_full_slot(self.core.index);
+            self.pool.idle.report_full_slot(self.core.index);
         }
         self.scope.run(task);
     }
@@ -175,7 +175,7 @@ impl<'a> Worker<'a> {
             self.take_stuck();
         }
         // A parked worker already polls I/O, so this one need not.
-        if all && self.pool.reactor().has_sources() && !self.pool.idle().has_parked() {
+        if all && self.pool.reactor.has_sources() && !self.pool.idle.has_parked() {
             self.collect_io();
         }
     }
@@ -193,15 +193,15 @@ impl<'a> Worker<'a> {
         self.has_fired = true;
         self.core.phase.set(Phase::Firing);
         let fired = if all {
-            self.pool.idle().drivers().fire(now, BUDGET)
+            self.pool.idle.drivers().fire(now, BUDGET)
         } else {
             self.pool.fire_at(self.core.index, now, BUDGET)
         };
         self.budget_spent = fired >= BUDGET;
         self.core.phase.set(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
-        if self.pool.idle().has_parked() {
-            self.pool.idle().drivers().rearm();
+        if self.pool.idle.has_parked() {
+            self.pool.idle.drivers().rearm();
         }
         self.notify_if_stealable();
     }
@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
     /// Wakes the tasks whose I/O is ready.
     fn collect_io(&self) {
         self.core.phase.set(Phase::Firing);
-        self.pool.reactor().poll();
+        self.pool.reactor.poll();
         self.core.phase.set(Phase::Task);
         self.notify_if_stealable();
     }
@@ -228,7 +228,7 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere.
     fn search(&mut self) -> Option<Runnable> {
         self.fire_all();
-        if !std::mem::take(&mut self.has_collected) && self.pool.reactor().has_sources() {
+        if !std::mem::take(&mut self.has_collected) && self.pool.reactor.has_sources() {
             self.collect_io();
         }
         if self.only_timers {
@@ -238,7 +238,7 @@ impl<'a> Worker<'a> {
             return Some(task);
         }
         if !self.searching {
-            self.searching = self.pool.idle().start_search(false);
+            self.searching = self.pool.idle.start_search(false);
         }
         if self.searching {
             let stolen = self.pool.steal_into(self.core);
@@ -254,7 +254,7 @@ impl<'a> Worker<'a> {
     /// Takes the tasks that have lain in other workers' LIFO slots for too long.
     fn take_stuck(&mut self) {
         let must_look = std::mem::take(&mut self.must_look);
-        if must_look || self.pool.idle().has_looks() {
+        if must_look || self.pool.idle.has_looks() {
             self.pool.take_stuck(self.core, must_look);
         }
     }
@@ -271,7 +271,7 @@ impl<'a> Worker<'a> {
     /// Unparks another worker if there is a task for it to steal.
     fn notify_if_stealable(&self) {
         if self.core.has_stealable() {
-            self.pool.idle().notify_one();
+            self.pool.idle.notify_one();
         }
     }
 
@@ -288,7 +288,7 @@ impl<'a> Worker<'a> {
         }
         self.hooks.park.call();
         let was_searching = std::mem::take(&mut self.searching);
-        let (idle, me) = (self.pool.idle(), self.core.index);
+        let (idle, me) = (&self.pool.idle, self.core.index);
         let context = &mut Parking {
             worker: self,
             should_return,
@@ -330,7 +330,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn collect_io(&mut self) {
-        if self.worker.pool.reactor().is_live() {
+        if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
             self.worker.has_collected = true;
         }

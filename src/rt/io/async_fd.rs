@@ -153,7 +153,7 @@ impl<T: AsFd> AsyncFd<T> {
         let Some(inner) = context::current() else {
             panic!("{NoRuntime}");
         };
-        Self::with_reactor(io, inner.pool().reactor().clone())
+        Self::with_reactor(io, inner.pool.reactor.clone())
     }
 
     pub(super) fn with_reactor(io: T, reactor: Arc<Reactor>) -> io::Result<Self> {
