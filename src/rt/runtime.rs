@@ -237,7 +237,7 @@ impl Runtime {
     }
 }
 
-// Its threads catch what panics on them.
+// As for `Handle`: a panic leaves nothing half done.
 impl UnwindSafe for Runtime {}
 impl RefUnwindSafe for Runtime {}
 
