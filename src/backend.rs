@@ -1,12 +1,13 @@
 //! The backend: finds the driver for a timer that names none.
 //!
-//! That is the driver entered on this thread or, inside a tokio runtime (feature `tokio`), the runtime's
-//! own: whichever of the two was entered last. If there is neither, it is the process-wide thread, which
-//! is started on first use.
+//! That is the driver entered on this thread or, inside a tokio runtime (feature `tokio`), the
+//! runtime's own: whichever of the two was entered last. If there is neither, it is the
+//! process-wide thread, which is started on first use.
 //!
-//! The modules: `stack` (guards that nest), `thread` (a driver on a thread of its own), `fallback` (the
-//! process-wide one), `tokio_driver` (the drivers of a tokio runtime, or what stands in for them),
-//! `current` (which of all these is current), and `coop` (after how many ready results a timer yields).
+//! The modules: `stack` (guards that nest), `thread` (a driver on a thread of its own), `fallback`
+//! (the process-wide one), `tokio_driver` (the drivers of a tokio runtime, or what stands in for
+//! them), `current` (which of all these is current), and `coop` (after how many ready results a
+//! timer yields).
 
 pub(crate) mod coop;
 mod current;

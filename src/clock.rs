@@ -1,20 +1,21 @@
 //! The clock of a driver: where it reads the time, and whether it runs.
 //!
 //! Drivers read every clock through this one type, so that a test can give them another one. A
-//! [`Clock`] counts nanoseconds from its epoch. Inside the crate a time is such a `u64`, and [`NEVER`]
-//! stands for every time that an [`Instant`] cannot represent (292 years and more). A clock that runs
-//! reads a source: the system's monotonic clock, the one that counts suspend, or a function of the user's.
-//! A [`ManualClock`](crate::ManualClock) never runs: it is frozen, and moves only when it is told to.
+//! [`Clock`] counts nanoseconds from its epoch. Inside the crate a time is such a `u64`, and
+//! [`NEVER`] stands for every time that an [`Instant`] cannot represent (292 years and more). A
+//! clock that runs reads a source: the system's monotonic clock, the one that counts suspend, or a
+//! function of the user's. A [`ManualClock`](crate::ManualClock) never runs: it is frozen, and
+//! moves only when it is told to.
 //!
 //! With the feature `test-util` a running clock can be paused, which freezes it until it is resumed
-//! (`clock/pause.rs`). Each read then checks whether the clock is paused and how far it is shifted against
-//! its source, and starts over if either changes during the read. Without the feature none of this is
-//! compiled, and a read only reads the source.
+//! (`clock/pause.rs`). Each read then checks whether the clock is paused and how far it is shifted
+//! against its source, and starts over if either changes during the read. Without the feature none
+//! of this is compiled, and a read only reads the source.
 //!
-//! Invariant: no clock goes back. The system's clocks do not, and a function of the user's is clamped to
-//! the latest time that it has shown. (A thread that reads a clock at the moment when it is paused may see
-//! some nanoseconds more than the time at which the clock then stands: processors read their counters out
-//! of order.)
+//! Invariant: no clock goes back. The system's clocks do not, and a function of the user's is
+//! clamped to the latest time that it has shown. (A thread that reads a clock at the moment when it
+//! is paused may see some nanoseconds more than the time at which the clock then stands: processors
+//! read their counters out of order.)
 
 mod manual;
 #[cfg(feature = "test-util")]
@@ -38,8 +39,8 @@ pub use self::manual::{Hold, ManualClock};
 /// The value of `Inner::frozen` while the clock runs.
 const RUNNING: u64 = u64::MAX;
 
-/// Whether a running clock can be paused. It is a constant, so that the compiler removes the checks for
-/// it from each read.
+/// Whether a running clock can be paused. It is a constant, so that the compiler removes the checks
+/// for it from each read.
 const CAN_PAUSE: bool = cfg!(feature = "test-util");
 
 /// A source of time for drivers.
@@ -70,15 +71,15 @@ struct Inner {
     /// The longest wait that is taken as it is: a longer one counts as this long.
     longest: u64,
     source: Source,
-    /// Counts the changes between running and frozen, two for each: the count is odd while a change is
-    /// being made. It stays zero unless the clock can be paused.
+    /// Counts the changes between running and frozen, two for each: the count is odd while a change
+    /// is being made. It stays zero unless the clock can be paused.
     changes: AtomicU64,
     /// The time at which the clock stands, or `RUNNING`.
     frozen: AtomicU64,
     /// Added to the source, wrapping, while the clock runs. `resume` changes it.
     shift: AtomicU64,
-    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that only reads
-    /// them does not take it.
+    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that only
+    /// reads them does not take it.
     change_lock: Mutex<()>,
     /// How many [`Hold`] guards keep executors from advancing the clock.
     holds: AtomicUsize,
@@ -110,7 +111,8 @@ pub(crate) trait ClockObserver: Send + Sync {
 }
 
 impl Clock {
-    /// Returns the system's monotonic clock, that of [`std::time::Instant`]: nanoseconds, never set back.
+    /// Returns the system's monotonic clock, that of [`std::time::Instant`]: nanoseconds, never set
+    /// back.
     ///
     /// Whether it counts the time that the machine is suspended is the platform's choice (Linux and
     /// macOS: no; Windows: yes).
@@ -129,9 +131,9 @@ impl Clock {
 
     /// Returns a monotonic clock that also counts the time that the machine is suspended.
     ///
-    /// On Linux it is `CLOCK_BOOTTIME`. Park in a `BoottimePark`, which waits on the same clock: in a
-    /// [`ThreadPark`](crate::ThreadPark) a wait during which the machine is suspended ends late by the
-    /// time of the suspend. On other systems this is the same as [`Clock::monotonic`].
+    /// On Linux it is `CLOCK_BOOTTIME`. Park in a `BoottimePark`, which waits on the same clock: in
+    /// a [`ThreadPark`](crate::ThreadPark) a wait during which the machine is suspended ends late
+    /// by the time of the suspend. On other systems this is the same as [`Clock::monotonic`].
     ///
     /// # Examples
     ///
@@ -146,17 +148,17 @@ impl Clock {
 
     /// Makes a clock of your own: `elapsed` returns the time since an epoch of your choice.
     ///
-    /// It serves game ticks, simulated hardware, or a platform's own counter. Drivers call the function
-    /// outside of every lock, on any thread that arms timers or turns a driver, and expect it to be cheap.
-    /// If it goes back, the clock stands still until the function has caught up with the latest time that
-    /// it showed.
+    /// It serves game ticks, simulated hardware, or a platform's own counter. Drivers call the
+    /// function outside of every lock, on any thread that arms timers or turns a driver, and expect
+    /// it to be cheap. If it goes back, the clock stands still until the function has caught up
+    /// with the latest time that it showed.
     ///
-    /// The function should only read a counter. It must not ask this crate for the time, which would call
-    /// the function again (use [`std::time::Instant`]), nor wake a task, nor block.
+    /// The function should only read a counter. It must not ask this crate for the time, which
+    /// would call the function again (use [`std::time::Instant`]), nor wake a task, nor block.
     ///
-    /// A driver that blocks takes the clock's nanoseconds for real ones. On a slower clock it wakes early
-    /// and blocks again. On a faster one, or one that jumps, timers are late unless the loop is
-    /// [unparked](crate::Handle::unpark) or [turned](crate::Driver::turn).
+    /// A driver that blocks takes the clock's nanoseconds for real ones. On a slower clock it wakes
+    /// early and blocks again. On a faster one, or one that jumps, timers are late unless the loop
+    /// is [unparked](crate::Handle::unpark) or [turned](crate::Driver::turn).
     ///
     /// # Examples
     ///
@@ -181,11 +183,11 @@ impl Clock {
         )
     }
 
-    /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the axis of
-    /// `system`.
+    /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the
+    /// axis of `system`.
     ///
-    /// A runtime that advances a paused clock by itself does so for timers of any length. The longest wait
-    /// is thirty years, as it is for tokio's own timers.
+    /// A runtime that advances a paused clock by itself does so for timers of any length. The
+    /// longest wait is thirty years, as it is for tokio's own timers.
     #[cfg(feature = "tokio")]
     pub(crate) fn of_runtime(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
@@ -270,8 +272,8 @@ impl Clock {
         Instant::at(self.inner.epoch.saturating_add_unsigned(nanos))
     }
 
-    /// Returns the nanoseconds from the epoch to `instant`: zero if it is before the epoch, [`NEVER`] for
-    /// the farthest instant.
+    /// Returns the nanoseconds from the epoch to `instant`: zero if it is before the epoch,
+    /// [`NEVER`] for the farthest instant.
     #[inline]
     pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
         if instant.nanos() == i64::MAX {
@@ -287,7 +289,8 @@ impl Clock {
         self.deadline(nanos(duration))
     }
 
-    /// Like [`nanos_after`](Self::nanos_after), but limits the wait to the longest one of this clock.
+    /// Like [`nanos_after`](Self::nanos_after), but limits the wait to the longest one of this
+    /// clock.
     #[inline]
     pub(crate) fn nanos_after_wait(&self, duration: Duration) -> u64 {
         self.deadline(nanos(duration).min(self.inner.longest))
@@ -299,8 +302,8 @@ impl Clock {
         if nanos < self.end() { nanos } else { NEVER }
     }
 
-    /// Returns whether the clock shows the time of the system's monotonic clock, so that an instant means
-    /// the same on both.
+    /// Returns whether the clock shows the time of the system's monotonic clock, so that an instant
+    /// means the same on both.
     pub(crate) fn is_real(&self) -> bool {
         // Only the system's clock and that of a runtime have the epoch zero.
         if self.inner.epoch != 0 || self.is_frozen() {
@@ -346,9 +349,9 @@ impl Inner {
 
     /// Returns the time, or `None` if the clock was paused or resumed during the read.
     ///
-    /// Without this check, a thread that is preempted between reading the source and `shift` would add
-    /// values that do not belong together, and one that is preempted before a pause would see a later time
-    /// than the one at which the clock then stands.
+    /// Without this check, a thread that is preempted between reading the source and `shift` would
+    /// add values that do not belong together, and one that is preempted before a pause would see a
+    /// later time than the one at which the clock then stands.
     fn read(&self) -> Option<u64> {
         if !CAN_PAUSE {
             return Some(self.source().min(self.end() - 1));
@@ -359,7 +362,8 @@ impl Inner {
             RUNNING => self.shifted(self.source()),
             at => at,
         };
-        // Pairs with the fence in `change`: a thread that has read one of its stores also sees its count.
+        // Pairs with the fence in `change`: a thread that has read one of its stores also sees its
+        // count.
         fence(Ordering::Acquire);
         (changes.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == changes)
             .then_some(now)

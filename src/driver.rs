@@ -1,12 +1,13 @@
 //! A driver: decides how long its loop may block, and fires what is due when the loop wakes.
 //!
-//! A [`Driver`] belongs to one loop. Two methods carry it: [`next_timeout`](Driver::next_timeout) says how
-//! long the loop may block, and [`turn`](Driver::turn) fires what is due. [`park`](Driver::park) does both
-//! around a [`Park`].
+//! A [`Driver`] belongs to one loop. Two methods carry it: [`next_timeout`](Driver::next_timeout)
+//! says how long the loop may block, and [`turn`](Driver::turn) fires what is due.
+//! [`park`](Driver::park) does both around a [`Park`].
 //!
-//! The modules: `shared` (what handles share with a driver, and how a loop is interrupted), `shared::fire`
-//! (firing), `handle`, `slack` (why a wake-up may be delayed), and `sharded` (one driver for each thread
-//! of a runtime, all on one loop). The futures are in `time`; `backend` finds the driver for a timer.
+//! The modules: `shared` (what handles share with a driver, and how a loop is interrupted),
+//! `shared::fire` (firing), `handle`, `slack` (why a wake-up may be delayed), and `sharded` (one
+//! driver for each thread of a runtime, all on one loop). The futures are in `time`; `backend`
+//! finds the driver for a timer.
 
 mod builder;
 mod handle;
@@ -42,11 +43,11 @@ const BUDGET: usize = sync::in_models(4, 1024);
 ///   [`with_unpark`](Self::with_unpark), blocks for at most [`next_timeout`](Self::next_timeout),
 ///   and calls [`turn`](Self::turn) afterwards.
 ///
-/// In both cases a busy loop should call [`turn`](Self::turn) now and then: if nothing is due, that costs one
-/// read of the clock.
+/// In both cases a busy loop should call [`turn`](Self::turn) now and then: if nothing is due, that
+/// costs one read of the clock.
 ///
-/// Drivers are independent of each other, and a process may have any number. Dropping one wakes the tasks of
-/// all its timers; [`Sleep`](crate::time::Sleep) describes what the timers do then.
+/// Drivers are independent of each other, and a process may have any number. Dropping one wakes the
+/// tasks of all its timers; [`Sleep`](crate::time::Sleep) describes what the timers do then.
 ///
 /// # Examples
 ///
@@ -138,9 +139,9 @@ impl Driver<()> {
 
     /// Makes a driver for a loop that blocks in a poll of its own.
     ///
-    /// `unpark` makes that poll return, from any thread; it may be a closure. It is called when a timer is
-    /// armed that is due before the loop would wake. A loop that never blocks (one that renders frame after
-    /// frame) may pass `|| {}`.
+    /// `unpark` makes that poll return, from any thread; it may be a closure. It is called when a
+    /// timer is armed that is due before the loop would wake. A loop that never blocks (one that
+    /// renders frame after frame) may pass `|| {}`.
     ///
     /// # Examples
     ///
@@ -216,9 +217,9 @@ impl<P> Driver<P> {
 
     /// Returns the earliest deadline, `None` if no timer is armed that would ever fire.
     ///
-    /// It only observes, and may be called at any time, for example to log the deadline: whether a timer
-    /// that is armed interrupts the loop does not depend on it. A loop that is about to block calls
-    /// [`next_timeout`](Self::next_timeout).
+    /// It only observes, and may be called at any time, for example to log the deadline: whether a
+    /// timer that is armed interrupts the loop does not depend on it. A loop that is about to block
+    /// calls [`next_timeout`](Self::next_timeout).
     ///
     /// # Examples
     ///
@@ -239,12 +240,12 @@ impl<P> Driver<P> {
 
     /// Returns how long the loop may block, `None` for as long as it likes.
     ///
-    /// It is zero if something is due. The call announces that the loop blocks for that long: until the next
-    /// [`turn`](Self::turn), arming a timer that is due earlier calls the [`Unpark`]. But in a storm of
-    /// timers the result includes the [slack](Builder::slack), and arming a timer does not interrupt the
-    /// loop. To read the deadline without announcing anything, call [`next_deadline`](Self::next_deadline).
-    /// A poll that counts milliseconds must round up: a loop that is woken early finds nothing due, and
-    /// polls again.
+    /// It is zero if something is due. The call announces that the loop blocks for that long: until
+    /// the next [`turn`](Self::turn), arming a timer that is due earlier calls the [`Unpark`]. But
+    /// in a storm of timers the result includes the [slack](Builder::slack), and arming a timer
+    /// does not interrupt the loop. To read the deadline without announcing anything, call
+    /// [`next_deadline`](Self::next_deadline). A poll that counts milliseconds must round up: a
+    /// loop that is woken early finds nothing due, and polls again.
     ///
     /// On a clock that is moved by hand no wait makes a timer due: the result is zero or `None`.
     ///
@@ -266,10 +267,10 @@ impl<P> Driver<P> {
 
     /// Fires the timers that are due, without blocking.
     ///
-    /// The earliest timer fires first, and equal deadlines in the order in which they were armed or last
-    /// reset. Wakers are called outside of every lock. One turn fires about a thousand timers at most (see
-    /// [`Turn::is_unfinished`]). If a waker panics, the others are woken all the same, and the turn returns.
-    /// If nothing is due, a turn costs one read of the clock.
+    /// The earliest timer fires first, and equal deadlines in the order in which they were armed or
+    /// last reset. Wakers are called outside of every lock. One turn fires about a thousand timers
+    /// at most (see [`Turn::is_unfinished`]). If a waker panics, the others are woken all the same,
+    /// and the turn returns. If nothing is due, a turn costs one read of the clock.
     ///
     /// # Examples
     ///
@@ -309,11 +310,13 @@ impl<P> Driver<P> {
         Turn { fired, unfinished }
     }
 
-    /// Advances a clock that is moved by hand to the next deadline, and fires the timers that are due then.
+    /// Advances a clock that is moved by hand to the next deadline, and fires the timers that are
+    /// due then.
     ///
-    /// It is for executors: call it when nothing is left to run, and park only if it returns `false`. Then a
-    /// test on a paused or manual clock takes no longer than its work. It does nothing if the clock runs, is
-    /// [held](crate::Clock::hold), or has no deadline to come. Timers that never fire have none.
+    /// It is for executors: call it when nothing is left to run, and park only if it returns
+    /// `false`. Then a test on a paused or manual clock takes no longer than its work. It does
+    /// nothing if the clock runs, is [held](crate::Clock::hold), or has no deadline to come. Timers
+    /// that never fire have none.
     ///
     /// # Examples
     ///
@@ -334,9 +337,10 @@ impl<P> Driver<P> {
         if !shared.clock.is_frozen() {
             return false;
         }
-        // The announcement comes before the deadlines are read: a timer that another thread arms after
-        // that has to interrupt the park that follows, which no deadline would end. It has no end, since
-        // the earliest timer may be dropped before the deadlines are read, and a later one armed after.
+        // The announcement comes before the deadlines are read: a timer that another thread arms
+        // after that has to interrupt the park that follows, which no deadline would end. It has no
+        // end, since the earliest timer may be dropped before the deadlines are read, and a later
+        // one armed after.
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {

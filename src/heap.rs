@@ -1,8 +1,8 @@
 //! A heap of slots that sorts only those that are due soon, since most timers never come due.
 //!
 //! It orders [`Slot`]s and knows nothing of timers. Slots that are due soon are *near*; the others
-//! wait in *runs*, unsorted blocks that each lie wholly before the next. Here the timers A = 200 ms,
-//! B = 100 ms and C = 150 ms are near, and some others are far off:
+//! wait in *runs*, unsorted blocks that each lie wholly before the next. Here the timers A = 200
+//! ms, B = 100 ms and C = 150 ms are near, and some others are far off:
 //!
 //! ```text
 //!            near: all slots below the edge           runs, nearest first, each of about LEN slots
@@ -33,8 +33,9 @@
 //!   splits it.
 //! - H4 a run has a slot, and one in 2 STALENESS of its slots or more is live, except for a first
 //!   run that `rebuild_front` made. Of the near slots, at most LEN are stale.
-//! - H5 slots in `moved` are not below the edge, no more than LEN and a constant, and not counted as
-//!   stale: the heap asks for their state again when it places them, before it opens the next run.
+//! - H5 slots in `moved` are not below the edge, no more than LEN and a constant, and not counted
+//!   as stale: the heap asks for their state again when it places them, before it opens the next
+//!   run.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times LEN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the

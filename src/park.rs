@@ -9,12 +9,13 @@
 //!   the two comes first.
 //! - What a thread wrote before `unpark` is visible after the `park` that took its token.
 //!
-//! The driver decides whether to block, and for how long; no module here knows of timers. A runtime with a
-//! poller of its own implements the traits over that; [`ThreadPark`] is for a thread that has none.
+//! The driver decides whether to block, and for how long; no module here knows of timers. A runtime
+//! with a poller of its own implements the traits over that; [`ThreadPark`] is for a thread that
+//! has none.
 //!
 //! The modules: `token` (the bit), `futex` and `portable` (what a thread blocks in), `timerfd` and
-//! `boottime` (waits on file descriptors), `thread` (the default park), and `worker` with `worker::epoll`
-//! (the parkers of an executor's workers).
+//! `boottime` (waits on file descriptors), `thread` (the default park), and `worker` with
+//! `worker::epoll` (the parkers of an executor's workers).
 
 use std::time::Duration;
 
@@ -43,13 +44,13 @@ pub use thread::{ThreadPark, ThreadUnpark};
 /// - **lose no `unpark`**: one that comes at any moment, before `park` included, makes the
 ///   running or else the next `park` return promptly;
 /// - **block for at least `timeout`** unless interrupted, and round up where the wait is coarser
-///   than a nanosecond. `None` blocks until interrupted. `Some(Duration::ZERO)` does not block,
-///   but still takes a token (and a poller still collects its events). `Duration::MAX` may be treated
+///   than a nanosecond. `None` blocks until interrupted. `Some(Duration::ZERO)` does not block, but
+///   still takes a token (and a poller still collects its events). `Duration::MAX` may be treated
 ///   as `None`, and must not overflow;
 /// - **publish**: what a thread wrote before `unpark` is visible after the `park` it interrupted.
 ///
-/// It may return early for no reason. Callers read the clock again and, if nothing is due, park again, so
-/// an early return costs time but is no error.
+/// It may return early for no reason. Callers read the clock again and, if nothing is due, park
+/// again, so an early return costs time but is no error.
 ///
 /// # Examples
 ///
@@ -116,9 +117,9 @@ pub trait Park {
 
 /// Interrupts a [`Park`] from any thread.
 ///
-/// Every handle and every timer keeps the `Unpark` of its driver, also when the driver is gone. One that
-/// needs a file descriptor or a thread should refer to it weakly, or they may keep it for as long as the
-/// process lives.
+/// Every handle and every timer keeps the `Unpark` of its driver, also when the driver is gone. One
+/// that needs a file descriptor or a thread should refer to it weakly, or they may keep it for as
+/// long as the process lives.
 ///
 /// # Examples
 ///
@@ -142,7 +143,8 @@ pub trait Unpark: Send + Sync + 'static {
     fn unpark(&self);
 }
 
-/// A closure is called to interrupt the park: it writes to a pipe, for example, or notifies a poller.
+/// A closure is called to interrupt the park: it writes to a pipe, for example, or notifies a
+/// poller.
 impl<F: Fn() + Send + Sync + 'static> Unpark for F {
     fn unpark(&self) {
         self();

@@ -1,9 +1,10 @@
 //! An executor that schedules tasks as Go's scheduler does.
 //!
-//! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks, and the
-//! tasks that they wake go to its own queue. An idle worker steals tasks from the others, and fires the
-//! timers that they do not get to. The executor is meant to be used, and to be read: `docs/executor.md`
-//! tells what a scheduler of your own has to do when, with this one as the example.
+//! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks,
+//! and the tasks that they wake go to its own queue. An idle worker steals tasks from the others,
+//! and fires the timers that they do not get to. The executor is meant to be used, and to be read:
+//! `docs/executor.md` tells what a scheduler of your own has to do when, with this one as the
+//! example.
 //!
 //! # Examples
 //!
@@ -27,8 +28,8 @@
 // The modules, from the bottom up; each uses only those before it:
 //
 // - `idle`: which workers are parked, and which one is unparked for new work
-// - `io::{kernel, source, reactor}`, or `no_io`: from the kernel's events to tasks (`Reactor` below is
-//   either)
+// - `io::{kernel, source, reactor}`, or `no_io`: from the kernel's events to tasks (`Reactor` below
+//   is either)
 // - `task`: a task, and the list that it is in until it ends
 // - `core`: the tasks that are ready on one worker, and the state of its loop
 // - `pool`: what all workers share

@@ -1,7 +1,7 @@
 //! Locks, atomics and threads: from std, or from a model checker.
 //!
-//! With `--cfg loom` they are loom's, so that the models in `tests/loom` run the code that ships. With
-//! `--cfg shuttle` they are shuttle's, for `tests/shuttle`.
+//! With `--cfg loom` they are loom's, so that the models in `tests/loom` run the code that ships.
+//! With `--cfg shuttle` they are shuttle's, for `tests/shuttle`.
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
@@ -36,14 +36,14 @@ use std::time::Instant;
 
 /// Locks `mutex`, poisoned or not.
 ///
-/// No foreign code runs under a lock of this crate, so a panic cannot leave a half-made change behind: the
-/// data under a poisoned lock is as sound as before.
+/// No foreign code runs under a lock of this crate, so a panic cannot leave a half-made change
+/// behind: the data under a poisoned lock is as sound as before.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until `condvar` is notified, or until `deadline`. Returns whether the deadline has passed; may
-/// return early for no reason.
+/// Waits until `condvar` is notified, or until `deadline`. Returns whether the deadline has passed;
+/// may return early for no reason.
 #[cfg(all(any(feature = "rt", not(target_os = "linux")), not(any(loom, shuttle))))]
 pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
@@ -62,8 +62,8 @@ pub(crate) fn wait_until<'a, T>(
     (guard, Instant::now() >= deadline)
 }
 
-/// Does the same in a model, where time does not pass: a wait with a deadline lets other threads run, and
-/// then ends.
+/// Does the same in a model, where time does not pass: a wait with a deadline lets other threads
+/// run, and then ends.
 #[cfg(any(loom, shuttle))]
 pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
@@ -85,8 +85,8 @@ use loom::thread::yield_now;
 #[cfg(shuttle)]
 use shuttle::thread::yield_now;
 
-/// Whether time passes while a thread waits. It does not under a model checker, which chooses what happens
-/// next.
+/// Whether time passes while a thread waits. It does not under a model checker, which chooses what
+/// happens next.
 #[cfg(all(feature = "rt", not(any(loom, shuttle))))]
 pub(crate) const TIME_PASSES: bool = true;
 #[cfg(any(loom, shuttle))]

@@ -24,8 +24,9 @@
 //! is reset is rarely in the cache, and a reset needs the entry alone: 24 bytes instead of 40, so
 //! fewer cache lines and pages. Firing needs both, and pays with one more cache line.
 //!
-//! Both are kept in blocks of one size, so that the table grows without copying more than one block:
-//! the first, which grows as it fills, or the last, if it was reserved shorter than the others.
+//! Both are kept in blocks of one size, so that the table grows without copying more than one
+//! block: the first, which grows as it fills, or the last, if it was reserved shorter than the
+//! others.
 //!
 //! See `store` for how the table and the heap work together.
 
@@ -66,8 +67,8 @@ impl Entry {
         is_live.then(|| Slot::new(self.filed, self.tag, index))
     }
 
-    /// Sets the deadline of an armed entry. Returns the slot to be filed, or `None` if the entry's own
-    /// slot is early enough.
+    /// Sets the deadline of an armed entry. Returns the slot to be filed, or `None` if the entry's
+    /// own slot is early enough.
     #[inline]
     fn set(&mut self, index: u32, when: u64, seq: u32) -> Option<Slot> {
         self.when = when;

@@ -10,8 +10,9 @@
 //! the streams that they return are in [`stream`]. A [`DelayQueue`], like that of
 //! `tokio_util::time`, keeps values until they are due.
 //!
-//! Tests can pause time, with the feature `test-util` and the functions `pause`, `resume` and `advance`
-//! of this module, or run on a [`ManualClock`](crate::ManualClock), which takes no feature.
+//! Tests can pause time, with the feature `test-util` and the functions `pause`, `resume` and
+//! `advance` of this module, or run on a [`ManualClock`](crate::ManualClock), which takes no
+//! feature.
 //!
 //! If a timer never fires, see
 //! [docs/troubleshooting.md](https://docs.rs/crate/reveille/latest/source/docs/troubleshooting.md).
@@ -26,7 +27,8 @@
 //! next poll is ready. Apart from that, a timer whose deadline has passed is ready at its first
 //! poll. All of this is true of every future and stream in this module, on every executor:
 //!
-//! - On the executor of this crate (feature `rt`), the timers that are ready are counted within one poll of a task.
+//! - On the executor of this crate (feature `rt`), the timers that are ready are counted within one
+//!   poll of a task.
 //! - Inside a tokio runtime (feature `tokio`), timers use tokio's own budget, as tokio's timers do.
 //! - On any other executor, a timer cannot tell where a poll of the task begins. So the count goes
 //!   on across polls, until another task polls a timer; only timers for which the task did not have

@@ -1,24 +1,25 @@
 //! Cooperative scheduling: a timer yields when its task has had too many ready results in a row.
 //!
-//! A task whose timers are always due would never return `Pending`: an interval of 1 ms whose ticks take
-//! 2 ms of work each, or `loop { sleep(Duration::ZERO).await }`. The other tasks of its thread would not
-//! run, and a `timeout` around it would never be polled. So each ready result of a timer uses up part of a
-//! budget, and when that is exhausted, the timer that is polled next *yields*: it wakes its task, returns
-//! `Pending`, and is ready at its next poll. A timer that is not due uses nothing, and is armed as usual.
+//! A task whose timers are always due would never return `Pending`: an interval of 1 ms whose ticks
+//! take 2 ms of work each, or `loop { sleep(Duration::ZERO).await }`. The other tasks of its thread
+//! would not run, and a `timeout` around it would never be polled. So each ready result of a timer
+//! uses up part of a budget, and when that is exhausted, the timer that is polled next *yields*: it
+//! wakes its task, returns `Pending`, and is ready at its next poll. A timer that is not due uses
+//! nothing, and is armed as usual.
 //!
 //! Which budget applies depends on what polls the task:
 //!
-//! - A worker of `rt` says when each poll of a task, or of the main future, begins ([`budget`]). The budget
-//!   of that poll is in `coop/budget.rs`.
+//! - A worker of `rt` says when each poll of a task, or of the main future, begins ([`budget`]).
+//!   The budget of that poll is in `coop/budget.rs`.
 //! - In a tokio runtime (feature `tokio`) tokio's own budget applies, as for tokio's own timers
 //!   (`coop/tokio_budget.rs`).
-//! - On any other executor nothing tells when a poll begins. `coop/budget.rs` tells how the budget is reset
-//!   there.
+//! - On any other executor nothing tells when a poll begins. `coop/budget.rs` tells how the budget
+//!   is reset there.
 //!
-//! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the adapters of
-//! streams) count an item as well, if no timer inside has done so: [`poll_start_item`] before the item,
-//! [`consume_item`] after it. The limit is polled even if what it limits has just used up the budget:
-//! [`poll_limit`].
+//! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the
+//! adapters of streams) count an item as well, if no timer inside has done so: [`poll_start_item`]
+//! before the item, [`consume_item`] after it. The limit is polled even if what it limits has just
+//! used up the budget: [`poll_limit`].
 
 mod budget;
 #[cfg(feature = "tokio")]
@@ -70,8 +71,9 @@ pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
 #[inline]
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
     if with_budget(Budget::is_of_poll) == Some(true) {
-        // A worker of `rt` may run inside of a task of tokio's. If a timer used up tokio's budget there, it
-        // would wait until tokio polls that task again, which it cannot while the worker runs in it.
+        // A worker of `rt` may run inside of a task of tokio's. If a timer used up tokio's budget
+        // there, it would wait until tokio polls that task again, which it cannot while the worker
+        // runs in it.
         return Poll::Ready(RestoreOnPending::NONE);
     }
     tokio_budget::poll_proceed(cx)
@@ -79,9 +81,9 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
 
 /// Counts a ready result of a timer, or makes the timer yield.
 ///
-/// `waited` says that a poll before this one was pending. `yielded` belongs to the timer, and says whether
-/// this function turned its last result into `Pending`. The clock is read now and then; `clock` is `None` if
-/// the caller has just read it, for [`note_time`].
+/// `waited` says that a poll before this one was pending. `yielded` belongs to the timer, and says
+/// whether this function turned its last result into `Pending`. The clock is read now and then;
+/// `clock` is `None` if the caller has just read it, for [`note_time`].
 #[inline]
 pub(crate) fn poll_consume(
     cx: &mut Context<'_>,
@@ -110,8 +112,8 @@ pub(crate) fn note_time(now: u64) {
 
 /// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
-/// `yielded` is as in [`poll_consume`], but for the item. `waits` says that the last poll for the same item
-/// was pending: then the task has given way since, and only the limit may yield.
+/// `yielded` is as in [`poll_consume`], but for the item. `waits` says that the last poll for the
+/// same item was pending: then the task has given way since, and only the limit may yield.
 #[inline]
 pub(crate) fn poll_start_item(
     cx: &mut Context<'_>,
@@ -178,8 +180,9 @@ fn unconstrained<T>(poll: impl FnOnce() -> T) -> T {
     poll()
 }
 
-/// Calls `f` with the budget of this thread. Returns `None` while the thread destroys its thread-locals, and
-/// in loom's models, where the budget would keep its state from one run to the next.
+/// Calls `f` with the budget of this thread. Returns `None` while the thread destroys its
+/// thread-locals, and in loom's models, where the budget would keep its state from one run to the
+/// next.
 #[inline]
 fn with_budget<T>(f: impl FnOnce(&Budget) -> T) -> Option<T> {
     if sync::THREAD_LOCALS_OUTLIVE_RUNS {

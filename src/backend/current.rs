@@ -1,8 +1,9 @@
 //! The current driver of a thread: the one entered last, or that of a tokio runtime.
 //!
 //! The free functions make their timers on it. If the thread has entered a tokio runtime since, the
-//! runtime's driver is current (see `tokio_driver`), as the innermost runtime is inside tokio, too. A driver
-//! that was entered before would be of no use: its loop usually waits for the call that entered the runtime.
+//! runtime's driver is current (see `tokio_driver`), as the innermost runtime is inside tokio, too.
+//! A driver that was entered before would be of no use: its loop usually waits for the call that
+//! entered the runtime.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -35,10 +36,10 @@ fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
 
 /// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
 ///
-/// Guards may be dropped in any order. The driver of the innermost guard that lives is current: dropping
-/// the innermost makes that of the next one current again, if there is one, and dropping another guard
-/// changes nothing yet. A guard that is leaked with [`mem::forget`](std::mem::forget) is never dropped: its
-/// driver stays entered.
+/// Guards may be dropped in any order. The driver of the innermost guard that lives is current:
+/// dropping the innermost makes that of the next one current again, if there is one, and dropping
+/// another guard changes nothing yet. A guard that is leaked with [`mem::forget`](std::mem::forget)
+/// is never dropped: its driver stays entered.
 ///
 /// # Examples
 ///
@@ -110,8 +111,8 @@ pub(crate) fn no_clock(function: &str) -> ! {
 impl Handle {
     /// Makes this driver the current one of this thread until the guard is dropped.
     ///
-    /// The free functions of [`time`](crate::time) then use it. Guards nest: the driver of the last one is
-    /// current, in whatever order the others are dropped.
+    /// The free functions of [`time`](crate::time) then use it. Guards nest: the driver of the last
+    /// one is current, in whatever order the others are dropped.
     ///
     /// # Examples
     ///
@@ -138,15 +139,15 @@ impl Handle {
 
     /// Returns the current driver.
     ///
-    /// That is the driver entered on this thread, else that of the tokio runtime that the thread is in
-    /// (feature `tokio`), else that of the process-wide thread. If there are both a driver and a runtime,
-    /// it is that of the two which was entered last.
+    /// That is the driver entered on this thread, else that of the tokio runtime that the thread is
+    /// in (feature `tokio`), else that of the process-wide thread. If there are both a driver and a
+    /// runtime, it is that of the two which was entered last.
     ///
-    /// The driver of a runtime is made with the first call, and ends with the runtime. The runtime's own
-    /// loop fires its timers: woken by its I/O on Linux, with a resolution of a nanosecond, and otherwise by
-    /// its time, with a resolution of a millisecond. In a runtime that has neither, timers are on the
-    /// process-wide thread. That thread is started by the first call that needs it, and lives as long as the
-    /// process.
+    /// The driver of a runtime is made with the first call, and ends with the runtime. The
+    /// runtime's own loop fires its timers: woken by its I/O on Linux, with a resolution of a
+    /// nanosecond, and otherwise by its time, with a resolution of a millisecond. In a runtime that
+    /// has neither, timers are on the process-wide thread. That thread is started by the first call
+    /// that needs it, and lives as long as the process.
     ///
     /// # Panics
     ///
@@ -168,8 +169,8 @@ impl Handle {
         }
     }
 
-    /// Returns the driver of the process-wide thread, because there is no other; panics if there is none
-    /// there either.
+    /// Returns the driver of the process-wide thread, because there is no other; panics if there is
+    /// none there either.
     #[cold]
     #[track_caller]
     fn process_wide(error: NoDriver, now: i64) -> Self {
@@ -180,7 +181,8 @@ impl Handle {
         }
     }
 
-    /// Returns the placeholder that a timer made where no driver is current has until its first poll.
+    /// Returns the placeholder that a timer made where no driver is current has until its first
+    /// poll.
     #[cold]
     #[track_caller]
     pub(crate) fn placeholder(error: NoDriver) -> Self {
@@ -230,14 +232,14 @@ impl Handle {
             .flatten()
     }
 
-    /// Returns the driver for a timer that is polled for the first time and has none yet: the current one,
-    /// else that of the process-wide thread. `now` is what the system's clock shows.
+    /// Returns the driver for a timer that is polled for the first time and has none yet: the
+    /// current one, else that of the process-wide thread. `now` is what the system's clock shows.
     pub(crate) fn current_or_fallback(now: i64) -> Self {
         Self::current_alive().unwrap_or_else(|| Self::process_wide(NoDriver, now))
     }
 
-    /// Returns the innermost driver that is not closed, of those entered on this thread and that of the
-    /// tokio runtime.
+    /// Returns the innermost driver that is not closed, of those entered on this thread and that of
+    /// the tokio runtime.
     pub(crate) fn current_alive() -> Option<Self> {
         let is_alive = |handle: &Self| !handle.is_closed();
         let outer = |entries: &Stack<Entry>| {

@@ -2,17 +2,17 @@
 //!
 //! # After a fork
 //!
-//! A child process has a copy of all memory, but only the thread that forked. The driver thread is missing,
-//! and at that moment the lock of its timers may have been held by another thread that is missing, too. So
-//! each process has a driver thread of its own: a child claims the next entry of [`PROCESSES`], takes no
-//! lock of its parent, and starts its thread when a timer first needs it.
+//! A child process has a copy of all memory, but only the thread that forked. The driver thread is
+//! missing, and at that moment the lock of its timers may have been held by another thread that is
+//! missing, too. So each process has a driver thread of its own: a child claims the next entry of
+//! [`PROCESSES`], takes no lock of its parent, and starts its thread when a timer first needs it.
 //!
-//! A process finds out that it is another one by reading its id. That is a system call, two to four times
-//! the cost of making a timer, so a thread caches the id for [`TRUSTED`] nanoseconds. A child begins with
-//! the id that the thread which forked had cached, and when that thread returns from the fork, its cache is
-//! older than that: a fork copies the page tables and is never that fast (40 µs at least, on the machine
-//! that was measured). The id is cached in each thread and not for all, since another thread may have read
-//! it in the middle of the fork.
+//! A process finds out that it is another one by reading its id. That is a system call, two to four
+//! times the cost of making a timer, so a thread caches the id for [`TRUSTED`] nanoseconds. A child
+//! begins with the id that the thread which forked had cached, and when that thread returns from
+//! the fork, its cache is older than that: a fork copies the page tables and is never that fast (40
+//! µs at least, on the machine that was measured). The id is cached in each thread and not for all,
+//! since another thread may have read it in the middle of the fork.
 
 use std::cell::Cell;
 use std::io;
@@ -22,19 +22,20 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use crate::backend::thread::DriverThread;
 use crate::driver::{Driver, Handle};
 
-/// Whether the feature is on. If it is off, no thread is ever started, and the compiler removes the code
-/// for it.
+/// Whether the feature is on. If it is off, no thread is ever started, and the compiler removes the
+/// code for it.
 const ENABLED: bool = cfg!(feature = "fallback");
 
 /// For how many nanoseconds a thread trusts the id of the process that it has cached.
 const TRUSTED: i64 = 10_000;
 
-/// This process and those that it was forked from, the oldest first, as far as they needed a thread.
+/// This process and those that it was forked from, the oldest first, as far as they needed a
+/// thread.
 static PROCESSES: [Process; 64] = [const { Process::new() }; 64];
 
 struct Process {
-    /// The id of the process, zero while no process has claimed the entry. (If ids have wrapped, a process
-    /// may have the id of an ancestor that ended long ago: this is not noticed.)
+    /// The id of the process, zero while no process has claimed the entry. (If ids have wrapped, a
+    /// process may have the id of an ancestor that ended long ago: this is not noticed.)
     id: AtomicU32,
     /// Never dropped, because its timers may be in use until the process ends.
     thread: OnceLock<DriverThread>,
@@ -53,9 +54,9 @@ thread_local! {
     static CACHED_ID: Cell<CachedId> = const { Cell::new(CachedId { at: 0, id: 0 }) };
 }
 
-/// The driver of timers that were made where there is no driver, and have not been polled yet. Only its
-/// clock is used. It has no thread, so that none is started for a timer that gets another driver or is
-/// never polled.
+/// The driver of timers that were made where there is no driver, and have not been polled yet. Only
+/// its clock is used. It has no thread, so that none is started for a timer that gets another
+/// driver or is never polled.
 static PLACEHOLDER: LazyLock<Handle> = LazyLock::new(|| {
     let driver = Driver::with_unpark(|| {});
     let handle = driver.handle().clone();
@@ -64,13 +65,14 @@ static PLACEHOLDER: LazyLock<Handle> = LazyLock::new(|| {
     handle
 });
 
-/// Returns the driver of a timer that is made where there is no driver, `None` if the feature is off.
+/// Returns the driver of a timer that is made where there is no driver, `None` if the feature is
+/// off.
 pub(super) fn placeholder() -> Option<Handle> {
     ENABLED.then(|| PLACEHOLDER.clone())
 }
 
-/// Returns the handle of the driver thread of this process, `None` if the feature is off. The first call
-/// starts the thread. `now` is what the system's clock shows.
+/// Returns the handle of the driver thread of this process, `None` if the feature is off. The first
+/// call starts the thread. `now` is what the system's clock shows.
 pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
     if !ENABLED {
         return Ok(None);
@@ -106,7 +108,8 @@ impl Process {
                 known if known == id => return Ok(process),
                 _ => continue,
             }
-            // If another thread claims the entry first, it is this one's, too: both are in this process.
+            // If another thread claims the entry first, it is this one's, too: both are in this
+            // process.
             let order = Ordering::Relaxed;
             if process.id.compare_exchange(0, id, order, order).is_ok() {
                 // The timers of the ancestors then move here when they are polled, and are dropped

@@ -1,7 +1,7 @@
 //! [`Stack`], the values that a thread has entered, of which the innermost is current.
 //!
-//! Guards may be dropped in any order. Each removes exactly the entry that it made, so that the innermost
-//! entry whose guard lives is always current.
+//! Guards may be dropped in any order. Each removes exactly the entry that it made, so that the
+//! innermost entry whose guard lives is always current.
 
 /// The entries of one thread. The innermost is kept apart: finding it costs one load, and entering
 /// allocates only where entries nest.
@@ -39,8 +39,8 @@ impl<T> Stack<T> {
         Key(key)
     }
 
-    /// Removes an entry and returns its value, `None` if it was removed before. The caller drops the value
-    /// when the stack is no longer borrowed: the drop may run foreign code.
+    /// Removes an entry and returns its value, `None` if it was removed before. The caller drops
+    /// the value when the stack is no longer borrowed: the drop may run foreign code.
     #[must_use]
     pub(crate) fn remove(&mut self, key: &Key) -> Option<T> {
         let entry = if self.innermost.as_ref()?.key == key.0 {

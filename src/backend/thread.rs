@@ -14,14 +14,14 @@ use crate::park::ThreadPark;
 
 /// A driver on a thread of its own, for code that has no loop to put one in.
 ///
-/// The thread blocks in the kernel until the earliest deadline, and uses no CPU while there is none. It
-/// calls the wakers, so each wake-up crosses threads, which it does not on a loop of your own. Dropping the
-/// `DriverThread` stops the thread and waits until it has ended, unless a waker drops it on the thread
-/// itself. [`Sleep`](crate::time::Sleep) describes what its timers do then.
+/// The thread blocks in the kernel until the earliest deadline, and uses no CPU while there is
+/// none. It calls the wakers, so each wake-up crosses threads, which it does not on a loop of your
+/// own. Dropping the `DriverThread` stops the thread and waits until it has ended, unless a waker
+/// drops it on the thread itself. [`Sleep`](crate::time::Sleep) describes what its timers do then.
 ///
-/// After a `fork` the thread exists only in the parent, and a child has to make its own: timers on the
-/// child's copy of this one never fire. (Dropping the copy neither stops the thread nor waits for it. The
-/// process-wide thread, which the free functions use, is started again by itself.)
+/// After a `fork` the thread exists only in the parent, and a child has to make its own: timers on
+/// the child's copy of this one never fire. (Dropping the copy neither stops the thread nor waits
+/// for it. The process-wide thread, which the free functions use, is started again by itself.)
 ///
 /// # Examples
 ///
@@ -100,7 +100,8 @@ impl DriverThread {
 impl Drop for DriverThread {
     fn drop(&mut self) {
         if self.process != process::id() {
-            // Forked: joining or detaching a thread that does not exist in this process is undefined.
+            // Forked: joining or detaching a thread that does not exist in this process is
+            // undefined.
             std::mem::forget(self.thread.take());
             self.handle.shared.abandon();
             return;

@@ -1,16 +1,17 @@
 //! The drivers of tokio runtimes: inside a runtime, its own loop fires the timers.
 //!
-//! Each runtime gets a [`TokioDriver`] when a timer is first made in it. That is a sharded driver with a
-//! shard for each worker and one for all other threads, whose wake source is something that tokio waits
-//! for ([`WakeSources`]). It is removed when the runtime ends. Each thread caches its shard.
+//! Each runtime gets a [`TokioDriver`] when a timer is first made in it. That is a sharded driver
+//! with a shard for each worker and one for all other threads, whose wake source is something that
+//! tokio waits for ([`WakeSources`]). It is removed when the runtime ends. Each thread caches its
+//! shard.
 //!
-//! The registry owns the drivers of all runtimes, a driver owns its shards, and a shard refers back to it
-//! by a weak reference. Tokio always waits for one of the wake sources, so it wakes the driver when it
-//! shuts down. Then the driver is removed from the registry, the shards close, and their timers move to
-//! another driver (see `time::Sleep`).
+//! The registry owns the drivers of all runtimes, a driver owns its shards, and a shard refers back
+//! to it by a weak reference. Tokio always waits for one of the wake sources, so it wakes the
+//! driver when it shuts down. Then the driver is removed from the registry, the shards close, and
+//! their timers move to another driver (see `time::Sleep`).
 //!
-//! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what tokio
-//! waits for), and `test_clock` (pausing tokio's clock).
+//! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
+//! tokio waits for), and `test_clock` (pausing tokio's clock).
 
 mod descriptor;
 #[cfg(feature = "test-util")]
@@ -37,15 +38,16 @@ use crate::instant::nanos;
 pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 pub(crate) use self::time::now;
 
-/// What an error message adds about tokio where a driver is missing: nothing, since inside a runtime none is.
+/// What an error message adds about tokio where a driver is missing: nothing, since inside a
+/// runtime none is.
 pub(super) const HINT: &str = "";
 
 /// The drivers of one runtime.
 struct TokioDriver {
     runtime: Id,
     drivers: ShardedDriver<WakeSources<Self>>,
-    /// The runtime, if it may end without waking this driver. Then [`remove_ended`](Self::remove_ended)
-    /// checks whether it has.
+    /// The runtime, if it may end without waking this driver. Then
+    /// [`remove_ended`](Self::remove_ended) checks whether it has.
     unwatched: Option<runtime::Handle>,
 }
 
@@ -53,8 +55,8 @@ struct TokioDriver {
 static DRIVERS: Mutex<Vec<Arc<TokioDriver>>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The runtime that this thread was last in, and the thread's shard of its driver: `None` if the
-    /// runtime cannot have a driver.
+    /// The runtime that this thread was last in, and the thread's shard of its driver: `None` if
+    /// the runtime cannot have a driver.
     static CACHED: RefCell<Option<(Id, Option<Handle>)>> = const { RefCell::new(None) };
 }
 
@@ -69,15 +71,16 @@ impl OuterRuntime {
 
     /// Returns whether the thread has entered no other runtime since.
     ///
-    /// Outside of tokio this is a load. Inside, tokio increments a reference count and decrements it again.
+    /// Outside of tokio this is a load. Inside, tokio increments a reference count and decrements
+    /// it again.
     #[inline]
     pub(super) fn is_innermost(self) -> bool {
         runtime::Handle::try_current().map_or(true, |it| self.0 == Some(it.id()))
     }
 }
 
-/// Returns the driver of the tokio runtime that this thread is in, `None` if it is in none, or in one that
-/// has neither I/O nor time.
+/// Returns the driver of the tokio runtime that this thread is in, `None` if it is in none, or in
+/// one that has neither I/O nor time.
 pub(super) fn handle() -> Option<Handle> {
     let runtime = runtime::Handle::try_current().ok()?;
     let id = runtime.id();
@@ -110,15 +113,15 @@ fn look_up(runtime: &runtime::Handle) -> Option<Handle> {
 }
 
 impl TokioDriver {
-    /// Returns the driver of a runtime, which is created if there is none. Returns `None` if nothing in the
-    /// runtime can wake one.
+    /// Returns the driver of a runtime, which is created if there is none. Returns `None` if
+    /// nothing in the runtime can wake one.
     fn get_or_create(runtime: &runtime::Handle) -> Option<Arc<Self>> {
         if let Some(driver) = Self::find(runtime.id()) {
             return Some(driver);
         }
         Self::remove_ended();
-        // Outside of the lock, because it calls into tokio. If another thread was faster, its driver is
-        // kept, and this one is dropped.
+        // Outside of the lock, because it calls into tokio. If another thread was faster, its
+        // driver is kept, and this one is dropped.
         let created = Self::new(runtime)?;
         let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = drivers.iter().find(|it| it.runtime == created.runtime) {
@@ -129,8 +132,8 @@ impl TokioDriver {
         }
         drivers.push(created.clone());
         drop(drivers);
-        // Has tokio wait for the wake sources, so that it wakes this driver when it shuts down. If it has
-        // shut down before that, the sources report it.
+        // Has tokio wait for the wake sources, so that it wakes this driver when it shuts down. If
+        // it has shut down before that, the sources report it.
         created.expire();
         Some(created)
     }
@@ -168,7 +171,8 @@ impl TokioDriver {
         }))
     }
 
-    /// Returns the shard of this thread: a worker's own, or the last one, which all other threads share.
+    /// Returns the shard of this thread: a worker's own, or the last one, which all other threads
+    /// share.
     fn shard(&self) -> Handle {
         let shards = self.drivers.shards();
         let last = shards.len() - 1;
@@ -236,7 +240,8 @@ impl Wake for TokioDriver {
     }
 }
 
-/// Sets the wake sources for a timer that was armed on a shard and is earlier than they are set for.
+/// Sets the wake sources for a timer that was armed on a shard and is earlier than they are set
+/// for.
 struct ShardNotifier(Weak<TokioDriver>);
 
 impl Notifier for ShardNotifier {

@@ -1,7 +1,8 @@
-//! What stands in for `tokio_driver` if the feature `tokio` is off: no runtime, no clock and no budget.
+//! What stands in for `tokio_driver` if the feature `tokio` is off: no runtime, no clock and no
+//! budget.
 //!
-//! The rest of the crate calls the same functions whether or not there can be a tokio runtime. Here each of
-//! them reports that there is none, and is compiled away.
+//! The rest of the crate calls the same functions whether or not there can be a tokio runtime. Here
+//! each of them reports that there is none, and is compiled away.
 
 use crate::driver::Handle;
 use crate::instant::Instant;
@@ -9,7 +10,8 @@ use crate::instant::Instant;
 /// What an error message adds about tokio where a driver is missing.
 pub(super) const HINT: &str = "; inside a tokio runtime, enable the feature `tokio` of reveille";
 
-/// The tokio runtime that a thread was in when it entered a driver: without the feature it is unknown.
+/// The tokio runtime that a thread was in when it entered a driver: without the feature it is
+/// unknown.
 #[derive(Clone, Copy)]
 pub(super) struct OuterRuntime;
 
@@ -39,7 +41,8 @@ pub(crate) fn now() -> Option<Instant> {
 #[cfg(feature = "test-util")]
 pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 
-/// As `tokio_driver/test_clock.rs`: the functions return `false`, as on a thread that is in no runtime.
+/// As `tokio_driver/test_clock.rs`: the functions return `false`, as on a thread that is in no
+/// runtime.
 #[cfg(feature = "test-util")]
 mod test_clock {
     use std::time::Duration;

@@ -20,8 +20,8 @@ use crate::sync::{atomic::Ordering, lock};
 /// moves it to the next deadline automatically, unless a [`hold`](Self::hold) says that work is
 /// still going on elsewhere.
 ///
-/// It needs no feature. Code that makes its own drivers, or that asks for the current one, runs on it
-/// as on any clock. To stop a clock that runs, use `time::pause` (feature `test-util`).
+/// It needs no feature. Code that makes its own drivers, or that asks for the current one, runs on
+/// it as on any clock. To stop a clock that runs, use `time::pause` (feature `test-util`).
 ///
 /// # Examples
 ///
@@ -223,7 +223,8 @@ impl Clock {
     /// # helper.join().unwrap();
     /// ```
     pub fn hold(&self) -> Hold {
-        // The clock is moved under the same lock: it may be moving just now, and does not move after this.
+        // The clock is moved under the same lock: it may be moving just now, and does not move
+        // after this.
         let _guard = lock(&self.inner.change_lock);
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
         Hold::new(self.clone())
@@ -248,8 +249,8 @@ impl Clock {
             observer.expire();
         }
         self.move_to(target);
-        // Also if nothing is due: a timer that was made before this, and is first polled after it, then
-        // finds that its deadline has passed, without a read of the clock.
+        // Also if nothing is due: a timer that was made before this, and is first polled after it,
+        // then finds that its deadline has passed, without a read of the clock.
         for observer in self.observers() {
             observer.expire();
         }
@@ -315,8 +316,8 @@ impl Clock {
         free
     }
 
-    /// Returns the earliest deadline on this clock, and the observer that has it: the first one if several
-    /// have the same deadline.
+    /// Returns the earliest deadline on this clock, and the observer that has it: the first one if
+    /// several have the same deadline.
     fn next(&self) -> Option<(u64, Arc<dyn ClockObserver>)> {
         self.observers()
             .into_iter()
@@ -332,8 +333,8 @@ impl Clock {
         }
     }
 
-    /// Returns the observers that are still alive. They are copied, so that they are called with the lock
-    /// released.
+    /// Returns the observers that are still alive. They are copied, so that they are called with
+    /// the lock released.
     fn observers(&self) -> Vec<Arc<dyn ClockObserver>> {
         lock(&self.inner.observers)
             .iter()

@@ -1,9 +1,9 @@
 //! Pausing and resuming a clock that runs: feature `test-util`.
 //!
-//! A test that pauses a clock must not see it go back, and neither may a thread that reads it meanwhile.
-//! So each change is one step for all readers (`Inner::read` starts over if a change happens during the
-//! read), and the source is read inside of that step. How a paused clock is advanced is in
-//! `clock/manual.rs`.
+//! A test that pauses a clock must not see it go back, and neither may a thread that reads it
+//! meanwhile. So each change is one step for all readers (`Inner::read` starts over if a change
+//! happens during the read), and the source is read inside of that step. How a paused clock is
+//! advanced is in `clock/manual.rs`.
 
 use crate::clock::{Clock, Inner, RUNNING, Source};
 use crate::sync::{
@@ -19,8 +19,8 @@ impl Clock {
 
     /// Pauses the clock where it is. Returns whether it was running.
     pub(crate) fn freeze(&self) -> bool {
-        // Foreign code is called before the lock is taken: under it, only the latest time that it has shown
-        // is read.
+        // Foreign code is called before the lock is taken: under it, only the latest time that it
+        // has shown is read.
         self.nanos();
         let running = {
             let _guard = lock(&self.inner.change_lock);
@@ -39,8 +39,8 @@ impl Clock {
         running
     }
 
-    /// Lets a paused clock run on from the time at which it stands. Returns whether it was paused and can
-    /// run.
+    /// Lets a paused clock run on from the time at which it stands. Returns whether it was paused
+    /// and can run.
     pub(crate) fn resume(&self) -> bool {
         // As in `freeze`.
         self.inner.source();
@@ -80,8 +80,8 @@ impl Clock {
 }
 
 impl Inner {
-    /// Returns what the source shows, without calling foreign code: of that, the latest time that it has
-    /// shown.
+    /// Returns what the source shows, without calling foreign code: of that, the latest time that
+    /// it has shown.
     fn own_source(&self) -> u64 {
         match &self.source {
             Source::Custom(_, latest) => latest.load(Ordering::Relaxed),

@@ -38,7 +38,8 @@ impl Builder {
         }
     }
 
-    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it costs and what it saves.
+    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it costs and what it
+    /// saves.
     ///
     /// # Examples
     ///
@@ -65,10 +66,11 @@ impl Builder {
 
     /// Sets how far apart wake-ups are kept when timers are dense, 150 µs by default.
     ///
-    /// While fewer than two timers become due within the slack, each wake-up is on time. In a storm the loop
-    /// wakes at most once per slack, and a timer is late by up to that much more. A longer slack saves CPU, a
-    /// shorter one is more punctual, and zero wakes the loop for every deadline. More than a second counts as
-    /// a second. [`Handle::set_slack`] sets it while the driver is in use.
+    /// While fewer than two timers become due within the slack, each wake-up is on time. In a storm
+    /// the loop wakes at most once per slack, and a timer is late by up to that much more. A longer
+    /// slack saves CPU, a shorter one is more punctual, and zero wakes the loop for every deadline.
+    /// More than a second counts as a second. [`Handle::set_slack`] sets it while the driver is in
+    /// use.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
 //! [`Handle`], the reference through which any thread uses a driver.
 //!
-//! Its methods here concern the driver as a whole. The methods that make timers are in `time`, and those
-//! that find the current driver in `backend`.
+//! Its methods here concern the driver as a whole. The methods that make timers are in `time`, and
+//! those that find the current driver in `backend`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -94,14 +94,15 @@ impl Handle {
 
     /// Sets how far apart wake-ups are kept when timers are dense; see [`Builder::slack`].
     ///
-    /// Any thread may call it at any time: the loop is interrupted, and waits by the new slack. The slack
-    /// belongs to the loop. All workers of a runtime (tokio's, or one of `rt`) share one slack, which can be
-    /// set through the handle of any of them. Where there is no other driver, the handle that
-    /// [`Handle::current`] returns sets that of the process-wide thread.
+    /// Any thread may call it at any time: the loop is interrupted, and waits by the new slack. The
+    /// slack belongs to the loop. All workers of a runtime (tokio's, or one of `rt`) share one
+    /// slack, which can be set through the handle of any of them. Where there is no other driver,
+    /// the handle that [`Handle::current`] returns sets that of the process-wide thread.
     ///
-    /// Zero wakes the loop for every deadline. More than a second counts as a second. With a millisecond the
-    /// loop uses about as much CPU as `tokio::time`, at half its lateness. On a tokio runtime whose clock may
-    /// be paused (`test-util`, one thread) wake-ups are not merged: the slack is zero, and stays zero.
+    /// Zero wakes the loop for every deadline. More than a second counts as a second. With a
+    /// millisecond the loop uses about as much CPU as `tokio::time`, at half its lateness. On a
+    /// tokio runtime whose clock may be paused (`test-util`, one thread) wake-ups are not merged:
+    /// the slack is zero, and stays zero.
     ///
     /// [`Builder::slack`]: crate::Builder::slack
     ///
@@ -124,11 +125,11 @@ impl Handle {
 
     /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
     ///
-    /// Use it to make the loop do something that no timer asks for, such as to stop, or if the clock has
-    /// jumped. If the loop is not blocked at the moment, its next park returns at once.
+    /// Use it to make the loop do something that no timer asks for, such as to stop, or if the
+    /// clock has jumped. If the loop is not blocked at the moment, its next park returns at once.
     ///
-    /// The loop of a runtime (`rt` or tokio) does not return to your code: it reads the clock again, fires
-    /// the timers that are due, and then waits for the next deadline.
+    /// The loop of a runtime (`rt` or tokio) does not return to your code: it reads the clock
+    /// again, fires the timers that are due, and then waits for the next deadline.
     ///
     /// # Examples
     ///
@@ -174,9 +175,9 @@ impl Hash for Handle {
     }
 }
 
-/// Shows when the driver's loop last turned or parked, by the driver's clock: a loop that never turns can
-/// be told from timers that are not due. (A turn that finds no timer at all is not noted, nor, in a
-/// runtime, one that finds none due.)
+/// Shows when the driver's loop last turned or parked, by the driver's clock: a loop that never
+/// turns can be told from timers that are not due. (A turn that finds no timer at all is not noted,
+/// nor, in a runtime, one that finds none due.)
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last_turn = LastTurn(self.shared.last_turn().map(|at| {

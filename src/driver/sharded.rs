@@ -1,35 +1,36 @@
 //! A sharded driver: one driver for each thread of a runtime, and one wake source for all of them.
 //!
-//! Each thread of the runtime has a driver of its own here, a *shard*, so that arming and dropping timers
-//! on one thread never waits for another. The runtime blocks in one place, and wakes at one time: its
-//! [`WakeSource`] is set for the earliest deadline of all shards. On a tokio runtime the source is a timer
-//! that tokio waits for, because tokio asks nobody how long it may park; on our own executor it is the
-//! parker of one worker.
+//! Each thread of the runtime has a driver of its own here, a *shard*, so that arming and dropping
+//! timers on one thread never waits for another. The runtime blocks in one place, and wakes at one
+//! time: its [`WakeSource`] is set for the earliest deadline of all shards. On a tokio runtime the
+//! source is a timer that tokio waits for, because tokio asks nobody how long it may park; on our
+//! own executor it is the parker of one worker.
 //!
 //! # The protocol
 //!
-//! Each shard announces, as a driver that parks does (see `shared`), until when it needs no attention: its
-//! own next deadline. A thread that arms an earlier timer clears the announcement, under the shard's lock,
-//! and calls [`rearm`](ShardedDriver::rearm).
+//! Each shard announces, as a driver that parks does (see `shared`), until when it needs no
+//! attention: its own next deadline. A thread that arms an earlier timer clears the announcement,
+//! under the shard's lock, and calls [`rearm`](ShardedDriver::rearm).
 //!
-//! `rearm` scans the shards whose announcement was cleared, announces anew, and sets the wake source. One
-//! thread does so at a time, and no other waits for it: `requests` counts the calls. The thread that
-//! raises the count from zero scans, and leaves once the count has not changed since the scan began. The
-//! source may expire while it is being set, and so call back: that is one more request.
+//! `rearm` scans the shards whose announcement was cleared, announces anew, and sets the wake
+//! source. One thread does so at a time, and no other waits for it: `requests` counts the calls.
+//! The thread that raises the count from zero scans, and leaves once the count has not changed
+//! since the scan began. The source may expire while it is being set, and so call back: that is one
+//! more request.
 //!
-//! In a storm of calls the count changes during every scan. The scanning thread has work of its own, so
-//! after [`MAX_SCANS`] scans it leaves one undone: it marks the count as [`PENDING`] and has the source
-//! expire soon. The next thread that calls finds the mark, removes it and scans; there is one, because the
-//! source calls. An expiration that came before the mark cannot be that call. Then the thread removes the
-//! mark itself, unless another one has, and goes on.
+//! In a storm of calls the count changes during every scan. The scanning thread has work of its
+//! own, so after [`MAX_SCANS`] scans it leaves one undone: it marks the count as [`PENDING`] and
+//! has the source expire soon. The next thread that calls finds the mark, removes it and scans;
+//! there is one, because the source calls. An expiration that came before the mark cannot be that
+//! call. Then the thread removes the mark itself, unless another one has, and goes on.
 //!
-//! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due, and
-//! nowhere else: a thread that arms or drops a timer may hold locks that the wakers of other tasks take. A
-//! shard that has fired clears its announcement, and `rearm` has to follow. No scan fires timers, so a
-//! waker that takes long keeps no thread from setting the source.
+//! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due,
+//! and nowhere else: a thread that arms or drops a timer may hold locks that the wakers of other
+//! tasks take. A shard that has fired clears its announcement, and `rearm` has to follow. No scan
+//! fires timers, so a waker that takes long keeps no thread from setting the source.
 //!
-//! Invariant: for each timer, either its shard's announcement is cleared and a scan is to come, or the wake
-//! source is set to expire by its deadline (plus the slack).
+//! Invariant: for each timer, either its shard's announcement is cleared and a scan is to come, or
+//! the wake source is set to expire by its deadline (plus the slack).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -52,12 +53,12 @@ pub(crate) trait WakeSource: Send + 'static {
     /// Notes that the source has expired.
     fn note_expired(&mut self) -> Liveness;
 
-    /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for before;
-    /// [`NEVER`] is not at all. A time that has passed expires soon.
+    /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
+    /// before; [`NEVER`] is not at all. A time that has passed expires soon.
     fn set(&mut self, at: u64) -> Liveness;
 
-    /// Sets the source to expire soon, instead of when it was set for before; `now` is what the drivers'
-    /// clock shows.
+    /// Sets the source to expire soon, instead of when it was set for before; `now` is what the
+    /// drivers' clock shows.
     fn set_soon(&mut self, now: u64) -> Liveness {
         self.set(now)
     }
@@ -70,7 +71,8 @@ pub(crate) enum Liveness {
     Gone,
 }
 
-/// How many scans in a row a thread makes before it leaves the next one to the next thread that calls.
+/// How many scans in a row a thread makes before it leaves the next one to the next thread that
+/// calls.
 const MAX_SCANS: usize = sync::in_models(2, 16);
 
 /// Set in `requests` while a scan is to be made and no thread makes one.
@@ -89,7 +91,8 @@ pub(crate) struct ShardedDriver<W> {
     setting: Mutex<Place<W>>,
 }
 
-/// Where the setting is. The thread that scans takes it out, so that foreign code runs outside of the lock.
+/// Where the setting is. The thread that scans takes it out, so that foreign code runs outside of
+/// the lock.
 enum Place<W> {
     Present(Setting<W>),
     TakenOut,
@@ -99,8 +102,8 @@ enum Place<W> {
 
 struct Setting<W> {
     source: W,
-    /// When the source will expire, `None` if it has expired since it was set. Most scans find that it is
-    /// right, and are spared a system call, or the lock of the parked workers.
+    /// When the source will expire, `None` if it has expired since it was set. Most scans find that
+    /// it is right, and are spared a system call, or the lock of the parked workers.
     at: Option<u64>,
     /// How many expirations the source was told of.
     expirations: usize,
@@ -128,8 +131,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         &self.shards
     }
 
-    /// Fires what is due and sets the wake source again. To be called when the source has expired, on a
-    /// thread of the runtime. Returns whether the runtime turned out to be gone.
+    /// Fires what is due and sets the wake source again. To be called when the source has expired,
+    /// on a thread of the runtime. Returns whether the runtime turned out to be gone.
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn expire(&self) -> bool {
         self.note_expired();
@@ -144,10 +147,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.expirations.fetch_add(1, Ordering::Release);
     }
 
-    /// Scans the shards and sets the wake source, or leaves that to the thread that is doing so now.
-    /// Returns whether the runtime turned out to be gone.
+    /// Scans the shards and sets the wake source, or leaves that to the thread that is doing so
+    /// now. Returns whether the runtime turned out to be gone.
     pub(crate) fn rearm(&self) -> bool {
-        // AcqRel: the thread that scans sees what this one did before, and this one what that one did.
+        // AcqRel: the thread that scans sees what this one did before, and this one what that one
+        // did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         if before != 0 && (before & PENDING == 0 || !self.take_pending()) {
             return false;
@@ -179,9 +183,9 @@ impl<W: WakeSource> ShardedDriver<W> {
                 self.close();
                 return true;
             }
-            // AcqRel: if the source has called before this, its expiration is seen below; if it calls
-            // after this, it sees the mark, and all that this thread did. (A source whose expiration is
-            // not answered need not expire once more.)
+            // AcqRel: if the source has called before this, its expiration is seen below; if it
+            // calls after this, it sees the mark, and all that this thread did. (A source whose
+            // expiration is not answered need not expire once more.)
             self.requests.fetch_or(PENDING, Ordering::AcqRel);
             if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
                 return false;
@@ -189,22 +193,22 @@ impl<W: WakeSource> ShardedDriver<W> {
         }
     }
 
-    /// Like [`rearm`](Self::rearm), and sets the wake source even if it is set for the right time: the
-    /// clock may have jumped.
+    /// Like [`rearm`](Self::rearm), and sets the wake source even if it is set for the right time:
+    /// the clock may have jumped.
     pub(crate) fn rearm_anew(&self) -> bool {
         self.note_expired();
         self.rearm()
     }
 
-    /// Removes the mark that a scan is to be made. Returns whether it was still there: then the caller
-    /// makes the scan.
+    /// Removes the mark that a scan is to be made. Returns whether it was still there: then the
+    /// caller makes the scan.
     fn take_pending(&self) -> bool {
         // AcqRel: as in `rearm`.
         self.requests.fetch_and(!PENDING, Ordering::AcqRel) & PENDING != 0
     }
 
-    /// Calls `act` with the setting, on the thread that scans. Returns [`Liveness::Alive`] if the setting
-    /// is gone already.
+    /// Calls `act` with the setting, on the thread that scans. Returns [`Liveness::Alive`] if the
+    /// setting is gone already.
     fn with_setting(&self, act: impl FnOnce(&mut Setting<W>) -> Liveness) -> Liveness {
         let mut setting = {
             let mut place = lock(&self.setting);
@@ -267,15 +271,16 @@ impl<W: WakeSource> ShardedDriver<W> {
         setting.source.set(plan.wake_at)
     }
 
-    /// Clears all announcements: no loop waits for the timers just now, or it waits for a time that no
-    /// timer changes, and a thread that arms one need not call.
+    /// Clears all announcements: no loop waits for the timers just now, or it waits for a time that
+    /// no timer changes, and a thread that arms one need not call.
     pub(crate) fn disable_notifications(&self) {
         self.shards
             .iter()
             .for_each(|shard| shard.clear_announcement());
     }
 
-    /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many fired.
+    /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many
+    /// fired.
     ///
     /// [`rearm`](Self::rearm) has to follow, also if none were due.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
@@ -301,9 +306,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         fired
     }
 
-    /// Closes all shards: the tasks of their timers are woken, and the timers move to another driver.
+    /// Closes all shards: the tasks of their timers are woken, and the timers move to another
+    /// driver.
     ///
-    /// From then on no thread scans; one that is scanning now drops the source when it has finished.
+    /// From then on no thread scans; one that is scanning now drops the source when it has
+    /// finished.
     pub(crate) fn close(&self) {
         let place = std::mem::replace(&mut *lock(&self.setting), Place::Closed);
         drop(place);

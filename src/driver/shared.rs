@@ -1,7 +1,9 @@
-//! What a driver and its handles share: the timers, a lock around them, and how a loop is interrupted.
+//! What a driver and its handles share: the timers, a lock around them, and how a loop is
+//! interrupted.
 //!
-//! Behind every [`Handle`](crate::Handle) is one [`Shared`]: a lock around the timers, and atomics that
-//! are written under that lock and read without it, so that the common questions cost one load:
+//! Behind every [`Handle`](crate::Handle) is one [`Shared`]: a lock around the timers, and atomics
+//! that are written under that lock and read without it, so that the common questions cost one
+//! load:
 //!
 //! - `elapsed`: the clock as the last turn saw it. A deadline at or before it has passed.
 //! - `drained`: every timer with a deadline at or before it has left the store, and its index may
@@ -10,18 +12,19 @@
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `parked_until`: until when the loop has announced to park.
 //!
-//! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to wake or
-//! drop a waker returns it to its caller, or collects it first; one that needs the time reads the clock
-//! before it takes the lock.
+//! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
+//! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
+//! reads the clock before it takes the lock.
 //!
 //! # The park protocol
 //!
-//! The loop announces, under the lock, until when it will park (`parked_until`), releases the lock, and
-//! blocks. A thread that arms an earlier timer clears the announcement, under the same lock, and then
-//! unparks the loop. So one of two things happens. Either the arming thread comes first, and the loop
-//! computes its timeout with the new timer in view. Or it comes second, sees the announcement, and
-//! unparks; an unpark that comes before the loop blocks makes the block return. The first thread that
-//! interrupts clears the announcement, so the loop is interrupted once, and never while it runs.
+//! The loop announces, under the lock, until when it will park (`parked_until`), releases the lock,
+//! and blocks. A thread that arms an earlier timer clears the announcement, under the same lock,
+//! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
+//! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
+//! announcement, and unparks; an unpark that comes before the loop blocks makes the block return.
+//! The first thread that interrupts clears the announcement, so the loop is interrupted once, and
+//! never while it runs.
 //!
 //! Firing is in [`fire`].
 
@@ -49,8 +52,8 @@ const CLOSED: u64 = u64::MAX;
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     notifier: Box<dyn Notifier>,
-    /// Whether the loop is also told when the timer that it waits for is cancelled. On a clock that may
-    /// be paused the loop would move time on to that timer, or wait for it in vain.
+    /// Whether the loop is also told when the timer that it waits for is cancelled. On a clock that
+    /// may be paused the loop would move time on to that timer, or wait for it in vain.
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: Limit,
@@ -58,16 +61,17 @@ pub(crate) struct Shared {
     state: CachePadded<Mutex<State>>,
 }
 
-/// The loop that waits for a driver's timers: the driver's own, or that of a runtime with many drivers.
+/// The loop that waits for a driver's timers: the driver's own, or that of a runtime with many
+/// drivers.
 ///
 /// Called with no lock held.
 pub(crate) trait Notifier: Send + Sync {
-    /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer that
-    /// it waits for was cancelled, if the loop is told of that.
+    /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
+    /// that it waits for was cancelled, if the loop is told of that.
     fn rearm(&self);
 
-    /// Makes the loop look at the timers, the slack and the clock again, whatever was announced: the
-    /// clock may have jumped.
+    /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
+    /// the clock may have jumped.
     fn interrupt(&self);
 }
 
@@ -100,8 +104,8 @@ pub(crate) struct State {
     closed: bool,
 }
 
-/// The result of arming a timer. A waker that was not taken is left to the caller, to be dropped outside
-/// of the lock.
+/// The result of arming a timer. A waker that was not taken is left to the caller, to be dropped
+/// outside of the lock.
 pub(crate) enum Arm {
     /// It is armed, under this index.
     Armed(u32),
@@ -153,12 +157,12 @@ impl Shared {
         lock(&self.state.0)
     }
 
-    /// Returns whether a turn or the driver's end has passed `deadline`; [`is_closed`](Self::is_closed)
-    /// tells the two apart.
+    /// Returns whether a turn or the driver's end has passed `deadline`;
+    /// [`is_closed`](Self::is_closed) tells the two apart.
     #[inline]
     pub(crate) fn has_elapsed(&self, deadline: u64) -> bool {
-        // Acquire: pairs with the release in `set_elapsed`. A thread that finds a timer elapsed also sees
-        // what happened before the turn.
+        // Acquire: pairs with the release in `set_elapsed`. A thread that finds a timer elapsed
+        // also sees what happened before the turn.
         deadline <= self.atomics.0.elapsed.load(Ordering::Acquire)
     }
 
@@ -241,8 +245,8 @@ impl Shared {
         waker
     }
 
-    /// Exchanges the waker of an armed timer. Returns `false`, and leaves `waker` alone, if the timer has
-    /// fired.
+    /// Exchanges the waker of an armed timer. Returns `false`, and leaves `waker` alone, if the
+    /// timer has fired.
     pub(crate) fn replace_waker(&self, index: u32, deadline: u64, waker: &mut Waker) -> bool {
         let mut state = self.lock();
         if !self.owns(&state, deadline) {
@@ -257,8 +261,8 @@ impl Shared {
 
     /// Makes the loop look at its timers and its clock again.
     ///
-    /// It does so whatever the loop has announced: the loop may have read the clock and not announced
-    /// anything yet.
+    /// It does so whatever the loop has announced: the loop may have read the clock and not
+    /// announced anything yet.
     pub(crate) fn interrupt(&self) {
         self.notifier.interrupt();
     }
@@ -268,18 +272,18 @@ impl Shared {
         self.atomics.0.parked_until.store(until, Ordering::Relaxed);
     }
 
-    /// Returns until when the loop has announced to park, if that is neither over nor interrupted, else
-    /// `NOT_PARKED`.
+    /// Returns until when the loop has announced to park, if that is neither over nor interrupted,
+    /// else `NOT_PARKED`.
     pub(crate) fn parked_until(&self) -> u64 {
         self.atomics.0.parked_until.load(Ordering::Relaxed)
     }
 
-    /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer that it
-    /// was made for may have been cancelled before, without notice.
+    /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer
+    /// that it was made for may have been cancelled before, without notice.
     #[cfg(feature = "rt")]
     pub(crate) fn set_notify_on_cancel(&self, notify: bool) {
-        // Under the lock, as each cancellation and each announcement is: a timer that is cancelled after
-        // the next announcement finds the flag as it is now.
+        // Under the lock, as each cancellation and each announcement is: a timer that is cancelled
+        // after the next announcement finds the flag as it is now.
         let _state = self.lock();
         self.notify_on_cancel.store(notify, Ordering::Relaxed);
         self.clear_announcement();
@@ -300,8 +304,8 @@ impl Shared {
 
     /// Clears the announcement: the loop runs.
     pub(crate) fn clear_announcement(&self) {
-        // Relaxed, and without the lock: at worst a thread that arms a timer at this moment interrupts a
-        // loop that has just been unparked.
+        // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
+        // interrupts a loop that has just been unparked.
         self.atomics
             .0
             .parked_until
@@ -314,7 +318,8 @@ impl Shared {
         self.atomics.0.next.load(Ordering::Relaxed) <= now
     }
 
-    /// Publishes, under the lock, what the clock showed. Returns what is published: it never goes back.
+    /// Publishes, under the lock, what the clock showed. Returns what is published: it never goes
+    /// back.
     pub(crate) fn set_elapsed(&self, state: &State, now: u64) -> u64 {
         let before = self.atomics.0.elapsed.load(Ordering::Relaxed);
         if before >= now || state.closed {
@@ -329,7 +334,8 @@ impl Shared {
         self.atomics.0.drained.load(Ordering::Relaxed)
     }
 
-    /// Publishes, under the lock, how far the store is drained and a lower bound of the next deadline.
+    /// Publishes, under the lock, how far the store is drained and a lower bound of the next
+    /// deadline.
     pub(crate) fn set_drained(&self, _state: &State, drained: u64, next: u64) {
         self.atomics.0.drained.store(drained, Ordering::Release);
         self.atomics.0.next.store(next, Ordering::Relaxed);
@@ -343,8 +349,8 @@ impl Shared {
         std::mem::replace(&mut state.timers, Store::new())
     }
 
-    /// Marks the driver as gone without taking its lock: this process was forked from the driver's, and a
-    /// thread that does not exist here may have held the lock.
+    /// Marks the driver as gone without taking its lock: this process was forked from the driver's,
+    /// and a thread that does not exist here may have held the lock.
     ///
     /// Its timers then count as fired, so that dropping one takes no lock either.
     pub(crate) fn abandon(&self) {
@@ -357,8 +363,8 @@ impl Shared {
         !state.closed && deadline > self.drained(state)
     }
 
-    /// Notes, under the lock, that a timer for `deadline` was cancelled. Returns whether the loop must be
-    /// told.
+    /// Notes, under the lock, that a timer for `deadline` was cancelled. Returns whether the loop
+    /// must be told.
     #[inline]
     fn note_cancelled(&self, deadline: u64) -> bool {
         // The flag comes first: on a clock that cannot be paused nothing else is read.

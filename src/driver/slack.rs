@@ -1,16 +1,17 @@
-//! The planner: turns the earliest deadline and the slack into when a loop wakes, and what it announces.
+//! The planner: turns the earliest deadline and the slack into when a loop wakes, and what it
+//! announces.
 //!
-//! The *slack* is how late a wake-up may be made on purpose. While timers are sparse it is not used: the
-//! loop wakes at the earliest deadline. When timers are dense, one wake-up for each would cost more than
-//! the work that it brings, so wake-ups keep a distance of the slack, and each fires all that came due in
-//! between. Network cards moderate interrupts in the same way (Mogul and Ramakrishnan, "Eliminating
-//! receive livelock", 1996): the first timer is on time, only a storm is batched, and nothing is later
-//! than the slack because of it.
+//! The *slack* is how late a wake-up may be made on purpose. While timers are sparse it is not
+//! used: the loop wakes at the earliest deadline. When timers are dense, one wake-up for each would
+//! cost more than the work that it brings, so wake-ups keep a distance of the slack, and each fires
+//! all that came due in between. Network cards moderate interrupts in the same way (Mogul and
+//! Ramakrishnan, "Eliminating receive livelock", 1996): the first timer is on time, only a storm is
+//! batched, and nothing is later than the slack because of it.
 //!
-//! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the time
-//! between firings. A wait that brings fewer was in vain: one task that sleeps for a few microseconds
-//! over and over looks dense, and waiting only makes it slower. Then waits stop for a while, which gets
-//! longer with each wait in a row that was in vain.
+//! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the
+//! time between firings. A wait that brings fewer was in vain: one task that sleeps for a few
+//! microseconds over and over looks dense, and waiting only makes it slower. Then waits stop for a
+//! while, which gets longer with each wait in a row that was in vain.
 //!
 //! The length of the slack, its [`Limit`], may be set while the loop runs.
 
@@ -18,15 +19,15 @@ use std::sync::Arc;
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What a loop announces while it runs, or if it will look at its timers in any case, instead of the time
-/// until when it parks.
+/// What a loop announces while it runs, or if it will look at its timers in any case, instead of
+/// the time until when it parks.
 pub(crate) const NOT_PARKED: u64 = 0;
 
 /// How many firings within one slack make a storm.
 const DENSE: usize = 2;
 
-/// The longest slack, one second. In a storm nothing interrupts the wait: without a bound, a slack of
-/// `Duration::MAX` would lose every timer.
+/// The longest slack, one second. In a storm nothing interrupts the wait: without a bound, a slack
+/// of `Duration::MAX` would lose every timer.
 const LONGEST: u64 = 1_000_000_000;
 
 /// The largest number of turns for which waits stop.
@@ -47,7 +48,8 @@ impl Limit {
         Self(None)
     }
 
-    // Relaxed: nothing else is published with it, and a loop that waits by the old one is interrupted.
+    // Relaxed: nothing else is published with it, and a loop that waits by the old one is
+    // interrupted.
     #[inline]
     pub(crate) fn get(&self) -> u64 {
         self.0
@@ -108,7 +110,8 @@ impl Planner {
         self.gap = (self.gap.min(limit) * 3 + gap) / 4;
     }
 
-    /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a storm.
+    /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a
+    /// storm.
     pub(crate) fn plan(&self, next: u64) -> Plan {
         let limit = self.limit.get();
         let earliest = match self.waits(limit) {
@@ -130,7 +133,8 @@ impl Planner {
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) wake_at: u64,
-    /// Before this no timer wakes the loop, however early it is due; zero while the slack is not used.
+    /// Before this no timer wakes the loop, however early it is due; zero while the slack is not
+    /// used.
     earliest: u64,
 }
 
@@ -145,8 +149,8 @@ impl Plan {
 
     /// Returns until when the loop announces to park.
     ///
-    /// If the slack, and no deadline, says when it wakes, then no timer changes that, and none needs to
-    /// interrupt the loop: it announces nothing.
+    /// If the slack, and no deadline, says when it wakes, then no timer changes that, and none
+    /// needs to interrupt the loop: it announces nothing.
     pub(crate) fn announcement(self) -> u64 {
         match self.is_fixed() {
             true => NOT_PARKED,

@@ -29,11 +29,12 @@ impl Turn {
         self.fired
     }
 
-    /// Returns whether the turn ended before all timers that were due had fired, so that tasks get to run.
+    /// Returns whether the turn ended before all timers that were due had fired, so that tasks get
+    /// to run.
     ///
-    /// A turn fires about a thousand timers at most. If it ended because of that, run the tasks, then turn
-    /// again: [`next_timeout`](crate::Driver::next_timeout) is zero as long as more timers are due. There
-    /// may be none left, if exactly as many were due as one turn fires.
+    /// A turn fires about a thousand timers at most. If it ended because of that, run the tasks,
+    /// then turn again: [`next_timeout`](crate::Driver::next_timeout) is zero as long as more
+    /// timers are due. There may be none left, if exactly as many were due as one turn fires.
     ///
     /// # Examples
     ///

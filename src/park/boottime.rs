@@ -48,8 +48,8 @@ pub struct BoottimePark {
 
 /// Interrupts a [`BoottimePark`].
 ///
-/// It may outlive the park, as one that a [`Handle`](crate::Handle) holds does: it then does nothing,
-/// and keeps no file descriptor open.
+/// It may outlive the park, as one that a [`Handle`](crate::Handle) holds does: it then does
+/// nothing, and keeps no file descriptor open.
 ///
 /// # Examples
 ///

@@ -52,12 +52,12 @@ impl Parker {
         if !self.token.begin_park() {
             return;
         }
-        // The kernel compares the word with PARKED under the lock that `wake` takes. An unpark since
-        // the word was set either has changed it, and the wait refuses, or finds this thread blocked,
-        // and wakes it.
+        // The kernel compares the word with PARKED under the lock that `wake` takes. An unpark
+        // since the word was set either has changed it, and the wait refuses, or finds this thread
+        // blocked, and wakes it.
         self.block(timeout);
-        // No loop: unparked, timed out and interrupted by a signal are the same to the caller, which
-        // looks at the clock in any case.
+        // No loop: unparked, timed out and interrupted by a signal are the same to the caller,
+        // which looks at the clock in any case.
         self.token.end_park();
     }
 

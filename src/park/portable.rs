@@ -1,4 +1,5 @@
-//! Parks a thread on a lock and a condition variable: where there is no futex of ours, and in models.
+//! Parks a thread on a lock and a condition variable: where there is no futex of ours, and in
+//! models.
 //!
 //! The precision is that of the system's timed wait on a condition variable: on macOS and the BSDs
 //! nanoseconds, coalesced by the system with other wake-ups; on Windows whole milliseconds, rounded

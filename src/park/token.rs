@@ -1,7 +1,7 @@
 //! The token between a thread that parks and the threads that unpark it: one word, three states.
 //!
-//! Every parker of this crate has one, in front of whatever it blocks in, so that unparking a thread
-//! that runs stays out of the kernel.
+//! Every parker of this crate has one, in front of whatever it blocks in, so that unparking a
+//! thread that runs stays out of the kernel.
 //!
 //! | state    | meaning                                | set by               | left by            |
 //! |----------|----------------------------------------|----------------------|--------------------|
@@ -18,8 +18,8 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-// Neighbours on purpose: one subtraction both takes the token (NOTIFIED to EMPTY) and begins to park
-// (EMPTY to PARKED), so a park that finds a token makes a single atomic step.
+// Neighbours on purpose: one subtraction both takes the token (NOTIFIED to EMPTY) and begins to
+// park (EMPTY to PARKED), so a park that finds a token makes a single atomic step.
 pub(super) const PARKED: u32 = u32::MAX;
 const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
@@ -31,8 +31,8 @@ impl Token {
         Self(AtomicU32::new(EMPTY))
     }
 
-    /// Takes the token if it is there, and otherwise marks the thread as parked. Returns whether the
-    /// thread has to block, and then to call [`end_park`](Self::end_park).
+    /// Takes the token if it is there, and otherwise marks the thread as parked. Returns whether
+    /// the thread has to block, and then to call [`end_park`](Self::end_park).
     pub(super) fn begin_park(&self) -> bool {
         // Acquire, here and below: pairs with the release in `set`. Taking the token shows
         // everything that was written before it was set.
@@ -58,11 +58,12 @@ impl Token {
         self.0.swap(EMPTY, Ordering::Acquire);
     }
 
-    /// Sets the token. Returns whether the thread is parked, so that the caller has to end its block.
+    /// Sets the token. Returns whether the thread is parked, so that the caller has to end its
+    /// block.
     pub(super) fn set(&self) -> bool {
         // A swap even when the token is there already: only a write of its own releases what this
-        // thread published. (The parking thread acquires from the last of several swaps, and through
-        // the release sequence from those before it.)
+        // thread published. (The parking thread acquires from the last of several swaps, and
+        // through the release sequence from those before it.)
         self.0.swap(NOTIFIED, Ordering::Release) == PARKED
     }
 

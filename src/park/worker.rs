@@ -1,16 +1,18 @@
-//! The parkers of an executor's workers: the timeout can be moved from any thread while a worker is parked.
+//! The parkers of an executor's workers: the timeout can be moved from any thread while a worker is
+//! parked.
 //!
-//! A [`ThreadPark`] belongs to the thread that parks, and its timeout is fixed when the park begins. The
-//! workers of one executor share their timers: a worker that arms a timer moves the timeout of another
-//! one that is parked. A worker's parker is therefore shared by all threads that may have to unpark it.
-//! Three things end a park: an *unpark*, kept as a token, so that none is lost on a worker that is about
-//! to park; the *timeout*, a time that any thread may set; and, for the worker that waits for it, *I/O*
-//! that is ready.
+//! A [`ThreadPark`] belongs to the thread that parks, and its timeout is fixed when the park
+//! begins. The workers of one executor share their timers: a worker that arms a timer moves the
+//! timeout of another one that is parked. A worker's parker is therefore shared by all threads that
+//! may have to unpark it. Three things end a park: an *unpark*, kept as a token, so that none is
+//! lost on a worker that is about to park; the *timeout*, a time that any thread may set; and, for
+//! the worker that waits for it, *I/O* that is ready.
 //!
-//! There are two kinds. [`TimedPark`] is a [`ThreadPark`]: no file descriptor, and the cheapest for a
-//! worker that sets its own timeout. The parker in `park/worker/epoll.rs` (Linux) keeps the timeout in the
-//! kernel, where another thread moves it without waking the parked one. That is worth three descriptors if
-//! there are several workers, and a worker cannot park on I/O in any other way.
+//! There are two kinds. [`TimedPark`] is a [`ThreadPark`]: no file descriptor, and the cheapest for
+//! a worker that sets its own timeout. The parker in `park/worker/epoll.rs` (Linux) keeps the
+//! timeout in the kernel, where another thread moves it without waking the parked one. That is
+//! worth three descriptors if there are several workers, and a worker cannot park on I/O in any
+//! other way.
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod epoll;
@@ -29,8 +31,8 @@ use crate::sync::{
 };
 use crate::system;
 
-/// What a parker waits for besides its token and its timeout: a descriptor that is readable while there
-/// is I/O to collect.
+/// What a parker waits for besides its token and its timeout: a descriptor that is readable while
+/// there is I/O to collect.
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub(crate) type IoSource = std::sync::Arc<dyn std::os::fd::AsFd + Send + Sync>;
 /// Only an epoll instance waits for I/O: elsewhere there is no source.
@@ -39,11 +41,12 @@ pub(crate) type IoSource = std::convert::Infallible;
 
 /// Parks one worker; one thread at a time parks in it.
 pub(crate) trait WorkerPark: Send + Sync {
-    /// Blocks the calling thread until it is unparked, until the timeout, or, if it waits for I/O, until
-    /// there is some; may return early for no reason.
+    /// Blocks the calling thread until it is unparked, until the timeout, or, if it waits for I/O,
+    /// until there is some; may return early for no reason.
     ///
-    /// A timeout that has passed ends every further park, until it is set anew, and so does I/O that
-    /// nobody collects. So neither can be missed, but a worker that does not see to them hardly parks.
+    /// A timeout that has passed ends every further park, until it is set anew, and so does I/O
+    /// that nobody collects. So neither can be missed, but a worker that does not see to them
+    /// hardly parks.
     fn park(&self);
 
     /// Ends the park that runs, or else the next one; calls merge. Any thread may call it.
@@ -53,11 +56,11 @@ pub(crate) trait WorkerPark: Send + Sync {
 
     /// Sets when the park ends by itself: a time as [`now`](Self::now) counts it, or [`NEVER`].
     ///
-    /// Any thread may call it at any moment, but not two at once: callers hold a lock of their own. To set
-    /// what is set already costs next to nothing, so callers need not remember.
+    /// Any thread may call it at any moment, but not two at once: callers hold a lock of their own.
+    /// To set what is set already costs next to nothing, so callers need not remember.
     ///
-    /// Returns whether a worker that is parked has to be unparked for it to take effect. That is never so
-    /// for a later timeout; the park may then still end at the earlier one.
+    /// Returns whether a worker that is parked has to be unparked for it to take effect. That is
+    /// never so for a later timeout; the park may then still end at the earlier one.
     fn set_timeout(&self, at: u64) -> bool;
 
     /// Sets whether I/O ends the park. The rules are those of [`set_timeout`](Self::set_timeout).
@@ -66,8 +69,8 @@ pub(crate) trait WorkerPark: Send + Sync {
     /// Returns the time, in nanoseconds of the system's monotonic clock.
     fn now(&self) -> u64;
 
-    /// Closes the descriptors, once no worker parks here any longer. A thread that has decided before that
-    /// to unpark one may still do so, without effect.
+    /// Closes the descriptors, once no worker parks here any longer. A thread that has decided
+    /// before that to unpark one may still do so, without effect.
     fn close(&self);
 }
 
@@ -76,8 +79,8 @@ pub(crate) type Parkers = Box<[Box<dyn WorkerPark>]>;
 
 /// Makes the parker of one of so many workers, which waits for the I/O of `io`.
 ///
-/// Fails if the system has no file descriptors left, but only if I/O would never unpark the worker for it;
-/// everything else can be had without one.
+/// Fails if the system has no file descriptors left, but only if I/O would never unpark the worker
+/// for it; everything else can be had without one.
 pub(crate) fn worker_park(workers: usize, io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
     if workers == 1 && io.is_none() {
         return Ok(without_io());
@@ -106,16 +109,16 @@ fn with_epoll(_io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
 
 /// A [`ThreadPark`] with a timeout that any thread sets.
 ///
-/// It parks until the timeout as it stood when the park began. A thread that sets an earlier one has to
-/// unpark the worker: `set_timeout` says so. The unpark leaves a token, so it makes no difference whether
-/// the worker has read the old timeout or is about to read the new one.
+/// It parks until the timeout as it stood when the park began. A thread that sets an earlier one
+/// has to unpark the worker: `set_timeout` says so. The unpark leaves a token, so it makes no
+/// difference whether the worker has read the old timeout or is about to read the new one.
 struct TimedPark {
-    // Locked by the thread that parks, for as long as it parks, and by no other: it turns the rule that
-    // one thread parks at a time into `&mut`.
+    // Locked by the thread that parks, for as long as it parks, and by no other: it turns the rule
+    // that one thread parks at a time into `&mut`.
     park: Mutex<ThreadPark>,
     unpark: ThreadUnpark,
-    // Relaxed: a thread that sets a timeout which matters to a parked worker unparks it, and the token
-    // publishes the timeout.
+    // Relaxed: a thread that sets a timeout which matters to a parked worker unparks it, and the
+    // token publishes the timeout.
     timeout: AtomicU64,
 }
 

@@ -1,11 +1,12 @@
 //! `block_on`: a thread waits for one future, the *main future*, and runs tasks meanwhile.
 //!
 //! If no other thread does, it runs the first worker, and the main future is polled between tasks.
-//! Otherwise it polls the main future and its local tasks, parks by itself in between, and runs the worker
-//! once no other thread does. So as long as a thread is in `block_on`, one of them runs tasks.
+//! Otherwise it polls the main future and its local tasks, parks by itself in between, and runs the
+//! worker once no other thread does. So as long as a thread is in `block_on`, one of them runs
+//! tasks.
 //!
-//! The main future may block its thread. Where there is no other worker, another thread in `block_on` may
-//! run the first worker while the future is polled (see `inner`).
+//! The main future may block its thread. Where there is no other worker, another thread in
+//! `block_on` may run the first worker while the future is polled (see `inner`).
 
 use std::cell::Ref;
 use std::future::Future;
@@ -41,8 +42,8 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
     };
     let park = ThreadPark::new();
     let thread = BlockOnThread::new(inner, ThreadNotifier::of_thread(park.unparker()), outer);
-    // In this order: the future is dropped before the thread leaves the runtime, and its destructor may
-    // call `block_on`.
+    // In this order: the future is dropped before the thread leaves the runtime, and its destructor
+    // may call `block_on`.
     let future = pin!(future);
     let _dropping = SetDropping(thread.scope());
     let main = MainFuture::new(inner.pool.clone(), thread.notifier.clone(), future);
@@ -55,8 +56,8 @@ struct BlockOnThread {
     /// It is a member of the runtime, and keeps that from ending.
     joined: bool,
     notifier: Arc<ThreadNotifier>,
-    /// If a destructor of a future of the runtime makes this call: the scope that drops that future. Its
-    /// core fires timers for this call, too.
+    /// If a destructor of a future of the runtime makes this call: the scope that drops that
+    /// future. Its core fires timers for this call, too.
     outer: Option<Rc<Scope>>,
     guard: ScopeGuard,
     /// Dropped before the core is returned.
@@ -65,7 +66,8 @@ struct BlockOnThread {
 
 impl BlockOnThread {
     fn new(inner: &Arc<Inner>, notifier: Arc<ThreadNotifier>, outer: Option<Rc<Scope>>) -> Self {
-        // A member keeps the runtime from ending, and so its core from being dropped with tasks in it.
+        // A member keeps the runtime from ending, and so its core from being dropped with tasks in
+        // it.
         let joined = outer.is_none() && inner.join();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
         match &outer {
@@ -121,8 +123,8 @@ impl BlockOnThread {
         }
     }
 
-    /// Polls the future, which may block this thread. Where there is no other worker, another thread may
-    /// run the first worker meanwhile, and may go on doing so.
+    /// Polls the future, which may block this thread. Where there is no other worker, another
+    /// thread may run the first worker meanwhile, and may go on doing so.
     fn poll<F: Future>(
         &self,
         main: &mut MainFuture<'_, F>,
@@ -218,7 +220,8 @@ impl Drop for BlockOnThread {
     }
 }
 
-/// Removes a member of the runtime. After the last one, drops the tasks that are left, inside the runtime.
+/// Removes a member of the runtime. After the last one, drops the tasks that are left, inside the
+/// runtime.
 pub(super) fn leave(inner: &Arc<Inner>) {
     inner.leave(|| {
         let _entered = Entered::new(inner.clone());

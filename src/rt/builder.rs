@@ -49,11 +49,12 @@ impl Builder {
         }
     }
 
-    /// Sets the number of workers, the threads that run tasks. The default is the number of threads that
-    /// can run at once, see [`available_parallelism`](std::thread::available_parallelism).
+    /// Sets the number of workers, the threads that run tasks. The default is the number of threads
+    /// that can run at once, see [`available_parallelism`](std::thread::available_parallelism).
     ///
-    /// A thread in [`block_on`](Runtime::block_on) is one of them, so one less is started. With 1 no thread
-    /// is started, and tasks run only during `block_on`. Values are clamped to 1..=32 768.
+    /// A thread in [`block_on`](Runtime::block_on) is one of them, so one less is started. With 1
+    /// no thread is started, and tasks run only during `block_on`. Values are clamped to 1..=32
+    /// 768.
     ///
     /// # Examples
     ///
@@ -84,10 +85,10 @@ impl Builder {
 
     /// Sets the clock of the timers, by default [`Clock::monotonic`].
     ///
-    /// A [`ManualClock`](crate::ManualClock), or a clock that was paused (`time::pause`), moves on to
-    /// the next deadline by itself when all workers are idle and there is no [hold](super::hold) on it.
-    /// While no thread is in `block_on`, one worker is missing, which counts as busy: then time stands
-    /// still.
+    /// A [`ManualClock`](crate::ManualClock), or a clock that was paused (`time::pause`), moves on
+    /// to the next deadline by itself when all workers are idle and there is no [hold](super::hold)
+    /// on it. While no thread is in `block_on`, one worker is missing, which counts as busy: then
+    /// time stands still.
     ///
     /// # Examples
     ///
@@ -108,8 +109,8 @@ impl Builder {
 
     /// Sets how far apart wake-ups are kept when timers are dense, by default 150 µs.
     ///
-    /// See [`reveille::Builder::slack`](crate::Builder::slack). The timers of all workers together count as
-    /// dense or not.
+    /// See [`reveille::Builder::slack`](crate::Builder::slack). The timers of all workers together
+    /// count as dense or not.
     ///
     /// # Examples
     ///
@@ -180,8 +181,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the system refuses to start a thread, or to open a file descriptor. Threads that were started are
-    /// stopped.
+    /// If the system refuses to start a thread, or to open a file descriptor. Threads that were
+    /// started are stopped.
     ///
     /// # Examples
     ///

@@ -1,12 +1,13 @@
 //! The runtimes that this thread is in, and what it has of each: one stack of scopes.
 //!
 //! A thread is in a runtime in one of two ways. It *runs* the runtime's futures, as a worker or in
-//! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has only
-//! *entered* the runtime by a guard: then what it spawns goes there, and that is all. Scopes nest: a future
-//! may call `block_on` of another runtime, or enter one.
+//! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has
+//! only *entered* the runtime by a guard: then what it spawns goes there, and that is all. Scopes
+//! nest: a future may call `block_on` of another runtime, or enter one.
 //!
-//! The innermost scope says which runtime is current. A task that becomes ready on this thread goes to the
-//! thread's core only if the innermost scope that runs futures belongs to the task's runtime.
+//! The innermost scope says which runtime is current. A task that becomes ready on this thread goes
+//! to the thread's core only if the innermost scope that runs futures belongs to the task's
+//! runtime.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
@@ -129,8 +130,8 @@ impl ScopeGuard {
             local: OnceCell::new(),
             dropping: Cell::new(false),
         });
-        // In the destructor of a thread-local the stack may be gone. Then spawning finds no runtime, and a
-        // task that becomes ready here goes where it would on an external thread.
+        // In the destructor of a thread-local the stack may be gone. Then spawning finds no
+        // runtime, and a task that becomes ready here goes where it would on an external thread.
         let _ = SCOPES.try_with(|scopes| scopes.borrow_mut().push(scope.clone()));
         Self(scope)
     }
@@ -157,7 +158,8 @@ impl Drop for ScopeGuard {
 
 /// Keeps this thread in a runtime until dropped; see [`Handle::enter`](super::Handle::enter).
 ///
-/// Guards may be dropped in any order: the thread is in the runtime of the innermost guard that is left.
+/// Guards may be dropped in any order: the thread is in the runtime of the innermost guard that is
+/// left.
 ///
 /// # Examples
 ///
@@ -197,8 +199,8 @@ pub(super) fn current() -> Option<Arc<Inner>> {
     with(|scopes| Some(scopes.last()?.inner.clone()))
 }
 
-/// Returns the list for what this thread spawns. Takes no reference to the runtime: its workers would
-/// contend for the reference count.
+/// Returns the list for what this thread spawns. Takes no reference to the runtime: its workers
+/// would contend for the reference count.
 pub(super) fn current_owned() -> Option<Arc<OwnedTasks>> {
     with(|scopes| {
         let inner = &scopes.last()?.inner;
@@ -226,8 +228,8 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
 pub(super) enum Nesting {
     /// In no future of the runtime.
     Outside,
-    /// In a future of the runtime that is being dropped. The call may block, and the thread fires timers
-    /// for it.
+    /// In a future of the runtime that is being dropped. The call may block, and the thread fires
+    /// timers for it.
     InDestructor(Rc<Scope>),
     /// In a future of the runtime that is being polled: the thread would wait for itself.
     InFuture,

@@ -1,13 +1,13 @@
 //! A worker's core: the tasks that are ready on it, and the state of its loop.
 //!
-//! A core has a queue, of which other workers steal, and the LIFO slot: the task to run next, which others
-//! take only if it has lain there for a while. A task that a running task wakes goes to the slot, and so
-//! does the first one that timers wake: it runs at once, while what it was woken for is still in the cache.
-//! If the slot is full, the task goes to the end of the queue and does not displace the one in the slot, so
-//! that tasks run in the order in which they were woken. After [`MAX_LIFO_POLLS`] tasks in a row out of the
-//! slot the queue has its turn, so that two tasks that wake each other for ever do not starve the others. A
-//! new task does not go to the slot: the task that spawns it may run for long, and expects it to run
-//! meanwhile.
+//! A core has a queue, of which other workers steal, and the LIFO slot: the task to run next, which
+//! others take only if it has lain there for a while. A task that a running task wakes goes to the
+//! slot, and so does the first one that timers wake: it runs at once, while what it was woken for
+//! is still in the cache. If the slot is full, the task goes to the end of the queue and does not
+//! displace the one in the slot, so that tasks run in the order in which they were woken. After
+//! [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its turn, so that two tasks that
+//! wake each other for ever do not starve the others. A new task does not go to the slot: the task
+//! that spawns it may run for long, and expects it to run meanwhile.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub(super) struct Core {
     lifo_polls: Cell<u32>,
     pub(super) queue: Queue<Runnable>,
     pub(super) phase: Cell<Phase>,
-    /// A task has yielded when the queue was empty. It runs next as a rule, so no worker was unparked for
-    /// it.
+    /// A task has yielded when the queue was empty. It runs next as a rule, so no worker was
+    /// unparked for it.
     unnotified: Cell<bool>,
     /// The tasks that were spawned on this worker, whichever thread ran it.
     pub(super) owned: Arc<OwnedTasks>,
@@ -72,11 +72,11 @@ pub(super) enum AfterPush {
 pub(super) enum Phase {
     /// It runs a task.
     Task,
-    /// It polls the main future. That may block its thread, where a task must not, so whatever becomes
-    /// ready meanwhile goes to the queue, of which others steal.
+    /// It polls the main future. That may block its thread, where a task must not, so whatever
+    /// becomes ready meanwhile goes to the queue, of which others steal.
     MainFuture,
-    /// It fires timers, or collects I/O. Many tasks may become ready at once; other workers are unparked
-    /// for them afterwards.
+    /// It fires timers, or collects I/O. Many tasks may become ready at once; other workers are
+    /// unparked for them afterwards.
     Firing,
 }
 
@@ -131,8 +131,8 @@ impl Core {
         let in_task = phase == Phase::Task;
         if self.slot.task.is_empty() {
             self.slot.task.push(task);
-            // While timers fire, no task runs that could block: the worker reports the slot before it runs
-            // the next one, see `must_report`.
+            // While timers fire, no task runs that could block: the worker reports the slot before
+            // it runs the next one, see `must_report`.
             return match in_task && self.slot.report.is_wanted() {
                 true => AfterPush::ReportSlot,
                 false => AfterPush::Nothing,
@@ -145,14 +145,15 @@ impl Core {
         }
     }
 
-    /// Returns whether the worker, which is about to run another task, has to report that its slot is full.
+    /// Returns whether the worker, which is about to run another task, has to report that its slot
+    /// is full.
     #[inline]
     pub(super) fn must_report(&self) -> bool {
         self.slot.report.is_wanted() && !self.slot.task.is_empty()
     }
 
-    /// Returns whether the worker, which is about to run another task, has to unpark a worker for one that
-    /// has yielded.
+    /// Returns whether the worker, which is about to run another task, has to unpark a worker for
+    /// one that has yielded.
     #[inline]
     pub(super) fn must_notify(&self) -> bool {
         self.unnotified.get() && {
@@ -211,11 +212,12 @@ impl Core {
     }
 }
 
-/// A worker's LIFO slot: the one task that it runs next. `idle::slots` tells when another worker takes it.
+/// A worker's LIFO slot: the one task that it runs next. `idle::slots` tells when another worker
+/// takes it.
 ///
-/// The slot is a queue of `crossbeam-deque` that never holds more than one task. To take a task out of a
-/// place that other threads reach costs an atomic read-modify-write in any case. This queue needs none to
-/// put one in, where a pointer that is swapped needs a second one.
+/// The slot is a queue of `crossbeam-deque` that never holds more than one task. To take a task out
+/// of a place that other threads reach costs an atomic read-modify-write in any case. This queue
+/// needs none to put one in, where a pointer that is swapped needs a second one.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
     /// Says whether the worker has to report that the slot is full while it runs another task.

@@ -15,8 +15,8 @@ use crate::rt::schedule;
 
 /// A reference to a [`Runtime`](super::Runtime), by which any thread spawns tasks on it.
 ///
-/// Clones refer to the same runtime. A handle may outlive the runtime: a task that is spawned then ends at
-/// once.
+/// Clones refer to the same runtime. A handle may outlive the runtime: a task that is spawned then
+/// ends at once.
 ///
 /// # Examples
 ///
@@ -101,8 +101,8 @@ impl Handle {
     /// Runs `future` to completion on this thread, and tasks meanwhile; see
     /// [`Runtime::block_on`](super::Runtime::block_on).
     ///
-    /// Once the runtime is gone, `future` runs all the same, but no tasks, and its timers move to another
-    /// driver.
+    /// Once the runtime is gone, `future` runs all the same, but no tasks, and its timers move to
+    /// another driver.
     ///
     /// # Panics
     ///
@@ -122,8 +122,8 @@ impl Handle {
 
     /// Makes this the current runtime of this thread until the guard is dropped.
     ///
-    /// [`spawn`](super::spawn()) and the free functions of [`time`](crate::time) use it. The thread runs no
-    /// tasks. Guards nest; see [`Entered`].
+    /// [`spawn`](super::spawn()) and the free functions of [`time`](crate::time) use it. The thread
+    /// runs no tasks. Guards nest; see [`Entered`].
     ///
     /// # Examples
     ///

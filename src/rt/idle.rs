@@ -1,40 +1,43 @@
 //! Which workers are parked, until when, and which of them new work unparks.
 //!
-//! A worker without work marks itself as parked here, looks for work once more, and blocks in its parker
-//! ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver owner*: its
-//! parker has a timeout, set for the earliest deadline of all shards and moved from any thread; the others
-//! park without end. When the owner is unparked, another parked worker becomes the owner: its *successor*.
+//! A worker without work marks itself as parked here, looks for work once more, and blocks in its
+//! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
+//! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
+//! thread; the others park without end. When the owner is unparked, another parked worker becomes
+//! the owner: its *successor*.
 //!
 //! # No task is left lying
 //!
-//! `counts` holds how many workers are parked and how many *search*, which is to look through the queues
-//! of others. A thread that pushes a task unparks a worker only if no worker searches: one push unparks
-//! one worker at most, and that worker, once it has found a task, unparks the next if there is more.
+//! `counts` holds how many workers are parked and how many *search*, which is to look through the
+//! queues of others. A thread that pushes a task unparks a worker only if no worker searches: one
+//! push unparks one worker at most, and that worker, once it has found a task, unparks the next if
+//! there is more.
 //!
-//! - The pushing thread pushes, fences, and reads `counts`. The parking worker writes `counts`, fences,
-//!   and looks at every queue. One of the two sees the other (Dekker's argument; both fences are
-//!   sequentially consistent): either the worker finds the task, or the pushing thread finds the worker.
-//! - While a worker searches, no other is unparked. If it finds nothing and parks, it is no longer counted
-//!   as searching before it looks at every queue for the last time. If it finds something then, there may
-//!   be more: it is counted again, and searches.
-//! - A searching worker that finds a task is no longer counted before it looks whether there is more. If
-//!   it was the last one that searched, it unparks the next.
-//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching worker
-//!   that moves one looks for more afterwards, as above. A worker that does not search unparks another
-//!   one afterwards, as if it had pushed what is left.
+//! - The pushing thread pushes, fences, and reads `counts`. The parking worker writes `counts`,
+//!   fences, and looks at every queue. One of the two sees the other (Dekker's argument; both
+//!   fences are sequentially consistent): either the worker finds the task, or the pushing thread
+//!   finds the worker.
+//! - While a worker searches, no other is unparked. If it finds nothing and parks, it is no longer
+//!   counted as searching before it looks at every queue for the last time. If it finds something
+//!   then, there may be more: it is counted again, and searches.
+//! - A searching worker that finds a task is no longer counted before it looks whether there is
+//!   more. If it was the last one that searched, it unparks the next.
+//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching
+//!   worker that moves one looks for more afterwards, as above. A worker that does not search
+//!   unparks another one afterwards, as if it had pushed what is left.
 //!
 //! # No deadline is missed
 //!
-//! `until` is the time for which the owner's timeout is to be set, whichever worker is the owner. It is
-//! written, and passed to a parker, under the lock, so parkers are told of changes in order. A parking
-//! worker rearms the sharded driver before its last look, so `until` is right before a worker relies on
-//! it. While no worker is parked, no timer needs to request that: the shards are told so under the lock,
-//! so that it cannot overtake the announcements of a worker that parks.
+//! `until` is the time for which the owner's timeout is to be set, whichever worker is the owner.
+//! It is written, and passed to a parker, under the lock, so parkers are told of changes in order.
+//! A parking worker rearms the sharded driver before its last look, so `until` is right before a
+//! worker relies on it. While no worker is parked, no timer needs to request that: the shards are
+//! told so under the lock, so that it cannot overtake the announcements of a worker that parks.
 //!
 //! # No task is left in a LIFO slot
 //!
-//! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are to be
-//! looked at, see [`slots`].
+//! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are
+//! to be looked at, see [`slots`].
 
 mod slots;
 mod source;
@@ -71,7 +74,8 @@ pub(crate) struct Idle {
 }
 
 struct Parked {
-    /// The parked workers. The last one to park is the first to be unparked: its caches are the warmest.
+    /// The parked workers. The last one to park is the first to be unparked: its caches are the
+    /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
     /// How many workers a thread runs.
@@ -87,11 +91,12 @@ pub(crate) trait ParkContext {
     /// Returns whether the runtime is ending. Then a worker without a thread stays so.
     fn is_stopping(&self) -> bool;
 
-    /// Returns whether a thread runs code of the runtime without being counted as one of its workers:
-    /// time must not be moved.
+    /// Returns whether a thread runs code of the runtime without being counted as one of its
+    /// workers: time must not be moved.
     fn has_lent(&self) -> bool;
 
-    /// Returns whether there is anything for this worker to do. This is the last look before it blocks.
+    /// Returns whether there is anything for this worker to do. This is the last look before it
+    /// blocks.
     fn has_work(&self) -> bool;
 
     /// Collects the I/O that is ready.
@@ -151,8 +156,8 @@ impl Idle {
         &self.clock
     }
 
-    /// Parks a worker that has found nothing to do, unless there is something now. If time is moved by
-    /// hand and every other worker is parked, it moves time on instead.
+    /// Parks a worker that has found nothing to do, unless there is something now. If time is moved
+    /// by hand and every other worker is parked, it moves time on instead.
     pub(crate) fn park(
         &self,
         worker: usize,
@@ -163,14 +168,14 @@ impl Idle {
         // Asked only now: a runtime that begins to end after this unparks the worker.
         let ends = context.is_stopping();
         self.drivers.rearm();
-        // No foreign code runs between the last look and the park. This asks the clock's drivers for their
-        // next deadlines, and the last reference to one of them may be dropped there.
+        // No foreign code runs between the last look and the park. This asks the clock's drivers
+        // for their next deadlines, and the last reference to one of them may be dropped there.
         let can_advance =
             self.clock.can_advance() && self.all_parked(&self.lock(), ends) && !context.has_lent();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
-            // While this worker searched, no other was unparked for what was pushed. Once it has found
-            // something it has to unpark the next worker, whatever it finds, and wherever.
+            // While this worker searched, no other was unparked for what was pushed. Once it has
+            // found something it has to unpark the next worker, whatever it finds, and wherever.
             unparked.searching = unparked.searching || self.start_search(true);
             return unparked;
         }
@@ -188,8 +193,8 @@ impl Idle {
         self.transition_from_parked(worker, context)
     }
 
-    /// Marks a worker as parked and, if it was searching, as no longer searching. A look at all queues has
-    /// to follow.
+    /// Marks a worker as parked and, if it was searching, as no longer searching. A look at all
+    /// queues has to follow.
     pub(crate) fn transition_to_parked(&self, worker: usize, was_searching: bool) {
         let mut parked = self.lock();
         parked.workers.push(worker);
@@ -204,7 +209,8 @@ impl Idle {
         fence(Ordering::SeqCst);
     }
 
-    /// Arms the parker of a worker that is about to block: the timeout and, for the driver owner, I/O.
+    /// Arms the parker of a worker that is about to block: the timeout and, for the driver owner,
+    /// I/O.
     pub(crate) fn arm_parker(&self, worker: usize) {
         let mut parked = self.lock();
         parked.armed[worker] = true;
@@ -253,8 +259,8 @@ impl Idle {
         }
     }
 
-    /// Marks a worker as running if all workers are parked, so that it can move time while no other runs.
-    /// Returns whether it did.
+    /// Marks a worker as running if all workers are parked, so that it can move time while no other
+    /// runs. Returns whether it did.
     fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
         let mut parked = self.lock();
         let at = parked.position(worker);
@@ -292,8 +298,8 @@ impl Idle {
         }
     }
 
-    /// Unparks a certain worker, if it is parked. To be called after the caller has put there what the
-    /// worker finds in its last look, and after a fence.
+    /// Unparks a certain worker, if it is parked. To be called after the caller has put there what
+    /// the worker finds in its last look, and after a fence.
     pub(crate) fn notify(&self, worker: usize) {
         if self.counts.load(Ordering::Relaxed) < PARKED {
             return;
@@ -318,8 +324,8 @@ impl Idle {
         self.lock().present += 1;
     }
 
-    /// Notes that a thread stops running a worker, which is not parked. `ends` says whether the runtime
-    /// does.
+    /// Notes that a thread stops running a worker, which is not parked. `ends` says whether the
+    /// runtime does.
     pub(crate) fn remove_present(&self, ends: bool) {
         let mut parked = self.lock();
         parked.present -= 1;
@@ -350,14 +356,15 @@ impl Idle {
         self.unpark(owner);
     }
 
-    /// Returns whether any worker is parked. To be called after a write that a parking worker looks at.
+    /// Returns whether any worker is parked. To be called after a write that a parking worker looks
+    /// at.
     pub(crate) fn has_parked(&self) -> bool {
         fence(Ordering::SeqCst);
         self.counts.load(Ordering::Relaxed) >= PARKED
     }
 
-    /// Counts a worker among those that search. Returns whether it did: unless `force` is set, half of all
-    /// workers is enough.
+    /// Counts a worker among those that search. Returns whether it did: unless `force` is set, half
+    /// of all workers is enough.
     pub(crate) fn start_search(&self, force: bool) -> bool {
         let counts = self.counts.load(Ordering::Relaxed);
         if !force && counts % PARKED * 2 >= self.parkers.len() {
@@ -367,8 +374,9 @@ impl Idle {
         true
     }
 
-    /// Counts a worker that has found a task no longer among those that search. Returns whether it was the
-    /// last one: then it looks whether there is more, and calls [`notify_one`](Self::notify_one).
+    /// Counts a worker that has found a task no longer among those that search. Returns whether it
+    /// was the last one: then it looks whether there is more, and calls
+    /// [`notify_one`](Self::notify_one).
     pub(crate) fn end_search(&self) -> bool {
         let before = self.counts.fetch_sub(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -380,9 +388,9 @@ impl Idle {
         self.parkers.iter().for_each(|parker| parker.close());
     }
 
-    /// Removes the worker at a place in the list of parked workers, which counts as searching from now on
-    /// if `searching` is 1, and makes a successor of the owner. Returns the successor if it has to be
-    /// unparked, to arm its parker itself.
+    /// Removes the worker at a place in the list of parked workers, which counts as searching from
+    /// now on if `searching` is 1, and makes a successor of the owner. Returns the successor if it
+    /// has to be unparked, to arm its parker itself.
     fn remove(&self, parked: &mut Parked, at: usize, searching: usize) -> Option<usize> {
         let worker = parked.workers.remove(at);
         // One step subtracts the parked worker and adds the searching one.
@@ -406,8 +414,8 @@ impl Idle {
         must_unpark.then_some(successor)
     }
 
-    /// Returns whether no worker runs. In a runtime that `ends`, a worker without a thread stays so; in any
-    /// other, time that is moved by hand waits for that worker.
+    /// Returns whether no worker runs. In a runtime that `ends`, a worker without a thread stays
+    /// so; in any other, time that is moved by hand waits for that worker.
     fn all_parked(&self, parked: &Parked, ends: bool) -> bool {
         let expected = if ends {
             parked.present

@@ -1,14 +1,16 @@
 //! The inner part of a runtime: its workers' cores, its tasks, its members, and its end.
 //!
-//! Each worker has a core. All workers but the first have a thread of their own. The first worker is run by
-//! one of the threads in `block_on`, and by the next one when that leaves. The main future may block its
-//! thread. In a runtime without other workers, its thread therefore *lends* the worker while it polls the
-//! future: another thread in `block_on` may run it. The lending thread keeps the core, to which the tasks go
-//! that its future wakes. The borrowing thread gets a spare core, and steals from the first one.
+//! Each worker has a core. All workers but the first have a thread of their own. The first worker
+//! is run by one of the threads in `block_on`, and by the next one when that leaves. The main
+//! future may block its thread. In a runtime without other workers, its thread therefore *lends*
+//! the worker while it polls the future: another thread in `block_on` may run it. The lending
+//! thread keeps the core, to which the tasks go that its future wakes. The borrowing thread gets a
+//! spare core, and steals from the first one.
 //!
-//! The *members* of a runtime are its owner, the workers' threads and the threads in `block_on`. The owner
-//! stops the runtime: workers return from their loops, a task that is spawned ends at once, and a worker
-//! drops a task instead of running it. When the last member leaves, it drops the tasks that are left.
+//! The *members* of a runtime are its owner, the workers' threads and the threads in `block_on`.
+//! The owner stops the runtime: workers return from their loops, a task that is spawned ends at
+//! once, and a worker drops a task instead of running it. When the last member leaves, it drops the
+//! tasks that are left.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,8 +57,8 @@ struct Members {
 }
 
 impl Inner {
-    /// Makes a runtime with a worker for each parker. Returns it and the cores of the workers that get a
-    /// thread of their own.
+    /// Makes a runtime with a worker for each parker. Returns it and the cores of the workers that
+    /// get a thread of their own.
     pub(super) fn new(
         reactor: Arc<Reactor>,
         parkers: Parkers,
@@ -117,8 +119,8 @@ impl Inner {
         self.take_core_of(&mut lock(&self.first))
     }
 
-    /// Like [`take_core`](Self::take_core). If another thread runs the worker, it notifies `thread` when
-    /// that may have changed.
+    /// Like [`take_core`](Self::take_core). If another thread runs the worker, it notifies `thread`
+    /// when that may have changed.
     pub(super) fn take_core_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
         let mut first = lock(&self.first);
         let is_same = |waiting: &Arc<ThreadNotifier>| Arc::ptr_eq(waiting, thread);
@@ -146,15 +148,16 @@ impl Inner {
         first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
 
-    /// Lets another thread run the first worker while this one, which keeps its core, polls its future.
+    /// Lets another thread run the first worker while this one, which keeps its core, polls its
+    /// future.
     pub(super) fn lend(&self) {
         let mut first = lock(&self.first);
         first.lent += 1;
         vacate(first);
     }
 
-    /// Ends a [`lend`](Self::lend). Returns whether the calling thread runs the worker again. If not,
-    /// another one does, and [`return_core`](Self::return_core) has to follow.
+    /// Ends a [`lend`](Self::lend). Returns whether the calling thread runs the worker again. If
+    /// not, another one does, and [`return_core`](Self::return_core) has to follow.
     pub(super) fn reclaim(&self) -> bool {
         let mut first = lock(&self.first);
         let is_free = !std::mem::replace(&mut first.is_running, true);
@@ -217,17 +220,18 @@ impl Inner {
         self.close_tasks();
     }
 
-    /// Makes every task ready, so that it can be ended. Returns how many there are. From now on none can be
-    /// spawned.
+    /// Makes every task ready, so that it can be ended. Returns how many there are. From now on
+    /// none can be spawned.
     fn close_tasks(&self) -> usize {
         self.owned.iter().map(|owned| owned.close()).sum()
     }
 
-    /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and dropping a
-    /// task that is ready ends it. What a task spawns or wakes when it is dropped is ended in the next
-    /// round.
+    /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and
+    /// dropping a task that is ready ends it. What a task spawns or wakes when it is dropped is
+    /// ended in the next round.
     ///
-    /// A destructor that calls `block_on` may run the first worker meanwhile, so that its timers fire.
+    /// A destructor that calls `block_on` may run the first worker meanwhile, so that its timers
+    /// fire.
     pub(super) fn shutdown(&self) {
         if let Some(core) = &lock(&self.first).core {
             self.pool.release(core);
@@ -263,8 +267,8 @@ impl Inner {
     }
 }
 
-/// Lets another thread run the first worker, and notifies all that wait for it: a thread may have what its
-/// `block_on` waited for by now, and not take the core.
+/// Lets another thread run the first worker, and notifies all that wait for it: a thread may have
+/// what its `block_on` waited for by now, and not take the core.
 fn vacate(mut first: MutexGuard<'_, FirstWorker>) {
     first.is_running = false;
     if !first.waiting.is_empty() {

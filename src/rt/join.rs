@@ -19,8 +19,8 @@ use crate::rt::task::{Spawned, TaskRef};
 ///
 /// # Errors
 ///
-/// The output is a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped with its
-/// runtime before it had ended.
+/// The output is a [`JoinError`] if the task panicked, was [aborted](Self::abort), or was dropped
+/// with its runtime before it had ended.
 ///
 /// # Panics
 ///
@@ -28,8 +28,8 @@ use crate::rt::task::{Spawned, TaskRef};
 ///
 /// # Cancel safety
 ///
-/// `&mut handle` may be dropped before it is ready and awaited again, as in a `select!` loop: no output is
-/// lost.
+/// `&mut handle` may be dropped before it is ready and awaited again, as in a `select!` loop: no
+/// output is lost.
 ///
 /// # Examples
 ///
@@ -51,9 +51,10 @@ impl<T> JoinHandle<T> {
 
     /// Aborts the task: its future is dropped soon, instead of being polled the next time.
     ///
-    /// The output of the handle is then a [`JoinError`] that [is cancelled](JoinError::is_cancelled). If
-    /// the task ends before that, also if it is in its last poll at the moment, it is the task's output.
-    /// Does nothing if the task has ended. A task that blocks its thread is not interrupted.
+    /// The output of the handle is then a [`JoinError`] that [is
+    /// cancelled](JoinError::is_cancelled). If the task ends before that, also if it is in its last
+    /// poll at the moment, it is the task's output. Does nothing if the task has ended. A task that
+    /// blocks its thread is not interrupted.
     ///
     /// # Examples
     ///
@@ -146,7 +147,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// Aborts a task; made by [`JoinHandle::abort_handle`].
 ///
-/// It keeps nothing of the task or its runtime alive, and may outlive both. Dropping it does nothing.
+/// It keeps nothing of the task or its runtime alive, and may outlive both. Dropping it does
+/// nothing.
 ///
 /// # Examples
 ///
@@ -254,7 +256,8 @@ impl JoinError {
         matches!(self.0, Cause::Panicked { .. })
     }
 
-    /// Returns whether the task was dropped before it had ended: it was aborted, or its runtime has ended.
+    /// Returns whether the task was dropped before it had ended: it was aborted, or its runtime has
+    /// ended.
     ///
     /// # Examples
     ///

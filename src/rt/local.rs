@@ -1,16 +1,16 @@
 //! What belongs to one thread of a runtime: its notifier, and its local tasks.
 //!
-//! A thread is notified of what concerns it alone: its main future and its local tasks. It parks as a
-//! worker, in the worker's parker, or otherwise in a park of its own. A thread in `block_on` changes from
-//! one to the other, and its notifier follows it.
+//! A thread is notified of what concerns it alone: its main future and its local tasks. It parks as
+//! a worker, in the worker's parker, or otherwise in a park of its own. A thread in `block_on`
+//! changes from one to the other, and its notifier follows it.
 //!
 //! # No notification is lost
 //!
-//! The notifying thread first writes what the other thread looks at (a flag, or a task in an inbox),
-//! fences, and reads where that thread parks. The other thread, when it is about to park elsewhere, writes
-//! where, fences, and looks before it parks. One of the two sees the other (Dekker's argument; both fences
-//! are sequentially consistent): either the thread finds what was written, or it is unparked where it
-//! parks.
+//! The notifying thread first writes what the other thread looks at (a flag, or a task in an
+//! inbox), fences, and reads where that thread parks. The other thread, when it is about to park
+//! elsewhere, writes where, fences, and looks before it parks. One of the two sees the other
+//! (Dekker's argument; both fences are sequentially consistent): either the thread finds what was
+//! written, or it is unparked where it parks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,9 +42,9 @@ struct OwnPark {
     hold: Mutex<NotifyHold>,
 }
 
-/// Keeps time that is moved by hand from moving once a thread in `block_on` is notified, as time stands
-/// still for a worker that is unparked. No worker knows of that thread, so the notifying thread takes a
-/// hold for it.
+/// Keeps time that is moved by hand from moving once a thread in `block_on` is notified, as time
+/// stands still for a worker that is unparked. No worker knows of that thread, so the notifying
+/// thread takes a hold for it.
 #[derive(Default)]
 struct NotifyHold {
     hold: Option<Hold>,
@@ -108,7 +108,8 @@ impl ThreadNotifier {
         }
     }
 
-    /// Unparks the thread, if it is parked. To be called after the caller has written what it is to find.
+    /// Unparks the thread, if it is parked. To be called after the caller has written what it is to
+    /// find.
     pub(crate) fn notify(&self, idle: &Idle) {
         if self.thread.is_some() && self.thread == this_thread() {
             // It runs, and looks before it parks.
@@ -140,8 +141,8 @@ impl OwnPark {
 
 /// The local tasks of one thread, which need not be `Send`.
 ///
-/// They have a list of their own. When they are ready they go to an inbox, of which the thread takes them.
-/// They end with the thread's scope in the runtime.
+/// They have a list of their own. When they are ready they go to an inbox, of which the thread
+/// takes them. They end with the thread's scope in the runtime.
 pub(super) struct LocalQueue {
     pub(super) owned: Arc<OwnedTasks>,
     inbox: Arc<Inbox>,
@@ -176,8 +177,9 @@ impl LocalQueue {
         !lock(&self.inbox.ready).is_empty()
     }
 
-    /// Ends all tasks, on their thread: closing the list makes each of them ready, and dropping a task that
-    /// is ready ends it. What a task spawns or wakes when it is dropped is ended in the next round.
+    /// Ends all tasks, on their thread: closing the list makes each of them ready, and dropping a
+    /// task that is ready ends it. What a task spawns or wakes when it is dropped is ended in the
+    /// next round.
     pub(super) fn shutdown(&self) {
         while self.owned.close() > 0 {
             let Some(task) = self.pop() else {

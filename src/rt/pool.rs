@@ -1,8 +1,8 @@
 //! What the workers of a runtime share: the queues of tasks, the I/O, and the parked workers.
 //!
-//! The *shared queue* holds tasks that became ready on external threads. The pool also has the stealers of
-//! the workers' own queues and LIFO slots. It does not own the lists of tasks: each list refers to the
-//! pool, which is where its tasks run.
+//! The *shared queue* holds tasks that became ready on external threads. The pool also has the
+//! stealers of the workers' own queues and LIFO slots. It does not own the lists of tasks: each
+//! list refers to the pool, which is where its tasks run.
 
 use std::sync::Arc;
 
@@ -86,8 +86,9 @@ impl Pool {
             .find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))
     }
 
-    /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Looks at the slots
-    /// only if a look is due, or `must_look`. The worker of that core must not be running a task.
+    /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Looks at the
+    /// slots only if a look is due, or `must_look`. The worker of that core must not be running a
+    /// task.
     pub(super) fn take_stuck(&self, core: &Core, must_look: bool) {
         let is_full = |worker: usize| !self.slots[worker].is_empty();
         let stuck = self.idle.look_at_slots(core.index, must_look, is_full);
@@ -96,13 +97,15 @@ impl Pool {
                 core.queue.push(task);
             }
         }
-        // The tasks were in no queue for a moment, so a worker that has parked may not have seen them.
+        // The tasks were in no queue for a moment, so a worker that has parked may not have seen
+        // them.
         if !stuck.is_empty() && core.has_stealable() {
             self.idle.notify_one();
         }
     }
 
-    /// Moves the ready tasks of a core, which its thread stops running, to where other workers find them.
+    /// Moves the ready tasks of a core, which its thread stops running, to where other workers find
+    /// them.
     pub(super) fn release(&self, core: &Core) {
         core.flush_slot();
         while core.is_spare
@@ -143,7 +146,8 @@ impl Pool {
         drivers.iter().any(|driver| driver.may_be_due(now))
     }
 
-    /// Like [`may_be_due`](Self::may_be_due), for the timers of a worker and those of external threads.
+    /// Like [`may_be_due`](Self::may_be_due), for the timers of a worker and those of external
+    /// threads.
     pub(super) fn may_be_due_at(&self, worker: usize, now: u64) -> bool {
         let drivers = self.idle.drivers().shards();
         drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
@@ -162,18 +166,20 @@ impl Pool {
     /// Makes all workers return from their loops.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        // Pairs with the fence of a worker that is about to park, which reads `stopping` after that.
+        // Pairs with the fence of a worker that is about to park, which reads `stopping` after
+        // that.
         fence(Ordering::SeqCst);
         for worker in 0..self.workers() {
             self.idle.notify(worker);
         }
     }
 
-    /// Closes the drivers and the I/O, when no thread runs a worker any more. Tasks that wait for timers
-    /// are woken, and their timers move to another driver; tasks that wait for I/O are woken, and get an
-    /// error.
+    /// Closes the drivers and the I/O, when no thread runs a worker any more. Tasks that wait for
+    /// timers are woken, and their timers move to another driver; tasks that wait for I/O are
+    /// woken, and get an error.
     ///
-    /// Wakers and handles may keep the pool for as long as the process lives, but not its descriptors.
+    /// Wakers and handles may keep the pool for as long as the process lives, but not its
+    /// descriptors.
     pub(super) fn close(&self) {
         self.idle.drivers().close();
         self.reactor.close();

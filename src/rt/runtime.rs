@@ -24,27 +24,29 @@ use crate::sync::thread;
 
 /// An executor on one thread or several, with timers on each.
 ///
-/// Every worker has a queue of tasks and a heap of timers. A worker without work steals tasks from the
-/// others, and fires the timers that they do not get to. When there is nothing left to do, one worker parks
-/// until the earliest deadline of all, and the others park until they are unparked.
+/// Every worker has a queue of tasks and a heap of timers. A worker without work steals tasks from
+/// the others, and fires the timers that they do not get to. When there is nothing left to do, one
+/// worker parks until the earliest deadline of all, and the others park until they are unparked.
 ///
-/// A thread in [`block_on`](Self::block_on) is one of the workers as long as it is there. In a runtime with
-/// one worker, tasks run only then. In one with several, their threads run tasks at any time.
+/// A thread in [`block_on`](Self::block_on) is one of the workers as long as it is there. In a
+/// runtime with one worker, tasks run only then. In one with several, their threads run tasks at
+/// any time.
 ///
-/// Dropping the runtime waits for its threads to return from the tasks that they run, and drops the tasks
-/// that have not ended. A task that blocks keeps it waiting; see
-/// [`shutdown_timeout`](Self::shutdown_timeout) for a limit. A thread that is still in [`Handle::block_on`]
-/// is not waited for: its future goes on without tasks. A destructor of a task that is dropped may call
-/// [`block_on`](Handle::block_on): its timers fire, and no other task runs meanwhile.
+/// Dropping the runtime waits for its threads to return from the tasks that they run, and drops the
+/// tasks that have not ended. A task that blocks keeps it waiting; see
+/// [`shutdown_timeout`](Self::shutdown_timeout) for a limit. A thread that is still in
+/// [`Handle::block_on`] is not waited for: its future goes on without tasks. A destructor of a task
+/// that is dropped may call [`block_on`](Handle::block_on): its timers fire, and no other task runs
+/// meanwhile.
 ///
 /// # Blocking
 ///
 /// A task must not block its thread: it keeps that from other tasks. The future in `block_on` may.
 ///
-/// But if a task blocks, other workers take over all that can leave its thread: the tasks in its queue, its
-/// timers, and the one task that it has woken to run next on its thread. An idle worker takes that one
-/// after 5 ms at first, or after up to 20 ms if the thread was busy before. Local tasks cannot leave the
-/// thread, and wait.
+/// But if a task blocks, other workers take over all that can leave its thread: the tasks in its
+/// queue, its timers, and the one task that it has woken to run next on its thread. An idle worker
+/// takes that one after 5 ms at first, or after up to 20 ms if the thread was busy before. Local
+/// tasks cannot leave the thread, and wait.
 ///
 /// # Examples
 ///
@@ -155,7 +157,8 @@ impl Runtime {
         self.handle.spawn(future)
     }
 
-    /// Makes this the current runtime of this thread until the guard is dropped; see [`Handle::enter`].
+    /// Makes this the current runtime of this thread until the guard is dropped; see
+    /// [`Handle::enter`].
     ///
     /// # Examples
     ///
@@ -175,14 +178,14 @@ impl Runtime {
 
     /// Runs `future` to completion on this thread, and tasks meanwhile. Returns its output.
     ///
-    /// Any number of threads may call this at the same time: one of them is a worker. A panic of `future`
-    /// goes to the caller, a panic of a task to its [`JoinHandle`]. Local tasks that `future` or its local
-    /// tasks have spawned end with the call.
+    /// Any number of threads may call this at the same time: one of them is a worker. A panic of
+    /// `future` goes to the caller, a panic of a task to its [`JoinHandle`]. Local tasks that
+    /// `future` or its local tasks have spawned end with the call.
     ///
     /// # Panics
     ///
-    /// If called by a future that this runtime polls: the thread would wait for itself. There the future
-    /// may call `block_on` of another runtime, which blocks the worker.
+    /// If called by a future that this runtime polls: the thread would wait for itself. There the
+    /// future may call `block_on` of another runtime, which blocks the worker.
     ///
     /// # Examples
     ///
@@ -199,9 +202,9 @@ impl Runtime {
     /// Shuts the runtime down, and waits at most `timeout` for its threads and those in
     /// [`Handle::block_on`]. Returns whether all have left the runtime.
     ///
-    /// Tasks are not polled again. Those that have not ended are dropped, at the latest by the last thread
-    /// that leaves. A thread that blocks in a task for longer than `timeout` leaves when it returns from
-    /// that.
+    /// Tasks are not polled again. Those that have not ended are dropped, at the latest by the last
+    /// thread that leaves. A thread that blocks in a task for longer than `timeout` leaves when it
+    /// returns from that.
     ///
     /// # Examples
     ///
@@ -253,7 +256,8 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let inner = self.handle.inner();
         inner.stop();
-        // A task that drops its own runtime cannot wait for its thread: that ends when the task returns.
+        // A task that drops its own runtime cannot wait for its thread: that ends when the task
+        // returns.
         let here = thread::current().id();
         for thread in self.threads.drain(..).filter(|t| t.thread().id() != here) {
             // No worker panics.

@@ -1,7 +1,7 @@
 //! Spawning, and where a task goes when it is ready.
 //!
-//! A task goes to the core of the worker on which it becomes ready; on an external thread, to the shared
-//! queue; a local task, to its thread's inbox.
+//! A task goes to the core of the worker on which it becomes ready; on an external thread, to the
+//! shared queue; a local task, to its thread's inbox.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ fn finish_spawn<T>(task: Option<Runnable>, spawned: Spawned<T>) -> JoinHandle<T>
 
 /// Schedules a task that was woken.
 ///
-/// A function, and the list is in the task's metadata: a closure that held the list would have to be kept
-/// alive during each call, which costs two atomic operations.
+/// A function, and the list is in the task's metadata: a closure that held the list would have to
+/// be kept alive during each call, which costs two atomic operations.
 fn wake(task: Runnable, info: ScheduleInfo) {
     let reason = if info.woken_while_running {
         Reason::Yielded

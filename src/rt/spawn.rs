@@ -13,9 +13,9 @@ use crate::rt::schedule;
 
 /// Runs `future` to completion on this thread, with timers and tasks. Returns its output.
 ///
-/// It makes a [`Runtime`] with one worker for the call. When `future` is ready, tasks that have not ended
-/// are dropped. Timers that `future` makes are on that runtime; a timer in the argument itself
-/// (`block_on(sleep(…))`) is made before the runtime.
+/// It makes a [`Runtime`] with one worker for the call. When `future` is ready, tasks that have not
+/// ended are dropped. Timers that `future` makes are on that runtime; a timer in the argument
+/// itself (`block_on(sleep(…))`) is made before the runtime.
 ///
 /// # Examples
 ///
@@ -30,8 +30,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Spawns a task on the runtime that this thread is in.
 ///
-/// The task may run on any worker. Its panic is the error of its [`JoinHandle`]. A panic in the *drop* of
-/// its future, or of an output that was not taken, aborts the process.
+/// The task may run on any worker. Its panic is the error of its [`JoinHandle`]. A panic in the
+/// *drop* of its future, or of an output that was not taken, aborts the process.
 ///
 /// # Panics
 ///
@@ -58,7 +58,8 @@ where
 
 /// Spawns a local task, which stays on this thread and need not be `Send`.
 ///
-/// It ends with the call of [`block_on`](Runtime::block_on) that this thread is in, or with the worker.
+/// It ends with the call of [`block_on`](Runtime::block_on) that this thread is in, or with the
+/// worker.
 ///
 /// # Panics
 ///
@@ -93,8 +94,8 @@ where
 /// Keeps a manual or paused clock from moving by itself until the guard is dropped.
 ///
 /// The runtime moves a [manual](crate::ManualClock) or paused (`time::pause`) clock on to the next
-/// deadline when all of its workers are idle. Hold the clock while a task waits for something that the
-/// workers do not know of, such as another thread. Does nothing on a clock that runs.
+/// deadline when all of its workers are idle. Hold the clock while a task waits for something that
+/// the workers do not know of, such as another thread. Does nothing on a clock that runs.
 ///
 /// # Panics
 ///
@@ -126,9 +127,10 @@ pub fn hold() -> Hold {
 
 /// Runs a function that blocks, on a thread where it keeps no task waiting.
 ///
-/// The handle is that of a task: a panic of `work` is its [`JoinError`](super::JoinError). If the task is
-/// aborted before `work` has begun, `work` is not called; otherwise it runs to its end, and its result is
-/// dropped. All runtimes of the process share up to 500 threads; while all are busy, `work` waits.
+/// The handle is that of a task: a panic of `work` is its [`JoinError`](super::JoinError). If the
+/// task is aborted before `work` has begun, `work` is not called; otherwise it runs to its end, and
+/// its result is dropped. All runtimes of the process share up to 500 threads; while all are busy,
+/// `work` waits.
 ///
 /// A manual or paused clock is [held](super::hold) meanwhile.
 ///

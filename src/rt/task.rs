@@ -1,8 +1,9 @@
 //! Tasks, and the lists of those that have not ended.
 //!
-//! While a task waits, only its wakers refer to it. So a runtime keeps lists of its tasks, to be able to
-//! end them: one for each worker, of the tasks that were spawned on it, and one for all external threads.
-//! Workers that spawn therefore have no lock in common. A list knows by [`Schedule`] where its tasks run.
+//! While a task waits, only its wakers refer to it. So a runtime keeps lists of its tasks, to be
+//! able to end them: one for each worker, of the tasks that were spawned on it, and one for all
+//! external threads. Workers that spawn therefore have no lock in common. A list knows by
+//! [`Schedule`] where its tasks run.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -54,8 +55,8 @@ struct Id {
 pub(super) struct OwnedTasks {
     pub(super) scheduler: Arc<dyn Schedule>,
     tasks: Mutex<Tasks>,
-    /// How many tasks are aborted and have not ended, and one more once the list is closed. Mostly zero, so
-    /// that a worker that is about to run a task takes no lock to check it.
+    /// How many tasks are aborted and have not ended, and one more once the list is closed. Mostly
+    /// zero, so that a worker that is about to run a task takes no lock to check it.
     aborted: AtomicUsize,
 }
 
@@ -71,8 +72,8 @@ struct Tasks {
 struct Entry {
     /// Wakes the task so that it can be ended.
     waker: Waker,
-    /// Twice the task's number, plus one if it was aborted. Two fields would make an entry, of which each
-    /// task has one, a third larger.
+    /// Twice the task's number, plus one if it was aborted. Two fields would make an entry, of
+    /// which each task has one, a third larger.
     tag: u64,
 }
 
@@ -134,7 +135,8 @@ impl Tasks {
     }
 }
 
-/// Returns whether a ready task is to be dropped instead of run: it was aborted, or its runtime ends.
+/// Returns whether a ready task is to be dropped instead of run: it was aborted, or its runtime
+/// ends.
 #[inline]
 pub(super) fn is_aborted(task: &Runnable) -> bool {
     let metadata = task.metadata();
@@ -172,15 +174,16 @@ impl OwnedTasks {
     /// Returns whether the task with this key was aborted.
     #[inline]
     fn has_aborted(&self, key: usize) -> bool {
-        // Relaxed: the thread that aborts a task wakes it afterwards, and the task runs after that wake.
+        // Relaxed: the thread that aborts a task wakes it afterwards, and the task runs after that
+        // wake.
         self.aborted.load(Ordering::Relaxed) > 0 && {
             let tasks = lock(&self.tasks);
             tasks.closed || tasks.slab.get(key).is_some_and(Entry::is_aborted)
         }
     }
 
-    /// Adds a task, which `make` builds around the future. Returns the task for the caller to schedule; if
-    /// the list is closed, the task has ended and there is none.
+    /// Adds a task, which `make` builds around the future. Returns the task for the caller to
+    /// schedule; if the list is closed, the task has ended and there is none.
     pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,
@@ -216,8 +219,8 @@ impl OwnedTasks {
         lock(&self.tasks).slab.len()
     }
 
-    /// Wakes every task, so that it can be ended. Returns how many there are. From now on none can be
-    /// spawned.
+    /// Wakes every task, so that it can be ended. Returns how many there are. From now on none can
+    /// be spawned.
     pub(super) fn close(&self) -> usize {
         let wakers: Vec<Waker> = {
             let mut tasks = lock(&self.tasks);
@@ -234,8 +237,8 @@ impl OwnedTasks {
 }
 
 pin_project! {
-    /// The future of a task. Not an async block: that would hold the spawned future twice, as what it
-    /// captures and as what it awaits.
+    /// The future of a task. Not an async block: that would hold the spawned future twice, as what
+    /// it captures and as what it awaits.
     pub(super) struct TaskFuture<F> {
         #[pin]
         future: F,
@@ -248,8 +251,9 @@ impl<F: Future> Future for TaskFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Checked again: between the worker's check and here the task still counted as ready, so the wake
-        // of a thread that aborted it meanwhile changed nothing. From here on a wake has it run again.
+        // Checked again: between the worker's check and here the task still counted as ready, so
+        // the wake of a thread that aborted it meanwhile changed nothing. From here on a wake has
+        // it run again.
         if self.remove.owned.has_aborted(self.remove.key) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

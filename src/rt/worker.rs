@@ -1,13 +1,14 @@
 //! The worker loop: run tasks, fire timers, steal, park.
 //!
-//! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue. Every few
-//! tasks it *polls*: timers that are due fire, before the tasks that wait, and one task out of the shared
-//! queue has its turn. A worker without a task *searches*: it fires the timers of all workers and steals
-//! half of the tasks of another one. If it finds nothing, it parks (see `idle`).
+//! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue.
+//! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
+//! out of the shared queue has its turn. A worker without a task *searches*: it fires the timers of
+//! all workers and steals half of the tasks of another one. If it finds nothing, it parks (see
+//! `idle`).
 //!
-//! How many tasks run between two polls depends on how long they take, so that timers are polled every
-//! [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if they are short.
-//! The main future has its turn then, or when the queue is empty, if it was woken.
+//! How many tasks run between two polls depends on how long they take, so that timers are polled
+//! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
+//! they are short. The main future has its turn then, or when the queue is empty, if it was woken.
 
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ pub(super) struct Worker<'a> {
     scope: &'a Scope,
     core: &'a Core,
     hooks: &'a Hooks,
-    /// It fires timers and runs no tasks: they are to be dropped, or a caller further out runs them.
+    /// It fires timers and runs no tasks: they are to be dropped, or a caller further out runs
+    /// them.
     only_timers: bool,
     state: LoopState,
     /// It counts as searching.
@@ -70,7 +72,8 @@ impl<'a> Worker<'a> {
 
     /// Runs the loop for one pass at least, until `should_return` and the tasks' turn is over.
     ///
-    /// Leaves the tasks that are ready where other workers find them: the caller may be away for long.
+    /// Leaves the tasks that are ready where other workers find them: the caller may be away for
+    /// long.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired = false;
@@ -142,16 +145,17 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Moves a batch of tasks out of the shared queue, and returns one. For a moment the batch is in no
-    /// queue, and a worker that is about to park does not see it. So a worker is unparked for the rest.
+    /// Moves a batch of tasks out of the shared queue, and returns one. For a moment the batch is
+    /// in no queue, and a worker that is about to park does not see it. So a worker is unparked for
+    /// the rest.
     fn next_shared_task(&self) -> Option<Runnable> {
         let task = self.pool.pop_into(self.core)?;
         self.notify_if_stealable();
         Some(task)
     }
 
-    /// Fires timers that are due. Every few times it does so for all workers, and sees to LIFO slots and
-    /// I/O, too.
+    /// Fires timers that are due. Every few times it does so for all workers, and sees to LIFO
+    /// slots and I/O, too.
     fn poll(&mut self) {
         self.state.tick = (self.state.tick + 1) % GLOBAL_INTERVAL;
         let all = self.state.tick == 0;
@@ -278,11 +282,12 @@ impl<'a> Worker<'a> {
     /// Parks, unless there is something to do before that.
     fn park(&mut self, should_return: &impl Fn() -> bool) {
         if std::mem::take(&mut self.budget_spent) {
-            // More timers may be due. They are late already, and parking would add the slack to that.
+            // More timers may be due. They are late already, and parking would add the slack to
+            // that.
             return;
         }
-        // The hook may wake tasks and arm timers, so it runs before the last look at them. It may take
-        // long, or block, so this worker does not count as searching meanwhile.
+        // The hook may wake tasks and arm timers, so it runs before the last look at them. It may
+        // take long, or block, so this worker does not count as searching meanwhile.
         if self.hooks.park.is_set() {
             self.end_search();
         }

@@ -1,7 +1,8 @@
 //! `Instant::now`: the time on the clock of the current driver.
 //!
-//! That is the driver entered on this thread, or the tokio runtime that the thread is in, so that code
-//! which asks for the time sees a paused or manual clock. Where there is neither it is the system's.
+//! That is the driver entered on this thread, or the tokio runtime that the thread is in, so that
+//! code which asks for the time sees a paused or manual clock. Where there is neither it is the
+//! system's.
 
 use std::time::Duration;
 

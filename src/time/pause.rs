@@ -1,10 +1,11 @@
 //! Pauses, resumes and advances the clock of the current driver: feature `test-util`.
 //!
-//! A test of code that was written for a clock that runs can so let hours pass at once. The functions
-//! have the names and meanings of tokio's, on every executor. Inside a tokio runtime it is tokio's own
-//! clock, and tokio moves it. They are test code, as in tokio: without the feature no clock that runs
-//! can be stopped, and a reading need not allow for it (see `clock`).
-//! [`ManualClock`](crate::ManualClock) does the same without a current driver, and without a feature.
+//! A test of code that was written for a clock that runs can so let hours pass at once. The
+//! functions have the names and meanings of tokio's, on every executor. Inside a tokio runtime it
+//! is tokio's own clock, and tokio moves it. They are test code, as in tokio: without the feature
+//! no clock that runs can be stopped, and a reading need not allow for it (see `clock`).
+//! [`ManualClock`](crate::ManualClock) does the same without a current driver, and without a
+//! feature.
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -16,19 +17,20 @@ use crate::driver::Handle;
 
 /// Stops the clock of the driver entered on this thread, or of the tokio runtime that it is in.
 ///
-/// For tests: it exists with the feature `test-util` only. From then on [`Instant::now`](super::Instant::now) stands still there, and time moves by
-/// [`advance`], or by itself, to the next deadline, whenever an executor of `rt` has
-/// nothing left to run. A thread that looks at the clock at the very moment may have seen some
-/// nanoseconds more than it then stands at.
+/// For tests: it exists with the feature `test-util` only. From then on
+/// [`Instant::now`](super::Instant::now) stands still there, and time moves by [`advance`], or by
+/// itself, to the next deadline, whenever an executor of `rt` has nothing left to run. A thread
+/// that looks at the clock at the very moment may have seen some nanoseconds more than it then
+/// stands at.
 ///
 /// Inside a tokio runtime this is `tokio::time::pause`: time moves on by itself when the runtime is
 /// idle, and tokio's timers and those of this crate share it. It takes the feature `tokio`, too.
 ///
 /// # Panics
 ///
-/// If the clock is frozen already, as a [`ManualClock`](crate::ManualClock) always is, or no driver is
-/// entered on this thread. Inside a tokio runtime: if that is one of several threads, or the feature
-/// `tokio` is off.
+/// If the clock is frozen already, as a [`ManualClock`](crate::ManualClock) always is, or no driver
+/// is entered on this thread. Inside a tokio runtime: if that is one of several threads, or the
+/// feature `tokio` is off.
 ///
 /// # Examples
 ///

@@ -12,13 +12,14 @@ use crate::driver::Driver;
 use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 
 impl ManualClock {
-    /// Runs `future` to its end on this thread, and returns its output and how much time has passed for
-    /// it.
+    /// Runs `future` to its end on this thread, and returns its output and how much time has passed
+    /// for it.
     ///
-    /// Timers that the future makes are on this clock. When the future waits and nothing is due, time
-    /// moves on to the next deadline: hours of waiting take no time. A future that waits for something
-    /// else than a timer, such as another thread, is waited for, and time does not move while there is a
-    /// [`hold`](Self::hold). For tasks that are spawned, use an `rt::Runtime` (feature `rt`) on this clock.
+    /// Timers that the future makes are on this clock. When the future waits and nothing is due,
+    /// time moves on to the next deadline: hours of waiting take no time. A future that waits for
+    /// something else than a timer, such as another thread, is waited for, and time does not move
+    /// while there is a [`hold`](Self::hold). For tasks that are spawned, use an `rt::Runtime`
+    /// (feature `rt`) on this clock.
     ///
     /// # Examples
     ///

@@ -586,7 +586,8 @@ impl Future for Sleep {
     }
 }
 
-/// It is terminated once a poll was ready, until it is reset: `futures::select!` then leaves it out.
+/// It is terminated once a poll was ready, until it is reset: `futures::select!` then leaves it
+/// out.
 impl FusedFuture for Sleep {
     fn is_terminated(&self) -> bool {
         self.phase == Phase::Done && !self.yielded && self.fuse != Fuse::Unreported

@@ -42,8 +42,8 @@ fn drop_between_batches() {
 /// Timers that have fired are dropped after their thread has armed another one, between batches.
 ///
 /// Until all that is due is out, a fired timer's index must not be used again: its owner cannot
-/// tell yet that it has fired, and would disarm the timer that has the index now. That one's task would
-/// sleep for ever.
+/// tell yet that it has fired, and would disarm the timer that has the index now. That one's task
+/// would sleep for ever.
 #[test]
 fn index_is_not_reused_between_batches() {
     check(None, || {

@@ -1,7 +1,7 @@
 //! On a clock that may be paused, the wake source is never set for a cancelled timer.
 //!
-//! What goes wrong when one of these fails: time in a test jumps to a timer that was reset, or stands still
-//! for good, because a later timer interrupts no loop that waits for a cancelled one.
+//! What goes wrong when one of these fails: time in a test jumps to a timer that was reset, or
+//! stands still for good, because a later timer interrupts no loop that waits for a cancelled one.
 
 use super::pool::Pool;
 use crate::time::{Instant, Sleep};
@@ -9,7 +9,8 @@ use crate::time::{Instant, Sleep};
 use super::idle::{Flag, armed, main_of, wait};
 use super::support::{Line, Loop, NEVER, Task, check, ns};
 
-/// A timer leaves by `leave` while another thread arms a later one, on its own driver and on the same.
+/// A timer leaves by `leave` while another thread arms a later one, on its own driver and on the
+/// same.
 fn leaves(leave: fn(&mut Sleep, Instant), wakes: usize) {
     for thread in [0, 1] {
         check(Some(3), move || {
@@ -72,12 +73,12 @@ fn a_source_that_is_being_set_for_a_timer_is_set_anew_when_that_is_reset() {
     });
 }
 
-/// The clock begins to be one that may be paused while a timer is dropped, and a thread scans that knows of
-/// neither.
+/// The clock begins to be one that may be paused while a timer is dropped, and a thread scans that
+/// knows of neither.
 ///
-/// The change and each announcement are made under the driver's lock: a drop after the announcement sees
-/// the change, and one before it is seen by the scan. Were the change not made under the lock, the drop
-/// could see an announcement that was made after the change, and not the change.
+/// The change and each announcement are made under the driver's lock: a drop after the announcement
+/// sees the change, and one before it is seen by the scan. Were the change not made under the lock,
+/// the drop could see an announcement that was made after the change, and not the change.
 #[test]
 fn a_timer_dropped_while_cancellations_begin_to_count_is_not_waited_for() {
     check(Some(3), || {
@@ -107,11 +108,12 @@ fn a_timer_dropped_while_cancellations_begin_to_count_is_not_waited_for() {
     });
 }
 
-/// The clock is stopped while the timer is dropped that the loop would wake for, and a later one is armed.
+/// The clock is stopped while the timer is dropped that the loop would wake for, and a later one is
+/// armed.
 ///
-/// A drop before that does not tell the loop, one after it does. If the drop did not see the change, and the
-/// scan that the change brings came before the drop, the later timer would interrupt nothing, and time would
-/// never move on to it.
+/// A drop before that does not tell the loop, one after it does. If the drop did not see the
+/// change, and the scan that the change brings came before the drop, the later timer would
+/// interrupt nothing, and time would never move on to it.
 #[test]
 fn a_timer_dropped_while_the_clock_is_stopped_is_not_waited_for() {
     check(Some(2), || {

@@ -100,8 +100,8 @@ fn two_advances_at_once() {
 
 /// A timer is armed while another thread moves the clock past its deadline.
 ///
-/// Whichever comes first: the advance fires it, or the poll sees that it is due. If the last step of
-/// an advance were to move time without looking at the store again, or a poll could arm what an
+/// Whichever comes first: the advance fires it, or the poll sees that it is due. If the last step
+/// of an advance were to move time without looking at the store again, or a poll could arm what an
 /// advance has passed, the timer would be left behind in the past, and an idle driver with it.
 #[test]
 fn arm_against_advance() {
@@ -330,8 +330,8 @@ fn resume_against_park() {
 
 /// Time is resumed while other threads read it: it goes on from where it stood.
 ///
-/// A thread that saw the clock run but not by how much it was shifted would see the time of the pause pass at
-/// once.
+/// A thread that saw the clock run but not by how much it was shifted would see the time of the
+/// pause pass at once.
 #[test]
 fn resume_against_now() {
     check(None, || {

@@ -1,7 +1,7 @@
 //! What becomes of timers when a turn ends before all that is due has fired?
 //!
-//! Under loom a turn fires four timers at most, in two batches. A turn that is cut gives out the indices
-//! of timers that have fired, except those that a timer may still ask about.
+//! Under loom a turn fires four timers at most, in two batches. A turn that is cut gives out the
+//! indices of timers that have fired, except those that a timer may still ask about.
 
 use super::pool::Pool;
 
@@ -10,8 +10,8 @@ use super::support::{Line, Task, Time, check, ns, poll};
 
 /// Timers that have fired in a turn that was cut are dropped, while others take their places.
 ///
-/// If an index were given out while its owner could not tell that it had fired, the drop would disarm
-/// the next timer that has it, and that one's task would sleep for ever.
+/// If an index were given out while its owner could not tell that it had fired, the drop would
+/// disarm the next timer that has it, and that one's task would sleep for ever.
 #[test]
 fn drop_of_fired_timers_after_a_turn_that_was_cut() {
     for deadlines in [
@@ -74,8 +74,8 @@ fn arm_against_a_turn_that_is_cut() {
     });
 }
 
-/// A busy worker fires some of what is due and goes on with its task; a worker that sleeps fires the
-/// rest.
+/// A busy worker fires some of what is due and goes on with its task; a worker that sleeps fires
+/// the rest.
 #[test]
 fn what_a_worker_leaves_when_it_is_cut_is_fired_by_one_that_sleeps() {
     for moves in [false, true] {

@@ -1,4 +1,5 @@
-//! Descriptors in a model: what `AsyncFd` and its futures do, around the reactor and the sources that ship.
+//! Descriptors in a model: what `AsyncFd` and its futures do, around the reactor and the sources
+//! that ship.
 
 use std::io;
 use std::sync::{Arc, Weak};

@@ -1,7 +1,7 @@
 //! Workers that park, and threads that push tasks or arm timers at that moment.
 //!
-//! What goes wrong when one of these fails: a task of `reveille::rt` lies in a queue, or is past its
-//! deadline, and every worker is parked. Here that is a deadlock, which loom reports.
+//! What goes wrong when one of these fails: a task of `reveille::rt` lies in a queue, or is past
+//! its deadline, and every worker is parked. Here that is a deadlock, which loom reports.
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -13,8 +13,8 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::support::{LONG, Line, Task, check, ns, poll};
 
-/// Parkers whose timeout is moved while the worker is parked, and parkers where it has to be unparked for
-/// that.
+/// Parkers whose timeout is moved while the worker is parked, and parkers where it has to be
+/// unparked for that.
 const PARKERS: [bool; 2] = [false, true];
 
 /// Parks and searches as a worker does, until it has taken a task.
@@ -30,7 +30,8 @@ fn work(pool: &Pool, worker: usize, mut searching: bool) {
     }
 }
 
-/// What a worker is wanted for besides tasks. The flag is raised before the worker is unparked for it.
+/// What a worker is wanted for besides tasks. The flag is raised before the worker is unparked for
+/// it.
 #[derive(Clone)]
 pub(crate) struct Flag(Arc<AtomicBool>);
 
@@ -116,8 +117,8 @@ fn searching_worker_that_finds_nothing_sees_the_push_that_relied_on_it() {
     });
 }
 
-/// The second push sees a worker search, which takes the first task and is then busy: it has to unpark
-/// another worker for the second.
+/// The second push sees a worker search, which takes the first task and is then busy: it has to
+/// unpark another worker for the second.
 #[test]
 fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
     check(Some(3), || {
@@ -137,8 +138,8 @@ fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
     });
 }
 
-/// While the worker searches, no other is unparked for two pushes. It parks, finds the first task in its last
-/// look, and is then busy: it has to unpark another worker for the second.
+/// While the worker searches, no other is unparked for two pushes. It parks, finds the first task
+/// in its last look, and is then busy: it has to unpark another worker for the second.
 #[test]
 fn worker_that_finds_work_in_its_last_look_unparks_another_for_the_second_push() {
     check(Some(2), || {
@@ -193,7 +194,8 @@ fn worker_that_parks_is_unparked_for_what_is_its_own() {
     });
 }
 
-/// An external thread arms while the worker parks: the worker rearms with the timer in view, or is told.
+/// An external thread arms while the worker parks: the worker rearms with the timer in view, or is
+/// told.
 #[test]
 fn timer_armed_while_the_last_worker_parks_fires() {
     for moves in PARKERS {
@@ -232,8 +234,8 @@ fn timer_armed_earlier_than_all_while_the_owner_is_parked_fires() {
     }
 }
 
-/// The owner is unparked for work and does not come back: the worker that stays parked takes over its
-/// timeout.
+/// The owner is unparked for work and does not come back: the worker that stays parked takes over
+/// its timeout.
 #[test]
 fn successor_of_an_owner_that_is_unparked_gets_its_timeout() {
     for moves in PARKERS {
@@ -253,7 +255,8 @@ fn successor_of_an_owner_that_is_unparked_gets_its_timeout() {
     }
 }
 
-/// The thread that arms sets the timeout of a worker that is the owner no longer, or its successor's.
+/// The thread that arms sets the timeout of a worker that is the owner no longer, or its
+/// successor's.
 #[test]
 fn timer_armed_while_the_owner_changes_fires() {
     for moves in PARKERS {
@@ -299,8 +302,8 @@ fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
     }
 }
 
-/// A busy worker polls for a timer that was cancelled, which clears the announcement. Then it arms the next
-/// one and is busy for good.
+/// A busy worker polls for a timer that was cancelled, which clears the announcement. Then it arms
+/// the next one and is busy for good.
 #[test]
 fn timer_armed_after_a_poll_that_fired_nothing_is_not_missed() {
     for moves in PARKERS {
@@ -375,8 +378,8 @@ fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
     }
 }
 
-/// The worker that put it there blocks for it, and the other one parks at that moment: it is unparked to
-/// look, or has seen that it must.
+/// The worker that put it there blocks for it, and the other one parks at that moment: it is
+/// unparked to look, or has seen that it must.
 #[test]
 fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     for moves in PARKERS {
@@ -395,8 +398,8 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     }
 }
 
-/// The worker takes the first task out again itself, unless the other one was faster. Then it puts in the
-/// second one and blocks. Looks begin and end meanwhile.
+/// The worker takes the first task out again itself, unless the other one was faster. Then it puts
+/// in the second one and blocks. Looks begin and end meanwhile.
 #[test]
 fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     for moves in PARKERS {
@@ -423,8 +426,8 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     }
 }
 
-/// One worker uses its slot and leaves while the other one parks: the looks end, and no timeout is left
-/// for them.
+/// One worker uses its slot and leaves while the other one parks: the looks end, and no timeout is
+/// left for them.
 #[test]
 fn looks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {

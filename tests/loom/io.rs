@@ -1,9 +1,9 @@
 //! Tasks that wait for descriptors, and the worker that collects the kernel's events.
 //!
-//! The kernel is a stand-in; the reactor and its sources are those that ship. What goes wrong when one
-//! of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody wakes it. Here
-//! that is a deadlock, which loom reports. Two workers that collect at once are not modelled: loom does
-//! not look for the orders in which a `try_lock` fails.
+//! The kernel is a stand-in; the reactor and its sources are those that ship. What goes wrong when
+//! one of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody wakes
+//! it. Here that is a deadlock, which loom reports. Two workers that collect at once are not
+//! modelled: loom does not look for the orders in which a `try_lock` fails.
 
 mod descriptors;
 
@@ -120,8 +120,8 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
     });
 }
 
-/// The event of one direction ends what was asked for both. A task that waits for the other one has to
-/// ask again, perhaps while that event is on its way to the source.
+/// The event of one direction ends what was asked for both. A task that waits for the other one has
+/// to ask again, perhaps while that event is on its way to the source.
 #[test]
 fn task_that_waits_for_the_other_direction_waits_on() {
     check(Some(2), || {
@@ -172,8 +172,9 @@ fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
     });
 }
 
-/// The worker has collected an event when its descriptor goes, and another one gets the same key. The
-/// event then ends a wait of that one for nothing, and may make its source forget what was asked.
+/// The worker has collected an event when its descriptor goes, and another one gets the same key.
+/// The event then ends a wait of that one for nothing, and may make its source forget what was
+/// asked.
 #[test]
 fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
     check(Some(3), || {
@@ -214,8 +215,8 @@ fn task_that_is_displaced_while_it_is_told_learns_either() {
         let other = line.spawn(move || {
             let waker = Task::new().waker();
             peer.make_readable();
-            // Perhaps it is told what the first one waits for. Then that one waits for the next event,
-            // which comes at once, since it is readable still.
+            // Perhaps it is told what the first one waits for. Then that one waits for the next
+            // event, which comes at once, since it is readable still.
             let _told = fd.poll_readable(&mut Context::from_waker(&waker));
         });
         line.cross();

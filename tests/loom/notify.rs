@@ -1,7 +1,7 @@
 //! A thread in `block_on` is told of its future while it becomes a worker, or ceases to be one.
 //!
-//! What goes wrong when one of these fails: the future was woken, and its thread is parked in the other of
-//! its two places. Here that is a deadlock, which loom reports.
+//! What goes wrong when one of these fails: the future was woken, and its thread is parked in the
+//! other of its two places. Here that is a deadlock, which loom reports.
 
 use std::sync::Arc;
 
@@ -70,8 +70,8 @@ fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
     });
 }
 
-/// Time that stands still is held for a thread from the moment when it is notified. Once it is a worker
-/// it keeps time by itself, and no hold may be left: time would stand still for good.
+/// Time that stands still is held for a thread from the moment when it is notified. Once it is a
+/// worker it keeps time by itself, and no hold may be left: time would stand still for good.
 #[test]
 fn no_hold_is_left_for_a_thread_that_becomes_a_worker() {
     check(Some(3), || {

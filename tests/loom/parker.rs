@@ -1,8 +1,9 @@
 //! The parker of a worker in a model.
 //!
-//! A short timeout ends at once, and time passes; a long one is ended by an unpark or an earlier timeout,
-//! or is a deadlock, which loom reports. Both kinds of parkers are here: one keeps the timeout where other
-//! threads move it while the worker is parked, the other reads it once for each park.
+//! A short timeout ends at once, and time passes; a long one is ended by an unpark or an earlier
+//! timeout, or is a deadlock, which loom reports. Both kinds of parkers are here: one keeps the
+//! timeout where other threads move it while the worker is parked, the other reads it once for each
+//! park.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The workers of a runtime in a model: parked and unparked as they are in the executor.
 //!
-//! The idle protocol, the sharded driver and the notifiers are those that ship. Around them is what the
-//! worker loop does with them; a task is a number here.
+//! The idle protocol, the sharded driver and the notifiers are those that ship. Around them is what
+//! the worker loop does with them; a task is a number here.
 
 use std::sync::Arc;
 
@@ -82,8 +82,8 @@ impl<W: Fn() -> bool> ParkContext for Parking<'_, W> {
 }
 
 impl Pool {
-    /// `moves`: in parkers whose timeout can be moved while a worker is parked. `clock`: one that is moved by
-    /// hand, `None` for one that runs.
+    /// `moves`: in parkers whose timeout can be moved while a worker is parked. `clock`: one that
+    /// is moved by hand, `None` for one that runs.
     pub(super) fn new(workers: usize, moves: bool, clock: Option<Clock>) -> Arc<Self> {
         let time = Arc::new(AtomicU64::new(0));
         let parkers = (0..workers).map(|_| Arc::new(Parker::new(moves, time.clone())));
@@ -150,7 +150,8 @@ impl Pool {
         self.slots[worker].take()
     }
 
-    /// A worker that runs no task looks at the slots of the others. Returns how many tasks it has taken.
+    /// A worker that runs no task looks at the slots of the others. Returns how many tasks it has
+    /// taken.
     pub(super) fn take_stuck(&self, worker: usize, must_look: bool) -> usize {
         if !must_look && !self.idle.has_looks() {
             return 0;
@@ -207,8 +208,8 @@ impl Pool {
         }
     }
 
-    /// Does what a worker does between two tasks: fires at most about `budget` timers that are due, and
-    /// rearms the sharded driver if any worker is parked.
+    /// Does what a worker does between two tasks: fires at most about `budget` timers that are due,
+    /// and rearms the sharded driver if any worker is parked.
     pub(super) fn poll_timers(&self, budget: usize) {
         self.fire(budget);
         if self.idle.has_parked() {

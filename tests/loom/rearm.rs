@@ -1,7 +1,7 @@
 //! One thread scans the shards at a time, and leaves after some scans: the next one misses nothing.
 //!
-//! What goes wrong when one of these fails: a timer fires late or never, because each of two threads left
-//! it to the other; or two threads set the wake source at once.
+//! What goes wrong when one of these fails: a timer fires late or never, because each of two
+//! threads left it to the other; or two threads set the wake source at once.
 
 use std::sync::atomic::AtomicUsize as StdUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -24,8 +24,8 @@ fn armed(handle: &Handle, nanos: u64, waker: &Waker) -> Sleep {
     sleep
 }
 
-/// A runtime with three threads. Each of the first two times that its source is set, an earlier timer of
-/// `task` is armed meanwhile: then the thread that sets it has scanned often enough.
+/// A runtime with three threads. Each of the first two times that its source is set, an earlier
+/// timer of `task` is armed meanwhile: then the thread that sets it has scanned often enough.
 fn called_often(task: &Task) -> (Loop, Arc<StdMutex<Vec<Sleep>>>) {
     let runtime = Arc::<OnceLock<Runtime>>::default();
     let sleeps = Arc::<StdMutex<Vec<Sleep>>>::default();
@@ -45,11 +45,11 @@ fn called_often(task: &Task) -> (Loop, Arc<StdMutex<Vec<Sleep>>>) {
     (made, sleeps)
 }
 
-/// A thread has scanned often enough and leaves, and meanwhile the source expires that is to bring the next
-/// one.
+/// A thread has scanned often enough and leaves, and meanwhile the source expires that is to bring
+/// the next one.
 ///
-/// If it left no mark, or did not see that the source had expired before the mark, no thread would scan
-/// again.
+/// If it left no mark, or did not see that the source had expired before the mark, no thread would
+/// scan again.
 #[test]
 fn a_thread_that_leaves_is_succeeded_when_the_source_expires() {
     check(Some(3), || {
@@ -142,7 +142,8 @@ fn a_runtime_that_ends_while_a_thread_leaves_tells_all_tasks() {
     });
 }
 
-/// The clock jumps and a thread says so, while another sets the source for a wait by the clock as it was.
+/// The clock jumps and a thread says so, while another sets the source for a wait by the clock as
+/// it was.
 #[test]
 fn a_source_is_set_anew_after_a_jump_that_is_told_while_it_is_set() {
     check(None, || {

@@ -1,7 +1,8 @@
-//! A runtime that is told when to wake, as tokio is: two functions around the sharded driver that ships.
+//! A runtime that is told when to wake, as tokio is: two functions around the sharded driver that
+//! ships.
 //!
-//! Tokio itself cannot be modelled. What it does to a sharded driver can: it is told when to wake, and calls
-//! [`Runtime::expire`] then.
+//! Tokio itself cannot be modelled. What it does to a sharded driver can: it is told when to wake,
+//! and calls [`Runtime::expire`] then.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -50,8 +51,9 @@ impl Notifier for Call {
 }
 
 impl Runtime {
-    /// `set` is told when to wake (`u64::MAX`: not at all) and answers whether the runtime is alive.
-    /// `notify_on_cancel`: it is also told when the timer that it would wake for is cancelled.
+    /// `set` is told when to wake (`u64::MAX`: not at all) and answers whether the runtime is
+    /// alive. `notify_on_cancel`: it is also told when the timer that it would wake for is
+    /// cancelled.
     pub(super) fn new(
         clock: Clock,
         threads: usize,

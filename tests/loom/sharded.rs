@@ -1,7 +1,8 @@
-//! One wake source for the drivers of several threads: which thread sets it, and which tasks it wakes.
+//! One wake source for the drivers of several threads: which thread sets it, and which tasks it
+//! wakes.
 //!
-//! What goes wrong when one of these fails: a timer inside a tokio runtime never fires, or a test on a
-//! paused clock sees time jump to a timer that was dropped.
+//! What goes wrong when one of these fails: a timer inside a tokio runtime never fires, or a test
+//! on a paused clock sees time jump to a timer that was dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool as StdBool;
@@ -12,7 +13,8 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::support::{Line, Loop, NEVER, Task, Time, check, ns};
 
-/// Each thread sets the source for its own timer, and the earlier one must win, whichever thread is last.
+/// Each thread sets the source for its own timer, and the earlier one must win, whichever thread is
+/// last.
 #[test]
 fn two_threads_that_arm_at_once_are_both_woken_in_time() {
     check(Some(3), || {
@@ -110,7 +112,8 @@ fn a_source_that_expires_while_it_is_set_does_not_lock_up() {
     });
 }
 
-/// On a clock that moves on to that time by itself, the source must not be set for a cancelled timer.
+/// On a clock that moves on to that time by itself, the source must not be set for a cancelled
+/// timer.
 #[test]
 fn a_source_on_a_paused_clock_is_not_left_set_for_a_timer_that_is_dropped() {
     check(Some(3), || {

@@ -1,7 +1,7 @@
 //! In a storm the slack says when the loop wakes, and timers that are armed interrupt nothing.
 //!
-//! What goes wrong when one of these fails: a timer that is armed in a storm is later than the slack
-//! allows, or a slack that is set waits for the end of the old one.
+//! What goes wrong when one of these fails: a timer that is armed in a storm is later than the
+//! slack allows, or a slack that is set waits for the end of the old one.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -38,8 +38,8 @@ fn event_loop(slack: u64) -> Loop {
     event_loop
 }
 
-/// Two threads arm, one of them later than the slack: then its deadline is when to wake, and the other
-/// one has to tell.
+/// Two threads arm, one of them later than the slack: then its deadline is when to wake, and the
+/// other one has to tell.
 #[test]
 fn a_timer_armed_in_a_storm_is_late_by_the_slack_at_most() {
     for other in [40, SLACK * 2] {

@@ -27,8 +27,8 @@ pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync +
 /// Where the threads of a model set out from, in every order.
 ///
 /// Loom looks for the other order of two steps only if they touch one object and no later step on
-/// it came in between. A thread that reads a word before it writes it hides the write from threads that
-/// have read it before. With all threads starting by a step on one object, each is first once.
+/// it came in between. A thread that reads a word before it writes it hides the write from threads
+/// that have read it before. With all threads starting by a step on one object, each is first once.
 #[derive(Clone)]
 pub(crate) struct Line(Arc<AtomicU64>);
 
@@ -158,8 +158,8 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Clone)]
 pub(crate) struct Loop {
     pub(crate) time: Time,
-    /// Not an atomic: loom keeps the last seven stores of an atomic, and after more a swap may read an old
-    /// one.
+    /// Not an atomic: loom keeps the last seven stores of an atomic, and after more a swap may read
+    /// an old one.
     at: Arc<Mutex<u64>>,
     pub(crate) runtime: Runtime,
 }

@@ -1,8 +1,8 @@
 //! Is an unpark lost by a thread that is about to park, or what it published?
 //!
-//! The token is the one that every parker ships with; the block is that of the portable parker. What
-//! goes wrong when one of these fails: a thread stays parked, which loom reports as a deadlock, or
-//! runs on without the work that it was unparked for.
+//! The token is the one that every parker ships with; the block is that of the portable parker.
+//! What goes wrong when one of these fails: a thread stays parked, which loom reports as a
+//! deadlock, or runs on without the work that it was unparked for.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ fn unpark_against_park() {
     });
 }
 
-/// Two unparks may merge. The park that took the token shows what both have published, unless one of
-/// them has left another token.
+/// Two unparks may merge. The park that took the token shows what both have published, unless one
+/// of them has left another token.
 #[test]
 fn two_unparks_against_parks() {
     check(Some(2), || {

@@ -1,4 +1,5 @@
-//! Threads in `block_on`: which of them works, what they are told of, and how the runtime ends for them.
+//! Threads in `block_on`: which of them works, what they are told of, and how the runtime ends for
+//! them.
 
 use std::future::pending;
 
@@ -11,8 +12,8 @@ use shuttle::thread;
 
 use crate::{Count, Guard, SECOND, check, runtime};
 
-/// One blocks its thread in its future, for what a task and a timer of the other one answer: the other
-/// takes the place of the worker, whenever it comes. Then both go on.
+/// One blocks its thread in its future, for what a task and a timer of the other one answer: the
+/// other takes the place of the worker, whenever it comes. Then both go on.
 #[test]
 fn future_that_blocks_leaves_its_place_to_another_thread() {
     check(3_000, || {
@@ -63,8 +64,8 @@ fn threads_in_block_on_wake_each_other_wherever_they_are_parked() {
     });
 }
 
-/// The owner drops a runtime of several workers while a thread is in `block_on`. The workers that have
-/// left must not keep time from moving.
+/// The owner drops a runtime of several workers while a thread is in `block_on`. The workers that
+/// have left must not keep time from moving.
 #[test]
 fn frozen_time_moves_for_the_last_thread_in_block_on() {
     check(3_000, || {
@@ -84,8 +85,8 @@ fn frozen_time_moves_for_the_last_thread_in_block_on() {
     });
 }
 
-/// A thread spawns, and another one is in `block_on`, while the owner ends the runtime. Each task is
-/// dropped once, or has run; nobody hangs.
+/// A thread spawns, and another one is in `block_on`, while the owner ends the runtime. Each task
+/// is dropped once, or has run; nobody hangs.
 #[test]
 fn end_against_a_thread_in_block_on_and_a_spawner() {
     check(3_000, || {

@@ -1,11 +1,11 @@
 //! Does the executor hold in any order of its threads' steps?
 //!
-//! [shuttle] runs each program many times, and says each time at random which thread is next at every
-//! lock, atomic and park. Where loom looks at every order of a few steps, this looks at some orders of
-//! very many: workers that steal, a runtime that is shut down, tasks that are aborted. It is the
-//! executor that ships. Not broken into steps are `async-task` and `crossbeam-deque`, which stay on
-//! std: each call of theirs is one step here. The memory is sequentially consistent; what else it may
-//! be is loom's business. Time is a `ManualClock`.
+//! [shuttle] runs each program many times, and says each time at random which thread is next at
+//! every lock, atomic and park. Where loom looks at every order of a few steps, this looks at some
+//! orders of very many: workers that steal, a runtime that is shut down, tasks that are aborted. It
+//! is the executor that ships. Not broken into steps are `async-task` and `crossbeam-deque`, which
+//! stay on std: each call of theirs is one step here. The memory is sequentially consistent; what
+//! else it may be is loom's business. Time is a `ManualClock`.
 //!
 //! A package of its own, because some dev-dependencies of the main one do not build with
 //! `--cfg shuttle`. From the root of the repository:
@@ -181,8 +181,8 @@ fn pushes_from_outside_find_a_worker() {
     });
 }
 
-/// While the last worker that searches gets ready to park, nobody is woken for what is pushed: it finds
-/// that, takes one task, and has to wake another worker for the next.
+/// While the last worker that searches gets ready to park, nobody is woken for what is pushed: it
+/// finds that, takes one task, and has to wake another worker for the next.
 #[test]
 fn what_the_last_searcher_finds_when_it_parks_is_not_for_it_alone() {
     check(20_000, || {

@@ -1,31 +1,35 @@
-//! [`Budget`]: counts the ready results of timers on one thread, and says when there are too many in a row.
+//! [`Budget`]: counts the ready results of timers on one thread, and says when there are too many in
+//! a row.
 //!
-//! The budget is *exhausted* after 128 ready results, which is tokio's number, or after 5 ms, so that a
-//! timeout around a loop whose every iteration works for a while ends near its limit. From then on each
-//! timer that is due yields, until the budget is reset:
+//! The budget is *exhausted* after 128 ready results, which is tokio's number, or after 5 ms, so
+//! that a timeout around a loop whose every iteration works for a while ends near its limit. From
+//! then on each timer that is due yields, until the budget is reset:
 //!
-//! - In a task of `rt`, when the next poll of a task begins. A timer that has yielded is let through although
-//!   the budget is exhausted. Otherwise a timer that is polled after a greedy one (`join!`) would yield for
-//!   ever.
-//! - On other executors nothing tells where a poll begins. But if a timer that has yielded is polled again,
-//!   its task has been scheduled again, and the budget is reset.
+//! - In a task of `rt`, when the next poll of a task begins. A timer that has yielded is let
+//!   through although the budget is exhausted. Otherwise a timer that is polled after a greedy one
+//!   (`join!`) would yield for ever.
+//! - On other executors nothing tells where a poll begins. But if a timer that has yielded is
+//!   polled again, its task has been scheduled again, and the budget is reset.
 //!
 //! # On other executors
 //!
-//! There the budget goes across polls. A timer that is pending does not reset it, since `select!` polls a
-//! timer that is far off beside one that is due. But three things can be seen:
+//! There the budget goes across polls. A timer that is pending does not reset it, since `select!`
+//! polls a timer that is far off beside one that is due. But three things can be seen:
 //!
-//! - A ready result for which the task has waited is no reason to yield, and is not counted: a loop that
-//!   never gives way consists of others.
-//! - A waker that is not the last one resets the budget: it belongs to another task. Or it belongs to a part
-//!   of the same task: `FuturesUnordered` and the like give each of their futures a waker of its own, by
-//!   which each may be ready once. So what was used under the wakers before adds up, and at 1024 the budget
-//!   is exhausted for all wakers. The executor may just as well have run a thousand tasks: therefore only
-//!   sixteen timers yield then, which is more than such a collection needs to give way.
-//! - Time counts from sixteen results on, because the first may have been long ago, in another poll.
+//! - A ready result for which the task has waited is no reason to yield, and is not counted: a loop
+//!   that never gives way consists of others.
+//! - A waker that is not the last one resets the budget: it belongs to another task. Or it belongs
+//!   to a part of the same task: `FuturesUnordered` and the like give each of their futures a waker
+//!   of its own, by which each may be ready once. So what was used under the wakers before adds up,
+//!   and at 1024 the budget is exhausted for all wakers. The executor may just as well have run a
+//!   thousand tasks: therefore only sixteen timers yield then, which is more than such a collection
+//!   needs to give way.
+//! - Time counts from sixteen results on, because the first may have been long ago, in another
+//!   poll.
 //!
-//! After 128 timers have yielded, and none of them was polled again, the budget is reset in any case: a
-//! hand-written loop that polls ever new timers, each of them once, must not go on for ever.
+//! After 128 timers have yielded, and none of them was polled again, the budget is reset in any
+//! case: a hand-written loop that polls ever new timers, each of them once, must not go on for
+//! ever.
 
 use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
@@ -37,8 +41,9 @@ use crate::instant::NEVER;
 /// After how many ready results the budget is exhausted.
 const LIMIT: u32 = 128;
 
-/// After how many results the clock is read for the first time. After that it is read each time that their
-/// number has doubled, so that the budget is exhausted not much later than it should be, at little cost.
+/// After how many results the clock is read for the first time. After that it is read each time
+/// that their number has doubled, so that the budget is exhausted not much later than it should be,
+/// at little cost.
 const FIRST_CHECK: u32 = 8;
 
 /// From how many results on time counts, if the budget goes across polls.
@@ -101,8 +106,8 @@ impl Budget {
 
     /// Resets the budget where a poll of a task begins or ends.
     ///
-    /// That is done twice for each task that a worker runs, and most tasks poll no timer that is due: then
-    /// there is little to do.
+    /// That is done twice for each task that a worker runs, and most tasks poll no timer that is
+    /// due: then there is little to do.
     #[cfg(feature = "rt")]
     #[inline]
     pub(super) fn reset_for_poll(&self, is_of_poll: bool) {
@@ -179,7 +184,8 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a ready result is not counted. `waited` says that a poll before it was pending.
+    /// Returns whether a ready result is not counted. `waited` says that a poll before it was
+    /// pending.
     #[inline]
     pub(super) fn is_free(&self, waited: bool) -> bool {
         waited && !self.is_of_poll.get()
@@ -196,8 +202,8 @@ impl Budget {
         counts
     }
 
-    /// Counts a result: after a change of waker, and when it is time to read the clock. Returns `false` if
-    /// the budget is exhausted.
+    /// Counts a result: after a change of waker, and when it is time to read the clock. Returns
+    /// `false` if the budget is exhausted.
     #[inline]
     fn consume_slow(&self, waker: &Waker, clock: Option<&Clock>) -> bool {
         self.note_waker(waker);
@@ -226,8 +232,8 @@ impl Budget {
         }
     }
 
-    /// Resets the budget if the thread is in a tokio runtime, whose own budget applies. Returns whether it
-    /// is.
+    /// Resets the budget if the thread is in a tokio runtime, whose own budget applies. Returns
+    /// whether it is.
     fn is_left_to_tokio(&self) -> bool {
         let is_left = !self.is_of_poll.get() && tokio_budget::is_in_runtime();
         if is_left {
@@ -236,7 +242,8 @@ impl Budget {
         is_left
     }
 
-    /// Counts a result and reads the clock. Returns `false` if the budget was exhausted before the result.
+    /// Counts a result and reads the clock. Returns `false` if the budget was exhausted before the
+    /// result.
     fn count_and_check(&self, clock: Option<&Clock>) -> bool {
         if self.is_exhausted() {
             return false;
@@ -338,8 +345,8 @@ impl Budget {
         self.consume_slow(waker, clock);
     }
 
-    /// Returns whether the budget is exhausted and was not, or was reset in between, when `before` was
-    /// taken.
+    /// Returns whether the budget is exhausted and was not, or was reset in between, when `before`
+    /// was taken.
     #[inline]
     pub(super) fn was_exhausted_since(&self, before: Snapshot) -> bool {
         self.is_exhausted() && !(before.exhausted && before.generation == self.generation.get())

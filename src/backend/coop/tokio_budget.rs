@@ -1,4 +1,5 @@
-//! The budget that tokio gives to each poll of a task (128 units), which timers inside a runtime keep.
+//! The budget that tokio gives to each poll of a task (128 units), which timers inside a runtime
+//! keep.
 //!
 //! On a thread that is in no runtime it does not end, and the budget of `coop/budget.rs` applies.
 
@@ -9,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 use tokio::task::coop;
 
-/// The permission to poll a timer once. Its unit of the budget is given back when it is dropped, unless the
-/// timer was ready.
+/// The permission to poll a timer once. Its unit of the budget is given back when it is dropped,
+/// unless the timer was ready.
 pub(crate) struct RestoreOnPending(Option<coop::RestoreOnPending>);
 
 impl RestoreOnPending {
@@ -24,7 +25,8 @@ impl RestoreOnPending {
     }
 }
 
-/// Takes a unit of the budget. If none is left, wakes the task, which has a new budget at its next poll.
+/// Takes a unit of the budget. If none is left, wakes the task, which has a new budget at its next
+/// poll.
 #[inline]
 pub(super) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
     let unit = ready!(coop::poll_proceed(cx));
@@ -36,8 +38,8 @@ pub(super) fn has_budget_remaining() -> bool {
     coop::has_budget_remaining()
 }
 
-/// Returns whether tokio's budget applies on this thread. (A task that is `unconstrained` has none, which
-/// applies, too.)
+/// Returns whether tokio's budget applies on this thread. (A task that is `unconstrained` has none,
+/// which applies, too.)
 pub(super) fn is_in_runtime() -> bool {
     Handle::try_current().is_ok()
 }

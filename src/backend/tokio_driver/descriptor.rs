@@ -1,12 +1,12 @@
 //! [`Descriptor`], a timerfd that wakes the poller of a tokio runtime, to the nanosecond.
 //!
-//! It is there because tokio's own timers have a resolution of a millisecond. The timerfd is registered
-//! with the runtime's poller and set for an absolute time on the monotonic clock, at which it becomes
-//! readable. It is never read: setting it again is enough to make it ready again, since the poller reports
-//! changes only.
+//! It is there because tokio's own timers have a resolution of a millisecond. The timerfd is
+//! registered with the runtime's poller and set for an absolute time on the monotonic clock, at
+//! which it becomes readable. It is never read: setting it again is enough to make it ready again,
+//! since the poller reports changes only.
 //!
-//! Only Linux has timers among its file descriptors. On other systems there is never a [`Descriptor`], and
-//! tokio's own timers wake the runtime.
+//! Only Linux has timers among its file descriptors. On other systems there is never a
+//! [`Descriptor`], and tokio's own timers wake the runtime.
 
 pub(super) use self::imp::Descriptor;
 
@@ -30,11 +30,11 @@ mod imp {
     pub(in crate::backend::tokio_driver) struct Descriptor(AsyncFd<OwnedFd>);
 
     impl Descriptor {
-        /// Creates a timerfd and registers it with the runtime that this thread is in. Returns `None` if
-        /// the runtime has no I/O, or the system no descriptors left.
+        /// Creates a timerfd and registers it with the runtime that this thread is in. Returns
+        /// `None` if the runtime has no I/O, or the system no descriptors left.
         pub(in crate::backend::tokio_driver) fn new() -> Option<Self> {
-            // Tokio panics if the runtime has no I/O. It is not asked in a process that has no poller at
-            // all, nor in one that a panic aborts.
+            // Tokio panics if the runtime has no I/O. It is not asked in a process that has no
+            // poller at all, nor in one that a panic aborts.
             if cfg!(panic = "abort") || !has_poller() {
                 return None;
             }
@@ -47,7 +47,8 @@ mod imp {
             timerfd::set(&self.0, at);
         }
 
-        /// Has tokio wake `waker` when it next becomes readable. Returns `false` if the runtime has ended.
+        /// Has tokio wake `waker` when it next becomes readable. Returns `false` if the runtime has
+        /// ended.
         pub(in crate::backend::tokio_driver) fn poll_expired(&self, waker: &Waker) -> bool {
             let mut cx = Context::from_waker(waker);
             loop {
@@ -66,8 +67,8 @@ mod imp {
         }
     }
 
-    // The function that replaces it is unsafe. It requires that the descriptor stays the same, and open, as
-    // long as it is registered, which holds for an `OwnedFd` that is never taken out.
+    // The function that replaces it is unsafe. It requires that the descriptor stays the same, and
+    // open, as long as it is registered, which holds for an `OwnedFd` that is never taken out.
     #[allow(deprecated, reason = "the replacement is unsafe, which we forbid")]
     fn register(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
         AsyncFd::with_interest(timer, Interest::READABLE)

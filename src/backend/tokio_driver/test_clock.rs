@@ -1,8 +1,8 @@
 //! Pauses, resumes and advances the clock of a tokio runtime: feature `test-util`.
 //!
-//! Tokio does it, because its own timers run on the same clock. After an advance, the timers of this crate
-//! that are due are fired at once, to the nanosecond: tokio itself would wake them at the next whole
-//! millisecond.
+//! Tokio does it, because its own timers run on the same clock. After an advance, the timers of
+//! this crate that are due are fired at once, to the nanosecond: tokio itself would wake them at
+//! the next whole millisecond.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -33,8 +33,8 @@ pub(crate) fn resume() -> bool {
     inside
 }
 
-/// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio panics
-/// as well, but only when it is polled, and at a line of its own.
+/// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio
+/// panics as well, but only when it is polled, and at a line of its own.
 #[track_caller]
 pub(crate) fn check_advance() {
     assert!(

@@ -1,9 +1,9 @@
 //! The clock of a tokio runtime: the system's, or tokio's own if it may be paused.
 //!
-//! Tokio's clock may be paused with tokio's feature `test-util`, in a runtime of one thread. Then every
-//! thread reads the time from tokio, in the runtime's context. Whether this crate's feature of that name is
-//! on does not decide it: another crate of the program may have enabled tokio's feature alone, and its tests
-//! call `tokio::time::pause`.
+//! Tokio's clock may be paused with tokio's feature `test-util`, in a runtime of one thread. Then
+//! every thread reads the time from tokio, in the runtime's context. Whether this crate's feature
+//! of that name is on does not decide it: another crate of the program may have enabled tokio's
+//! feature alone, and its tests call `tokio::time::pause`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -17,7 +17,8 @@ use crate::system;
 
 /// Whether tokio was built so that clocks can be paused.
 static CAN_PAUSE: LazyLock<bool> = LazyLock::new(|| {
-    // This calls tokio's method or, if there is none, the one below: the type of the result tells which.
+    // This calls tokio's method or, if there is none, the one below: the type of the result tells
+    // which.
     Builder::new_current_thread()
         .start_paused(false)
         .can_pause()
@@ -58,8 +59,8 @@ pub(super) fn can_pause(runtime: &runtime::Handle) -> bool {
     *CAN_PAUSE && runtime.runtime_flavor() != RuntimeFlavor::MultiThread
 }
 
-/// Returns the time on the clock of the runtime that this thread is in, `None` if that is the system's
-/// clock.
+/// Returns the time on the clock of the runtime that this thread is in, `None` if that is the
+/// system's clock.
 #[inline]
 pub(crate) fn now() -> Option<Instant> {
     CAN_PAUSE.then(tokio_now)
@@ -84,15 +85,16 @@ pub(super) fn is_real(clock: &Clock) -> bool {
     (before.saturating_sub(GAP)..=after + GAP).contains(&now)
 }
 
-/// Returns whether this thread has destroyed tokio's thread-locals, so that entering a runtime would panic.
+/// Returns whether this thread has destroyed tokio's thread-locals, so that entering a runtime
+/// would panic.
 pub(super) fn is_thread_ending() -> bool {
     runtime::Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed())
 }
 
 /// Returns whether a runtime still runs tasks.
 ///
-/// It spawns a task to find out: a runtime that has shut down ends the task at once. Every other way
-/// panics if it has, or advances a paused clock.
+/// It spawns a task to find out: a runtime that has shut down ends the task at once. Every other
+/// way panics if it has, or advances a paused clock.
 pub(super) fn is_alive(runtime: &runtime::Handle) -> bool {
     let task = runtime.spawn(std::future::pending::<()>());
     let alive = !task.is_finished();
@@ -102,8 +104,8 @@ pub(super) fn is_alive(runtime: &runtime::Handle) -> bool {
 
 /// A reference to the runtime whose clock is read. It is shared by all clones, and released once.
 ///
-/// The clock keeps it, and every timer keeps the clock: without the release, a timer that outlives its
-/// runtime would keep what the runtime holds.
+/// The clock keeps it, and every timer keeps the clock: without the release, a timer that outlives
+/// its runtime would keep what the runtime holds.
 #[derive(Clone)]
 pub(super) struct ClockRuntime(Arc<Mutex<Option<runtime::Handle>>>);
 
@@ -112,8 +114,8 @@ impl ClockRuntime {
         Self(Arc::new(Mutex::new(Some(runtime))))
     }
 
-    /// Returns the runtime's clock. It stands still once the runtime is released, and on a thread that is
-    /// ending.
+    /// Returns the runtime's clock. It stands still once the runtime is released, and on a thread
+    /// that is ending.
     pub(super) fn clock(&self) -> Clock {
         let shared = self.clone();
         Clock::of_runtime(move || {

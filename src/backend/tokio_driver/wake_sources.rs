@@ -2,19 +2,20 @@
 //!
 //! There are two, and a runtime has one or both:
 //!
-//! - A timerfd among its file descriptors (Linux, with I/O). It has a resolution of nanoseconds, and leaves
-//!   tokio's own timers alone.
-//! - A tokio `Sleep`, with a resolution of a millisecond. It is used if there is no timerfd, and if the clock
-//!   may be paused: tokio advances a paused clock to the next of its own timers, so it needs one for ours.
+//! - A timerfd among its file descriptors (Linux, with I/O). It has a resolution of nanoseconds,
+//!   and leaves tokio's own timers alone.
+//! - A tokio `Sleep`, with a resolution of a millisecond. It is used if there is no timerfd, and if
+//!   the clock may be paused: tokio advances a paused clock to the next of its own timers, so it
+//!   needs one for ours.
 //!
-//! If the clock may be paused and there is a timerfd, the timerfd expires while the clock runs, and the
-//! `Sleep` while it is paused.
+//! If the clock may be paused and there is a timerfd, the timerfd expires while the clock runs, and
+//! the `Sleep` while it is paused.
 //!
-//! A runtime that shuts down wakes everything that waits for it, so something of ours always waits. The
-//! exception is a clock that may be paused, without a timerfd, while no timer is armed: tokio would advance
-//! the clock to whatever it is given to wait for, even if only for the moment in which another thread finds
-//! out. In such a runtime [`WakeSources::wake_on_shutdown`] is false, and the driver checks whether the
-//! runtime has ended.
+//! A runtime that shuts down wakes everything that waits for it, so something of ours always waits.
+//! The exception is a clock that may be paused, without a timerfd, while no timer is armed: tokio
+//! would advance the clock to whatever it is given to wait for, even if only for the moment in
+//! which another thread finds out. In such a runtime [`WakeSources::wake_on_shutdown`] is false,
+//! and the driver checks whether the runtime has ended.
 
 use std::pin::Pin;
 use std::sync::Weak;
@@ -41,7 +42,8 @@ const TICK: u64 = 1_000_000;
 pub(super) struct WakeSources<W> {
     target: Weak<W>,
     clock: Clock,
-    /// The runtime whose clock is read, if that may be paused. It is released when the sources are dropped.
+    /// The runtime whose clock is read, if that may be paused. It is released when the sources are
+    /// dropped.
     clock_runtime: Option<ClockRuntime>,
     descriptor: Option<Descriptor>,
     sleep: Option<TokioSleep>,
@@ -96,7 +98,8 @@ impl<W> WakeSources<W> {
         self.clock_runtime.is_some()
     }
 
-    /// Returns whether the runtime wakes the sources when it shuts down, even while no timer is armed.
+    /// Returns whether the runtime wakes the sources when it shuts down, even while no timer is
+    /// armed.
     pub(super) fn wake_on_shutdown(&self) -> bool {
         self.descriptor.is_some() || !self.can_pause()
     }
@@ -160,18 +163,20 @@ impl TokioSleep {
         let now = clock.nanos();
         let mut at = at.min(now.saturating_add(nanos(YEAR)));
         if at > now && !time::is_real(clock) {
-            // Tokio advances a paused clock by whole milliseconds, and rounds deadlines up to its own. If
-            // the clock was paused between two milliseconds, that is one too many. With this much less it
-            // gets there in as many as it takes: a timer of whole milliseconds expires to the nanosecond;
-            // for any other, the `Sleep` expires once before its time, and is set again.
+            // Tokio advances a paused clock by whole milliseconds, and rounds deadlines up to its
+            // own. If the clock was paused between two milliseconds, that is one too many. With
+            // this much less it gets there in as many as it takes: a timer of whole milliseconds
+            // expires to the nanosecond; for any other, the `Sleep` expires once before its time,
+            // and is set again.
             at = at.saturating_sub(TICK - 1).max(now + 1);
         }
         let sleep = self.reset(at, clock);
         if sleep.is_elapsed() {
             return self.elapsed(at, clock, waker);
         }
-        // Unconstrained: the task that arms a timer may have used up its budget. If the runtime shuts down
-        // at this moment, on another thread, tokio panics, and the source counts as gone.
+        // Unconstrained: the task that arms a timer may have used up its budget. If the runtime
+        // shuts down at this moment, on another thread, tokio panics, and the source counts as
+        // gone.
         let mut sleep = unconstrained(sleep);
         match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
             Poll::Pending => Liveness::Alive,
@@ -189,8 +194,8 @@ impl TokioSleep {
         sleep.as_mut()
     }
 
-    /// Handles a `Sleep` that has elapsed as soon as it was set. Either its time has passed, or the runtime
-    /// has shut down: tokio's timers are never early.
+    /// Handles a `Sleep` that has elapsed as soon as it was set. Either its time has passed, or the
+    /// runtime has shut down: tokio's timers are never early.
     fn elapsed(&self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
         if clock.nanos() < at {
             return Liveness::Gone;
@@ -200,8 +205,8 @@ impl TokioSleep {
 
     /// Has `waker` woken from the runtime's own loop.
     fn wake_soon(&self, waker: &Waker) -> Liveness {
-        // A runtime that has shut down drops the task instead of running it. That wakes, too, and the next
-        // scan finds that the runtime has ended.
+        // A runtime that has shut down drops the task instead of running it. That wakes, too, and
+        // the next scan finds that the runtime has ended.
         let wake = WakeOnDrop(waker.clone());
         self.runtime.spawn(async move { drop(wake) });
         Liveness::Alive

@@ -144,8 +144,8 @@ fn a_source_is_set_anew_when_its_timer_is_reset_to_the_past_on_a_clock_that_may_
     assert_eq!(runtime.set_to(), [20]);
 }
 
-/// A source that was set for the right time was left as it was, and a clock that had jumped was not read
-/// again.
+/// A source that was set for the right time was left as it was, and a clock that had jumped was not
+/// read again.
 #[test]
 fn unpark_sets_the_source_anew_although_no_timer_has_changed() {
     let runtime = TestRuntime::quiet(false, 0);

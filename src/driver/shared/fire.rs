@@ -1,12 +1,12 @@
 //! Firing: takes due timers out of the store and wakes their tasks.
 //!
-//! Wakers leave the store in batches of up to [`BATCH`], in order of deadline, under one short lock. The
-//! lock is released, they are woken one after the other, and the next batch follows. So no lock is held
-//! for longer than it takes to pop a batch, and a waker may arm, reset and drop timers, clone and drop
-//! wakers, or block.
+//! Wakers leave the store in batches of up to [`BATCH`], in order of deadline, under one short
+//! lock. The lock is released, they are woken one after the other, and the next batch follows. So
+//! no lock is held for longer than it takes to pop a batch, and a waker may arm, reset and drop
+//! timers, clone and drop wakers, or block.
 //!
-//! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has reported it by
-//! then. If it went on, it would take down a loop that is not to blame.)
+//! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has reported
+//! it by then. If it went on, it would take down a loop that is not to blame.)
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
@@ -77,7 +77,8 @@ impl Shared {
         let (mut first, mut last) = (0, 0);
         for at in 0..BATCH {
             let Some((index, deadline, waker)) = state.timers.pop(now) else {
-                // All that was due has left the store: no timer asks about these indices any longer.
+                // All that was due has left the store: no timer asks about these indices any
+                // longer.
                 state.timers.recycle();
                 let next = state.timers.bound();
                 self.set_drained(&state, now, next);
@@ -91,10 +92,11 @@ impl Shared {
             batch.wakers[at] = Some(waker);
         }
         batch.len = BATCH;
-        // Timers with the very deadline that the batch ends in may be left. Until they have left the
-        // store, the popped ones keep their indices, so that a timer can tell fired from armed. Those of
-        // earlier batches keep theirs only if they have that deadline, too. Otherwise a loop that is always
-        // behind, and never empties the list of what is due, would take a new index for each timer.
+        // Timers with the very deadline that the batch ends in may be left. Until they have left
+        // the store, the popped ones keep their indices, so that a timer can tell fired from armed.
+        // Those of earlier batches keep theirs only if they have that deadline, too. Otherwise a
+        // loop that is always behind, and never empties the list of what is due, would take a new
+        // index for each timer.
         let drained = last.saturating_sub(1);
         let same = drained == self.drained(&state);
         state.timers.hold_back(first, same);
@@ -118,7 +120,8 @@ impl ClockObserver for Shared {
     }
 }
 
-/// Wakes every timer of a driver that is gone, in order of deadline; those that never fire come last.
+/// Wakes every timer of a driver that is gone, in order of deadline; those that never fire come
+/// last.
 pub(crate) fn wake_all(mut timers: Store<Waker>) {
     while let Some((_, _, waker)) = timers.pop(NEVER) {
         shield(|| waker.wake());

@@ -60,8 +60,9 @@ impl Tasks {
     }
 }
 
-/// Turns the driver a thousand times, each time cut by its budget because by then more timers are due
-/// than a turn fires. Returns how many entries the table has, and how many timers were armed at most.
+/// Turns the driver a thousand times, each time cut by its budget because by then more timers are
+/// due than a turn fires. Returns how many entries the table has, and how many timers were armed at
+/// most.
 fn always_behind(wait: impl Fn(usize) -> Duration) -> (usize, usize) {
     let micros = Arc::new(AtomicU64::new(0));
     let shown = micros.clone();

@@ -8,26 +8,27 @@
 //! | a timerfd   | the timeout, an absolute time          | its level: readable once that has passed |
 //! | the source of I/O | the reactor's epoll, which all workers share | its level, while this worker waits for I/O |
 //!
-//! None of them is ever read. The [`Token`] in front of the eventfd keeps an unpark of a worker that runs
-//! out of the kernel.
+//! None of them is ever read. The [`Token`] in front of the eventfd keeps an unpark of a worker
+//! that runs out of the kernel.
 //!
 //! # Why nothing is lost
 //!
-//! *An unpark.* It sets the token. If the worker was not about to park, its next park finds the token and
-//! returns. If the token was set already, that one will do. If the token was PARKED, the worker is between
-//! `begin_park` and `end_park`, and the write makes an edge. An edge lies in epoll's list of what is ready
-//! until one `epoll_wait` returns it, and that is the running one or a later one, never an earlier: so the
-//! running park ends, or, if it was about to end for another reason, the next one does, for none.
+//! *An unpark.* It sets the token. If the worker was not about to park, its next park finds the
+//! token and returns. If the token was set already, that one will do. If the token was PARKED, the
+//! worker is between `begin_park` and `end_park`, and the write makes an edge. An edge lies in
+//! epoll's list of what is ready until one `epoll_wait` returns it, and that is the running one or
+//! a later one, never an earlier: so the running park ends, or, if it was about to end for another
+//! reason, the next one does, for none.
 //!
-//! *A timeout, I/O.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what the worker
-//! waits in, and it makes no difference whether the worker is parked, is about to park, or runs. Both are
-//! levels: an `epoll_wait` that begins after the timeout, or with I/O that nobody has collected, returns at
-//! once, however often it has returned before. An entry in the list of what is ready that is so no longer,
-//! because the timeout was moved or the worker no longer waits for I/O, is checked again by `epoll_wait`
-//! and dropped, and the park goes on.
+//! *A timeout, I/O.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what the
+//! worker waits in, and it makes no difference whether the worker is parked, is about to park, or
+//! runs. Both are levels: an `epoll_wait` that begins after the timeout, or with I/O that nobody
+//! has collected, returns at once, however often it has returned before. An entry in the list of
+//! what is ready that is so no longer, because the timeout was moved or the worker no longer waits
+//! for I/O, is checked again by `epoll_wait` and dropped, and the park goes on.
 //!
-//! *What was written before an unpark* is visible after the park: setting the token releases it, `end_park`
-//! acquires it, and the edge comes after the former.
+//! *What was written before an unpark* is visible after the park: setting the token releases it,
+//! `end_park` acquires it, and the edge comes after the former.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -47,10 +48,11 @@ use crate::park::token::Token;
 pub(super) struct EpollPark {
     token: Token,
     descriptors: Weak<Descriptors>,
-    /// Keeps the descriptors open until they are closed: unparkers, which outlive a runtime, do not.
+    /// Keeps the descriptors open until they are closed: unparkers, which outlive a runtime, do
+    /// not.
     owner: Mutex<Option<Arc<Descriptors>>>,
-    // What the kernel was told last, so that it is told only what is new. Relaxed: the callers' lock
-    // orders these, too.
+    // What the kernel was told last, so that it is told only what is new. Relaxed: the callers'
+    // lock orders these, too.
     timeout: AtomicU64,
     waits_for_io: AtomicBool,
 }
@@ -71,9 +73,9 @@ impl Descriptors {
         let data = EventData::new_u64(0);
         epoll::add(&epoll, &event, data, EventFlags::IN | EventFlags::ET)?;
         epoll::add(&epoll, &timer, data, EventFlags::IN)?;
-        // The source stays registered while this worker does not wait for I/O, which costs 43 ns an event.
-        // Removing it and adding it again would cost 63 µs with a thousand descriptors: the kernel searches
-        // all descriptors in it for loops (`cargo bench --bench wait`).
+        // The source stays registered while this worker does not wait for I/O, which costs 43 ns an
+        // event. Removing it and adding it again would cost 63 µs with a thousand descriptors: the
+        // kernel searches all descriptors in it for loops (`cargo bench --bench wait`).
         if let Some(io) = &io {
             epoll::add(&epoll, &**io, data, EventFlags::empty())?;
         }
@@ -104,8 +106,8 @@ impl WorkerPark for EpollPark {
         if !self.token.begin_park() {
             return;
         }
-        // Room for all three, so that an unpark that comes together with a timeout ends one park and not
-        // two. A signal ends the park, too, which is allowed.
+        // Room for all three, so that an unpark that comes together with a timeout ends one park
+        // and not two. A signal ends the park, too, which is allowed.
         let nothing = Event {
             flags: EventFlags::empty(),
             data: EventData::new_u64(0),
@@ -117,8 +119,8 @@ impl WorkerPark for EpollPark {
     }
 
     fn unpark(&self) {
-        // If the worker has been unparked for another reason and has left for good meanwhile, there may
-        // be nothing left to write to.
+        // If the worker has been unparked for another reason and has left for good meanwhile, there
+        // may be nothing left to write to.
         if self.token.set()
             && let Some(descriptors) = self.descriptors.upgrade()
         {

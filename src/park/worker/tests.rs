@@ -37,8 +37,8 @@ fn on_each(test: impl Fn(&Arc<Parker>) + Send + Sync + 'static) {
     }
 }
 
-/// Asserts that one of ten calls of `parks` parks exactly once. It may park more often, since a park may
-/// end early for no reason, or not at all, if its time is over on a busy machine.
+/// Asserts that one of ten calls of `parks` parks exactly once. It may park more often, since a
+/// park may end early for no reason, or not at all, if its time is over on a busy machine.
 fn assert_parks_once(mut parks: impl FnMut() -> u32) {
     let seen: Vec<_> = (0..10).map(|_| parks()).collect();
     assert!(seen.contains(&1), "parked {seen:?} times");
@@ -187,7 +187,8 @@ fn a_timeout_moved_later_during_a_park_needs_no_unpark_and_ends_it_at_last() {
             parker.set_timeout(first);
             let thread = parked_thread(parker, last);
             assert!(!parker.set_timeout(last), "asked for an unpark");
-            // On a busy machine the first timeout may have passed by now, and have ended many parks.
+            // On a busy machine the first timeout may have passed by now, and have ended many
+            // parks.
             let in_time = now() < first;
             let parks = thread.join().unwrap();
             seen.extend(in_time.then_some(parks));

@@ -1,22 +1,22 @@
 //! The watch over the workers' LIFO slots: notices a task that lies in one for too long.
 //!
-//! A task in a worker's LIFO slot runs next on that worker, at once as a rule, so no other worker is
-//! unparked for it. But the task that runs there at the moment may block its thread, perhaps for the answer
-//! of the very task in the slot. So while a worker uses its slot, others *look* at the slots now and then,
-//! as Go's `sysmon` looks at its processors: a parked worker, whose parker then has a timeout, or a busy
-//! one that gets to it a little earlier. Time is the system's, also where the runtime's clock is moved by
-//! hand: nothing but a look depends on it.
+//! A task in a worker's LIFO slot runs next on that worker, at once as a rule, so no other worker
+//! is unparked for it. But the task that runs there at the moment may block its thread, perhaps for
+//! the answer of the very task in the slot. So while a worker uses its slot, others *look* at the
+//! slots now and then, as Go's `sysmon` looks at its processors: a parked worker, whose parker then
+//! has a timeout, or a busy one that gets to it a little earlier. Time is the system's, also where
+//! the runtime's clock is moved by hand: nothing but a look depends on it.
 //!
-//! Each worker has a [`Report`], a flag that a look raises. The next time that the worker puts a task into
-//! its slot, it lowers the flag. If a look finds the flag as the last look left it, and the slot full, then
-//! the task has lain there all the time in between: its worker is stuck, and the looking worker takes the
-//! task.
+//! Each worker has a [`Report`], a flag that a look raises. The next time that the worker puts a
+//! task into its slot, it lowers the flag. If a look finds the flag as the last look left it, and
+//! the slot full, then the task has lain there all the time in between: its worker is stuck, and
+//! the looking worker takes the task.
 //!
-//! If all flags are still raised and no task was found, no slot was used since the last look, and the looks
-//! end. The flags stay raised: the next put starts the looks again. The looks also end when every worker is
-//! parked, so an idle runtime has no wake-ups. This relies on each put seeing the flag, and it does: a put
-//! under a flag that was raised a whole period ago, or by the lock under which this worker was unparked,
-//! cannot see it lowered.
+//! If all flags are still raised and no task was found, no slot was used since the last look, and
+//! the looks end. The flags stay raised: the next put starts the looks again. The looks also end
+//! when every worker is parked, so an idle runtime has no wake-ups. This relies on each put seeing
+//! the flag, and it does: a put under a flag that was raised a whole period ago, or by the lock
+//! under which this worker was unparked, cannot see it lowered.
 //!
 //! A put costs the worker one load, except for the first one after each look.
 
@@ -31,8 +31,8 @@ use crate::sync::{CachePadded, TIME_PASSES};
 ///
 /// Longer than the kernel's own tick of 4 ms: a timer that is the next event of its processor is
 /// programmed into the hardware, which takes 5 µs and more in a virtual machine, when it is set and
-/// again when it is set back. With 1 ms a runtime that wakes up for one message and parks again took
-/// 36 µs of CPU each time; with 5 ms it takes 26, as it does without any look.
+/// again when it is set back. With 1 ms a runtime that wakes up for one message and parks again
+/// took 36 µs of CPU each time; with 5 ms it takes 26, as it does without any look.
 const MOMENT: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
 
 /// The longest time from one look to the next, to which it grows while slots are in use.
@@ -107,8 +107,8 @@ impl Slots {
         self.plan(now, self.period.load(Relaxed));
     }
 
-    /// Looks at the slots for a worker that is between two tasks, and so is not stuck itself. Returns the
-    /// workers whose task it should take.
+    /// Looks at the slots for a worker that is between two tasks, and so is not stuck itself.
+    /// Returns the workers whose task it should take.
     fn look(&self, looking: usize, now: u64, is_full: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut used = false;
         let mut stuck = Vec::new();
@@ -131,8 +131,8 @@ impl Slots {
         stuck
     }
 
-    /// Ends the looks, because every worker is parked and so all slots are empty. Returns whether there
-    /// were any.
+    /// Ends the looks, because every worker is parked and so all slots are empty. Returns whether
+    /// there were any.
     fn stop(&self) -> bool {
         if self.due() == NEVER {
             return false;
@@ -154,8 +154,8 @@ impl Idle {
         self.slots.report(worker)
     }
 
-    /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker looks at the
-    /// slots before long.
+    /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker looks
+    /// at the slots before long.
     #[cold]
     pub(crate) fn report_full_slot(&self, worker: usize) {
         let now = self.parkers[worker].now();
@@ -171,8 +171,8 @@ impl Idle {
         self.slots.due() != NEVER
     }
 
-    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task at the
-    /// moment. Returns the workers from whose slot it should take the task.
+    /// Looks at the LIFO slots, if it is about time or `must_look`, for a worker that runs no task
+    /// at the moment. Returns the workers from whose slot it should take the task.
     pub(crate) fn look_at_slots(
         &self,
         worker: usize,

@@ -1,4 +1,5 @@
-//! What the sharded driver of a runtime wakes, and what calls it: the driver owner, a timer, the clock.
+//! What the sharded driver of a runtime wakes, and what calls it: the driver owner, a timer, the
+//! clock.
 
 use std::sync::Weak;
 
@@ -65,16 +66,17 @@ impl ClockObserver for Idle {
         NEVER
     }
 
-    /// The drivers have fired by themselves. What they announced has passed, and would be taken for the
-    /// next deadline.
+    /// The drivers have fired by themselves. What they announced has passed, and would be taken for
+    /// the next deadline.
     fn expire(&self) {
         self.drivers.disable_notifications();
         self.drivers.rearm();
     }
 
     fn interrupt(&self) {
-        // The time for which the owner waits means something else now, and the owner may have to move time.
-        // While no timeout ends a wait, nothing else corrects an announcement for a cancelled timer.
+        // The time for which the owner waits means something else now, and the owner may have to
+        // move time. While no timeout ends a wait, nothing else corrects an announcement for a
+        // cancelled timer.
         let notify_on_cancel = self.clock.is_frozen();
         let drivers = self.drivers.shards().iter();
         drivers.for_each(|driver| driver.set_notify_on_cancel(notify_on_cancel));

@@ -144,8 +144,8 @@ fn looks_become_rarer_until_a_task_is_found() {
     assert_eq!(idle.slots.period() / 1_000_000, 5);
 }
 
-/// It has no other timeout. Then it is told to look, and the next look is put off, or the same timeout
-/// would unpark its successor.
+/// It has no other timeout. Then it is told to look, and the next look is put off, or the same
+/// timeout would unpark its successor.
 #[test]
 fn parked_worker_is_unparked_to_look() {
     let idle = one_parked();

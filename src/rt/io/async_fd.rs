@@ -1,7 +1,7 @@
 //! The owner of a descriptor that tasks wait for.
 //!
-//! It registers the descriptor with the reactor when it is made, and removes it before the descriptor can
-//! be closed.
+//! It registers the descriptor with the reactor when it is made, and removes it before the
+//! descriptor can be closed.
 
 use std::fmt;
 use std::io;
@@ -23,27 +23,27 @@ use crate::rt::io::source::{Direction, Source, WaiterId};
 ///
 /// # Non-blocking mode
 ///
-/// The descriptor is non-blocking as long as the `AsyncFd` exists: an operation that blocks would hold up
-/// the worker with all its tasks and timers. If it was blocking before, it is again after
+/// The descriptor is non-blocking as long as the `AsyncFd` exists: an operation that blocks would
+/// hold up the worker with all its tasks and timers. If it was blocking before, it is again after
 /// [`into_inner`](Self::into_inner) or a drop.
 ///
-/// The mode belongs to the open file, which *duplicates* share: those made by `try_clone` and `dup`, and
-/// those that another process has inherited or passed on, such as standard input. They are non-blocking
-/// meanwhile, too. If several duplicates are each in an `AsyncFd` of this process, the last of these to go
-/// restores the mode. The same is true of unrelated descriptors of one terminal, named pipe or device, and
-/// of all eventfds and timerfds together. A descriptor that is non-blocking already is left as it is, which
-/// also saves four system calls.
+/// The mode belongs to the open file, which *duplicates* share: those made by `try_clone` and
+/// `dup`, and those that another process has inherited or passed on, such as standard input. They
+/// are non-blocking meanwhile, too. If several duplicates are each in an `AsyncFd` of this process,
+/// the last of these to go restores the mode. The same is true of unrelated descriptors of one
+/// terminal, named pipe or device, and of all eventfds and timerfds together. A descriptor that is
+/// non-blocking already is left as it is, which also saves four system calls.
 ///
 /// # Waiting
 ///
 /// Any number of tasks may wait for the descriptor, through a shared reference or an `Arc`, on any
-/// executor. The workers of the runtime on which it was made wake them. A descriptor that is ready is a
-/// reason to try, not a promise: another task may be faster. [`read_with`](Self::read_with) and
-/// [`write_with`](Self::write_with) try, wait and try again.
+/// executor. The workers of the runtime on which it was made wake them. A descriptor that is ready
+/// is a reason to try, not a promise: another task may be faster. [`read_with`](Self::read_with)
+/// and [`write_with`](Self::write_with) try, wait and try again.
 ///
-/// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor readable and
-/// writable, because a task learns of them by reading or writing. Once the runtime is gone, waiting fails,
-/// and a task that is waiting then is woken to get the error.
+/// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
+/// readable and writable, because a task learns of them by reading or writing. Once the runtime is
+/// gone, waiting fails, and a task that is waiting then is woken to get the error.
 ///
 /// Dropping an `AsyncFd` removes the descriptor from the runtime and then drops `T`.
 ///
@@ -129,7 +129,8 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Panics
     ///
-    /// If this thread is in no runtime: neither in a task, nor in `block_on`, nor entered by a guard.
+    /// If this thread is in no runtime: neither in a task, nor in `block_on`, nor entered by a
+    /// guard.
     ///
     /// # Examples
     ///
@@ -202,8 +203,8 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Returns the owner of the descriptor, to change it.
     ///
-    /// Do not replace it by the owner of another descriptor: that one is not registered, and waiting for it
-    /// fails ([`NotFound`](io::ErrorKind::NotFound)).
+    /// Do not replace it by the owner of another descriptor: that one is not registered, and
+    /// waiting for it fails ([`NotFound`](io::ErrorKind::NotFound)).
     ///
     /// # Examples
     ///
@@ -235,8 +236,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.as_mut().expect("taken by into_inner")
     }
 
-    /// Removes the descriptor from the runtime and returns its owner. The descriptor is blocking again if
-    /// it was before; see [non-blocking mode](Self#non-blocking-mode).
+    /// Removes the descriptor from the runtime and returns its owner. The descriptor is blocking
+    /// again if it was before; see [non-blocking mode](Self#non-blocking-mode).
     ///
     /// # Examples
     ///
@@ -273,10 +274,11 @@ impl<T: AsFd> AsyncFd<T> {
             .poll(direction, waiter, cx, descriptor, self.key)
     }
 
-    /// Counts an operation that is about to be tried. Returns whether other tasks have their turn first.
+    /// Counts an operation that is about to be tried. Returns whether other tasks have their turn
+    /// first.
     ///
-    /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other tasks
-    /// and timers.
+    /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other
+    /// tasks and timers.
     pub(super) fn is_budget_spent(&self) -> bool {
         let spent = self.operations.fetch_add(1, Relaxed) >= BUDGET;
         if spent {
@@ -290,8 +292,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.operations.store(0, Relaxed);
     }
 
-    /// Removes the descriptor from the reactor. That comes before it is closed: right after that its number
-    /// may be another one's.
+    /// Removes the descriptor from the reactor. That comes before it is closed: right after that
+    /// its number may be another one's.
     fn deregister(&self) {
         if let Some(io) = &self.io {
             let descriptor = io.as_fd();

@@ -1,7 +1,7 @@
 //! The system calls of the reactor: an epoll instance in which each descriptor waits for one event.
 //!
-//! The loom models replace this file by `tests/loom/kernel.rs`, and run the reactor and the sources that
-//! ship.
+//! The loom models replace this file by `tests/loom/kernel.rs`, and run the reactor and the sources
+//! that ship.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -23,7 +23,8 @@ pub(super) type Descriptor<'a> = BorrowedFd<'a>;
 /// A buffer for events.
 pub(super) type Batch = [MaybeUninit<Event>; BATCH];
 
-/// An epoll instance. It is itself readable while it has events: for another instance, or for `poll`.
+/// An epoll instance. It is itself readable while it has events: for another instance, or for
+/// `poll`.
 pub(crate) struct Epoll(OwnedFd);
 
 impl Epoll {
@@ -50,8 +51,8 @@ impl Epoll {
 
     /// Removes a descriptor.
     pub(super) fn remove(&self, descriptor: BorrowedFd<'_>) {
-        // Fails if the owner has replaced the descriptor by another one. Then it is closed, and the kernel
-        // has removed it.
+        // Fails if the owner has replaced the descriptor by another one. Then it is closed, and the
+        // kernel has removed it.
         let _ = epoll::delete(&self.0, descriptor);
     }
 

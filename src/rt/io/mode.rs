@@ -1,13 +1,14 @@
 //! The non-blocking mode of descriptors: set while an `AsyncFd` owns them, then restored.
 //!
-//! An operation that blocks would hold up a worker with all its tasks and timers. But the mode is not one
-//! of the descriptor. It belongs to the *open file* behind it, which duplicates of the descriptor share (as
-//! `TcpStream::try_clone` makes, one for reading and one for writing): if the first of two that is dropped
-//! restored the mode, operations on the other one would block. So the mode is restored when the last
-//! `AsyncFd` of an open file is dropped, and only if an `AsyncFd` has set it. The kernel does not tell
-//! which descriptors share an open file, but those that do agree in device, inode and access mode. For
-//! descriptors that agree and do not share it, such as two eventfds or a terminal that was opened twice,
-//! the mode is restored late or never, which does less harm than too early.
+//! An operation that blocks would hold up a worker with all its tasks and timers. But the mode is
+//! not one of the descriptor. It belongs to the *open file* behind it, which duplicates of the
+//! descriptor share (as `TcpStream::try_clone` makes, one for reading and one for writing): if the
+//! first of two that is dropped restored the mode, operations on the other one would block. So the
+//! mode is restored when the last `AsyncFd` of an open file is dropped, and only if an `AsyncFd`
+//! has set it. The kernel does not tell which descriptors share an open file, but those that do
+//! agree in device, inode and access mode. For descriptors that agree and do not share it, such as
+//! two eventfds or a terminal that was opened twice, the mode is restored late or never, which does
+//! less harm than too early.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,8 +22,8 @@ type File = (u64, u64, u32);
 
 /// How many `AsyncFd`s each open file has whose mode was changed.
 ///
-/// Locked while a mode is read and changed. Otherwise one `AsyncFd` might restore a mode just after another
-/// one has found it set.
+/// Locked while a mode is read and changed. Otherwise one `AsyncFd` might restore a mode just after
+/// another one has found it set.
 static CHANGED: Mutex<BTreeMap<File, usize>> = Mutex::new(BTreeMap::new());
 
 /// The open file whose mode has to be restored, if there is one.

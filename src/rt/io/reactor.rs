@@ -1,18 +1,18 @@
 //! The reactor: from the kernel's events to the tasks that wait for them.
 //!
-//! All descriptors of a runtime are registered with one epoll instance, each for one event at a time. That
-//! instance is nested in the parker of the parked worker that waits for I/O (see `park/worker/epoll.rs`). The
-//! worker polls the reactor when it is unparked, and a busy worker polls it now and then. One thread at a
-//! time collects a batch of events, takes the wakers of the tasks that wait for them, and wakes these tasks
-//! with every lock released.
+//! All descriptors of a runtime are registered with one epoll instance, each for one event at a
+//! time. That instance is nested in the parker of the parked worker that waits for I/O (see
+//! `park/worker/epoll.rs`). The worker polls the reactor when it is unparked, and a busy worker
+//! polls it now and then. One thread at a time collects a batch of events, takes the wakers of the
+//! tasks that wait for them, and wakes these tasks with every lock released.
 //!
-//! An event carries the key of its source. It may come late, when the descriptor was removed from the epoll
-//! instance and the key belongs to another source. The tasks of that one are then woken for nothing, look,
-//! and wait again: an event never means more than "try again".
+//! An event carries the key of its source. It may come late, when the descriptor was removed from
+//! the epoll instance and the key belongs to another source. The tasks of that one are then woken
+//! for nothing, look, and wait again: an event never means more than "try again".
 //!
-//! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the reactor does not own
-//! the epoll instance for good: it and each source hold a reference, under locks that they take anyway, and
-//! [`Reactor::close`] drops these references.
+//! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the reactor does
+//! not own the epoll instance for good: it and each source hold a reference, under locks that they
+//! take anyway, and [`Reactor::close`] drops these references.
 
 use std::error::Error;
 use std::fmt;
@@ -158,8 +158,8 @@ impl Reactor {
         }
         drop(sources);
         let collected = lock(&self.collector).epoll.take();
-        // These are usually the last references. The kernel then removes all descriptors, which may take
-        // long.
+        // These are usually the last references. The kernel then removes all descriptors, which may
+        // take long.
         drop((epoll, collected));
         for waker in wakers {
             shield(|| waker.wake());

@@ -42,7 +42,8 @@ impl<T: AsFd> AsyncFd<T> {
         Readable(Ready::new(self, Direction::Read))
     }
 
-    /// Waits until the descriptor is writable: there is room, or a connection was made, or has failed.
+    /// Waits until the descriptor is writable: there is room, or a connection was made, or has
+    /// failed.
     ///
     /// Writing may still find no room.
     ///
@@ -97,8 +98,9 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Polls whether the descriptor has become readable since the last call that returned `Ready`.
     ///
-    /// Only the task of the last call is woken. A call by another task displaces a task that waits, and
-    /// wakes it so that it can call again. Any number of tasks may use [`readable`](Self::readable).
+    /// Only the task of the last call is woken. A call by another task displaces a task that waits,
+    /// and wakes it so that it can call again. Any number of tasks may use
+    /// [`readable`](Self::readable).
     ///
     /// # Errors
     ///
@@ -149,9 +151,9 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Runs a reading operation, and repeats it until it does not fail with `WouldBlock`.
     ///
-    /// It is tried at once, and then each time that the descriptor becomes readable. An operation that a
-    /// signal interrupts is repeated at once. After 64 operations in a row other tasks have their turn
-    /// first.
+    /// It is tried at once, and then each time that the descriptor becomes readable. An operation
+    /// that a signal interrupts is repeated at once. After 64 operations in a row other tasks have
+    /// their turn first.
     ///
     /// # Cancel safety
     ///

@@ -1,19 +1,19 @@
 //! The tasks that wait for one descriptor, and the event that the kernel was asked for.
 //!
-//! The kernel is asked for one event at a time: after an event, it reports no other one until a task waits
-//! again. So a descriptor that stays ready costs nothing while no task waits for it, and for one that is
-//! ready already when a task begins to wait, the event comes at once.
+//! The kernel is asked for one event at a time: after an event, it reports no other one until a
+//! task waits again. So a descriptor that stays ready costs nothing while no task waits for it, and
+//! for one that is ready already when a task begins to wait, the event comes at once.
 //!
 //! Invariants, under the lock:
 //!
-//! - `armed` holds what the kernel was asked for and has not reported. It may have reported it just now, in
-//!   an event that is yet to be delivered. So `armed` may hold too much, but never too little for a task
-//!   that waits: that event wakes the task.
+//! - `armed` holds what the kernel was asked for and has not reported. It may have reported it just
+//!   now, in an event that is yet to be delivered. So `armed` may hold too much, but never too
+//!   little for a task that waits: that event wakes the task.
 //! - What a [`Waiter::Waiting`] waits for is in `armed`.
 //!
-//! An event ends all that was armed, though it may report only one direction. To ask for the other one
-//! again takes the descriptor, which only its owner has. So the tasks that wait for the other direction are
-//! woken as well, without being marked ready, and ask again when they are polled.
+//! An event ends all that was armed, though it may report only one direction. To ask for the other
+//! one again takes the descriptor, which only its owner has. So the tasks that wait for the other
+//! direction are woken as well, without being marked ready, and ask again when they are polled.
 
 use std::io;
 use std::mem;
@@ -42,8 +42,8 @@ impl Direction {
         }
     }
 
-    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns of it
-    /// by reading or writing.
+    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns
+    /// of it by reading or writing.
     fn is_ready(self, event: EventFlags) -> bool {
         event.intersects(self.interest() | EventFlags::ERR | EventFlags::HUP)
     }
@@ -99,7 +99,8 @@ impl Source {
         }
     }
 
-    /// Polls for the first event since the waiter began to wait. `descriptor` is registered under `key`.
+    /// Polls for the first event since the waiter began to wait. `descriptor` is registered under
+    /// `key`.
     pub(super) fn poll(
         &self,
         direction: Direction,
@@ -111,8 +112,9 @@ impl Source {
         if let Some(poll) = lock(&self.state).check(direction, id, cx.waker()) {
             return poll;
         }
-        // Cloning is foreign code, so the lock is released, and the second check finds an event that came
-        // meanwhile. The clone is declared before the guard: if it is not needed, it is dropped after that.
+        // Cloning is foreign code, so the lock is released, and the second check finds an event
+        // that came meanwhile. The clone is declared before the guard: if it is not needed, it is
+        // dropped after that.
         let waker = cx.waker().clone();
         let mut state = lock(&self.state);
         if let Some(poll) = state.check(direction, id, cx.waker()) {
@@ -142,8 +144,8 @@ impl Source {
 
     /// Takes out of `armed` what no task waits for.
     ///
-    /// To be called before the owner may replace the descriptor by another one: the next task that waits
-    /// asks the kernel anew, and gets the error.
+    /// To be called before the owner may replace the descriptor by another one: the next task that
+    /// waits asks the kernel anew, and gets the error.
     pub(super) fn disarm_unused(&self) {
         let mut state = lock(&self.state);
         for direction in [Direction::Read, Direction::Write] {
@@ -170,8 +172,8 @@ impl Source {
         }
     }
 
-    /// Takes the wakers of all tasks; waiting fails from now on. The caller has a reference to the epoll
-    /// instance, so the one that is dropped here is not the last.
+    /// Takes the wakers of all tasks; waiting fails from now on. The caller has a reference to the
+    /// epoll instance, so the one that is dropped here is not the last.
     pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.epoll = None;
@@ -198,7 +200,8 @@ impl State {
         }
     }
 
-    /// Returns the result of a poll, or `None` if the task has to wait and its waker has to be stored.
+    /// Returns the result of a poll, or `None` if the task has to wait and its waker has to be
+    /// stored.
     fn check(
         &mut self,
         direction: Direction,

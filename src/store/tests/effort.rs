@@ -3,8 +3,8 @@
 
 use super::*;
 
-/// The most slots that a call may look at: to open a run it places all moved slots, filters the run,
-/// splits it and sorts half of it, after it has dropped the stale slots that were near.
+/// The most slots that a call may look at: to open a run it places all moved slots, filters the
+/// run, splits it and sorts half of it, after it has dropped the stale slots that were near.
 const LIMIT: usize = 6 * LEN;
 
 /// How many timers the patterns have: enough for hundreds of runs.
