@@ -27,19 +27,17 @@ use std::task::Wake;
 use tokio::runtime::{self, Id, worker_index};
 
 use self::wake_sources::WakeSources;
-use crate::driver::Builder;
-use crate::driver::Handle;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::{Notifier, Shared};
 use crate::driver::slack::Limit;
+use crate::driver::{Builder, Handle};
 use crate::instant::nanos;
 
 #[cfg(feature = "test-util")]
 pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 pub(crate) use self::time::now;
 
-/// What an error message adds about tokio where a driver is missing: nothing, since inside a
-/// runtime none is.
+/// What an error message adds about tokio where a driver is missing: nothing, since a runtime has one.
 pub(super) const HINT: &str = "";
 
 /// The drivers of one runtime.

@@ -2,11 +2,11 @@
 //!
 //! The instance watches three descriptors, each of which keeps its state in the kernel:
 //!
-//! | descriptor  | is                                     | registered for                          |
-//! |-------------|----------------------------------------|-----------------------------------------|
-//! | an eventfd  | the unpark                             | edges: each write counts once           |
-//! | a timerfd   | the timeout, an absolute time          | its level: readable once that has passed |
-//! | the source of I/O | the reactor's epoll, which all workers share | its level, while this worker waits for I/O |
+//! | descriptor    | is                                | registered for                             |
+//! |---------------|-----------------------------------|--------------------------------------------|
+//! | an eventfd    | the unpark                        | edges: each write counts once              |
+//! | a timerfd     | the timeout, an absolute time     | its level: readable once that has passed   |
+//! | the I/O source | the reactor's epoll, which all workers share | its level, while this worker waits for I/O |
 //!
 //! None of them is ever read. The [`Token`] in front of the eventfd keeps an unpark of a worker
 //! that runs out of the kernel.
