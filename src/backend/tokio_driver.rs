@@ -37,7 +37,8 @@ use crate::instant::nanos;
 pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
 pub(crate) use self::time::now;
 
-/// What an error message adds about tokio where a driver is missing: nothing, since a runtime has one.
+/// What an error message adds about tokio where a driver is missing: nothing, since a runtime has
+/// one.
 pub(super) const HINT: &str = "";
 
 /// The drivers of one runtime.

@@ -27,8 +27,9 @@
 //! - Time counts from sixteen results on, because the first may have been long ago, in another
 //!   poll.
 //!
-//! After 128 timers have yielded, and none of them was polled again, the budget is reset in any case: a
-//! hand-written loop that keeps polling new timers, each of them once, must not go on for ever.
+//! After 128 timers have yielded, and none of them was polled again, the budget is reset in any
+//! case: a hand-written loop that keeps polling new timers, each of them once, must not go on for
+//! ever.
 
 use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
@@ -201,8 +202,8 @@ impl Budget {
         counts
     }
 
-    /// Counts a result after another waker's, or one at which the clock is to be read. Returns `false` if
-    /// the budget is exhausted.
+    /// Counts a result after another waker's, or one at which the clock is to be read. Returns
+    /// `false` if the budget is exhausted.
     #[inline]
     fn consume_slow(&self, waker: &Waker, clock: Option<&Clock>) -> bool {
         self.note_waker(waker);
