@@ -12,7 +12,6 @@
 pub(crate) mod coop;
 mod current;
 mod fallback;
-mod stack;
 mod thread;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio_driver;

@@ -35,10 +35,11 @@
 // - `pool`: what all workers share
 // - `local`: what belongs to one thread
 // - `inner`: the runtime's cores, tasks and members
-// - `context`: which runtimes this thread is in
+// - `join`: a task's handles
+// - `context`: which runtimes this thread is in, and where a ready task goes
 // - `worker`: the loop
 // - `block_on`: a thread that waits for one future
-// - `join`, `schedule`, `handle`: a task's handles, where a ready task goes, a runtime's handle
+// - `handle`: a runtime's handle
 // - `io::{mode, async_fd, ready}`: descriptors, and the futures that wait for them
 // - `runtime`, `builder`, `spawn`: the owner, its settings, the free functions
 
@@ -57,7 +58,6 @@ pub(crate) mod local;
 mod no_io;
 mod pool;
 mod runtime;
-mod schedule;
 mod spawn;
 mod task;
 mod worker;

@@ -11,7 +11,6 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::backend::fallback;
-use crate::backend::stack::{Key, Stack};
 use crate::backend::tokio_driver::{self, OuterRuntime};
 use crate::driver::Handle;
 use crate::sync::thread_local;
@@ -271,3 +270,69 @@ fn no_fallback(error: NoDriver) -> ! {
          timers that are made where there is no driver"
     );
 }
+
+/// The values that a thread has entered, of which the innermost is current.
+///
+/// Guards may be dropped in any order. Each removes exactly the entry that it made, so that the
+/// innermost entry whose guard lives is always current. The innermost is kept apart: finding it costs
+/// one load, and entering allocates only where entries nest.
+struct Stack<T> {
+    innermost: Option<Keyed<T>>,
+    /// The others, the outermost first.
+    outer: Vec<Keyed<T>>,
+    next_key: u64,
+}
+
+struct Keyed<T> {
+    value: T,
+    key: u64,
+}
+
+/// Identifies one entry of one [`Stack`]. Keys are never used again.
+#[derive(Debug)]
+struct Key(u64);
+
+impl<T> Stack<T> {
+    const fn new() -> Self {
+        Self {
+            innermost: None,
+            outer: Vec::new(),
+            next_key: 0,
+        }
+    }
+
+    fn push(&mut self, value: T) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        if let Some(outer) = self.innermost.replace(Keyed { value, key }) {
+            self.outer.push(outer);
+        }
+        Key(key)
+    }
+
+    /// Removes an entry and returns its value, `None` if it was removed before. The caller drops
+    /// the value when the stack is no longer borrowed: the drop may run foreign code.
+    #[must_use]
+    fn remove(&mut self, key: &Key) -> Option<T> {
+        let entry = if self.innermost.as_ref()?.key == key.0 {
+            std::mem::replace(&mut self.innermost, self.outer.pop())
+        } else {
+            let at = self.outer.iter().rposition(|entry| entry.key == key.0)?;
+            Some(self.outer.remove(at))
+        };
+        entry.map(|entry| entry.value)
+    }
+
+    #[inline]
+    fn innermost(&self) -> Option<&T> {
+        self.innermost.as_ref().map(|entry| &entry.value)
+    }
+
+    /// Returns the entries around the innermost one, from the inside out.
+    fn outer(&self) -> impl Iterator<Item = &T> {
+        self.outer.iter().rev().map(|entry| &entry.value)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

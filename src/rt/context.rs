@@ -1,4 +1,4 @@
-//! The runtimes that this thread is in, and what it has of each: one stack of scopes.
+//! The runtimes that this thread is in, one stack of scopes, and where a task goes that is ready.
 //!
 //! A thread is in a runtime in one of two ways. It *runs* the runtime's futures, as a worker or in
 //! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has
@@ -7,20 +7,25 @@
 //!
 //! The innermost scope says which runtime is current. A task that becomes ready on this thread goes
 //! to the thread's core only if the innermost scope that runs futures belongs to the task's
-//! runtime.
+//! runtime. Otherwise, and on an external thread, it goes to the shared queue; a local task goes to
+//! its thread's inbox.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use async_task::{ScheduleInfo, WithInfo};
 
 use crate::backend::{Entered as Driver, coop};
 use crate::driver::Handle as Timers;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
+use crate::rt::join::JoinHandle;
 use crate::rt::local::{LocalQueue, ThreadNotifier};
 use crate::rt::pool::Pool;
-use crate::rt::task::{self, OwnedTasks, Reason, Runnable};
+use crate::rt::task::{self, OwnedTasks, Reason, Runnable, Spawned};
 use crate::sync::thread_local;
 
 thread_local! {
@@ -294,4 +299,61 @@ fn running<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> Option<&'a Scope> {
 #[inline]
 fn with<T>(read: impl FnOnce(&[Rc<Scope>]) -> Option<T>) -> Option<T> {
     SCOPES.try_with(|scopes| read(&scopes.borrow())).ok()?
+}
+
+/// Spawns a task for any worker.
+pub(super) fn spawn<F>(owned: Arc<OwnedTasks>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (task, spawned) = owned.bind(future, |metadata, future| {
+        async_task::Builder::new()
+            .metadata(metadata)
+            .propagate_panic(true)
+            .spawn(|_| future, WithInfo(wake))
+    });
+    finish_spawn(task, spawned)
+}
+
+/// Spawns a task that stays on this thread.
+pub(super) fn spawn_local<F>(local: &LocalQueue, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let (task, spawned) = local.owned.clone().bind(future, |metadata, future| {
+        async_task::Builder::new()
+            .metadata(metadata)
+            .propagate_panic(true)
+            .spawn_local(|_| future, WithInfo(wake))
+    });
+    finish_spawn(task, spawned)
+}
+
+fn finish_spawn<T>(task: Option<Runnable>, spawned: Spawned<T>) -> JoinHandle<T> {
+    if let Some(task) = task {
+        schedule(task, Reason::Spawned);
+    }
+    JoinHandle::new(spawned)
+}
+
+/// Schedules a task that was woken.
+///
+/// A function, and the list is in the task's metadata: a closure that held the list would have to
+/// be kept alive during each call, which costs two atomic operations.
+fn wake(task: Runnable, info: ScheduleInfo) {
+    let reason = if info.woken_while_running {
+        Reason::Yielded
+    } else {
+        Reason::Woken
+    };
+    schedule(task, reason);
+}
+
+fn schedule(task: Runnable, reason: Reason) {
+    if let Err(task) = push(task, reason) {
+        let owned = task.metadata().owned.clone();
+        owned.scheduler.schedule(task);
+    }
 }

@@ -11,7 +11,6 @@ use crate::rt::block_on::block_on;
 use crate::rt::context::{self, Entered};
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
-use crate::rt::schedule;
 
 /// A reference to a [`Runtime`](super::Runtime), by which any thread spawns tasks on it.
 ///
@@ -95,7 +94,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        schedule::spawn(context::owned_of(&self.inner), future)
+        context::spawn(context::owned_of(&self.inner), future)
     }
 
     /// Runs `future` to completion on this thread, and tasks meanwhile; see

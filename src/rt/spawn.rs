@@ -9,7 +9,6 @@ use crate::rt::handle::NoRuntime;
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
 use crate::rt::runtime::Runtime;
-use crate::rt::schedule;
 
 /// Runs `future` to completion on this thread, with timers and tasks. Returns its output.
 ///
@@ -53,7 +52,7 @@ where
     let Some(owned) = context::current_owned() else {
         panic!("{NoRuntime}");
     };
-    schedule::spawn(owned, future)
+    context::spawn(owned, future)
 }
 
 /// Spawns a local task, which stays on this thread and need not be `Send`.
@@ -88,7 +87,7 @@ where
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );
     };
-    schedule::spawn_local(local, future)
+    context::spawn_local(local, future)
 }
 
 /// Keeps a manual or paused clock from moving by itself until the guard is dropped.
@@ -159,7 +158,7 @@ pub fn spawn_blocking<T: Send + 'static>(
     let hold = inner.pool.clock().hold();
     // Starts now, not when the task first runs. Dropping it with the task cancels it.
     let work = blocking::unblock(work);
-    schedule::spawn(context::owned_of(&inner), async move {
+    context::spawn(context::owned_of(&inner), async move {
         let result = work.await;
         drop(hold);
         result
