@@ -218,17 +218,8 @@ pub struct Sleep {
     trusted: bool,
     /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
     yielded: bool,
-    fuse: Fuse,
-}
-
-/// What `phase` does not tell about whether a future may still have something to yield.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fuse {
-    Intact,
-    /// The timer has ended by a reset, and no poll was ready since.
-    Unreported,
-    /// The future that this timer limits has completed.
-    Completed,
+    /// Whether the future that this timer limits has completed.
+    completed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,8 +228,10 @@ enum Phase {
     Idle,
     /// The driver holds a waker for the timer, or has fired it.
     Armed,
-    /// A poll was ready, or a reset found the deadline passed.
+    /// A poll was ready.
     Done,
+    /// A reset found the deadline passed, and no poll was ready since.
+    DoneByReset,
     /// The timer was made for an instant where there was no driver. The first poll chooses one.
     UnboundInstant,
     /// The same, for a duration.
@@ -274,7 +267,7 @@ impl Sleep {
             phase: Phase::Idle,
             trusted,
             yielded: false,
-            fuse: Fuse::Intact,
+            completed: false,
         }
     }
 
@@ -326,7 +319,7 @@ impl Sleep {
         match self.phase {
             Phase::Idle | Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => false,
             Phase::Armed => self.handle.shared.has_elapsed(self.deadline) && !self.is_orphaned(),
-            Phase::Done => true,
+            Phase::Done | Phase::DoneByReset => true,
         }
     }
 
@@ -426,18 +419,18 @@ impl Sleep {
     /// Notes that the future that this timer limits has completed.
     #[inline]
     pub(super) fn set_completed(&mut self) {
-        self.fuse = Fuse::Completed;
+        self.completed = true;
     }
 
     /// Returns whether that was noted.
     pub(super) fn is_completed(&self) -> bool {
-        self.fuse == Fuse::Completed
+        self.completed
     }
 
     /// Begins an item of something that this timer limits; see `coop::poll_start_item`.
     #[inline]
     pub(super) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
-        let waits = matches!(self.phase, Phase::Armed | Phase::Done);
+        let waits = matches!(self.phase, Phase::Armed | Phase::Done | Phase::DoneByReset);
         coop::poll_start_item(cx, &mut self.yielded, waits)
     }
 
@@ -456,10 +449,7 @@ impl Sleep {
         self.trusted = false;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Armed => {}
-            Phase::Idle | Phase::Done => {
-                self.fuse = Fuse::Intact;
-                return;
-            }
+            Phase::Idle | Phase::Done | Phase::DoneByReset => return,
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => {
                 return self.reset_unbound(wait);
             }
@@ -470,8 +460,7 @@ impl Sleep {
                 self.trusted = trusted;
             }
             Reset::Due(waker) => {
-                self.phase = Phase::Done;
-                self.fuse = Fuse::Unreported;
+                self.phase = Phase::DoneByReset;
                 waker.wake();
             }
             Reset::Gone => {}
@@ -515,7 +504,7 @@ impl Sleep {
     /// Returns whether the timer has no driver yet.
     pub(in crate::time) fn is_unbound(&self) -> bool {
         match self.phase {
-            Phase::Idle | Phase::Armed | Phase::Done => false,
+            Phase::Idle | Phase::Armed | Phase::Done | Phase::DoneByReset => false,
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => true,
         }
     }
@@ -574,7 +563,6 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::poll_proceed(cx));
         let poll = if self.phase == Phase::Done {
-            self.fuse = Fuse::Intact;
             self.answer(cx, false)
         } else {
             self.poll_elapsed(cx)
@@ -590,7 +578,7 @@ impl Future for Sleep {
 /// out.
 impl FusedFuture for Sleep {
     fn is_terminated(&self) -> bool {
-        self.phase == Phase::Done && !self.yielded && self.fuse != Fuse::Unreported
+        self.phase == Phase::Done && !self.yielded
     }
 }
 

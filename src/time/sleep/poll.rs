@@ -58,7 +58,7 @@ impl Sleep {
     #[inline(never)]
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.phase != Phase::Idle && self.phase != Phase::Armed {
-            return self.poll_unbound(cx);
+            return self.poll_rare(cx);
         }
         let shared = &self.handle.shared;
         if shared.has_elapsed(self.deadline) {
@@ -80,6 +80,16 @@ impl Sleep {
             return self.poll_with_other_waker(cx);
         }
         self.arm(cx)
+    }
+
+    /// Polls a timer that was ended by a reset, or that has no driver yet.
+    #[cold]
+    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase == Phase::DoneByReset {
+            self.phase = Phase::Done;
+            return self.answer(cx, false);
+        }
+        self.poll_unbound(cx)
     }
 
     fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
