@@ -1,7 +1,7 @@
 //! Timers on an executor whose wakers must stay on their thread: a task fires the timers.
 //!
 //! ```sh
-//! cargo run --release --example pump
+//! cargo run --release --features smol --example pump
 //! ```
 //!
 //! The timers of a program without a driver of its own are fired by the process-wide thread, which
