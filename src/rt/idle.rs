@@ -170,8 +170,7 @@ impl Idle {
         self.drivers.rearm();
         // No foreign code runs between the last look and the park. This asks the clock's drivers
         // for their next deadlines, and the last reference to one of them may be dropped there.
-        let can_advance =
-            self.clock.can_advance() && self.all_parked(&self.lock(), ends) && !context.has_lent();
+        let can_advance = self.clock.can_advance() && !context.has_lent();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
             // While this worker searched, no other was unparked for what was pushed. Once it has
@@ -179,14 +178,11 @@ impl Idle {
             unparked.searching = unparked.searching || self.start_search(true);
             return unparked;
         }
-        if can_advance {
-            if !self.remove_if_all_parked(worker, ends) {
-                return self.transition_from_parked(worker, context);
-            }
+        self.arm_parker(worker);
+        if can_advance && self.remove_if_all_parked(worker, ends) {
             context.advance();
             return Unparked::default();
         }
-        self.arm_parker(worker);
         self.parkers[worker].park();
         // Before another worker becomes the owner, which the same I/O would unpark.
         context.collect_io();
@@ -259,8 +255,9 @@ impl Idle {
         }
     }
 
-    /// Marks a worker as running if all workers are parked, so that it can move time while no other
-    /// runs. Returns whether it did.
+    /// Marks a worker as running if all workers are parked and armed, so that it can move time while
+    /// no other has anything to do. Returns whether it did. The last worker to arm its parker sees
+    /// that all others have.
     fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
         let mut parked = self.lock();
         let at = parked.position(worker);
@@ -422,7 +419,10 @@ impl Idle {
         } else {
             self.parkers.len()
         };
-        parked.workers.len() == expected
+        // A worker that is not armed has not looked for the last time: it may find something that
+        // no other worker sees, such as its main future.
+        let mut workers = parked.workers.iter();
+        parked.workers.len() == expected && workers.all(|&worker| parked.armed[worker])
     }
 
     fn unpark(&self, worker: Option<usize>) {

@@ -364,6 +364,30 @@ fn worker_moves_time_to_what_an_external_thread_arms() {
     });
 }
 
+/// One worker wakes the main future of another, which parks at that moment, and parks itself. Time
+/// does not move on to a timer while the woken worker is on its way back.
+#[test]
+fn time_stands_still_for_a_worker_that_finds_its_main_future_woken_when_it_parks() {
+    check(Some(3), || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let start = clock.now();
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        let (flag, end) = (Flag::new(), Flag::new());
+        let line = Line::new();
+        let (waker, other, ends) = (main_of(&pool, 0, &flag), pool.clone(), end.clone());
+        let waking = line.spawn(move || {
+            waker.wake();
+            wait(&other, 1, &ends);
+        });
+        line.cross();
+        wait(&pool, 0, &flag);
+        assert_eq!(clock.now(), start);
+        main_of(&pool, 1, &end).wake();
+        waking.join().unwrap();
+    });
+}
+
 /// Looks at the slots as a worker does that has nothing else to do, until so many tasks have run.
 fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
     let mut must_look = false;
