@@ -2,9 +2,9 @@
 //!
 //! A mean hides pauses, and the maximum of one run measures the machine rather than the queue. So
 //! each pattern makes the same calls in the same order, in several runs. The bench takes the
-//! shortest time of each call over all runs, and reports the longest of these. A call's time includes
-//! the reading of the clock, some 25 ns, and the page faults of the memory that it allocates: every
-//! run starts with an empty queue and frees everything at its end.
+//! shortest time of each call over all runs, and reports the longest of these. A call's time
+//! includes the reading of the clock, some 25 ns, and the page faults of the memory that it
+//! allocates: every run starts with an empty queue and frees everything at its end.
 //!
 //! `cargo bench --bench longest_call [-- [--timers N] [--runs N] [part of a pattern's name]]` fails
 //! if a call takes longer than the limit.
@@ -320,8 +320,8 @@ const PATTERNS: &[(&str, Pattern)] = &[
 /// An hour in nanoseconds.
 const HOUR: u64 = 3_600_000_000_000;
 
-/// A queue, the keys of its timers in order of insertion, and a random number generator that repeats
-/// its numbers in each run.
+/// A queue, the keys of its timers in order of insertion, and a random number generator that
+/// repeats its numbers in each run.
 struct World {
     queue: TimerQueue<u64>,
     keys: Vec<Key>,

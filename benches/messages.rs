@@ -1,8 +1,8 @@
 //! The time for a message from one task to another and back.
 //!
-//! `cargo bench --features rt --bench messages [-- NAME...]`. The task that sends a message wakes its receiver,
-//! so this measures passing a task through the worker's LIFO slot. Prints the best and the median
-//! nanoseconds of a round trip.
+//! `cargo bench --features rt --bench messages [-- NAME...]`. The task that sends a message wakes
+//! its receiver, so this measures passing a task through the worker's LIFO slot. Prints the best
+//! and the median nanoseconds of a round trip.
 
 use std::time::Instant;
 

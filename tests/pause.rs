@@ -1,7 +1,7 @@
 //! Pausing, resuming and advancing the clock of the driver that is entered.
 //!
-//! Feature `test-util`. What tokio's clock does is in `tokio_paused.rs` and `tokio_auto_advance.rs`,
-//! what the panics say in `messages.rs`.
+//! Feature `test-util`. What tokio's clock does is in `tokio_paused.rs` and
+//! `tokio_auto_advance.rs`, what the panics say in `messages.rs`.
 
 #![cfg(all(not(loom), feature = "test-util"))]
 

@@ -1,7 +1,7 @@
 //! The timers of `reveille::rt` on Go's own benchmarks.
 //!
-//! `cargo bench --features rt --bench go [-- [--workers N] NAME...]`; `benches/go/run.sh` also runs Go's and
-//! prints the ratios. `measure.rs` times an operation, `own.rs` and `latency.rs` have the
+//! `cargo bench --features rt --bench go [-- [--workers N] NAME...]`; `benches/go/run.sh` also runs
+//! Go's and prints the ratios. `measure.rs` times an operation, `own.rs` and `latency.rs` have the
 //! benchmarks of Go's standard library, and `beyond.rs` has others.
 
 mod beyond;

@@ -50,8 +50,8 @@ fn world(name: &'static str, round: fn(&mut Random, &Report)) {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = variable("REVEILLE_STRESS_SEED").unwrap_or(nanos.as_micros() as u64 % 1_000_000_007);
     let length = Duration::from_secs(variable("REVEILLE_STRESS_SECONDS").unwrap_or(2));
-    // To stderr directly, because the test runner would not show captured output if the test hangs or
-    // the process dies.
+    // To stderr directly, because the test runner would not show captured output if the test hangs
+    // or the process dies.
     let say = |text: &str| drop(writeln!(stderr(), "stress {name}: {text}"));
     say(&format!("REVEILLE_STRESS_SEED={seed}"));
 
