@@ -61,6 +61,8 @@ impl Timer {
 
     /// Starts over from the old deadline and not from now, so that the period does not drift.
     fn again(&mut self, after: Duration) {
+        // It has fired, so the reset arms nothing: the next poll does. A loop that resets a timer and
+        // does not poll it again waits for nothing.
         self.sleep.reset_at(self.sleep.deadline() + after);
         self.arm();
     }
