@@ -21,7 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::driver::shared::fire::wake_all;
-use crate::driver::slack::{NOT_PARKED, Planner};
+use crate::driver::slack::{NO_INTERRUPT, Planner};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
 use crate::sync;
@@ -283,7 +283,7 @@ impl<P> Driver<P> {
     /// ```
     pub fn turn(&mut self) -> Turn {
         let shared = &self.handle.shared;
-        if shared.parked_until() != NOT_PARKED {
+        if shared.interrupt_before() != NO_INTERRUPT {
             shared.clear_announcement();
         }
         let nothing = Turn {
@@ -291,7 +291,7 @@ impl<P> Driver<P> {
             unfinished: false,
         };
         // Without timers the clock is not read either.
-        if !shared.may_be_due(NEVER - 1) {
+        if !shared.may_have_timers() {
             return nothing;
         }
         let now = shared.clock.nanos();
@@ -363,7 +363,7 @@ impl<P> Driver<P> {
         let mut state = shared.lock();
         let next = state.timers.next_deadline();
         if next <= now {
-            shared.announce_park(&state, NOT_PARKED);
+            shared.announce_park(&state, NO_INTERRUPT);
             return Some(Duration::ZERO);
         }
         let plan = self.planner.plan(next).limited(limit_at.unwrap_or(NEVER));

@@ -5,7 +5,7 @@
 //! ms, B = 100 ms and C = 150 ms are near, and some others are far off:
 //!
 //! ```text
-//!            near: all slots below the edge           runs, nearest first, each of about LEN slots
+//!            near: all slots below the edge           runs, nearest first, each of about RUN slots
 //!  ┌────────────────────────────────────────┐   ┌──────────────┬────────────────┬───────────────┐
 //!  │ front   [A200, C150, B100]   sorted,   │ e │ low = 30 s   │ low = 31.2 s   │ low = 33 s    │
 //!  │                      ▲       latest    │ d │              │                │               │
@@ -28,17 +28,17 @@
 //! - H1 near < edge <= `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's, and `runs[0].low` is the edge.
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
-//! - H3 the front has at most LEN slots, `recent` fewer than LEN / 4. A run has LEN at most, and
+//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run has RUN at most, and
 //!   beyond that only what `place_moved` added; it is then listed in `full`, and a later call
 //!   splits it.
-//! - H4 a run has a slot, and one in 2 STALENESS of its slots or more is live, except for a first
-//!   run that `rebuild_front` made. Of the near slots, at most LEN are stale.
-//! - H5 slots in `moved` are not below the edge, no more than LEN and a constant, and not counted
+//! - H4 a run has a slot, and at least one in 2 STALENESS (32) of its slots is live, except for a
+//!   first run that `unload_front` made. Of the near slots, at most RUN are stale.
+//! - H5 slots in `moved` are not below the edge, no more than 2 RUN, and not counted
 //!   as stale: the heap asks for their state again when it places them, before it opens the next
 //!   run.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
-//! times LEN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the
+//! times RUN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the
 //! maintenance in proportion to what it changes; there is no separate clean-up pass.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves
@@ -56,7 +56,7 @@ use self::runs::{Position, Run, Runs};
 
 /// How many slots a run holds: long enough that searching and splitting are rare, short enough that
 /// sorting one (4 KiB, an eighth of an L1 cache) takes microseconds.
-pub(crate) const LEN: usize = 256;
+pub(crate) const RUN_LEN: usize = 256;
 
 /// One place in the order: deadline, then sequence number, then the key of its timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,25 +129,25 @@ pub(crate) trait Timers {
 }
 
 /// The slots, sorted as far as needed. See the head of this file.
-pub(crate) struct RunHeap<const LEN: usize> {
+pub(crate) struct RunHeap<const RUN: usize> {
     front: Vec<Slot>,
     recent: BinaryHeap<Reverse<Slot>>,
     edge: Slot,
     /// How many slots of `front` and `recent` are stale.
     stale: usize,
     runs: Runs,
-    /// One slot of each run that has grown to LEN and was not split since.
+    /// One slot of each run that has grown to RUN and was not split since.
     full: Vec<Slot>,
     /// Slots that left their run because their timers moved, to be placed in other runs.
     moved: Vec<Slot>,
     effort: Effort,
 }
 
-impl<const LEN: usize> RunHeap<LEN> {
-    const RECENT: usize = LEN / 4;
+impl<const RUN: usize> RunHeap<RUN> {
+    const RECENT: usize = RUN / 4;
     /// The capacity of a run's buffer, enough for the near slots, too. All buffers have the same
     /// size, because the allocator can then reuse a freed one without a search.
-    const CAPACITY: usize = LEN + Self::RECENT;
+    const CAPACITY: usize = RUN + Self::RECENT;
 
     pub(crate) fn new() -> Self {
         Self {
@@ -191,7 +191,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             self.stale += 1;
             // Without the constant, a handful of timers would be moved back and forth all the time.
             if self.stale > self.near() / 2 + STEP {
-                self.rebuild_front();
+                self.unload_front();
             }
         } else if self.moved.is_empty() || !self.moved.contains(&slot) {
             let at = self.runs.find(slot);
@@ -279,7 +279,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             return self.place_farthest(slot);
         }
         let at = self.runs.find(slot);
-        if self.runs.push(at, slot) >= LEN {
+        if self.runs.push(at, slot) >= RUN {
             self.mark_full(at, slot);
         }
     }
@@ -306,7 +306,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     fn place_near(&mut self, slot: Slot) {
         if self.front.last().is_none_or(|&root| slot < root) {
             // Slots that arrive in decreasing order keep the front sorted.
-            if self.front.len() < LEN {
+            if self.front.len() < RUN {
                 return self.front.push(slot);
             }
             self.turn_front_into_run();
@@ -314,7 +314,7 @@ impl<const LEN: usize> RunHeap<LEN> {
         }
         self.recent.push(Reverse(slot));
         if self.recent.len() >= Self::RECENT {
-            self.rebuild_front();
+            self.unload_front();
         }
     }
 
@@ -322,7 +322,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     #[cold]
     fn turn_front_into_run(&mut self) {
         if !self.recent.is_empty() {
-            return self.rebuild_front();
+            return self.unload_front();
         }
         let mut slots = mem::replace(&mut self.front, Self::buffer());
         slots.reverse();
@@ -336,7 +336,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     /// Turns all near slots into the first run, so that the next [`peek`](Self::peek) sorts them
     /// anew.
     #[cold]
-    fn rebuild_front(&mut self) {
+    fn unload_front(&mut self) {
         let mut slots = mem::take(&mut self.front);
         slots.reverse();
         let sorted = self.recent.is_empty();
@@ -358,9 +358,9 @@ impl<const LEN: usize> RunHeap<LEN> {
             run.slots.pop();
             return self.append_run(slot, Self::buffer(), slot);
         }
-        // Not for every slot beyond LEN: one entry per run is enough, and should it be lost,
+        // Not for every slot beyond RUN: one entry per run is enough, and should it be lost,
         // another one follows after a few more slots.
-        if run.slots.len().is_multiple_of(LEN / 8) {
+        if run.slots.len().is_multiple_of(RUN / 8) {
             self.full.push(slot);
         }
     }

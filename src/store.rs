@@ -15,14 +15,14 @@
 //! Two modules build on the store: `queue` stores values with deadlines, and the driver stores
 //! wakers.
 
-use crate::heap::{LEN, RunHeap};
+use crate::heap::{RUN_LEN, RunHeap};
 use crate::instant::NEVER;
 use crate::table::Table;
 
 /// Timers in order of deadline, equal deadlines in order of insertion or of their last reset.
 ///
 /// An index names a timer as long as it is armed; after that, the next timer gets the index.
-pub(crate) struct Store<V, const RUN: usize = LEN> {
+pub(crate) struct Store<V, const RUN: usize = RUN_LEN> {
     heap: RunHeap<RUN>,
     table: Table<V>,
 }
@@ -55,7 +55,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
     /// Moves a timer's deadline, and returns whether it is armed.
     #[inline]
     pub(crate) fn reset(&mut self, index: u32, deadline: u64) -> bool {
-        let Some((stale, slot)) = self.table.rearm(index, deadline) else {
+        let Some((stale, slot)) = self.table.reset(index, deadline) else {
             return false;
         };
         // In this order, because the heap may look at the new slot as soon as it is filed.

@@ -16,9 +16,9 @@
 //! count it as stale.
 //!
 //! Sequence numbers have 32 bits and wrap. A dead slot that matches its entry by accident is taken
-//! for one that is stale, or live at the deadline that it says, and never for an earlier one: no
-//! timer is lost or early. Two equal deadlines may leave in the wrong order if one was set before
-//! the wrap and one after it.
+//! for a moved one, or for one that is live at its own deadline, never at an earlier one: no timer
+//! is lost or early. Two equal deadlines may leave in the wrong order if one was set before the
+//! wrap and one after it.
 //!
 //! Values are kept apart from entries. With a hundred thousand timers, the memory of the one that
 //! is reset is rarely in the cache, and a reset needs the entry alone: 24 bytes instead of 40, so
@@ -174,7 +174,7 @@ impl<V> Table<V> {
     /// Moves an armed timer's deadline. Returns the slot that was live until now and the slot to be
     /// filed, each if there is one; returns `None` if the timer is not armed.
     #[inline]
-    pub(crate) fn rearm(&mut self, index: u32, when: u64) -> Option<(Option<Slot>, Option<Slot>)> {
+    pub(crate) fn reset(&mut self, index: u32, when: u64) -> Option<(Option<Slot>, Option<Slot>)> {
         let seq = self.next_seq();
         let entry = self.entry_mut(index);
         if !entry.is_armed() {

@@ -70,7 +70,7 @@ pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
 /// Takes a unit of tokio's budget before a timer is polled, if the thread is in a tokio runtime.
 #[inline]
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
-    if with_budget(Budget::is_of_poll) == Some(true) {
+    if with_budget(Budget::is_per_poll) == Some(true) {
         // A worker of `rt` may run inside of a task of tokio's. If a timer used up tokio's budget
         // there, it would wait until tokio polls that task again, which it cannot while the worker
         // runs in it.
@@ -104,7 +104,7 @@ fn poll_consume_one(cx: &mut Context<'_>, yielded: &mut bool, clock: Option<&Clo
     with_budget(|budget| budget.poll_consume(cx, yielded, clock)).unwrap_or(Poll::Ready(()))
 }
 
-/// Notes what the clock of a timer showed, which is due then.
+/// Records the time that was read for a timer that is due.
 #[inline]
 pub(crate) fn note_time(now: u64) {
     with_budget(|budget| budget.note_time(now));
@@ -174,7 +174,7 @@ fn unconstrained<T>(poll: impl FnOnce() -> T) -> T {
 
     let _restore = Restore(with_budget(|budget| {
         let before = budget.clone();
-        budget.reset(budget.is_of_poll());
+        budget.reset(budget.is_per_poll());
         before
     }));
     poll()

@@ -1,7 +1,7 @@
 //! The current driver of a thread: the one entered last, or that of a tokio runtime.
 //!
 //! The free functions make their timers on it. If the thread has entered a tokio runtime since, the
-//! runtime's driver is current (see `tokio_driver`), as the innermost runtime is inside tokio, too.
+//! runtime's driver is current (see `tokio_driver`), just as tokio uses its innermost runtime.
 //! A driver that was entered before would be of no use: its loop usually waits for the call that
 //! entered the runtime.
 
@@ -224,7 +224,7 @@ impl Handle {
     ///
     /// `f` must not run foreign code: the current driver is borrowed during the call.
     #[inline]
-    pub(crate) fn with_current<T>(f: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+    pub(crate) fn with_entered<T>(f: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
         CURRENT
             .try_with(|current| innermost(&current.borrow()).and_then(f))
             .ok()
@@ -274,8 +274,8 @@ fn no_fallback(error: NoDriver) -> ! {
 /// The values that a thread has entered, of which the innermost is current.
 ///
 /// Guards may be dropped in any order. Each removes exactly the entry that it made, so that the
-/// innermost entry whose guard lives is always current. The innermost is kept apart: finding it costs
-/// one load, and entering allocates only where entries nest.
+/// innermost entry whose guard lives is always current. The innermost is kept apart: finding it
+/// costs one load, and entering allocates only where entries nest.
 struct Stack<T> {
     innermost: Option<Keyed<T>>,
     /// The others, the outermost first.

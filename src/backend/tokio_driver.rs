@@ -1,7 +1,8 @@
 //! The drivers of tokio runtimes: inside a runtime, its own loop fires the timers.
 //!
 //! Each runtime gets a [`TokioDriver`] when a timer is first made in it. That is a sharded driver
-//! with a shard for each worker and one for all other threads, whose wake source is something that
+//! with a shard for each worker and one for all other threads (or one for all, if there is one
+//! worker), whose wake source is something that
 //! tokio waits for ([`WakeSources`]). It is removed when the runtime ends. Each thread caches its
 //! shard.
 //!

@@ -19,18 +19,25 @@
 //! more request.
 //!
 //! In a storm of calls the count changes during every scan. The scanning thread has work of its
-//! own, so after [`MAX_SCANS`] scans it leaves one undone: it marks the count as [`PENDING`] and
-//! has the source expire soon. The next thread that calls finds the mark, removes it and scans;
-//! there is one, because the source calls. An expiration that came before the mark cannot be that
-//! call. Then the thread removes the mark itself, unless another one has, and goes on.
+//! own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
+//!
+//! 1. It has the source expire soon. So there is a next call: that of the source.
+//! 2. It marks the count as [`PENDING`]. The thread that finds the mark removes it, and scans.
+//! 3. If the source has expired between the two, that call may have come before the mark, and no
+//!    other may follow. Then the thread removes the mark itself, unless another one has, and scans.
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due,
 //! and nowhere else: a thread that arms or drops a timer may hold locks that the wakers of other
 //! tasks take. A shard that has fired clears its announcement, and `rearm` has to follow. No scan
 //! fires timers, so a waker that takes long keeps no thread from setting the source.
 //!
-//! Invariant: for each timer, either its shard's announcement is cleared and a scan is to come, or
-//! the wake source is set to expire by its deadline (plus the slack).
+//! Invariant: for each timer one of these holds.
+//!
+//! - Its shard's announcement is cleared, and a scan is to come.
+//! - Its shard has announced its next deadline, and the source is set to expire by then.
+//! - Announcements are off, and the source is set: the slack decides when it expires.
+//! - Announcements are off because all threads of the runtime run: they poll the timers, and the
+//!   next one that parks scans.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -38,7 +45,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
 use crate::driver::shared::fire::wake_all;
-use crate::driver::slack::{Limit, NOT_PARKED, Planner};
+use crate::driver::slack::{Limit, NO_INTERRUPT, Planner};
 use crate::instant::NEVER;
 use crate::sync::{
     self, Mutex,
@@ -54,7 +61,7 @@ pub(crate) trait WakeSource: Send + 'static {
     fn note_expired(&mut self) -> Liveness;
 
     /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
-    /// before; [`NEVER`] is not at all. A time that has passed expires soon.
+    /// before. [`NEVER`] disarms it; with a time that has passed it expires soon.
     fn set(&mut self, at: u64) -> Liveness;
 
     /// Sets the source to expire soon, instead of when it was set for before; `now` is what the
@@ -102,8 +109,8 @@ enum Place<W> {
 
 struct Setting<W> {
     source: W,
-    /// When the source will expire, `None` if it has expired since it was set. Most scans find that
-    /// it is right, and are spared a system call, or the lock of the parked workers.
+    /// When the source will expire, `None` if the next scan has to set it in any case. Most scans
+    /// find that it is right, and are spared a system call, or the lock of the parked workers.
     at: Option<u64>,
     /// How many expirations the source was told of.
     expirations: usize,
@@ -140,7 +147,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.rearm()
     }
 
-    /// Notes that the source has expired, or no longer counts: the next scan sets it, whatever for.
+    /// Notes that the source has expired: the next scan sets it, even for the same time.
     /// [`rearm`](Self::rearm) has to follow.
     pub(crate) fn note_expired(&self) {
         // Release: pairs with the load in `scan`.
@@ -174,28 +181,41 @@ impl<W: WakeSource> ShardedDriver<W> {
             if scans < MAX_SCANS {
                 continue;
             }
-            let mut known = 0;
-            let set_soon = |setting: &mut Setting<W>| {
-                known = setting.expirations;
-                self.set_soon(setting)
-            };
-            if self.with_setting(set_soon) == Liveness::Gone {
-                self.close();
-                return true;
-            }
-            // AcqRel: if the source has called before this, its expiration is seen below; if it
-            // calls after this, it sees the mark, and all that this thread did. (A source whose
-            // expiration is not answered need not expire once more.)
-            self.requests.fetch_or(PENDING, Ordering::AcqRel);
-            if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
-                return false;
+            match self.leave_to_next_call() {
+                Left::ToNextCall => return false,
+                Left::ToThisThread => {}
+                Left::Gone => {
+                    self.close();
+                    return true;
+                }
             }
         }
+    }
+
+    /// Leaves the next scan to the next call, in the three steps that the head of this file tells.
+    fn leave_to_next_call(&self) -> Left {
+        let mut known = 0;
+        let set_soon = |setting: &mut Setting<W>| {
+            known = setting.expirations;
+            self.set_soon(setting)
+        };
+        if self.with_setting(set_soon) == Liveness::Gone {
+            return Left::Gone;
+        }
+        // AcqRel: if the source has called before this, its expiration is seen below. If it calls
+        // after this, it sees the mark, and all that this thread did.
+        self.requests.fetch_or(PENDING, Ordering::AcqRel);
+        // A source need not expire again before a scan has noted that it has.
+        if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
+            return Left::ToNextCall;
+        }
+        Left::ToThisThread
     }
 
     /// Like [`rearm`](Self::rearm), and sets the wake source even if it is set for the right time:
     /// the clock may have jumped.
     pub(crate) fn rearm_anew(&self) -> bool {
+        // As if the source had expired.
         self.note_expired();
         self.rearm()
     }
@@ -320,15 +340,24 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 }
 
-/// Returns the next deadline of a shard, which the shard announces.
+/// To whom the scanning thread has left the next scan.
+enum Left {
+    ToNextCall,
+    ToThisThread,
+    /// To none: the runtime is gone.
+    Gone,
+}
+
+/// Has a shard announce its next deadline, and returns that.
 fn announce(shard: &Shared) -> u64 {
-    let announced = shard.parked_until();
-    // A thread that fires there just now may have got past what was announced, and not to the end.
-    if announced != NOT_PARKED && shard.may_be_due(announced) {
+    let announced = shard.interrupt_before();
+    // If `next` is past the announcement, a thread is firing here and has not finished: the exact
+    // deadline is known under the lock alone.
+    if announced != NO_INTERRUPT && shard.may_be_due(announced) {
         return announced;
     }
     let mut state = shard.lock();
-    let next = state.timers.next_deadline().max(NOT_PARKED + 1);
+    let next = state.timers.next_deadline().max(NO_INTERRUPT + 1);
     shard.announce_park(&state, next);
     next
 }

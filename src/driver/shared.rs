@@ -10,7 +10,8 @@
 //!   belong to another timer by now. A timer with a later deadline that was armed still owns its
 //!   index; if its value is gone from the store, it has fired. `drained <= elapsed`.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
-//! - `parked_until`: until when the loop has announced to park.
+//! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
+//!   interrupts it.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -18,7 +19,7 @@
 //!
 //! # The park protocol
 //!
-//! The loop announces, under the lock, until when it will park (`parked_until`), releases the lock,
+//! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
 //! and blocks. A thread that arms an earlier timer clears the announcement, under the same lock,
 //! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
 //! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
@@ -36,7 +37,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
-use crate::driver::slack::{Limit, NOT_PARKED};
+use crate::driver::slack::{Limit, NO_INTERRUPT};
 use crate::instant::NEVER;
 use crate::park::Unpark;
 use crate::store::Store;
@@ -86,14 +87,14 @@ impl<U: Unpark> Notifier for U {
     }
 }
 
-/// Written under the lock of `Shared::state`, except by `clear_announcement` and `note_turn`; read
-/// without it.
+/// Written under the lock of `Shared::state`, except by `clear_announcement`, `note_turn` and
+/// `abandon`; read without it.
 struct Atomics {
     elapsed: AtomicU64,
     drained: AtomicU64,
     next: AtomicU64,
-    /// Until when the loop parks, or `NOT_PARKED`.
-    parked_until: AtomicU64,
+    /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
+    interrupt_before: AtomicU64,
     /// What the clock showed when the loop last looked at its timers, or zero. `Debug` shows it.
     turned: AtomicU64,
 }
@@ -140,7 +141,7 @@ impl Shared {
                 elapsed: AtomicU64::new(0),
                 drained: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
-                parked_until: AtomicU64::new(NOT_PARKED),
+                interrupt_before: AtomicU64::new(NO_INTERRUPT),
                 turned: AtomicU64::new(0),
             }),
             state: CachePadded(Mutex::new(State {
@@ -189,9 +190,9 @@ impl Shared {
             return Arm::Due;
         };
         let index = state.timers.insert(deadline, waker);
-        let interrupt = self.note_armed(deadline);
+        let must_rearm = self.note_armed(deadline);
         drop(state);
-        if interrupt {
+        if must_rearm {
             self.notifier.rearm();
         }
         Arm::Armed(index)
@@ -208,9 +209,9 @@ impl Shared {
             // The store holds no deadline that has elapsed: see `drained`.
             let waker = state.timers.take(index);
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
-            let interrupt = self.note_cancelled(old);
+            let must_rearm = self.note_cancelled(old);
             drop(state);
-            if interrupt {
+            if must_rearm {
                 self.notifier.rearm();
             }
             return waker.map_or(Reset::Gone, Reset::Due);
@@ -218,9 +219,9 @@ impl Shared {
         if !state.timers.reset(index, deadline) {
             return Reset::Gone;
         }
-        let interrupt = self.note_armed(deadline) || self.note_cancelled(old);
+        let must_rearm = self.note_armed(deadline) || self.note_cancelled(old);
         drop(state);
-        if interrupt {
+        if must_rearm {
             self.notifier.rearm();
         }
         Reset::Moved
@@ -269,13 +270,16 @@ impl Shared {
 
     /// Announces, under the lock, that the loop parks until `until`, in clock time.
     pub(crate) fn announce_park(&self, _state: &State, until: u64) {
-        self.atomics.0.parked_until.store(until, Ordering::Relaxed);
+        self.atomics
+            .0
+            .interrupt_before
+            .store(until, Ordering::Relaxed);
     }
 
     /// Returns until when the loop has announced to park, if that is neither over nor interrupted,
-    /// else `NOT_PARKED`.
-    pub(crate) fn parked_until(&self) -> u64 {
-        self.atomics.0.parked_until.load(Ordering::Relaxed)
+    /// else `NO_INTERRUPT`.
+    pub(crate) fn interrupt_before(&self) -> u64 {
+        self.atomics.0.interrupt_before.load(Ordering::Relaxed)
     }
 
     /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer
@@ -308,8 +312,13 @@ impl Shared {
         // interrupts a loop that has just been unparked.
         self.atomics
             .0
-            .parked_until
-            .store(NOT_PARKED, Ordering::Relaxed);
+            .interrupt_before
+            .store(NO_INTERRUPT, Ordering::Relaxed);
+    }
+
+    /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
+    pub(crate) fn may_have_timers(&self) -> bool {
+        self.may_be_due(NEVER - 1)
     }
 
     /// Returns `false` if nothing is due at `now`, `true` if something may be.
@@ -369,7 +378,7 @@ impl Shared {
     fn note_cancelled(&self, deadline: u64) -> bool {
         // The flag comes first: on a clock that cannot be paused nothing else is read.
         let notify = self.notify_on_cancel.load(Ordering::Relaxed)
-            && (deadline..NEVER).contains(&self.parked_until());
+            && (deadline..NEVER).contains(&self.interrupt_before());
         if notify {
             self.clear_announcement();
         }
@@ -383,9 +392,11 @@ impl Shared {
         if deadline < atomics.next.load(Ordering::Relaxed) {
             atomics.next.store(deadline, Ordering::Relaxed);
         }
-        let interrupt = deadline < atomics.parked_until.load(Ordering::Relaxed);
+        let interrupt = deadline < atomics.interrupt_before.load(Ordering::Relaxed);
         if interrupt {
-            atomics.parked_until.store(NOT_PARKED, Ordering::Relaxed);
+            atomics
+                .interrupt_before
+                .store(NO_INTERRUPT, Ordering::Relaxed);
         }
         interrupt
     }

@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What a loop announces while it runs, or if it will look at its timers in any case, instead of
-/// the time until when it parks.
-pub(crate) const NOT_PARKED: u64 = 0;
+/// The announcement of a loop that no timer interrupts, because it runs, or because it wakes at a
+/// time that no timer changes.
+pub(crate) const NO_INTERRUPT: u64 = 0;
 
 /// How many firings within one slack make a storm.
 const DENSE: usize = 2;
@@ -30,8 +30,8 @@ const DENSE: usize = 2;
 /// of `Duration::MAX` would lose every timer.
 const LONGEST: u64 = 1_000_000_000;
 
-/// The largest number of turns for which waits stop.
-const DOUBT: u32 = 1023;
+/// The largest number of turns for which waits are suspended.
+const MAX_SUSPENDED: u32 = 1023;
 
 /// The slack in nanoseconds, at most [`LONGEST`]; zero turns it off. Clones share one value.
 #[derive(Clone, Debug)]
@@ -72,10 +72,11 @@ pub(crate) struct Planner {
     gap: u64,
     /// When the last turn fired something.
     last: u64,
-    /// For how many turns waits stop.
-    doubt: u32,
-    /// For how many turns they stopped the last time, zero after a wait that was not in vain.
-    doubted: u32,
+    /// For how many turns waits are suspended.
+    suspended: u32,
+    /// For how many turns they were suspended the last time, zero after a wait that was not in
+    /// vain.
+    last_suspension: u32,
 }
 
 impl Planner {
@@ -84,8 +85,8 @@ impl Planner {
             limit,
             gap: u64::MAX,
             last: 0,
-            doubt: 0,
-            doubted: 0,
+            suspended: 0,
+            last_suspension: 0,
         }
     }
 
@@ -97,13 +98,13 @@ impl Planner {
         }
         let since = now.saturating_sub(self.last);
         self.last = now;
-        if self.doubt > 0 {
-            self.doubt -= 1;
+        if self.suspended > 0 {
+            self.suspended -= 1;
         } else if count >= DENSE {
-            self.doubted = 0;
+            self.last_suspension = 0;
         } else if self.waits(limit) && since >= limit {
-            self.doubted = (self.doubted * 2 + 1).min(DOUBT);
-            self.doubt = self.doubted;
+            self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
+            self.suspended = self.last_suspension;
         }
         // A pause only means "sparse". Capped, it is forgotten within a few turns.
         let gap = (since / count as u64).min(limit);
@@ -116,7 +117,7 @@ impl Planner {
         let limit = self.limit.get();
         let earliest = match self.waits(limit) {
             true => self.last.saturating_add(limit),
-            false => NOT_PARKED,
+            false => 0,
         };
         Plan {
             wake_at: next.max(earliest),
@@ -125,7 +126,7 @@ impl Planner {
     }
 
     fn waits(&self, limit: u64) -> bool {
-        self.doubt == 0 && self.gap < limit / DENSE as u64
+        self.suspended == 0 && self.gap < limit / DENSE as u64
     }
 }
 
@@ -147,13 +148,13 @@ impl Plan {
         }
     }
 
-    /// Returns until when the loop announces to park.
+    /// Returns the announcement: a timer that is due earlier interrupts the loop.
     ///
-    /// If the slack, and no deadline, says when it wakes, then no timer changes that, and none
-    /// needs to interrupt the loop: it announces nothing.
+    /// If the slack rather than a deadline decides when the loop wakes, no timer changes that, and
+    /// none interrupts it.
     pub(crate) fn announcement(self) -> u64 {
         match self.is_fixed() {
-            true => NOT_PARKED,
+            true => NO_INTERRUPT,
             false => self.wake_at,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! This is everything that moves slots other than the one that a call is about: opening the nearest
 //! run, taking stale slots out of a run, splitting one in two, placing moved slots. Each step
-//! handles one run of LEN slots, or [`STEP`] slots of one. The invariants are at the head of
+//! handles one run of RUN slots, or [`STEP`] slots of one. The invariants are at the head of
 //! `heap`.
 
 use std::mem;
@@ -18,7 +18,7 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 /// found before the live ones are used up.
 pub(super) const STEP: usize = 2 * STALENESS;
 
-impl<const LEN: usize> RunHeap<LEN> {
+impl<const RUN: usize> RunHeap<RUN> {
     /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
     /// there is no run.
     ///
@@ -36,7 +36,7 @@ impl<const LEN: usize> RunHeap<LEN> {
         if run.stale > 0 {
             self.refile(&mut run, self.edge, timers);
         }
-        if run.slots.len() > LEN {
+        if run.slots.len() > RUN {
             let far = self.split(&mut run);
             self.edge = far.low;
             self.runs.push_first(far);
@@ -159,7 +159,7 @@ impl<const LEN: usize> RunHeap<LEN> {
     /// sizes, and it would need a pause to sort those.
     fn merge_small(&mut self, at: Position) {
         let len = self.runs[at].slots.len();
-        if len > LEN / 8 {
+        if len > RUN / 8 {
             return;
         }
         if len > 0 {
@@ -191,15 +191,15 @@ impl<const LEN: usize> RunHeap<LEN> {
             return;
         }
         let at = self.runs.find(slot);
-        if self.runs[at].slots.len() < LEN {
+        if self.runs[at].slots.len() < RUN {
             return;
         }
         // An empty run takes its place meanwhile, because the code below borrows the whole heap.
         let low = self.runs[at].low;
         let mut run = mem::replace(&mut self.runs[at], Run::new(low, Vec::new(), 0, true));
         self.drop_dead(&mut run, timers);
-        // If a quarter of LEN is free again, there is no need to split.
-        if run.slots.len() <= LEN * 3 / 4 {
+        // If a quarter of RUN is free again, there is no need to split.
+        if run.slots.len() <= RUN * 3 / 4 {
             self.runs[at] = run;
             return self.merge_small(at);
         }

@@ -3,7 +3,7 @@
 use super::runs::STALENESS;
 use super::*;
 
-impl<const LEN: usize> RunHeap<LEN> {
+impl<const RUN: usize> RunHeap<RUN> {
     /// Checks H1 to H5 and returns how many live slots there are.
     pub(crate) fn verify(&self, is_live: impl Fn(Slot) -> bool) -> usize {
         let count = |slots: &[Slot]| slots.iter().filter(|&&slot| is_live(slot)).count();
@@ -17,11 +17,11 @@ impl<const LEN: usize> RunHeap<LEN> {
             "H1 near"
         );
         assert!(self.front.is_sorted_by(|a, b| a > b), "H2 front");
-        assert!(self.front.len() <= LEN, "H3 front: {}", self.front.len());
+        assert!(self.front.len() <= RUN, "H3 front: {}", self.front.len());
         assert!(recent.len() <= Self::RECENT, "H3 recent: {}", recent.len());
         assert_eq!(self.stale, self.near() - found, "stale slots near");
         assert!(
-            self.stale <= (LEN + Self::RECENT) / 2 + STEP + 1,
+            self.stale <= (RUN + Self::RECENT) / 2 + STEP + 1,
             "H4 near: {} of {}",
             self.stale,
             self.near()
@@ -31,7 +31,7 @@ impl<const LEN: usize> RunHeap<LEN> {
             "H1 edge"
         );
         assert!(self.moved.iter().all(|&slot| slot >= self.edge), "H5");
-        assert!(self.moved.len() <= LEN * 2, "H5: {}", self.moved.len());
+        assert!(self.moved.len() <= RUN * 2, "H5: {}", self.moved.len());
         found += count(&self.moved);
         self.runs.verify();
         let lows: Vec<_> = self.runs.iter().map(|(run, _)| run.low).collect();
@@ -44,10 +44,10 @@ impl<const LEN: usize> RunHeap<LEN> {
             );
             assert!(!run.sorted || run.slots.is_sorted(), "H2 run {i}");
             let len = run.slots.len();
-            assert!(len < LEN * 2, "H3 run {i}: {len}");
+            assert!(len < RUN * 2, "H3 run {i}: {len}");
             let capacity = run.slots.capacity();
             assert!(
-                capacity <= 4 * len.max(LEN),
+                capacity <= 4 * len.max(RUN),
                 "H3 run {i}: {len} in {capacity}"
             );
             assert!(len > 0, "H4 run {i}");
@@ -106,7 +106,7 @@ fn slot(millis: u64, key: u32) -> Slot {
     Slot::new(millis * 1_000_000, key, key)
 }
 
-fn drain<const LEN: usize>(heap: &mut RunHeap<LEN>) -> Vec<Slot> {
+fn drain<const RUN: usize>(heap: &mut RunHeap<RUN>) -> Vec<Slot> {
     let mut all = Vec::new();
     while let Some(root) = heap.peek(u64::MAX, &mut AllLive) {
         heap.pop();
@@ -119,7 +119,7 @@ fn drain<const LEN: usize>(heap: &mut RunHeap<LEN>) -> Vec<Slot> {
 #[test]
 fn the_textbook_case_100_200_150() {
     let (a, b, c) = (slot(200, 0), slot(100, 1), slot(150, 2));
-    let mut heap = RunHeap::<LEN>::new();
+    let mut heap = RunHeap::<RUN_LEN>::new();
     for slot in [a, b, c] {
         heap.push(slot, &mut AllLive);
     }

@@ -118,7 +118,7 @@ impl Park for BoottimePark {
 
     fn park(&mut self, timeout: Option<Duration>) {
         if timeout == Some(Duration::ZERO) {
-            return self.token.take();
+            return self.token.end_park();
         }
         if !self.token.begin_park() {
             return;

@@ -47,7 +47,7 @@ impl Parker {
 
     pub(super) fn park(&self, timeout: Option<Duration>) {
         if timeout == Some(Duration::ZERO) {
-            return self.token.take();
+            return self.token.end_park();
         }
         if !self.token.begin_park() {
             return;

@@ -49,7 +49,7 @@ impl Parker {
     pub(super) fn park(&self, timeout: Option<Duration>) {
         let token = &self.inner.token;
         if timeout == Some(Duration::ZERO) {
-            return token.take();
+            return token.end_park();
         }
         if !token.begin_park() {
             return;

@@ -22,7 +22,7 @@ pub(crate) fn create(clock: TimerfdClockId) -> io::Result<OwnedFd> {
 }
 
 /// Sets a timer to become readable at `at`, in nanoseconds of its clock, instead of when it was set
-/// for; [`NEVER`] is not at all, and a time that has passed is at once.
+/// for. [`NEVER`] disarms it; a time that has passed makes it readable at once.
 ///
 /// From any thread, also while another one waits on the timer.
 pub(crate) fn set(timer: impl AsFd, at: u64) {

@@ -45,16 +45,11 @@ impl Token {
         }
     }
 
-    /// Takes the token, or takes back PARKED.
+    /// Takes the token, or takes back PARKED, or does nothing if there is neither.
     ///
     /// One step, so that a token that is set at this very moment is not wiped out unseen: it counts
     /// as taken by this park, and what it published is visible.
     pub(super) fn end_park(&self) {
-        self.0.swap(EMPTY, Ordering::Acquire);
-    }
-
-    /// Takes the token, if it is there, without parking.
-    pub(super) fn take(&self) {
         self.0.swap(EMPTY, Ordering::Acquire);
     }
 

@@ -77,10 +77,10 @@ pub(crate) trait WorkerPark: Send + Sync {
 /// The parkers of all workers of a runtime.
 pub(crate) type Parkers = Box<[Box<dyn WorkerPark>]>;
 
-/// Makes the parker of one of so many workers, which waits for the I/O of `io`.
+/// Makes the parker of one of `workers` workers, which waits for the I/O of `io`.
 ///
-/// Fails if the system has no file descriptors left, but only if I/O would never unpark the worker
-/// for it; everything else can be had without one.
+/// Fails if the system refuses the descriptors and `io` is given. Without `io` it falls back to a
+/// parker that needs none.
 pub(crate) fn worker_park(workers: usize, io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
     if workers == 1 && io.is_none() {
         return Ok(without_io());

@@ -255,9 +255,9 @@ impl Idle {
         }
     }
 
-    /// Marks a worker as running if all workers are parked and armed, so that it can move time while
-    /// no other has anything to do. Returns whether it did. The last worker to arm its parker sees
-    /// that all others have.
+    /// Marks a worker as running if all workers are parked and armed, so that it can move time
+    /// while no other has anything to do. Returns whether it did. The last worker to arm its parker
+    /// sees that all others have.
     fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
         let mut parked = self.lock();
         let at = parked.position(worker);

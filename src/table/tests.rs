@@ -60,9 +60,9 @@ fn no_timer_has_the_number_that_means_unarmed() {
         table.arm(1, value);
     }
     table.verify();
-    assert_eq!(table.rearm(2, 2), Some((Some(Slot::new(1, 2, 2)), None)));
+    assert_eq!(table.reset(2, 2), Some((Some(Slot::new(1, 2, 2)), None)));
     assert_eq!(table.disarm(2), Some((2, None)));
-    assert_eq!(table.rearm(2, 3), None);
+    assert_eq!(table.reset(2, 3), None);
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn now() -> Self {
-        if let Some(now) = Handle::with_current(|handle| handle.clock().own_now()) {
+        if let Some(now) = Handle::with_entered(|handle| handle.clock().own_now()) {
             return now;
         }
         match Handle::entered() {

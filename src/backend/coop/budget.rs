@@ -18,12 +18,11 @@
 //!
 //! - A ready result for which the task has waited is no reason to yield, and is not counted: a loop
 //!   that never gives way consists of others.
-//! - A waker that is not the last one resets the budget: it belongs to another task. Or it belongs
-//!   to a part of the same task: `FuturesUnordered` and the like give each of their futures a waker
-//!   of its own, by which each may be ready once. So what was used under the wakers before adds up,
-//!   and at 1024 the budget is exhausted for all wakers. The executor may just as well have run a
-//!   thousand tasks: therefore only sixteen timers yield then, which is more than such a collection
-//!   needs to give way.
+//! - A waker that is not the last one resets the budget: it belongs to another task, as a rule. But
+//!   the futures of a `FuturesUnordered` have a waker each, inside one task, so the results under
+//!   earlier wakers are added up, and at 1024 the budget is exhausted for all wakers. The executor
+//!   may just as well have run a thousand tasks: therefore only sixteen timers yield then, which is
+//!   more than such a collection needs to give way.
 //! - Time counts from sixteen results on, because the first may have been long ago, in another
 //!   poll.
 //!
@@ -70,7 +69,7 @@ pub(super) struct Budget {
     /// At how many results the clock is read next; zero if the budget is exhausted.
     next_check: Cell<u32>,
     /// Whether the budget is that of one poll of a task. Otherwise it goes across polls.
-    is_of_poll: Cell<bool>,
+    is_per_poll: Cell<bool>,
     /// How many results were counted under other wakers before.
     used_before: Cell<u32>,
     /// When time is up; `NEVER` before the clock is first read.
@@ -87,7 +86,7 @@ impl Budget {
             waker: Cell::new(0),
             used: Cell::new(0),
             next_check: Cell::new(FIRST_CHECK),
-            is_of_poll: Cell::new(false),
+            is_per_poll: Cell::new(false),
             used_before: Cell::new(0),
             until: Cell::new(NEVER),
             generation: Cell::new(0),
@@ -97,8 +96,8 @@ impl Budget {
 
     /// Resets the budget, for one poll of a task or for all that follows.
     #[inline]
-    pub(super) fn reset(&self, is_of_poll: bool) {
-        self.is_of_poll.set(is_of_poll);
+    pub(super) fn reset(&self, is_per_poll: bool) {
+        self.is_per_poll.set(is_per_poll);
         self.waker.set(0);
         self.used_before.set(0);
         self.refill();
@@ -110,8 +109,8 @@ impl Budget {
     /// due: then there is little to do.
     #[cfg(feature = "rt")]
     #[inline]
-    pub(super) fn reset_for_poll(&self, is_of_poll: bool) {
-        self.is_of_poll.set(is_of_poll);
+    pub(super) fn reset_for_poll(&self, is_per_poll: bool) {
+        self.is_per_poll.set(is_per_poll);
         if self.used.get() > 0 || self.next_check.get() != FIRST_CHECK || self.until.get() != NEVER
         {
             self.refill();
@@ -132,7 +131,7 @@ impl Budget {
         self.waker.set(other.waker.get());
         self.used.set(other.used.get());
         self.next_check.set(other.next_check.get());
-        self.is_of_poll.set(other.is_of_poll.get());
+        self.is_per_poll.set(other.is_per_poll.get());
         self.used_before.set(other.used_before.get());
         self.until.set(other.until.get());
         self.generation.set(other.generation.get());
@@ -141,8 +140,8 @@ impl Budget {
 
     /// Returns whether the budget is that of one poll of a task of `rt`.
     #[inline]
-    pub(super) fn is_of_poll(&self) -> bool {
-        self.is_of_poll.get()
+    pub(super) fn is_per_poll(&self) -> bool {
+        self.is_per_poll.get()
     }
 
     #[inline]
@@ -188,7 +187,7 @@ impl Budget {
     /// pending.
     #[inline]
     pub(super) fn is_free(&self, waited: bool) -> bool {
-        waited && !self.is_of_poll.get()
+        waited && !self.is_per_poll.get()
     }
 
     /// Counts a result, if that is all there is to do. Returns whether it was counted.
@@ -213,7 +212,7 @@ impl Budget {
     /// Returns whether a result under this waker is counted without a reset.
     #[inline]
     fn is_for(&self, waker: &Waker) -> bool {
-        waker.data().addr() == self.waker.get() || self.is_of_poll.get()
+        waker.data().addr() == self.waker.get() || self.is_per_poll.get()
     }
 
     /// Resets the budget if the waker is another one.
@@ -235,7 +234,7 @@ impl Budget {
     /// Resets the budget if the thread is in a tokio runtime, whose own budget applies. Returns
     /// whether it is.
     fn is_left_to_tokio(&self) -> bool {
-        let is_left = !self.is_of_poll.get() && tokio_budget::is_in_runtime();
+        let is_left = !self.is_per_poll.get() && tokio_budget::is_in_runtime();
         if is_left {
             self.reset(false);
         }
@@ -266,16 +265,16 @@ impl Budget {
         let until = self.until.get();
         if until == NEVER {
             self.until.set(now.saturating_add(TIME_LIMIT));
-        } else if now >= until && (self.is_of_poll.get() || self.used.get() >= TIMED) {
+        } else if now >= until && (self.is_per_poll.get() || self.used.get() >= TIMED) {
             self.next_check.set(0);
         }
     }
 
     /// Makes a timer yield, because the budget is exhausted, unless the timer has just done so.
     fn poll_yield(&self, cx: &mut Context<'_>, yielded: &mut bool) -> Poll<()> {
-        let is_of_poll = self.is_of_poll.get();
+        let is_per_poll = self.is_per_poll.get();
         if std::mem::take(yielded) {
-            if !is_of_poll {
+            if !is_per_poll {
                 self.reset(false);
             }
             return Poll::Ready(());
@@ -286,7 +285,7 @@ impl Budget {
             MAX_YIELDS
         };
         if self.yields.get() >= max_yields {
-            self.reset(is_of_poll);
+            self.reset(is_per_poll);
             return Poll::Ready(());
         }
         self.yields.set(self.yields.get() + 1);
@@ -345,8 +344,7 @@ impl Budget {
         self.consume_slow(waker, clock);
     }
 
-    /// Returns whether the budget is exhausted and was not, or was reset in between, when `before`
-    /// was taken.
+    /// Returns whether the budget became exhausted after `before`.
     #[inline]
     pub(super) fn was_exhausted_since(&self, before: Snapshot) -> bool {
         self.is_exhausted() && !(before.exhausted && before.generation == self.generation.get())

@@ -164,10 +164,10 @@ impl TokioSleep {
         let mut at = at.min(now.saturating_add(nanos(YEAR)));
         if at > now && !time::is_real(clock) {
             // Tokio advances a paused clock by whole milliseconds, and rounds deadlines up to its
-            // own. If the clock was paused between two milliseconds, that is one too many. With
-            // this much less it gets there in as many as it takes: a timer of whole milliseconds
-            // expires to the nanosecond; for any other, the `Sleep` expires once before its time,
-            // and is set again.
+            // own. If the clock was paused between two milliseconds, that is one too many. Set that
+            // much earlier, tokio does not overshoot: a timer of whole milliseconds expires to the
+            // nanosecond; for any other, the `Sleep` expires once before its time, and is set
+            // again.
             at = at.saturating_sub(TICK - 1).max(now + 1);
         }
         let sleep = self.reset(at, clock);

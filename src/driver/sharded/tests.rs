@@ -130,7 +130,7 @@ impl TestRuntime {
     }
 }
 
-/// A reset whose new deadline had passed took the timer out and set_to nothing: a clock that may be
+/// A reset whose new deadline had passed took the timer out and told nothing: a clock that may be
 /// paused moved on to a timer that was gone, and a later one was armed without a call.
 #[test]
 fn a_source_is_set_anew_when_its_timer_is_reset_to_the_past_on_a_clock_that_may_be_paused() {

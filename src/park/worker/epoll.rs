@@ -18,7 +18,7 @@
 //! worker is between `begin_park` and `end_park`, and the write makes an edge. An edge lies in
 //! epoll's list of what is ready until one `epoll_wait` returns it, and that is the running one or
 //! a later one, never an earlier: so the running park ends, or, if it was about to end for another
-//! reason, the next one does, for none.
+//! reason, the next park ends early, without a reason.
 //!
 //! *A timeout, I/O.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what the
 //! worker waits in, and it makes no difference whether the worker is parked, is about to park, or
@@ -48,9 +48,8 @@ use crate::park::token::Token;
 pub(super) struct EpollPark {
     token: Token,
     descriptors: Weak<Descriptors>,
-    /// Keeps the descriptors open until they are closed: unparkers, which outlive a runtime, do
-    /// not.
-    owner: Mutex<Option<Arc<Descriptors>>>,
+    /// The only lasting strong reference, which `close` drops: unparkers may outlive the runtime.
+    keep_alive: Mutex<Option<Arc<Descriptors>>>,
     // What the kernel was told last, so that it is told only what is new. Relaxed: the callers'
     // lock orders these, too.
     timeout: AtomicU64,
@@ -94,7 +93,7 @@ impl EpollPark {
         Ok(Self {
             token: Token::new(),
             descriptors: Arc::downgrade(&descriptors),
-            owner: Mutex::new(Some(descriptors)),
+            keep_alive: Mutex::new(Some(descriptors)),
             timeout: AtomicU64::new(NEVER),
             waits_for_io: AtomicBool::new(false),
         })
@@ -160,7 +159,7 @@ impl WorkerPark for EpollPark {
 
     fn close(&self) {
         let owned = self
-            .owner
+            .keep_alive
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();

@@ -5,7 +5,7 @@ use super::*;
 
 /// The most slots that a call may look at: to open a run it places all moved slots, filters the
 /// run, splits it and sorts half of it, after it has dropped the stale slots that were near.
-const LIMIT: usize = 6 * LEN;
+const LIMIT: usize = 6 * RUN_LEN;
 
 /// How many timers the patterns have: enough for hundreds of runs.
 const N: u64 = 40_000;

@@ -33,11 +33,11 @@ fn mass_cancel_keeps_bookkeeping_bounded() {
         store.verify();
         let (slots, capacity) = (store.heap.slots(), store.heap.capacity());
         assert!(
-            slots <= 8 * left + 4 * LEN,
+            slots <= 8 * left + 4 * RUN_LEN,
             "{slots} slots for {left} timers"
         );
         assert!(
-            capacity <= 32 * left + 64 * LEN,
+            capacity <= 32 * left + 64 * RUN_LEN,
             "capacity for {capacity} slots for {left} timers"
         );
     }
