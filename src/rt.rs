@@ -28,8 +28,7 @@
 // The modules, from the bottom up; each uses only those before it:
 //
 // - `idle`: which workers are parked, and which one is unparked for new work
-// - `io::{kernel, source, reactor}`, or `no_io`: from the kernel's events to tasks (`Reactor` below
-//   is either)
+// - `reactor`: from the kernel's events to tasks
 // - `task`: a task, and the list that it is in until it ends
 // - `core`: the tasks that are ready on one worker, and the state of its loop
 // - `pool`: what all workers share
@@ -40,7 +39,7 @@
 // - `worker`: the loop
 // - `block_on`: a thread that waits for one future
 // - `handle`: a runtime's handle
-// - `io::{mode, async_fd, ready}`: descriptors, and the futures that wait for them
+// - `io`: descriptors, and the futures that wait for them
 // - `runtime`, `builder`, `spawn`: the owner, its settings, the free functions
 
 mod block_on;
@@ -50,13 +49,16 @@ mod core;
 mod handle;
 pub(crate) mod idle;
 mod inner;
-#[cfg(all(feature = "io", target_os = "linux"))]
+#[cfg(all(feature = "io", target_os = "linux", not(loom)))]
 pub mod io;
 mod join;
 pub(crate) mod local;
-#[cfg(not(all(feature = "io", target_os = "linux")))]
-mod no_io;
 mod pool;
+#[cfg(all(feature = "io", target_os = "linux"))]
+mod reactor;
+#[cfg(not(all(feature = "io", target_os = "linux")))]
+#[path = "rt/no_reactor.rs"]
+mod reactor;
 mod runtime;
 mod spawn;
 mod task;
@@ -70,8 +72,3 @@ pub use self::runtime::Runtime;
 #[cfg(feature = "blocking")]
 pub use self::spawn::spawn_blocking;
 pub use self::spawn::{block_on, hold, spawn, spawn_local};
-
-#[cfg(all(feature = "io", target_os = "linux"))]
-use self::io::Reactor;
-#[cfg(not(all(feature = "io", target_os = "linux")))]
-use self::no_io::Reactor;

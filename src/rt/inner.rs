@@ -21,11 +21,11 @@ use crossbeam_deque::Worker as Queue;
 use crate::clock::Clock;
 use crate::driver::shared::fire::shield;
 use crate::park::worker::Parkers;
-use crate::rt::Reactor;
 use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
 use crate::rt::local::ThreadNotifier;
 use crate::rt::pool::Pool;
+use crate::rt::reactor::Reactor;
 use crate::rt::task::OwnedTasks;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread, wait_until};
 

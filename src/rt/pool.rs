@@ -10,9 +10,9 @@ use crossbeam_deque::{Injector, Steal, Stealer};
 
 use crate::clock::Clock;
 use crate::driver::Handle;
-use crate::rt::Reactor;
 use crate::rt::core::Core;
 use crate::rt::idle::Idle;
+use crate::rt::reactor::Reactor;
 use crate::rt::task::{Runnable, Schedule};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 

@@ -11,7 +11,6 @@ use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
 use crate::park::worker::{Parkers, without_io, worker_park};
-use crate::rt::Reactor;
 use crate::rt::block_on::leave;
 use crate::rt::context::{Entered, ScopeGuard};
 use crate::rt::core::Core;
@@ -19,6 +18,7 @@ use crate::rt::handle::Handle;
 use crate::rt::inner::{Hooks, Inner};
 use crate::rt::join::JoinHandle;
 use crate::rt::local::ThreadNotifier;
+use crate::rt::reactor::Reactor;
 use crate::rt::worker::Worker;
 use crate::sync::thread;
 

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use rustix::event::epoll::EventFlags;
 
-use crate::rt::io::kernel::{Epoll, File};
-use crate::rt::io::reactor::Reactor;
-use crate::rt::io::source::{Direction, Source, WaiterId};
+use crate::rt::reactor::Reactor;
+use crate::rt::reactor::kernel::{Epoll, File};
+use crate::rt::reactor::source::{Direction, Source, WaiterId};
 
 /// The I/O of a runtime.
 #[derive(Clone)]

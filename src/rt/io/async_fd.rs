@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use crate::rt::context;
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
-use crate::rt::io::reactor::Reactor;
-use crate::rt::io::source::{Direction, Source, WaiterId};
+use crate::rt::reactor::Reactor;
+use crate::rt::reactor::source::{Direction, Source, WaiterId};
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::io::source::{Direction, WaiterId};
 use crate::rt::join::yield_now;
+use crate::rt::reactor::source::{Direction, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor is readable: there are data, a connection to accept, or the end.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::*;
 use crate::instant::NEVER;
 use crate::park::worker::worker_park;
+use crate::rt::reactor::Reactor;
 use crate::system;
 
 mod ends;

@@ -24,11 +24,11 @@ use rustix::event::epoll::EventFlags;
 use slab::Slab;
 
 use crate::driver::shared::fire::shield;
-use crate::rt::io::kernel::{Descriptor, Epoll};
+use crate::rt::reactor::kernel::{Descriptor, Epoll};
 use crate::sync::{Mutex, lock};
 
 #[derive(Clone, Copy)]
-pub(super) enum Direction {
+pub(in crate::rt) enum Direction {
     Read,
     Write,
 }
@@ -50,14 +50,14 @@ impl Direction {
 }
 
 /// Identifies a waiter of one direction.
-pub(super) enum WaiterId {
+pub(in crate::rt) enum WaiterId {
     /// The one waiter of `poll_readable` or `poll_writable`.
     Poll,
     /// The waiter of a future, once that has waited.
     Future(Option<usize>),
 }
 
-pub(super) struct Source {
+pub(in crate::rt) struct Source {
     state: Mutex<State>,
 }
 
@@ -88,7 +88,7 @@ enum Waiter {
 
 impl Source {
     /// Makes the source of a descriptor that is about to be registered with `epoll`.
-    pub(super) fn new(epoll: Arc<Epoll>) -> Self {
+    pub(in crate::rt) fn new(epoll: Arc<Epoll>) -> Self {
         Self {
             state: Mutex::new(State {
                 epoll: Some(epoll),
@@ -101,7 +101,7 @@ impl Source {
 
     /// Polls for the first event since the waiter began to wait. `descriptor` is registered under
     /// `key`.
-    pub(super) fn poll(
+    pub(in crate::rt) fn poll(
         &self,
         direction: Direction,
         id: &mut WaiterId,
@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// Removes the waiter of a future.
-    pub(super) fn cancel(&self, direction: Direction, id: &mut WaiterId) {
+    pub(in crate::rt) fn cancel(&self, direction: Direction, id: &mut WaiterId) {
         let removed = lock(&self.state).remove(direction, id);
         // With the lock released.
         drop(removed);
@@ -146,7 +146,7 @@ impl Source {
     ///
     /// To be called before the owner may replace the descriptor by another one: the next task that
     /// waits asks the kernel anew, and gets the error.
-    pub(super) fn disarm_unused(&self) {
+    pub(in crate::rt) fn disarm_unused(&self) {
         let mut state = lock(&self.state);
         for direction in [Direction::Read, Direction::Write] {
             if !state.waiters(direction).is_any_waiting() {
@@ -156,7 +156,7 @@ impl Source {
     }
 
     /// Takes the wakers of the tasks that an event wakes.
-    pub(super) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
+    pub(in crate::rt) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.armed = EventFlags::empty();
         for direction in [Direction::Read, Direction::Write] {
@@ -166,7 +166,7 @@ impl Source {
     }
 
     /// Removes the descriptor from the epoll instance.
-    pub(super) fn deregister(&self, descriptor: Descriptor<'_>) {
+    pub(in crate::rt) fn deregister(&self, descriptor: Descriptor<'_>) {
         if let Some(epoll) = &lock(&self.state).epoll {
             epoll.remove(descriptor);
         }
@@ -174,7 +174,7 @@ impl Source {
 
     /// Takes the wakers of all tasks; waiting fails from now on. The caller has a reference to the
     /// epoll instance, so the one that is dropped here is not the last.
-    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+    pub(in crate::rt) fn close(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
@@ -292,6 +292,6 @@ impl Waiters {
 }
 
 /// Returns the error of a wait whose runtime has ended.
-pub(super) fn runtime_gone() -> io::Error {
+pub(in crate::rt) fn runtime_gone() -> io::Error {
     io::Error::other("the runtime that this descriptor was registered with is gone")
 }

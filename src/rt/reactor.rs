@@ -14,6 +14,16 @@
 //! not own the epoll instance for good: it and each source hold a reference, under locks that they
 //! take anyway, and [`Reactor::close`] drops these references.
 
+#[cfg(not(loom))]
+mod kernel;
+#[cfg(loom)]
+#[path = "../../tests/loom/kernel.rs"]
+mod kernel;
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/io.rs"]
+mod models;
+pub(super) mod source;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -25,8 +35,8 @@ use slab::Slab;
 
 use crate::driver::shared::fire::shield;
 use crate::park::worker::IoSource;
-use crate::rt::io::kernel::{Descriptor, Epoll};
-use crate::rt::io::source::{Source, runtime_gone};
+use crate::rt::reactor::kernel::{Descriptor, Epoll};
+use crate::rt::reactor::source::{Source, runtime_gone};
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
@@ -104,7 +114,7 @@ impl Reactor {
         self.epoll().and_then(Epoll::io_source)
     }
 
-    pub(super) fn epoll(&self) -> Option<Arc<Epoll>> {
+    pub(in crate::rt) fn epoll(&self) -> Option<Arc<Epoll>> {
         lock(&self.collector).epoll.clone()
     }
 
@@ -167,7 +177,10 @@ impl Reactor {
     }
 
     /// Registers a descriptor, for no event yet. Returns its key and its source.
-    pub(super) fn register(&self, descriptor: Descriptor<'_>) -> io::Result<(usize, Arc<Source>)> {
+    pub(in crate::rt) fn register(
+        &self,
+        descriptor: Descriptor<'_>,
+    ) -> io::Result<(usize, Arc<Source>)> {
         let (epoll, key, source) = {
             let mut sources = lock(&self.sources);
             let epoll = match &sources.epoll {
@@ -187,7 +200,12 @@ impl Reactor {
     }
 
     /// Removes a descriptor.
-    pub(super) fn deregister(&self, descriptor: Descriptor<'_>, key: usize, source: &Source) {
+    pub(in crate::rt) fn deregister(
+        &self,
+        descriptor: Descriptor<'_>,
+        key: usize,
+        source: &Source,
+    ) {
         source.deregister(descriptor);
         self.remove_source(key);
     }

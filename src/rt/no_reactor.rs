@@ -1,7 +1,4 @@
-//! The I/O of a runtime that has none: the feature `io` is off, or the system is not Linux.
-//!
-//! Not called `io`: a private module of that name would keep rustc from telling a user of `rt::io`
-//! that a feature is missing.
+//! The reactor of a runtime that has no I/O: the feature `io` is off, or the system is not Linux.
 
 use std::io;
 
