@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use async_task::{ScheduleInfo, WithInfo};
 
-use crate::backend::{Entered as Driver, coop};
-use crate::driver::Handle as Timers;
+use crate::backend::{self, coop};
+use crate::driver;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
@@ -180,7 +180,7 @@ impl Drop for ScopeGuard {
 /// ```
 #[must_use = "the thread is in the runtime only while the guard lives"]
 pub struct Entered {
-    _driver: Driver,
+    _driver: backend::Entered,
     _scope: ScopeGuard,
 }
 
@@ -254,10 +254,10 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
 }
 
 /// Returns the timers of the worker that this thread runs, or those of all external threads.
-pub(super) fn timers_of(inner: &Inner) -> Timers {
+pub(super) fn timers_of(inner: &Inner) -> driver::Handle {
     let pool = &inner.pool;
     let worker = with(|scopes| Some(running(scopes, inner)?.core()?.index));
-    pool.timers(worker.unwrap_or(pool.workers()))
+    pool.shard_handle(worker.unwrap_or(pool.workers()))
 }
 
 /// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's

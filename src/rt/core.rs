@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crossbeam_deque::{Stealer, Worker as Queue};
 
-use crate::rt::idle::Report;
+use crate::rt::idle::ReportFlag;
 use crate::rt::task::{OwnedTasks, Reason, Runnable};
 
 /// How many tasks in a row run out of the LIFO slot.
@@ -221,11 +221,11 @@ impl Core {
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
     /// Says whether the worker has to report that the slot is full while it runs another task.
-    report: Arc<Report>,
+    report: Arc<ReportFlag>,
 }
 
 impl LifoSlot {
-    pub(super) fn new(report: Arc<Report>) -> Self {
+    pub(super) fn new(report: Arc<ReportFlag>) -> Self {
         let task = Queue::new_fifo();
         Self { task, report }
     }

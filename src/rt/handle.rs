@@ -6,7 +6,7 @@ use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use crate::driver::Handle as Timers;
+use crate::driver;
 use crate::rt::block_on::block_on;
 use crate::rt::context::{self, Entered};
 use crate::rt::inner::Inner;
@@ -153,7 +153,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     #[must_use]
-    pub fn timers(&self) -> Timers {
+    pub fn timers(&self) -> driver::Handle {
         context::timers_of(&self.inner)
     }
 

@@ -30,9 +30,13 @@
 //!
 //! `until` is the time for which the owner's timeout is to be set, whichever worker is the owner.
 //! It is written, and passed to a parker, under the lock, so parkers are told of changes in order.
-//! A parking worker rearms the sharded driver before its last look, so `until` is right before a
-//! worker relies on it. While no worker is parked, no timer needs to request that: the shards are
-//! told so under the lock, so that it cannot overtake the announcements of a worker that parks.
+//! A parking worker rearms the sharded driver before its last look, so `until` is up to date by the
+//! time a worker blocks on it. When the owner's timeout has ended, it sets `until` to never, under
+//! the lock, so that no successor wakes for the same deadline; then it fires and rearms. (Its own
+//! timeout stays expired until its parker is prepared again.)
+//!
+//! While no worker is parked, announcements are off. They are switched off under the lock, so this
+//! cannot come after the announcements of a worker that is parking.
 //!
 //! # No task is left in a LIFO slot
 //!
@@ -46,12 +50,12 @@ mod tests;
 
 use std::sync::{Arc, Weak};
 
-pub(crate) use self::slots::Report;
+pub(crate) use self::slots::ReportFlag;
 use self::slots::Slots;
 use self::source::{OwnerTimeout, Rearm};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
-use crate::driver::shared::Shared as Driver;
+use crate::driver::shared::Shared;
 use crate::driver::slack::Limit;
 use crate::instant::NEVER;
 use crate::park::worker::Parkers;
@@ -61,7 +65,7 @@ use crate::sync::{
     lock,
 };
 
-/// In `counts`, searching workers are counted in ones and parked workers in these.
+/// In `counts`, searching workers are counted in ones, and parked workers in units of this.
 const PARKED: usize = 1 << 16;
 
 pub(crate) struct Idle {
@@ -78,10 +82,10 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many workers a thread runs.
-    present: usize,
-    /// The workers whose parker is armed: they block, or are about to.
-    armed: Box<[bool]>,
+    /// How many workers have a thread at the moment.
+    staffed: usize,
+    /// Of the parked workers, those whose parker is prepared: they have looked for the last time.
+    prepared: Box<[bool]>,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
 }
@@ -125,21 +129,21 @@ impl Idle {
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
             let notify_on_cancel = clock.is_frozen();
             let rearm = || Box::new(Rearm(idle.clone()));
-            let driver = |_| Driver::new(clock.clone(), rearm(), notify_on_cancel, slack.clone());
-            let drivers = (0..shards).map(driver).collect();
+            let shard = |_| Shared::new(clock.clone(), rearm(), notify_on_cancel, slack.clone());
+            let shards = (0..shards).map(shard).collect();
             let source = OwnerTimeout(idle.clone());
             Self {
                 counts: AtomicUsize::new(0),
                 parked: Mutex::new(Parked {
                     workers: Vec::with_capacity(parkers.len()),
                     owner: None,
-                    present: 0,
-                    armed: parkers.iter().map(|_| false).collect(),
+                    staffed: 0,
+                    prepared: parkers.iter().map(|_| false).collect(),
                     until: NEVER,
                 }),
                 slots: Slots::new(parkers.len()),
                 parkers,
-                drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), drivers),
+                drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
                 clock: clock.clone(),
             }
         });
@@ -168,8 +172,9 @@ impl Idle {
         // Asked only now: a runtime that begins to end after this unparks the worker.
         let ends = context.is_stopping();
         self.drivers.rearm();
-        // No foreign code runs between the last look and the park. This asks the clock's drivers
-        // for their next deadlines, and the last reference to one of them may be dropped there.
+        // Before the last look, since no foreign code runs between that and the park: `can_advance`
+        // asks the clock's drivers for their next deadlines, and the last reference to one of them
+        // may be dropped there.
         let can_advance = self.clock.can_advance() && !context.has_lent();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
@@ -178,13 +183,13 @@ impl Idle {
             unparked.searching = unparked.searching || self.start_search(true);
             return unparked;
         }
-        self.arm_parker(worker);
+        self.prepare_parker(worker);
         if can_advance && self.remove_if_all_parked(worker, ends) {
             context.advance();
             return Unparked::default();
         }
         self.parkers[worker].park();
-        // Before another worker becomes the owner, which the same I/O would unpark.
+        // Before there is another owner: I/O that nobody has collected would unpark that one, too.
         context.collect_io();
         self.transition_from_parked(worker, context)
     }
@@ -194,7 +199,7 @@ impl Idle {
     pub(crate) fn transition_to_parked(&self, worker: usize, was_searching: bool) {
         let mut parked = self.lock();
         parked.workers.push(worker);
-        parked.armed[worker] = false;
+        parked.prepared[worker] = false;
         if parked.owner.is_none() {
             parked.owner = Some(worker);
         }
@@ -205,11 +210,11 @@ impl Idle {
         fence(Ordering::SeqCst);
     }
 
-    /// Arms the parker of a worker that is about to block: the timeout and, for the driver owner,
+    /// Prepares the parker of a worker that is about to block: the timeout and, for the driver owner,
     /// I/O.
-    pub(crate) fn arm_parker(&self, worker: usize) {
+    pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
-        parked.armed[worker] = true;
+        parked.prepared[worker] = true;
         let is_owner = parked.owner == Some(worker);
         let timeout = if is_owner {
             self.timeout(&parked)
@@ -245,7 +250,7 @@ impl Idle {
         if expired {
             self.drivers.note_expired();
             context.fire();
-            // Also if nothing was due.
+            // In any case: a worker that finds nothing due does not rearm by itself.
             self.drivers.rearm();
         }
         Unparked {
@@ -255,9 +260,9 @@ impl Idle {
         }
     }
 
-    /// Marks a worker as running if all workers are parked and armed, so that it can move time
-    /// while no other has anything to do. Returns whether it did. The last worker to arm its parker
-    /// sees that all others have.
+    /// Marks a worker as running if all workers are parked and have looked for the last time, so that
+    /// it can move time while no other has anything to do. Returns whether it did. The last worker to
+    /// prepare its parker sees that all others have.
     fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
         let mut parked = self.lock();
         let at = parked.position(worker);
@@ -317,15 +322,15 @@ impl Idle {
     }
 
     /// Notes that a thread begins to run a worker.
-    pub(crate) fn add_present(&self) {
-        self.lock().present += 1;
+    pub(crate) fn add_staffed(&self) {
+        self.lock().staffed += 1;
     }
 
     /// Notes that a thread stops running a worker, which is not parked. `ends` says whether the
     /// runtime does.
-    pub(crate) fn remove_present(&self, ends: bool) {
+    pub(crate) fn remove_staffed(&self, ends: bool) {
         let mut parked = self.lock();
-        parked.present -= 1;
+        parked.staffed -= 1;
         self.stop_looks(&parked);
         // Every worker may be parked now: then the owner has to move time on.
         let owner = parked.owner.filter(|_| self.all_parked(&parked, ends));
@@ -340,8 +345,8 @@ impl Idle {
 
     /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
     fn set_timeout(&self, parked: &Parked, owner: usize) -> bool {
-        // A worker that is not armed yet arms its parker itself before it blocks.
-        parked.armed[owner] && self.parkers[owner].set_timeout(self.timeout(parked))
+        // A worker whose parker is not prepared yet does that itself before it blocks.
+        parked.prepared[owner] && self.parkers[owner].set_timeout(self.timeout(parked))
     }
 
     /// Sets the timeout of the owner, if there is one, and unparks it if it has to be.
@@ -371,7 +376,7 @@ impl Idle {
         true
     }
 
-    /// Counts a worker that has found a task no longer among those that search. Returns whether it
+    /// Takes a worker that has found a task out of the count of searching workers. Returns whether it
     /// was the last one: then it looks whether there is more, and calls
     /// [`notify_one`](Self::notify_one).
     pub(crate) fn end_search(&self) -> bool {
@@ -387,7 +392,7 @@ impl Idle {
 
     /// Removes the worker at a place in the list of parked workers, which counts as searching from
     /// now on if `searching` is 1, and makes a successor of the owner. Returns the successor if it
-    /// has to be unparked, to arm its parker itself.
+    /// has to be unparked, to prepare its parker itself.
     fn remove(&self, parked: &mut Parked, at: usize, searching: usize) -> Option<usize> {
         let worker = parked.workers.remove(at);
         // One step subtracts the parked worker and adds the searching one.
@@ -402,8 +407,8 @@ impl Idle {
         }
         let successor = *parked.workers.last()?;
         parked.owner = Some(successor);
-        if !parked.armed[successor] {
-            // It arms its parker itself before it blocks.
+        if !parked.prepared[successor] {
+            // It prepares its parker itself before it blocks.
             return None;
         }
         let must_unpark =
@@ -415,14 +420,14 @@ impl Idle {
     /// so; in any other, time that is moved by hand waits for that worker.
     fn all_parked(&self, parked: &Parked, ends: bool) -> bool {
         let expected = if ends {
-            parked.present
+            parked.staffed
         } else {
             self.parkers.len()
         };
-        // A worker that is not armed has not looked for the last time: it may find something that
-        // no other worker sees, such as its main future.
+        // A worker whose parker is not prepared may find something in its last look that no other
+        // worker sees, such as its main future.
         let mut workers = parked.workers.iter();
-        parked.workers.len() == expected && workers.all(|&worker| parked.armed[worker])
+        parked.workers.len() == expected && workers.all(|&worker| parked.prepared[worker])
     }
 
     fn unpark(&self, worker: Option<usize>) {

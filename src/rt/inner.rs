@@ -134,7 +134,7 @@ impl Inner {
         if std::mem::replace(&mut first.is_running, true) {
             return None;
         }
-        self.pool.idle.add_present();
+        self.pool.idle.add_staffed();
         let spare = || {
             let slot = LifoSlot::new(self.pool.idle.report(0).clone());
             Core::spare(slot, self.owned[0].clone())
@@ -178,7 +178,7 @@ impl Inner {
 
     fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
         self.pool.release(&core);
-        self.pool.remove_present();
+        self.pool.remove_staffed();
         let mut first = lock(&self.first);
         if !core.is_spare {
             first.core = Some(core);

@@ -51,7 +51,7 @@ impl Pool {
     }
 
     /// Returns the driver of a worker or, for the number of workers, that of all external threads.
-    pub(super) fn timers(&self, shard: usize) -> Handle {
+    pub(super) fn shard_handle(&self, shard: usize) -> Handle {
         Handle {
             shared: self.idle.drivers().shards()[shard].clone(),
         }
@@ -60,7 +60,7 @@ impl Pool {
     /// Returns how many timers are armed in all drivers.
     pub(super) fn armed(&self) -> usize {
         let shards = 0..=self.workers();
-        shards.map(|shard| self.timers(shard).armed()).sum()
+        shards.map(|shard| self.shard_handle(shard).armed()).sum()
     }
 
     /// Takes a single task out of the shared queue.
@@ -136,8 +136,8 @@ impl Pool {
     }
 
     /// Notes that a thread stops running a worker.
-    pub(super) fn remove_present(&self) {
-        self.idle.remove_present(self.is_stopping());
+    pub(super) fn remove_staffed(&self) {
+        self.idle.remove_staffed(self.is_stopping());
     }
 
     /// Returns `false` if no timer is due at `now`, `true` if one may be.

@@ -285,7 +285,7 @@ impl WorkerThread {
         let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index));
         let scope = guard.scope();
         scope.set_core(core);
-        pool.idle.add_present();
+        pool.idle.add_staffed();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
             Worker::new(scope, &core, false).run(&|| pool.is_stopping());
@@ -300,7 +300,7 @@ impl WorkerThread {
         if pool.has_work() {
             pool.idle.notify_one();
         }
-        pool.remove_present();
+        pool.remove_staffed();
         hooks.stop.call();
     }
 }

@@ -409,8 +409,8 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.idle().add_present();
-            pool.idle().add_present();
+            pool.idle().add_staffed();
+            pool.idle().add_staffed();
             let ran = AtomicUsize::new(0);
             let line = Line::new();
             let putter = pool.clone();
@@ -429,8 +429,8 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.idle().add_present();
-            pool.idle().add_present();
+            pool.idle().add_staffed();
+            pool.idle().add_staffed();
             let ran = Arc::new(AtomicUsize::new(0));
             let line = Line::new();
             let (putter, runs) = (pool.clone(), ran.clone());
@@ -456,14 +456,14 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
 fn looks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
-        pool.idle().add_present();
-        pool.idle().add_present();
+        pool.idle().add_staffed();
+        pool.idle().add_staffed();
         let line = Line::new();
         let leaver = pool.clone();
         let leaving = line.spawn(move || {
             leaver.put(1);
             assert!(leaver.take(1));
-            leaver.idle().remove_present(false);
+            leaver.idle().remove_staffed(false);
         });
         line.cross();
         pool.begin_park(0);

@@ -181,7 +181,7 @@ impl Pool {
     pub(super) fn begin_park(&self, worker: usize) {
         self.idle.transition_to_parked(worker, false);
         self.idle.drivers().rearm();
-        self.idle.arm_parker(worker);
+        self.idle.prepare_parker(worker);
     }
 
     /// Does what a worker does after that.

@@ -7,16 +7,22 @@
 //! has a timeout, or a busy one that gets to it a little earlier. Time is the system's, also where
 //! the runtime's clock is moved by hand: nothing but a look depends on it.
 //!
-//! Each worker has a [`Report`], a flag that a look raises. The next time that the worker puts a
-//! task into its slot, it lowers the flag. If a look finds the flag as the last look left it, and
-//! the slot full, then the task has lain there all the time in between: its worker is stuck, and
-//! the looking worker takes the task.
+//! Each worker has a [`ReportFlag`], which each look raises. When the worker puts a task into its slot
+//! under a raised flag, it reports that, and the flag is lowered. If a look finds the flag still
+//! raised, and the slot full, then the task has lain there since the last look: its worker is stuck,
+//! and the looking worker takes the task.
 //!
 //! If all flags are still raised and no task was found, no slot was used since the last look, and
-//! the looks end. The flags stay raised: the next put starts the looks again. The looks also end
-//! when every worker is parked, so an idle runtime has no wake-ups. This relies on each put seeing
-//! the flag, and it does: a put under a flag that was raised a whole period ago, or by the lock
-//! under which this worker was unparked, cannot see it lowered.
+//! the looks end. The next put under a raised flag starts them again, and then the flag stays
+//! raised, so that the first look finds that very task. The looks also end when every worker is
+//! parked, so an idle runtime has no wake-ups.
+//!
+//! This relies on a worker seeing that its flag is raised:
+//!
+//! - If a look has raised the flag, then a whole period has passed by the time that the looks can
+//!   end, and the store has become visible.
+//! - If the end of all looks has raised it, the worker was parked, and was unparked under the same
+//!   lock.
 //!
 //! A put costs the worker one load, except for the first one after each look.
 
@@ -33,18 +39,18 @@ use crate::sync::{CachePadded, TIME_PASSES};
 /// programmed into the hardware, which takes 5 µs and more in a virtual machine, when it is set and
 /// again when it is set back. With 1 ms a runtime that wakes up for one message and parks again
 /// took 36 µs of CPU each time; with 5 ms it takes 26, as it does without any look.
-const MOMENT: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
+const FIRST_LOOK: u64 = if TIME_PASSES { 5_000_000 } else { 0 };
 
 /// The longest time from one look to the next, to which it grows while slots are in use.
-const LONGEST: u64 = 2 * MOMENT;
+const LONGEST: u64 = 2 * FIRST_LOOK;
 
 /// How much earlier a busy worker looks, so that no parked one has to be unparked for it.
-const EARLIER: u64 = MOMENT / 2;
+const BUSY_LEAD: u64 = FIRST_LOOK / 2;
 
 /// Whether a worker has to report that its slot is full.
-pub(crate) struct Report(CachePadded<AtomicBool>);
+pub(crate) struct ReportFlag(CachePadded<AtomicBool>);
 
-impl Report {
+impl ReportFlag {
     // Relaxed, as everywhere in this file: writers hold the lock of the parked workers.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
@@ -58,7 +64,7 @@ impl Report {
 
 /// Written under the lock of the parked workers, read by all threads.
 pub(super) struct Slots {
-    reports: Box<[Arc<Report>]>,
+    reports: Box<[Arc<ReportFlag>]>,
     /// When the next look is due, on the parkers' clock, or [`NEVER`].
     due: AtomicU64,
     /// The time from the last look to the next.
@@ -68,15 +74,15 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(workers: usize) -> Self {
         // A single worker never reports: no other could take its task.
-        let report = || Report(CachePadded(AtomicBool::new(workers > 1)));
+        let report = || ReportFlag(CachePadded(AtomicBool::new(workers > 1)));
         Self {
             reports: (0..workers).map(|_| Arc::new(report())).collect(),
             due: AtomicU64::new(NEVER),
-            period: AtomicU64::new(MOMENT),
+            period: AtomicU64::new(FIRST_LOOK),
         }
     }
 
-    fn report(&self, worker: usize) -> &Arc<Report> {
+    fn report(&self, worker: usize) -> &Arc<ReportFlag> {
         &self.reports[worker]
     }
 
@@ -92,13 +98,13 @@ impl Slots {
     }
 
     /// Notes that a worker has used its slot. Returns whether this starts the looks.
-    fn note_use(&self, worker: usize, now: u64) -> bool {
+    fn note_full(&self, worker: usize, now: u64) -> bool {
         if self.due() != NEVER {
             self.reports[worker].set(false);
             return false;
         }
         // The flag stays raised: the first look finds this very task.
-        self.plan(now, MOMENT);
+        self.plan(now, FIRST_LOOK);
         true
     }
 
@@ -121,7 +127,7 @@ impl Slots {
             }
         }
         if !stuck.is_empty() {
-            self.plan(now, MOMENT);
+            self.plan(now, FIRST_LOOK);
         } else if used {
             let period = self.period.load(Relaxed);
             self.plan(now, (period * 2).min(LONGEST));
@@ -150,7 +156,7 @@ impl Slots {
 
 impl Idle {
     /// Returns the flag that tells a worker to report that its LIFO slot is full.
-    pub(crate) fn report(&self, worker: usize) -> &Arc<Report> {
+    pub(crate) fn report(&self, worker: usize) -> &Arc<ReportFlag> {
         self.slots.report(worker)
     }
 
@@ -160,7 +166,7 @@ impl Idle {
     pub(crate) fn report_full_slot(&self, worker: usize) {
         let now = self.parkers[worker].now();
         let parked = self.lock();
-        if self.slots.note_use(worker, now) {
+        if self.slots.note_full(worker, now) {
             self.update_timeout(parked);
         }
     }
@@ -180,7 +186,7 @@ impl Idle {
         is_full: impl Fn(usize) -> bool,
     ) -> Vec<usize> {
         let now = self.parkers[worker].now();
-        let is_due = || must_look || self.slots.due() <= now.saturating_add(EARLIER);
+        let is_due = || must_look || self.slots.due() <= now.saturating_add(BUSY_LEAD);
         if !is_due() {
             return Vec::new();
         }
@@ -195,7 +201,7 @@ impl Idle {
 
     /// Ends the looks at the LIFO slots if every worker is parked, or has no thread.
     pub(super) fn stop_looks(&self, parked: &Parked) {
-        if parked.workers.len() == parked.present
+        if parked.workers.len() == parked.staffed
             && self.slots.stop()
             && let Some(owner) = parked.owner
         {

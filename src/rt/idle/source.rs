@@ -1,5 +1,4 @@
-//! What the sharded driver of a runtime wakes, and what calls it: the driver owner, a timer, the
-//! clock.
+//! The three connections of `Idle`: its wake source, its notifier, and its clock observer.
 
 use std::sync::Weak;
 
@@ -43,7 +42,7 @@ impl WakeSource for OwnerTimeout {
     }
 }
 
-/// What a driver calls when a timer is armed that is earlier than announced.
+/// The notifier: what a shard calls when an earlier timer is armed, or when the loop has to look again.
 pub(super) struct Rearm(pub(super) Weak<Idle>);
 
 impl Notifier for Rearm {
@@ -74,12 +73,12 @@ impl ClockObserver for Idle {
     }
 
     fn interrupt(&self) {
-        // The time for which the owner waits means something else now, and the owner may have to
-        // move time. While no timeout ends a wait, nothing else corrects an announcement for a
-        // cancelled timer.
+        // The deadline is another time on the parkers' clock now, and the owner may have to move
+        // time. On a frozen clock the owner waits without a timeout, so it has to be told when the
+        // timer that was announced is cancelled.
         let notify_on_cancel = self.clock.is_frozen();
-        let drivers = self.drivers.shards().iter();
-        drivers.for_each(|driver| driver.set_notify_on_cancel(notify_on_cancel));
+        let shards = self.drivers.shards().iter();
+        shards.for_each(|shard| shard.set_notify_on_cancel(notify_on_cancel));
         self.drivers.rearm_anew();
         self.notify_owner();
     }
@@ -99,7 +98,7 @@ impl Idle {
         self.update_timeout(parked);
     }
 
-    /// Returns when the drivers' clock shows `at`, on the parkers' clock.
+    /// Converts a time on the drivers' clock to one on the parkers' clock.
     fn on_parkers_clock(&self, at: u64) -> u64 {
         if at == NEVER {
             return NEVER;

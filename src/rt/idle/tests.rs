@@ -66,13 +66,13 @@ fn an_owner_whose_timeout_has_ended_parks_if_nothing_else_is_to_come() {
         let (idle, mut worker) = (idle(workers), Worker::default());
         idle.transition_to_parked(0, false);
         idle.set_until(now());
-        idle.arm_parker(0);
+        idle.prepare_parker(0);
         idle.parkers[0].park();
         idle.transition_from_parked(0, &mut worker);
         assert_eq!(worker.fired, 1);
 
         idle.transition_to_parked(0, false);
-        idle.arm_parker(0);
+        idle.prepare_parker(0);
         assert_parks_until_unparked(&idle);
     }
 }
@@ -80,10 +80,10 @@ fn an_owner_whose_timeout_has_ended_parks_if_nothing_else_is_to_come() {
 /// Two workers, of which the first is parked and owns the driver.
 fn one_parked() -> Arc<Idle> {
     let idle = idle(2);
-    idle.add_present();
-    idle.add_present();
+    idle.add_staffed();
+    idle.add_staffed();
     idle.transition_to_parked(0, false);
-    idle.arm_parker(0);
+    idle.prepare_parker(0);
     idle
 }
 
@@ -175,7 +175,7 @@ fn looks_end_when_every_worker_is_parked_or_gone() {
         assert!(idle.has_looks());
         match parks {
             true => idle.transition_to_parked(1, false),
-            false => idle.remove_present(false),
+            false => idle.remove_staffed(false),
         }
         assert!(!idle.has_looks());
         assert!(idle.report(0).is_wanted() && idle.report(1).is_wanted());
