@@ -39,6 +39,9 @@ pub struct Instant(i64);
 /// The deadline that never comes, where deadlines are counted in nanoseconds.
 pub(crate) const NEVER: u64 = u64::MAX;
 
+/// The last moment at which a timer can be due: at it, every armed timer is.
+pub(crate) const LAST: u64 = NEVER - 1;
+
 /// Returns `duration` in nanoseconds, [`NEVER`] if they do not fit.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {

@@ -38,7 +38,7 @@ use std::task::Waker;
 
 use crate::clock::Clock;
 use crate::driver::slack::{Limit, NO_INTERRUPT};
-use crate::instant::NEVER;
+use crate::instant::{LAST, NEVER};
 use crate::park::Unpark;
 use crate::store::Store;
 use crate::sync::{
@@ -318,7 +318,7 @@ impl Shared {
 
     /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
     pub(crate) fn may_have_timers(&self) -> bool {
-        self.may_be_due(NEVER - 1)
+        self.may_be_due(LAST)
     }
 
     /// Returns `false` if nothing is due at `now`, `true` if something may be.

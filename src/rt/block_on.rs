@@ -68,7 +68,7 @@ impl BlockOnThread {
     fn new(inner: &Arc<Inner>, notifier: Arc<ThreadNotifier>, outer: Option<Rc<Scope>>) -> Self {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
-        let joined = outer.is_none() && inner.join();
+        let joined = outer.is_none() && inner.add_member();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
         match &outer {
             Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
@@ -223,7 +223,7 @@ impl Drop for BlockOnThread {
 /// Removes a member of the runtime. After the last one, drops the tasks that are left, inside the
 /// runtime.
 pub(super) fn leave(inner: &Arc<Inner>) {
-    inner.leave(|| {
+    inner.remove_member(|| {
         let _entered = Entered::new(inner.clone());
         inner.shutdown();
     });

@@ -53,8 +53,8 @@ impl Builder {
     /// that can run at once, see [`available_parallelism`](std::thread::available_parallelism).
     ///
     /// A thread in [`block_on`](Runtime::block_on) is one of them, so one less is started. With 1
-    /// no thread is started, and tasks run only during `block_on`. Values are clamped to 1..=32
-    /// 768.
+    /// no thread is started, and tasks run only during `block_on`. Values are clamped to
+    /// `1..=32_768`.
     ///
     /// # Examples
     ///

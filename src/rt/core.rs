@@ -22,7 +22,8 @@ const MAX_LIFO_POLLS: u32 = 3;
 
 pub(super) struct Core {
     pub(super) index: usize,
-    /// It stands in for the core of the first worker, which was lent. No worker steals from it.
+    /// The core of a thread that runs the first worker while the thread that has lent it keeps its
+    /// core. No worker steals from it.
     pub(super) is_spare: bool,
     slot: LifoSlot,
     /// How many tasks in a row came out of the slot.
@@ -107,7 +108,7 @@ impl Core {
         }
     }
 
-    /// Makes a core that stands in for that of the first worker.
+    /// Makes a spare core of the first worker.
     pub(super) fn spare(slot: LifoSlot, owned: Arc<OwnedTasks>) -> Self {
         Self {
             is_spare: true,

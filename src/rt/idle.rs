@@ -113,6 +113,14 @@ pub(crate) trait ParkContext {
     fn advance(&mut self);
 }
 
+/// What a worker does once it is no longer parked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Run,
+    /// Look for tasks in the queues of others. It is counted as searching.
+    Search,
+}
+
 /// What a worker learns when it is no longer parked.
 #[derive(Default)]
 pub(crate) struct Unparked {
@@ -180,7 +188,10 @@ impl Idle {
             let mut unparked = self.transition_from_parked(worker, context);
             // While this worker searched, no other was unparked for what was pushed. Once it has
             // found something it has to unpark the next worker, whatever it finds, and wherever.
-            unparked.searching = unparked.searching || self.start_search(true);
+            if !unparked.searching {
+                self.start_search();
+                unparked.searching = true;
+            }
             return unparked;
         }
         self.prepare_parker(worker);
@@ -210,8 +221,8 @@ impl Idle {
         fence(Ordering::SeqCst);
     }
 
-    /// Prepares the parker of a worker that is about to block: the timeout and, for the driver owner,
-    /// I/O.
+    /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
+    /// owner, I/O.
     pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
         parked.prepared[worker] = true;
@@ -244,7 +255,7 @@ impl Idle {
             self.slots.put_off(now);
         }
         let at = parked.position(worker);
-        let successor = at.and_then(|at| self.remove(&mut parked, at, 0));
+        let successor = at.and_then(|at| self.remove(&mut parked, at, Then::Run));
         drop(parked);
         self.unpark(successor);
         if expired {
@@ -260,16 +271,16 @@ impl Idle {
         }
     }
 
-    /// Marks a worker as running if all workers are parked and have looked for the last time, so that
-    /// it can move time while no other has anything to do. Returns whether it did. The last worker to
-    /// prepare its parker sees that all others have.
+    /// Marks a worker as running if all workers are parked and have looked for the last time, so
+    /// that it can move time while no other has anything to do. Returns whether it did. The last
+    /// worker to prepare its parker sees that all others have.
     fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
         let mut parked = self.lock();
         let at = parked.position(worker);
         let Some(at) = at.filter(|_| self.all_parked(&parked, ends)) else {
             return false;
         };
-        let successor = self.remove(&mut parked, at, 0);
+        let successor = self.remove(&mut parked, at, Then::Run);
         drop(parked);
         self.unpark(successor);
         true
@@ -312,10 +323,10 @@ impl Idle {
         }
     }
 
-    /// Unparks the worker at a place in the list, which counts as searching from now on.
+    /// Unparks the worker at an index of the list, which counts as searching from now on.
     fn notify_at(&self, mut parked: MutexGuard<'_, Parked>, at: usize) {
         let worker = parked.workers[at];
-        let successor = self.remove(&mut parked, at, 1);
+        let successor = self.remove(&mut parked, at, Then::Search);
         drop(parked);
         self.unpark(successor);
         self.parkers[worker].unpark();
@@ -365,19 +376,24 @@ impl Idle {
         self.counts.load(Ordering::Relaxed) >= PARKED
     }
 
-    /// Counts a worker among those that search. Returns whether it did: unless `force` is set, half
-    /// of all workers is enough.
-    pub(crate) fn start_search(&self, force: bool) -> bool {
+    /// Counts a worker among those that search, unless half of all workers do already. Returns
+    /// whether it did.
+    pub(crate) fn try_start_search(&self) -> bool {
         let counts = self.counts.load(Ordering::Relaxed);
-        if !force && counts % PARKED * 2 >= self.parkers.len() {
-            return false;
+        let may_search = counts % PARKED * 2 < self.parkers.len();
+        if may_search {
+            self.start_search();
         }
-        self.counts.fetch_add(1, Ordering::SeqCst);
-        true
+        may_search
     }
 
-    /// Takes a worker that has found a task out of the count of searching workers. Returns whether it
-    /// was the last one: then it looks whether there is more, and calls
+    /// Counts a worker among those that search.
+    fn start_search(&self) {
+        self.counts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes a worker that has found a task out of the count of searching workers. Returns whether
+    /// it was the last one: then it looks whether there is more, and calls
     /// [`notify_one`](Self::notify_one).
     pub(crate) fn end_search(&self) -> bool {
         let before = self.counts.fetch_sub(1, Ordering::SeqCst);
@@ -390,12 +406,13 @@ impl Idle {
         self.parkers.iter().for_each(|parker| parker.close());
     }
 
-    /// Removes the worker at a place in the list of parked workers, which counts as searching from
-    /// now on if `searching` is 1, and makes a successor of the owner. Returns the successor if it
-    /// has to be unparked, to prepare its parker itself.
-    fn remove(&self, parked: &mut Parked, at: usize, searching: usize) -> Option<usize> {
+    /// Removes the worker at an index of the list of parked workers. If it was the owner, another
+    /// one becomes the owner. Returns that successor if it has to be unparked, to prepare its
+    /// parker itself.
+    fn remove(&self, parked: &mut Parked, at: usize, then: Then) -> Option<usize> {
         let worker = parked.workers.remove(at);
         // One step subtracts the parked worker and adds the searching one.
+        let searching = usize::from(then == Then::Search);
         self.counts.fetch_sub(PARKED - searching, Ordering::SeqCst);
         if parked.workers.is_empty() {
             parked.owner = None;

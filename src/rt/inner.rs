@@ -1,11 +1,12 @@
-//! The inner part of a runtime: its workers' cores, its tasks, its members, and its end.
+//! What all handles and threads of a runtime share: its pool and tasks, who runs the first worker,
+//! and when the runtime ends.
 //!
 //! Each worker has a core. All workers but the first have a thread of their own. The first worker
 //! is run by one of the threads in `block_on`, and by the next one when that leaves. The main
 //! future may block its thread. In a runtime without other workers, its thread therefore *lends*
-//! the worker while it polls the future: another thread in `block_on` may run it. The lending
-//! thread keeps the core, to which the tasks go that its future wakes. The borrowing thread gets a
-//! spare core, and steals from the first one.
+//! the first worker while it polls the future: another thread in `block_on` may run it. The lending
+//! thread keeps the worker's core, to which the tasks go that its future wakes. The borrowing
+//! thread gets a *spare core*, and steals from the kept one.
 //!
 //! The *members* of a runtime are its owner, the workers' threads and the threads in `block_on`.
 //! The owner stops the runtime: workers return from their loops, a task that is spawned ends at
@@ -191,17 +192,18 @@ impl Inner {
         lock(&self.first).lent > 0
     }
 
-    /// Adds a member, unless all have left. Returns whether it did: then the member has to
-    /// [leave](Self::leave).
-    pub(super) fn join(&self) -> bool {
+    /// Adds a member, unless all have left. Returns whether it did: then
+    /// [`remove_member`](Self::remove_member) has to follow.
+    pub(super) fn add_member(&self) -> bool {
         let mut members = lock(&self.members);
         let lives = members.count > 0;
         members.count += usize::from(lives);
         lives
     }
 
-    /// Removes a member. After the last one, `shutdown` has to call [`shutdown`](Self::shutdown).
-    pub(super) fn leave(&self, shutdown: impl FnOnce()) {
+    /// Removes a member. If it was the last one, calls `shutdown`, in which the caller prepares its
+    /// thread and calls [`Inner::shutdown`].
+    pub(super) fn remove_member(&self, shutdown: impl FnOnce()) {
         let is_last = {
             let mut members = lock(&self.members);
             members.count -= 1;
@@ -226,12 +228,11 @@ impl Inner {
         self.owned.iter().map(|owned| owned.close()).sum()
     }
 
-    /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and
-    /// dropping a task that is ready ends it. What a task spawns or wakes when it is dropped is
-    /// ended in the next round.
+    /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and the
+    /// loop drops ready tasks. A task that another one spawns or wakes in its destructor is dropped
+    /// in the next round.
     ///
-    /// A destructor that calls `block_on` may run the first worker meanwhile, so that its timers
-    /// fire.
+    /// A destructor may call `block_on`. It then runs the first worker, so that its timers fire.
     pub(super) fn shutdown(&self) {
         if let Some(core) = &lock(&self.first).core {
             self.pool.release(core);

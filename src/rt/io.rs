@@ -5,8 +5,8 @@
 //! descriptor, whatever owns it. Reading and writing are left to the owner: the sockets and pipes
 //! of std can do so without blocking.
 
-// The modules: `mode` (the non-blocking mode), `async_fd` and `ready` (the owner of a descriptor, and
-// its futures). They wait on the runtime's `reactor`.
+// The modules: `mode` (the non-blocking mode), `async_fd` and `ready` (the owner of a descriptor,
+// and its futures). They wait on the runtime's `reactor`.
 
 mod async_fd;
 mod mode;

@@ -50,7 +50,8 @@ impl Pool {
         self.stealers.len()
     }
 
-    /// Returns the driver of a worker or, for the number of workers, that of all external threads.
+    /// Returns the driver of a worker or, at the index after the last worker's, that of all
+    /// external threads.
     pub(super) fn shard_handle(&self, shard: usize) -> Handle {
         Handle {
             shared: self.idle.drivers().shards()[shard].clone(),

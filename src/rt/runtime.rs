@@ -111,7 +111,7 @@ impl Runtime {
             threads: Vec::new(),
         };
         for core in cores {
-            inner.join();
+            inner.add_member();
             let worker = WorkerThread(inner.clone());
             let thread = thread::Builder::new()
                 .name(name.into())

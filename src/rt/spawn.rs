@@ -81,8 +81,8 @@ where
 {
     let scope = context::running_current();
     let Some(local) = scope.as_ref().and_then(|scope| scope.local_or_init()) else {
-        // Panics if this thread is in no runtime: the remedy is another one.
-        let _ = current();
+        // In no runtime at all this panics, with a message that names that fault's remedy.
+        let _entered = current();
         panic!(
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );

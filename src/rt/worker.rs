@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use crate::instant::NEVER;
+use crate::instant::LAST;
 use crate::rt::context::Scope;
 use crate::rt::core::{Core, LONGEST_INTERVAL, LoopState, Phase};
 use crate::rt::idle::ParkContext;
@@ -24,24 +24,26 @@ use crate::rt::task::Runnable;
 /// How long short tasks run between two polls of the timers, in nanoseconds.
 const POLL_PERIOD: u64 = 20_000;
 
-/// Of so many polls, one is of the timers of all workers, the others of the worker's own.
+/// One poll in this many fires the timers of all workers. The others fire those of the polling
+/// worker and of external threads.
 const GLOBAL_INTERVAL: u32 = 8;
 
-/// How many timers fire before the tasks that they woke have their turn.
-const BUDGET: usize = 1024;
+/// How many timers at most fire before the tasks that they woke have their turn.
+const TIMERS_PER_PASS: usize = 1024;
 
 pub(super) struct Worker<'a> {
     pool: &'a Arc<Pool>,
     scope: &'a Scope,
     core: &'a Core,
     hooks: &'a Hooks,
-    /// It fires timers and runs no tasks: they are to be dropped, or a caller further out runs
-    /// them.
+    /// It runs no tasks, only timers: the runtime is shutting down, or `block_on` was called in a
+    /// destructor.
     only_timers: bool,
     state: LoopState,
     /// It counts as searching.
     searching: bool,
-    /// Timers have fired in this pass, and the tasks that they woke run first.
+    /// Timers have fired in this pass. `fire_all` does nothing for the rest of it: the tasks that
+    /// they woke run first.
     has_fired: bool,
     /// The budget was spent when timers last fired: more may be due.
     budget_spent: bool,
@@ -70,7 +72,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Runs the loop for one pass at least, until `should_return` and the tasks' turn is over.
+    /// Runs the loop, for one pass at least, until `should_return` and `may_return` are both true.
     ///
     /// Leaves the tasks that are ready where other workers find them: the caller may be away for
     /// long.
@@ -85,7 +87,7 @@ impl<'a> Worker<'a> {
                 Some(task) => self.run_task(task),
                 None => self.park(should_return),
             }
-            if should_return() && self.is_turn_over() {
+            if should_return() && self.may_return() {
                 break;
             }
         }
@@ -94,8 +96,8 @@ impl<'a> Worker<'a> {
         self.notify_if_stealable();
     }
 
-    /// Returns whether the main future, or the end of the worker, comes before the next task.
-    fn is_turn_over(&self) -> bool {
+    /// Returns whether the loop may return now. Otherwise a few tasks of this worker run first.
+    fn may_return(&self) -> bool {
         self.only_timers || self.state.until_poll == 0 || self.core.is_empty()
     }
 
@@ -168,7 +170,7 @@ impl<'a> Worker<'a> {
             }
         };
         // Without timers the clock is not read.
-        if may_be_due(NEVER - 1) {
+        if may_be_due(LAST) {
             let now = self.pool.clock().nanos();
             if may_be_due(now) {
                 self.fire(now, all);
@@ -197,11 +199,11 @@ impl<'a> Worker<'a> {
         self.has_fired = true;
         self.core.phase.set(Phase::Firing);
         let fired = if all {
-            self.pool.idle.drivers().fire(now, BUDGET)
+            self.pool.idle.drivers().fire(now, TIMERS_PER_PASS)
         } else {
-            self.pool.fire_at(self.core.index, now, BUDGET)
+            self.pool.fire_at(self.core.index, now, TIMERS_PER_PASS)
         };
-        self.budget_spent = fired >= BUDGET;
+        self.budget_spent = fired >= TIMERS_PER_PASS;
         self.core.phase.set(Phase::Task);
         // Also if nothing was due after all: the drivers' announcements have ended.
         if self.pool.idle.has_parked() {
@@ -212,7 +214,7 @@ impl<'a> Worker<'a> {
 
     /// Fires the timers that are due, of all workers, unless timers have fired in this pass.
     fn fire_all(&mut self) {
-        if self.has_fired || !self.pool.may_be_due(NEVER - 1) {
+        if self.has_fired || !self.pool.may_be_due(LAST) {
             return;
         }
         let now = self.pool.clock().nanos();
@@ -242,7 +244,7 @@ impl<'a> Worker<'a> {
             return Some(task);
         }
         if !self.searching {
-            self.searching = self.pool.idle.start_search(false);
+            self.searching = self.pool.idle.try_start_search();
         }
         if self.searching {
             let stolen = self.pool.steal_into(self.core);

@@ -107,7 +107,7 @@ fn last_worker_to_park_finds_what_is_pushed() {
 fn searching_worker_that_finds_nothing_sees_the_push_that_relied_on_it() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
-        assert!(pool.idle().start_search(false));
+        assert!(pool.idle().try_start_search());
         let line = Line::new();
         let pusher = pool.clone();
         let pushing = line.spawn(move || pusher.push());
@@ -124,7 +124,7 @@ fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
         pool.push();
-        assert!(pool.idle().start_search(false));
+        assert!(pool.idle().try_start_search());
         let line = Line::new();
         let parker = pool.clone();
         let parking = line.spawn(move || work(&parker, 1, false));
@@ -144,7 +144,7 @@ fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
 fn worker_that_finds_work_in_its_last_look_unparks_another_for_the_second_push() {
     check(Some(2), || {
         let pool = Pool::new(2, true, None);
-        assert!(pool.idle().start_search(false));
+        assert!(pool.idle().try_start_search());
         let line = Line::new();
         let parker = pool.clone();
         let parking = line.spawn(move || work(&parker, 1, false));

@@ -1,5 +1,5 @@
-//! [`Budget`]: counts the ready results of timers on one thread, and says when there are too many in
-//! a row.
+//! [`Budget`]: counts the ready results of timers on one thread, and says when there are too many
+//! in a row.
 //!
 //! The budget is *exhausted* after 128 ready results, which is tokio's number, or after 5 ms, so
 //! that a timeout around a loop whose every iteration works for a while ends near its limit. From

@@ -7,10 +7,10 @@
 //! has a timeout, or a busy one that gets to it a little earlier. Time is the system's, also where
 //! the runtime's clock is moved by hand: nothing but a look depends on it.
 //!
-//! Each worker has a [`ReportFlag`], which each look raises. When the worker puts a task into its slot
-//! under a raised flag, it reports that, and the flag is lowered. If a look finds the flag still
-//! raised, and the slot full, then the task has lain there since the last look: its worker is stuck,
-//! and the looking worker takes the task.
+//! Each worker has a [`ReportFlag`], which each look raises. When the worker puts a task into its
+//! slot under a raised flag, it reports that, and the flag is lowered. If a look finds the flag
+//! still raised, and the slot full, then the task has lain there since the last look: its worker is
+//! stuck, and the looking worker takes the task.
 //!
 //! If all flags are still raised and no task was found, no slot was used since the last look, and
 //! the looks end. The next put under a raised flag starts them again, and then the flag stays

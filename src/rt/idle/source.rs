@@ -42,7 +42,8 @@ impl WakeSource for OwnerTimeout {
     }
 }
 
-/// The notifier: what a shard calls when an earlier timer is armed, or when the loop has to look again.
+/// The notifier: what a shard calls when an earlier timer is armed, or when the loop has to look
+/// again.
 pub(super) struct Rearm(pub(super) Weak<Idle>);
 
 impl Notifier for Rearm {
