@@ -163,6 +163,35 @@ fn tasks_of_a_future_that_blocks_run_on_the_thread_that_takes_over() {
     });
 }
 
+/// The thread that takes over blocks, too. What its future has spawned lay in a core from which no
+/// worker steals.
+#[test]
+fn tasks_of_a_thread_that_takes_over_and_blocks_run_on_a_third_one() {
+    watched(|| {
+        let runtime = runtime(1);
+        let (release, first) = blocked_in_block_on(&runtime);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let second = thread::spawn(move || {
+            handle.block_on(async move {
+                let (sender, receiver) = mpsc::channel();
+                drop(rt::spawn(async move { sender.send(7).unwrap() }));
+                inside.send(()).unwrap();
+                assert_eq!(receiver.recv().unwrap(), 7);
+            });
+        });
+        is_inside.recv().unwrap();
+        runtime.block_on(async {
+            while !second.is_finished() {
+                sleep(ms(1)).await;
+            }
+        });
+        second.join().unwrap();
+        drop(release);
+        first.join().unwrap();
+    });
+}
+
 async fn rt_spawned() -> u32 {
     rt::spawn(async { 7 }).await.unwrap()
 }

@@ -249,6 +249,60 @@ fn a_handle_used_after_the_end_spawns_no_task_but_can_block_on() {
     });
 }
 
+/// While the runtime drops its tasks, a thread in `block_on` runs the worker. When the runtime had
+/// ended, the thread went on doing so, with a parker that did not block any more.
+#[test]
+fn thread_that_runs_the_worker_when_the_runtime_ends_parks_by_itself_from_then_on() {
+    watched(|| {
+        let parks = Count::default();
+        let counted = parks.clone();
+        let builder = Runtime::builder().worker_threads(1);
+        let runtime = builder
+            .on_thread_park(move || counted.add())
+            .build()
+            .unwrap();
+        let handle = runtime.handle().clone();
+        let (begun, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let guard = OnDrop(move || {
+            begun.send(()).unwrap();
+            let _ = released.recv();
+        });
+        drop(runtime.spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        }));
+        let ending = thread::spawn(move || drop(runtime));
+        has_begun.recv().unwrap();
+
+        let (inside, is_inside) = mpsc::channel();
+        let (wake, woken) = oneshot::channel::<()>();
+        let (end, ends) = oneshot::channel::<()>();
+        let waits = handle.clone();
+        let waiting = thread::spawn(move || {
+            waits.block_on(async {
+                sleep(ms(1)).await;
+                inside.send(()).unwrap();
+                woken.await.unwrap();
+                inside.send(()).unwrap();
+                ends.await.unwrap();
+                sleep(ms(1)).await;
+            });
+        });
+        is_inside.recv().unwrap();
+        drop(release);
+        ending.join().unwrap();
+        wake.send(()).unwrap();
+        is_inside.recv().unwrap();
+        let before = parks.get();
+        thread::sleep(ms(20));
+        assert!(parks.get() < before + 10, "{} parks", parks.get() - before);
+        end.send(()).unwrap();
+        waiting.join().unwrap();
+        handle.block_on(sleep(ms(1)));
+    });
+}
+
 /// Each dropped task wakes the next one and spawns another; the shutdown still ends.
 #[test]
 fn tasks_that_wake_and_spawn_when_dropped_are_ended() {

@@ -8,7 +8,7 @@
 //! The main future may block its thread. Where there is no other worker, another thread in
 //! `block_on` may run the first worker while the future is polled (see `inner`).
 
-use std::cell::Ref;
+use std::cell::{Cell, Ref};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -59,6 +59,8 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call: the scope that drops that
     /// future. Its core fires timers for this call, too.
     outer: Option<Rc<Scope>>,
+    /// The runtime has ended meanwhile: this thread runs no worker any more.
+    closed: Cell<bool>,
     guard: ScopeGuard,
     /// Dropped before the core is returned.
     entered: Option<Entered>,
@@ -84,6 +86,7 @@ impl BlockOnThread {
             joined,
             notifier,
             outer,
+            closed: Cell::new(false),
             guard,
             entered,
         }
@@ -101,6 +104,9 @@ impl BlockOnThread {
         // Keeps time that is moved by hand from moving while this thread runs and is no worker.
         let mut hold = None;
         loop {
+            if self.inner().pool.is_closed() {
+                self.stop_working();
+            }
             if !self.is_worker() {
                 hold = hold.or_else(|| self.hold_if_frozen());
                 drop(self.notifier.take_hold());
@@ -162,15 +168,28 @@ impl BlockOnThread {
         if let Some(core) = self.core() {
             let phase = core.phase.get();
             let only_timers = !self.joined || self.outer.is_some();
-            Worker::new(self.scope(), &core, only_timers).run(&|| main.is_woken());
+            let pool = &self.inner().pool;
+            let should_return = || main.is_woken() || pool.is_closed();
+            Worker::new(self.scope(), &core, only_timers).run(&should_return);
             core.phase.set(phase);
         }
     }
 
     /// Returns the core of the worker that this thread runs, for this call or for one further out.
     fn core(&self) -> Option<Ref<'_, Core>> {
-        let outer = self.outer.as_ref();
+        let outer = self.outer.as_ref().filter(|_| !self.closed.get());
         self.scope().core().or_else(|| outer?.core())
+    }
+
+    /// Runs the worker no longer, because the runtime has ended: its parker is closed.
+    fn stop_working(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        self.notifier.set_worker(None);
+        if let Some(core) = self.scope().take_core() {
+            self.inner().stop_worker(core);
+        }
     }
 
     fn is_worker(&self) -> bool {

@@ -209,7 +209,7 @@ pub(super) fn current() -> Option<Arc<Inner>> {
 pub(super) fn current_owned() -> Option<Arc<OwnedTasks>> {
     with(|scopes| {
         let inner = &scopes.last()?.inner;
-        let owned = running(scopes, inner).and_then(Scope::owned);
+        let owned = running(scopes, inner).and_then(|scope| scope.owned());
         Some(owned.unwrap_or_else(|| inner.external().clone()))
     })
 }
@@ -222,11 +222,7 @@ pub(super) fn owned_of(inner: &Inner) -> Arc<OwnedTasks> {
 
 /// Returns the scope in which this thread runs futures of the current runtime, if it does.
 pub(super) fn running_current() -> Option<Rc<Scope>> {
-    with(|scopes| {
-        let inner = &scopes.last()?.inner;
-        let at = scopes.iter().rposition(|scope| scope.runs_futures())?;
-        scopes[at].is_of(inner).then(|| scopes[at].clone())
-    })
+    with(|scopes| running(scopes, &scopes.last()?.inner).cloned())
 }
 
 /// Where a call of `block_on` is made.
@@ -242,11 +238,11 @@ pub(super) enum Nesting {
 
 /// Returns where a call of `block_on` on this thread is made, as seen from a runtime.
 pub(super) fn nesting(inner: &Inner) -> Nesting {
-    let innermost = with(|scopes| {
+    let scope = with(|scopes| {
         let mut running = scopes.iter().rev().filter(|scope| scope.runs_futures());
         running.find(|scope| scope.is_of(inner)).cloned()
     });
-    match innermost {
+    match scope {
         None => Nesting::Outside,
         Some(scope) if scope.dropping.get() => Nesting::InDestructor(scope),
         Some(_) => Nesting::InFuture,
@@ -267,9 +263,9 @@ pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);
     let _ = SCOPES.try_with(|scopes| {
         let scopes = scopes.borrow();
-        let innermost = scopes.iter().rev().find(|scope| scope.runs_futures());
-        if let Some(scope) = innermost
+        if let Some(scope) = innermost(&scopes)
             && let Some(core) = scope.core()
+            && !core.is_out_of_reach()
             && let Some(task) = task.take_if(|task| is_run_by(task, &scope.inner.pool))
         {
             // None of this runs foreign code.
@@ -290,9 +286,14 @@ fn is_run_by(task: &Runnable, pool: &Arc<Pool>) -> bool {
 }
 
 /// Returns the innermost scope that runs futures, if it belongs to this runtime.
-fn running<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> Option<&'a Scope> {
-    let innermost = scopes.iter().rev().find(|scope| scope.runs_futures())?;
-    innermost.is_of(inner).then_some(innermost)
+fn running<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> Option<&'a Rc<Scope>> {
+    innermost(scopes).filter(|scope| scope.is_of(inner))
+}
+
+/// Returns the innermost scope that runs futures.
+#[inline]
+fn innermost(scopes: &[Rc<Scope>]) -> Option<&Rc<Scope>> {
+    scopes.iter().rev().find(|scope| scope.runs_futures())
 }
 
 /// Calls a function, which runs no foreign code, with the stack.
@@ -331,9 +332,13 @@ where
     finish_spawn(task, spawned)
 }
 
-fn finish_spawn<T>(task: Option<Runnable>, spawned: Spawned<T>) -> JoinHandle<T> {
-    if let Some(task) = task {
-        schedule(task, Reason::Spawned);
+fn finish_spawn<T>(task: Result<Runnable, Runnable>, spawned: Spawned<T>) -> JoinHandle<T> {
+    match task {
+        Ok(task) => schedule(task, Reason::Spawned),
+        Err(ended) => match with(|scopes| innermost(scopes).cloned()) {
+            Some(scope) => scope.while_dropping(|| drop(ended)),
+            None => drop(ended),
+        },
     }
     JoinHandle::new(spawned)
 }

@@ -146,6 +146,13 @@ impl Core {
         }
     }
 
+    /// Returns whether no worker would find a task in this core: the main future of its thread may
+    /// block, and no worker steals from a spare core.
+    #[inline]
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.is_spare && self.phase.get() == Phase::MainFuture
+    }
+
     /// Returns whether the worker, which is about to run another task, has to report that its slot
     /// is full.
     #[inline]

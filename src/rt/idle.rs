@@ -200,7 +200,12 @@ impl Idle {
             return Unparked::default();
         }
         self.parkers[worker].park();
-        // Before there is another owner: I/O that nobody has collected would unpark that one, too.
+        if self.clock.is_frozen() {
+            // This worker is still in the list, and runs. Another one must not move time.
+            self.lock().prepared[worker] = false;
+        }
+        // The I/O is collected before another worker becomes the owner: as long as it is ready, it
+        // would end that worker's park, too.
         context.collect_io();
         self.transition_from_parked(worker, context)
     }
@@ -261,8 +266,10 @@ impl Idle {
         if expired {
             self.drivers.note_expired();
             context.fire();
-            // In any case: a worker that finds nothing due does not rearm by itself.
-            self.drivers.rearm();
+            // The successor has no timeout yet. If there is none, the next worker to park rearms.
+            if self.has_parked() {
+                self.drivers.rearm();
+            }
         }
         Unparked {
             // The thread that removed it has counted it as searching.
@@ -343,10 +350,10 @@ impl Idle {
         let mut parked = self.lock();
         parked.staffed -= 1;
         self.stop_looks(&parked);
-        // Every worker may be parked now: then the owner has to move time on.
-        let owner = parked.owner.filter(|_| self.all_parked(&parked, ends));
-        drop(parked);
-        self.unpark(owner);
+        // If every worker is parked now, one of them has to move time on.
+        if parked.workers.len() == self.expected(&parked, ends) {
+            self.unpark_to_look_again(&parked);
+        }
     }
 
     /// Returns when the driver owner has to wake by itself.
@@ -401,9 +408,14 @@ impl Idle {
         before % PARKED == 1
     }
 
-    /// Closes the parkers' descriptors, when every worker has left.
+    /// Ends every park, and closes the parkers' descriptors. A worker that is still parked has to
+    /// find in its next pass that the runtime is closed.
     pub(crate) fn close_parkers(&self) {
-        self.parkers.iter().for_each(|parker| parker.close());
+        for parker in &self.parkers {
+            // First the unpark: it has no effect afterwards.
+            parker.unpark();
+            parker.close();
+        }
     }
 
     /// Removes the worker at an index of the list of parked workers. If it was the owner, another
@@ -433,18 +445,34 @@ impl Idle {
         must_unpark.then_some(successor)
     }
 
-    /// Returns whether no worker runs. In a runtime that `ends`, a worker without a thread stays
-    /// so; in any other, time that is moved by hand waits for that worker.
+    /// Returns whether no worker runs. In a runtime that `ends`, only the workers that have a thread
+    /// have to be parked. In any other, all have to be: the first worker counts as busy while no
+    /// thread runs it.
     fn all_parked(&self, parked: &Parked, ends: bool) -> bool {
-        let expected = if ends {
-            parked.staffed
-        } else {
-            self.parkers.len()
-        };
         // A worker whose parker is not prepared may find something in its last look that no other
         // worker sees, such as its main future.
         let mut workers = parked.workers.iter();
-        parked.workers.len() == expected && workers.all(|&worker| parked.prepared[worker])
+        parked.workers.len() == self.expected(parked, ends)
+            && workers.all(|&worker| parked.prepared[worker])
+    }
+
+    /// Returns how many workers have to be parked for time to be moved.
+    fn expected(&self, parked: &Parked, ends: bool) -> usize {
+        if ends {
+            parked.staffed
+        } else {
+            self.parkers.len()
+        }
+    }
+
+    /// Makes the driver owner, if there is one, look at everything again. So does a worker that is
+    /// parking: what it has learned about the clock before its last look may have changed.
+    fn unpark_to_look_again(&self, parked: &Parked) {
+        for &worker in &parked.workers {
+            if parked.owner == Some(worker) || !parked.prepared[worker] {
+                self.unpark(Some(worker));
+            }
+        }
     }
 
     fn unpark(&self, worker: Option<usize>) {

@@ -50,6 +50,8 @@ struct FirstWorker {
     core: Option<Core>,
     /// The threads that wait to run it.
     waiting: Vec<Arc<ThreadNotifier>>,
+    /// The runtime has ended: no thread takes it any more.
+    closed: bool,
 }
 
 struct Members {
@@ -89,6 +91,7 @@ impl Inner {
             lent: 0,
             core: cores.next(),
             waiting: Vec::new(),
+            closed: false,
         };
         let cores: Vec<_> = cores.collect();
         let inner = Self {
@@ -125,14 +128,14 @@ impl Inner {
     pub(super) fn take_core_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
         let mut first = lock(&self.first);
         let is_same = |waiting: &Arc<ThreadNotifier>| Arc::ptr_eq(waiting, thread);
-        if first.is_running && !first.waiting.iter().any(is_same) {
+        if first.is_running && !first.closed && !first.waiting.iter().any(is_same) {
             first.waiting.push(thread.clone());
         }
         self.take_core_of(&mut first)
     }
 
     fn take_core_of(&self, first: &mut FirstWorker) -> Option<Core> {
-        if std::mem::replace(&mut first.is_running, true) {
+        if first.closed || std::mem::replace(&mut first.is_running, true) {
             return None;
         }
         self.pool.idle.add_staffed();
@@ -168,8 +171,9 @@ impl Inner {
 
     /// Returns the core of a thread that has lent the worker, which another thread runs now.
     pub(super) fn return_core(&self, core: Core) {
-        let mut first = self.put_core(core);
-        first.lent -= 1;
+        // Before workers are unparked to move time: they check that none is lent.
+        lock(&self.first).lent -= 1;
+        drop(self.put_core(core));
     }
 
     /// Stops running the first worker, and returns its core.
@@ -178,7 +182,7 @@ impl Inner {
     }
 
     fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
-        self.pool.release(&core);
+        self.pool.make_stealable(&core);
         self.pool.remove_staffed();
         let mut first = lock(&self.first);
         if !core.is_spare {
@@ -235,7 +239,7 @@ impl Inner {
     /// A destructor may call `block_on`. It then runs the first worker, so that its timers fire.
     pub(super) fn shutdown(&self) {
         if let Some(core) = &lock(&self.first).core {
-            self.pool.release(core);
+            self.pool.make_stealable(core);
         }
         loop {
             let open = self.close_tasks();
@@ -252,8 +256,13 @@ impl Inner {
                 thread::yield_now();
             }
         }
-        // From now on no thread runs the first worker: the drivers are closed.
-        drop(self.take_core());
+        // From now on no thread takes the core. One that has it returns it when the pool is closed.
+        let core = {
+            let mut first = lock(&self.first);
+            first.closed = true;
+            first.core.take()
+        };
+        drop(core);
         self.pool.close();
     }
 

@@ -23,6 +23,7 @@ pub(super) struct Pool {
     pub(super) idle: Arc<Idle>,
     pub(super) reactor: Arc<Reactor>,
     stopping: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Pool {
@@ -39,6 +40,7 @@ impl Pool {
             idle,
             reactor,
             stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -106,13 +108,18 @@ impl Pool {
     }
 
     /// Moves the ready tasks of a core, which its thread stops running, to where other workers find
-    /// them.
-    pub(super) fn release(&self, core: &Core) {
+    /// them, and unparks a worker for them.
+    pub(super) fn make_stealable(&self, core: &Core) {
         core.flush_slot();
+        let mut has_moved = false;
         while core.is_spare
             && let Some(task) = core.queue.pop()
         {
             self.shared.push(task);
+            has_moved = true;
+        }
+        if has_moved || core.has_stealable() {
+            self.idle.notify_one();
         }
     }
 
@@ -175,13 +182,20 @@ impl Pool {
         }
     }
 
-    /// Closes the drivers and the I/O, when no thread runs a worker any more. Tasks that wait for
-    /// timers are woken, and their timers move to another driver; tasks that wait for I/O are
-    /// woken, and get an error.
+    /// Returns whether the drivers, the I/O and the parkers are closed, or are being closed: no
+    /// thread can run a worker any longer.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Closes the drivers, the I/O and the parkers. Tasks that wait for timers are woken, and their
+    /// timers move to another driver; tasks that wait for I/O are woken, and get an error. A thread
+    /// that runs the first worker stops doing so.
     ///
     /// Wakers and handles may keep the pool for as long as the process lives, but not its
     /// descriptors.
     pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.idle.drivers().close();
         self.reactor.close();
         self.idle.close_parkers();

@@ -293,7 +293,7 @@ impl WorkerThread {
         scope.shutdown_local();
         drop(entered);
         if let Some(core) = scope.take_core() {
-            pool.release(&core);
+            pool.make_stealable(&core);
         }
         drop(guard);
         // For a thread in `block_on` that is parked.

@@ -183,12 +183,12 @@ impl OwnedTasks {
     }
 
     /// Adds a task, which `make` builds around the future. Returns the task for the caller to
-    /// schedule; if the list is closed, the task has ended and there is none.
+    /// schedule or, in the error if the list is closed, to drop.
     pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,
         make: impl FnOnce(Metadata, TaskFuture<F>) -> (Runnable, async_task::Task<F::Output, Metadata>),
-    ) -> (Option<Runnable>, Spawned<F::Output>) {
+    ) -> (Result<Runnable, Runnable>, Spawned<F::Output>) {
         let mut tasks = lock(&self.tasks);
         let closed = tasks.closed;
         tasks.count += 1;
@@ -206,7 +206,7 @@ impl OwnedTasks {
         });
         drop(tasks);
         let output = task.fallible();
-        let runnable = (!closed).then_some(runnable);
+        let runnable = if closed { Err(runnable) } else { Ok(runnable) };
         let spawned = Spawned {
             output,
             owned: self,

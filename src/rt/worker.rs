@@ -42,9 +42,9 @@ pub(super) struct Worker<'a> {
     state: LoopState,
     /// It counts as searching.
     searching: bool,
-    /// Timers have fired in this pass. `fire_all` does nothing for the rest of it: the tasks that
-    /// they woke run first.
-    has_fired: bool,
+    /// The timers of all workers were fired in this pass. For the rest of it `fire_all` does nothing:
+    /// the tasks that they woke run first.
+    has_fired_all: bool,
     /// The budget was spent when timers last fired: more may be due.
     budget_spent: bool,
     /// I/O was collected since the last search.
@@ -57,6 +57,9 @@ impl<'a> Worker<'a> {
     pub(super) fn new(scope: &'a Scope, core: &'a Core, only_timers: bool) -> Self {
         let inner = scope.inner();
         core.phase.set(Phase::Task);
+        if only_timers {
+            inner.pool.make_stealable(core);
+        }
         Self {
             pool: &inner.pool,
             scope,
@@ -65,7 +68,7 @@ impl<'a> Worker<'a> {
             only_timers,
             state: core.state.get(),
             searching: false,
-            has_fired: false,
+            has_fired_all: false,
             budget_spent: false,
             has_collected: false,
             must_look: false,
@@ -78,7 +81,7 @@ impl<'a> Worker<'a> {
     /// long.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
-            self.has_fired = false;
+            self.has_fired_all = false;
             let task = match self.next_task() {
                 Some(task) => Some(task),
                 None => self.search(),
@@ -92,8 +95,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.end_search();
-        self.pool.release(self.core);
-        self.notify_if_stealable();
+        self.pool.make_stealable(self.core);
     }
 
     /// Returns whether the loop may return now. Otherwise a few tasks of this worker run first.
@@ -177,12 +179,13 @@ impl<'a> Worker<'a> {
             }
             self.adapt_interval(now);
         }
-        if all && !self.only_timers {
+        if all {
             self.take_stuck();
         }
         // A parked worker already polls I/O, so this one need not.
         if all && self.pool.reactor.has_sources() && !self.pool.idle.has_parked() {
             self.collect_io();
+            self.notify_if_stealable();
         }
     }
 
@@ -196,7 +199,7 @@ impl<'a> Worker<'a> {
 
     /// Fires the timers that are due, of this worker or of all.
     fn fire(&mut self, now: u64, all: bool) {
-        self.has_fired = true;
+        self.has_fired_all |= all;
         self.core.phase.set(Phase::Firing);
         let fired = if all {
             self.pool.idle.drivers().fire(now, TIMERS_PER_PASS)
@@ -212,9 +215,9 @@ impl<'a> Worker<'a> {
         self.notify_if_stealable();
     }
 
-    /// Fires the timers that are due, of all workers, unless timers have fired in this pass.
+    /// Fires the timers that are due, of all workers, unless that was done in this pass.
     fn fire_all(&mut self) {
-        if self.has_fired || !self.pool.may_be_due(LAST) {
+        if self.has_fired_all || !self.pool.may_be_due(LAST) {
             return;
         }
         let now = self.pool.clock().nanos();
@@ -223,12 +226,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Wakes the tasks whose I/O is ready.
+    /// Wakes the tasks whose I/O is ready. Another worker has to be unparked for them afterwards.
     fn collect_io(&self) {
         self.core.phase.set(Phase::Firing);
         self.pool.reactor.poll();
         self.core.phase.set(Phase::Task);
-        self.notify_if_stealable();
     }
 
     /// Looks for a task everywhere.
@@ -236,8 +238,13 @@ impl<'a> Worker<'a> {
         self.fire_all();
         if !std::mem::take(&mut self.has_collected) && self.pool.reactor.has_sources() {
             self.collect_io();
+            self.notify_if_stealable();
         }
         if self.only_timers {
+            // Other workers run the tasks. This one may have been unparked for a task, or to look at
+            // the LIFO slots, in place of another worker.
+            self.take_stuck();
+            self.end_search();
             return None;
         }
         if let Some(task) = self.next_own_task() {
@@ -303,6 +310,10 @@ impl<'a> Worker<'a> {
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
         self.must_look |= unparked.must_look;
+        // For the tasks whose I/O it has collected: only now it is no longer parked itself.
+        if self.has_collected {
+            self.notify_if_stealable();
+        }
         // The time that has passed says nothing about tasks. The next poll comes soon.
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
@@ -344,6 +355,8 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn fire(&mut self) {
+        // A worker that has parked begins anew: timers may have come due meanwhile.
+        self.worker.has_fired_all = false;
         self.worker.fire_all();
     }
 

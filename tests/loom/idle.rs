@@ -388,6 +388,57 @@ fn time_stands_still_for_a_worker_that_finds_its_main_future_woken_when_it_parks
     });
 }
 
+/// A second worker parks at the moment when the last hold on time is dropped, and has asked before
+/// that whether time may move. The first one, which is unparked for it, finds that the second has
+/// not parked yet.
+#[test]
+fn time_moves_when_its_last_hold_is_dropped_while_the_second_worker_parks() {
+    check(Some(2), || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let (flag, end) = (Flag::new(), Flag::new());
+        let waker = main_of(&pool, 0, &flag);
+        let _sleep = armed(&pool, 0, 20, &waker);
+        let hold = clock.hold();
+        let line = Line::new();
+        let releasing = line.spawn(move || drop(hold));
+        let (other, ends) = (pool.clone(), end.clone());
+        let parking = line.spawn(move || wait(&other, 1, &ends));
+        line.cross();
+        wait(&pool, 0, &flag);
+        main_of(&pool, 1, &end).wake();
+        releasing.join().unwrap();
+        parking.join().unwrap();
+    });
+}
+
+/// The driver owner collects I/O, and is still among the parked workers, while the other one parks.
+/// Time does not move on to a timer before the tasks have run whose I/O it was.
+#[test]
+fn time_stands_still_while_the_driver_owner_collects_io() {
+    check(Some(3), || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let start = clock.now();
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        let (flag, end) = (Flag::new(), Flag::new());
+        let parking = std::cell::Cell::new(None);
+        let collect = || {
+            let (other, ends) = (pool.clone(), end.clone());
+            parking.set(Some(loom::thread::spawn(move || wait(&other, 1, &ends))));
+            flag.raise();
+        };
+        pool.end_park_by_io(0);
+        let unparked = pool.park_and_collect(0, false, || flag.is_up(), collect);
+        assert_eq!(clock.now(), start);
+        main_of(&pool, 1, &end).wake();
+        if unparked.searching {
+            pool.found();
+        }
+        parking.take().unwrap().join().unwrap();
+    });
+}
+
 /// Looks at the slots as a worker does that has nothing else to do, until so many tasks have run.
 fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
     let mut must_look = false;

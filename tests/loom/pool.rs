@@ -51,13 +51,14 @@ impl Slot {
     }
 }
 
-/// A worker that parks, and what it is wanted for besides tasks.
-struct Parking<'a, W> {
+/// A worker that parks, what it is wanted for besides tasks, and what it does with I/O.
+struct Parking<'a, W, C> {
     pool: &'a Pool,
     is_wanted: W,
+    collect: C,
 }
 
-impl<W: Fn() -> bool> ParkContext for Parking<'_, W> {
+impl<W: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, C> {
     fn is_stopping(&self) -> bool {
         false
     }
@@ -70,7 +71,9 @@ impl<W: Fn() -> bool> ParkContext for Parking<'_, W> {
         self.pool.has_work() || (self.is_wanted)()
     }
 
-    fn collect_io(&mut self) {}
+    fn collect_io(&mut self) {
+        (self.collect)();
+    }
 
     fn fire(&mut self) {
         self.pool.fire(usize::MAX);
@@ -177,6 +180,11 @@ impl Pool {
         }
     }
 
+    /// Ends the park of a worker as I/O does that is ready.
+    pub(super) fn end_park_by_io(&self, worker: usize) {
+        self.parkers[worker].unpark();
+    }
+
     /// Does what a worker does before it blocks, up to that.
     pub(super) fn begin_park(&self, worker: usize) {
         self.idle.transition_to_parked(worker, false);
@@ -186,7 +194,7 @@ impl Pool {
 
     /// Does what a worker does after that.
     pub(super) fn end_park(&self, worker: usize) {
-        let context = &mut self.parking(|| false);
+        let context = &mut self.parking(|| false, || {});
         self.idle.transition_from_parked(worker, context);
     }
 
@@ -197,14 +205,26 @@ impl Pool {
         was_searching: bool,
         is_wanted: impl Fn() -> bool,
     ) -> Unparked {
-        let context = &mut self.parking(is_wanted);
+        self.park_and_collect(worker, was_searching, is_wanted, || {})
+    }
+
+    /// Like [`park`](Self::park). `collect` is called to collect I/O.
+    pub(super) fn park_and_collect(
+        &self,
+        worker: usize,
+        was_searching: bool,
+        is_wanted: impl Fn() -> bool,
+        collect: impl Fn(),
+    ) -> Unparked {
+        let context = &mut self.parking(is_wanted, collect);
         self.idle.park(worker, was_searching, context)
     }
 
-    fn parking<W: Fn() -> bool>(&self, is_wanted: W) -> Parking<'_, W> {
+    fn parking<W: Fn() -> bool, C: Fn()>(&self, is_wanted: W, collect: C) -> Parking<'_, W, C> {
         Parking {
             pool: self,
             is_wanted,
+            collect,
         }
     }
 

@@ -64,6 +64,28 @@ fn threads_in_block_on_wake_each_other_wherever_they_are_parked() {
     });
 }
 
+/// Each spawns a task and waits for it, while they hand the only worker to each other: one of them
+/// runs it with a spare core.
+#[test]
+fn tasks_run_while_two_threads_hand_the_worker_to_each_other() {
+    check(3_000, || {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let spawn_twice = || async {
+            for number in 0..2 {
+                let task = rt::spawn(async move {
+                    rt::yield_now().await;
+                    number
+                });
+                assert_eq!(task.await.unwrap(), number);
+            }
+        };
+        let other = thread::spawn(move || handle.block_on(spawn_twice()));
+        runtime.block_on(spawn_twice());
+        other.join().unwrap();
+    });
+}
+
 /// The owner drops a runtime of several workers while a thread is in `block_on`. The workers that
 /// have left must not keep time from moving.
 #[test]

@@ -86,10 +86,9 @@ impl ClockObserver for Idle {
 }
 
 impl Idle {
-    /// Makes the driver owner, if there is one, look at everything again.
+    /// Makes one of the parked workers look at everything again.
     fn notify_owner(&self) {
-        let owner = self.lock().owner;
-        self.unpark(owner);
+        self.unpark_to_look_again(&self.lock());
     }
 
     /// Sets when the driver owner has to wake for the timers.
