@@ -17,7 +17,7 @@
 //! If a timer never fires, see
 //! [docs/troubleshooting.md](https://docs.rs/crate/reveille/latest/source/docs/troubleshooting.md).
 //!
-//! # Giving way
+//! # Yielding
 //!
 //! A task whose timers are always due never has to wait: `loop { sleep(Duration::ZERO).await }`, or
 //! an [`interval`] whose ticks take longer than its period. So that the other tasks of its thread

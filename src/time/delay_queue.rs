@@ -44,7 +44,7 @@ pub use crate::queue::Key;
 ///
 /// Deadlines are exact to the nanosecond. A value is never returned early. A value whose deadline
 /// has passed is returned by the next poll, whether or not the driver has turned since, unless the
-/// task has to [give way](super#giving-way).
+/// queue [yields](super#yielding).
 ///
 /// The task that polled last is woken when a value comes due. It is woken at once when another
 /// value becomes the earliest, when the queue becomes empty or is no longer empty, and when a

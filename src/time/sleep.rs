@@ -49,8 +49,8 @@ const TRUSTED_WAIT: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, to the nanosecond.
 ///
-/// With a `duration` of zero, the first poll is ready, unless the task has to [give
-/// way](super#giving-way). If the deadline is beyond the clock's end (292 years), the future is
+/// With a `duration` of zero, the first poll is ready, unless the timer
+/// [yields](super#yielding). If the deadline is beyond the clock's end (292 years), the future is
 /// never ready.
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
@@ -90,7 +90,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// Waits until `deadline`.
 ///
 /// With a deadline in the past, even before the clock's epoch, the first poll is ready, unless the
-/// task has to [give way](super#giving-way). With a deadline beyond the clock's end (292 years),
+/// timer [yields](super#yielding). With a deadline beyond the clock's end (292 years),
 /// the future is never ready.
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
@@ -168,7 +168,7 @@ impl Handle {
 /// A future that is ready once its deadline has passed, returned by [`sleep`] and [`sleep_until`].
 ///
 /// It is never ready early. A poll after the deadline is ready, whether or not the driver has
-/// turned since, unless the task has to [give way](super#giving-way). (To save reading the clock,
+/// turned since, unless the timer [yields](super#yielding). (To save reading the clock,
 /// the first poll after the timer was made for 1 ms or more, or was moved to a later deadline,
 /// assumes that the deadline has not passed. If it has, the driver fires the timer in its next
 /// turn.) Once ready, the future stays ready until it is [reset](Self::reset_at).
