@@ -3,13 +3,14 @@
 //! It wraps the `store` for programs that run a loop of their own: deadlines are instants, and a
 //! key never names another timer than the one that it was made for.
 //!
-//! - Q1 a key is the number of an insertion, and the index of the entry that it filled. Insertions
-//!   are numbered in 64 bits, so a stale key never becomes valid again.
-//! - Q2 an instant and its place in the store's order are the same 64 bits, but for the sign; the
-//!   farthest instant is the store's [`NEVER`].
-//! - Q3 `moved` has the numbers that the entries from zero on had when `shrink_to_fit` last moved
-//!   them, in rising order. A timer that is not at the index in its key is at the index that its
-//!   number has in `moved`.
+//! - Q1 a key holds the number of an insertion, and the index of the entry that it filled.
+//!   Insertions are numbered in 64 bits, so a stale key never becomes valid again.
+//! - Q2 the store's deadline for an instant has the same 64 bits, but for the first one, so that
+//!   unsigned numbers have the order of the instants. The farthest instant is the store's
+//!   [`NEVER`].
+//! - Q3 `shrink_to_fit` moves the timers to the entries from zero on, in the order of their
+//!   numbers. `moved` holds these numbers. So a timer that is not at the index in its key is at the
+//!   index at which a binary search finds its number in `moved`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -67,8 +68,7 @@ use crate::store::Store;
 /// ```
 pub struct TimerQueue<T> {
     store: Store<Item<T>>,
-    /// The number of the next insertion.
-    generation: NonZeroU64,
+    next_number: NonZeroU64,
     /// Finds the timers that are not at the index in their keys: see Q3.
     moved: Vec<NonZeroU64>,
 }
@@ -78,15 +78,16 @@ impl<T> Unpin for TimerQueue<T> {}
 
 /// The value that the store holds for a timer.
 struct Item<T> {
-    generation: NonZeroU64,
+    /// The number of its insertion.
+    number: NonZeroU64,
     value: T,
 }
 
 impl<T> Item<T> {
     #[inline]
     fn key(&self, index: u32) -> Key {
-        let generation = self.generation;
-        Key { index, generation }
+        let number = self.number;
+        Key { index, number }
     }
 }
 
@@ -112,13 +113,14 @@ impl<T> Item<T> {
 pub struct Key {
     /// The index of the timer when the key was made.
     index: u32,
-    generation: NonZeroU64,
+    /// The number of its insertion.
+    number: NonZeroU64,
 }
 
 impl Key {
     /// Returns the number of the key's insertion, among all insertions into its queue.
     pub(crate) fn number(self) -> u64 {
-        self.generation.get()
+        self.number.get()
     }
 }
 
@@ -126,7 +128,7 @@ impl Key {
 impl PartialEq for Key {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.generation == other.generation
+        self.number == other.number
     }
 }
 
@@ -134,13 +136,13 @@ impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.generation.hash(state);
+        self.number.hash(state);
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Key").field(&self.generation).finish()
+        f.debug_tuple("Key").field(&self.number).finish()
     }
 }
 
@@ -168,14 +170,14 @@ pub struct Due<T> {
 
 /// Returns the deadline in the store for an instant.
 #[inline]
-fn place(instant: Instant) -> u64 {
+fn store_deadline(instant: Instant) -> u64 {
     instant.nanos().cast_unsigned() ^ 1 << 63
 }
 
-/// Returns the instant for a deadline in the store: the inverse of [`place`].
+/// Returns the instant for a deadline in the store: the inverse of [`store_deadline`].
 #[inline]
-fn instant(place: u64) -> Instant {
-    Instant::at((place ^ 1 << 63).cast_signed())
+fn instant(store_deadline: u64) -> Instant {
+    Instant::at((store_deadline ^ 1 << 63).cast_signed())
 }
 
 impl<T> TimerQueue<T> {
@@ -193,7 +195,7 @@ impl<T> TimerQueue<T> {
     pub fn new() -> Self {
         Self {
             store: Store::new(),
-            generation: NonZeroU64::MIN,
+            next_number: NonZeroU64::MIN,
             moved: Vec::new(),
         }
     }
@@ -241,12 +243,12 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn insert(&mut self, deadline: Instant, value: T) -> Key {
-        let generation = self.generation;
+        let number = self.next_number;
         // The numbers last for 584 years of one insertion each nanosecond.
-        self.generation = generation.saturating_add(1);
-        let item = Item { generation, value };
-        let index = self.store.insert(place(deadline), item);
-        Key { index, generation }
+        self.next_number = number.saturating_add(1);
+        let item = Item { number, value };
+        let index = self.store.insert(store_deadline(deadline), item);
+        Key { index, number }
     }
 
     /// Removes a timer and returns its value, or `None` if the key names no timer.
@@ -287,7 +289,7 @@ impl<T> TimerQueue<T> {
     #[inline]
     pub fn reset(&mut self, key: Key, deadline: Instant) -> bool {
         self.index(key)
-            .is_some_and(|index| self.store.reset(index, place(deadline)))
+            .is_some_and(|index| self.store.reset(index, store_deadline(deadline)))
     }
 
     /// Returns the earliest deadline, or `None` if no timer can come due.
@@ -333,8 +335,8 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn peek(&mut self) -> Option<(Key, Instant, &T)> {
-        let (index, place, item) = self.store.peek()?;
-        Some((item.key(index), instant(place), &item.value))
+        let (index, deadline, item) = self.store.peek()?;
+        Some((item.key(index), instant(deadline), &item.value))
     }
 
     /// Takes out the earliest timer and returns it, if its deadline is at or before `now`.
@@ -356,10 +358,10 @@ impl<T> TimerQueue<T> {
     /// ```
     #[inline]
     pub fn pop_due(&mut self, now: Instant) -> Option<Due<T>> {
-        let (index, deadline, item) = self.store.pop(place(now))?;
-        let Item { generation, value } = item;
+        let (index, deadline, item) = self.store.pop(store_deadline(now))?;
+        let Item { number, value } = item;
         Some(Due {
-            key: Key { index, generation },
+            key: Key { index, number },
             deadline: instant(deadline),
             value,
         })
@@ -420,8 +422,8 @@ impl<T> TimerQueue<T> {
     #[inline]
     #[must_use]
     pub fn deadline(&self, key: Key) -> Option<Instant> {
-        let (place, _) = self.store.get(self.index(key)?)?;
-        Some(instant(place))
+        let (deadline, _) = self.store.get(self.index(key)?)?;
+        Some(instant(deadline))
     }
 
     /// Returns whether a key names a waiting timer.
@@ -496,7 +498,7 @@ impl<T> TimerQueue<T> {
         let timers = self.store.iter();
         Counted {
             timers: timers
-                .map(|(index, place, item)| (item.key(index), instant(place), &item.value)),
+                .map(|(index, deadline, item)| (item.key(index), instant(deadline), &item.value)),
             left: self.len(),
         }
     }
@@ -584,9 +586,9 @@ impl<T> TimerQueue<T> {
     /// ```
     pub fn shrink_to_fit(&mut self) {
         // In the order of insertion, so that a binary search finds the timer of a key.
-        self.store.compact(|item| item.generation);
+        self.store.compact(|item| item.number);
         let mut moved = Vec::with_capacity(self.len());
-        moved.extend(self.store.iter().map(|(_, _, item)| item.generation));
+        moved.extend(self.store.iter().map(|(_, _, item)| item.number));
         self.moved = moved;
     }
 
@@ -601,7 +603,7 @@ impl<T> TimerQueue<T> {
 
     #[cold]
     fn moved_to(&self, key: Key) -> Option<u32> {
-        let index = self.moved.binary_search(&key.generation).ok()? as u32;
+        let index = self.moved.binary_search(&key.number).ok()? as u32;
         // The timer may be gone since, and another one may have its index.
         self.is_at(index, key).then_some(index)
     }
@@ -610,7 +612,7 @@ impl<T> TimerQueue<T> {
     fn is_at(&self, index: u32, key: Key) -> bool {
         self.store
             .get(index)
-            .is_some_and(|(_, item)| item.generation == key.generation)
+            .is_some_and(|(_, item)| item.number == key.number)
     }
 }
 
@@ -628,7 +630,7 @@ impl<T> fmt::Debug for TimerQueue<T> {
     }
 }
 
-/// An iterator over so many timers.
+/// An iterator that knows how many timers are left.
 struct Counted<I> {
     timers: I,
     left: usize,

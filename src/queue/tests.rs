@@ -15,7 +15,7 @@ fn instants_keep_their_order_and_convert_back() {
         zero + Duration::from_secs(9_000_000_000),
         zero + Duration::MAX,
     ];
-    let places = instants.map(place);
-    assert!(places.is_sorted() && places[0] == 0 && places[5] == NEVER);
-    assert_eq!(places.map(instant), instants);
+    let deadlines = instants.map(store_deadline);
+    assert!(deadlines.is_sorted() && deadlines[0] == 0 && deadlines[5] == NEVER);
+    assert_eq!(deadlines.map(instant), instants);
 }
