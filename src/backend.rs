@@ -4,10 +4,10 @@
 //! runtime's own: whichever of the two was entered last. If there is neither, it is the
 //! process-wide thread, which is started on first use.
 //!
-//! The modules: `stack` (guards that nest), `thread` (a driver on a thread of its own), `fallback`
-//! (the process-wide one), `tokio_driver` (the drivers of a tokio runtime, or what stands in for
-//! them), `current` (which of all these is current), and `coop` (after how many ready results a
-//! timer yields).
+//! The modules: `thread` (a driver on a thread of its own), `fallback` (the process-wide one),
+//! `tokio_driver` (the drivers of tokio runtimes; without the feature `tokio` the file is
+//! `without_tokio.rs`, whose functions find none), `current` (which of all these is current, with
+//! the guards of those that are entered), and `coop` (after how many ready results a timer yields).
 
 pub(crate) mod coop;
 mod current;

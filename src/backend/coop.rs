@@ -81,9 +81,9 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
 
 /// Counts a ready result of a timer, or makes the timer yield.
 ///
-/// `waited` says that a poll before this one was pending. `yielded` belongs to the timer, and says
-/// whether this function turned its last result into `Pending`. The clock is read now and then;
-/// `clock` is `None` if the caller has just read it, for [`note_time`].
+/// `waited` says that an earlier poll was pending because the timer was not due. `yielded`
+/// belongs to the timer, and says whether its last poll yielded. The clock is read now and then;
+/// `clock` is `None` if the caller has just read it and passed the time to [`note_time`].
 #[inline]
 pub(crate) fn poll_consume(
     cx: &mut Context<'_>,
@@ -113,7 +113,7 @@ pub(crate) fn note_time(now: u64) {
 /// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
 /// `yielded` is as in [`poll_consume`], but for the item. `waits` says that the last poll for the
-/// same item was pending: then the task has given way since, and only the limit may yield.
+/// same item was pending: then other tasks have run since, and only the limit may yield.
 #[inline]
 pub(crate) fn poll_start_item(
     cx: &mut Context<'_>,
@@ -143,7 +143,8 @@ pub(crate) fn consume_item(
 
 /// Polls the limit of an item that was polled since `before` was taken.
 ///
-/// If the item has used up the budget, as it may do each time, the limit is polled without one.
+/// If the item has used up the budget, the limit is polled without one: an item that does so in
+/// every poll would otherwise keep the limit from ever being ready.
 #[inline]
 pub(crate) fn poll_limit<T>(
     before: Snapshot,

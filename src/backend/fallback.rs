@@ -54,9 +54,9 @@ thread_local! {
     static CACHED_ID: Cell<CachedId> = const { Cell::new(CachedId { at: 0, id: 0 }) };
 }
 
-/// The driver of timers that were made where there is no driver, and have not been polled yet. Only
-/// its clock is used. It has no thread, so that none is started for a timer that gets another
-/// driver or is never polled.
+/// The placeholder: the driver of timers that were made where there is no driver, and have not been
+/// polled yet. Only its clock is used, the system's. It has no thread, so that none is started for
+/// a timer that gets another driver or is never polled.
 static PLACEHOLDER: LazyLock<Handle> = LazyLock::new(|| {
     let driver = Driver::with_unpark(|| {});
     let handle = driver.handle().clone();
@@ -65,8 +65,8 @@ static PLACEHOLDER: LazyLock<Handle> = LazyLock::new(|| {
     handle
 });
 
-/// Returns the driver of a timer that is made where there is no driver, `None` if the feature is
-/// off.
+/// Returns the placeholder for a timer that is made where there is no driver, `None` if the feature
+/// is off.
 pub(super) fn placeholder() -> Option<Handle> {
     ENABLED.then(|| PLACEHOLDER.clone())
 }

@@ -1,10 +1,9 @@
 //! The drivers of tokio runtimes: inside a runtime, its own loop fires the timers.
 //!
-//! Each runtime gets a [`TokioDriver`] when a timer is first made in it. That is a sharded driver
-//! with a shard for each worker and one for all other threads (or one for all, if there is one
-//! worker), whose wake source is something that
-//! tokio waits for ([`WakeSources`]). It is removed when the runtime ends. Each thread caches its
-//! shard.
+//! Each runtime gets a [`TokioDriver`] when a timer is first made in it, until the runtime ends.
+//! That is a sharded driver with a shard for each worker and one for all other threads (or a single
+//! one, if there is one worker). Its wake source is something that tokio waits for
+//! ([`WakeSources`]). Each thread caches its shard.
 //!
 //! The registry owns the drivers of all runtimes, a driver owns its shards, and a shard refers back
 //! to it by a weak reference. Tokio always waits for one of the wake sources, so it wakes the

@@ -1,5 +1,5 @@
-//! What stands in for `tokio_driver` if the feature `tokio` is off: no runtime, no clock and no
-//! budget.
+//! The module `tokio_driver` if the feature `tokio` is off: there is no runtime, no clock of one
+//! and no budget.
 //!
 //! The rest of the crate calls the same functions whether or not there can be a tokio runtime. Here
 //! each of them reports that there is none, and is compiled away.

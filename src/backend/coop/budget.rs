@@ -14,15 +14,15 @@
 //! # On other executors
 //!
 //! There the budget goes across polls. A timer that is pending does not reset it, since `select!`
-//! polls a timer that is far off beside one that is due. But three things can be seen:
+//! polls a timer that is far off beside one that is due. These rules apply instead:
 //!
-//! - A ready result for which the task has waited is no reason to yield, and is not counted: a loop
-//!   that never gives way consists of others.
+//! - A ready result for which the task has waited is not counted, because the task has returned
+//!   `Pending` before it. A loop that never yields has other results, too.
 //! - A waker that is not the last one resets the budget: it belongs to another task, as a rule. But
 //!   the futures of a `FuturesUnordered` have a waker each, inside one task, so the results under
 //!   earlier wakers are added up, and at 1024 the budget is exhausted for all wakers. The executor
 //!   may just as well have run a thousand tasks: therefore only sixteen timers yield then, which is
-//!   more than such a collection needs to give way.
+//!   enough to make such a collection yield.
 //! - Time counts from sixteen results on, because the first may have been long ago, in another
 //!   poll.
 //!

@@ -24,7 +24,8 @@ static CAN_PAUSE: LazyLock<bool> = LazyLock::new(|| {
         .can_pause()
 });
 
-/// Stands in for a method that tokio has only with the feature `test-util`.
+/// Has a method of the same name as one that tokio has only with the feature `test-util`. It is
+/// called if tokio's is missing.
 #[allow(dead_code, reason = "not used if tokio has the method itself")]
 trait StartPaused {
     fn start_paused(&mut self, start_paused: bool) -> NoPause;
