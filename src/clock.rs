@@ -285,14 +285,14 @@ impl Clock {
 
     /// Returns the deadline `duration` from now, [`NEVER`] if no instant can represent it.
     #[inline]
-    pub(crate) fn nanos_after(&self, duration: Duration) -> u64 {
+    pub(crate) fn deadline_after(&self, duration: Duration) -> u64 {
         self.deadline(nanos(duration))
     }
 
-    /// Like [`nanos_after`](Self::nanos_after), but limits the wait to the longest one of this
-    /// clock.
+    /// Like [`deadline_after`](Self::deadline_after), but a `duration` beyond the longest wait of
+    /// this clock counts as the longest wait.
     #[inline]
-    pub(crate) fn nanos_after_wait(&self, duration: Duration) -> u64 {
+    pub(crate) fn capped_deadline_after(&self, duration: Duration) -> u64 {
         self.deadline(nanos(duration).min(self.inner.longest))
     }
 

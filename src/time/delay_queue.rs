@@ -416,7 +416,7 @@ impl<T> DelayQueue<T> {
     /// ```
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Option<Expired<T>>> {
         if self.first.is_some() && self.is_unbound() {
-            self.bind_to_serving();
+            self.bind_to_current_or_fallback();
         }
         let (Some(first), Some(timer)) = (self.first, &mut self.timer) else {
             return self.poll_none_due(cx);
@@ -561,7 +561,7 @@ impl<T> DelayQueue<T> {
 fn unknown(key: Key) -> ! {
     panic!(
         "{key:?} names no value of this queue: it was removed, or has come due; try_remove and get \
-         answer None instead"
+         return None instead"
     );
 }
 

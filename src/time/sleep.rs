@@ -1,25 +1,26 @@
 //! [`Sleep`], the future that waits until a deadline, and the functions that make one.
 //!
-//! All other futures and streams of `time` are built on it. It holds its driver, its deadline, and,
-//! while it is armed, the index under which the driver holds its waker, and the identity of that
-//! waker, so that polling again with the same waker takes no lock. It is armed by the first poll
-//! that finds the deadline not yet reached, and dropping it disarms it. How it is polled is in
-//! `sleep/poll.rs`.
+//! All other futures and streams of `time` are built on it. It holds its driver and its deadline.
+//! While it is armed, it also holds the index under which the driver has its waker, and the
+//! identity of that waker, so that polling again with the same waker takes no lock. The first poll
+//! that finds the deadline still to come arms it, and dropping it disarms it. How it is polled is
+//! in `sleep/poll.rs`.
 //!
-//! No flag says whether a timer has fired: it has if the `elapsed` time of its driver is past its
-//! deadline, which takes one load to check.
+//! No flag says whether a timer has fired: it has if its deadline is at or before the `elapsed`
+//! time of its driver, which takes one load to check.
 //!
 //! # Timers without a driver
 //!
 //! A timer is often made before its runtime: `let limited = timeout(limit, work);
 //! runtime.block_on(limited)`. The process-wide thread could serve it, on the system's time; but
 //! then it would ignore a paused or manual clock, and each wake-up would cross threads. So it stays
-//! *unbound* until it is first polled or reset where a driver is current, and takes that one; if it
-//! is polled where none is current, it takes the process-wide thread.
+//! *unbound* until it is first polled or reset where a driver is current, and takes that driver. If
+//! it is polled where none is current, it takes that of the process-wide thread. Until then it
+//! refers to a *placeholder*, a driver of which only the clock is used: the system's.
 //!
-//! Until then its deadline is on the system's clock. If the driver's clock shows another time, a
-//! wait for a duration starts over there, so that a test on a manual clock does not depend on how
-//! long the machine took in between; a wait for an instant keeps its instant.
+//! If the clock of its driver then shows another time, a wait for a duration starts over there, so
+//! that a test on a manual clock does not depend on how long the machine took in between. A wait
+//! for an instant keeps its instant.
 //!
 //! The duration of an unbound wait is stored in the field that later holds the waker's identity, so
 //! that a timer needs no more memory for it.
@@ -43,8 +44,9 @@ use crate::instant::{Instant, NEVER, nanos};
 use crate::system;
 use crate::time::sleep::poll::Identity;
 
-/// The first poll of a timer that was made for this long or longer does not read the clock. If the
-/// poll comes so late that the deadline has passed, the driver fires the timer in its next turn.
+/// The first poll of a timer that was made for this long or longer does not read the clock: the
+/// timer is *trusted* not to be due. If that poll comes so late that the deadline has passed, the
+/// driver fires the timer in its next turn.
 const TRUSTED_WAIT: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, to the nanosecond.
@@ -177,11 +179,11 @@ impl Handle {
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made
 /// on, or if there was none, with the one that it was first polled or reset on.
 ///
-/// If that driver is dropped first, the task is woken. Its next poll moves the timer to the driver
-/// that is current there, or to the process-wide thread, where it still waits for its deadline. If
-/// there is no other driver, or the clock was a manual or a paused one, the timer is
-/// [orphaned](Self::is_orphaned): a poll is ready only if the deadline has passed, and nothing
-/// wakes the task.
+/// If that driver is dropped first, the timer is [orphaned](Self::is_orphaned), and the task is
+/// woken. Its next poll moves the timer to the driver that is current there, or to the process-wide
+/// thread, where it still waits for its deadline. If there is no other driver, or the clock was a
+/// manual or a paused one, the timer stays orphaned: a poll is ready only if the deadline has
+/// passed, and nothing wakes the task.
 ///
 /// Dropping it cancels the timer and drops its waker at once. If it is leaked with
 /// [`mem::forget`](std::mem::forget), it wakes its task once more when it is due.
@@ -230,7 +232,7 @@ enum Phase {
     Armed,
     /// A poll was ready.
     Done,
-    /// A reset found the deadline passed, and no poll was ready since.
+    /// A reset found that the new deadline had passed, and no poll was ready since.
     DoneByReset,
     /// The timer was made for an instant where there was no driver. The first poll chooses one.
     UnboundInstant,
@@ -242,14 +244,15 @@ enum Phase {
 
 impl Sleep {
     pub(super) fn after(handle: Handle, duration: Duration) -> Self {
-        let deadline = handle.shared.clock.nanos_after_wait(duration);
+        let deadline = handle.shared.clock.capped_deadline_after(duration);
         Self::new(handle, deadline, duration >= TRUSTED_WAIT)
     }
 
-    /// Makes a timer that limits something else. Unlike with [`after`](Self::after), an endless
-    /// duration means no limit at all, so no clock moves to it automatically.
+    /// Makes a timer that limits something else. Unlike with [`after`](Self::after), a duration
+    /// that is too long means no limit at all, so no paused clock advances to its end
+    /// automatically.
     pub(super) fn limit(handle: Handle, duration: Duration) -> Self {
-        let deadline = handle.shared.clock.nanos_after(duration);
+        let deadline = handle.shared.clock.deadline_after(duration);
         Self::new(handle, deadline, duration >= TRUSTED_WAIT)
     }
 
@@ -323,7 +326,7 @@ impl Sleep {
         }
     }
 
-    /// Returns whether the driver of the timer is gone.
+    /// Returns whether the driver of the timer is gone, and the timer has not moved to another one.
     ///
     /// # Examples
     ///
@@ -399,13 +402,13 @@ impl Sleep {
     /// });
     /// ```
     pub fn reset_after(&mut self, duration: Duration) {
-        let deadline = self.handle.shared.clock.nanos_after(duration);
+        let deadline = self.handle.shared.clock.deadline_after(duration);
         self.reset_nanos(deadline, duration >= TRUSTED_WAIT, Some(duration));
     }
 
-    /// Moves the deadline like [`reset_at`](Self::reset_at), for a caller that does not know that
-    /// the old deadline has not passed: the next poll reads the clock.
-    pub(super) fn reset_unseen(&mut self, deadline: Instant) {
+    /// Moves the deadline like [`reset_at`](Self::reset_at), but the next poll reads the clock: the
+    /// caller does not know whether the old deadline has passed.
+    pub(super) fn reset_untrusted(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
         self.reset_nanos(deadline, false, None);
     }
@@ -422,7 +425,7 @@ impl Sleep {
         self.completed = true;
     }
 
-    /// Returns whether that was noted.
+    /// Returns whether [`set_completed`](Self::set_completed) was called.
     pub(super) fn is_completed(&self) -> bool {
         self.completed
     }
@@ -520,8 +523,8 @@ impl Sleep {
         self.poll_elapsed(cx)
     }
 
-    /// Completes a reset of an unbound timer. The deadline is on the system's clock, and was
-    /// computed from `wait` unless the caller gave an instant.
+    /// Completes a reset of an unbound timer, whose deadline is on the system's clock. `wait` is
+    /// the duration that the deadline was computed from, unless the caller gave an instant.
     #[cold]
     pub(super) fn reset_unbound(&mut self, wait: Option<Duration>) {
         let phase = match wait {
@@ -539,13 +542,13 @@ impl Sleep {
     pub(in crate::time) fn bind(&mut self, driver: Handle) -> bool {
         let clock = &driver.shared.clock;
         let wait = Duration::from_nanos(self.waker.nanos());
-        // A deadline that never comes on the system's clock may come on tokio's, which limits the
-        // length of a wait.
+        // A deadline that never comes on the system's clock may come on tokio's, on which the
+        // longest wait is thirty years.
         let starts_over =
             self.phase != Phase::UnboundInstant && (self.deadline == NEVER || !clock.is_real());
         self.deadline = match self.phase {
-            Phase::UnboundWait if starts_over => clock.nanos_after_wait(wait),
-            Phase::UnboundLimit if starts_over => clock.nanos_after(wait),
+            Phase::UnboundWait if starts_over => clock.capped_deadline_after(wait),
+            Phase::UnboundLimit if starts_over => clock.deadline_after(wait),
             _ => clock.nanos_of(self.deadline()),
         };
         self.phase = Phase::Idle;
@@ -563,7 +566,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::poll_proceed(cx));
         let poll = if self.phase == Phase::Done {
-            self.answer(cx, false)
+            self.ready_or_yield(cx, false)
         } else {
             self.poll_elapsed(cx)
         };

@@ -119,7 +119,7 @@ impl QueueTimer {
     /// Moves the timer to a later deadline in queue time; the waiting task is woken then.
     pub(super) fn postpone(&mut self, queue_time: Instant) {
         let deadline = self.to_clock_time(queue_time);
-        self.sleep.reset_unseen(deadline);
+        self.sleep.reset_untrusted(deadline);
     }
 
     /// Disarms the timer: it wakes no task until it is polled again.
@@ -184,7 +184,7 @@ impl<T> DelayQueue<T> {
 
     /// Binds the queue to the current driver, or to the process-wide thread if there is none.
     #[cold]
-    pub(super) fn bind_to_serving(&mut self) {
+    pub(super) fn bind_to_current_or_fallback(&mut self) {
         self.bind(Handle::current_or_fallback(system::monotonic()));
     }
 

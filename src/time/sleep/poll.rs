@@ -1,13 +1,16 @@
 //! How a [`Sleep`] is polled: checking its deadline, arming it, moving it to another driver.
 //!
-//! The order of the checks keeps a poll cheap. First comes what costs one load: whether a turn of
-//! the driver has passed the deadline. Then the clock, because a task that was busy past its
-//! deadline should not wait until the driver notices. The driver comes last, and only if the task's
-//! waker is not the one that it holds.
+//! A poll makes three checks, the cheapest one first, and stops at the first that decides:
 //!
-//! The clock is read when the timer is made from a duration, and by polls. One poll does not read
-//! it: the first one after the timer was made for `TRUSTED_WAIT` or longer, or after an armed timer
-//! was moved to a later deadline.
+//! 1. Has a turn of the driver passed the deadline? One load tells. Then the timer is ready.
+//! 2. Has the clock passed it? Then the timer is ready, too: a task that was busy past its deadline
+//!    should not wait for the driver's next turn.
+//! 3. Is the timer armed, with the waker of this poll? Then there is nothing to do. Otherwise the
+//!    driver's lock is taken, to arm the timer or to exchange its waker.
+//!
+//! One poll leaves out the second check, and so does not read the clock: the first one after the
+//! timer was made for `TRUSTED_WAIT` or longer, or after an armed timer was moved to a later
+//! deadline.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -87,7 +90,7 @@ impl Sleep {
     fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.phase == Phase::DoneByReset {
             self.phase = Phase::Done;
-            return self.answer(cx, false);
+            return self.ready_or_yield(cx, false);
         }
         self.poll_unbound(cx)
     }
@@ -133,7 +136,7 @@ impl Sleep {
     #[inline]
     fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.end();
-        self.answer(cx, waited)
+        self.ready_or_yield(cx, waited)
     }
 
     /// Notes that the timer has ended. Returns whether an earlier poll was pending.
@@ -145,9 +148,9 @@ impl Sleep {
         waited
     }
 
-    /// Returns `Ready`, or `Pending` if the task has to let others run first.
+    /// Returns `Ready`, or yields if the task has had too many ready results in a row.
     #[inline]
-    pub(super) fn answer(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
+    pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
         coop::poll_consume(cx, waited, &mut self.yielded, Some(self.handle.clock()))
     }
 
@@ -160,7 +163,7 @@ impl Sleep {
         if now >= self.deadline {
             return self.end_now(cx);
         }
-        // The time left on a clock that does not run cannot be measured on another clock.
+        // The time left on a manual or paused clock means nothing on another clock.
         if clock.is_frozen() {
             return Poll::Pending;
         }
@@ -170,7 +173,7 @@ impl Sleep {
         self.deadline = successor
             .shared
             .clock
-            .nanos_after(Duration::from_nanos(self.deadline - now));
+            .deadline_after(Duration::from_nanos(self.deadline - now));
         self.handle = successor;
         self.poll_elapsed(cx)
     }
