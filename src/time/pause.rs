@@ -1,9 +1,9 @@
 //! Pauses, resumes and advances the clock of the current driver: feature `test-util`.
 //!
-//! A test of code that was written for a clock that runs can so let hours pass at once. The
-//! functions have the names and meanings of tokio's, on every executor. Inside a tokio runtime it
-//! is tokio's own clock, and tokio moves it. They are test code, as in tokio: without the feature
-//! no clock that runs can be stopped, and a reading need not allow for it (see `clock`).
+//! With them, a test of code that was written for a clock that runs lets hours pass at once. The
+//! functions have the names and meanings of tokio's, on every executor. Inside a tokio runtime they
+//! act on tokio's own clock, and tokio moves it. They are test code, as in tokio: without the
+//! feature no clock that runs can be paused, and reading one need not allow for it (see `clock`).
 //! [`ManualClock`](crate::ManualClock) does the same without a current driver, and without a
 //! feature.
 
@@ -20,8 +20,8 @@ use crate::driver::Handle;
 /// For tests: it exists with the feature `test-util` only. From then on
 /// [`Instant::now`](super::Instant::now) stands still there, and time moves by [`advance`], or by
 /// itself, to the next deadline, whenever an executor of `rt` has nothing left to run. A thread
-/// that looks at the clock at the very moment may have seen some nanoseconds more than it then
-/// stands at.
+/// that reads the clock at this very moment may see a time some nanoseconds later than the one at
+/// which the clock then stands.
 ///
 /// Inside a tokio runtime this is `tokio::time::pause`: time moves on by itself when the runtime is
 /// idle, and tokio's timers and those of this crate share it. It takes the feature `tokio`, too.
@@ -100,13 +100,14 @@ pub fn resume() {
 
 /// Moves a paused clock on by `duration`, firing on the way; feature `test-util`.
 ///
-/// What is due by then has been fired, in order, when the future is first polled; then it yields
-/// once, so that tasks readied by that may run. A future that is dropped before it is polled moves
-/// nothing. A `duration` beyond the clock's end stops just short of it.
+/// The first poll moves the clock and fires what is due by then, in order. It is pending, so that
+/// the tasks that were woken may run, and the next poll is ready. A future that is dropped before
+/// it is polled moves nothing. A `duration` beyond the clock's end stops just short of it.
 ///
 /// # Panics
 ///
-/// If there is a clock here and it runs. When polled: if it runs there, or no driver is entered.
+/// At the call, if the clock of the driver or runtime that this thread has entered runs. At the
+/// first poll, if the clock there runs, or no driver is entered there.
 ///
 /// # Examples
 ///
@@ -123,8 +124,8 @@ pub fn resume() {
 /// ```
 #[track_caller]
 pub fn advance(duration: Duration) -> impl Future<Output = ()> {
-    // Here, where a panic is the caller's, if it can be told already. The future may also be made
-    // outside of the runtime whose time it moves.
+    // Checked at the call if a clock is current, so that the panic names the caller's line. The
+    // future may also be made outside of the runtime whose clock it moves.
     match Handle::entered() {
         Some(handle) => assert!(handle.clock().is_frozen(), "{NOT_FROZEN}"),
         None => tokio_driver::check_advance(),
