@@ -261,7 +261,7 @@ impl Clock {
 
     /// Returns the time, like [`now`](Self::now), but `None` if reading it would call foreign code.
     #[inline]
-    pub(crate) fn own_now(&self) -> Option<Instant> {
+    pub(crate) fn now_without_foreign_code(&self) -> Option<Instant> {
         let foreign = matches!(self.inner.source, Source::Custom(..));
         (!foreign).then(|| self.now())
     }

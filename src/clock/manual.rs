@@ -183,7 +183,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `is_free`, so that the executor that moves the clock
+        // Release: pairs with the Acquire in `may_move`, so that the executor that moves the clock
         // sees what the holder of the guard has done.
         if self.0.inner.holds.fetch_sub(1, Ordering::Release) == 1 {
             self.0.interrupt();
@@ -200,9 +200,9 @@ impl fmt::Debug for Hold {
 impl Clock {
     /// Returns a guard; while it lives, no executor moves the clock.
     ///
-    /// It matters for a clock that does not run: a [`ManualClock`], or one that is stopped by
-    /// `time::pause` (feature `test-util`). Take a guard for work that an executor cannot see: on
-    /// another thread, in another process, behind a socket.
+    /// It matters for a [`ManualClock`], and for a clock that `time::pause` has paused (feature
+    /// `test-util`). Take a guard for work that an executor cannot see: on another thread, in
+    /// another process, behind a socket.
     ///
     /// # Examples
     ///
@@ -215,7 +215,8 @@ impl Clock {
     /// assert!(sleep.poll().is_pending());
     ///
     /// let hold = driver.handle().clock().hold();
-    /// let helper = std::thread::spawn(move || drop(hold)); // takes its time, and the timer waits for it
+    /// // The helper takes its time, and the timer waits for it.
+    /// let helper = std::thread::spawn(move || drop(hold));
     /// while !driver.advance_when_idle() {
     ///     driver.park();
     /// }
@@ -268,7 +269,7 @@ impl Clock {
     /// Moves the clock to the next deadline if it is frozen and no guard holds it. Returns whether
     /// it did.
     pub(crate) fn advance_when_idle(&self) -> bool {
-        if !self.is_free() {
+        if !self.may_move() {
             return false;
         }
         let Some((at, _)) = self.next() else {
@@ -285,11 +286,11 @@ impl Clock {
     /// Returns whether [`advance_when_idle`](Self::advance_when_idle) would move time.
     #[cfg(feature = "rt")]
     pub(crate) fn can_advance(&self) -> bool {
-        self.is_free() && self.next().is_some()
+        self.may_move() && self.next().is_some()
     }
 
-    /// Returns whether the clock is frozen and no guard holds it.
-    fn is_free(&self) -> bool {
+    /// Returns whether an executor may move the clock: it is frozen, and no guard holds it.
+    fn may_move(&self) -> bool {
         // Acquire: pairs with the release in `Hold::drop`.
         self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0
     }
@@ -309,7 +310,7 @@ impl Clock {
     /// guard exists.
     fn move_unless_held(&self, at: u64) -> bool {
         let _guard = lock(&self.inner.change_lock);
-        let free = self.is_free();
+        let free = self.may_move();
         if free && self.inner.frozen.load(Ordering::Relaxed) < at {
             self.inner.frozen.store(at, Ordering::Release);
         }

@@ -27,7 +27,7 @@ impl Clock {
             let running = !self.is_frozen();
             if running {
                 self.change(|clock| {
-                    let now = clock.shifted(clock.own_source());
+                    let now = clock.shifted(clock.source_without_foreign_code());
                     clock.frozen.store(now, Ordering::Relaxed);
                 });
             }
@@ -50,7 +50,7 @@ impl Clock {
             if resumes {
                 self.change(|clock| {
                     let at = clock.frozen.load(Ordering::Relaxed);
-                    let shift = at.wrapping_sub(clock.own_source());
+                    let shift = at.wrapping_sub(clock.source_without_foreign_code());
                     clock.shift.store(shift, Ordering::Relaxed);
                     clock.frozen.store(RUNNING, Ordering::Relaxed);
                 });
@@ -82,7 +82,7 @@ impl Clock {
 impl Inner {
     /// Returns what the source shows, without calling foreign code: of that, the latest time that
     /// it has shown.
-    fn own_source(&self) -> u64 {
+    fn source_without_foreign_code(&self) -> u64 {
         match &self.source {
             Source::Custom(_, latest) => latest.load(Ordering::Relaxed),
             _ => self.source(),

@@ -4,8 +4,8 @@
 //! of a [`TimerQueue`] of the values and one [`Sleep`](super::Sleep) for the earliest of them. The
 //! `Sleep` is made with the first value and moved in place from then on.
 
-// - D1 `first` is the earliest value that can come due, so only an operation that changes which one
-//   that is has to ask the `TimerQueue` for it.
+// - D1 `first` is the earliest value that can come due. So the `TimerQueue` is asked for it only by
+//   operations that may change which value that is.
 // - D2 while `waiting` holds a waker, the `Sleep` wakes that task no later than `first` is due. A
 //   task that was woken has to poll, and the poll restores this; until then no change wakes it
 //   again.

@@ -27,7 +27,8 @@ impl Instant {
     /// ```
     #[must_use]
     pub fn now() -> Self {
-        if let Some(now) = Handle::with_entered(|handle| handle.clock().own_now()) {
+        if let Some(now) = Handle::with_entered(|handle| handle.clock().now_without_foreign_code())
+        {
             return now;
         }
         match Handle::entered() {

@@ -13,9 +13,9 @@
 //!
 //! A runtime that shuts down wakes everything that waits for it, so something of ours always waits.
 //! The exception is a clock that may be paused, without a timerfd, while no timer is armed: tokio
-//! would advance the clock to whatever it is given to wait for, even if only for the moment in
-//! which another thread finds out. In such a runtime [`WakeSources::wake_on_shutdown`] is false,
-//! and the driver checks whether the runtime has ended.
+//! would advance the clock to whatever it is given to wait for, however soon that is taken away
+//! again. In such a runtime [`WakeSources::wake_on_shutdown`] is false, and the driver checks
+//! whether the runtime has ended.
 
 use std::pin::Pin;
 use std::sync::Weak;

@@ -153,8 +153,8 @@ impl UnboundWaits {
         self.0 = HashMap::new();
     }
 
-    /// Lets each wait begin at `now`. Values with equal waits keep their order.
-    fn begin<T>(&mut self, queue: &mut TimerQueue<T>, now: Instant) {
+    /// Starts each wait over at `now`. Values with equal waits keep their order.
+    fn start_over<T>(&mut self, queue: &mut TimerQueue<T>, now: Instant) {
         let mut waits: Vec<_> = std::mem::take(&mut self.0)
             .into_iter()
             .filter_map(|(key, wait)| Some((wait, queue.deadline(key)?, key)))
@@ -197,7 +197,7 @@ impl<T> DelayQueue<T> {
             self.waits.clear();
             return;
         }
-        self.waits.begin(&mut self.queue, timer.now());
+        self.waits.start_over(&mut self.queue, timer.now());
         self.find_first();
     }
 }
