@@ -39,7 +39,7 @@ pub struct Instant(i64);
 /// The deadline that never comes, where deadlines are counted in nanoseconds.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// The last moment at which a timer can be due: at it, every armed timer is.
+/// The latest deadline that comes: at that time every timer is due that can ever be.
 pub(crate) const LAST: u64 = NEVER - 1;
 
 /// Returns `duration` in nanoseconds, [`NEVER`] if they do not fit.

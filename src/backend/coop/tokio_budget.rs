@@ -1,7 +1,8 @@
-//! The budget that tokio gives to each poll of a task (128 units), which timers inside a runtime
-//! keep.
+//! The budget that tokio gives to each poll of a task (128 units): the timers of this crate use it
+//! up as tokio's do.
 //!
-//! On a thread that is in no runtime it does not end, and the budget of `coop/budget.rs` applies.
+//! On a thread that is in no runtime tokio's budget has no end, and that of `coop/budget.rs`
+//! applies.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -38,8 +39,8 @@ pub(super) fn has_budget_remaining() -> bool {
     coop::has_budget_remaining()
 }
 
-/// Returns whether tokio's budget applies on this thread. (A task that is `unconstrained` has none,
-/// which applies, too.)
+/// Returns whether tokio's budget applies on this thread. (In a task that is `unconstrained` it
+/// does, too, and has no end.)
 pub(super) fn is_in_runtime() -> bool {
     Handle::try_current().is_ok()
 }
