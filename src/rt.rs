@@ -40,7 +40,7 @@
 // - `block_on`: a thread that waits for one future
 // - `handle`: a runtime's handle
 // - `io`: descriptors, and the futures that wait for them
-// - `runtime`, `builder`, `spawn`: the owner, its settings, the free functions
+// - `runtime`, `builder`, `spawn`: the `Runtime`, its settings, the free functions
 
 mod block_on;
 mod builder;

@@ -35,9 +35,9 @@
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
 //! - Its shard has announced its next deadline, and the source is set to expire by then.
-//! - Announcements are off, and the source is set: the slack decides when it expires.
-//! - Announcements are off because all threads of the runtime run: they poll the timers, and the
-//!   next one that parks scans.
+//! - All announcements are cleared, and the source is set: the slack decides when it expires.
+//! - All announcements are cleared because all threads of the runtime run: they poll the timers,
+//!   and the next one that parks scans.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -89,7 +89,8 @@ const PENDING: usize = 1 << (usize::BITS - 1);
 pub(crate) struct ShardedDriver<W> {
     clock: Clock,
     shards: Box<[Arc<Shared>]>,
-    /// How many requests for a scan there were since no thread scanned, and [`PENDING`].
+    /// Zero if no thread scans and none has to. Otherwise how often [`rearm`](Self::rearm) was
+    /// called since it was last zero, and perhaps [`PENDING`].
     requests: AtomicUsize,
     /// How often the source has expired.
     expirations: AtomicUsize,
@@ -227,8 +228,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.requests.fetch_and(!PENDING, Ordering::AcqRel) & PENDING != 0
     }
 
-    /// Calls `act` with the setting, on the thread that scans. Returns [`Liveness::Alive`] if the
-    /// setting is gone already.
+    /// Calls `act` with the setting, on the thread that scans. If another thread has closed the
+    /// driver, returns [`Liveness::Alive`]: there is nothing left to close.
     fn with_setting(&self, act: impl FnOnce(&mut Setting<W>) -> Liveness) -> Liveness {
         let mut setting = {
             let mut place = lock(&self.setting);
@@ -259,7 +260,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     fn set_soon(&self, setting: &mut Setting<W>) -> Liveness {
         // Whatever the next scan finds, it sets the source.
         setting.at = None;
-        // A source that is set to zero may be one that never expires.
+        // At least 1: for some sources zero means that they never expire.
         setting.source.set_soon(self.clock.nanos().max(1))
     }
 
@@ -282,7 +283,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         if plan.is_fixed() {
             // No timer that is armed from now on changes that, so none needs to request a scan. All
             // shards are scanned after the source has expired.
-            self.disable_notifications();
+            self.clear_announcements();
         }
         if setting.at == Some(plan.wake_at) {
             return Liveness::Alive;
@@ -293,7 +294,7 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Clears all announcements: no loop waits for the timers just now, or it waits for a time that
     /// no timer changes, and a thread that arms one need not call.
-    pub(crate) fn disable_notifications(&self) {
+    pub(crate) fn clear_announcements(&self) {
         self.shards
             .iter()
             .for_each(|shard| shard.clear_announcement());

@@ -64,7 +64,7 @@ pub struct BoottimePark {
 #[derive(Clone)]
 pub struct BoottimeUnpark {
     token: Arc<Token>,
-    // The park's: handles and timers keep this for as long as they live.
+    // Weak: a handle or a timer may outlive the park, and must not keep its descriptor open.
     event: Weak<OwnedFd>,
 }
 

@@ -1,4 +1,4 @@
-//! Parks a thread on a lock and a condition variable: where there is no futex of ours, and in
+//! Parks a thread on a lock and a condition variable: on systems other than Linux, and in
 //! models.
 //!
 //! The precision is that of the system's timed wait on a condition variable: on macOS and the BSDs

@@ -83,17 +83,17 @@ pub(crate) type Parkers = Box<[Box<dyn WorkerPark>]>;
 /// parker that needs none.
 pub(crate) fn worker_park(workers: usize, io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
     if workers == 1 && io.is_none() {
-        return Ok(without_io());
+        return Ok(park_without_io());
     }
     let waits_for_io = io.is_some();
     match with_epoll(io) {
-        Err(_) if !waits_for_io => Ok(without_io()),
+        Err(_) if !waits_for_io => Ok(park_without_io()),
         made => made,
     }
 }
 
 /// Makes a parker that no I/O unparks. It cannot fail.
-pub(crate) fn without_io() -> Box<dyn WorkerPark> {
+pub(crate) fn park_without_io() -> Box<dyn WorkerPark> {
     Box::new(TimedPark::new())
 }
 
@@ -151,7 +151,7 @@ impl WorkerPark for TimedPark {
     }
 
     fn set_io(&self, _waits: bool) -> bool {
-        // There is none: `worker_park` would have failed.
+        // No parker of this kind is made where there is I/O to wait for.
         false
     }
 

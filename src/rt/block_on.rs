@@ -23,7 +23,7 @@ use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadNotifier};
 use crate::rt::pool::Pool;
-use crate::rt::worker::Worker;
+use crate::rt::worker::{Mode, Worker};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a future to its end.
@@ -53,8 +53,8 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
 /// A thread in `block_on`. When it is dropped, also by a panic, its local tasks end and the core is
 /// returned.
 struct BlockOnThread {
-    /// It is a member of the runtime, and keeps that from ending.
-    joined: bool,
+    /// It keeps the runtime from ending.
+    is_member: bool,
     notifier: Arc<ThreadNotifier>,
     /// If a destructor of a future of the runtime makes this call: the scope that drops that
     /// future. Its core fires timers for this call, too.
@@ -70,7 +70,7 @@ impl BlockOnThread {
     fn new(inner: &Arc<Inner>, notifier: Arc<ThreadNotifier>, outer: Option<Rc<Scope>>) -> Self {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
-        let joined = outer.is_none() && inner.add_member();
+        let is_member = outer.is_none() && inner.add_member();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
         match &outer {
             Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
@@ -83,7 +83,7 @@ impl BlockOnThread {
         }
         let entered = Some(Entered::new(inner.clone()));
         Self {
-            joined,
+            is_member,
             notifier,
             outer,
             closed: Cell::new(false),
@@ -117,7 +117,7 @@ impl BlockOnThread {
             }
             if !self.is_worker() {
                 self.run_local();
-                self.take_core_or_wait();
+                self.take_core_or_register();
             }
             if self.is_worker() {
                 hold = None;
@@ -167,10 +167,13 @@ impl BlockOnThread {
     fn work<F: Future>(&self, main: &MainFuture<'_, F>) {
         if let Some(core) = self.core() {
             let phase = core.phase.get();
-            let only_timers = !self.joined || self.outer.is_some();
+            let mode = match self.is_member {
+                true => Mode::Everything,
+                false => Mode::OnlyTimers,
+            };
             let pool = &self.inner().pool;
             let should_return = || main.is_woken() || pool.is_closed();
-            Worker::new(self.scope(), &core, only_timers).run(&should_return);
+            Worker::new(self.scope(), &core, mode).run(&should_return);
             core.phase.set(phase);
         }
     }
@@ -196,9 +199,9 @@ impl BlockOnThread {
         self.core().is_some()
     }
 
-    fn take_core_or_wait(&self) {
+    fn take_core_or_register(&self) {
         if self.outer.is_none()
-            && let Some(core) = self.inner().take_core_or_wait(&self.notifier)
+            && let Some(core) = self.inner().take_core_or_register(&self.notifier)
         {
             self.notifier.set_worker(Some(core.index));
             drop(self.notifier.take_hold());
@@ -233,7 +236,7 @@ impl Drop for BlockOnThread {
         if pool.has_work() {
             pool.idle.notify_one();
         }
-        if self.joined {
+        if self.is_member {
             leave(&inner);
         }
     }

@@ -32,7 +32,7 @@ thread_local! {
     static SCOPES: RefCell<Vec<Rc<Scope>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A thread's time in a runtime.
+/// Notes that a thread is in a runtime, from entering it to leaving it.
 pub(super) struct Scope {
     inner: Arc<Inner>,
     /// `None` if the thread runs no futures.

@@ -22,8 +22,8 @@ const MAX_LIFO_POLLS: u32 = 3;
 
 pub(super) struct Core {
     pub(super) index: usize,
-    /// The core of a thread that runs the first worker while the thread that has lent it keeps its
-    /// core. No worker steals from it.
+    /// A second core of the first worker, for the thread that borrows it; the lending thread keeps
+    /// the first one. No worker steals from it.
     pub(super) is_spare: bool,
     slot: LifoSlot,
     /// How many tasks in a row came out of the slot.
@@ -47,9 +47,9 @@ pub(super) struct LoopState {
     pub(super) until_poll: u32,
     /// How many tasks run between two polls of the timers.
     pub(super) interval: u32,
-    /// When timers were last polled, or zero.
+    /// When the clock was last read for a poll; zero after a park.
     pub(super) last_poll: u64,
-    /// How often timers were polled.
+    /// How many polls there were since the last one for all workers.
     pub(super) tick: u32,
     /// Whether a local task ran before others the last time: the two kinds take turns.
     pub(super) local_first: bool,
@@ -76,9 +76,9 @@ pub(super) enum Phase {
     /// It polls the main future. That may block its thread, where a task must not, so whatever
     /// becomes ready meanwhile goes to the queue, of which others steal.
     MainFuture,
-    /// It fires timers, or collects I/O. Many tasks may become ready at once; other workers are
-    /// unparked for them afterwards.
-    Firing,
+    /// It fires timers, collects I/O or moves time. Many tasks may become ready at once; other
+    /// workers are unparked for them afterwards.
+    Waking,
 }
 
 impl Core {
@@ -116,7 +116,7 @@ impl Core {
         }
     }
 
-    /// Takes a ready task. Returns what the caller has to do next.
+    /// Puts a ready task into the slot or the queue. Returns what the caller has to do next.
     #[inline]
     pub(super) fn push(&self, task: Runnable, reason: Reason) -> AfterPush {
         let phase = self.phase.get();
@@ -134,7 +134,7 @@ impl Core {
             self.slot.task.push(task);
             // While timers fire, no task runs that could block: the worker reports the slot before
             // it runs the next one, see `must_report`.
-            return match in_task && self.slot.report.is_wanted() {
+            return match in_task && self.slot.report.is_raised() {
                 true => AfterPush::ReportSlot,
                 false => AfterPush::Nothing,
             };
@@ -157,13 +157,13 @@ impl Core {
     /// is full.
     #[inline]
     pub(super) fn must_report(&self) -> bool {
-        self.slot.report.is_wanted() && !self.slot.task.is_empty()
+        self.slot.report.is_raised() && !self.slot.task.is_empty()
     }
 
-    /// Returns whether the worker, which is about to run another task, has to unpark a worker for
-    /// one that has yielded.
+    /// Returns, once, whether the worker, which is about to run another task, has to unpark a
+    /// worker for one that has yielded.
     #[inline]
-    pub(super) fn must_notify(&self) -> bool {
+    pub(super) fn take_must_notify(&self) -> bool {
         self.unnotified.get() && {
             self.unnotified.set(false);
             self.has_stealable()

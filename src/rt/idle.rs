@@ -17,10 +17,10 @@
 //!   fences, and looks at every queue. One of the two sees the other (Dekker's argument; both
 //!   fences are sequentially consistent): either the worker finds the task, or the pushing thread
 //!   finds the worker.
-//! - While a worker searches, no other is unparked. If it finds nothing and parks, it is no longer
-//!   counted as searching before it looks at every queue for the last time. If it finds something
-//!   then, there may be more: it is counted again, and searches.
-//! - A searching worker that finds a task is no longer counted before it looks whether there is
+//! - While a worker searches, no other is unparked. If it finds nothing and parks, it first leaves
+//!   the count of searching workers, and then looks at every queue for the last time. If it finds
+//!   something then, there may be more: it is counted again, and searches.
+//! - A searching worker that finds a task first leaves the count, and then looks whether there is
 //!   more. If it was the last one that searched, it unparks the next.
 //! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching
 //!   worker that moves one looks for more afterwards, as above. A worker that does not search
@@ -28,20 +28,23 @@
 //!
 //! # No deadline is missed
 //!
-//! `until` is the time for which the owner's timeout is to be set, whichever worker is the owner.
-//! It is written, and passed to a parker, under the lock, so parkers are told of changes in order.
-//! A parking worker rearms the sharded driver before its last look, so `until` is up to date by the
-//! time a worker blocks on it. When the owner's timeout has ended, it sets `until` to never, under
-//! the lock, so that no successor wakes for the same deadline; then it fires and rearms. (Its own
+//! `until` is when the owner has to wake for timers, whichever worker is the owner. Its parker is
+//! set for `until`, or for the next check of the LIFO slots if that is earlier. `until` is written,
+//! and passed to a parker, under the lock, so parkers are told of changes in order. A parking
+//! worker rearms the sharded driver before its last look, so `until` is up to date by the time a
+//! worker blocks on it. When the owner's timeout has ended, it sets `until` to never, under the
+//! lock, so that no successor wakes for the same deadline; then it fires and rearms. (Its own
 //! timeout stays expired until its parker is prepared again.)
 //!
-//! While no worker is parked, announcements are off. They are switched off under the lock, so this
-//! cannot come after the announcements of a worker that is parking.
+//! When the last parked worker leaves, it clears all announcements: while every worker runs, they
+//! poll the timers, and a thread that arms one need not request a scan. The announcements are
+//! cleared under the lock, so this cannot come after those of a worker that is parking. A scan that
+//! runs at that moment may announce again. That costs a scan and misses nothing.
 //!
 //! # No task is left in a LIFO slot
 //!
 //! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are
-//! to be looked at, see [`slots`].
+//! to be checked, see [`slots`].
 
 mod slots;
 mod source;
@@ -52,7 +55,7 @@ use std::sync::{Arc, Weak};
 
 pub(crate) use self::slots::ReportFlag;
 use self::slots::Slots;
-use self::source::{OwnerTimeout, Rearm};
+use self::source::{OwnerTimeout, ShardNotifier};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
@@ -82,8 +85,9 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many workers have a thread at the moment.
-    staffed: usize,
+    /// How many threads have a core. A worker that is lent counts twice: for the lending thread and
+    /// for the borrowing one.
+    threads: usize,
     /// Of the parked workers, those whose parker is prepared: they have looked for the last time.
     prepared: Box<[bool]>,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
@@ -92,11 +96,11 @@ struct Parked {
 
 /// What a worker does while it parks.
 pub(crate) trait ParkContext {
-    /// Returns whether the runtime is ending. Then a worker without a thread stays so.
+    /// Returns whether the runtime is ending. Then no thread begins to run a worker.
     fn is_stopping(&self) -> bool;
 
-    /// Returns whether a thread runs code of the runtime without being counted as one of its
-    /// workers: time must not be moved.
+    /// Returns whether a thread that has lent the first worker still polls its main future: time
+    /// must not be moved then.
     fn has_lent(&self) -> bool;
 
     /// Returns whether there is anything for this worker to do. This is the last look before it
@@ -113,12 +117,12 @@ pub(crate) trait ParkContext {
     fn advance(&mut self);
 }
 
-/// What a worker does once it is no longer parked.
+/// What a worker that is no longer parked does next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Run,
-    /// Look for tasks in the queues of others. It is counted as searching.
-    Search,
+enum Leaving {
+    ToRun,
+    /// It looks for tasks in the queues of others, and is counted as searching.
+    ToSearch,
 }
 
 /// What a worker learns when it is no longer parked.
@@ -126,8 +130,8 @@ enum Then {
 pub(crate) struct Unparked {
     /// It counts as searching.
     pub(crate) searching: bool,
-    /// It is to look at the LIFO slots.
-    pub(crate) must_look: bool,
+    /// It is to check the LIFO slots.
+    pub(crate) must_check_slots: bool,
 }
 
 impl Idle {
@@ -136,7 +140,7 @@ impl Idle {
         let slack = Limit::new(slack);
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
             let notify_on_cancel = clock.is_frozen();
-            let rearm = || Box::new(Rearm(idle.clone()));
+            let rearm = || Box::new(ShardNotifier(idle.clone()));
             let shard = |_| Shared::new(clock.clone(), rearm(), notify_on_cancel, slack.clone());
             let shards = (0..shards).map(shard).collect();
             let source = OwnerTimeout(idle.clone());
@@ -145,7 +149,7 @@ impl Idle {
                 parked: Mutex::new(Parked {
                     workers: Vec::with_capacity(parkers.len()),
                     owner: None,
-                    staffed: 0,
+                    threads: 0,
                     prepared: parkers.iter().map(|_| false).collect(),
                     until: NEVER,
                 }),
@@ -177,17 +181,18 @@ impl Idle {
         context: &mut impl ParkContext,
     ) -> Unparked {
         self.transition_to_parked(worker, was_searching);
-        // Asked only now: a runtime that begins to end after this unparks the worker.
-        let ends = context.is_stopping();
+        // Asked after the worker is in the list: a runtime that begins to end later finds it there,
+        // and unparks it.
+        let is_stopping = context.is_stopping();
         self.drivers.rearm();
-        // Before the last look, since no foreign code runs between that and the park: `can_advance`
-        // asks the clock's drivers for their next deadlines, and the last reference to one of them
-        // may be dropped there.
+        // Asked before the last look, because it runs foreign code: it asks the clock's drivers for
+        // their next deadlines, and may drop the last reference to one. What foreign code wakes
+        // after the last look would be missed.
         let can_advance = self.clock.can_advance() && !context.has_lent();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
-            // While this worker searched, no other was unparked for what was pushed. Once it has
-            // found something it has to unpark the next worker, whatever it finds, and wherever.
+            // While this worker searched, no other was unparked for what was pushed. So it counts
+            // as searching again, and unparks the next worker when it ends its search.
             if !unparked.searching {
                 self.start_search();
                 unparked.searching = true;
@@ -195,7 +200,7 @@ impl Idle {
             return unparked;
         }
         self.prepare_parker(worker);
-        if can_advance && self.remove_if_all_parked(worker, ends) {
+        if can_advance && self.remove_if_all_parked(worker, is_stopping) {
             context.advance();
             return Unparked::default();
         }
@@ -219,7 +224,7 @@ impl Idle {
         if parked.owner.is_none() {
             parked.owner = Some(worker);
         }
-        self.stop_looks(&parked);
+        self.stop_slot_checks(&parked);
         let change = PARKED - usize::from(was_searching);
         self.counts.fetch_add(change, Ordering::SeqCst);
         drop(parked);
@@ -237,12 +242,13 @@ impl Idle {
         } else {
             NEVER
         };
-        // The caller is running, so no worker has to be unparked for it.
+        // The results are ignored: the worker that prepares its parker is not blocked in it.
         self.parkers[worker].set_timeout(timeout);
         self.parkers[worker].set_io(is_owner);
     }
 
-    /// Marks a worker as running. If the owner's timeout has ended, it fires what is due.
+    /// Marks a worker as running. If it was the owner and its timeout has ended, has `context` fire
+    /// what is due, and rearms.
     pub(crate) fn transition_from_parked(
         &self,
         worker: usize,
@@ -255,12 +261,12 @@ impl Idle {
         if expired {
             parked.until = NEVER;
         }
-        let must_look = is_owner && self.slots.due() <= now;
-        if must_look {
+        let must_check_slots = is_owner && self.slots.due() <= now;
+        if must_check_slots {
             self.slots.put_off(now);
         }
         let at = parked.position(worker);
-        let successor = at.and_then(|at| self.remove(&mut parked, at, Then::Run));
+        let successor = at.and_then(|at| self.remove(&mut parked, at, Leaving::ToRun));
         drop(parked);
         self.unpark(successor);
         if expired {
@@ -274,20 +280,20 @@ impl Idle {
         Unparked {
             // The thread that removed it has counted it as searching.
             searching: at.is_none(),
-            must_look,
+            must_check_slots,
         }
     }
 
     /// Marks a worker as running if all workers are parked and have looked for the last time, so
     /// that it can move time while no other has anything to do. Returns whether it did. The last
     /// worker to prepare its parker sees that all others have.
-    fn remove_if_all_parked(&self, worker: usize, ends: bool) -> bool {
+    fn remove_if_all_parked(&self, worker: usize, is_stopping: bool) -> bool {
         let mut parked = self.lock();
         let at = parked.position(worker);
-        let Some(at) = at.filter(|_| self.all_parked(&parked, ends)) else {
+        let Some(at) = at.filter(|_| self.all_parked(&parked, is_stopping)) else {
             return false;
         };
-        let successor = self.remove(&mut parked, at, Then::Run);
+        let successor = self.remove(&mut parked, at, Leaving::ToRun);
         drop(parked);
         self.unpark(successor);
         true
@@ -318,8 +324,9 @@ impl Idle {
         }
     }
 
-    /// Unparks a certain worker, if it is parked. To be called after the caller has put there what
-    /// the worker finds in its last look, and after a fence.
+    /// Unparks a certain worker, if it is parked, and counts it as searching. The caller has
+    /// written before what [`has_work`](ParkContext::has_work) of that worker looks at, and then
+    /// fenced.
     pub(crate) fn notify(&self, worker: usize) {
         if self.counts.load(Ordering::Relaxed) < PARKED {
             return;
@@ -333,25 +340,25 @@ impl Idle {
     /// Unparks the worker at an index of the list, which counts as searching from now on.
     fn notify_at(&self, mut parked: MutexGuard<'_, Parked>, at: usize) {
         let worker = parked.workers[at];
-        let successor = self.remove(&mut parked, at, Then::Search);
+        let successor = self.remove(&mut parked, at, Leaving::ToSearch);
         drop(parked);
         self.unpark(successor);
         self.parkers[worker].unpark();
     }
 
     /// Notes that a thread begins to run a worker.
-    pub(crate) fn add_staffed(&self) {
-        self.lock().staffed += 1;
+    pub(crate) fn add_thread(&self) {
+        self.lock().threads += 1;
     }
 
-    /// Notes that a thread stops running a worker, which is not parked. `ends` says whether the
-    /// runtime does.
-    pub(crate) fn remove_staffed(&self, ends: bool) {
+    /// Notes that a thread stops running a worker, which is not parked. `is_stopping` says whether
+    /// the runtime is ending, so that no other thread runs that worker.
+    pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
-        parked.staffed -= 1;
-        self.stop_looks(&parked);
+        parked.threads -= 1;
+        self.stop_slot_checks(&parked);
         // If every worker is parked now, one of them has to move time on.
-        if parked.workers.len() == self.expected(&parked, ends) {
+        if parked.workers.len() == self.expected(&parked, is_stopping) {
             self.unpark_to_look_again(&parked);
         }
     }
@@ -376,8 +383,8 @@ impl Idle {
         self.unpark(owner);
     }
 
-    /// Returns whether any worker is parked. To be called after a write that a parking worker looks
-    /// at.
+    /// Returns whether any worker is parked. If it returns `false`, then a worker that parks from
+    /// now on sees, in its last look, what the caller has written before.
     pub(crate) fn has_parked(&self) -> bool {
         fence(Ordering::SeqCst);
         self.counts.load(Ordering::Relaxed) >= PARKED
@@ -400,10 +407,11 @@ impl Idle {
     }
 
     /// Takes a worker that has found a task out of the count of searching workers. Returns whether
-    /// it was the last one: then it looks whether there is more, and calls
-    /// [`notify_one`](Self::notify_one).
+    /// it was the last one: then the caller looks at all queues, and calls
+    /// [`notify_one`](Self::notify_one) if it finds a task.
     pub(crate) fn end_search(&self) -> bool {
         let before = self.counts.fetch_sub(1, Ordering::SeqCst);
+        // Pairs with the fence in `notify_one`.
         fence(Ordering::SeqCst);
         before % PARKED == 1
     }
@@ -419,16 +427,16 @@ impl Idle {
     }
 
     /// Removes the worker at an index of the list of parked workers. If it was the owner, another
-    /// one becomes the owner. Returns that successor if it has to be unparked, to prepare its
-    /// parker itself.
-    fn remove(&self, parked: &mut Parked, at: usize, then: Then) -> Option<usize> {
+    /// one becomes the owner. Returns that successor if its parker cannot be changed while it
+    /// blocks: the caller unparks it, and it parks again with the new timeout.
+    fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
         let worker = parked.workers.remove(at);
         // One step subtracts the parked worker and adds the searching one.
-        let searching = usize::from(then == Then::Search);
+        let searching = usize::from(leaving == Leaving::ToSearch);
         self.counts.fetch_sub(PARKED - searching, Ordering::SeqCst);
         if parked.workers.is_empty() {
             parked.owner = None;
-            self.drivers.disable_notifications();
+            self.drivers.clear_announcements();
             return None;
         }
         if parked.owner != Some(worker) {
@@ -440,26 +448,26 @@ impl Idle {
             // It prepares its parker itself before it blocks.
             return None;
         }
-        let must_unpark =
-            self.set_timeout(parked, successor) | self.parkers[successor].set_io(true);
-        must_unpark.then_some(successor)
+        let for_timeout = self.set_timeout(parked, successor);
+        let for_io = self.parkers[successor].set_io(true);
+        (for_timeout || for_io).then_some(successor)
     }
 
-    /// Returns whether no worker runs. In a runtime that `ends`, only the workers that have a thread
-    /// have to be parked. In any other, all have to be: the first worker counts as busy while no
-    /// thread runs it.
-    fn all_parked(&self, parked: &Parked, ends: bool) -> bool {
+    /// Returns whether no worker runs. In a runtime that is ending, only the workers that have a
+    /// thread have to be parked. In any other, all have to be: the first worker counts as busy
+    /// while no thread runs it.
+    fn all_parked(&self, parked: &Parked, is_stopping: bool) -> bool {
         // A worker whose parker is not prepared may find something in its last look that no other
         // worker sees, such as its main future.
         let mut workers = parked.workers.iter();
-        parked.workers.len() == self.expected(parked, ends)
+        parked.workers.len() == self.expected(parked, is_stopping)
             && workers.all(|&worker| parked.prepared[worker])
     }
 
     /// Returns how many workers have to be parked for time to be moved.
-    fn expected(&self, parked: &Parked, ends: bool) -> usize {
-        if ends {
-            parked.staffed
+    fn expected(&self, parked: &Parked, is_stopping: bool) -> usize {
+        if is_stopping {
+            parked.threads
         } else {
             self.parkers.len()
         }

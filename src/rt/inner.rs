@@ -8,10 +8,10 @@
 //! thread keeps the worker's core, to which the tasks go that its future wakes. The borrowing
 //! thread gets a *spare core*, and steals from the kept one.
 //!
-//! The *members* of a runtime are its owner, the workers' threads and the threads in `block_on`.
-//! The owner stops the runtime: workers return from their loops, a task that is spawned ends at
-//! once, and a worker drops a task instead of running it. When the last member leaves, it drops the
-//! tasks that are left.
+//! The *members* of a runtime are its `Runtime` value, the workers' threads and the threads in
+//! `block_on`. Dropping the `Runtime` stops the runtime: workers return from their loops, a task
+//! that is spawned ends at once, and a worker drops a task instead of running it. When the last
+//! member leaves, it drops the tasks that are left.
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,9 +72,11 @@ impl Inner {
         let workers = parkers.len();
         let queues: Vec<_> = (0..workers).map(|_| Queue::new_fifo()).collect();
         let stealers = queues.iter().map(Queue::stealer).collect();
-        let idle = Idle::new(parkers, workers + 1, clock, slack);
+        // The last one is that of external threads.
+        let shards = workers + 1;
+        let idle = Idle::new(parkers, shards, clock, slack);
         let slots: Vec<_> = (0..workers)
-            .map(|worker| LifoSlot::new(idle.report(worker).clone()))
+            .map(|worker| LifoSlot::new(idle.report_flag(worker).clone()))
             .collect();
         let slot_stealers = slots.iter().map(LifoSlot::stealer).collect();
         let pool = Pool::new(idle, reactor, stealers, slot_stealers);
@@ -123,9 +125,9 @@ impl Inner {
         self.take_core_of(&mut lock(&self.first))
     }
 
-    /// Like [`take_core`](Self::take_core). If another thread runs the worker, it notifies `thread`
+    /// Like [`take_core`](Self::take_core). If another thread runs the worker, `thread` is notified
     /// when that may have changed.
-    pub(super) fn take_core_or_wait(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
+    pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
         let mut first = lock(&self.first);
         let is_same = |waiting: &Arc<ThreadNotifier>| Arc::ptr_eq(waiting, thread);
         if first.is_running && !first.closed && !first.waiting.iter().any(is_same) {
@@ -138,9 +140,9 @@ impl Inner {
         if first.closed || std::mem::replace(&mut first.is_running, true) {
             return None;
         }
-        self.pool.idle.add_staffed();
+        self.pool.idle.add_thread();
         let spare = || {
-            let slot = LifoSlot::new(self.pool.idle.report(0).clone());
+            let slot = LifoSlot::new(self.pool.idle.report_flag(0).clone());
             Core::spare(slot, self.owned[0].clone())
         };
         Some(first.core.take().unwrap_or_else(spare))
@@ -183,7 +185,7 @@ impl Inner {
 
     fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
         self.pool.make_stealable(&core);
-        self.pool.remove_staffed();
+        self.pool.remove_thread();
         let mut first = lock(&self.first);
         if !core.is_spare {
             first.core = Some(core);
@@ -244,7 +246,7 @@ impl Inner {
         loop {
             let open = self.close_tasks();
             let mut dropped = false;
-            while let Some(task) = self.pool.drain() {
+            while let Some(task) = self.pool.pop_any() {
                 drop(task);
                 dropped = true;
             }
@@ -277,8 +279,8 @@ impl Inner {
     }
 }
 
-/// Lets another thread run the first worker, and notifies all that wait for it: a thread may have
-/// what its `block_on` waited for by now, and not take the core.
+/// Lets another thread run the first worker, and notifies all that wait for it: a single one may be
+/// about to return from `block_on`, and would not take the core.
 fn vacate(mut first: MutexGuard<'_, FirstWorker>) {
     first.is_running = false;
     if !first.waiting.is_empty() {

@@ -39,12 +39,12 @@ pub(crate) struct ThreadNotifier {
 
 struct OwnPark {
     unpark: ThreadUnpark,
-    hold: Mutex<NotifyHold>,
+    for_notified: Mutex<NotifyHold>,
 }
 
-/// Keeps time that is moved by hand from moving once a thread in `block_on` is notified, as time
-/// stands still for a worker that is unparked. No worker knows of that thread, so the notifying
-/// thread takes a hold for it.
+/// Holds time that is moved by hand from the moment when a thread in `block_on` that is no worker
+/// is notified until that thread runs. No worker knows of that thread, so the notifying thread
+/// takes the hold for it.
 #[derive(Default)]
 struct NotifyHold {
     hold: Option<Hold>,
@@ -61,8 +61,13 @@ impl ThreadNotifier {
     /// Makes the notifier of the calling thread, which parks by itself until
     /// [`set_worker`](Self::set_worker).
     pub(crate) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
-        let hold = Mutex::default();
-        Self::new(NO_WORKER, Some(OwnPark { unpark, hold }))
+        Self::new(
+            NO_WORKER,
+            Some(OwnPark {
+                unpark,
+                for_notified: Mutex::default(),
+            }),
+        )
     }
 
     fn new(worker: usize, own: Option<OwnPark>) -> Arc<Self> {
@@ -78,7 +83,7 @@ impl ThreadNotifier {
     /// The thread must look at what it may have been notified of before it parks the next time.
     pub(crate) fn set_worker(&self, worker: Option<usize>) {
         if let Some(own) = &self.own {
-            lock(&own.hold).disabled = worker.is_some();
+            lock(&own.for_notified).disabled = worker.is_some();
         }
         let worker = worker.unwrap_or(NO_WORKER);
         self.worker.store(worker, Ordering::Relaxed);
@@ -89,13 +94,13 @@ impl ThreadNotifier {
 
     /// Takes the hold on time that a notifying thread has taken for this one.
     pub(crate) fn take_hold(&self) -> Option<Hold> {
-        lock(&self.own.as_ref()?.hold).hold.take()
+        lock(&self.own.as_ref()?.for_notified).hold.take()
     }
 
     /// Drops the hold on time and takes no other one: the thread leaves the runtime.
     pub(crate) fn disable_hold(&self) {
         if let Some(own) = &self.own {
-            lock(&own.hold).disabled = true;
+            lock(&own.for_notified).disabled = true;
             // With the lock released: dropping it may unpark other threads.
             drop(self.take_hold());
         }
@@ -131,9 +136,9 @@ impl ThreadNotifier {
 impl OwnPark {
     fn hold_time(&self, clock: &Clock) {
         if clock.is_frozen() {
-            let mut hold = lock(&self.hold);
-            if !hold.disabled {
-                hold.hold.get_or_insert_with(|| clock.hold());
+            let mut notified = lock(&self.for_notified);
+            if !notified.disabled {
+                notified.hold.get_or_insert_with(|| clock.hold());
             }
         }
     }

@@ -89,12 +89,12 @@ impl Pool {
             .find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))
     }
 
-    /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Looks at the
-    /// slots only if a look is due, or `must_look`. The worker of that core must not be running a
-    /// task.
-    pub(super) fn take_stuck(&self, core: &Core, must_look: bool) {
+    /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Checks the
+    /// slots only if a check is due, or `must_check_slots`. The worker of that core must not be
+    /// running a task.
+    pub(super) fn take_stuck(&self, core: &Core, must_check_slots: bool) {
         let is_full = |worker: usize| !self.slots[worker].is_empty();
-        let stuck = self.idle.look_at_slots(core.index, must_look, is_full);
+        let stuck = self.idle.check_slots(core.index, must_check_slots, is_full);
         for &worker in &stuck {
             if let Some(task) = retry(|| self.slots[worker].steal()) {
                 core.queue.push(task);
@@ -129,7 +129,7 @@ impl Pool {
     }
 
     /// Takes a task out of any queue.
-    pub(super) fn drain(&self) -> Option<Runnable> {
+    pub(super) fn pop_any(&self) -> Option<Runnable> {
         let mut queues = self.stealers.iter();
         self.pop()
             .or_else(|| queues.find_map(|queue| retry(|| queue.steal())))
@@ -137,15 +137,15 @@ impl Pool {
 
     /// Notes that a worker that searched has found a task. Unparks another worker if there is more.
     #[cold]
-    pub(super) fn end_search(&self) {
+    pub(super) fn end_search_and_notify(&self) {
         if self.idle.end_search() && self.has_work() {
             self.idle.notify_one();
         }
     }
 
     /// Notes that a thread stops running a worker.
-    pub(super) fn remove_staffed(&self) {
-        self.idle.remove_staffed(self.is_stopping());
+    pub(super) fn remove_thread(&self) {
+        self.idle.remove_thread(self.is_stopping());
     }
 
     /// Returns `false` if no timer is due at `now`, `true` if one may be.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::driver;
 use crate::instant::nanos;
-use crate::park::worker::{Parkers, without_io, worker_park};
+use crate::park::worker::{Parkers, park_without_io, worker_park};
 use crate::rt::block_on::leave;
 use crate::rt::context::{Entered, ScopeGuard};
 use crate::rt::core::Core;
@@ -19,7 +19,7 @@ use crate::rt::inner::{Hooks, Inner};
 use crate::rt::join::JoinHandle;
 use crate::rt::local::ThreadNotifier;
 use crate::rt::reactor::Reactor;
-use crate::rt::worker::Worker;
+use crate::rt::worker::{Mode, Worker};
 use crate::sync::thread;
 
 /// An executor on one thread or several, with timers on each.
@@ -81,7 +81,7 @@ impl Runtime {
         let slack = nanos(driver::Builder::DEFAULT_SLACK);
         let (reactor, parkers) = parkers(1).unwrap_or_else(|reason| {
             // A runtime without I/O: registering a descriptor fails with the reason.
-            let parker = without_io();
+            let parker = park_without_io();
             (Arc::new(Reactor::without_io(reason)), Box::new([parker]))
         });
         let (inner, _) = Inner::new(
@@ -285,10 +285,10 @@ impl WorkerThread {
         let guard = ScopeGuard::running(self.0.clone(), ThreadNotifier::of_worker(core.index));
         let scope = guard.scope();
         scope.set_core(core);
-        pool.idle.add_staffed();
+        pool.idle.add_thread();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
-            Worker::new(scope, &core, false).run(&|| pool.is_stopping());
+            Worker::new(scope, &core, Mode::Everything).run(&|| pool.is_stopping());
         }
         scope.shutdown_local();
         drop(entered);
@@ -300,7 +300,7 @@ impl WorkerThread {
         if pool.has_work() {
             pool.idle.notify_one();
         }
-        pool.remove_staffed();
+        pool.remove_thread();
         hooks.stop.call();
     }
 }

@@ -81,8 +81,8 @@ where
 {
     let scope = context::running_current();
     let Some(local) = scope.as_ref().and_then(|scope| scope.local_or_init()) else {
-        // In no runtime at all this panics, with a message that names that fault's remedy.
-        let _entered = current();
+        // Panics with a message of its own if the thread is in no runtime at all.
+        let _ = current();
         panic!(
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );

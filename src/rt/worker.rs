@@ -28,36 +28,44 @@ const POLL_PERIOD: u64 = 20_000;
 /// worker and of external threads.
 const GLOBAL_INTERVAL: u32 = 8;
 
-/// How many timers at most fire before the tasks that they woke have their turn.
+/// About how many timers fire before the tasks that they woke have their turn: of all shards
+/// together, or of each of the two that a worker polls most of the time.
 const TIMERS_PER_PASS: usize = 1024;
+
+/// What a worker does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Everything,
+    /// It fires timers and collects I/O, and runs no tasks: the runtime is ending, or the worker
+    /// waits in a destructor.
+    OnlyTimers,
+}
 
 pub(super) struct Worker<'a> {
     pool: &'a Arc<Pool>,
     scope: &'a Scope,
     core: &'a Core,
     hooks: &'a Hooks,
-    /// It runs no tasks, only timers: the runtime is shutting down, or `block_on` was called in a
-    /// destructor.
-    only_timers: bool,
+    mode: Mode,
     state: LoopState,
     /// It counts as searching.
     searching: bool,
-    /// The timers of all workers were fired in this pass. For the rest of it `fire_all` does nothing:
-    /// the tasks that they woke run first.
+    /// The timers of all workers were fired in this pass. For the rest of it `fire_all` does
+    /// nothing: the tasks that they woke run first.
     has_fired_all: bool,
     /// The budget was spent when timers last fired: more may be due.
     budget_spent: bool,
     /// I/O was collected since the last search.
     has_collected: bool,
-    /// It was unparked to look at the LIFO slots.
-    must_look: bool,
+    /// It was unparked to check the LIFO slots.
+    must_check_slots: bool,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(scope: &'a Scope, core: &'a Core, only_timers: bool) -> Self {
+    pub(super) fn new(scope: &'a Scope, core: &'a Core, mode: Mode) -> Self {
         let inner = scope.inner();
         core.phase.set(Phase::Task);
-        if only_timers {
+        if mode == Mode::OnlyTimers {
             inner.pool.make_stealable(core);
         }
         Self {
@@ -65,13 +73,13 @@ impl<'a> Worker<'a> {
             scope,
             core,
             hooks: &inner.hooks,
-            only_timers,
+            mode,
             state: core.state.get(),
             searching: false,
             has_fired_all: false,
             budget_spent: false,
             has_collected: false,
-            must_look: false,
+            must_check_slots: false,
         }
     }
 
@@ -100,13 +108,17 @@ impl<'a> Worker<'a> {
 
     /// Returns whether the loop may return now. Otherwise a few tasks of this worker run first.
     fn may_return(&self) -> bool {
-        self.only_timers || self.state.until_poll == 0 || self.core.is_empty()
+        !self.runs_tasks() || self.state.until_poll == 0 || self.core.is_empty()
+    }
+
+    fn runs_tasks(&self) -> bool {
+        self.mode == Mode::Everything
     }
 
     #[inline]
     fn run_task(&mut self, task: Runnable) {
         self.end_search();
-        if self.core.must_notify() {
+        if self.core.take_must_notify() {
             self.pool.idle.notify_one();
         }
         // If this task blocks, the one in the slot would wait for ever.
@@ -122,14 +134,14 @@ impl<'a> Worker<'a> {
         if self.state.until_poll == 0 {
             self.poll();
             self.state.until_poll = self.state.interval;
-            if !self.only_timers
+            if self.runs_tasks()
                 && let Some(task) = self.pool.pop()
             {
                 return Some(task);
             }
         }
         self.state.until_poll -= 1;
-        if self.only_timers {
+        if !self.runs_tasks() {
             return None;
         }
         self.next_own_task().or_else(|| self.next_shared_task())
@@ -175,7 +187,11 @@ impl<'a> Worker<'a> {
         if may_be_due(LAST) {
             let now = self.pool.clock().nanos();
             if may_be_due(now) {
-                self.fire(now, all);
+                if all {
+                    self.fire_everywhere(now);
+                } else {
+                    self.fire_own(now);
+                }
             }
             self.adapt_interval(now);
         }
@@ -189,7 +205,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Sets how many tasks run until the next poll, by how long the last ones took.
+    /// Sets how many tasks run until the next poll, by how long the last ones took. That is not
+    /// known if the worker has parked, or if there was no timer: then the next poll comes after one
+    /// task.
     fn adapt_interval(&mut self, now: u64) {
         let each = now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval);
         let fit = POLL_PERIOD / each.max(1);
@@ -197,40 +215,51 @@ impl<'a> Worker<'a> {
         self.state.last_poll = now;
     }
 
-    /// Fires the timers that are due, of this worker or of all.
-    fn fire(&mut self, now: u64, all: bool) {
-        self.has_fired_all |= all;
-        self.core.phase.set(Phase::Firing);
-        let fired = if all {
-            self.pool.idle.drivers().fire(now, TIMERS_PER_PASS)
-        } else {
-            self.pool.fire_at(self.core.index, now, TIMERS_PER_PASS)
-        };
+    /// Fires the timers of this worker and of external threads that are due.
+    fn fire_own(&mut self, now: u64) {
+        let me = self.core.index;
+        let fired = self.waking(|| self.pool.fire_at(me, now, TIMERS_PER_PASS));
+        self.after_firing(fired);
+    }
+
+    /// Fires the timers of all workers that are due.
+    fn fire_everywhere(&mut self, now: u64) {
+        self.has_fired_all = true;
+        let fired = self.waking(|| self.pool.idle.drivers().fire(now, TIMERS_PER_PASS));
+        self.after_firing(fired);
+    }
+
+    fn after_firing(&mut self, fired: usize) {
         self.budget_spent = fired >= TIMERS_PER_PASS;
-        self.core.phase.set(Phase::Task);
-        // Also if nothing was due after all: the drivers' announcements have ended.
+        // Also if nothing was due after all: the shards' announcements are cleared.
         if self.pool.idle.has_parked() {
             self.pool.idle.drivers().rearm();
         }
         self.notify_if_stealable();
     }
 
-    /// Fires the timers that are due, of all workers, unless that was done in this pass.
+    /// Fires the timers of all workers that are due, unless that was done in this pass.
     fn fire_all(&mut self) {
         if self.has_fired_all || !self.pool.may_be_due(LAST) {
             return;
         }
         let now = self.pool.clock().nanos();
         if self.pool.may_be_due(now) {
-            self.fire(now, true);
+            self.fire_everywhere(now);
         }
     }
 
     /// Wakes the tasks whose I/O is ready. Another worker has to be unparked for them afterwards.
     fn collect_io(&self) {
-        self.core.phase.set(Phase::Firing);
-        self.pool.reactor.poll();
+        self.waking(|| self.pool.reactor.poll());
+    }
+
+    /// Calls a function that may make many tasks ready.
+    fn waking<T>(&self, wake: impl FnOnce() -> T) -> T {
+        self.core.phase.set(Phase::Waking);
+        let result = wake();
         self.core.phase.set(Phase::Task);
+        result
     }
 
     /// Looks for a task everywhere.
@@ -240,8 +269,8 @@ impl<'a> Worker<'a> {
             self.collect_io();
             self.notify_if_stealable();
         }
-        if self.only_timers {
-            // Other workers run the tasks. This one may have been unparked for a task, or to look at
+        if !self.runs_tasks() {
+            // Other workers run the tasks. This one may have been unparked for a task, or to check
             // the LIFO slots, in place of another worker.
             self.take_stuck();
             self.end_search();
@@ -266,9 +295,9 @@ impl<'a> Worker<'a> {
 
     /// Takes the tasks that have lain in other workers' LIFO slots for too long.
     fn take_stuck(&mut self) {
-        let must_look = std::mem::take(&mut self.must_look);
-        if must_look || self.pool.idle.has_looks() {
-            self.pool.take_stuck(self.core, must_look);
+        let must_check_slots = std::mem::take(&mut self.must_check_slots);
+        if must_check_slots || self.pool.idle.checks_slots() {
+            self.pool.take_stuck(self.core, must_check_slots);
         }
     }
 
@@ -277,7 +306,7 @@ impl<'a> Worker<'a> {
     fn end_search(&mut self) {
         if self.searching {
             self.searching = false;
-            self.pool.end_search();
+            self.pool.end_search_and_notify();
         }
     }
 
@@ -295,8 +324,8 @@ impl<'a> Worker<'a> {
             // that.
             return;
         }
-        // The hook may wake tasks and arm timers, so it runs before the last look at them. It may
-        // take long, or block, so this worker does not count as searching meanwhile.
+        // The hook may wake tasks and arm timers, so it runs before the last look. It may take
+        // long, or block, so this worker does not count as searching meanwhile.
         if self.hooks.park.is_set() {
             self.end_search();
         }
@@ -309,12 +338,13 @@ impl<'a> Worker<'a> {
         };
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
-        self.must_look |= unparked.must_look;
+        self.must_check_slots |= unparked.must_check_slots;
         // For the tasks whose I/O it has collected: only now it is no longer parked itself.
         if self.has_collected {
             self.notify_if_stealable();
         }
-        // The time that has passed says nothing about tasks. The next poll comes soon.
+        // The time that has passed says nothing about tasks. So the next poll, which comes after
+        // one task at most, takes the time anew.
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
@@ -344,10 +374,12 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
                 || worker.scope.local().is_some_and(LocalQueue::is_ready)
                 || worker.pool.has_work()
         };
-        (self.should_return)() || !worker.only_timers && has_task()
+        (self.should_return)() || worker.runs_tasks() && has_task()
     }
 
     fn collect_io(&mut self) {
+        // Also if no descriptor is registered any more: its last event ends each park until it is
+        // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
             self.worker.has_collected = true;
@@ -361,10 +393,8 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn advance(&mut self) {
-        let worker = &mut *self.worker;
-        worker.core.phase.set(Phase::Firing);
-        worker.pool.clock().advance_when_idle();
-        worker.core.phase.set(Phase::Task);
+        let worker = &*self.worker;
+        worker.waking(|| worker.pool.clock().advance_when_idle());
         worker.notify_if_stealable();
     }
 }

@@ -40,11 +40,11 @@ impl Flag {
         Self(Arc::new(AtomicBool::new(false)))
     }
 
-    fn raise(&self) {
+    pub(super) fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -439,29 +439,29 @@ fn time_stands_still_while_the_driver_owner_collects_io() {
     });
 }
 
-/// Looks at the slots as a worker does that has nothing else to do, until so many tasks have run.
+/// Checks the slots as a worker does that has nothing else to do, until so many tasks have run.
 fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
-    let mut must_look = false;
+    let mut must_check_slots = false;
     while ran.load(Ordering::Relaxed) < tasks {
-        let taken = pool.take_stuck(worker, must_look);
-        must_look = false;
+        let taken = pool.take_stuck(worker, must_check_slots);
+        must_check_slots = false;
         if taken > 0 {
             ran.fetch_add(taken, Ordering::Relaxed);
         } else {
-            must_look = pool.park(worker, false, || false).must_look;
+            must_check_slots = pool.park(worker, false, || false).must_check_slots;
         }
     }
 }
 
 /// The worker that put it there blocks for it, and the other one parks at that moment: it is
-/// unparked to look, or has seen that it must.
+/// unparked to check the slots, or has seen that it must.
 #[test]
 fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.idle().add_staffed();
-            pool.idle().add_staffed();
+            pool.idle().add_thread();
+            pool.idle().add_thread();
             let ran = AtomicUsize::new(0);
             let line = Line::new();
             let putter = pool.clone();
@@ -474,14 +474,14 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
 }
 
 /// The worker takes the first task out again itself, unless the other one was faster. Then it puts
-/// in the second one and blocks. Looks begin and end meanwhile.
+/// in the second one and blocks. Checks begin and end meanwhile.
 #[test]
 fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     for moves in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, moves, None);
-            pool.idle().add_staffed();
-            pool.idle().add_staffed();
+            pool.idle().add_thread();
+            pool.idle().add_thread();
             let ran = Arc::new(AtomicUsize::new(0));
             let line = Line::new();
             let (putter, runs) = (pool.clone(), ran.clone());
@@ -501,20 +501,20 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     }
 }
 
-/// One worker uses its slot and leaves while the other one parks: the looks end, and no timeout is
+/// One worker uses its slot and leaves while the other one parks: the checks end, and no timeout is
 /// left for them.
 #[test]
-fn looks_end_when_the_last_worker_that_runs_leaves() {
+fn checks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {
         let pool = Pool::new(2, true, None);
-        pool.idle().add_staffed();
-        pool.idle().add_staffed();
+        pool.idle().add_thread();
+        pool.idle().add_thread();
         let line = Line::new();
         let leaver = pool.clone();
         let leaving = line.spawn(move || {
             leaver.put(1);
             assert!(leaver.take(1));
-            leaver.idle().remove_staffed(false);
+            leaver.idle().remove_thread(false);
         });
         line.cross();
         pool.begin_park(0);

@@ -1,4 +1,4 @@
-//! A stand-in for `src/rt/io/kernel.rs` in the models: an epoll instance and its descriptors.
+//! A stand-in for `src/rt/reactor/kernel.rs` in the models: an epoll instance and its descriptors.
 //!
 //! A descriptor stays ready until it is made not ready. An event is reported once for each time
 //! that it was asked for; it is made up when it is collected, out of what is ready and was asked

@@ -1,69 +1,56 @@
 //! A thread in `block_on` is told of its future while it becomes a worker, or ceases to be one.
 //!
 //! What goes wrong when one of these fails: the future was woken, and its thread is parked in the
-//! other of its two places. Here that is a deadlock, which loom reports.
+//! other one of its two parks. Here that is a deadlock, which loom reports.
 
-use std::sync::Arc;
-
+use super::idle::{Flag, wait};
 use super::pool::Pool;
 use crate::rt::local::ThreadNotifier;
 use crate::{ManualClock, Park, ThreadPark};
-use loom::sync::atomic::{AtomicBool, Ordering};
 
 use super::support::{Line, check};
 
-/// Parks as a worker does until the flag is up.
-fn rest_until(pool: &Pool, worker: usize, is_up: impl Fn() -> bool) {
-    let mut searching = false;
-    while !is_up() {
-        searching = pool.park(worker, searching, &is_up).searching;
-    }
-    if searching {
-        pool.found();
-    }
-}
-
-/// It parks by itself, takes the place of the worker that has left, and parks there.
+/// A thread parks by itself, begins to run worker 0, and parks in that worker's parker.
 #[test]
 fn thread_that_becomes_a_worker_finds_what_it_is_notified_of() {
     for moves in [false, true] {
         check(Some(3), move || {
             let pool = Pool::new(1, moves, None);
-            let flag = Arc::new(AtomicBool::new(false));
+            let flag = Flag::new();
             let park = ThreadPark::new();
             let notifier = ThreadNotifier::of_thread(park.unparker());
             let line = Line::new();
             let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
             let waking = line.spawn(move || {
-                raise.store(true, Ordering::Relaxed);
+                raise.raise();
                 notifies.notify(of.idle());
             });
             line.cross();
             notifier.set_worker(Some(0));
-            rest_until(&pool, 0, || flag.load(Ordering::Relaxed));
+            wait(&pool, 0, &flag);
             waking.join().unwrap();
         });
     }
 }
 
-/// Another thread has taken the place that it had lent: it parks by itself.
+/// Another thread has borrowed the worker: this one parks by itself again.
 #[test]
 fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
     check(Some(3), || {
         let pool = Pool::new(1, true, None);
-        let flag = Arc::new(AtomicBool::new(false));
+        let flag = Flag::new();
         let mut park = ThreadPark::new();
         let notifier = ThreadNotifier::of_thread(park.unparker());
         notifier.set_worker(Some(0));
         let line = Line::new();
         let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
         let waking = line.spawn(move || {
-            raise.store(true, Ordering::Relaxed);
+            raise.raise();
             notifies.notify(of.idle());
         });
         line.cross();
         notifier.set_worker(None);
-        while !flag.load(Ordering::Relaxed) {
+        while !flag.is_up() {
             park.park(None);
         }
         waking.join().unwrap();

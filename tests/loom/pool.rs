@@ -143,7 +143,7 @@ impl Pool {
     /// A worker puts a task into its LIFO slot, which must be empty.
     pub(super) fn put(&self, worker: usize) {
         self.slots[worker].put();
-        if self.idle.report(worker).is_wanted() {
+        if self.idle.report_flag(worker).is_raised() {
             self.idle.report_full_slot(worker);
         }
     }
@@ -153,14 +153,14 @@ impl Pool {
         self.slots[worker].take()
     }
 
-    /// A worker that runs no task looks at the slots of the others. Returns how many tasks it has
+    /// A worker that runs no task checks the slots of the others. Returns how many tasks it has
     /// taken.
-    pub(super) fn take_stuck(&self, worker: usize, must_look: bool) -> usize {
-        if !must_look && !self.idle.has_looks() {
+    pub(super) fn take_stuck(&self, worker: usize, must_check_slots: bool) -> usize {
+        if !must_check_slots && !self.idle.checks_slots() {
             return 0;
         }
         let is_full = |worker: usize| self.slots[worker].is_full();
-        let stuck = self.idle.look_at_slots(worker, must_look, is_full);
+        let stuck = self.idle.check_slots(worker, must_check_slots, is_full);
         stuck
             .into_iter()
             .filter(|&worker| self.take(worker))

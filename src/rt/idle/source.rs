@@ -1,4 +1,5 @@
-//! The three connections of `Idle`: its wake source, its notifier, and its clock observer.
+//! What the parked workers are to the sharded driver and to the clock: a wake source, the notifier
+//! of each shard, and a clock observer.
 
 use std::sync::Weak;
 
@@ -24,7 +25,7 @@ impl WakeSource for OwnerTimeout {
             // No wait makes a timer due, but the owner has to see that there is one.
             idle.set_until(NEVER);
             if at != NEVER {
-                idle.notify_owner();
+                idle.make_owner_look_again();
             }
             return Liveness::Alive;
         }
@@ -36,7 +37,7 @@ impl WakeSource for OwnerTimeout {
         let Some(idle) = self.0.upgrade() else {
             return Liveness::Gone;
         };
-        // A time that has passed, whatever the drivers' clock shows, and also if it stands still.
+        // Zero has passed on the parkers' clock, also if the drivers' clock stands still.
         idle.set_until(0);
         Liveness::Alive
     }
@@ -44,9 +45,9 @@ impl WakeSource for OwnerTimeout {
 
 /// The notifier: what a shard calls when an earlier timer is armed, or when the loop has to look
 /// again.
-pub(super) struct Rearm(pub(super) Weak<Idle>);
+pub(super) struct ShardNotifier(pub(super) Weak<Idle>);
 
-impl Notifier for Rearm {
+impl Notifier for ShardNotifier {
     fn rearm(&self) {
         if let Some(idle) = self.0.upgrade() {
             idle.drivers.rearm();
@@ -66,10 +67,10 @@ impl ClockObserver for Idle {
         NEVER
     }
 
-    /// The drivers have fired by themselves. What they announced has passed, and would be taken for
-    /// the next deadline.
+    /// The clock has moved, and the shards have fired without a turn that clears what they have
+    /// announced. A scan would take that time, which has passed, for the next deadline.
     fn expire(&self) {
-        self.drivers.disable_notifications();
+        self.drivers.clear_announcements();
         self.drivers.rearm();
     }
 
@@ -81,13 +82,13 @@ impl ClockObserver for Idle {
         let shards = self.drivers.shards().iter();
         shards.for_each(|shard| shard.set_notify_on_cancel(notify_on_cancel));
         self.drivers.rearm_anew();
-        self.notify_owner();
+        self.make_owner_look_again();
     }
 }
 
 impl Idle {
     /// Makes one of the parked workers look at everything again.
-    fn notify_owner(&self) {
+    fn make_owner_look_again(&self) {
         self.unpark_to_look_again(&self.lock());
     }
 

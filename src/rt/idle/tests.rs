@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
 use super::*;
-use crate::park::worker::{without_io, worker_park};
+use crate::park::worker::{park_without_io, worker_park};
 use crate::system;
 
 fn now() -> u64 {
@@ -80,74 +80,74 @@ fn an_owner_whose_timeout_has_ended_parks_if_nothing_else_is_to_come() {
 /// Two workers, of which the first is parked and owns the driver.
 fn one_parked() -> Arc<Idle> {
     let idle = idle(2);
-    idle.add_staffed();
-    idle.add_staffed();
+    idle.add_thread();
+    idle.add_thread();
     idle.transition_to_parked(0, false);
     idle.prepare_parker(0);
     idle
 }
 
-/// Looks at the slots when it is time, on behalf of `worker`; those of `full` are full.
-fn looks(idle: &Idle, worker: usize, full: &[usize]) -> Vec<usize> {
+/// Checks the slots when it is time, on behalf of `worker`; those of `full` are full.
+fn checks(idle: &Idle, worker: usize, full: &[usize]) -> Vec<usize> {
     let due = idle.slots.due();
     assert_ne!(due, NEVER);
     while now() < due {
         thread::yield_now();
     }
-    idle.look_at_slots(worker, false, |worker| full.contains(&worker))
+    idle.check_slots(worker, false, |worker| full.contains(&worker))
 }
 
 /// The first look finds the task that started the looks. One that was put there since the last look
 /// is left alone, until the next.
 #[test]
-fn task_that_lies_in_a_slot_from_one_look_to_the_next_is_found() {
+fn task_that_lies_in_a_slot_from_one_check_to_the_next_is_found() {
     let idle = one_parked();
-    assert!(idle.report(1).is_wanted());
+    assert!(idle.report_flag(1).is_raised());
     idle.report_full_slot(1);
-    assert_eq!(looks(&idle, 0, &[1]), [1]);
+    assert_eq!(checks(&idle, 0, &[1]), [1]);
 
     idle.report_full_slot(1);
-    assert!(!idle.report(1).is_wanted());
-    assert_eq!(looks(&idle, 0, &[1]), []);
-    assert!(idle.report(1).is_wanted());
-    assert_eq!(looks(&idle, 0, &[1]), [1]);
-    // The looking worker runs no task: it will get to its own slot.
-    assert_eq!(looks(&idle, 1, &[1]), []);
+    assert!(!idle.report_flag(1).is_raised());
+    assert_eq!(checks(&idle, 0, &[1]), []);
+    assert!(idle.report_flag(1).is_raised());
+    assert_eq!(checks(&idle, 0, &[1]), [1]);
+    // The checking worker runs no task: it will get to its own slot.
+    assert_eq!(checks(&idle, 1, &[1]), []);
 }
 
 #[test]
-fn looks_end_when_no_slot_is_used_and_begin_with_the_next_put() {
+fn checks_end_when_no_slot_is_used_and_begin_with_the_next_put() {
     let idle = one_parked();
     idle.report_full_slot(1);
     idle.report_full_slot(1);
-    assert_eq!(looks(&idle, 0, &[]), []);
-    assert_eq!(looks(&idle, 0, &[]), []);
-    assert!(!idle.has_looks());
-    assert!(idle.report(0).is_wanted() && idle.report(1).is_wanted());
+    assert_eq!(checks(&idle, 0, &[]), []);
+    assert_eq!(checks(&idle, 0, &[]), []);
+    assert!(!idle.checks_slots());
+    assert!(idle.report_flag(0).is_raised() && idle.report_flag(1).is_raised());
     idle.report_full_slot(1);
-    assert!(idle.has_looks());
+    assert!(idle.checks_slots());
 }
 
-/// The longer slots are in use, the rarer the looks are, up to one every 10 ms.
+/// The longer slots are in use, the rarer the checks are, up to one every 10 ms.
 #[test]
-fn looks_become_rarer_until_a_task_is_found() {
+fn checks_become_rarer_until_a_task_is_found() {
     let idle = one_parked();
     let mut waits = Vec::new();
     idle.report_full_slot(1);
     for _ in 0..3 {
         idle.report_full_slot(1);
-        assert_eq!(looks(&idle, 0, &[1]), []);
+        assert_eq!(checks(&idle, 0, &[1]), []);
         waits.push(idle.slots.period() / 1_000_000);
     }
     assert_eq!(waits, [10, 10, 10]);
-    assert_eq!(looks(&idle, 0, &[1]), [1]);
+    assert_eq!(checks(&idle, 0, &[1]), [1]);
     assert_eq!(idle.slots.period() / 1_000_000, 5);
 }
 
-/// It has no other timeout. Then it is told to look, and the next look is put off, or the same
-/// timeout would unpark its successor.
+/// It has no other timeout. Then it is told to check the slots, and the next check is put off, or
+/// the same timeout would unpark its successor.
 #[test]
-fn parked_worker_is_unparked_to_look() {
+fn parked_worker_is_unparked_to_check_the_slots() {
     let idle = one_parked();
     idle.report_full_slot(1);
     let due = idle.slots.due();
@@ -157,10 +157,10 @@ fn parked_worker_is_unparked_to_look() {
     }
     let mut worker = Worker::default();
     let unparked = idle.transition_from_parked(0, &mut worker);
-    assert!(unparked.must_look && !unparked.searching && worker.fired == 0);
+    assert!(unparked.must_check_slots && !unparked.searching && worker.fired == 0);
     assert!(idle.slots.due() > due);
     assert_eq!(
-        idle.look_at_slots(0, true, |worker| worker == 1),
+        idle.check_slots(0, true, |worker| worker == 1),
         [1],
         "though it is not about time"
     );
@@ -168,17 +168,17 @@ fn parked_worker_is_unparked_to_look() {
 
 /// Their slots are empty. The timeout of the driver owner is set back.
 #[test]
-fn looks_end_when_every_worker_is_parked_or_gone() {
+fn checks_end_when_every_worker_is_parked_or_gone() {
     for parks in [true, false] {
         let idle = one_parked();
         idle.report_full_slot(1);
-        assert!(idle.has_looks());
+        assert!(idle.checks_slots());
         match parks {
             true => idle.transition_to_parked(1, false),
-            false => idle.remove_staffed(false),
+            false => idle.remove_thread(false),
         }
-        assert!(!idle.has_looks());
-        assert!(idle.report(0).is_wanted() && idle.report(1).is_wanted());
+        assert!(!idle.checks_slots());
+        assert!(idle.report_flag(0).is_raised() && idle.report_flag(1).is_raised());
         assert_parks_until_unparked(&idle);
     }
 }
@@ -186,6 +186,6 @@ fn looks_end_when_every_worker_is_parked_or_gone() {
 /// No other worker could take its task.
 #[test]
 fn single_worker_reports_nothing() {
-    let idle = Idle::new(Box::new([without_io()]), 1, Clock::monotonic(), 0);
-    assert!(!idle.report(0).is_wanted());
+    let idle = Idle::new(Box::new([park_without_io()]), 1, Clock::monotonic(), 0);
+    assert!(!idle.report_flag(0).is_raised());
 }
