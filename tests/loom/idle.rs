@@ -401,13 +401,24 @@ fn time_moves_when_its_last_hold_is_dropped_while_the_second_worker_parks() {
         let _sleep = armed(&pool, 0, 20, &waker);
         let hold = clock.hold();
         let line = Line::new();
-        let releasing = line.spawn(move || drop(hold));
         let (other, ends) = (pool.clone(), end.clone());
         let parking = line.spawn(move || wait(&other, 1, &ends));
         line.cross();
-        wait(&pool, 0, &flag);
+        // Another thread would drop it at any time. This is the moment that matters, without a
+        // third thread to model.
+        let hold = std::cell::Cell::new(Some(hold));
+        let is_wanted = || {
+            drop(hold.take());
+            flag.is_up()
+        };
+        let mut searching = false;
+        while !flag.is_up() {
+            searching = pool.park(0, searching, is_wanted).searching;
+        }
         main_of(&pool, 1, &end).wake();
-        releasing.join().unwrap();
+        if searching {
+            pool.found();
+        }
         parking.join().unwrap();
     });
 }
