@@ -13,7 +13,7 @@ pub struct Rng(pub u64);
 
 impl Rng {
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E3779B97F4A7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
@@ -23,7 +23,7 @@ impl Rng {
     /// Uniform in 0..n (multiply-shift on the high half).
     #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
-        ((self.next() as u128 * n as u128) >> 64) as u64
+        ((self.draw() as u128 * n as u128) >> 64) as u64
     }
     #[inline]
     pub fn dur(&mut self, lo: Duration, span: Duration) -> Duration {

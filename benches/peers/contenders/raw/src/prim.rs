@@ -112,7 +112,7 @@ pub fn run(_: &Args) {
     });
     bench("Box 64 B alloc+free", || _ = black_box(Box::new([0u64; 8])));
     let mut rng = Rng(1);
-    bench("splitmix64", || _ = black_box(rng.next()));
+    bench("splitmix64", || _ = black_box(rng.draw()));
     for (name, b) in [
         ("dependent load, 16 KiB (L1)", 16 << 10),
         ("dependent load, 512 KiB (L2)", 512 << 10),
