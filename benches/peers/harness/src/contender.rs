@@ -16,14 +16,21 @@ pub trait Contender: Clone + Send + Sync + 'static {
     /// Name in the results.
     const NAME: &'static str;
 
-    /// Worker threads used for every workload except W5, which uses 2.
+    /// Worker threads, except where the workload says how many (W5, W10, W12).
     const THREADS: usize = 1;
+
+    /// Whether [`Contender::run`] can start several workers. One that cannot leaves out W5, and
+    /// W10 and W12 with `from=workers`.
+    const MANY_WORKERS: bool = true;
+
+    /// Whether timers fire. One whose timers do not leaves out W11 with `short` above 0.
+    const FIRES: bool = true;
 
     /// Workloads this contender cannot do ("w4", "w5", ...).
     const SKIP: &'static [&'static str] = &[];
 
     /// One-shot timer. It may be `!Unpin`; `!Send` timers can be wrapped in
-    /// [`AssertSend`] (and must then skip "w5").
+    /// [`AssertSend`] (and must then skip "w5", "w10" and "w12").
     type Timer: Future + Send + 'static;
 
     /// Periodic timer.

@@ -49,6 +49,12 @@ impl Args {
 /// Exit code for "this contender cannot do that workload".
 pub const UNSUPPORTED: i32 = 3;
 
+/// Says that the contender cannot do the workload, and why, and ends the process.
+pub fn cannot<C: Contender>(why: &str) -> ! {
+    eprintln!("{} cannot: {why}", C::NAME);
+    std::process::exit(UNSUPPORTED)
+}
+
 /// `main` of every contender binary.
 pub fn main<C: Contender>() {
     let mut argv = std::env::args().skip(1);
@@ -57,7 +63,7 @@ pub fn main<C: Contender>() {
         .expect("usage: <contender> <workload> [key=value ...]");
     let args = Args::parse(argv);
     if C::SKIP.contains(&workload.as_str()) {
-        std::process::exit(UNSUPPORTED);
+        cannot::<C>(&workload);
     }
     match workload.as_str() {
         "verify" => verify::run::<C>(&args),
@@ -71,6 +77,10 @@ pub fn main<C: Contender>() {
         "w7" => workloads::w7::<C>(args),
         "w8" => workloads::w8::<C>(args),
         "w9" => workloads::w9::<C>(args),
+        "w10" => workloads::w10::<C>(args),
+        "w11" => workloads::w11::<C>(args),
+        "w12" => workloads::w12::<C>(args),
+        "w13" => workloads::w13::<C>(args),
         other => panic!("unknown workload {other}"),
     }
     // Contenders with a global helper thread are left to die with the process.

@@ -25,6 +25,12 @@ impl Rng {
     pub fn below(&mut self, n: u64) -> u64 {
         ((self.draw() as u128 * n as u128) >> 64) as u64
     }
+    /// Shuffles `items` (Fisher-Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
     #[inline]
     pub fn dur(&mut self, lo: Duration, span: Duration) -> Duration {
         lo + Duration::from_nanos(self.below(span.as_nanos() as u64))
@@ -43,6 +49,24 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await
+}
+
+/// Polls `future` on the calling thread until it is ready, and parks in between.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(output) = poll_with(future.as_mut(), &waker) {
+            return output;
+        }
+        std::thread::park();
+    }
 }
 
 /// Pending once, without a wake: for futures that are polled by hand.

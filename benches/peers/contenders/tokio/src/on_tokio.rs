@@ -12,7 +12,7 @@ use super::{CT, MT, prepare, time};
 pub trait Flavor: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     const THREADS: usize;
-    const SKIP: &'static [&'static str] = &[];
+    const MANY_WORKERS: bool = true;
     fn runtime(threads: usize) -> tokio::runtime::Runtime;
 }
 
@@ -22,7 +22,7 @@ pub struct Tokio<F>(std::marker::PhantomData<F>);
 impl<Fl: Flavor> Contender for Tokio<Fl> {
     const NAME: &'static str = Fl::NAME;
     const THREADS: usize = Fl::THREADS;
-    const SKIP: &'static [&'static str] = Fl::SKIP;
+    const MANY_WORKERS: bool = Fl::MANY_WORKERS;
     type Timer = time::Sleep;
     type Ticker = time::Interval;
 
@@ -75,7 +75,7 @@ pub struct Ct;
 impl Flavor for Ct {
     const NAME: &'static str = CT;
     const THREADS: usize = 1;
-    const SKIP: &'static [&'static str] = &["w5"];
+    const MANY_WORKERS: bool = false;
     fn runtime(_: usize) -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,0 +1,131 @@
+//! W12: timers that are armed on one thread and dropped on another.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::Ordering::*;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::measure::{BATCH, timeout_30s};
+use super::threads::{Origin, Start};
+use crate::stats::{emit, ns};
+use crate::util::{Countdown, Flag, Rng, ext_sleep, yield_now};
+use crate::{Args, Contender, sys};
+
+/// A place for a timer. Places go to and fro, so that no memory is allocated in the loop.
+type Place<C> = Pin<Box<Option<<C as Contender>::Timer>>>;
+
+/// Arms the timers of the batches that come back empty, and sends them off.
+async fn arm_here<C: Contender>(
+    c: C,
+    woken: Arc<Countdown>,
+    empty: Receiver<Vec<Place<C>>>,
+    full: Sender<Vec<Place<C>>>,
+) {
+    let waker = Waker::from(woken);
+    let mut rng = Rng(12);
+    while let Ok(mut batch) = empty.recv() {
+        for places in batch.chunks_mut(BATCH as usize) {
+            poll_fn(|_| {
+                let mut cx = Context::from_waker(&waker);
+                for place in places.iter_mut() {
+                    place.set(Some(c.sleep(timeout_30s(&mut rng))));
+                    let timer = place.as_mut().as_pin_mut().unwrap();
+                    assert!(timer.poll(&mut cx).is_pending());
+                }
+                Poll::Ready(())
+            })
+            .await;
+            yield_now().await;
+        }
+        if full.send(batch).is_err() {
+            break;
+        }
+    }
+}
+
+/// Timers armed on one thread and dropped on another. That one keeps `live` of them, and for each
+/// that arrives it drops one: at random, or the oldest (`order=fifo`).
+pub fn w12<C: Contender>(a: Args) {
+    let from = Origin::new::<C>(&a);
+    let live = a.num("live", 10_000) as usize;
+    let batch = a.num("batch", 1024) as usize;
+    let total = a.ms("ms", 300);
+    let fifo = a.str("order", "random") == "fifo";
+    let params = format!(
+        "{} {} of {live}",
+        from.name(),
+        if fifo { "oldest" } else { "random" }
+    );
+    C::run(from.workers::<C>(2), move |c: C| async move {
+        let woken = Countdown::new(usize::MAX);
+        let start = Start::new(2);
+        let done = Flag::new();
+        let result = Arc::new(Mutex::new(None));
+        let (to_arm, empty) = channel::<Vec<Place<C>>>();
+        let (full, to_drop) = channel::<Vec<Place<C>>>();
+        let (start2, done2, result2) = (start.clone(), done.clone(), result.clone());
+        let dropper = async move {
+            let places = |n| (0..n).map(|_| Box::pin(None)).collect::<Vec<_>>();
+            to_arm.send(places(live)).unwrap();
+            start2.wait();
+            let tid = sys::tid();
+            let mut kept = to_drop.recv().unwrap();
+            for _ in 0..4 {
+                to_arm.send(places(batch)).unwrap();
+            }
+            let mut rng = Rng(13);
+            let mut next = 0;
+            // The first batches only warm up.
+            let (mut ops, mut begin, mut cpu0) = (0, Instant::now(), sys::cpu());
+            for k in 0u64.. {
+                let mut batch = to_drop.recv().unwrap();
+                for places in batch.chunks_mut(BATCH as usize) {
+                    for place in places {
+                        if live > 0 {
+                            next = match fifo {
+                                true => (next + 1) % live,
+                                false => rng.below(live as u64) as usize,
+                            };
+                            std::mem::swap(place, &mut kept[next]);
+                        }
+                        place.set(None);
+                        ops += 1;
+                    }
+                    yield_now().await;
+                }
+                to_arm.send(batch).unwrap();
+                if k < 8 {
+                    (ops, begin, cpu0) = (0, Instant::now(), sys::cpu());
+                } else if begin.elapsed() >= total {
+                    break;
+                }
+            }
+            let wall = begin.elapsed();
+            *result2.lock().unwrap() = Some((ops, wall, cpu0, tid));
+            drop(to_arm);
+            done2.set();
+            std::mem::forget(kept);
+        };
+        // Where threads are not workers, timers are armed by the runtime's task.
+        from.start(&c, dropper);
+        let arming = async move {
+            start.wait();
+            let armer = sys::tid();
+            arm_here(c, woken.clone(), empty, full).await;
+            assert_eq!(woken.count.load(SeqCst), 0, "a timer fired");
+            armer
+        };
+        let armer = arming.await;
+        done.wait().await;
+        ext_sleep(Duration::from_millis(20)).await;
+        let (ops, wall, cpu0, dropper) = result.lock().unwrap().take().unwrap();
+        let cpu = sys::cpu() - cpu0;
+        let emit = |metric, value, unit| emit(C::NAME, "w12", &params, metric, value, unit);
+        emit("ns_per_op", ns(wall) / ops as f64, "ns");
+        emit("cpu_ns_per_op", ns(cpu) / ops as f64, "ns");
+        emit("two_threads", (armer != dropper) as u64 as f64, "bool");
+    })
+}

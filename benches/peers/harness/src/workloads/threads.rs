@@ -1,0 +1,82 @@
+//! What W10 and W12 share: work that runs on several threads, and its start.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::util::block_on;
+use crate::{Args, Contender, sys};
+
+/// Where the threads of W10 and W12 come from.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Origin {
+    /// They are workers of the runtime.
+    Workers,
+    /// They are not the runtime's: its own workers have nothing else to do.
+    Threads,
+}
+
+impl Origin {
+    pub fn new<C: Contender>(a: &Args) -> Self {
+        match a.str("from", "workers") {
+            "workers" if !C::MANY_WORKERS => crate::cannot::<C>("several workers"),
+            "workers" => Self::Workers,
+            "threads" => Self::Threads,
+            other => panic!("from={other}"),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Workers => "workers",
+            Self::Threads => "threads",
+        }
+    }
+
+    /// How many workers the runtime needs for `threads` tasks of the workload.
+    pub fn workers<C: Contender>(self, threads: usize) -> usize {
+        match self {
+            Self::Workers => threads,
+            Self::Threads => C::THREADS,
+        }
+    }
+
+    pub fn start<C: Contender>(self, c: &C, work: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            Self::Workers => c.spawn(work),
+            Self::Threads => drop(std::thread::spawn(|| block_on(work))),
+        }
+    }
+}
+
+/// Lets nobody go on before `of` threads have arrived. They spin, so that tasks that arrive are on
+/// threads of their own.
+pub struct Start {
+    of: usize,
+    arrived: AtomicUsize,
+    all: AtomicBool,
+    /// CPU time of the process when the last one arrived.
+    pub cpu: Mutex<Duration>,
+}
+
+impl Start {
+    pub fn new(of: usize) -> Arc<Self> {
+        Arc::new(Self {
+            of,
+            arrived: AtomicUsize::new(0),
+            all: AtomicBool::new(false),
+            cpu: Mutex::default(),
+        })
+    }
+
+    pub fn wait(&self) {
+        if self.arrived.fetch_add(1, SeqCst) + 1 == self.of {
+            *self.cpu.lock().unwrap() = sys::cpu();
+            self.all.store(true, SeqCst);
+        }
+        while !self.all.load(SeqCst) {
+            std::hint::spin_loop();
+        }
+    }
+}
