@@ -49,6 +49,15 @@ pub trait Contender: Clone + Send + Sync + 'static {
     where
         F: Future<Output = ()> + Send + 'static;
 
+    /// Wraps `work` for a thread that is not the runtime's, so that the timers which it makes there
+    /// are the runtime's. The default is for timers that do not depend on the thread.
+    fn outside<T>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
+        work
+    }
+
     /// A timer due `dur` from now (the contender reads its own clock, once).
     fn sleep(&self, dur: Duration) -> Self::Timer;
 

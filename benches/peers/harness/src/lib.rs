@@ -81,6 +81,7 @@ pub fn main<C: Contender>() {
         "w11" => workloads::w11::<C>(args),
         "w12" => workloads::w12::<C>(args),
         "w13" => workloads::w13::<C>(args),
+        "w14" => workloads::w14::<C>(args),
         other => panic!("unknown workload {other}"),
     }
     // Contenders with a global helper thread are left to die with the process.

@@ -32,8 +32,30 @@ pub fn tid() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// The most that [`rss`] has been, in bytes.
+pub fn peak_rss() -> u64 {
+    let s = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = s.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
+}
+
 /// Voluntary + involuntary context switches of all threads but `except`.
 pub fn switches(except: i32) -> u64 {
+    status_sum(except, |l| l.contains("ctxt_switches"))
+}
+
+/// Voluntary context switches of all threads but `except`: each is a wait, and ends in a wake-up.
+pub fn voluntary(except: i32) -> u64 {
+    status_sum(except, |l| l.starts_with("voluntary_ctxt_switches"))
+}
+
+/// Adds up lines of `/proc/self/task/*/status`.
+fn status_sum(except: i32, line: impl Fn(&str) -> bool) -> u64 {
     let mut n = 0;
     for t in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         if t.file_name().to_string_lossy() == except.to_string() {
@@ -42,7 +64,7 @@ pub fn switches(except: i32) -> u64 {
         if let Ok(s) = std::fs::read_to_string(t.path().join("status")) {
             n += s
                 .lines()
-                .filter(|l| l.contains("ctxt_switches"))
+                .filter(|l| line(l))
                 .filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok())
                 .sum::<u64>();
         }

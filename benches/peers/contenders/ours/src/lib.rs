@@ -54,6 +54,16 @@ impl<Fl: Flavor> Contender for Ours<Fl> {
     {
         drop(rt::spawn(fut)); // detaches it
     }
+    fn outside<T>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
+        let runtime = rt::Handle::current();
+        move || {
+            let _entered = runtime.enter();
+            work()
+        }
+    }
     fn sleep(&self, dur: Duration) -> Sleep {
         time::sleep(dur)
     }

@@ -43,6 +43,16 @@ impl<Fl: Flavor> Contender for Tokio<Fl> {
     {
         tokio::spawn(fut);
     }
+    fn outside<T>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            let _entered = runtime.enter();
+            work()
+        }
+    }
     fn sleep(&self, dur: Duration) -> time::Sleep {
         time::sleep(dur)
     }

@@ -132,8 +132,8 @@ impl<C: Contender> Connections<C> {
 /// W3's connections on `threads` threads at once, each with its share of `conns` timers, which it
 /// resets (and polls) in random order: to `lo` ms from now, or at random up to `hi` ms.
 pub fn w10<C: Contender>(a: Args) {
-    let from = Origin::new::<C>(&a);
     let threads = a.num("threads", 4) as usize;
+    let from = Origin::new::<C>(&a, threads);
     let n = a.num("conns", 100_000) as usize;
     let total = a.ms("ms", 300);
     let lo = a.num("lo", 30_000);
@@ -147,17 +147,9 @@ pub fn w10<C: Contender>(a: Args) {
         for k in 0..threads {
             let (c2, woken) = (c.clone(), woken.clone());
             let (start, done, results) = (start.clone(), done.clone(), results.clone());
-            // Timers are made where a runtime is, and so not on a thread that has none.
-            let mut armed = match from {
-                Origin::Workers => None,
-                Origin::Threads => Some(Connections::new(&c, n / threads, to.0, &woken).await),
-            };
             let work = async move {
                 let c = c2;
-                let mut conns = match armed.take() {
-                    Some(conns) => conns,
-                    None => Connections::new(&c, n / threads, to.0, &woken).await,
-                };
+                let mut conns = Connections::new(&c, n / threads, to.0, &woken).await;
                 ext_sleep(Duration::from_millis(100)).await;
                 start.wait();
                 let mut rng = Rng(30 + k as u64);

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -49,7 +49,7 @@ async fn arm_here<C: Contender>(
 /// Timers armed on one thread and dropped on another. That one keeps `live` of them, and for each
 /// that arrives it drops one: at random, or the oldest (`order=fifo`).
 pub fn w12<C: Contender>(a: Args) {
-    let from = Origin::new::<C>(&a);
+    let from = Origin::new::<C>(&a, 2);
     let live = a.num("live", 10_000) as usize;
     let batch = a.num("batch", 1024) as usize;
     let total = a.ms("ms", 300);
@@ -109,23 +109,30 @@ pub fn w12<C: Contender>(a: Args) {
             done2.set();
             std::mem::forget(kept);
         };
-        // Where threads are not workers, timers are armed by the runtime's task.
         from.start(&c, dropper);
-        let arming = async move {
+        // Where threads are not workers, it is still one of the runtime's tasks that arms. It is
+        // not this one, which would keep the worker that the dropper was spawned on.
+        let (armed, armer) = (Flag::new(), Arc::new(AtomicI32::new(0)));
+        let (c2, armed2, armer2) = (c.clone(), armed.clone(), armer.clone());
+        c.spawn(async move {
             start.wait();
-            let armer = sys::tid();
-            arm_here(c, woken.clone(), empty, full).await;
+            armer2.store(sys::tid(), SeqCst);
+            arm_here(c2, woken.clone(), empty, full).await;
             assert_eq!(woken.count.load(SeqCst), 0, "a timer fired");
-            armer
-        };
-        let armer = arming.await;
+            armed2.set();
+        });
         done.wait().await;
+        armed.wait().await;
         ext_sleep(Duration::from_millis(20)).await;
         let (ops, wall, cpu0, dropper) = result.lock().unwrap().take().unwrap();
         let cpu = sys::cpu() - cpu0;
         let emit = |metric, value, unit| emit(C::NAME, "w12", &params, metric, value, unit);
         emit("ns_per_op", ns(wall) / ops as f64, "ns");
         emit("cpu_ns_per_op", ns(cpu) / ops as f64, "ns");
-        emit("two_threads", (armer != dropper) as u64 as f64, "bool");
+        emit(
+            "two_threads",
+            (armer.load(SeqCst) != dropper) as u64 as f64,
+            "bool",
+        );
     })
 }

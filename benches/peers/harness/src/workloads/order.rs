@@ -6,8 +6,9 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::measure::BATCH;
+use super::threads::Origin;
 use crate::stats::{emit, median, ns};
-use crate::util::{Countdown, Rng, Slab, ext_sleep, poll_with, yield_now};
+use crate::util::{Countdown, Flag, Rng, Slab, ext_sleep, poll_with, yield_now};
 use crate::{Args, Contender, sys};
 
 /// The order in which W11 drops its timers.
@@ -109,52 +110,92 @@ async fn drop_all<C: Contender>(c: &C, a: &Args, n: usize, short: u64, lead: Dur
     true
 }
 
-/// `n` timers, each armed `step_us` earlier than the one before, the first due in an hour; again
-/// with new ones until `ms` have gone into arming. Dropping them is not measured.
+const HOUR: Duration = Duration::from_secs(3600);
+/// W13 arms no timer that is due sooner.
+const SOONEST: Duration = Duration::from_secs(300);
+
+/// What one run of W13 arms.
+#[derive(Clone, Copy)]
+struct Earlier {
+    n: u64,
+    step: Duration,
+    batch: u64,
+    total: Duration,
+}
+
+/// `n` timers, each due `step_us` earlier than the one armed before, the first in an hour; then
+/// others that are earlier still, until `ms` have gone into arming. The thread that arms them is a worker, whose task
+/// yields after each `batch` of them, or (`from=threads`) one that is not the runtime's. Dropping
+/// them is not measured.
 pub fn w13<C: Contender>(a: Args) {
-    let total = a.ms("ms", 150);
-    let step = Duration::from_micros(a.num("step_us", 1000));
+    let from = Origin::new::<C>(&a, 1);
     C::run(C::THREADS, move |c: C| async move {
-        let woken = Countdown::new(usize::MAX);
         for n in a.list("n", "100000") {
-            let (mut cpu, mut wall, mut ops) = (Duration::ZERO, Duration::ZERO, 0);
-            let mut chunks = Vec::new();
-            // The first pass only warms up.
-            let mut warm = false;
-            while wall < total {
-                let waker = Waker::from(woken.clone());
-                let mut slab = Slab::<C::Timer>::new(n as usize);
-                let mut due = Instant::now() + Duration::from_secs(3600);
-                let (cpu0, start) = (sys::cpu(), Instant::now());
-                let mut t = start;
-                for k in 1..=n {
-                    assert!(poll_with(slab.push(c.sleep_until(due)), &waker).is_pending());
-                    due -= step;
-                    if k % BATCH == 0 {
-                        yield_now().await;
-                    }
-                    if warm && k % 1024 == 0 {
-                        let now = Instant::now();
-                        chunks.push(ns(now - t) / 1024.0);
-                        t = now;
-                    }
-                }
-                let took = start.elapsed();
-                ext_sleep(Duration::from_millis(20)).await;
-                if warm {
-                    cpu += sys::cpu() - cpu0;
-                    wall += took;
-                    ops += n;
-                }
-                warm = true;
-                drop(slab);
-                ext_sleep(Duration::from_millis(20)).await;
-            }
-            assert_eq!(woken.count.load(SeqCst), 0, "a timer fired");
-            let params = format!("N={n} step={}us", step.as_micros());
-            let emit = |metric, value, unit| emit(C::NAME, "w13", &params, metric, value, unit);
-            emit("ns_per_op", median(&mut chunks), "ns");
-            emit("cpu_ns_per_op", ns(cpu) / ops as f64, "ns");
+            let earlier = Earlier {
+                n,
+                step: Duration::from_micros(a.num("step_us", 1000)),
+                batch: a.num("batch", BATCH),
+                total: a.ms("ms", 150),
+            };
+            let done = Flag::new();
+            let (c2, done2) = (c.clone(), done.clone());
+            from.start(&c, async move {
+                ever_earlier(&c2, from, earlier).await;
+                done2.set();
+            });
+            done.wait().await;
         }
     })
+}
+
+async fn ever_earlier<C: Contender>(c: &C, from: Origin, set: Earlier) {
+    let woken = Countdown::new(usize::MAX);
+    let waker = Waker::from(woken.clone());
+    let (mut cpu, mut wall, mut ops) = (Duration::ZERO, Duration::ZERO, 0);
+    let mut chunks = Vec::new();
+    assert!(
+        set.step * 2 * set.n as u32 + SOONEST < HOUR,
+        "within the hour"
+    );
+    // The first pass only warms up. Each goes on where the one before ended: a driver that will wake
+    // for a timer which is gone need not be told of one that is later.
+    let mut warm = false;
+    let mut due = Instant::now() + HOUR;
+    let pass = set.step * set.n as u32;
+    while ops == 0 || wall < set.total && due > Instant::now() + pass + SOONEST {
+        let mut slab = Slab::<C::Timer>::new(set.n as usize);
+        let (cpu0, start) = (sys::cpu(), Instant::now());
+        let mut t = start;
+        for k in 1..=set.n {
+            assert!(poll_with(slab.push(c.sleep_until(due)), &waker).is_pending());
+            due -= set.step;
+            if k % set.batch == 0 {
+                yield_now().await;
+            }
+            if warm && k % 1024 == 0 {
+                let now = Instant::now();
+                chunks.push(ns(now - t) / 1024.0);
+                t = now;
+            }
+        }
+        let took = start.elapsed();
+        ext_sleep(Duration::from_millis(20)).await;
+        if warm {
+            cpu += sys::cpu() - cpu0;
+            wall += took;
+            ops += set.n;
+        }
+        warm = true;
+        drop(slab);
+        ext_sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(woken.count.load(SeqCst), 0, "a timer fired");
+    let step = set.step.as_micros();
+    let params = match from {
+        Origin::Workers => format!("N={} step={step}us, {} a poll", set.n, set.batch),
+        Origin::Threads => format!("N={} step={step}us, from outside", set.n),
+    };
+    let emit = |metric, value, unit| emit(C::NAME, "w13", &params, metric, value, unit);
+    emit("ns_per_op", median(&mut chunks), "ns");
+    emit("cpu_ns_per_op", ns(cpu) / ops as f64, "ns");
 }

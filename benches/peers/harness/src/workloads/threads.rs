@@ -1,4 +1,4 @@
-//! What W10 and W12 share: work that runs on several threads, and its start.
+//! What W10, W12 and W13 share: work that runs on several threads, and its start.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
@@ -8,19 +8,20 @@ use std::time::Duration;
 use crate::util::block_on;
 use crate::{Args, Contender, sys};
 
-/// Where the threads of W10 and W12 come from.
+/// Where the threads come from.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Origin {
     /// They are workers of the runtime.
     Workers,
-    /// They are not the runtime's: its own workers have nothing else to do.
+    /// They are not the runtime's, but have entered it. Its own workers have nothing else to do.
     Threads,
 }
 
 impl Origin {
-    pub fn new<C: Contender>(a: &Args) -> Self {
+    /// For `tasks` of the workload at once.
+    pub fn new<C: Contender>(a: &Args, tasks: usize) -> Self {
         match a.str("from", "workers") {
-            "workers" if !C::MANY_WORKERS => crate::cannot::<C>("several workers"),
+            "workers" if tasks > 1 && !C::MANY_WORKERS => crate::cannot::<C>("several workers"),
             "workers" => Self::Workers,
             "threads" => Self::Threads,
             other => panic!("from={other}"),
@@ -45,7 +46,7 @@ impl Origin {
     pub fn start<C: Contender>(self, c: &C, work: impl Future<Output = ()> + Send + 'static) {
         match self {
             Self::Workers => c.spawn(work),
-            Self::Threads => drop(std::thread::spawn(|| block_on(work))),
+            Self::Threads => drop(std::thread::spawn(c.outside(|| block_on(work)))),
         }
     }
 }
