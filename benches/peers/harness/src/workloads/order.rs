@@ -124,9 +124,9 @@ struct Earlier {
 }
 
 /// `n` timers, each due `step_us` earlier than the one armed before, the first in an hour; then
-/// others that are earlier still, until `ms` have gone into arming. The thread that arms them is a worker, whose task
-/// yields after each `batch` of them, or (`from=threads`) one that is not the runtime's. Dropping
-/// them is not measured.
+/// others that are earlier still, until `ms` have gone into arming. A worker arms them, whose task
+/// yields after each `batch` of them, or (`from=threads`) a thread that is not the runtime's.
+/// Dropping them is not measured.
 pub fn w13<C: Contender>(a: Args) {
     let from = Origin::new::<C>(&a, 1);
     C::run(C::THREADS, move |c: C| async move {
@@ -157,8 +157,8 @@ async fn ever_earlier<C: Contender>(c: &C, from: Origin, set: Earlier) {
         set.step * 2 * set.n as u32 + SOONEST < HOUR,
         "within the hour"
     );
-    // The first pass only warms up. Each goes on where the one before ended: a driver that will wake
-    // for a timer which is gone need not be told of one that is later.
+    // The first pass only warms up. Each pass goes on where the one before ended, because a driver
+    // that is set to wake for a timer which is gone need not be told of one that is due later.
     let mut warm = false;
     let mut due = Instant::now() + HOUR;
     let pass = set.step * set.n as u32;

@@ -135,7 +135,12 @@ async fn acceptor<C: Contender>(c: C, wires: Arc<Wires>, deadline: Duration, lat
     }
 }
 
-/// See README.md.
+/// Runs the server for `ms` and prints what it used and how late its timers fired.
+///
+/// The clients are a thread without timers of the contender. They have each connection send
+/// something at random every `gap_lo` to `gap_hi` ms, which puts its `timeout` off; answer requests
+/// after `answer_lo` to `answer_hi` ms, most of them before their `deadline`; and let one connection
+/// in `silent_one_in` time out.
 pub fn w14<C: Contender>(a: Args) {
     let set = Settings::new(&a);
     C::run(C::THREADS, move |c: C| async move {

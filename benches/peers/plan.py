@@ -1,0 +1,70 @@
+"""What run.py runs: the workloads with their arguments, in the order of a round."""
+
+# One entry: (workload, arguments, rounds or None for all, contenders or None).
+# W5 is short and means something only while both CPUs are ours: several tries.
+# W14 runs for as long as it says, so it takes those that compare.
+SERVERS = ("ours", "ours_rt", "ours_tokio_ct", "ours_tokio_mt", "tokio_ct", "tokio_mt")
+QUICK = [
+    ("w1", "r=0,1000,100000 ms=60", None, None),
+    ("w5", "ms=60", None, None),
+    ("w2", "ms=40", None, None),
+    ("w3", "r=1000,100000 conns=100000 ms=40", None, None),
+    ("w4", "mode=wake n=100000", None, None),
+    ("w5", "ms=60", None, None),
+    ("w4", "mode=wake,task win=0 n=100000", None, None),
+    ("w6", "us=100,1000,10000 ms=80 min=10", None, None),
+    ("w6m", "ms=700", None, None),
+    ("w8", "ms=700", None, None),
+    ("w10", "ms=80", None, None),
+    ("w10", "from=threads ms=80", None, None),
+    ("w11", "n=1000000 short=5", None, None),
+    ("w12", "ms=80", None, None),
+    ("w12", "from=threads ms=80", None, None),
+    ("w13", "ms=40", None, None),
+    ("w13", "from=threads ms=40", None, None),
+    ("w14", "ms=5000 gap_hi=2000 timeout=3000", 3, SERVERS),
+    ("prim", "", 1, None),
+]
+FULL = [
+    ("w1", "r=0,1000,100000,1000000 ms=120", None, None),
+    ("w5", "ms=120", None, None),
+    ("w2", "ms=100", None, None),
+    ("w3", "r=0,1000,100000,1000000 conns=100000 ms=80", None, None),
+    ("w4", "mode=wake n=10000,100000", None, None),
+    ("w5", "ms=120", None, None),
+    ("w4", "mode=task n=10000,100000", None, None),
+    ("w4", "mode=wake,task n=1000000", 2, None),
+    ("w4", "mode=wake,task win=0 n=100000", None, None),
+    ("w5", "ms=120", None, None),
+    ("w6", "ms=300 min=80", None, None),
+    ("w6m", "ms=3000", None, None),
+    ("w5", "ms=120", None, None),
+    ("w8", "ms=3000", None, None),
+    ("w10", "ms=300", None, None),
+    ("w10", "threads=2 ms=300", None, None),
+    ("w10", "conns=10000 lo=10000 hi=60000 ms=300", None, None),
+    ("w10", "from=threads ms=300", None, None),
+    ("w11", "short=5", None, None),
+    ("w11", "short=0", None, None),
+    ("w11", "n=100000 short=20 win=50", None, None),
+    ("w12", "ms=200", None, None),
+    ("w12", "live=100000 ms=200", None, None),
+    ("w12", "live=1000 order=fifo ms=200", None, None),
+    ("w12", "from=threads ms=200", None, None),
+    ("w13", "ms=100", None, None),
+    ("w13", "step_us=1 batch=1 ms=100", None, None),
+    ("w13", "from=threads ms=100", None, None),
+    ("w14", "", 1, None),
+    ("prim", "", 3, None),
+]
+# Instruction counts (callgrind), Rust contenders only.
+ICOUNT = [
+    ("w1", "r=1000 icount=64000"),
+    ("w1", "r=100000 icount=64000"),
+    ("w2", "only=ready1 icount=64000"),
+    ("w2", "only=ready2 icount=64000"),
+    ("w3", "r=1000 conns=0 icount=64000"),
+    ("w3", "r= conns=100000 icount=64000"),
+    ("w4", "mode=wake n=100000 icount=1"),
+    ("w4", "mode=task n=100000 icount=1"),
+]
