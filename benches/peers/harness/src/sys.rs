@@ -1,5 +1,6 @@
 //! CPU time, RSS, context switches, valgrind client requests.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// CPU time (user + system) of this process so far.
@@ -70,6 +71,27 @@ fn status_sum(except: i32, line: impl Fn(&str) -> bool) -> u64 {
         }
     }
     n
+}
+
+/// Keeps the calling thread, and those that it starts, on the `k`th CPU that the process may use,
+/// counted around.
+pub fn pin(k: usize) {
+    // As it was before the first thread was pinned.
+    static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
+    let size = std::mem::size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of no CPUs is all zeros, and both calls are given its size.
+    unsafe {
+        let cpus = CPUS.get_or_init(|| {
+            let mut all: libc::cpu_set_t = std::mem::zeroed();
+            libc::sched_getaffinity(0, size, &mut all);
+            (0..libc::CPU_SETSIZE as usize)
+                .filter(|&cpu| libc::CPU_ISSET(cpu, &all))
+                .collect()
+        });
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpus[k % cpus.len()], &mut one);
+        libc::sched_setaffinity(0, size, &one);
+    }
 }
 
 fn valgrind(request: u64) -> u64 {

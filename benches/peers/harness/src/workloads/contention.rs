@@ -141,7 +141,7 @@ pub fn w10<C: Contender>(a: Args) {
     let to = (Duration::from_millis(lo), Duration::from_millis(hi - lo));
     C::run(from.workers::<C>(threads), move |c: C| async move {
         let woken = Countdown::new(usize::MAX);
-        let start = Start::new(threads);
+        let start = Start::new(&a, threads);
         let done = Countdown::new(threads);
         let results = Arc::new(Mutex::new(Vec::new()));
         for k in 0..threads {
@@ -151,7 +151,7 @@ pub fn w10<C: Contender>(a: Args) {
                 let c = c2;
                 let mut conns = Connections::new(&c, n / threads, to.0, &woken).await;
                 ext_sleep(Duration::from_millis(100)).await;
-                start.wait();
+                start.wait(k);
                 let mut rng = Rng(30 + k as u64);
                 let (mut ops, begin) = (0, Instant::now());
                 while begin.elapsed() < total {

@@ -1,7 +1,7 @@
 //! W12: timers that are armed on one thread and dropped on another.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::measure::{BATCH, timeout_30s};
 use super::threads::{Origin, Start};
 use crate::stats::{emit, ns};
-use crate::util::{Countdown, Flag, Rng, ext_sleep, yield_now};
+use crate::util::{Countdown, Flag, Rng, ext_sleep, poll_with, yield_now};
 use crate::{Args, Contender, sys};
 
 /// A place for a timer. Places go to and fro, so that no memory is allocated in the loop.
@@ -60,8 +60,10 @@ pub fn w12<C: Contender>(a: Args) {
         if fifo { "oldest" } else { "random" }
     );
     C::run(from.workers::<C>(2), move |c: C| async move {
+        // Starts whatever threads the first timer starts, before a thread is kept on a CPU.
+        assert!(poll_with(pin!(c.sleep(Duration::from_secs(30))), Waker::noop()).is_pending());
         let woken = Countdown::new(usize::MAX);
-        let start = Start::new(2);
+        let start = Start::new(&a, 2);
         let done = Flag::new();
         let result = Arc::new(Mutex::new(None));
         let (to_arm, empty) = channel::<Vec<Place<C>>>();
@@ -70,7 +72,7 @@ pub fn w12<C: Contender>(a: Args) {
         let dropper = async move {
             let places = |n| (0..n).map(|_| Box::pin(None)).collect::<Vec<_>>();
             to_arm.send(places(live)).unwrap();
-            start2.wait();
+            start2.wait(1);
             let tid = sys::tid();
             let mut kept = to_drop.recv().unwrap();
             for _ in 0..4 {
@@ -115,7 +117,7 @@ pub fn w12<C: Contender>(a: Args) {
         let (armed, armer) = (Flag::new(), Arc::new(AtomicI32::new(0)));
         let (c2, armed2, armer2) = (c.clone(), armed.clone(), armer.clone());
         c.spawn(async move {
-            start.wait();
+            start.wait(0);
             armer2.store(sys::tid(), SeqCst);
             arm_here(c2, woken.clone(), empty, full).await;
             assert_eq!(woken.count.load(SeqCst), 0, "a timer fired");

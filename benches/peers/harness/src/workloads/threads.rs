@@ -52,9 +52,11 @@ impl Origin {
 }
 
 /// Lets nobody go on before `of` threads have arrived. They spin, so that tasks that arrive are on
-/// threads of their own.
+/// threads of their own. Each thread is then kept on a CPU (`pin=0`: it is not), because a scheduler
+/// puts threads that wake each other on the same one, where they do not contend.
 pub struct Start {
     of: usize,
+    pin: bool,
     arrived: AtomicUsize,
     all: AtomicBool,
     /// CPU time of the process when the last one arrived.
@@ -62,16 +64,21 @@ pub struct Start {
 }
 
 impl Start {
-    pub fn new(of: usize) -> Arc<Self> {
+    pub fn new(a: &Args, of: usize) -> Arc<Self> {
         Arc::new(Self {
             of,
+            pin: a.num("pin", 1) != 0,
             arrived: AtomicUsize::new(0),
             all: AtomicBool::new(false),
             cpu: Mutex::default(),
         })
     }
 
-    pub fn wait(&self) {
+    /// Waits for the others, as the `k`th.
+    pub fn wait(&self, k: usize) {
+        if self.pin {
+            sys::pin(k);
+        }
         if self.arrived.fetch_add(1, SeqCst) + 1 == self.of {
             *self.cpu.lock().unwrap() = sys::cpu();
             self.all.store(true, SeqCst);
