@@ -1,4 +1,5 @@
 // W10 to W13, with time.AfterFunc as in W1: on several threads, in random order, ever earlier.
+// Goroutines are not kept on CPUs.
 package main
 
 import (
