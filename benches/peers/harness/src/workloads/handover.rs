@@ -14,8 +14,8 @@ use crate::stats::{emit, ns};
 use crate::util::{Countdown, Flag, Rng, ext_sleep, poll_with, yield_now};
 use crate::{Args, Contender, sys};
 
-/// Where one thread leaves batches for the other. It does not spin, unlike a channel of `std`, whose
-/// CPU time on a busy machine would be more than that of the timers.
+/// Where one thread leaves batches for the other. It does not spin, unlike a channel of `std`, which
+/// on a busy machine takes more CPU time than the timers.
 struct Lane<T> {
     batches: Mutex<VecDeque<T>>,
     filled: Condvar,

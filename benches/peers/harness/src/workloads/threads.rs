@@ -51,9 +51,9 @@ impl Origin {
     }
 }
 
-/// Lets nobody go on before `of` threads have arrived. They spin, so that tasks that arrive are on
-/// threads of their own. Each thread is then kept on a CPU (`pin=0`: it is not), because a scheduler
-/// puts threads that wake each other on the same one, where they do not contend.
+/// Makes each of `of` threads wait until all have arrived. They spin, so that tasks that arrive are
+/// on threads of their own. Each thread is kept on one CPU (`pin=0`: it is not), because a scheduler
+/// puts threads that wake each other on the same CPU, where they do not contend.
 pub struct Start {
     of: usize,
     pin: bool,
