@@ -18,6 +18,9 @@ mod backend;
 
 pub mod time;
 
+mod future_ext;
+pub mod stream;
+
 #[cfg(feature = "rt")]
 pub mod rt;
 
@@ -29,8 +32,9 @@ pub use crate::backend::{DriverThread, Entered};
 pub use crate::clock::{Clock, Hold, ManualClock};
 pub use crate::driver::Handle;
 pub use crate::driver::{Builder, Driver, Turn};
+pub use crate::future_ext::FutureExt;
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 pub use crate::park::{BoottimePark, BoottimeUnpark};
 pub use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 pub use crate::queue::{Due, Key, TimerQueue};
-pub use crate::time::{FutureExt, StreamExt};
+pub use crate::stream::StreamExt;

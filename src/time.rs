@@ -6,9 +6,10 @@
 //! choose the driver at the first poll. The methods of the same names on a
 //! [`Handle`](crate::Handle) make them on the driver of that handle.
 //!
-//! [`FutureExt`] and [`StreamExt`] add time limits and more to all futures and streams, as methods;
-//! the streams that they return are in [`stream`]. A [`DelayQueue`], like that of
-//! `tokio_util::time`, keeps values until they are due.
+//! A [`DelayQueue`], like that of `tokio_util::time`, keeps values until they are due. It and its
+//! module are the only names here that `tokio::time` does not have, so that
+//! `use reveille::time::*` takes the place of `use tokio::time::*`. Time limits as methods of
+//! futures and streams are [`FutureExt`](crate::FutureExt) and [`StreamExt`](crate::StreamExt).
 //!
 //! Tests can pause time, with the feature `test-util` and the functions `pause`, `resume` and
 //! `advance` of this module, or run on a [`ManualClock`](crate::ManualClock), which takes no
@@ -25,7 +26,7 @@
 //! that were ready 128 times in a row, or at least eight times in a row during 5 ms or more. The
 //! timer that yields wakes the task; its poll is pending although its deadline has passed, and the
 //! next poll is ready. Apart from that, a timer whose deadline has passed is ready at its first
-//! poll. All of this is true of every future and stream in this module, on every executor:
+//! poll. All of this is true of every future and stream in this crate, on every executor:
 //!
 //! - On the executor of this crate (feature `rt`), the timers that are ready are counted within one
 //!   poll of a task.
@@ -49,24 +50,20 @@
 
 pub mod delay_queue;
 pub mod error;
-mod future_ext;
-mod interval;
+pub(crate) mod interval;
 mod now;
 #[cfg(feature = "test-util")]
 mod pause;
 mod simulate;
-mod sleep;
-pub mod stream;
+pub(crate) mod sleep;
 mod timeout;
 
 pub use std::time::Duration;
 
 pub use self::delay_queue::DelayQueue;
-pub use self::future_ext::FutureExt;
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
 #[cfg(feature = "test-util")]
 pub use self::pause::{advance, pause, resume};
 pub use self::sleep::{Sleep, sleep, sleep_until};
-pub use self::stream::StreamExt;
 pub use self::timeout::{Timeout, timeout, timeout_at};
 pub use crate::instant::Instant;

@@ -12,7 +12,8 @@ use std::marker::PhantomPinned;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-use reveille::time::{self, delay_queue, error, stream};
+use reveille::stream;
+use reveille::time::{self, delay_queue, error};
 use reveille::{self as root};
 
 /// For types that may be moved to and shared between threads, and used after a panic.

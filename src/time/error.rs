@@ -7,7 +7,7 @@ use std::io;
 pub use crate::backend::NoDriver;
 
 /// The error of a [`Timeout`](super::Timeout) whose deadline passed before its future was ready, or
-/// of a [`stream::Timeout`](super::stream::Timeout) whose limit passed before the next item.
+/// of a [`stream::Timeout`](crate::stream::Timeout) whose limit passed before the next item.
 ///
 /// Converts into an [`io::Error`] of kind [`TimedOut`](io::ErrorKind::TimedOut).
 ///
@@ -25,7 +25,7 @@ pub use crate::backend::NoDriver;
 pub struct Elapsed(());
 
 impl Elapsed {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(())
     }
 }

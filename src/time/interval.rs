@@ -411,7 +411,7 @@ impl Interval {
         self.handle().slack().saturating_add(own)
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         self.sleep.handle()
     }
 

@@ -132,7 +132,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// Makes a timer like [`sleep`], but one that limits something else; see [`Sleep::limit`].
 #[inline]
 #[track_caller]
-pub(super) fn limit(duration: Duration) -> Sleep {
+pub(crate) fn limit(duration: Duration) -> Sleep {
     match Handle::try_current() {
         Ok(handle) => Sleep::limit(handle, duration),
         Err(error) => Sleep::unbound_limit(error, duration),
@@ -251,7 +251,7 @@ impl Sleep {
     /// Makes a timer that limits something else. Unlike with [`after`](Self::after), a duration
     /// that is too long means no limit at all, so no paused clock advances to its end
     /// automatically.
-    pub(super) fn limit(handle: Handle, duration: Duration) -> Self {
+    pub(crate) fn limit(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.deadline_after(duration);
         Self::new(handle, deadline, duration >= TRUSTED_WAIT)
     }
@@ -274,7 +274,7 @@ impl Sleep {
         }
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 
@@ -415,7 +415,7 @@ impl Sleep {
 
     /// Returns whether the timer is armed: a poll was pending since it was made or moved.
     #[inline]
-    pub(super) fn is_armed(&self) -> bool {
+    pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed
     }
 
@@ -432,14 +432,14 @@ impl Sleep {
 
     /// Begins an item of something that this timer limits; see `coop::poll_start_item`.
     #[inline]
-    pub(super) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
+    pub(crate) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
         let waits = matches!(self.phase, Phase::Armed | Phase::Done | Phase::DoneByReset);
         coop::poll_start_item(cx, &mut self.yielded, waits)
     }
 
     /// Counts an item of something that this timer limits; see `coop::consume_item`.
     #[inline]
-    pub(super) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
+    pub(crate) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
         coop::consume_item(before, cx, self.is_armed(), Some(self.handle.clock()));
     }
 

@@ -43,8 +43,8 @@ import='
 s/tokio::time/reveille::time/g
 s/tokio_util::time/reveille::time/g
 s/^use tokio::{\(.*\), time};/use tokio::{\1}; use reveille::time;/
-s/^use tokio_stream::StreamExt;/use futures::StreamExt as _; use reveille::time::StreamExt;/
-s/^use tokio_stream::{self as stream, StreamExt};/use tokio_stream as stream; use futures::StreamExt as _; use reveille::time::StreamExt;/
+s/^use tokio_stream::StreamExt;/use futures::StreamExt as _; use reveille::StreamExt;/
+s/^use tokio_stream::{self as stream, StreamExt};/use tokio_stream as stream; use futures::StreamExt as _; use reveille::StreamExt;/
 '
 case ${1:-ours} in
     ours) ;;

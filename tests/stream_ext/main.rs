@@ -24,8 +24,8 @@ use std::time::Duration;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::stream::{self, FusedStream, Stream, StreamExt};
 use reveille::StreamExt as _;
+use reveille::stream::{ChunksTimeout, Debounce, Throttle, Timeout, TimeoutRepeating};
 use reveille::time::error::Elapsed;
-use reveille::time::stream::{ChunksTimeout, Debounce, Throttle, Timeout, TimeoutRepeating};
 use reveille::time::{Instant, interval};
 use reveille::{Driver, Entered, ManualClock};
 

@@ -31,7 +31,7 @@ pin_project! {
     ///
     /// ```
     /// use futures::stream::{self, StreamExt};
-    /// use reveille::{StreamExt as _, time::stream::ChunksTimeout};
+    /// use reveille::{StreamExt as _, stream::ChunksTimeout};
     /// use std::time::Duration;
     ///
     /// let chunks: ChunksTimeout<_> = stream::iter(1..=5).chunks_timeout(2, Duration::MAX);

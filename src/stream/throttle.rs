@@ -24,7 +24,7 @@ pin_project! {
     ///
     /// ```
     /// use futures::stream::{self, StreamExt};
-    /// use reveille::{StreamExt as _, time::stream::Throttle};
+    /// use reveille::{StreamExt as _, stream::Throttle};
     /// use std::time::Duration;
     ///
     /// let throttled: Throttle<_> = stream::iter([1, 2]).throttle(Duration::from_millis(1));

@@ -2,7 +2,9 @@
 //!
 //! They limit the wait for each item ([`Timeout`], [`TimeoutRepeating`]), let time pass between
 //! items ([`Throttle`]), collect them into chunks ([`ChunksTimeout`]), or wait until no newer item
-//! comes ([`Debounce`]).
+//! comes ([`Debounce`]). Each of these five has the name of its method. An
+//! [`Interval`] is a stream itself; [`IntervalStream`] is for code that
+//! wraps it.
 //!
 //! All of them poll the inner stream before the timer, so an item that is available when the time
 //! is up is still taken. Once the inner stream has ended, no timer is armed, and the inner stream

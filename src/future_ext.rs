@@ -1,12 +1,12 @@
 //! [`FutureExt`], time limits as methods of futures.
 //!
-//! They are for the end of a chain of calls, and do the same as the functions in `time/timeout.rs`.
+//! They are for the end of a chain of calls, and do the same as `timeout` and `timeout_at` of `time`.
 
 use std::future::Future;
 use std::time::Duration;
 
 use crate::instant::Instant;
-use crate::time::timeout::{Timeout, timeout, timeout_at};
+use crate::time::{Timeout, timeout, timeout_at};
 
 /// Time limits, as methods of every future.
 ///

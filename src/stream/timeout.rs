@@ -29,7 +29,7 @@ pin_project! {
     ///
     /// ```
     /// use futures::stream::{self, StreamExt};
-    /// use reveille::{StreamExt as _, time::stream::Timeout};
+    /// use reveille::{StreamExt as _, stream::Timeout};
     /// use std::time::Duration;
     ///
     /// let mut limited: Timeout<_> = stream::pending::<()>().timeout(Duration::from_millis(1));

@@ -17,7 +17,7 @@ use crate::time::interval::Interval;
 ///
 /// ```
 /// use futures::StreamExt;
-/// use reveille::time::{interval, stream::IntervalStream, Duration};
+/// use reveille::{stream::IntervalStream, time::{interval, Duration}};
 ///
 /// let mut ticks = IntervalStream::new(interval(Duration::from_millis(1)));
 /// assert!(pollster::block_on(ticks.next()).is_some());
@@ -33,7 +33,7 @@ impl IntervalStream {
     /// # Examples
     ///
     /// ```
-    /// use reveille::time::{interval, stream::IntervalStream, Duration};
+    /// use reveille::{stream::IntervalStream, time::{interval, Duration}};
     ///
     /// let ticks = IntervalStream::new(interval(Duration::from_secs(1)));
     /// # drop(ticks);
@@ -48,7 +48,7 @@ impl IntervalStream {
     /// # Examples
     ///
     /// ```
-    /// use reveille::time::{interval, stream::IntervalStream, Duration};
+    /// use reveille::{stream::IntervalStream, time::{interval, Duration}};
     ///
     /// let ticks = IntervalStream::new(interval(Duration::from_secs(1)));
     /// assert_eq!(ticks.into_inner().period(), Duration::from_secs(1));

@@ -28,7 +28,7 @@ pin_project! {
     ///
     /// ```
     /// use futures::stream::{self, StreamExt};
-    /// use reveille::{StreamExt as _, time::stream::Debounce};
+    /// use reveille::{StreamExt as _, stream::Debounce};
     /// use std::time::Duration;
     ///
     /// let settled: Debounce<_> = stream::iter([1, 2]).debounce(Duration::from_secs(60));

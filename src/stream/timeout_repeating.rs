@@ -25,7 +25,7 @@ pin_project! {
     /// ```
     /// use futures::stream::{self, StreamExt};
     /// use reveille::StreamExt as _;
-    /// use reveille::time::{Duration, interval, stream::TimeoutRepeating};
+    /// use reveille::{stream::TimeoutRepeating, time::{Duration, interval}};
     ///
     /// let silent = stream::pending::<()>();
     /// let ticks = interval(Duration::from_millis(1));
