@@ -1,6 +1,7 @@
 //! [`FutureExt`], time limits as methods of futures.
 //!
-//! They are for the end of a chain of calls, and do the same as `timeout` and `timeout_at` of `time`.
+//! They are for the end of a chain of calls, and do the same as the functions of the same names in
+//! `time`.
 
 use std::future::Future;
 use std::time::Duration;

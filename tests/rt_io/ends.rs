@@ -56,14 +56,14 @@ fn a_wait_for_io_fails_when_the_runtime_ends() {
 fn a_connection_is_made_without_blocking() {
     on_each(async || {
         let (listener, address) = listen();
-        let client = connect(address).await.unwrap();
-        let accepted = listener.read_with(|listener| listener.accept()).await;
+        let client = AsyncFd::connect(address).await.unwrap();
+        let accepted = listener.accept().await;
         let (server, _) = accepted.unwrap();
         drop(client);
-        assert_eq!(read(&stream(server), &mut [0]).await.unwrap(), 0);
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
 
         drop(listener);
-        let error = connect(address).await.unwrap_err();
+        let error = AsyncFd::connect(address).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
 }

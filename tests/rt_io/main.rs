@@ -6,6 +6,7 @@ mod ends;
 mod mode;
 mod outlive;
 mod sharing;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,8 +22,6 @@ use futures::io::{AsyncReadExt, AsyncWriteExt};
 use reveille::FutureExt;
 use reveille::rt::{self, Runtime, io::AsyncFd};
 use reveille::time::{sleep, timeout};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use support::{Count, OnDrop, alone, alone_with, keeps_only, ms, panic_of, secs, watched};
 
@@ -56,45 +55,17 @@ fn connection() -> (AsyncFd<TcpStream>, TcpStream) {
     (stream(listener.accept().unwrap().0), there)
 }
 
-/// Connects without blocking.
-async fn connect(address: SocketAddr) -> io::Result<AsyncFd<TcpStream>> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(Errno::INPROGRESS) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let stream = AsyncFd::new(TcpStream::from(socket))?;
-    stream.writable().await?;
-    match stream.get_ref().take_error()? {
-        Some(error) => Err(error),
-        None => Ok(stream),
-    }
-}
-
 fn piped() -> (AsyncFd<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     (AsyncFd::new(reader).unwrap(), writer)
 }
 
-async fn read(stream: &AsyncFd<TcpStream>, buffer: &mut [u8]) -> io::Result<usize> {
-    stream.read_with(|mut stream| stream.read(buffer)).await
-}
-
-async fn write_all(stream: &AsyncFd<TcpStream>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let len = stream.write_with(|mut stream| stream.write(bytes)).await?;
-        bytes = &bytes[len..];
-    }
-    Ok(())
-}
-
 async fn echo(stream: AsyncFd<TcpStream>) -> io::Result<()> {
     let mut buffer = [0; 512];
     loop {
-        match read(&stream, &mut buffer).await? {
+        match stream.read(&mut buffer).await? {
             0 => return Ok(()),
-            len => write_all(&stream, &buffer[..len]).await?,
+            len => stream.write_all(&buffer[..len]).await?,
         }
     }
 }
@@ -106,19 +77,19 @@ fn hundreds_of_connections_work_at_once() {
         let (listener, address) = listen();
         let server = rt::spawn(async move {
             for _ in 0..CLIENTS {
-                let (client, _) = listener.read_with(|listener| listener.accept()).await?;
-                rt::spawn(echo(stream(client)));
+                let (client, _) = listener.accept().await?;
+                rt::spawn(echo(client));
             }
             Ok::<_, io::Error>(())
         });
         let clients = (0..CLIENTS).map(|client| {
             rt::spawn(async move {
-                let server = connect(address).await.unwrap();
+                let server = AsyncFd::connect(address).await.unwrap();
                 let mut answer = [0; 64];
                 for round in 0..10 {
                     let request = format!("{client} {round}");
-                    write_all(&server, request.as_bytes()).await.unwrap();
-                    let len = read(&server, &mut answer).await.unwrap();
+                    server.write_all(request.as_bytes()).await.unwrap();
+                    let len = server.read(&mut answer).await.unwrap();
                     assert_eq!(&answer[..len], request.as_bytes());
                 }
             })
@@ -165,11 +136,11 @@ fn a_read_can_be_given_up_after_a_timeout_and_begun_again() {
         let (here, mut there) = connection();
         let mut buffer = [0; 8];
         for _ in 0..3 {
-            let late = read(&here, &mut buffer).timeout(ms(1)).await;
+            let late = here.read(&mut buffer).timeout(ms(1)).await;
             assert!(late.is_err());
         }
         there.write_all(b"at last").unwrap();
-        let len = read(&here, &mut buffer).timeout(secs(60)).await;
+        let len = here.read(&mut buffer).timeout(secs(60)).await;
         assert_eq!(len.unwrap().unwrap(), 7);
     });
 }

@@ -36,7 +36,7 @@ fn two_tasks_share_what_arrives() {
             rt::spawn(async move {
                 let mut sum = 0;
                 loop {
-                    match read(&here, &mut [0; 100]).await.unwrap() {
+                    match here.read(&mut [0; 100]).await.unwrap() {
                         0 => return sum,
                         len => sum += len,
                     }
@@ -65,11 +65,11 @@ fn one_task_reads_while_another_writes() {
             let reader = rt::spawn(async move {
                 let (mut sum, mut buffer) = (0, vec![0; 5000]);
                 while sum < TOTAL {
-                    sum += read(&reading, &mut buffer).await.unwrap();
+                    sum += reading.read(&mut buffer).await.unwrap();
                 }
                 sum
             });
-            let writer = rt::spawn(async move { write_all(&end, &vec![7; TOTAL]).await });
+            let writer = rt::spawn(async move { end.write_all(&vec![7; TOTAL]).await });
             (reader, writer)
         });
         for (reader, writer) in tasks {
@@ -86,8 +86,8 @@ fn a_hang_up_ends_reading_and_writing() {
         while (&mut here.get_ref()).write(&[0; 4096]).is_ok() {}
         let here = Arc::new(here);
         let reading = here.clone();
-        let reader = rt::spawn(async move { read(&reading, &mut [0]).await });
-        let writer = rt::spawn(async move { write_all(&here, &vec![0; 1 << 24]).await });
+        let reader = rt::spawn(async move { reading.read(&mut [0]).await });
+        let writer = rt::spawn(async move { here.write_all(&vec![0; 1 << 24]).await });
         rt::yield_now().await;
         // Because data is unread, this resets the connection.
         drop(there);
@@ -103,8 +103,8 @@ fn one_direction_ends_and_the_other_goes_on() {
     on_each(async || {
         let (here, mut there) = connection();
         let waiting = rt::spawn(async move {
-            let end = read(&here, &mut [0]).await.unwrap();
-            write_all(&here, b"still").await.unwrap();
+            let end = here.read(&mut [0]).await.unwrap();
+            here.write_all(b"still").await.unwrap();
             end
         });
         there.shutdown(Shutdown::Write).unwrap();
@@ -123,7 +123,7 @@ fn a_task_that_is_aborted_while_it_waits_closes_its_descriptor() {
         let counted = dropped.clone();
         let task = rt::spawn(async move {
             let _guard = OnDrop(|| counted.add());
-            read(&here, &mut [0]).await
+            here.read(&mut [0]).await
         });
         rt::yield_now().await;
         task.abort();

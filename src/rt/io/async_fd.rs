@@ -38,8 +38,9 @@ use crate::rt::reactor::source::{Direction, Source, WaiterId};
 ///
 /// Any number of tasks may wait for the descriptor, through a shared reference or an `Arc`, on any
 /// executor. The workers of the runtime on which it was made wake them. A descriptor that is ready
-/// is a reason to try, not a promise: another task may be faster. [`read_with`](Self::read_with)
-/// and [`write_with`](Self::write_with) try, wait and try again.
+/// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
+/// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
+/// [`write_with`](Self::write_with) try, wait and try again.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
 /// readable and writable, because a task learns of them by reading or writing. Once the runtime is
@@ -54,31 +55,25 @@ use crate::rt::reactor::source::{Direction, Source, WaiterId};
 /// ```
 /// use reveille::FutureExt;
 /// use reveille::rt::{self, io::AsyncFd};
-/// use std::io::{self, Read, Write};
 /// use std::net::{TcpListener, TcpStream};
-/// use std::time::Duration;
+/// use std::{io, time::Duration};
 ///
 /// async fn serve(listener: AsyncFd<TcpListener>) -> io::Result<()> {
 ///     loop {
-///         let (stream, _) = listener.read_with(|listener| listener.accept()).await?;
-///         let stream = AsyncFd::new(stream)?;
-///         rt::spawn(async move { echo(&stream).await });
+///         let (stream, _) = listener.accept().await?;
+///         rt::spawn(echo(stream));
 ///     }
 /// }
 ///
-/// async fn echo(stream: &AsyncFd<TcpStream>) -> io::Result<()> {
+/// async fn echo(stream: AsyncFd<TcpStream>) -> io::Result<()> {
+///     let limit = Duration::from_secs(30);
 ///     let mut buffer = [0; 1024];
 ///     loop {
-///         let read = stream.read_with(|mut stream| stream.read(&mut buffer));
-///         let len = read.timeout(Duration::from_secs(30)).await??;
+///         let len = stream.read(&mut buffer).timeout(limit).await??;
 ///         if len == 0 {
 ///             return Ok(());
 ///         }
-///         let mut rest = &buffer[..len];
-///         while !rest.is_empty() {
-///             let len = stream.write_with(|mut stream| stream.write(rest)).await?;
-///             rest = &rest[len..];
-///         }
+///         stream.write_all(&buffer[..len]).timeout(limit).await??;
 ///     }
 /// }
 ///
@@ -87,10 +82,10 @@ use crate::rt::reactor::source::{Direction, Source, WaiterId};
 ///     let address = listener.local_addr()?;
 ///     rt::spawn(serve(AsyncFd::new(listener)?));
 ///
-///     let client = AsyncFd::new(TcpStream::connect(address)?)?;
-///     client.write_with(|mut client| client.write(b"hello")).await?;
+///     let client = AsyncFd::connect(address).await?;
+///     client.write_all(b"hello").await?;
 ///     let mut answer = [0; 5];
-///     let len = client.read_with(|mut client| client.read(&mut answer)).await?;
+///     let len = client.read(&mut answer).await?;
 ///     assert_eq!(&answer[..len], b"hello");
 ///     Ok::<_, io::Error>(())
 /// })?;
@@ -260,6 +255,10 @@ impl<T: AsFd> AsyncFd<T> {
     pub fn into_inner(mut self) -> T {
         self.deregister();
         self.io.take().expect("taken by into_inner")
+    }
+
+    pub(super) fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
     }
 
     pub(super) fn poll_ready(

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
@@ -39,7 +41,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn readable(&self) -> Readable<'_, T> {
-        Readable(Ready::new(self, Direction::Read))
+        Readable(Ready::new(Fd::Borrowed(self), Direction::Read))
     }
 
     /// Waits until the descriptor is writable: there is room, or a connection was made, or has
@@ -57,43 +59,86 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Examples
     ///
-    /// A connection that is made without blocking. Std cannot begin one; rustix and socket2 can:
-    ///
     /// ```
     /// use reveille::rt::{self, io::AsyncFd};
-    /// use rustix::io::Errno;
-    /// use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
-    /// use std::net::{SocketAddrV4, TcpStream};
-    /// use std::{io, net::TcpListener};
     ///
-    /// async fn connected(address: SocketAddrV4) -> io::Result<AsyncFd<TcpStream>> {
-    ///     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    ///     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    ///     match connect(&socket, &address) {
-    ///         Ok(()) | Err(Errno::INPROGRESS) => {}
-    ///         Err(error) => return Err(error.into()),
-    ///     }
-    ///     let stream = AsyncFd::new(TcpStream::from(socket))?;
-    ///     stream.writable().await?;
-    ///     match stream.get_ref().take_error()? {
-    ///         Some(error) => Err(error),
-    ///         None => Ok(stream),
-    ///     }
+    /// rt::block_on(async {
+    ///     let (_reader, writer) = std::io::pipe()?;
+    ///     AsyncFd::new(writer)?.writable().await
+    /// })?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn writable(&self) -> Writable<'_, T> {
+        Writable(Ready::new(Fd::Borrowed(self), Direction::Write))
+    }
+
+    /// Waits until the descriptor is readable, as [`readable`](Self::readable) does. The returned
+    /// future owns a reference, so it can be kept in a struct or moved to another task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait, and takes no event from other waits.
+    ///
+    /// # Errors
+    ///
+    /// The future fails if the runtime is gone or the descriptor was replaced.
+    ///
+    /// # Examples
+    ///
+    /// A connection, and a limit for its next request, that are polled by hand:
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::{AsyncFd, Readable}};
+    /// use reveille::time::{Duration, Timeout, timeout};
+    /// use std::os::unix::net::UnixStream;
+    /// use std::sync::Arc;
+    ///
+    /// struct Connection {
+    ///     stream: Arc<AsyncFd<UnixStream>>,
+    ///     request: Timeout<Readable<'static, UnixStream>>,
     /// }
     ///
     /// rt::block_on(async {
-    ///     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-    ///     let std::net::SocketAddr::V4(address) = listener.local_addr()? else { unreachable!() };
-    ///     assert!(connected(address).await?.get_ref().peer_addr().is_ok());
-    ///     drop(listener);
-    ///     let error = connected(address).await.unwrap_err();
-    ///     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    ///     Ok::<_, io::Error>(())
+    ///     let (stream, _client) = UnixStream::pair()?;
+    ///     let stream = Arc::new(AsyncFd::new(stream)?);
+    ///     let request = timeout(Duration::from_millis(1), stream.clone().readable_owned());
+    ///     let connection = Connection { stream, request };
+    ///     assert!(connection.request.await.is_err());
+    ///     # drop(connection.stream);
+    ///     Ok::<_, std::io::Error>(())
     /// })?;
-    /// # Ok::<_, io::Error>(())
+    /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub fn writable(&self) -> Writable<'_, T> {
-        Writable(Ready::new(self, Direction::Write))
+    pub fn readable_owned(self: Arc<Self>) -> Readable<'static, T> {
+        Readable(Ready::new(Fd::Shared(self), Direction::Read))
+    }
+
+    /// Waits until the descriptor is writable, as [`writable`](Self::writable) does. The returned
+    /// future owns a reference, as that of [`readable_owned`](Self::readable_owned) does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait, and takes no event from other waits.
+    ///
+    /// # Errors
+    ///
+    /// The future fails if the runtime is gone or the descriptor was replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::AsyncFd};
+    /// use std::sync::Arc;
+    ///
+    /// rt::block_on(async {
+    ///     let (_reader, writer) = std::io::pipe()?;
+    ///     let writer = Arc::new(AsyncFd::new(writer)?);
+    ///     rt::spawn(writer.clone().writable_owned()).await?
+    /// })?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn writable_owned(self: Arc<Self>) -> Writable<'static, T> {
+        Writable(Ready::new(Fd::Shared(self), Direction::Write))
     }
 
     /// Polls whether the descriptor has become readable since the last call that returned `Ready`.
@@ -226,7 +271,7 @@ impl<T: AsFd> AsyncFd<T> {
             }
             match operation(self.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    Ready::new(self, direction).await?;
+                    Ready::new(Fd::Borrowed(self), direction).await?;
                     self.reset_budget();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -236,7 +281,8 @@ impl<T: AsFd> AsyncFd<T> {
     }
 }
 
-/// Waits until an [`AsyncFd`] is readable; see [`AsyncFd::readable`].
+/// Waits until an [`AsyncFd`] is readable; see [`AsyncFd::readable`] and
+/// [`AsyncFd::readable_owned`].
 ///
 /// # Examples
 ///
@@ -255,7 +301,8 @@ impl<T: AsFd> AsyncFd<T> {
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Readable<'a, T: AsFd>(Ready<'a, T>);
 
-/// Waits until an [`AsyncFd`] is writable; see [`AsyncFd::writable`].
+/// Waits until an [`AsyncFd`] is writable; see [`AsyncFd::writable`] and
+/// [`AsyncFd::writable_owned`].
 ///
 /// # Examples
 ///
@@ -273,15 +320,32 @@ pub struct Readable<'a, T: AsFd>(Ready<'a, T>);
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Writable<'a, T: AsFd>(Ready<'a, T>);
 
+/// What a future keeps of its descriptor.
+enum Fd<'a, T: AsFd> {
+    Borrowed(&'a AsyncFd<T>),
+    Shared(Arc<AsyncFd<T>>),
+}
+
+impl<T: AsFd> Deref for Fd<'_, T> {
+    type Target = AsyncFd<T>;
+
+    fn deref(&self) -> &AsyncFd<T> {
+        match self {
+            Fd::Borrowed(fd) => fd,
+            Fd::Shared(fd) => fd,
+        }
+    }
+}
+
 /// Waits for either direction.
 struct Ready<'a, T: AsFd> {
-    fd: &'a AsyncFd<T>,
+    fd: Fd<'a, T>,
     direction: Direction,
     waiter: WaiterId,
 }
 
 impl<'a, T: AsFd> Ready<'a, T> {
-    fn new(fd: &'a AsyncFd<T>, direction: Direction) -> Self {
+    fn new(fd: Fd<'a, T>, direction: Direction) -> Self {
         Self {
             fd,
             direction,
