@@ -53,11 +53,15 @@ const BUDGET: usize = sync::in_models(4, 1024);
 ///
 /// ```
 /// use reveille::{Driver, ThreadPark};
-/// use std::{pin::pin, time::Duration};
+/// use std::time::Duration;
+/// use std::pin::pin;
+/// use std::task::{Context, Waker};
 ///
 /// let mut driver = Driver::new(ThreadPark::new());
-/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
-/// while sleep.poll().is_pending() {
+/// // An executor has a waker that schedules the task.
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut sleep = pin!(driver.handle().sleep(Duration::from_millis(1)));
+/// while sleep.as_mut().poll(&mut cx).is_pending() {
 ///     driver.park(); // until the deadline
 /// }
 /// ```
@@ -89,10 +93,13 @@ impl<P: Park> Driver<P> {
     ///
     /// ```
     /// use std::time::Duration;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
     ///
     /// let mut driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
-    /// while sleep.poll().is_pending() {
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = pin!(driver.handle().sleep(Duration::from_millis(1)));
+    /// while sleep.as_mut().poll(&mut cx).is_pending() {
     ///     driver.park();
     /// }
     /// ```
@@ -150,12 +157,15 @@ impl Driver<()> {
     /// ```
     /// use reveille::Driver;
     /// use std::{sync::mpsc, time::Duration};
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
     ///
     /// let (sender, events) = mpsc::channel::<()>();
     /// let mut driver = Driver::with_unpark(move || drop(sender.send(())));
-    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = pin!(driver.handle().sleep(Duration::from_millis(1)));
     ///
-    /// while sleep.poll().is_pending() {
+    /// while sleep.as_mut().poll(&mut cx).is_pending() {
     ///     match driver.next_timeout() {
     ///         Some(timeout) => drop(events.recv_timeout(timeout)),
     ///         None => drop(events.recv()),
@@ -225,10 +235,13 @@ impl<P> Driver<P> {
     ///
     /// ```
     /// use std::time::Duration;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
     ///
     /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
-    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
-    /// assert!(sleep.poll().is_pending());
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = pin!(driver.handle().sleep(Duration::from_secs(9)));
+    /// assert!(sleep.as_mut().poll(&mut cx).is_pending());
     /// assert_eq!(driver.next_deadline(), Some(sleep.deadline()));
     /// ```
     #[must_use]
@@ -253,11 +266,14 @@ impl<P> Driver<P> {
     ///
     /// ```
     /// use std::time::Duration;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
     ///
     /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
     /// assert_eq!(driver.next_timeout(), None);
-    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
-    /// assert!(sleep.poll().is_pending());
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = pin!(driver.handle().sleep(Duration::from_secs(9)));
+    /// assert!(sleep.as_mut().poll(&mut cx).is_pending());
     /// assert!(driver.next_timeout().unwrap() <= Duration::from_secs(9));
     /// ```
     #[must_use]
@@ -322,14 +338,17 @@ impl<P> Driver<P> {
     ///
     /// ```
     /// use std::time::Duration;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
     ///
     /// let clock = reveille::ManualClock::new();
     /// let mut driver = reveille::Driver::builder().clock(&clock).build_with_unpark(|| {});
-    /// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
-    /// assert!(sleep.poll().is_pending());
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = pin!(driver.handle().sleep(Duration::from_secs(9)));
+    /// assert!(sleep.as_mut().poll(&mut cx).is_pending());
     ///
     /// assert!(driver.advance_when_idle());
-    /// assert!(sleep.poll().is_ready());
+    /// assert!(sleep.as_mut().poll(&mut cx).is_ready());
     /// assert!(!driver.advance_when_idle());
     /// ```
     pub fn advance_when_idle(&mut self) -> bool {

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// On docs.rs, each item tells which feature it needs. Only nightly can do that.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(docsrs, doc(auto_cfg(hide(doc, loom, shuttle))))]
 
 mod instant;
 mod sync;
@@ -24,6 +27,9 @@ pub mod stream;
 #[cfg(feature = "rt")]
 pub mod rt;
 
+#[cfg(doc)]
+pub mod docs;
+
 #[cfg(all(test, loom))]
 #[path = "../tests/loom/models.rs"]
 mod models;
@@ -37,4 +43,5 @@ pub use crate::future_ext::FutureExt;
 pub use crate::park::{BoottimePark, BoottimeUnpark};
 pub use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 pub use crate::queue::{Due, Key, TimerQueue};
+#[doc(inline)]
 pub use crate::stream::StreamExt;

@@ -8,15 +8,28 @@
 //!
 //! A [`DelayQueue`], like that of `tokio_util::time`, keeps values until they are due. It and its
 //! module are the only names here that `tokio::time` does not have, so that
-//! `use reveille::time::*` takes the place of `use tokio::time::*`. Time limits as methods of
-//! futures and streams are [`FutureExt`](crate::FutureExt) and [`StreamExt`](crate::StreamExt).
+//! `use reveille::time::*` takes the place of `use tokio::time::*`. [`FutureExt`] and
+//! [`StreamExt`], with time limits as methods of futures and streams, are at the root.
+//!
+//! | for | use |
+//! |---|---|
+//! | a pause | [`sleep`], [`sleep_until`] |
+//! | a limit on one future | [`timeout`], [`timeout_at`], or the method of [`FutureExt`] |
+//! | something that is done again and again | [`interval`], [`interval_at`] |
+//! | a limit that each event puts off, such as an idle timeout | one [`Sleep`] that is [reset] |
+//! | limits on the items of a stream | the methods of [`StreamExt`] |
+//! | very many deadlines in one task | a [`DelayQueue`] |
+//! | the same without futures | [`TimerQueue`](crate::TimerQueue) |
+//!
+//! [`FutureExt`]: crate::FutureExt
+//! [`StreamExt`]: crate::StreamExt
+//! [reset]: Sleep::reset_at
 //!
 //! Tests can pause time, with the feature `test-util` and the functions `pause`, `resume` and
 //! `advance` of this module, or run on a [`ManualClock`](crate::ManualClock), which takes no
 //! feature.
 //!
-//! If a timer never fires, see
-//! [docs/troubleshooting.md](https://docs.rs/crate/reveille/latest/source/docs/troubleshooting.md).
+//! If a timer never fires, see [troubleshooting](crate::docs::troubleshooting).
 //!
 //! # Yielding
 //!
@@ -60,6 +73,7 @@ mod timeout;
 
 pub use std::time::Duration;
 
+#[doc(inline)]
 pub use self::delay_queue::DelayQueue;
 pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
 #[cfg(feature = "test-util")]

@@ -28,16 +28,19 @@ use crate::sync::{atomic::Ordering, lock};
 /// ```
 /// use reveille::{Driver, ManualClock, ThreadPark};
 /// use std::time::Duration;
+/// use std::pin::pin;
+/// use std::task::{Context, Waker};
 ///
 /// let clock = ManualClock::new();
 /// let mut driver = Driver::builder().clock(&clock).build(ThreadPark::new());
-/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(3600)));
-/// assert!(sleep.poll().is_pending());
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut sleep = pin!(driver.handle().sleep(Duration::from_secs(3600)));
+/// assert!(sleep.as_mut().poll(&mut cx).is_pending());
 ///
 /// clock.advance(Duration::from_secs(3599));
-/// assert!(!sleep.is_woken());
+/// assert!(sleep.as_mut().poll(&mut cx).is_pending());
 /// clock.advance(Duration::from_secs(1));
-/// assert!(sleep.is_woken() && sleep.poll().is_ready());
+/// assert!(sleep.as_mut().poll(&mut cx).is_ready());
 /// ```
 #[derive(Clone)]
 pub struct ManualClock(Clock);
@@ -161,11 +164,14 @@ impl From<&ManualClock> for Clock {
 /// ```
 /// use reveille::{Driver, ManualClock};
 /// use std::time::Duration;
+/// use std::pin::pin;
+/// use std::task::{Context, Waker};
 ///
 /// let clock = ManualClock::new();
 /// let mut driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
-/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_secs(9)));
-/// assert!(sleep.poll().is_pending());
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut sleep = pin!(driver.handle().sleep(Duration::from_secs(9)));
+/// assert!(sleep.as_mut().poll(&mut cx).is_pending());
 ///
 /// let hold = clock.hold();
 /// assert!(!driver.advance_when_idle());
@@ -208,11 +214,14 @@ impl Clock {
     ///
     /// ```
     /// use reveille::{Driver, ManualClock, ThreadPark, time::{sleep, Duration}};
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
     ///
     /// let mut driver = Driver::builder().clock(ManualClock::new()).build(ThreadPark::new());
     /// let _entered = driver.handle().clone().enter();
-    /// let mut sleep = tokio_test::task::spawn(sleep(Duration::from_secs(1)));
-    /// assert!(sleep.poll().is_pending());
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut sleep = pin!(sleep(Duration::from_secs(1)));
+    /// assert!(sleep.as_mut().poll(&mut cx).is_pending());
     ///
     /// let hold = driver.handle().clock().hold();
     /// // The helper takes its time, and the timer waits for it.
@@ -220,7 +229,7 @@ impl Clock {
     /// while !driver.advance_when_idle() {
     ///     driver.park();
     /// }
-    /// assert!(sleep.is_woken());
+    /// assert!(sleep.as_mut().poll(&mut cx).is_ready());
     /// # helper.join().unwrap();
     /// ```
     pub fn hold(&self) -> Hold {

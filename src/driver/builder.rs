@@ -38,8 +38,8 @@ impl Builder {
         }
     }
 
-    /// The slack that [`Driver::new`] uses; `docs/benchmarks.md` shows what it costs and what it
-    /// saves.
+    /// The slack that [`Driver::new`] uses; the [benchmarks](crate::docs::benchmarks) show what it
+    /// costs and what it saves.
     ///
     /// # Examples
     ///

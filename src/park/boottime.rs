@@ -32,10 +32,13 @@ use crate::system;
 /// ```
 /// use reveille::{BoottimePark, Clock, Driver, Park, Unpark};
 /// use std::time::Duration;
+/// use std::pin::pin;
+/// use std::task::{Context, Waker};
 ///
 /// let mut driver = Driver::builder().clock(Clock::boottime()).build(BoottimePark::new()?);
-/// let mut sleep = tokio_test::task::spawn(driver.handle().sleep(Duration::from_millis(1)));
-/// while sleep.poll().is_pending() {
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut sleep = pin!(driver.handle().sleep(Duration::from_millis(1)));
+/// while sleep.as_mut().poll(&mut cx).is_pending() {
 ///     driver.park();
 /// }
 /// # Ok::<_, std::io::Error>(())

@@ -1,0 +1,31 @@
+//! Pages about the crate as a whole; its items tell the rest.
+//!
+//! | for | read |
+//! |---|---|
+//! | a timer that never fires, or an error | [troubleshooting] |
+//! | a program on tokio | [from `tokio::time`](from_tokio) |
+//! | a loop or a scheduler of your own, and what each executor needs | [timers in a scheduler](executor) |
+//! | how late timers are, and what they cost | [benchmarks] |
+//! | how it works, and why it works that way | [architecture] |
+//! | what has changed | [changelog] |
+//!
+//! They are the files of the folder `docs`, so the module exists in the documentation only, and
+//! their examples run as tests.
+
+#[doc = include_str!("../docs/architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("../docs/benchmarks.md")]
+pub mod benchmarks {}
+
+#[doc = include_str!("../docs/changelog.md")]
+pub mod changelog {}
+
+#[doc = include_str!("../docs/executor.md")]
+pub mod executor {}
+
+#[doc = include_str!("../docs/from-tokio.md")]
+pub mod from_tokio {}
+
+#[doc = include_str!("../docs/troubleshooting.md")]
+pub mod troubleshooting {}
