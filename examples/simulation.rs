@@ -67,8 +67,8 @@ fn simulate(centre: &Centre) -> Tally {
     let mut arrived = 0;
     let mut tally = Tally::default();
 
-    // The simulation starts now, and does not read the clock after that.
-    let mut now = Instant::now();
+    // No clock is read: the simulation starts at a fixed instant.
+    let mut now = Instant::ORIGIN;
     events.insert(now, Event::CallArrives);
     while let Some(next) = events.next_deadline() {
         now = next;

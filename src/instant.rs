@@ -55,6 +55,28 @@ fn checked_nanos(duration: Duration) -> Option<u64> {
 }
 
 impl Instant {
+    /// A fixed instant, from which a simulation can count.
+    ///
+    /// A program that only compares instants and adds durations to this one does the same in each
+    /// run, and prints the same: its `Debug` shows the time since the origin. A [`ManualClock`] can
+    /// [start here](crate::ManualClock::starting_at). Where it is on the system's clock differs
+    /// from one machine and one start to another; it is never later than [`now`](Self::now).
+    ///
+    /// [`ManualClock`]: crate::ManualClock
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{TimerQueue, time::{Duration, Instant}};
+    ///
+    /// let mut events = TimerQueue::new();
+    /// events.insert(Instant::ORIGIN + Duration::from_secs(90), "arrival");
+    /// let now = events.next_deadline().unwrap();
+    /// assert_eq!(now - Instant::ORIGIN, Duration::from_secs(90));
+    /// assert_eq!(format!("{now:?}"), "Instant(90s)");
+    /// ```
+    pub const ORIGIN: Self = Self(0);
+
     /// Creates an instant from one of `std`.
     ///
     /// # Examples
@@ -114,7 +136,8 @@ impl Instant {
         (self.0 >= earlier.0).then(|| Duration::from_nanos(self.0.abs_diff(earlier.0)))
     }
 
-    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
+    /// Returns the same as [`duration_since`](Self::duration_since); it exists because tokio's and
+    /// `std`'s instants have it.
     ///
     /// # Examples
     ///
@@ -130,19 +153,30 @@ impl Instant {
         self.duration_since(earlier)
     }
 
-    /// Returns this instant plus `duration`, or `None` if that is beyond the farthest instant.
+    /// Returns this instant plus `duration`, or `None` if an instant of `std` could not be as far,
+    /// as with [`Duration::MAX`].
+    ///
+    /// Those reach billions of years on most systems. Beyond 292 years this returns the farthest
+    /// instant, as `+` does, so that a program which asks for a deadline in a thousand years gets
+    /// one that never comes.
     ///
     /// # Examples
     ///
     /// ```
     /// use reveille::time::{Duration, Instant};
     ///
-    /// assert!(Instant::now().checked_add(Duration::MAX).is_none());
+    /// let now = Instant::now();
+    /// assert!(now.checked_add(Duration::from_secs(1000 * 365 * 86_400)).is_some());
+    /// assert!(now.checked_add(Duration::MAX).is_none());
     /// ```
-    // Without `must_use`, as in tokio: a program that is ported may deny warnings.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "not in tokio either, and a program that is ported may deny warnings"
+    )]
     pub fn checked_add(&self, duration: Duration) -> Option<Self> {
-        let nanos = checked_nanos(duration)?;
-        self.0.checked_add_unsigned(nanos).map(Self)
+        // `std` counts in seconds of this width wherever it can.
+        let fits = i64::try_from(duration.as_secs()).is_ok();
+        fits.then(|| *self + duration)
     }
 
     /// Returns this instant minus `duration`, or `None` if that is before the earliest instant.
@@ -155,7 +189,7 @@ impl Instant {
     /// let now = Instant::now();
     /// assert_eq!(now.checked_sub(Duration::ZERO), Some(now));
     /// ```
-    // The same.
+    // Without `must_use`, for the same reason.
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
         let nanos = checked_nanos(duration)?;
         self.0.checked_sub_unsigned(nanos).map(Self)
@@ -201,7 +235,8 @@ impl Add<Duration> for Instant {
 
     #[inline]
     fn add(self, duration: Duration) -> Self {
-        self.checked_add(duration).unwrap_or(Self(i64::MAX))
+        let sum = checked_nanos(duration).and_then(|nanos| self.0.checked_add_unsigned(nanos));
+        Self(sum.unwrap_or(i64::MAX))
     }
 }
 

@@ -156,9 +156,12 @@ impl fmt::Debug for Key {
 /// let now = Instant::now();
 /// let mut queue = TimerQueue::new();
 /// let key = queue.insert(now, "ping");
-/// assert_eq!(queue.pop_due(now), Some(Due { key, deadline: now, value: "ping" }));
+/// let Some(Due { value, deadline, .. }) = queue.pop_due(now) else { unreachable!() };
+/// assert_eq!((value, deadline), ("ping", now));
+/// assert!(!queue.contains(key));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Due<T> {
     /// The key that named the timer. It no longer names one.
     pub key: Key,

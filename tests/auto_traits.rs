@@ -137,6 +137,6 @@ fn async_fd_works_on_any_thread() {
     use std::os::unix::net::UnixStream;
 
     any_thread_unwind_safe::<io::AsyncFd<UnixStream>>();
-    any_thread::<io::Readable<'static, UnixStream>>();
-    any_thread::<io::Writable<'static, UnixStream>>();
+    any_thread_unwind_safe::<io::Readable<'static, UnixStream>>();
+    any_thread_unwind_safe::<io::Writable<'static, UnixStream>>();
 }

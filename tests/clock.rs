@@ -257,3 +257,21 @@ fn debug_output_of_instants_tells_the_past_from_the_future() {
     assert!(past.starts_with("Instant(-3153"), "{past}");
     assert!(future.starts_with("Instant(3153"), "{future}");
 }
+
+#[test]
+fn a_manual_clock_may_start_at_any_instant() {
+    let system = Instant::now();
+    for start in [Instant::ORIGIN, system + secs(1_000_000)] {
+        let clock = ManualClock::starting_at(start);
+        let runtime = single_on(&clock);
+        runtime.block_on(async {
+            assert_eq!(Instant::now(), start);
+            sleep(secs(5)).await;
+            assert!(timeout(ms(1), std::future::pending::<()>()).await.is_err());
+            assert_eq!(Instant::now(), start + secs(5) + ms(1));
+        });
+    }
+    assert!(Instant::ORIGIN <= system);
+    let before = ManualClock::starting_at(Instant::ORIGIN - secs(1));
+    assert_eq!(before.now(), Instant::ORIGIN);
+}

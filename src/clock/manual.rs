@@ -59,6 +59,30 @@ impl ManualClock {
         Self(Clock::with(Source::Manual, 0))
     }
 
+    /// Creates a clock that does not run and shows `start`, or the origin if `start` is before that.
+    ///
+    /// [`new`](Self::new) shows the present. A clock that starts at
+    /// [`Instant::ORIGIN`](crate::time::Instant::ORIGIN) shows the same instants in each run, for
+    /// logs that are compared, or as input of a generator of random numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{ManualClock, time::{Duration, Instant, sleep}};
+    ///
+    /// let clock = ManualClock::starting_at(Instant::ORIGIN);
+    /// let simulated = clock.simulate(async {
+    ///     sleep(Duration::from_secs(90)).await;
+    ///     format!("{:?}", Instant::now())
+    /// });
+    /// assert_eq!(simulated.0, "Instant(90s)");
+    /// ```
+    #[must_use]
+    pub fn starting_at(start: Instant) -> Self {
+        // No epoch is negative, so that the farthest instant is within reach of `u64` from each.
+        Self(Clock::with_epoch(start.nanos().max(0), Source::Manual, 0))
+    }
+
     /// Returns the time on this clock.
     ///
     /// # Examples
