@@ -44,6 +44,8 @@
 //! - On the executor of this crate (feature `rt`), the timers that are ready are counted within one
 //!   poll of a task.
 //! - Inside a tokio runtime (feature `tokio`), timers use tokio's own budget, as tokio's timers do.
+//!   A task that spends it on something else first should poll its timers before that, or compare
+//!   their [`deadline`](Sleep::deadline) with the time.
 //! - On any other executor, a timer cannot tell where a poll of the task begins. So the count goes
 //!   on across polls, until another task polls a timer; only timers for which the task did not have
 //!   to wait are counted, and the 5 ms begin with the sixteenth. A timer may therefore yield in a

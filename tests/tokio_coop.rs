@@ -122,6 +122,38 @@ fn a_due_sleep_out_of_budget_is_pending_and_its_task_runs_again() {
     });
 }
 
+/// As with tokio's timers. A driver of a protocol that reads before it polls its timer never gets to
+/// handle a timeout under load (quinn, pull request 2677): it has to compare the deadline with the
+/// time, or poll the timer first.
+#[test]
+fn an_overdue_timer_behind_work_that_spends_the_budget_shows_in_its_deadline() {
+    in_a_task(async || {
+        let mut timer = sleep(ms(1));
+        assert!(
+            within_one_poll(|cx| Pin::new(&mut timer).poll(cx))
+                .await
+                .is_pending()
+        );
+        std::thread::sleep(ms(2));
+        for _ in 0..10 {
+            // Each time the task is woken again, with a budget that the work spends.
+            let mut first = true;
+            poll_fn(|cx| {
+                if std::mem::take(&mut first) {
+                    use_up(cx);
+                    assert!(Instant::now() >= timer.deadline());
+                    assert!(Pin::new(&mut timer).poll(cx).is_pending());
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            })
+            .await;
+        }
+        let before_the_work = within_one_poll(|cx| Pin::new(&mut timer).poll(cx));
+        assert!(before_the_work.await.is_ready());
+    });
+}
+
 #[test]
 fn a_sleep_first_polled_out_of_budget_is_not_lost() {
     in_a_task(async || {

@@ -200,6 +200,44 @@ async fn timers_of_tokio_and_ours_end_in_one_order() {
     );
 }
 
+/// Tokio's would each end up to a millisecond late, and so would what is chained.
+#[tokio::test]
+async fn chained_sleeps_end_together_with_one_of_their_length() {
+    tokio::time::sleep(Duration::from_micros(300)).await;
+    time::pause();
+    let start = Instant::now();
+    let log = Log::new();
+    let (chained, one) = (log.clone(), log.clone());
+    tokio::join!(
+        async move {
+            for _ in 0..3 {
+                sleep(ms(10)).await;
+            }
+            chained.push(start.elapsed());
+        },
+        async move {
+            sleep(ms(30)).await;
+            one.push(start.elapsed());
+        },
+    );
+    assert_eq!(log.take(), [ms(30), ms(30)]);
+}
+
+/// Where tokio's timer lets the task of the other branch run first.
+#[tokio::test(start_paused = true)]
+async fn a_timer_of_zero_gives_no_other_task_a_turn() {
+    let spawned = tokio::spawn(async {});
+    assert!(timeout(Duration::ZERO, spawned).await.is_err());
+    let first = tokio::select! {
+        biased;
+        () = sleep(Duration::ZERO) => "the timer",
+        () = async {} => "the other",
+    };
+    assert_eq!(first, "the timer");
+    // What is ready without a turn of its own is preferred by a timeout, as in tokio.
+    assert!(timeout(Duration::ZERO, async {}).await.is_ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interval_ticks_on_the_paused_clock() {
     let start = Instant::now();
