@@ -36,6 +36,45 @@ fn a_capacity_that_is_too_large_names_the_callers_line() {
     says(queue, &words);
 }
 
+/// The page for those who look up an error quotes it as it is.
+#[test]
+fn the_page_on_troubleshooting_quotes_what_errors_say() {
+    let page = include_str!("../docs/troubleshooting.md");
+    let begins = |message: &str| message.split(':').next().unwrap().to_owned();
+    let no_driver = begins(&reveille::Handle::try_current().unwrap_err().to_string());
+    assert!(page.contains(&format!("`{no_driver}`")), "{no_driver}");
+    #[cfg(feature = "rt")]
+    {
+        use reveille::rt;
+        let (no_runtime, _) = panic_of(|| rt::spawn(async {}));
+        let no_runtime = begins(&no_runtime);
+        assert!(page.contains(&format!("`{no_runtime}`")), "{no_runtime}");
+        let (polled_again, _) = panic_of(|| {
+            rt::block_on(async {
+                let mut task = rt::spawn(async {});
+                (&mut task).await.unwrap();
+                (&mut task).await
+            })
+        });
+        assert!(
+            page.contains(&format!("`{polled_again}`")),
+            "{polled_again}"
+        );
+    }
+    #[cfg(all(feature = "io", target_os = "linux"))]
+    {
+        use reveille::rt;
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let reader = rt::Runtime::new()
+            .unwrap()
+            .block_on(async { rt::io::AsyncFd::new(reader).unwrap() });
+        let gone = pollster::block_on(reader.readable())
+            .unwrap_err()
+            .to_string();
+        assert!(page.contains(&format!("`{gone}`")), "{gone}");
+    }
+}
+
 #[cfg(not(feature = "fallback"))]
 mod without_the_process_wide_thread {
     use std::future::pending;

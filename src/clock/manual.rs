@@ -202,7 +202,7 @@ impl From<&ManualClock> for Clock {
 /// drop(hold);
 /// assert!(driver.advance_when_idle());
 /// ```
-#[must_use = "time is held only while the guard lives"]
+#[must_use = "time is held only while the guard lives: give it a name, as in `let _hold =`"]
 pub struct Hold(Clock);
 
 impl Hold {
