@@ -4,8 +4,9 @@
 //! cargo run --release --features mio --example mio_loop
 //! ```
 //!
-//! The same fits calloop, winit, or any loop that blocks for a given time: a [`TimerQueue`] holds what is to
-//! be done and when, the loop blocks until its earliest deadline, and then takes out what is due.
+//! The same fits calloop, winit, or any loop that blocks for a given time: a [`TimerQueue`] holds
+//! what is to be done and when, the loop blocks until its earliest deadline, and then takes out what
+//! is due.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;

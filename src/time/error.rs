@@ -1,4 +1,8 @@
 //! Errors of timers.
+//!
+//! [`Elapsed`] is the result of a timeout, and the only one that most programs meet. [`NoDriver`]
+//! says that a handle was asked for where no driver is current. [`Error`] exists only because
+//! `tokio::time` has it: no function of this crate returns it.
 
 use std::error;
 use std::fmt;
@@ -52,12 +56,12 @@ impl From<Elapsed> for io::Error {
     }
 }
 
-/// The reason why a timer could not be made.
+/// The reason why a timer could not be made; it exists only because `tokio::time` has it.
 ///
 /// No function of this crate returns it: a driver that is gone is replaced (see
 /// [`Sleep`](super::Sleep)), a driver holds as many timers as fit into memory (2³² - 1 at most;
-/// arming one more panics), and no duration is too long. It exists, as in `tokio::time`, for code
-/// that makes such errors or passes them on.
+/// arming one more panics), and no duration is too long. It is for code that makes such errors or
+/// passes them on.
 ///
 /// # Examples
 ///
