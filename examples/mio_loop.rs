@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The same fits calloop, winit, or any loop that blocks for a given time: a [`TimerQueue`] holds
-//! what is to be done and when, the loop blocks until its earliest deadline, and then takes out what
-//! is due.
+//! what is to be done and when, the loop blocks until its earliest deadline, and then takes out
+//! what is due.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;

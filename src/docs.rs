@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a timer that never fires, or an error | [troubleshooting] |
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
-//! | a loop or a scheduler of your own, and what each executor needs | [timers in a scheduler](executor) |
+//! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
 //! | how late timers are, and what they cost | [benchmarks] |
 //! | how it works, and why it works that way | [architecture] |
 //! | what has changed | [changelog] |

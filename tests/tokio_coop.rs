@@ -122,9 +122,9 @@ fn a_due_sleep_out_of_budget_is_pending_and_its_task_runs_again() {
     });
 }
 
-/// As with tokio's timers. A driver of a protocol that reads before it polls its timer never gets to
-/// handle a timeout under load (quinn, pull request 2677): it has to compare the deadline with the
-/// time, or poll the timer first.
+/// As with tokio's timers. A driver of a protocol that reads before it polls its timer never gets
+/// to handle a timeout under load (quinn, pull request 2677): it has to compare the deadline with
+/// the time, or poll the timer first.
 #[test]
 fn an_overdue_timer_behind_work_that_spends_the_budget_shows_in_its_deadline() {
     in_a_task(async || {

@@ -51,7 +51,7 @@ fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
 /// # drop(sleep);
 /// ```
 #[derive(Debug)]
-#[must_use = "the driver is current only while the guard lives: give it a name, as in `let _entered =`"]
+#[must_use = "the driver is current only while the guard lives: name it, as in `let _entered =`"]
 pub struct Entered {
     /// `None` if the thread had destroyed its thread-locals: then nothing is current there.
     key: Option<Key>,
@@ -86,8 +86,8 @@ impl fmt::Display for NoDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "no timer driver is entered on this thread: call Handle::enter and keep the guard, or make \
-             the timer through a Handle{}",
+            "no timer driver is entered on this thread: call Handle::enter and keep the guard, \
+             or make the timer through a Handle{}",
             tokio_driver::HINT
         )
     }

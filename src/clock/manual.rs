@@ -59,7 +59,8 @@ impl ManualClock {
         Self(Clock::with(Source::Manual, 0))
     }
 
-    /// Creates a clock that does not run and shows `start`, or the origin if `start` is before that.
+    /// Creates a clock that does not run and shows `start`. If `start` is before the origin, the
+    /// clock shows the origin.
     ///
     /// [`new`](Self::new) shows the present. A clock that starts at
     /// [`Instant::ORIGIN`](crate::time::Instant::ORIGIN) shows the same instants in each run, for
@@ -202,7 +203,7 @@ impl From<&ManualClock> for Clock {
 /// drop(hold);
 /// assert!(driver.advance_when_idle());
 /// ```
-#[must_use = "time is held only while the guard lives: give it a name, as in `let _hold =`"]
+#[must_use = "time is held only while the guard lives: name it, as in `let _hold =`"]
 pub struct Hold(Clock);
 
 impl Hold {

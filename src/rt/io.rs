@@ -7,7 +7,7 @@
 //!
 //! | for | use |
 //! |---|---|
-//! | a connection | [`connect`](AsyncFd::connect) (TCP), [`accept`](AsyncFd::accept) (TCP, Unix) |
+//! | a connection | [`connect`](AsyncFd::connect), [`accept`](AsyncFd::accept) |
 //! | bytes | [`read`](AsyncFd::read), [`write`](AsyncFd::write), [`write_all`](AsyncFd::write_all) |
 //! | another operation, such as `recv_from` | [`read_with`], [`write_with`] |
 //! | readiness alone | [`readable`], [`writable`] |
@@ -15,9 +15,8 @@
 //! | a `poll` function | [`poll_readable`], [`poll_writable`] |
 //! | code that takes `futures::io::AsyncRead` | the feature `futures-io` |
 //!
-//! All of them are futures, so that [`timeout`] limits each one, or several at once:
-//! `stream.read(&mut buffer).timeout(limit).await??`. The crates `async-net` and `async-io` work on
-//! `rt`, too, with a thread of their own.
+//! [`timeout`] limits each of the futures: `stream.read(&mut buffer).timeout(limit).await??`. The
+//! crates `async-net` and `async-io` work on `rt`, too, with a thread of their own.
 //!
 //! [`read_with`]: AsyncFd::read_with
 //! [`write_with`]: AsyncFd::write_with
@@ -29,9 +28,9 @@
 //! [`poll_writable`]: AsyncFd::poll_writable
 //! [`timeout`]: crate::FutureExt::timeout
 
-// The modules: `mode` (the non-blocking mode), `async_fd` and `ready` (the owner of a descriptor, and
-// its futures), which wait on the runtime's `reactor`; on these, `connect` (connections), `transfer`
-// (bytes) and `traits` (of futures-io).
+// The modules: `mode` (the non-blocking mode), `async_fd` and `ready` (the owner of a descriptor,
+// and its futures), which wait on the runtime's `reactor`; on these, `connect` (connections),
+// `transfer` (bytes) and `traits` (of futures-io).
 
 mod async_fd;
 mod connect;
