@@ -3,8 +3,19 @@
 //! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks,
 //! and the tasks that they wake go to its own queue. An idle worker steals tasks from the others,
 //! and fires the timers that they do not get to. The executor is meant to be used, and to be read:
-//! `docs/executor.md` tells what a scheduler of your own has to do when, with this one as the
-//! example.
+//! [`docs::executor`](crate::docs::executor) tells what a scheduler of your own has to do when,
+//! with this one as the example.
+//!
+//! | to | use |
+//! |---|---|
+//! | run one future, and the tasks that it spawns | [`block_on`] |
+//! | choose threads, clock, slack and hooks, or keep the runtime | [`Runtime`], [`Builder`] |
+//! | start a task | [`spawn()`], [`spawn_local`]; from outside [`Handle::spawn`] |
+//! | wait for a task, or end it | [`JoinHandle`], [`AbortHandle`] |
+//! | let other tasks run first | [`yield_now`] |
+//! | call what blocks | `spawn_blocking` (feature `blocking`) |
+//! | wait for sockets and other descriptors | `io` (feature `io`, Linux) |
+//! | keep paused time from moving | [`hold()`] |
 //!
 //! # Examples
 //!
