@@ -423,6 +423,28 @@ fn time_moves_when_its_last_hold_is_dropped_while_the_second_worker_parks() {
     });
 }
 
+/// One worker leaves at the end of a runtime, while the other one parks. Time moves for that one.
+#[test]
+fn time_moves_for_the_last_worker_when_another_one_leaves() {
+    check(Some(3), || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        for _ in 0..2 {
+            pool.idle().add_thread();
+        }
+        pool.stop();
+        let flag = Flag::new();
+        let waker = main_of(&pool, 0, &flag);
+        let _sleep = armed(&pool, 0, 20, &waker);
+        let line = Line::new();
+        let other = pool.clone();
+        let leaving = line.spawn(move || other.idle().remove_thread(true));
+        line.cross();
+        wait(&pool, 0, &flag);
+        leaving.join().unwrap();
+    });
+}
+
 /// The driver owner collects I/O, and is still among the parked workers, while the other one parks.
 /// Time does not move on to a timer before the tasks have run whose I/O it was.
 #[test]

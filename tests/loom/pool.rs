@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::parker::Parker;
 use crate::park::worker::WorkerPark;
@@ -19,6 +19,7 @@ pub(super) struct Pool {
     idle: Arc<Idle>,
     parkers: Box<[Arc<Parker>]>,
     time: Arc<AtomicU64>,
+    stopping: AtomicBool,
 }
 
 /// A worker's LIFO slot, as the queue that it is: how many tasks were put there and taken out.
@@ -60,7 +61,7 @@ struct Parking<'a, W, C> {
 
 impl<W: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, C> {
     fn is_stopping(&self) -> bool {
-        false
+        self.pool.stopping.load(Ordering::Relaxed)
     }
 
     fn has_lent(&self) -> bool {
@@ -103,6 +104,7 @@ impl Pool {
             idle: Idle::new(shared.collect(), workers, clock, 0),
             parkers,
             time,
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -240,6 +242,11 @@ impl Pool {
     fn fire(&self, budget: usize) {
         let now = self.idle.clock().nanos();
         self.idle.drivers().fire(now, budget);
+    }
+
+    /// Begins to end the runtime, before any worker parks.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Stops the clock.
