@@ -300,6 +300,7 @@ impl<P> Driver<P> {
     pub fn turn(&mut self) -> Turn {
         let shared = &self.handle.shared;
         if shared.interrupt_before() != NO_INTERRUPT {
+            shared.note_timed_wake();
             shared.clear_announcement();
         }
         let nothing = Turn {
@@ -385,6 +386,10 @@ impl<P> Driver<P> {
             shared.announce_park(&state, NO_INTERRUPT);
             return Some(Duration::ZERO);
         }
+        let next = match shared.needs_margin() {
+            true => shared.before(next, now),
+            false => next,
+        };
         let plan = self.planner.plan(next).limited(limit_at.unwrap_or(NEVER));
         // Where no time passes by itself, no slack ends a wait: every earlier timer interrupts it.
         let until = if frozen { next } else { plan.announcement() };

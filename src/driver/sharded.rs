@@ -269,6 +269,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         if expirations != setting.expirations {
             setting.expirations = expirations;
             setting.at = None;
+            self.shards.iter().for_each(|shard| shard.note_timed_wake());
             if setting.source.note_expired() == Liveness::Gone {
                 return Liveness::Gone;
             }
@@ -349,7 +350,7 @@ enum Left {
     Gone,
 }
 
-/// Has a shard announce its next deadline, and returns that.
+/// Has a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
     // If `next` is past the announcement, a thread is firing here and has not finished: the exact
@@ -357,8 +358,12 @@ fn announce(shard: &Shared) -> u64 {
     if announced != NO_INTERRUPT && shard.may_be_due(announced) {
         return announced;
     }
+    // The clock is foreign code: not under the lock.
+    let now = shard.needs_margin().then(|| shard.clock.nanos());
     let mut state = shard.lock();
-    let next = state.timers.next_deadline().max(NO_INTERRUPT + 1);
+    let next = state.timers.next_deadline();
+    let next = now.map_or(next, |now| shard.before(next, now));
+    let next = next.max(NO_INTERRUPT + 1);
     shard.announce_park(&state, next);
     next
 }

@@ -37,7 +37,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
-use crate::driver::slack::{Limit, NO_INTERRUPT};
+use crate::driver::slack::{self, Limit, NO_INTERRUPT};
 use crate::instant::{LAST, NEVER};
 use crate::park::Unpark;
 use crate::store::Store;
@@ -87,14 +87,17 @@ impl<U: Unpark> Notifier for U {
     }
 }
 
-/// Written under the lock of `Shared::state`, except by `clear_announcement`, `note_turn` and
-/// `abandon`; read without it.
+/// Written under the lock of `Shared::state`, except by `clear_announcement`, `note_timed_wake`,
+/// `note_turn` and `abandon`; read without it.
 struct Atomics {
     elapsed: AtomicU64,
     drained: AtomicU64,
     next: AtomicU64,
     /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
     interrupt_before: AtomicU64,
+    /// How often in a row a timer has interrupted the loop. No wait has ended at its time between
+    /// these interruptions.
+    interruptions: AtomicU64,
     /// What the clock showed when the loop last looked at its timers, or zero. `Debug` shows it.
     turned: AtomicU64,
 }
@@ -142,6 +145,7 @@ impl Shared {
                 drained: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
                 interrupt_before: AtomicU64::new(NO_INTERRUPT),
+                interruptions: AtomicU64::new(0),
                 turned: AtomicU64::new(0),
             }),
             state: CachePadded(Mutex::new(State {
@@ -276,6 +280,35 @@ impl Shared {
             .store(until, Ordering::Relaxed);
     }
 
+    /// Notes that a wait of the loop has ended at its time, not by an interruption.
+    pub(crate) fn note_timed_wake(&self) {
+        // Relaxed, and without the lock: at worst an interruption at this moment is counted with
+        // those before it.
+        self.atomics.0.interruptions.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns whether the loop is interrupted so often that it should wake earlier than it has to,
+    /// by [`before`](Self::before).
+    pub(crate) fn needs_margin(&self) -> bool {
+        let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
+        slack::needs_margin(interruptions) && !self.is_exact()
+    }
+
+    /// Returns when to wake for a deadline at `next` if the clock shows `now`: a margin before it.
+    pub(crate) fn before(&self, next: u64, now: u64) -> u64 {
+        if next == NEVER {
+            return NEVER;
+        }
+        let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
+        next - slack::margin(interruptions, next.saturating_sub(now))
+    }
+
+    /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
+    /// it.
+    fn is_exact(&self) -> bool {
+        self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
+    }
+
     /// Returns until when the loop has announced to park, if that is neither over nor interrupted,
     /// else `NO_INTERRUPT`.
     pub(crate) fn interrupt_before(&self) -> u64 {
@@ -397,6 +430,10 @@ impl Shared {
             atomics
                 .interrupt_before
                 .store(NO_INTERRUPT, Ordering::Relaxed);
+            let interruptions = atomics.interruptions.load(Ordering::Relaxed);
+            atomics
+                .interruptions
+                .store(interruptions.saturating_add(1), Ordering::Relaxed);
         }
         interrupt
     }

@@ -14,6 +14,11 @@
 //! while, which gets longer with each wait in a row that was in vain.
 //!
 //! The length of the slack, its [`Limit`], may be set while the loop runs.
+//!
+//! If each timer that is armed is due earlier than all others, each interrupts the loop. After
+//! [`MANY`] interruptions in a row the loop announces an earlier time than it has to, by a
+//! [`margin`], so that the next ones are late enough not to interrupt it. The price is one wake-up
+//! that finds nothing due, after which the loop announces the deadline again.
 
 use std::sync::Arc;
 
@@ -29,6 +34,9 @@ const DENSE: usize = 2;
 /// The longest slack, one second. In a storm nothing interrupts the wait: without a bound, a slack
 /// of `Duration::MAX` would lose every timer.
 const LONGEST: u64 = 1_000_000_000;
+
+/// After how many interruptions in a row a loop announces an earlier time than it has to.
+const MANY: u64 = 4;
 
 /// The largest number of turns for which waits are suspended.
 const MAX_SUSPENDED: u32 = 1023;
@@ -62,6 +70,21 @@ impl Limit {
             limit.store(nanos.min(LONGEST), Ordering::Relaxed);
         }
     }
+}
+
+/// Returns whether a loop that was interrupted this often in a row should announce an earlier time
+/// than it has to.
+#[inline]
+pub(crate) fn needs_margin(interruptions: u64) -> bool {
+    interruptions >= MANY
+}
+
+/// Returns by how much such a loop should wake before a deadline that is `left` away: by a
+/// thousandth at first, twice as much after each further interruption, half of `left` at most.
+pub(crate) fn margin(interruptions: u64, left: u64) -> u64 {
+    left >> 10_u64
+        .saturating_sub(interruptions.saturating_sub(MANY))
+        .max(1)
 }
 
 /// Plans the wake-ups of one loop.

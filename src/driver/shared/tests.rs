@@ -1,8 +1,9 @@
-//! The memory of timers in a loop that never fires all that is due.
+//! The memory of timers in a loop that never fires all that is due, and how often timers that are
+//! each earlier than the one before interrupt a loop.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -92,4 +93,91 @@ fn a_loop_that_is_always_behind_uses_the_entries_of_fired_timers_again() {
     assert!(capacity <= 3 * most, "{capacity} entries for {most} timers");
     let (capacity, most) = always_behind(|task| Duration::from_nanos(1 + task as u64 % 7));
     assert!(capacity <= 3 * most, "{capacity} entries for {most} timers");
+}
+
+/// Arms `count` timers, an hour from now and each a microsecond earlier than the one before, while
+/// the loop waits. Returns how many of them interrupted it.
+fn each_earlier(driver: &Driver<()>, count: usize, unparks: &AtomicUsize) -> (Vec<Sleep>, usize) {
+    let before = unparks.load(Ordering::Relaxed);
+    let mut interrupted = before;
+    assert!(driver.next_timeout().is_some());
+    let sleeps = (1..=count as u64).map(|i| {
+        let wait = Duration::from_secs(3600) - Duration::from_micros(i);
+        let mut sleep = driver.handle().sleep(wait);
+        assert!(
+            Pin::new(&mut sleep)
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        let now = unparks.load(Ordering::Relaxed);
+        if std::mem::replace(&mut interrupted, now) != now {
+            assert!(driver.next_timeout().unwrap() <= wait);
+        }
+        sleep
+    });
+    (sleeps.collect(), unparks.load(Ordering::Relaxed) - before)
+}
+
+/// Each of them interrupted the loop: a wake-up for each timer.
+#[test]
+fn timers_that_are_each_earlier_than_the_one_before_interrupt_a_loop_a_few_times() {
+    let (nanos, unparks) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+    let (shown, counted) = (nanos.clone(), unparks.clone());
+    let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::Relaxed)));
+    let mut driver = Driver::builder().clock(clock).build_with_unpark(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut first = driver.handle().sleep(Duration::from_secs(3600));
+    assert!(
+        Pin::new(&mut first)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+
+    let (sleeps, interruptions) = each_earlier(&driver, 10_000, &unparks);
+    assert_eq!(interruptions, 4);
+    // The loop wakes before the deadline, once, and then at the deadline.
+    let deadline = Duration::from_secs(3600) - Duration::from_micros(10_000);
+    let early = driver.next_timeout().unwrap();
+    assert!(
+        early < deadline && early > deadline - Duration::from_secs(4),
+        "{early:?}"
+    );
+    nanos.store(early.as_nanos() as u64, Ordering::Relaxed);
+    assert_eq!(driver.turn().fired(), 0);
+    assert_eq!(driver.next_timeout(), Some(deadline - early));
+    nanos.store(deadline.as_nanos() as u64, Ordering::Relaxed);
+    assert_eq!(driver.turn().fired(), 1);
+    drop(sleeps);
+}
+
+/// Time moves on to what a frozen clock's loop announces, so that must be the deadline.
+#[test]
+fn a_frozen_clock_is_announced_exactly_however_often_timers_interrupt() {
+    let (clock, unparks) = (crate::ManualClock::new(), Arc::<AtomicUsize>::default());
+    let counted = unparks.clone();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut first = driver.handle().sleep(Duration::from_secs(3600));
+    assert!(
+        Pin::new(&mut first)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    assert_eq!(driver.next_timeout(), None);
+    let mut sleeps = Vec::new();
+    for i in 1..=20 {
+        let mut sleep = driver
+            .handle()
+            .sleep(Duration::from_secs(3600) - Duration::from_micros(i));
+        assert!(
+            Pin::new(&mut sleep)
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        sleeps.push(sleep);
+        assert_eq!(unparks.load(Ordering::Relaxed), i as usize);
+        assert_eq!(driver.next_timeout(), None);
+    }
 }
