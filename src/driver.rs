@@ -5,7 +5,7 @@
 //! [`park`](Driver::park) does both around a [`Park`].
 //!
 //! The modules: `shared` (what handles share with a driver, and how a loop is interrupted),
-//! `shared::fire` (firing), `handle`, `slack` (why a wake-up may be delayed), and `sharded` (one
+//! `shared::fire` (firing), `wakers` (the timers, in order), `handle`, `slack` (why a wake-up may be delayed), and `sharded` (one
 //! driver for each thread of a runtime, all on one loop). The futures are in `time`; `backend`
 //! finds the driver for a timer.
 
@@ -16,11 +16,11 @@ pub(crate) mod sharded;
 pub(crate) mod shared;
 pub(crate) mod slack;
 mod turn;
+mod wakers;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::driver::shared::fire::wake_all;
 use crate::driver::slack::{NO_INTERRUPT, Planner};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
@@ -247,7 +247,8 @@ impl<P> Driver<P> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let shared = &self.handle.shared;
-        let next = shared.lock().timers.next_deadline();
+        let (state, next) = shared.lock_and_find_next(true);
+        drop(state);
         (next != NEVER).then(|| shared.clock.instant(next))
     }
 
@@ -283,8 +284,9 @@ impl<P> Driver<P> {
 
     /// Fires the timers that are due, without blocking.
     ///
-    /// The earliest timer fires first, and equal deadlines in the order in which they were armed or
-    /// last reset. Wakers are called outside of every lock. One turn fires about a thousand timers
+    /// The earliest timer fires first, and equal deadlines in the order in which they were armed, or
+    /// last reset to an earlier time. On a clock that is moved by hand, a reset to a later time
+    /// counts, too. Wakers are called outside of every lock. One turn fires about a thousand timers
     /// at most (see [`Turn::is_unfinished`]). If a waker panics, the others are woken all the same,
     /// and the turn returns. If nothing is due, a turn costs one read of the clock.
     ///
@@ -380,8 +382,7 @@ impl<P> Driver<P> {
             .filter(|_| !frozen)
             .map(|limit| now.saturating_add(nanos(limit)));
 
-        let mut state = shared.lock();
-        let next = state.timers.next_deadline();
+        let (state, next) = shared.lock_and_find_next(false);
         if next <= now {
             shared.announce_park(&state, NO_INTERRUPT);
             return Some(Duration::ZERO);
@@ -420,7 +421,7 @@ impl<P: Park> Park for Driver<P> {
 
 impl<P> Drop for Driver<P> {
     fn drop(&mut self) {
-        wake_all(self.handle.shared.close());
+        self.handle.shared.close();
     }
 }
 

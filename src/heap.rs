@@ -37,6 +37,10 @@
 //!   as stale: the heap asks for their state again when it places them, before it opens the next
 //!   run.
 //!
+//! An owner may choose not to mark the slots that turn stale ([`Timers::MARKS_STALE`]). Then H4 and
+//! the bound of H5 do not hold. The owner limits by a budget how many stale slots a call drops, and
+//! calls [`clean`](RunHeap::clean) if there are many.
+//!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the
 //! maintenance in proportion to what it changes; there is no separate clean-up pass.
@@ -116,6 +120,10 @@ pub(crate) enum OnMove {
 
 /// The owner of the timers that the slots of a heap stand for.
 pub(crate) trait Timers {
+    /// Whether the owner calls [`RunHeap::mark_stale`] for each slot that turns stale. If not, the
+    /// heap finds out when it gets to the slot, and does not look for stale slots before.
+    const MARKS_STALE: bool = true;
+
     /// Returns what a slot stands for.
     ///
     /// The heap takes the slot out if it is dead, or if it has moved and `on_move` is
@@ -125,7 +133,21 @@ pub(crate) trait Timers {
 
     /// Returns whether most of the timers that were ever armed at once are gone, so that the heap
     /// should give memory back sooner.
-    fn are_mostly_gone(&self) -> bool;
+    fn are_mostly_gone(&self) -> bool {
+        false
+    }
+
+    /// Returns whether a slot is live, and changes nothing. The heap asks an owner that does not
+    /// mark stale slots.
+    fn is_live(&self, _slot: Slot) -> bool {
+        true
+    }
+
+    /// Returns whether the heap may go on to look for the earliest live slot. If not, it leaves the
+    /// rest to later calls.
+    fn has_budget(&self) -> bool {
+        true
+    }
 }
 
 /// The slots, sorted as far as needed. See the head of this file.
@@ -140,6 +162,8 @@ pub(crate) struct RunHeap<const RUN: usize> {
     full: Vec<Slot>,
     /// Slots that left their run because their timers moved, to be placed in other runs.
     moved: Vec<Slot>,
+    /// The low of the run that [`clean`](Self::clean) cleans next.
+    cleaned: Slot,
     effort: Effort,
 }
 
@@ -158,6 +182,7 @@ impl<const RUN: usize> RunHeap<RUN> {
             runs: Runs::new(),
             full: Vec::new(),
             moved: Vec::new(),
+            cleaned: Slot::MIN,
             effort: Effort::default(),
         }
     }
@@ -204,7 +229,8 @@ impl<const RUN: usize> RunHeap<RUN> {
         }
     }
 
-    /// Returns the earliest live slot, or `None` if all slots up to `limit` are stale.
+    /// Returns the earliest live slot, or `None` if all slots up to `limit` are stale, or if the
+    /// owner's budget is used up.
     ///
     /// The slot leaves only if the caller calls [`pop`](Self::pop) next.
     #[inline(always)]
@@ -212,13 +238,13 @@ impl<const RUN: usize> RunHeap<RUN> {
         let mut loaded = false;
         loop {
             let Some(root) = self.root() else {
-                if self.bound() > limit || !self.load_front(timers) {
+                if self.bound() > limit || !timers.has_budget() || !self.load_front(timers) {
                     return None;
                 }
                 loaded = true;
                 continue;
             };
-            if root.when() > limit {
+            if root.when() > limit || !timers.has_budget() {
                 return None;
             }
             match timers.resolve(root, OnMove::Refile) {
@@ -236,6 +262,32 @@ impl<const RUN: usize> RunHeap<RUN> {
             self.run_deferred(timers);
         }
         self.root()
+    }
+
+    /// Takes out the earliest slot, whatever it stands for, if it is at or before `limit`. Returns
+    /// `None` if there is none, or if the owner's budget is used up.
+    #[inline]
+    pub(crate) fn pop_until(&mut self, limit: u64, timers: &mut impl Timers) -> Option<Slot> {
+        if self.near() > 0 && self.has_deferred() {
+            self.run_deferred(timers);
+        }
+        while self.near() == 0 {
+            if self.bound() > limit || !timers.has_budget() || !self.load_front(timers) {
+                return None;
+            }
+        }
+        if !timers.has_budget() || self.root().is_none_or(|root| root.when() > limit) {
+            return None;
+        }
+        match (self.front.last(), self.recent.peek()) {
+            (Some(front), Some(Reverse(recent))) if recent < front => self.pop_recent(),
+            (None, Some(_)) => self.pop_recent(),
+            (_, _) => self.front.pop(),
+        }
+    }
+
+    fn pop_recent(&mut self) -> Option<Slot> {
+        self.recent.pop().map(|Reverse(slot)| slot)
     }
 
     /// Takes out the root, which the last [`peek`](Self::peek) returned.
@@ -366,7 +418,7 @@ impl<const RUN: usize> RunHeap<RUN> {
     }
 
     /// Places a slot that was moved: now if it is near, which is cheap, otherwise in a later call.
-    fn place_or_defer(&mut self, slot: Slot) {
+    pub(crate) fn place_or_defer(&mut self, slot: Slot) {
         if slot < self.edge {
             self.place_near(slot);
         } else {

@@ -12,8 +12,8 @@
 //! - S2 no call's work grows with the number of timers, except that of `reserve`, `iter`, `compact`
 //!   and dropping.
 //!
-//! Two modules build on the store: `queue` stores values with deadlines, and the driver stores
-//! wakers.
+//! `queue` builds on the store. The driver's timers are in `driver/wakers.rs`: it has a heap and a
+//! table of its own, since their owners move deadlines without its lock.
 
 use crate::heap::{RUN_LEN, RunHeap};
 use crate::instant::NEVER;
@@ -80,8 +80,6 @@ impl<V, const RUN: usize> Store<V, RUN> {
 
     /// Takes out the earliest timer if its deadline is at or before `now`, and returns its index,
     /// deadline and value.
-    ///
-    /// The next timer gets its index, unless that is [held back](Self::hold_back) before.
     #[inline]
     pub(crate) fn pop(&mut self, now: u64) -> Option<(u32, u64, V)> {
         if self.heap.bound() > now {
@@ -91,19 +89,6 @@ impl<V, const RUN: usize> Store<V, RUN> {
         self.heap.pop();
         let value = self.table.fire(slot.key())?;
         Some((slot.key(), slot.when(), value))
-    }
-
-    /// Holds back the indices of the timers that were popped since `oldest`, that one included: no
-    /// timer gets them before [`recycle`](Self::recycle). The indices held back before are
-    /// recycled, unless `add` says to keep them. Nothing but `pop` may have been called since.
-    pub(crate) fn hold_back(&mut self, oldest: u32, add: bool) {
-        self.table.hold_back(oldest, add);
-    }
-
-    /// Lets the indices that were held back be used again.
-    #[inline]
-    pub(crate) fn recycle(&mut self) {
-        self.table.recycle();
     }
 
     /// Returns the earliest deadline, or [`NEVER`] if nothing can come due.
@@ -120,12 +105,6 @@ impl<V, const RUN: usize> Store<V, RUN> {
         let slot = self.heap.peek(NEVER, &mut self.table)?;
         let (deadline, value) = self.table.get(slot.key())?;
         Some((slot.key(), deadline, value))
-    }
-
-    /// Returns a time at or before the earliest deadline, without any work.
-    #[inline]
-    pub(crate) fn bound(&self) -> u64 {
-        self.heap.bound()
     }
 
     /// Returns an armed timer's deadline and value.
@@ -163,7 +142,7 @@ impl<V, const RUN: usize> Store<V, RUN> {
     }
 
     /// Frees all memory that is not needed. Gives the armed timers the indices from zero on, in the
-    /// order of `rank`; no index may be [held back](Self::hold_back).
+    /// order of `rank`.
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) {
         self.heap = RunHeap::new();
         for slot in self.table.compact(rank) {

@@ -41,7 +41,7 @@ const NONE: u32 = u32::MAX;
 /// The sequence number of an entry that is not armed.
 const UNARMED: u32 = 0;
 
-/// How many entries a block holds: 24 KiB of entries, and 16 KiB of values if those are wakers.
+/// How many entries a block holds: 24 KiB of entries.
 const BLOCK: usize = 1024;
 
 /// A timer without its value.
@@ -81,15 +81,14 @@ impl Entry {
         Some(Slot::new(when, seq, index))
     }
 
-    /// Ends the timer, and puts the entry before `next` in a list: the list of free entries or the
-    /// list of those held back.
+    /// Ends the timer, and puts the entry before `next` in the list of free entries.
     #[inline]
     fn end(&mut self, next: u32) {
         self.when = u64::from(next);
         self.seq = UNARMED;
     }
 
-    /// Returns the next entry in this one's list.
+    /// Returns the next free entry.
     #[inline]
     fn next(&self) -> u32 {
         self.when as u32
@@ -108,20 +107,17 @@ pub(crate) struct Table<V> {
     /// How many entries there are, free ones included.
     len: u32,
     free: u32,
-    /// The entries that have fired and are held back from being used again, newest and oldest.
-    held: (u32, u32),
     seq: u32,
     armed: usize,
 }
 
 impl<V> Table<V> {
     pub(crate) fn new(seq: u32) -> Self {
-        let (blocks, len, free, held, armed) = (Vec::new(), 0, NONE, (NONE, NONE), 0);
+        let (blocks, len, free, armed) = (Vec::new(), 0, NONE, 0);
         Self {
             blocks,
             len,
             free,
-            held,
             seq,
             armed,
         }
@@ -211,41 +207,6 @@ impl<V> Table<V> {
         value
     }
 
-    /// Holds back the entries that have fired since `oldest`, that one included: no timer gets them
-    /// before [`recycle`](Self::recycle). The entries held back before are recycled now, unless
-    /// `add` says to keep them.
-    ///
-    /// Only `fire` may have been called since `oldest` fired, so that the entries are the head of
-    /// the free list.
-    pub(crate) fn hold_back(&mut self, oldest: u32, add: bool) {
-        let newest = self.free;
-        self.free = self.entry_mut(oldest).next();
-        if !add {
-            self.recycle();
-        }
-        let (held_newest, held_oldest) = self.held;
-        self.entry_mut(oldest).end(held_newest);
-        let end = if held_newest == NONE {
-            oldest
-        } else {
-            held_oldest
-        };
-        self.held = (newest, end);
-    }
-
-    /// Returns all entries that were held back to the free list, in constant time.
-    #[inline]
-    pub(crate) fn recycle(&mut self) {
-        let (newest, oldest) = self.held;
-        if newest == NONE {
-            return;
-        }
-        let free = self.free;
-        self.entry_mut(oldest).end(free);
-        self.free = newest;
-        self.held = (NONE, NONE);
-    }
-
     /// Returns an armed timer's deadline and value.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<(u64, &V)> {
@@ -322,10 +283,7 @@ impl<V> Table<V> {
     /// Gives the armed timers the indices from zero on, in the order of `rank`, and frees all
     /// memory that they do not need. Returns the slots to be filed, earliest first; the caller
     /// drops all others.
-    ///
-    /// No entry may be held back.
     pub(crate) fn compact<K: Ord>(&mut self, rank: impl Fn(&V) -> K) -> Vec<Slot> {
-        debug_assert_eq!(self.held, (NONE, NONE), "entries are held back");
         let blocks = mem::take(&mut self.blocks).into_iter();
         let both = blocks.flat_map(|block| block.entries.into_iter().zip(block.values));
         let mut armed: Vec<(Entry, V)> = both

@@ -44,7 +44,6 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
-use crate::driver::shared::fire::wake_all;
 use crate::driver::slack::{Limit, NO_INTERRUPT, Planner};
 use crate::instant::NEVER;
 use crate::sync::{
@@ -337,7 +336,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         let place = std::mem::replace(&mut *lock(&self.setting), Place::Closed);
         drop(place);
         for shard in &self.shards {
-            wake_all(shard.close());
+            shard.close();
         }
     }
 }
@@ -360,8 +359,7 @@ fn announce(shard: &Shared) -> u64 {
     }
     // The clock is foreign code: not under the lock.
     let now = shard.needs_margin().then(|| shard.clock.nanos());
-    let mut state = shard.lock();
-    let next = state.timers.next_deadline();
+    let (state, next) = shard.lock_and_find_next(false);
     let next = now.map_or(next, |now| shard.before(next, now));
     let next = next.max(NO_INTERRUPT + 1);
     shard.announce_park(&state, next);

@@ -6,12 +6,14 @@
 //! load:
 //!
 //! - `elapsed`: the clock as the last turn saw it. A deadline at or before it has passed.
-//! - `drained`: every timer with a deadline at or before it has left the store, and its index may
-//!   belong to another timer by now. A timer with a later deadline that was armed still owns its
-//!   index; if its value is gone from the store, it has fired. `drained <= elapsed`.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
+//!
+//! Beside them lies a [word](crate::driver::wakers::words) for each timer, its deadline while it is
+//! armed. So a timer tells without the lock whether it has fired, and is put off by one
+//! compare-and-exchange: its slot in the heap is early enough, so the loop wakes in time. Where the
+//! loop must know the earliest deadline exactly, because time moves on to it, the lock is taken.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -27,8 +29,9 @@
 //! The first thread that interrupts clears the announcement, so the loop is interrupted once, and
 //! never while it runs.
 //!
-//! Firing is in [`fire`].
+//! What is announced is in [`announcement`], firing in [`fire`].
 
+mod announcement;
 pub(crate) mod fire;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -37,10 +40,11 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
-use crate::driver::slack::{self, Limit, NO_INTERRUPT};
+use crate::driver::slack::{Limit, NO_INTERRUPT};
+use crate::driver::wakers::Wakers;
+use crate::driver::wakers::words::Words;
 use crate::instant::{LAST, NEVER};
 use crate::park::Unpark;
-use crate::store::Store;
 use crate::sync::{
     CachePadded, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -59,6 +63,7 @@ pub(crate) struct Shared {
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: Limit,
     atomics: CachePadded<Atomics>,
+    words: Words,
     state: CachePadded<Mutex<State>>,
 }
 
@@ -91,7 +96,6 @@ impl<U: Unpark> Notifier for U {
 /// `note_turn` and `abandon`; read without it.
 struct Atomics {
     elapsed: AtomicU64,
-    drained: AtomicU64,
     next: AtomicU64,
     /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
     interrupt_before: AtomicU64,
@@ -104,7 +108,7 @@ struct Atomics {
 
 /// Guarded by the lock of `Shared::state`.
 pub(crate) struct State {
-    pub(crate) timers: Store<Waker>,
+    pub(crate) timers: Wakers,
     closed: bool,
 }
 
@@ -142,14 +146,14 @@ impl Shared {
             slack,
             atomics: CachePadded(Atomics {
                 elapsed: AtomicU64::new(0),
-                drained: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
                 interrupt_before: AtomicU64::new(NO_INTERRUPT),
                 interruptions: AtomicU64::new(0),
                 turned: AtomicU64::new(0),
             }),
+            words: Words::new(),
             state: CachePadded(Mutex::new(State {
-                timers: Store::new(),
+                timers: Wakers::new(),
                 closed: false,
             })),
         });
@@ -193,7 +197,7 @@ impl Shared {
             // instructions more.)
             return Arm::Due;
         };
-        let index = state.timers.insert(deadline, waker);
+        let index = state.timers.insert(&self.words, deadline, waker);
         let must_rearm = self.note_armed(deadline);
         drop(state);
         if must_rearm {
@@ -205,13 +209,29 @@ impl Shared {
     /// Moves an armed timer from the deadline `old`.
     #[inline]
     pub(crate) fn reset(&self, index: u32, old: u64, deadline: u64) -> Reset {
+        if deadline < old || self.is_exact() {
+            return self.reset_locked(index, old, deadline);
+        }
+        if !self.words.put_off(index, old, deadline) {
+            return Reset::Gone;
+        }
+        // The loop may have begun to wait for the exact deadline after the check above. Then either
+        // it has found the new one, or this thread finds the flag: see `set_notify_on_cancel`.
+        if self.notify_on_cancel.load(Ordering::Relaxed) {
+            self.note_put_off(old);
+        }
+        Reset::Moved
+    }
+
+    fn reset_locked(&self, index: u32, old: u64, deadline: u64) -> Reset {
         let mut state = self.lock();
-        if !self.owns(&state, old) {
+        if state.closed {
             return Reset::Gone;
         }
         if deadline <= self.atomics.0.elapsed.load(Ordering::Relaxed) {
-            // The store holds no deadline that has elapsed: see `drained`.
-            let waker = state.timers.take(index);
+            // No timer is armed for a deadline that has elapsed, or moved to an earlier one that
+            // has: see V1 in `wakers/words.rs`.
+            let waker = state.timers.take(index, old);
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
             let must_rearm = self.note_cancelled(old);
             drop(state);
@@ -220,7 +240,7 @@ impl Shared {
             }
             return waker.map_or(Reset::Gone, Reset::Due);
         }
-        if !state.timers.reset(index, deadline) {
+        if !state.timers.reset(index, old, deadline) {
             return Reset::Gone;
         }
         let must_rearm = self.note_armed(deadline) || self.note_cancelled(old);
@@ -234,15 +254,15 @@ impl Shared {
     /// Removes an armed timer and returns its waker, `None` if it has fired.
     #[inline]
     pub(crate) fn cancel(&self, index: u32, deadline: u64) -> Option<Waker> {
-        // Acquire: the turn that took the timer out happened before.
-        if deadline <= self.atomics.0.drained.load(Ordering::Acquire) {
+        let elapsed = self.atomics.0.elapsed.load(Ordering::Acquire);
+        // A driver that is gone wakes all tasks itself, and after a fork its lock may be held for
+        // ever. If the deadline has not elapsed, the timer is armed: reading its word here would
+        // only make the lock wait for a cache miss.
+        if elapsed == CLOSED || deadline <= elapsed && self.words.load(index) != deadline {
             return None;
         }
         let mut state = self.lock();
-        if !self.owns(&state, deadline) {
-            return None;
-        }
-        let waker = state.timers.take(index);
+        let waker = state.timers.take(index, deadline);
         if self.note_cancelled(deadline) {
             drop(state);
             self.notifier.rearm();
@@ -254,14 +274,8 @@ impl Shared {
     /// timer has fired.
     pub(crate) fn replace_waker(&self, index: u32, deadline: u64, waker: &mut Waker) -> bool {
         let mut state = self.lock();
-        if !self.owns(&state, deadline) {
-            return false;
-        }
-        let Some(armed) = state.timers.value_mut(index) else {
-            return false;
-        };
-        std::mem::swap(armed, waker);
-        true
+        let armed = state.timers.waker_mut(index, deadline);
+        armed.map(|armed| std::mem::swap(armed, waker)).is_some()
     }
 
     /// Makes the loop look at its timers and its clock again.
@@ -270,60 +284,6 @@ impl Shared {
     /// announced anything yet.
     pub(crate) fn interrupt(&self) {
         self.notifier.interrupt();
-    }
-
-    /// Announces, under the lock, that the loop parks until `until`, in clock time.
-    pub(crate) fn announce_park(&self, _state: &State, until: u64) {
-        self.atomics
-            .0
-            .interrupt_before
-            .store(until, Ordering::Relaxed);
-    }
-
-    /// Notes that a wait of the loop has ended at its time, not by an interruption.
-    pub(crate) fn note_timed_wake(&self) {
-        // Relaxed, and without the lock: at worst an interruption at this moment is counted with
-        // those before it.
-        self.atomics.0.interruptions.store(0, Ordering::Relaxed);
-    }
-
-    /// Returns whether the loop is interrupted so often that it should wake earlier than it has to,
-    /// by [`before`](Self::before).
-    pub(crate) fn needs_margin(&self) -> bool {
-        let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
-        slack::needs_margin(interruptions) && !self.is_exact()
-    }
-
-    /// Returns when to wake for a deadline at `next` if the clock shows `now`: a margin before it.
-    pub(crate) fn before(&self, next: u64, now: u64) -> u64 {
-        if next == NEVER {
-            return NEVER;
-        }
-        let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
-        next - slack::margin(interruptions, next.saturating_sub(now))
-    }
-
-    /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
-    /// it.
-    fn is_exact(&self) -> bool {
-        self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
-    }
-
-    /// Returns until when the loop has announced to park, if that is neither over nor interrupted,
-    /// else `NO_INTERRUPT`.
-    pub(crate) fn interrupt_before(&self) -> u64 {
-        self.atomics.0.interrupt_before.load(Ordering::Relaxed)
-    }
-
-    /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer
-    /// that it was made for may have been cancelled before, without notice.
-    #[cfg(feature = "rt")]
-    pub(crate) fn set_notify_on_cancel(&self, notify: bool) {
-        // Under the lock, as each cancellation and each announcement is: a timer that is cancelled
-        // after the next announcement finds the flag as it is now.
-        let _state = self.lock();
-        self.notify_on_cancel.store(notify, Ordering::Relaxed);
-        self.clear_announcement();
     }
 
     /// Notes that the loop looks at its timers, at `now`.
@@ -337,16 +297,6 @@ impl Shared {
     pub(crate) fn last_turn(&self) -> Option<u64> {
         let turned = self.atomics.0.turned.load(Ordering::Relaxed);
         (turned > 0).then_some(turned)
-    }
-
-    /// Clears the announcement: the loop runs.
-    pub(crate) fn clear_announcement(&self) {
-        // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
-        // interrupts a loop that has just been unparked.
-        self.atomics
-            .0
-            .interrupt_before
-            .store(NO_INTERRUPT, Ordering::Relaxed);
     }
 
     /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
@@ -371,24 +321,16 @@ impl Shared {
         now
     }
 
-    /// Returns, under the lock, how far the store is drained.
-    pub(crate) fn drained(&self, _state: &State) -> u64 {
-        self.atomics.0.drained.load(Ordering::Relaxed)
-    }
-
-    /// Publishes, under the lock, how far the store is drained and a lower bound of the next
-    /// deadline.
-    pub(crate) fn set_drained(&self, _state: &State, drained: u64, next: u64) {
-        self.atomics.0.drained.store(drained, Ordering::Release);
+    /// Publishes, under the lock, a lower bound of the next deadline.
+    fn set_next(&self, _state: &State, next: u64) {
         self.atomics.0.next.store(next, Ordering::Relaxed);
     }
 
-    /// Closes the driver and returns its timers, which the caller wakes.
-    pub(crate) fn close(&self) -> Store<Waker> {
+    /// Marks the driver as gone. No timer is armed from now on, and none is removed.
+    fn mark_closed(&self) {
         let mut state = self.lock();
         state.closed = true;
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
-        std::mem::replace(&mut state.timers, Store::new())
     }
 
     /// Marks the driver as gone without taking its lock: this process was forked from the driver's,
@@ -396,45 +338,6 @@ impl Shared {
     ///
     /// Its timers then count as fired, so that dropping one takes no lock either.
     pub(crate) fn abandon(&self) {
-        self.atomics.0.drained.store(CLOSED, Ordering::Release);
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
-    }
-
-    /// Returns whether a timer armed for `deadline` still owns its index.
-    fn owns(&self, state: &State, deadline: u64) -> bool {
-        !state.closed && deadline > self.drained(state)
-    }
-
-    /// Notes, under the lock, that a timer for `deadline` was cancelled. Returns whether the loop
-    /// must be told.
-    #[inline]
-    fn note_cancelled(&self, deadline: u64) -> bool {
-        // The flag comes first: on a clock that cannot be paused nothing else is read.
-        let notify = self.notify_on_cancel.load(Ordering::Relaxed)
-            && (deadline..NEVER).contains(&self.interrupt_before());
-        if notify {
-            self.clear_announcement();
-        }
-        notify
-    }
-
-    /// Notes a new deadline, under the lock. Returns whether the loop must be interrupted for it.
-    #[inline]
-    fn note_armed(&self, deadline: u64) -> bool {
-        let atomics = &self.atomics.0;
-        if deadline < atomics.next.load(Ordering::Relaxed) {
-            atomics.next.store(deadline, Ordering::Relaxed);
-        }
-        let interrupt = deadline < atomics.interrupt_before.load(Ordering::Relaxed);
-        if interrupt {
-            atomics
-                .interrupt_before
-                .store(NO_INTERRUPT, Ordering::Relaxed);
-            let interruptions = atomics.interruptions.load(Ordering::Relaxed);
-            atomics
-                .interruptions
-                .store(interruptions.saturating_add(1), Ordering::Relaxed);
-        }
-        interrupt
     }
 }

@@ -18,22 +18,39 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 /// found before the live ones are used up.
 pub(super) const STEP: usize = 2 * STALENESS;
 
+/// One in this many slots of a run is looked at to tell whether many are stale, if they were not
+/// counted.
+const SAMPLE: usize = 16;
+
 impl<const RUN: usize> RunHeap<RUN> {
     /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
     /// there is no run.
     ///
     /// The caller ensures that no slot is near.
     #[cold]
-    pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
+    pub(super) fn load_front<T: Timers>(&mut self, timers: &mut T) -> bool {
         // Some of the moved slots may belong to this run.
         while !self.moved.is_empty() {
             self.place_moved(timers);
+            // Where nothing is marked, many moved slots may come from one run and go to one.
+            if !T::MARKS_STALE {
+                self.split_one(timers);
+            }
         }
         let Some(mut run) = self.runs.pop_first() else {
             return self.near() > 0;
         };
         self.edge = self.runs.low().unwrap_or(Slot::MAX);
-        if run.stale > 0 {
+        let has_stale = match T::MARKS_STALE {
+            true => run.stale > 0,
+            // To ask for each slot would cost as much as to find the stale ones one by one.
+            false => run
+                .slots
+                .iter()
+                .step_by(SAMPLE)
+                .any(|&slot| !timers.is_live(slot)),
+        };
+        if has_stale {
             self.refile(&mut run, self.edge, timers);
         }
         if run.slots.len() > RUN {
@@ -114,6 +131,21 @@ impl<const RUN: usize> RunHeap<RUN> {
         run.stale = run.stale.saturating_sub(taken as u32);
         run.cursor = (end - taken) as u32;
         self.effort.add(end - start);
+        self.merge_small(at);
+    }
+
+    /// Takes the dead slots out of one run, and out of the next one when it is called again.
+    #[cold]
+    pub(crate) fn clean(&mut self, timers: &mut impl Timers) {
+        let Some(low) = self.runs.low() else {
+            return;
+        };
+        let at = self.runs.find(self.cleaned.max(low));
+        self.cleaned = self.runs.low_after(at).unwrap_or(Slot::MIN);
+        let run = &mut self.runs[at];
+        let all = 0..run.slots.len();
+        self.effort.add(run.slots.len());
+        filter(run, all, timers, OnMove::Keep, |slot, _| Some(slot));
         self.merge_small(at);
     }
 

@@ -267,6 +267,13 @@ impl Runs {
         })
     }
 
+    /// Returns the low of the run after another.
+    pub(super) fn low_after(&self, at: Position) -> Option<Slot> {
+        let lows = &self.groups[at.group].lows;
+        let next_group = self.lows.get(at.group + 1);
+        lows.get(at.run + 1).or(next_group).copied()
+    }
+
     /// Adds a run before all others.
     pub(super) fn push_first(&mut self, run: Run) {
         self.insert(Position { group: 0, run: 0 }, run);

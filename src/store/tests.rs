@@ -10,6 +10,11 @@ mod effort;
 mod named;
 
 impl<V, const RUN: usize> Store<V, RUN> {
+    /// Returns a time at or before the earliest deadline, without any work.
+    fn bound(&self) -> u64 {
+        self.heap.bound()
+    }
+
     /// Checks the invariants of the heap, the table and S1.
     pub(crate) fn verify(&self) {
         let armed = self.table.verify();
@@ -93,9 +98,8 @@ impl<const RUN: usize> Pair<RUN> {
         );
     }
 
-    /// Pops the earliest timer if it is due. With `hold`, holds its index back: in addition to
-    /// those already held back if that is `true`, otherwise instead of them.
-    fn pop(&mut self, now: u64, hold: Option<bool>) -> bool {
+    /// Pops the earliest timer if it is due.
+    fn pop(&mut self, now: u64) -> bool {
         let first = self
             .model
             .iter()
@@ -107,14 +111,10 @@ impl<const RUN: usize> Pair<RUN> {
             (index, order.0, value)
         });
         assert_eq!(self.store.pop(now), expected);
-        if let (Some((index, ..)), Some(add)) = (expected, hold) {
-            self.store.hold_back(index, add);
-        }
         expected.is_some()
     }
 
     fn compact(&mut self) {
-        self.store.recycle();
         self.store.compact(|&value| value);
         assert_eq!(self.store.capacity(), self.model.len());
         let mut timers: Vec<_> = self.model.values_mut().collect();
@@ -140,8 +140,7 @@ enum Op {
     Reset(usize, u64),
     ResetAll(u64),
     Peek,
-    Pop(u64, Option<bool>),
-    Recycle,
+    Pop(u64),
     Compact,
 }
 
@@ -162,8 +161,7 @@ fn ops(range: u64) -> impl Strategy<Value = Vec<Op>> {
         6 => (any::<usize>(), when()).prop_map(|(at, to)| Op::Reset(at, to)),
         1 => when().prop_map(Op::ResetAll),
         3 => Just(Op::Peek),
-        6 => (0..range, any::<Option<bool>>()).prop_map(|(now, hold)| Op::Pop(now, hold)),
-        2 => Just(Op::Recycle),
+        6 => (0..range).prop_map(Op::Pop),
         1 => Just(Op::Compact),
     ];
     prop::collection::vec(op, 0..200)
@@ -197,13 +195,14 @@ fn run<const RUN: usize>(seq: u32, ops: Vec<Op>) {
                 }
             }
             Op::Peek => pair.peek(),
-            Op::Pop(now, hold) => drop(pair.pop(now, hold)),
-            Op::Recycle => pair.store.recycle(),
+            Op::Pop(now) => {
+                pair.pop(now);
+            }
             Op::Compact => pair.compact(),
         }
         pair.verify();
     }
-    while pair.pop(NEVER, None) {}
+    while pair.pop(NEVER) {}
     pair.verify();
     assert!(
         pair.model.keys().all(|&(deadline, _)| deadline == NEVER),

@@ -10,7 +10,7 @@ impl<V> Table<V> {
         entry.is_armed() && entry.live_slot(slot.key()) == Some(slot)
     }
 
-    /// Checks T2, the values, and the lists of free and held entries. Returns how many live slots
+    /// Checks T2, the values, and the list of free entries. Returns how many live slots
     /// there must be.
     pub(crate) fn verify(&self) -> usize {
         let all: Vec<_> = self
@@ -30,13 +30,11 @@ impl<V> Table<V> {
             "an entry has a value if and only if it is armed"
         );
         let mut idle = 0;
-        for start in [self.free, self.held.0] {
-            let mut at = start;
-            while at != NONE {
-                assert!(!all[at as usize].is_armed(), "entry {at} is armed and free");
-                (at, idle) = (all[at as usize].next(), idle + 1);
-                assert!(idle <= all.len(), "a circle of free entries");
-            }
+        let mut at = self.free;
+        while at != NONE {
+            assert!(!all[at as usize].is_armed(), "entry {at} is armed and free");
+            (at, idle) = (all[at as usize].next(), idle + 1);
+            assert!(idle <= all.len(), "a circle of free entries");
         }
         let armed: Vec<_> = all.iter().filter(|entry| entry.is_armed()).collect();
         assert_eq!((armed.len(), all.len() - idle), (self.armed, self.armed));
@@ -110,39 +108,6 @@ fn a_fired_entry_goes_to_the_next_timer() {
     assert_eq!(table.disarm(0), None);
     assert_eq!(table.arm(1, 'b').0, 0);
     table.verify();
-}
-
-#[test]
-fn entries_held_back_are_used_again_once_recycled() {
-    let mut table = Table::new(0);
-    for value in ['a', 'b', 'c', 'd', 'e'] {
-        table.arm(1, value);
-    }
-    let fire = |table: &mut Table<char>, index| assert!(table.fire(index).is_some());
-    fire(&mut table, 4);
-    fire(&mut table, 1);
-    fire(&mut table, 0);
-    table.hold_back(1, true);
-    table.verify();
-    assert_eq!(table.disarm(1), None);
-    // The one that fired before them is free; after that, the table has to grow.
-    assert_eq!((table.arm(1, 'f').0, table.arm(1, 'g').0), (4, 5));
-    fire(&mut table, 2);
-    table.hold_back(2, true);
-    table.verify();
-    assert_eq!(table.arm(1, 'h').0, 6);
-    fire(&mut table, 3);
-    table.hold_back(3, false);
-    table.verify();
-    let again = ['i', 'j', 'k', 'l'].map(|value| table.arm(1, value).0);
-    assert_eq!(
-        again,
-        [2, 0, 1, 7],
-        "those held back before are free, this one is not"
-    );
-    table.recycle();
-    table.verify();
-    assert_eq!((table.arm(1, 'm').0, table.arm(1, 'n').0), (3, 8));
 }
 
 #[test]

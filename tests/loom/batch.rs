@@ -1,7 +1,7 @@
 //! What may a timer's owner do when its timer has fired, and it has not heard of it?
 //!
 //! Under loom a batch holds two timers, so that with three of them the driver lets go of its lock
-//! in the middle of a turn. Until it is over, those that are out keep their indices.
+//! in the middle of a turn. Those that are out have given their indices to the next timers by then.
 
 use std::task::Waker;
 
@@ -11,9 +11,8 @@ use super::support::{Line, Task, Time, check, ns, poll};
 
 /// A timer is dropped between two batches, of which the first ended in its own deadline.
 ///
-/// It may be in the store still although its equals are out: `drained` must stay below a deadline
-/// until all of it is out. If not, the drop would take the timer for fired and leave its waker
-/// behind, to be woken after the drop has returned.
+/// It may be in the store still although its equals are out, and its deadline has elapsed. If the
+/// drop took that for fired, it would leave its waker behind, to be woken after it has returned.
 #[test]
 fn drop_between_batches() {
     check(None, || {
@@ -41,11 +40,10 @@ fn drop_between_batches() {
 
 /// Timers that have fired are dropped after their thread has armed another one, between batches.
 ///
-/// Until all that is due is out, a fired timer's index must not be used again: its owner cannot
-/// tell yet that it has fired, and would disarm the timer that has the index now. That one's task
-/// would sleep for ever.
+/// The other one has the index of one that has fired. Its owner must find out: if it disarmed the
+/// timer that has the index now, that one's task would sleep for ever.
 #[test]
-fn index_is_not_reused_between_batches() {
+fn index_is_reused_between_batches() {
     check(None, || {
         let line = Line::new();
         let time = Time::new();
@@ -78,8 +76,7 @@ fn index_is_not_reused_between_batches() {
 
 /// A timer is reset between two batches, of which the first ended in its own deadline.
 ///
-/// It still counts as the owner of its entry, which is empty: there is nothing to move. If a reset
-/// said that it had moved it, the timer would never fire again.
+/// If a reset said that it had moved a timer that has fired, that would never fire again.
 #[test]
 fn reset_later_between_batches() {
     check(None, || {
@@ -112,8 +109,7 @@ fn reset_later_between_batches() {
 
 /// Another task takes a timer over between two batches, of which the first ended in its deadline.
 ///
-/// It still counts as the owner of its entry, which is empty: there is no waker to exchange, and
-/// the new task must be told that time is up.
+/// If it is out, there is no waker to exchange, and the new task must be told that time is up.
 #[test]
 fn poll_with_other_waker_between_batches() {
     check(None, || {

@@ -108,6 +108,36 @@ fn a_timer_dropped_while_cancellations_begin_to_count_is_not_waited_for() {
     });
 }
 
+/// The clock begins to be one that may be paused while a timer is put off, which takes no lock.
+///
+/// Either the thread that puts it off sees the change, and tells the loop, or the scan that the
+/// change brings sees the new deadline. If it could miss the change although it comes later, time
+/// would jump to a deadline that no timer has.
+#[test]
+fn a_timer_put_off_while_cancellations_begin_to_count_is_not_waited_for() {
+    check(Some(3), || {
+        let event_loop = Loop::new(1, false);
+        let start = event_loop.runtime.handle(0).now();
+        let gone = Task::new();
+        let mut sleep = gone.sleep(&event_loop.runtime.handle(0), ns(10));
+        let line = Line::new();
+        let changing = {
+            let event_loop = event_loop.clone();
+            line.spawn(move || {
+                event_loop.runtime.set_notify_on_cancel(true);
+                event_loop.runtime.expire();
+            })
+        };
+        line.cross();
+        sleep.reset_at(start + ns(50));
+        changing.join().unwrap();
+        assert_eq!((gone.wakes(), event_loop.at()), (0, 50));
+        let task = Task::new();
+        let _sleep = task.sleep(&event_loop.runtime.handle(0), ns(30));
+        assert_eq!(event_loop.at(), 30);
+    });
+}
+
 /// The clock is stopped while the timer is dropped that the loop would wake for, and a later one is
 /// armed.
 ///

@@ -31,7 +31,7 @@ fn run(driver: &mut Driver<Room>, task: &Task) {
 ///
 /// Batches leave the store under the lock, so each timer is in one of them, and what one thread
 /// wakes it wakes in order. What it published when it let go of the lock must not send the other
-/// thread back in time: `elapsed` and `drained` only rise.
+/// thread back in time: `elapsed` only rises.
 #[test]
 fn two_turns_at_once() {
     check(Some(3), || {

@@ -92,6 +92,40 @@ fn reset_earlier_against_park() {
     });
 }
 
+/// A timer is put off, without the lock, while the driver parks for it.
+///
+/// It wakes for the old deadline or for the new one, and in the first case parks again. If the look
+/// that the announcement takes at the timers lost the slot, it would park for good.
+#[test]
+fn put_off_against_park() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.driver();
+        let task = Task::behind(driver.get_ref().unparker());
+        let mut sleep = task.sleep(driver.handle(), ns(2));
+        let later = driver.handle().now() + ns(5);
+        let resetter = line.spawn(move || {
+            sleep.reset_at(later);
+            sleep
+        });
+        line.cross();
+        while task.wakes() == 0 {
+            driver.park();
+        }
+        let mut sleep = resetter.join().unwrap();
+        if time.get() < 5 {
+            // It had fired before it was put off.
+            assert!(!task.poll(&mut sleep), "early");
+            while task.wakes() == 1 {
+                driver.park();
+            }
+        }
+        assert_eq!(time.get(), 5);
+        assert!(task.poll(&mut sleep));
+    });
+}
+
 /// A thread queues a message, unparks, and arms a timer, while the driver parks.
 ///
 /// The driver shares its park with the loop's other sources. If it took a token anywhere but in

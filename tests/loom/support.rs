@@ -21,6 +21,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(3600);
 pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(preemptions);
+    // Loom's default of a thousand is for models without a storm.
+    builder.max_branches = 1500;
     builder.check(model);
 }
 

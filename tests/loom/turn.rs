@@ -129,6 +129,75 @@ fn reset_later_and_poll_against_turn() {
     });
 }
 
+/// The deadline is put off and another task takes the timer over, while the driver takes it out to
+/// fire it.
+///
+/// The first is an exchange of the timer's word, without the lock, the second one of its waker,
+/// under the lock. If the turn took the waker out and left the word, or the other way round, the
+/// new task would wait for a timer that no turn fires.
+#[test]
+fn put_off_and_poll_with_other_waker_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (old, new) = (Task::new(), Task::new());
+        let mut sleep = old.sleep(driver.handle(), ns(1));
+        let later = driver.handle().now() + ns(5);
+        time.set(1);
+        let waker = new.waker();
+        let resetter = line.spawn(move || {
+            sleep.reset_at(later);
+            assert!(!poll(&mut sleep, &waker), "early");
+            assert!(!poll(&mut sleep, &waker), "early");
+            sleep
+        });
+        line.cross();
+        let fired = driver.turn().fired();
+        let sleep = resetter.join().unwrap();
+
+        assert_eq!((old.wakes(), new.wakes()), (fired, 0));
+        assert!(old.is_released());
+        time.set(5);
+        assert_eq!((driver.turn().fired(), new.wakes()), (1, 1));
+        drop(sleep);
+        assert!(new.is_released());
+    });
+}
+
+/// A timer is put off twice while the driver files its slot anew, and fires another.
+///
+/// What the turn has filed is at or before the deadline at any time. If it filed the slot for a
+/// deadline that the word had not reached, or not at all, the timer would be late.
+#[test]
+fn put_off_twice_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (task, other) = (Task::new(), Task::new());
+        let mut sleep = task.sleep(driver.handle(), ns(2));
+        let _other = other.sleep(driver.handle(), ns(3));
+        let start = driver.handle().now();
+        sleep.reset_at(start + ns(4));
+        time.set(3);
+        let resetter = line.spawn(move || {
+            sleep.reset_at(start + ns(5));
+            sleep.reset_at(start + ns(6));
+            sleep
+        });
+        line.cross();
+        assert_eq!((driver.turn().fired(), other.wakes()), (1, 1));
+        let mut sleep = resetter.join().unwrap();
+
+        time.set(5);
+        assert_eq!((driver.turn().fired(), task.wakes()), (0, 0), "early");
+        time.set(6);
+        assert_eq!((driver.turn().fired(), task.wakes()), (1, 1));
+        assert!(task.poll(&mut sleep));
+    });
+}
+
 /// The deadline is brought forward, though not to the present, while the driver fires another.
 ///
 /// The turn publishes anew when the next timer is due at the earliest. Published from what it saw

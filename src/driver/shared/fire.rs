@@ -5,6 +5,10 @@
 //! no lock is held for longer than it takes to pop a batch, and a waker may arm, reset and drop
 //! timers, clone and drop wakers, or block.
 //!
+//! On the way to the due timers are those that were put off or removed. A hold of the lock files or
+//! drops a bounded number of their slots ([`STALE_SLOTS`]) and counts as a batch, so that a turn
+//! that fires nothing ends as soon as one that fires.
+//!
 //! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has reported
 //! it by then. If it went on, it would take down a loop that is not to blame.)
 
@@ -13,8 +17,9 @@ use std::task::Waker;
 
 use crate::clock::ClockObserver;
 use crate::driver::shared::Shared;
+use crate::driver::shared::announcement::STALE_SLOTS;
+use crate::driver::wakers::{Budget, Wakers};
 use crate::instant::NEVER;
-use crate::store::Store;
 use crate::sync;
 
 /// How many wakers leave the store under one lock.
@@ -58,12 +63,13 @@ impl Shared {
     /// Returns how many fired and whether more may be due. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();
-        let mut fired = 0;
+        let (mut fired, mut spent) = (0, 0_usize);
         loop {
             let more = self.collect(now, &mut batch);
             fired += batch.len;
+            spent = spent.saturating_add(BATCH);
             batch.wake();
-            if !more || fired >= budget {
+            if !more || spent >= budget {
                 return (fired, more);
             }
         }
@@ -74,41 +80,42 @@ impl Shared {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
-        let (mut first, mut last) = (0, 0);
-        for at in 0..BATCH {
-            let Some((index, deadline, waker)) = state.timers.pop(now) else {
-                // All that was due has left the store: no timer asks about these indices any
-                // longer.
-                state.timers.recycle();
-                let next = state.timers.bound();
-                self.set_drained(&state, now, next);
-                batch.len = at;
-                return false;
-            };
-            if at == 0 {
-                first = index;
-            }
-            last = deadline;
-            batch.wakers[at] = Some(waker);
+        let mut budget = Budget(STALE_SLOTS);
+        while batch.len < BATCH
+            && let Some(waker) = state.timers.pop(now, &mut budget)
+        {
+            batch.wakers[batch.len] = Some(waker);
+            batch.len += 1;
         }
-        batch.len = BATCH;
-        // Timers with the very deadline that the batch ends in may be left. Until they have left
-        // the store, the popped ones keep their indices, so that a timer can tell fired from armed.
-        // Those of earlier batches keep theirs only if they have that deadline, too. Otherwise a
-        // loop that is always behind, and never empties the list of what is due, would take a new
-        // index for each timer.
-        let drained = last.saturating_sub(1);
-        let same = drained == self.drained(&state);
-        state.timers.hold_back(first, same);
-        self.set_drained(&state, drained, last);
-        true
+        let next = state.timers.bound();
+        self.set_next(&state, next);
+        next <= now && next != NEVER
+    }
+
+    /// Closes the driver and wakes all its timers, in order of deadline; those that never fire come
+    /// last.
+    pub(crate) fn close(&self) {
+        self.mark_closed();
+        self.fire(NEVER, usize::MAX);
+        let mut block = 0;
+        while let Some(wakers) = self.take_block(block) {
+            wakers.into_iter().for_each(|waker| shield(|| waker.wake()));
+            block += 1;
+        }
+        // Their memory is freed with the lock released.
+        let timers = std::mem::replace(&mut self.lock().timers, Wakers::new());
+        drop(timers);
+    }
+
+    fn take_block(&self, block: usize) -> Option<Vec<Waker>> {
+        self.lock().timers.take_block(block)
     }
 }
 
 /// Fires timers when the clock is moved by hand.
 impl ClockObserver for Shared {
     fn earliest(&self) -> u64 {
-        self.lock().timers.next_deadline()
+        self.lock_and_find_next(true).1
     }
 
     fn expire(&self) {
@@ -117,17 +124,5 @@ impl ClockObserver for Shared {
 
     fn interrupt(&self) {
         Self::interrupt(self);
-    }
-}
-
-/// Wakes every timer of a driver that is gone, in order of deadline; those that never fire come
-/// last.
-pub(crate) fn wake_all(mut timers: Store<Waker>) {
-    while let Some((_, _, waker)) = timers.pop(NEVER) {
-        shield(|| waker.wake());
-    }
-    let rest: Vec<u32> = timers.iter().map(|(index, ..)| index).collect();
-    for waker in rest.into_iter().filter_map(|index| timers.take(index)) {
-        shield(|| waker.wake());
     }
 }

@@ -132,7 +132,7 @@ fn sequence_numbers_wrap_and_no_timer_is_lost_or_early() {
             pair.verify();
         }
         for now in 0..1600 {
-            while pair.pop(now, None) {}
+            while pair.pop(now) {}
             pair.verify();
         }
         assert!(pair.model.is_empty());
@@ -150,17 +150,14 @@ fn equal_deadlines_before_and_after_the_wrap_keep_their_order_separately() {
 }
 
 #[test]
-fn a_fired_timer_is_not_armed_and_keeps_its_index_while_it_is_held_back() {
+fn a_fired_timer_is_not_armed_and_leaves_its_index_to_the_next() {
     let mut store = Store::<u32>::new();
     let index = store.insert(1, 7);
     assert_eq!(store.pop(1), Some((index, 1, 7)));
-    store.hold_back(index, false);
     assert_eq!(
         (store.take(index), store.reset(index, 9), store.get(index)),
         (None, false, None)
     );
-    assert_ne!(store.insert(2, 8), index);
-    store.recycle();
     assert_eq!(store.insert(3, 9), index);
     store.verify();
 }

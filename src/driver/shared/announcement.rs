@@ -1,0 +1,172 @@
+//! The announcement: until when the loop parks, and what interrupts it before.
+//!
+//! The park protocol is told at the head of `shared`. What is announced is the earliest deadline,
+//! or an earlier time: if many timers were put off or removed, it takes work to find the earliest
+//! deadline, and the loop is not held up for it; and if each timer is earlier than the one before,
+//! the loop wakes a margin before it has to (see `slack`). Then it finds nothing due, and goes on.
+//!
+//! Where time moves on to the earliest deadline, because the clock is moved by hand or may be
+//! paused, the loop has to know it *exactly*, and is told when the timer that it waits for is
+//! cancelled or put off.
+
+use super::{Shared, State};
+use crate::driver::slack::{self, NO_INTERRUPT};
+use crate::driver::wakers::Budget;
+use crate::instant::NEVER;
+use crate::sync::{self, MutexGuard, atomic::Ordering};
+
+/// How many stale slots are dropped or filed anew under one hold of the lock.
+pub(super) const STALE_SLOTS: usize = sync::in_models(2, 256);
+
+/// How often the lock is taken to find out when the loop has to wake.
+const HOLDS: usize = sync::in_models(2, 16);
+
+impl Shared {
+    /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
+    /// it.
+    #[inline]
+    pub(super) fn is_exact(&self) -> bool {
+        self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
+    }
+
+    /// Announces, under the lock, that the loop parks until `until`, in clock time.
+    pub(crate) fn announce_park(&self, _state: &State, until: u64) {
+        self.atomics
+            .0
+            .interrupt_before
+            .store(until, Ordering::Relaxed);
+    }
+
+    /// Returns until when the loop has announced to park, if that is neither over nor interrupted,
+    /// else `NO_INTERRUPT`.
+    pub(crate) fn interrupt_before(&self) -> u64 {
+        self.atomics.0.interrupt_before.load(Ordering::Relaxed)
+    }
+
+    /// Clears the announcement: the loop runs.
+    pub(crate) fn clear_announcement(&self) {
+        // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
+        // interrupts a loop that has just been unparked.
+        self.atomics
+            .0
+            .interrupt_before
+            .store(NO_INTERRUPT, Ordering::Relaxed);
+    }
+
+    /// Takes the lock and finds the earliest deadline. If that is much work, it releases the lock
+    /// and takes it again, and after a while ends with an earlier time, unless the loop or the
+    /// caller has to know the deadline exactly.
+    pub(crate) fn lock_and_find_next(&self, exactly: bool) -> (MutexGuard<'_, State>, u64) {
+        let mut holds = 0;
+        loop {
+            let mut state = self.lock();
+            let mut budget = Budget(STALE_SLOTS);
+            holds += 1;
+            match state.timers.next_deadline(&mut budget) {
+                Some(next) => return (state, next),
+                None if holds >= HOLDS && !exactly && !self.is_exact() => {
+                    let bound = state.timers.bound();
+                    return (state, bound);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Notes a new deadline, under the lock. Returns whether the loop must be interrupted for it.
+    #[inline]
+    pub(super) fn note_armed(&self, deadline: u64) -> bool {
+        let atomics = &self.atomics.0;
+        if deadline < atomics.next.load(Ordering::Relaxed) {
+            atomics.next.store(deadline, Ordering::Relaxed);
+        }
+        let interrupt = deadline < atomics.interrupt_before.load(Ordering::Relaxed);
+        if interrupt {
+            atomics
+                .interrupt_before
+                .store(NO_INTERRUPT, Ordering::Relaxed);
+            let interruptions = atomics.interruptions.load(Ordering::Relaxed);
+            atomics
+                .interruptions
+                .store(interruptions.saturating_add(1), Ordering::Relaxed);
+        }
+        interrupt
+    }
+
+    /// Notes, under the lock, that a timer for `deadline` was cancelled. Returns whether the loop
+    /// must be told.
+    #[inline]
+    pub(super) fn note_cancelled(&self, deadline: u64) -> bool {
+        // The flag comes first: on a clock that cannot be paused nothing else is read.
+        let notify = self.notify_on_cancel.load(Ordering::Relaxed)
+            && (deadline..NEVER).contains(&self.interrupt_before());
+        if notify {
+            self.clear_announcement();
+        }
+        notify
+    }
+
+    /// Tells the loop, if it must be told, that a timer was put off from the deadline `old`.
+    #[cold]
+    pub(super) fn note_put_off(&self, old: u64) {
+        let state = self.lock();
+        let must_rearm = self.note_cancelled(old);
+        drop(state);
+        if must_rearm {
+            self.notifier.rearm();
+        }
+    }
+
+    /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer
+    /// that it was made for may have been cancelled before, without notice.
+    #[cfg(feature = "rt")]
+    pub(crate) fn set_notify_on_cancel(&self, notify: bool) {
+        // Under the lock, as each cancellation and each announcement is: a timer that is cancelled
+        // after the next announcement finds the flag as it is now.
+        let state = self.lock();
+        self.notify_on_cancel.store(notify, Ordering::Relaxed);
+        self.clear_announcement();
+        drop(state);
+        if !notify {
+            return;
+        }
+        // A timer that is put off without the lock after its word was written here finds the flag;
+        // and if it was put off before, the next announcement finds its new deadline. The lock is
+        // not held for all pieces at once.
+        let mut piece = 0;
+        while self.rewrite(piece) {
+            piece += 1;
+        }
+        let _state = self.lock();
+        self.clear_announcement();
+    }
+
+    #[cfg(feature = "rt")]
+    fn rewrite(&self, piece: usize) -> bool {
+        let _state = self.lock();
+        self.words.rewrite(piece)
+    }
+
+    /// Notes that a wait of the loop has ended at its time, not by an interruption.
+    pub(crate) fn note_timed_wake(&self) {
+        // Relaxed, and without the lock: at worst an interruption at this moment is counted with
+        // those before it.
+        self.atomics.0.interruptions.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns whether the loop is interrupted so often that it should wake earlier than it has to,
+    /// by [`before`](Self::before).
+    pub(crate) fn needs_margin(&self) -> bool {
+        let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
+        slack::needs_margin(interruptions) && !self.is_exact()
+    }
+
+    /// Returns when to wake for a deadline at `next` if the clock shows `now`: a margin before it.
+    pub(crate) fn before(&self, next: u64, now: u64) -> u64 {
+        if next == NEVER {
+            return NEVER;
+        }
+        let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
+        next - slack::margin(interruptions, next.saturating_sub(now))
+    }
+}
