@@ -268,26 +268,31 @@ impl<const RUN: usize> RunHeap<RUN> {
     /// `None` if there is none, or if the owner's budget is used up.
     #[inline]
     pub(crate) fn pop_until(&mut self, limit: u64, timers: &mut impl Timers) -> Option<Slot> {
-        if self.near() > 0 && self.has_deferred() {
-            self.run_deferred(timers);
-        }
-        while self.near() == 0 {
-            if self.bound() > limit || !timers.has_budget() || !self.load_front(timers) {
-                return None;
-            }
-        }
-        if !timers.has_budget() || self.root().is_none_or(|root| root.when() > limit) {
+        if !timers.has_budget() {
             return None;
         }
-        match (self.front.last(), self.recent.peek()) {
-            (Some(front), Some(Reverse(recent))) if recent < front => self.pop_recent(),
-            (None, Some(_)) => self.pop_recent(),
-            (_, _) => self.front.pop(),
+        if self.has_deferred() {
+            self.run_deferred(timers);
         }
-    }
-
-    fn pop_recent(&mut self) -> Option<Slot> {
-        self.recent.pop().map(|Reverse(slot)| slot)
+        loop {
+            let (front, recent) = (self.front.last(), self.recent.peek());
+            let root = match (front, recent) {
+                (Some(front), None) => front,
+                (Some(front), Some(Reverse(recent))) if front < recent => front,
+                (_, Some(Reverse(recent))) => {
+                    let is_due = recent.when() <= limit;
+                    return is_due.then(|| self.recent.pop())?.map(|Reverse(slot)| slot);
+                }
+                (None, None) => {
+                    let may_load = self.bound() <= limit && timers.has_budget();
+                    if !may_load || !self.load_front(timers) {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            return (root.when() <= limit).then(|| self.front.pop())?;
+        }
     }
 
     /// Takes out the root, which the last [`peek`](Self::peek) returned.

@@ -254,11 +254,11 @@ impl Shared {
     /// Removes an armed timer and returns its waker, `None` if it has fired.
     #[inline]
     pub(crate) fn cancel(&self, index: u32, deadline: u64) -> Option<Waker> {
-        let elapsed = self.atomics.0.elapsed.load(Ordering::Acquire);
         // A driver that is gone wakes all tasks itself, and after a fork its lock may be held for
         // ever. If the deadline has not elapsed, the timer is armed: reading its word here would
         // only make the lock wait for a cache miss.
-        if elapsed == CLOSED || deadline <= elapsed && self.words.load(index) != deadline {
+        let elapsed = self.atomics.0.elapsed.load(Ordering::Acquire);
+        if elapsed == CLOSED || deadline <= elapsed && self.has_fired(index, deadline) {
             return None;
         }
         let mut state = self.lock();
@@ -268,6 +268,15 @@ impl Shared {
             self.notifier.rearm();
         }
         waker
+    }
+
+    /// Returns whether a timer that was armed for `deadline` is armed no longer.
+    #[inline]
+    fn has_fired(&self, index: u32, deadline: u64) -> bool {
+        // Usually nothing is left that is due, and its word, which may be cold, need not be read:
+        // arming it has lowered `next` to its deadline or below, and a turn raises that only above
+        // deadlines of which no timer is left. Acquire: the turn that took it out happened before.
+        deadline < self.atomics.0.next.load(Ordering::Acquire) || self.words.load(index) != deadline
     }
 
     /// Exchanges the waker of an armed timer. Returns `false`, and leaves `waker` alone, if the
@@ -323,7 +332,8 @@ impl Shared {
 
     /// Publishes, under the lock, a lower bound of the next deadline.
     fn set_next(&self, _state: &State, next: u64) {
-        self.atomics.0.next.store(next, Ordering::Relaxed);
+        // Release: pairs with the load in `has_fired`.
+        self.atomics.0.next.store(next, Ordering::Release);
     }
 
     /// Marks the driver as gone. No timer is armed from now on, and none is removed.

@@ -67,6 +67,20 @@ enum Place {
     Free(u32),
 }
 
+impl Place {
+    /// Takes the waker out, and puts the entry at the head of the list that begins at `free`.
+    #[inline]
+    fn free(&mut self, index: u32, free: &mut u32) -> Option<Waker> {
+        match mem::replace(self, Place::Free(mem::replace(free, index))) {
+            Place::Armed(waker) => Some(waker),
+            Place::Free(_) => {
+                debug_assert!(false, "entry {index} has a deadline and no waker");
+                None
+            }
+        }
+    }
+}
+
 /// Some entries. What belongs to one is kept in three lists: to put a timer off or to remove it
 /// needs the word, or the word and the place, and fewer cache lines have more of them.
 struct Block {
@@ -125,16 +139,18 @@ impl Wakers {
             table.grow(words);
         }
         let index = table.free;
-        let (word, entry, place) = table.at(index);
-        let next = match mem::replace(place, Place::Armed(waker)) {
+        let (word, entry, place) = at(&mut table.blocks, index);
+        table.free = match mem::replace(place, Place::Armed(waker)) {
             Place::Free(next) => next,
             Place::Armed(_) => NONE,
         };
-        word.store(deadline);
-        let is_late = entry.filed > deadline;
-        table.free = next;
         table.armed += 1;
-        self.file(index, deadline, is_late);
+        table.seq = table.seq.wrapping_add(1);
+        word.store(deadline);
+        entry.seq = table.seq;
+        if entry.filed > deadline {
+            self.file(index, deadline);
+        }
         index
     }
 
@@ -142,31 +158,27 @@ impl Wakers {
     /// new deadline has not elapsed.
     #[inline]
     pub(crate) fn reset(&mut self, index: u32, from: u64, to: u64) -> bool {
-        let Some((word, entry, _)) = self.table.get(index) else {
+        let table = &mut self.table;
+        let Some((word, entry, _)) = get(&mut table.blocks, index) else {
             return false;
         };
         if word.load() != from {
             return false;
         }
         word.store(to);
-        let is_late = entry.filed > to;
-        self.file(index, to, is_late);
+        table.seq = table.seq.wrapping_add(1);
+        entry.seq = table.seq;
+        if entry.filed > to {
+            self.file(index, to);
+        }
         true
     }
 
-    /// Gives a timer the next sequence number, and files a slot for it if the one that it has
-    /// `is_late`.
-    #[inline]
-    fn file(&mut self, index: u32, deadline: u64, is_late: bool) {
+    /// Files a slot for a timer that has the last sequence number.
+    fn file(&mut self, index: u32, deadline: u64) {
         let table = &mut self.table;
-        table.seq = table.seq.wrapping_add(1);
-        let seq = table.seq;
-        let (_, entry, _) = table.at(index);
-        entry.seq = seq;
-        if !is_late {
-            return;
-        }
-        entry.tag = seq;
+        let (_, entry, _) = at(&mut table.blocks, index);
+        entry.tag = table.seq;
         let leaves_orphan = mem::replace(&mut entry.filed, deadline) != NEVER;
         if leaves_orphan {
             table.orphans += 1;
@@ -174,7 +186,7 @@ impl Wakers {
         } else {
             table.filed += 1;
         }
-        let slot = Slot::new(deadline, seq, index);
+        let slot = Slot::new(deadline, table.seq, index);
         self.heap.push(slot, &mut self.table.view(&mut Budget(0)));
         if self.table.new_orphans >= CLEAN {
             self.clean();
@@ -192,19 +204,21 @@ impl Wakers {
     /// Removes a timer and returns its waker, if it is armed for `deadline`.
     #[inline]
     pub(crate) fn take(&mut self, index: u32, deadline: u64) -> Option<Waker> {
-        let (word, ..) = self.table.get(index)?;
+        let (word, _, place) = get(&mut self.table.blocks, index)?;
         // Under the lock, only its owner writes the word of an armed timer, and that is the caller:
         // it need not be exchanged, so the cache misses of the word and of the waker overlap.
         if word.load() != deadline {
             return None;
         }
         word.store(FREE);
-        self.table.free(index)
+        let waker = place.free(index, &mut self.table.free)?;
+        self.table.armed -= 1;
+        Some(waker)
     }
 
     /// Returns the waker of a timer, if it is armed for `deadline`.
     pub(crate) fn waker_mut(&mut self, index: u32, deadline: u64) -> Option<&mut Waker> {
-        match self.table.get(index)? {
+        match get(&mut self.table.blocks, index)? {
             (word, _, Place::Armed(waker)) if word.load() == deadline => Some(waker),
             _ => None,
         }
@@ -219,12 +233,13 @@ impl Wakers {
             let mut view = self.table.view(budget);
             let slot = self.heap.pop_until(now, &mut view)?;
             let index = slot.key();
-            let (word, entry, _) = view.table.at(index);
+            let (word, entry, place) = at(&mut view.table.blocks, index);
             // Of equal deadlines, those armed earlier come first: an adopted slot is filed anew.
             if entry.owns(slot) && entry.seq == entry.tag && word.claim(slot.when()) {
                 entry.filed = NEVER;
                 view.table.filed -= 1;
-                return view.table.free(index);
+                view.table.armed -= 1;
+                return place.free(index, &mut view.table.free);
             }
             match view.resolve(slot, OnMove::Refile) {
                 SlotState::Dead => {}
@@ -263,10 +278,16 @@ impl Wakers {
         let len = self.table.blocks.get(block)?.places.len();
         let first = (block * BLOCK) as u32;
         let wakers = (first..first + len as u32).filter_map(|index| {
-            let (word, ..) = self.table.at(index);
-            let is_armed = word.load() != FREE;
+            let table = &mut self.table;
+            let (word, _, place) = at(&mut table.blocks, index);
+            if matches!(place, Place::Free(_)) {
+                return None;
+            }
+            // Its owner may put it off at this moment, and finds at its next poll that the driver
+            // is gone.
             word.store(FREE);
-            is_armed.then(|| self.table.free(index)).flatten()
+            table.armed -= 1;
+            place.free(index, &mut table.free)
         });
         Some(wakers.collect())
     }
@@ -303,40 +324,27 @@ impl Table {
         self.len += 1;
         self.free = index;
     }
+}
 
-    /// Frees the entry of a timer whose word is free, and returns its waker.
-    #[inline]
-    fn free(&mut self, index: u32) -> Option<Waker> {
-        let free = Place::Free(self.free);
-        let (_, _, place) = self.at(index);
-        let Place::Armed(waker) = mem::replace(place, free) else {
-            debug_assert!(false, "entry {index} has a deadline and no waker");
-            return None;
-        };
-        self.free = index;
-        self.armed -= 1;
-        Some(waker)
-    }
+/// Returns what there is of an entry.
+#[inline]
+fn at(blocks: &mut [Block], index: u32) -> (&Word, &mut Entry, &mut Place) {
+    let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
+    let block = &mut blocks[block];
+    (
+        &block.words[at],
+        &mut block.entries[at],
+        &mut block.places[at],
+    )
+}
 
-    #[inline]
-    fn at(&mut self, index: u32) -> (&Word, &mut Entry, &mut Place) {
-        let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
-        let block = &mut self.blocks[block];
-        (
-            &block.words[at],
-            &mut block.entries[at],
-            &mut block.places[at],
-        )
-    }
-
-    /// Does the same for an index of which there may be no entry: the driver may be gone.
-    #[inline]
-    fn get(&mut self, index: u32) -> Option<(&Word, &mut Entry, &mut Place)> {
-        let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
-        let block = self.blocks.get_mut(block)?;
-        let (entry, place) = (block.entries.get_mut(at)?, block.places.get_mut(at)?);
-        Some((&block.words[at], entry, place))
-    }
+/// Does the same for an index of which there may be no entry: the driver may be gone.
+#[inline]
+fn get(blocks: &mut [Block], index: u32) -> Option<(&Word, &mut Entry, &mut Place)> {
+    let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
+    let block = blocks.get_mut(block)?;
+    let (entry, place) = (block.entries.get_mut(at)?, block.places.get_mut(at)?);
+    Some((&block.words[at], entry, place))
 }
 
 /// The table, for the heap to ask what its slots stand for.
@@ -350,7 +358,7 @@ impl Timers for View<'_> {
 
     #[inline]
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState {
-        let (word, entry, _) = self.table.at(slot.key());
+        let (word, entry, _) = at(&mut self.table.blocks, slot.key());
         let word = word.load();
         if entry.is_live(slot, word) {
             return SlotState::Live;

@@ -78,7 +78,8 @@ impl Shared {
     pub(super) fn note_armed(&self, deadline: u64) -> bool {
         let atomics = &self.atomics.0;
         if deadline < atomics.next.load(Ordering::Relaxed) {
-            atomics.next.store(deadline, Ordering::Relaxed);
+            // Release: as in `set_next`.
+            atomics.next.store(deadline, Ordering::Release);
         }
         let interrupt = deadline < atomics.interrupt_before.load(Ordering::Relaxed);
         if interrupt {
