@@ -39,6 +39,8 @@ fn main() -> io::Result<()> {
         .map(|ping| Some(unanswered.insert(now, ping)))
         .collect();
     let (mut sent, mut lost) = (0, 0);
+    // This loop ends with its last timer. A server passes `next_deadline()` on as an `Option`, and
+    // goes on after `ErrorKind::Interrupted`.
     while let Some(next) = unanswered.next_deadline() {
         // Mio counts milliseconds, and rounds up.
         poll.poll(&mut events, Some(next - Instant::now()))?;

@@ -1,4 +1,5 @@
-//! Timers in a loop that has no futures: a game that draws 60 frames a second.
+//! `Sleep`s in a loop of your own, polled by hand: a game that draws 60 frames a second. Without
+//! futures a `TimerQueue` is simpler, see `mio_loop.rs`.
 //!
 //! ```sh
 //! cargo run --release --example your_own_loop

@@ -99,6 +99,9 @@ pub use thread::{ThreadPark, ThreadUnpark};
 /// park.unparker().unpark();
 /// park.park(None); // returns at once
 /// ```
+#[diagnostic::on_unimplemented(
+    note = "for a loop that blocks in a poll of its own, use `Driver::with_unpark` with a closure"
+)]
 pub trait Park {
     /// The handle that interrupts this park.
     type Unpark: Unpark;
@@ -135,6 +138,9 @@ pub trait Park {
 /// // Returns once the other thread has called, be it before or after this line is reached.
 /// park.park(None);
 /// ```
+#[diagnostic::on_unimplemented(
+    note = "a closure `Fn()` that is `Send + Sync + 'static` is an `Unpark`"
+)]
 pub trait Unpark: Send + Sync + 'static {
     /// Makes the running `park` return, or else the next one.
     ///

@@ -66,6 +66,27 @@ use crate::store::Store;
 /// }
 /// assert!(queue.is_empty());
 /// ```
+///
+/// In a loop, with a timer that is periodic and does not drift:
+///
+/// ```no_run
+/// # fn wait_for_events(_limit: Option<std::time::Duration>) {}
+/// use reveille::TimerQueue;
+/// use reveille::time::{Duration, Instant};
+///
+/// let period = Duration::from_millis(16);
+/// let mut queue = TimerQueue::new();
+/// queue.insert(Instant::now() + period, "frame");
+/// loop {
+///     // No timer means no limit. A deadline that has passed gives zero: the subtraction saturates.
+///     wait_for_events(queue.next_deadline().map(|at| at - Instant::now()));
+///     let now = Instant::now();
+///     while let Some(due) = queue.pop_due(now) {
+///         // After a stall this makes up for each period. To skip them, insert at `now + period`.
+///         queue.insert(due.deadline + period, due.value);
+///     }
+/// }
+/// ```
 pub struct TimerQueue<T> {
     store: Store<Item<T>>,
     next_number: NonZeroU64,

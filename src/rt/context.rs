@@ -178,7 +178,7 @@ impl Drop for ScopeGuard {
 /// assert_eq!(runtime.block_on(task).unwrap(), 7);
 /// # Ok::<_, std::io::Error>(())
 /// ```
-#[must_use = "the thread is in the runtime only while the guard lives: name it, as in `let _entered =`"]
+#[must_use = "the thread is in the runtime only while the guard lives: name it, as in `let _entered =`; `let _ =` drops it at once"]
 pub struct Entered {
     _driver: backend::Entered,
     _scope: ScopeGuard,
