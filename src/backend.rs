@@ -22,4 +22,5 @@ pub(crate) mod tokio_driver;
 #[cfg(feature = "test-util")]
 pub(crate) use self::current::no_clock;
 pub use self::current::{Entered, NoDriver};
+pub(crate) use self::fallback::notice_fork;
 pub use self::thread::DriverThread;

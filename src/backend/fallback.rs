@@ -17,10 +17,12 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use crate::backend::thread::DriverThread;
+use crate::driver::shared::Shared;
 use crate::driver::{Driver, Handle};
+use crate::system;
 
 /// Whether the feature is on. If it is off, no thread is ever started, and the compiler removes the
 /// code for it.
@@ -87,6 +89,24 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
         let _ = process.thread.set(DriverThread::new()?);
     }
     Ok(process.thread.get().map(|thread| thread.handle().clone()))
+}
+
+/// Notices that this process was forked, if `shared` belongs to the thread of a process that it may
+/// have been forked from: its timers then move to the thread of this process. To be called before
+/// the lock of the driver is taken, which another thread may have held at the fork.
+pub(crate) fn notice_fork(shared: &Arc<Shared>) {
+    if !ENABLED {
+        return;
+    }
+    let claimed = |process: &&Process| process.id.load(Ordering::Relaxed) != 0;
+    let mut threads = PROCESSES
+        .iter()
+        .take_while(claimed)
+        .filter_map(|process| process.thread.get());
+    if threads.any(|thread| Arc::ptr_eq(&thread.handle().shared, shared)) {
+        // It fails only if there are too many processes: then the timers stay where they are.
+        let _ = Process::own(system::monotonic());
+    }
 }
 
 impl Process {

@@ -189,8 +189,13 @@ impl Shared {
         if state.closed {
             return Arm::Closed;
         }
-        if deadline <= self.atomics.0.elapsed.load(Ordering::Relaxed) {
-            return Arm::Due;
+        let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
+        if deadline <= elapsed {
+            // In a forked process the driver is gone although its state is not closed.
+            return match elapsed {
+                CLOSED => Arm::Closed,
+                _ => Arm::Due,
+            };
         }
         let Some(waker) = waker.take() else {
             // Cannot happen: the caller brings one. (Passed by value and returned, it would cost 15
@@ -282,6 +287,10 @@ impl Shared {
     /// Exchanges the waker of an armed timer. Returns `false`, and leaves `waker` alone, if the
     /// timer has fired.
     pub(crate) fn replace_waker(&self, index: u32, deadline: u64, waker: &mut Waker) -> bool {
+        // After a fork the lock of a driver that is gone may be held for ever.
+        if self.is_closed() {
+            return false;
+        }
         let mut state = self.lock();
         let armed = state.timers.waker_mut(index, deadline);
         armed.map(|armed| std::mem::swap(armed, waker)).is_some()

@@ -1,5 +1,5 @@
-//! The memory of timers in a loop that never fires all that is due, and how often timers that are
-//! each earlier than the one before interrupt a loop.
+//! The memory of timers in a loop that never fires all that is due, how often timers that are each
+//! earlier than the one before interrupt a loop, and a driver that was left behind by a fork.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use crate::driver::shared::Arm;
+use crate::instant::NEVER;
 use crate::time::Sleep;
 use crate::{Clock, Driver, Handle};
 
@@ -215,4 +217,16 @@ fn timers_that_are_put_off_at_random_cost_few_wake_ups() {
     let total: usize = wakes.iter().sum();
     assert!(wakes.iter().all(|&wakes| wakes <= 30), "{wakes:?}");
     assert!(total <= 90, "{total}: {wakes:?}");
+}
+
+/// In a forked process the driver is gone, and its state is not closed. A timer is not due there,
+/// but moves to another driver.
+#[test]
+fn a_driver_that_was_abandoned_arms_no_timer() {
+    let driver = Driver::with_unpark(|| {});
+    let shared = &driver.handle().shared;
+    shared.abandon();
+    let mut waker = Some(Waker::noop().clone());
+    assert!(matches!(shared.arm(NEVER, &mut waker), Arm::Closed));
+    assert!(waker.is_some());
 }

@@ -15,7 +15,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::backend::coop;
+use crate::backend::{self, coop};
 use crate::driver::Handle;
 use crate::driver::shared::Arm;
 use crate::time::sleep::{Phase, Sleep};
@@ -112,6 +112,7 @@ impl Sleep {
 
     #[cold]
     fn poll_with_other_waker(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        backend::notice_fork(&self.handle.shared);
         let mut waker = cx.waker().clone();
         let identity = Identity::of(&waker);
         if self

@@ -199,3 +199,12 @@ fn the_current_driver_of_a_child_is_its_own_threads() {
     assert_eq!(ends, End::Well);
     assert!(!parents.is_closed());
 }
+
+/// It is the first timer that the child uses. Another waker polls it than before the fork.
+#[test]
+fn an_armed_timer_that_is_polled_first_in_the_child_is_the_childs() {
+    let mut timer = sleep(ms(5));
+    arm(&mut timer);
+    let ends = in_child(|| pollster::block_on(&mut timer));
+    assert_eq!(ends, End::Well);
+}
