@@ -66,7 +66,7 @@ impl UnwindSafe for Clock {}
 impl RefUnwindSafe for Clock {}
 
 struct Inner {
-    /// The instant that reads as nanosecond zero, on the axis of `system`.
+    /// Where this clock's zero lies on the axis of `system`.
     epoch: i64,
     /// The longest wait that is taken as it is: a longer one counts as this long.
     longest: u64,
@@ -125,7 +125,8 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn monotonic() -> Self {
-        // The axis itself, so that an instant is its own reading.
+        // Epoch zero: what this clock shows are positions on the axis, and converting costs
+        // nothing.
         Self::with_epoch(0, Source::Monotonic, RUNNING)
     }
 
@@ -239,17 +240,18 @@ impl Clock {
     }
 
     /// Returns the nanoseconds since the epoch, below the end.
-    // A call, so that a caller need not save registers for all the ways to get the time.
+    // Not inlined: otherwise each caller would save registers for the rare ways to read a clock.
     #[inline(never)]
     pub(crate) fn nanos(&self) -> u64 {
         match self.inner.read_system() {
             Some(now) => now,
-            None => self.nanos_of_any(),
+            None => self.nanos_slow(),
         }
     }
 
+    /// Reads any clock, and waits while it is paused or resumed.
     #[inline(never)]
-    fn nanos_of_any(&self) -> u64 {
+    fn nanos_slow(&self) -> u64 {
         loop {
             if let Some(now) = self.inner.read() {
                 return now;
@@ -362,8 +364,8 @@ impl Inner {
             RUNNING => self.shifted(self.source()),
             at => at,
         };
-        // Pairs with the fence in `change`: a thread that has read one of its stores also sees its
-        // count.
+        // Pairs with the fence in `change`: a reader that has seen a store of a change also sees
+        // the count that the change began with.
         fence(Ordering::Acquire);
         (changes.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == changes)
             .then_some(now)

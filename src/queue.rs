@@ -5,7 +5,7 @@
 //!
 //! - Q1 a key holds the number of an insertion, and the index of the entry that it filled.
 //!   Insertions are numbered in 64 bits, so a stale key never becomes valid again.
-//! - Q2 the store's deadline for an instant has the same 64 bits, but for the first one, so that
+//! - Q2 the store's deadline for an instant is its 64 bits with the highest one flipped, so that
 //!   unsigned numbers have the order of the instants. The farthest instant is the store's
 //!   [`NEVER`].
 //! - Q3 `shrink_to_fit` moves the timers to the entries from zero on, in the order of their

@@ -1,4 +1,4 @@
-//! [`ManualClock`], [`Hold`], and the parts of [`Clock`] that freeze, resume and move time.
+//! [`ManualClock`], [`Hold`], and the parts of [`Clock`] that move time.
 //!
 //! Time moves from deadline to deadline: each step sets the clock to the earliest deadline of all
 //! drivers on it and fires what is due. So timers fire in order, each fires while the clock shows

@@ -66,14 +66,15 @@ impl Clock {
     /// Pauses or resumes the clock, in one step for all threads that read it. The caller holds
     /// `change_lock`.
     ///
-    /// `make` reads the source: a thread that has read it before has seen no later time.
-    fn change(&self, make: impl FnOnce(&Inner)) {
+    /// `freeze_or_resume` reads the source during the change: so a thread that has read it before
+    /// has seen no later time.
+    fn change(&self, freeze_or_resume: impl FnOnce(&Inner)) {
         let changes = self.inner.changes.load(Ordering::Relaxed);
         self.inner.changes.store(changes + 1, Ordering::Relaxed);
         // Pairs with the fence in `read`. SeqCst: the store must be out before the source is read,
         // or a reader could see a later time and not the change.
         fence(Ordering::SeqCst);
-        make(&self.inner);
+        freeze_or_resume(&self.inner);
         // Release: pairs with the first load in `read`.
         self.inner.changes.store(changes + 2, Ordering::Release);
     }

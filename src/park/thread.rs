@@ -28,7 +28,8 @@ use super::portable as imp;
 ///
 /// # Precision
 ///
-/// A timed park never ends before its time. How much later it ends:
+/// A timeout is never early: unless an unpark or a signal ends the park, it lasts at least that
+/// long. How much longer it lasts:
 ///
 /// - **Linux**: nanosecond timeouts; the wake-up itself takes some tens of microseconds. The
 ///   [timer slack] of the thread, 50 µs unless changed, is lowered for the time of the wait and

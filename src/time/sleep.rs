@@ -220,7 +220,8 @@ pub struct Sleep {
     trusted: bool,
     /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
     yielded: bool,
-    /// Whether the future that this timer limits has completed.
+    /// Whether the future that this timer limits has completed. For `Timeout` alone; it is here
+    /// because there is room for a byte.
     completed: bool,
 }
 
@@ -248,9 +249,9 @@ impl Sleep {
         Self::new(handle, deadline, duration >= TRUSTED_WAIT)
     }
 
-    /// Makes a timer that limits something else. Unlike with [`after`](Self::after), a duration
-    /// that is too long means no limit at all, so no paused clock advances to its end
-    /// automatically.
+    /// Makes a timer that limits something else. A duration beyond the clock's longest wait means
+    /// no limit at all, where [`after`](Self::after) caps it: otherwise an idle paused clock would
+    /// advance to the end of the limit.
     pub(crate) fn limit(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.deadline_after(duration);
         Self::new(handle, deadline, duration >= TRUSTED_WAIT)
@@ -363,7 +364,7 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        // The old deadline had not passed when the clock was last read, and the new one is later.
+        // Nothing has shown that the old deadline has passed, and the new one is later.
         let trusted = deadline > self.deadline;
         self.reset_nanos(deadline, trusted, None);
     }
@@ -413,7 +414,8 @@ impl Sleep {
         self.reset_nanos(deadline, false, None);
     }
 
-    /// Returns whether the timer is armed: a poll was pending since it was made or moved.
+    /// Returns whether the driver holds the waker of an earlier poll, or has fired it, and no poll
+    /// was ready since.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed
@@ -433,6 +435,7 @@ impl Sleep {
     /// Begins an item of something that this timer limits; see `coop::poll_start_item`.
     #[inline]
     pub(crate) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
+        // A limit that has ended has to report that, so its item is polled without a yield.
         let waits = matches!(self.phase, Phase::Armed | Phase::Done | Phase::DoneByReset);
         coop::poll_start_item(cx, &mut self.yielded, waits)
     }
@@ -443,9 +446,9 @@ impl Sleep {
         coop::consume_item(before, cx, self.is_armed(), Some(self.handle.clock()));
     }
 
-    /// Moves the deadline. `trusted` says that, if the timer is armed, the new deadline is known
-    /// not to have passed; `wait` is the duration that the deadline was computed from, unless the
-    /// caller gave an instant.
+    /// Moves the deadline. `trusted` says that the next poll of an armed timer need not read the
+    /// clock: it assumes that the new deadline has not passed; `wait` is the duration that the
+    /// deadline was computed from, unless the caller gave an instant.
     #[inline]
     fn reset_nanos(&mut self, deadline: u64, trusted: bool, wait: Option<Duration>) {
         let old = std::mem::replace(&mut self.deadline, deadline);

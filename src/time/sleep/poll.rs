@@ -57,7 +57,7 @@ impl Identity {
 }
 
 impl Sleep {
-    /// Polls a timer that has not ended. It takes no pin, because a `Sleep` may be moved.
+    /// Polls a timer in any phase but `Done`. It takes no pin, because a `Sleep` may be moved.
     #[inline(never)]
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.phase != Phase::Idle && self.phase != Phase::Armed {
