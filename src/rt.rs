@@ -17,6 +17,9 @@
 //! | wait for sockets and other descriptors | `io` (feature `io`, Linux) |
 //! | keep paused time from moving | [`hold()`] |
 //!
+//! For channels, locks, `select!` and signals bring other crates:
+//! [which ones](crate::docs::executor#what-rt-is-for).
+//!
 //! # Examples
 //!
 //! ```

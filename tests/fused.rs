@@ -6,9 +6,10 @@ mod support;
 
 use std::future::{pending, ready};
 
+use futures::StreamExt;
 use futures::future::FusedFuture;
 use futures::stream::FusedStream;
-use reveille::time::{interval, sleep, sleep_until, timeout};
+use reveille::time::{DelayQueue, interval, sleep, sleep_until, timeout};
 
 use support::{Task, manual, ms, secs};
 
@@ -83,4 +84,31 @@ fn interval_is_never_terminated() {
     let mut interval = interval(ms(1));
     assert!(interval.poll_tick(&mut Task::new().context()).is_ready());
     assert!(!interval.is_terminated());
+}
+
+/// An empty queue is ready with `None` at once: a loop would spin.
+#[test]
+fn delay_queue_is_terminated_while_it_is_empty() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut queue = DelayQueue::new();
+    assert!(queue.is_terminated());
+    queue.insert(1, ms(1));
+    assert!(task.poll(&mut queue.next()).is_pending() && !queue.is_terminated());
+    clock.advance(ms(1));
+    assert!(task.poll(&mut queue.next()).is_ready() && queue.is_terminated());
+    queue.insert(2, ms(1));
+    assert!(!queue.is_terminated());
+}
+
+#[cfg(feature = "rt")]
+#[test]
+fn join_handle_is_terminated_once_its_output_was_taken() {
+    reveille::rt::block_on(async {
+        let mut task = reveille::rt::spawn(async { 7 });
+        assert!(!task.is_terminated());
+        assert_eq!((&mut task).await.unwrap(), 7);
+        assert!(task.is_terminated());
+    });
 }

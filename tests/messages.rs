@@ -56,6 +56,7 @@ fn the_page_on_troubleshooting_quotes_what_errors_say() {
                 (&mut task).await
             })
         });
+        let polled_again = begins(&polled_again);
         assert!(
             page.contains(&format!("`{polled_again}`")),
             "{polled_again}"

@@ -102,7 +102,7 @@ impl Error for NoDriver {}
 pub(crate) fn no_clock(function: &str) -> ! {
     panic!(
         "there is no clock to {function}, since no timer driver is entered on this thread: call it \
-         inside of reveille::rt::block_on, or after Handle::enter{}",
+         inside of reveille::rt::block_on or ManualClock::simulate, or after Handle::enter{}",
         tokio_driver::HINT
     );
 }

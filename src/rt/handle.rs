@@ -197,7 +197,7 @@ pub struct NoRuntime;
 
 impl fmt::Display for NoRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this thread is in no runtime: call it inside of reveille::rt::block_on, or enter a runtime's Handle")
+        f.write_str("this thread is in no runtime: call it inside of reveille::rt::block_on, or enter a runtime's Handle; on a ManualClock, use a runtime made by Runtime::builder().clock(&clock)")
     }
 }
 

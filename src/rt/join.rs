@@ -11,6 +11,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use futures_core::FusedFuture;
+
 use crate::rt::task::{Spawned, TaskRef};
 
 /// Waits for a task and returns its output; made by [`spawn`](super::spawn).
@@ -111,7 +113,9 @@ impl<T> Future for JoinHandle<T> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(task) = self.task.as_mut() else {
-            panic!("JoinHandle polled after completion");
+            panic!(
+                "JoinHandle polled after completion: its output was taken, so keep it in an Option, or leave it out of the select! once it is_terminated"
+            );
         };
         // Only here does `async_task` resume the task's panic.
         let poll = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task.output).poll(cx)));
@@ -123,6 +127,13 @@ impl<T> Future for JoinHandle<T> {
         };
         self.task = None;
         Poll::Ready(result)
+    }
+}
+
+/// Terminated once its output was taken: `futures::select!` leaves it out then.
+impl<T> FusedFuture for JoinHandle<T> {
+    fn is_terminated(&self) -> bool {
+        self.task.is_none()
     }
 }
 

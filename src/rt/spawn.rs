@@ -16,6 +16,10 @@ use crate::rt::runtime::Runtime;
 /// ended are dropped. Timers that `future` makes are on that runtime; a timer in the argument
 /// itself (`block_on(sleep(…))`) is made before the runtime.
 ///
+/// Inside a task this makes a second runtime, and blocks the worker of the first. If that has one
+/// worker, its other tasks wait meanwhile, and so does a timer in the argument, for ever. Write
+/// `block_on(async { sleep(limit).await })`, or better, `await`.
+///
 /// # Examples
 ///
 /// ```

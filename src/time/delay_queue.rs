@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 
 use crate::instant::Instant;
 use crate::queue::TimerQueue;
@@ -41,6 +41,9 @@ pub use crate::queue::Key;
 ///
 /// While the queue is empty the stream yields `None`; it goes on once there are values again. A
 /// value that was inserted for [`Duration::MAX`] never comes due and keeps the stream pending.
+/// `futures::select!` leaves an empty queue out if it is given the queue itself, as in
+/// `expired = queue.select_next_some()`. With `queue.next()` a loop would spin while the queue is
+/// empty, and `queue.fuse()` ends for good at the first `None`.
 ///
 /// Deadlines are exact to the nanosecond. A value is never returned early. A value whose deadline
 /// has passed is returned by the next poll, whether or not the driver has turned since, unless the
@@ -579,6 +582,14 @@ impl<T> Stream for DelayQueue<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Expired<T>>> {
         self.get_mut().poll_expired(cx)
+    }
+}
+
+/// Terminated while it is empty: `futures::select!` leaves it out then, and takes it up again once
+/// there is a value.
+impl<T> FusedStream for DelayQueue<T> {
+    fn is_terminated(&self) -> bool {
+        self.is_empty()
     }
 }
 

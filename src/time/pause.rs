@@ -133,7 +133,7 @@ pub fn advance(duration: Duration) -> impl Future<Output = ()> {
     advance_polled(duration, Location::caller())
 }
 
-const NOT_FROZEN: &str = "time is not frozen: call pause first";
+const NOT_FROZEN: &str = "time is not frozen: call pause first, or use a ManualClock";
 
 async fn advance_polled(duration: Duration, caller: &'static Location<'static>) {
     let Some(handle) = Handle::entered() else {
