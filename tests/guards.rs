@@ -13,7 +13,7 @@ use std::thread;
 
 use reveille::rt::{self, Runtime};
 use reveille::time::sleep;
-use reveille::{Driver, DriverThread, Entered, Handle};
+use reveille::{Driver, DriverThread, Entered, Handle, ThreadPark};
 
 use support::{OnDrop, Task, manual, ms, watched};
 
@@ -109,6 +109,26 @@ fn a_driver_that_is_gone_is_skipped_for_the_next_outer_one() {
     assert!(task.poll(&mut made).is_pending() && made.is_orphaned());
     assert!(!orphan.is_orphaned());
     assert_eq!(outer.handle().armed(), 1);
+}
+
+/// The loop of a driver that was entered outside of the runtime waits for the runtime.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_driver_outside_of_the_runtime_does_not_replace_one_that_is_gone() {
+    watched(|| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        let [outside, inside] = [(); 2].map(|()| Driver::new(ThreadPark::new()));
+        let _outside = outside.handle().enter();
+        runtime.block_on(async {
+            let _inside = inside.handle().enter();
+            let mut timer = sleep(ms(5));
+            drop(inside);
+            assert!(Task::new().poll(&mut timer).is_pending());
+            assert_eq!(outside.handle().armed(), 0);
+            timer.await;
+        });
+    });
 }
 
 #[test]

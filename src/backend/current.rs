@@ -237,13 +237,14 @@ impl Handle {
         Self::current_alive().unwrap_or_else(|| Self::process_wide(NoDriver, now))
     }
 
-    /// Returns the innermost driver that is not closed, of those entered on this thread and that of
-    /// the tokio runtime.
+    /// Returns the current driver or, if that is closed, the next outer one that was entered in the
+    /// same runtime, or the runtime's. `None` if there is none that is not closed.
     pub(crate) fn current_alive() -> Option<Self> {
         let is_alive = |handle: &Self| !handle.is_closed();
         let outer = |entries: &Stack<Entry>| {
-            let mut drivers = entries.outer().map(|entry| &entry.driver);
-            drivers.find(|handle| is_alive(handle)).cloned()
+            let mut entries = entries.outer().filter(|entry| entry.runtime.is_innermost());
+            let entry = entries.find(|entry| is_alive(&entry.driver))?;
+            Some(entry.driver.clone())
         };
         match Self::try_current() {
             Ok(handle) if is_alive(&handle) => Some(handle),
