@@ -313,7 +313,7 @@ impl Clock {
         }
         match self.inner.source {
             Source::Monotonic => self.inner.shift.load(Ordering::Relaxed) == 0,
-            _ => system::is_shown_by(|| self.nanos().cast_signed()),
+            _ => system::shows_real_time(|| self.nanos().cast_signed()),
         }
     }
 

@@ -51,7 +51,7 @@ pub(crate) fn to_std(nanos: i64) -> Instant {
 /// Returns whether a clock that counts on the axis shows the present time, now and again some
 /// microseconds later. Reading it once is not enough: a clock that has just been stopped still
 /// shows the present time for a moment.
-pub(crate) fn is_shown_by(clock: impl Fn() -> i64) -> bool {
+pub(crate) fn shows_real_time(clock: impl Fn() -> i64) -> bool {
     const GAP: i64 = 1_000;
     let shown = clock();
     loop {
@@ -136,11 +136,11 @@ mod tests {
 
     #[test]
     fn a_stopped_clock_is_told_from_a_running_one() {
-        assert!(is_shown_by(monotonic));
+        assert!(shows_real_time(monotonic));
         for gap in [-1_000_000_000, -1_000, 0, 900, 1_000_000_000] {
             let stands = monotonic() + gap;
-            assert!(!is_shown_by(|| stands), "{gap}");
-            assert!(gap.abs() < 2_000 || !is_shown_by(|| monotonic() + gap));
+            assert!(!shows_real_time(|| stands), "{gap}");
+            assert!(gap.abs() < 2_000 || !shows_real_time(|| monotonic() + gap));
         }
     }
 

@@ -400,3 +400,22 @@ fn a_clock_paused_between_two_milliseconds_advances_by_whole_ones() {
         }
     });
 }
+
+/// A clock that was paused a moment ago still shows the real time. Here it is paused, and put ahead
+/// of the real time by a little, so that sooner or later it shows that when the timer is armed.
+#[test]
+fn a_timer_armed_when_a_paused_clock_shows_the_real_time_ends_on_time() {
+    for round in 0..3_000 {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build().unwrap();
+        runtime.block_on(async {
+            // Makes the driver.
+            sleep(Duration::from_nanos(1)).await;
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_nanos(round % 1_000 * 100)).await;
+            let start = Instant::now();
+            sleep_until(start + ms(10)).await;
+            assert_eq!(start.elapsed(), ms(10));
+        });
+    }
+}

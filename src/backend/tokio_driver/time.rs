@@ -13,6 +13,7 @@ use tokio::runtime::{self, Builder, RuntimeFlavor};
 
 use crate::clock::Clock;
 use crate::instant::Instant;
+#[cfg(feature = "test-util")]
 use crate::system;
 
 /// Whether tokio was built so that clocks can be paused.
@@ -74,16 +75,7 @@ pub(super) fn tokio_now() -> Instant {
 /// Returns whether the clock of the runtime that this thread is in runs.
 #[cfg(feature = "test-util")]
 pub(super) fn is_running() -> bool {
-    system::is_shown_by(|| tokio_now().nanos())
-}
-
-/// Returns whether a clock shows the real time, allowing for the time between two reads.
-pub(super) fn is_real(clock: &Clock) -> bool {
-    const GAP: u64 = 1_000;
-    let before = system::monotonic().cast_unsigned();
-    let now = clock.nanos();
-    let after = system::monotonic().cast_unsigned();
-    (before.saturating_sub(GAP)..=after + GAP).contains(&now)
+    system::shows_real_time(|| tokio_now().nanos())
 }
 
 /// Returns whether this thread has destroyed tokio's thread-locals, so that entering a runtime

@@ -129,9 +129,10 @@ impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
                 .as_ref()
                 .map_or(Liveness::Alive, |sleep| sleep.wake_soon(&waker));
         }
+        // Asked once, since it takes a microsecond on a clock that may be paused.
+        let is_real = at == NEVER || self.clock.is_real();
         if let Some(descriptor) = &self.descriptor {
-            let runs = self.sleep.is_none() || time::is_real(&self.clock);
-            descriptor.set(if runs { at } else { NEVER });
+            descriptor.set(if is_real { at } else { NEVER });
         }
         let can_pause = self.can_pause();
         match &mut self.sleep {
@@ -140,7 +141,7 @@ impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
                 sleep.sleep = None;
                 Liveness::Alive
             }
-            Some(sleep) => sleep.set(at, &self.clock, &waker),
+            Some(sleep) => sleep.set(at, &self.clock, is_real, &waker),
             None => Liveness::Alive,
         }
     }
@@ -158,16 +159,16 @@ impl TokioSleep {
         })
     }
 
-    /// Sets it to wake `waker` at `at`.
-    fn set(&mut self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
+    /// Sets it to wake `waker` at `at`; `is_real` tells whether the clock shows the real time.
+    fn set(&mut self, at: u64, clock: &Clock, is_real: bool, waker: &Waker) -> Liveness {
         let now = clock.nanos();
         let mut at = at.min(now.saturating_add(nanos(YEAR)));
-        if at > now && !time::is_real(clock) {
-            // Tokio advances a paused clock by whole milliseconds, and rounds deadlines up to its
-            // own. If the clock was paused between two milliseconds, that is one too many. Set that
-            // much earlier, tokio does not overshoot: a timer of whole milliseconds expires to the
-            // nanosecond; for any other, the `Sleep` expires once before its time, and is set
-            // again.
+        if at > now && !is_real {
+            // Tokio advances a paused clock by whole milliseconds and rounds deadlines up, so a
+            // clock that was paused between two milliseconds would go one too far. Set `TICK - 1`
+            // earlier, it stops exactly at a timer that is whole milliseconds away. For any other
+            // timer it stops short once, the `Sleep` is set again, and the timer fires at the next
+            // whole millisecond.
             at = at.saturating_sub(TICK - 1).max(now + 1);
         }
         let sleep = self.reset(at, clock);
