@@ -10,11 +10,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use reveille::Handle;
 use reveille::time::{self, Instant, interval, sleep, sleep_until, timeout};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use support::{Count, Log, Task, ms, poll_with, secs};
+use support::{Count, Log, Task, ms, poll_with, secs, watched};
 
 #[tokio::test(start_paused = true)]
 async fn idle_time_advances_to_the_next_deadline() {
@@ -40,6 +41,24 @@ async fn after_a_pause_time_advances_to_timers_armed_before() {
         armed.await.unwrap();
         time::resume();
     }
+}
+
+#[test]
+fn where_tokios_own_driver_is_entered_tokios_clock_is_paused() {
+    watched(|| {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let _entered = Handle::current().enter();
+            time::pause();
+            let start = tokio::time::Instant::now();
+            sleep(ms(10)).await;
+            time::advance(ms(5)).await;
+            assert_eq!(start.elapsed(), ms(15));
+            time::resume();
+            sleep(ms(1)).await;
+            assert!(start.elapsed() >= ms(16));
+        });
+    });
 }
 
 #[tokio::test(start_paused = true)]

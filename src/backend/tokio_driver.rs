@@ -34,7 +34,7 @@ use crate::driver::{Builder, Handle};
 use crate::instant::nanos;
 
 #[cfg(feature = "test-util")]
-pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
+pub(crate) use self::test_clock::{advance, can_advance, owns, pause, resume};
 pub(crate) use self::time::now;
 
 /// What an error message adds about tokio where a driver is missing: nothing, since a runtime has

@@ -39,13 +39,14 @@ pub(crate) fn now() -> Option<Instant> {
 }
 
 #[cfg(feature = "test-util")]
-pub(crate) use self::test_clock::{advance, check_advance, pause, resume};
+pub(crate) use self::test_clock::{advance, can_advance, owns, pause, resume};
 
-/// As `tokio_driver/test_clock.rs`: the functions return `false`, as on a thread that is in no
-/// runtime.
+/// As `tokio_driver/test_clock.rs`, on a thread that is in no runtime.
 #[cfg(feature = "test-util")]
 mod test_clock {
     use std::time::Duration;
+
+    use crate::driver::Handle;
 
     pub(crate) fn pause() -> bool {
         false
@@ -55,7 +56,13 @@ mod test_clock {
         false
     }
 
-    pub(crate) fn check_advance() {}
+    pub(crate) fn can_advance() -> bool {
+        true
+    }
+
+    pub(crate) fn owns(_handle: &Handle) -> bool {
+        false
+    }
 
     pub(crate) async fn advance(_duration: Duration) -> bool {
         false

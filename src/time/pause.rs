@@ -47,7 +47,7 @@ use crate::driver::Handle;
 /// ```
 #[track_caller]
 pub fn pause() {
-    let Some(handle) = Handle::entered() else {
+    let Some(handle) = entered() else {
         if !tokio_driver::pause() {
             no_clock("pause");
         }
@@ -84,7 +84,7 @@ pub fn pause() {
 /// ```
 #[track_caller]
 pub fn resume() {
-    let Some(handle) = Handle::entered() else {
+    let Some(handle) = entered() else {
         if !tokio_driver::resume() {
             no_clock("resume");
         }
@@ -98,7 +98,8 @@ pub fn resume() {
     assert!(clock.resume(), "time is not frozen");
 }
 
-/// Moves a paused clock on by `duration`, firing on the way; feature `test-util`.
+/// Moves a paused clock on by `duration`, and fires what comes due: on the way, or, inside a tokio
+/// runtime, at the end; feature `test-util`.
 ///
 /// The first poll moves the clock and fires what is due by then, in order. It is pending, so that
 /// the tasks that were woken may run, and the next poll is ready. A future that is dropped before
@@ -126,17 +127,18 @@ pub fn resume() {
 pub fn advance(duration: Duration) -> impl Future<Output = ()> {
     // Checked at the call if a clock is current, so that the panic names the caller's line. The
     // future may also be made outside of the runtime whose clock it moves.
-    match Handle::entered() {
-        Some(handle) => assert!(handle.clock().is_frozen(), "{NOT_FROZEN}"),
-        None => tokio_driver::check_advance(),
-    }
+    let is_frozen = match entered() {
+        Some(handle) => handle.clock().is_frozen(),
+        None => tokio_driver::can_advance(),
+    };
+    assert!(is_frozen, "{NOT_FROZEN}");
     advance_polled(duration, Location::caller())
 }
 
 const NOT_FROZEN: &str = "time is not frozen: call pause first, or use a ManualClock";
 
 async fn advance_polled(duration: Duration, caller: &'static Location<'static>) {
-    let Some(handle) = Handle::entered() else {
+    let Some(handle) = entered() else {
         if !tokio_driver::advance(duration).await {
             no_clock(&format!("advance, as {caller} does"));
         }
@@ -158,4 +160,10 @@ async fn advance_polled(duration: Duration, caller: &'static Location<'static>) 
         Poll::Pending
     })
     .await;
+}
+
+/// Returns the driver entered on this thread, unless it is that of a tokio runtime: the clock of
+/// such a runtime is tokio's to pause, whether or not its driver is entered explicitly.
+fn entered() -> Option<Handle> {
+    Handle::entered().filter(|handle| !tokio_driver::owns(handle))
 }

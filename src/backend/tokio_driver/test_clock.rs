@@ -6,11 +6,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime;
 
-use crate::backend::tokio_driver::{TokioDriver, time};
+use crate::backend::tokio_driver::{DRIVERS, TokioDriver, time};
+use crate::driver::Handle;
 use crate::instant::Instant;
 
 /// Pauses the clock of the runtime that this thread is in. Returns `false` if it is in none.
@@ -33,14 +35,18 @@ pub(crate) fn resume() -> bool {
     inside
 }
 
-/// Panics at the line of the caller if the clock of the runtime that this thread is in runs. Tokio
-/// panics as well, but only when it is polled, and at a line of its own.
-#[track_caller]
-pub(crate) fn check_advance() {
-    assert!(
-        runtime::Handle::try_current().is_err() || !time::is_running(),
-        "time is not frozen: call pause first"
-    );
+/// Returns whether the clock of the runtime that this thread is in is paused. Also returns `true` if
+/// it is in none. Tokio panics if the clock runs, but only when it is polled, and at a line of its
+/// own.
+pub(crate) fn can_advance() -> bool {
+    runtime::Handle::try_current().is_err() || !time::is_running()
+}
+
+/// Returns whether a driver is that of a tokio runtime.
+pub(crate) fn owns(handle: &Handle) -> bool {
+    let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shards = drivers.iter().flat_map(|driver| driver.drivers.shards());
+    shards.any(|shard| Arc::ptr_eq(shard, &handle.shared))
 }
 
 /// Advances the clock of the runtime that this thread is in. Returns `false` if it is in none.
