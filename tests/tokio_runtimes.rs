@@ -8,6 +8,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use reveille::time::{Instant, Sleep, sleep, timeout};
 use reveille::{Driver, Handle, ThreadPark};
@@ -209,6 +210,19 @@ fn many_runtimes_one_after_the_other_leave_no_descriptor_behind() {
         // Other tests of this process have some, too.
         assert!(open() < 150, "{} descriptors are open", open());
     });
+}
+
+/// Each new runtime asks whether it has ended, since it does not tell.
+#[test]
+fn a_runtime_that_nobody_runs_collects_no_tasks_while_others_come_and_go() {
+    let tick = Duration::from_nanos(1);
+    let idle = Builder::new_current_thread().enable_time().build().unwrap();
+    idle.block_on(async { sleep(tick).await });
+    for _ in 0..50 {
+        current_thread().block_on(async { sleep(tick).await });
+    }
+    let metrics = idle.handle().metrics();
+    assert!(metrics.num_alive_tasks() <= 1 && metrics.global_queue_depth() <= 1);
 }
 
 #[test]

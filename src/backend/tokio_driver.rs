@@ -6,9 +6,9 @@
 //! ([`WakeSources`]). Each thread caches its shard.
 //!
 //! The registry owns the drivers of all runtimes, a driver owns its shards, and a shard refers back
-//! to it by a weak reference. Tokio always waits for one of the wake sources, so it wakes the
-//! driver when it shuts down. Then the driver is removed from the registry, the shards close, and
-//! their timers move to another driver (see `time::Sleep`).
+//! to it by a weak reference. Tokio waits for one of the wake sources, with one exception
+//! (`unwatched`), so it wakes the driver when it shuts down. Then the driver is removed from the
+//! registry, the shards close, and their timers move to another driver (see `time::Sleep`).
 //!
 //! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
 //! tokio waits for), and `test_clock` (pausing tokio's clock).
@@ -26,6 +26,7 @@ use std::task::Wake;
 
 use tokio::runtime::{self, Id, worker_index};
 
+use self::time::Probe;
 use self::wake_sources::WakeSources;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::{Notifier, Shared};
@@ -45,9 +46,9 @@ pub(super) const HINT: &str = "";
 struct TokioDriver {
     runtime: Id,
     drivers: ShardedDriver<WakeSources<Self>>,
-    /// The runtime, if it may end without waking this driver. Then
-    /// [`remove_ended`](Self::remove_ended) checks whether it has.
-    unwatched: Option<runtime::Handle>,
+    /// What tells whether the runtime has ended, if it may end without waking this driver. Then
+    /// [`remove_ended`](Self::remove_ended) asks.
+    unwatched: Option<Probe>,
 }
 
 /// The drivers of all runtimes in which a timer was made, and which have not ended.
@@ -159,7 +160,7 @@ impl TokioDriver {
             let shards = (0..count).map(|_| shard()).collect();
             Self {
                 runtime: runtime.id(),
-                unwatched: (!sources.wake_on_shutdown()).then(|| runtime.clone()),
+                unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
                 drivers: ShardedDriver::new(
                     sources.waking(driver.clone()),
                     clock.clone(),
@@ -188,11 +189,7 @@ impl TokioDriver {
         let unwatched: Vec<Arc<Self>> = unwatched.cloned().collect();
         drop(drivers);
         for driver in unwatched {
-            if driver
-                .unwatched
-                .as_ref()
-                .is_some_and(|runtime| !time::is_alive(runtime))
-            {
+            if driver.unwatched.as_ref().is_some_and(Probe::has_ended) {
                 driver.drivers.close();
                 driver.remove();
             }

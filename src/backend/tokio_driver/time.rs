@@ -6,10 +6,11 @@
 //! feature alone, and its tests call `tokio::time::pause`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{self, Builder, RuntimeFlavor};
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::instant::Instant;
@@ -93,6 +94,30 @@ pub(super) fn is_alive(runtime: &runtime::Handle) -> bool {
     let alive = !task.is_finished();
     task.abort();
     alive
+}
+
+/// Tells whether a runtime has ended: by a task in it that never ends by itself.
+///
+/// One task serves for all times that it is asked: a runtime that is alive and that nobody runs
+/// keeps every task that it is given.
+pub(super) struct Probe {
+    runtime: runtime::Handle,
+    /// Spawned when it is first asked, as most runtimes are gone before that.
+    task: OnceLock<JoinHandle<()>>,
+}
+
+impl Probe {
+    pub(super) fn new(runtime: &runtime::Handle) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            task: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        let spawn = || self.runtime.spawn(std::future::pending());
+        self.task.get_or_init(spawn).is_finished()
+    }
 }
 
 /// A reference to the runtime whose clock is read. It is shared by all clones, and released once.
