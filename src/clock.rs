@@ -196,6 +196,17 @@ impl Clock {
         Self::make(0, YEARS, source, RUNNING)
     }
 
+    /// Stops the clock of a runtime that has ended, for good: at the latest time that it has shown.
+    /// It counts as frozen from then on.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn stop(&self) {
+        if let Source::Custom(_, latest) = &self.inner.source {
+            let _guard = lock(&self.inner.change_lock);
+            let at = latest.load(Ordering::Relaxed);
+            self.inner.frozen.store(at, Ordering::Release);
+        }
+    }
+
     /// Returns the time on this clock.
     ///
     /// # Examples

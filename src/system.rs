@@ -69,6 +69,18 @@ pub(crate) fn shows_real_time(clock: impl Fn() -> i64) -> bool {
     (before - GAP..=monotonic() + GAP).contains(&shown)
 }
 
+/// Returns whether a clock runs: whether it shows a later time some microseconds later.
+#[cfg(feature = "tokio")]
+pub(crate) fn runs(clock: impl Fn() -> i64) -> bool {
+    const GAP: i64 = 2_000;
+    let shown = clock();
+    let until = monotonic().saturating_add(GAP);
+    while monotonic() < until {
+        std::hint::spin_loop();
+    }
+    clock() > shown
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use rustix::time::{ClockId, clock_gettime};
@@ -141,6 +153,16 @@ mod tests {
             let stands = monotonic() + gap;
             assert!(!shows_real_time(|| stands), "{gap}");
             assert!(gap.abs() < 2_000 || !shows_real_time(|| monotonic() + gap));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tokio")]
+    fn a_clock_that_shows_another_time_runs_too() {
+        for gap in [-1_000_000_000, 0, 1_000_000_000] {
+            let stands = monotonic() + gap;
+            assert!(!runs(|| stands), "{gap}");
+            assert!(runs(|| monotonic() + gap), "{gap}");
         }
     }
 

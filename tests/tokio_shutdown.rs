@@ -142,6 +142,28 @@ fn a_deadline_is_kept_beyond_the_end_of_the_runtime() {
     });
 }
 
+/// The time left on a paused clock means nothing elsewhere.
+#[cfg(feature = "test-util")]
+#[test]
+fn a_timer_stays_orphaned_if_the_clock_of_its_runtime_was_paused_at_the_end() {
+    for runs in [false, true] {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        let task = Task::new();
+        let mut timer = armed(&runtime, &task);
+        runtime.block_on(async {
+            sleep(secs(60)).await;
+            if runs {
+                tokio::time::resume();
+            }
+        });
+        drop(runtime);
+        assert!(timer.is_orphaned());
+        assert!(task.poll(&mut timer).is_pending());
+        assert_eq!(timer.is_orphaned(), !runs);
+    }
+}
+
 #[test]
 fn intervals_and_timeouts_go_on_beyond_the_runtimes_end() {
     watched(|| {

@@ -31,6 +31,7 @@ use crate::backend::tokio_driver::time::{self, ClockRuntime};
 use crate::clock::Clock;
 use crate::driver::sharded::{Liveness, WakeSource};
 use crate::instant::{NEVER, nanos};
+use crate::system;
 
 /// How far ahead the `Sleep` is set at most. It expires then, and is set again.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -226,6 +227,11 @@ impl Drop for WakeOnDrop {
 impl<W> Drop for WakeSources<W> {
     fn drop(&mut self) {
         if let Some(runtime) = &self.clock_runtime {
+            // A thread that is ending cannot tell.
+            if !time::is_thread_ending() && !system::runs(|| self.clock.nanos().cast_signed()) {
+                // The time that its timers have left means nothing on another clock.
+                self.clock.stop();
+            }
             runtime.release();
         }
     }
