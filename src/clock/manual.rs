@@ -182,7 +182,8 @@ impl From<&ManualClock> for Clock {
 
 /// A guard that keeps executors from moving a clock until it is dropped; see [`Clock::hold`].
 ///
-/// If there are several guards, time may move once the last one is dropped.
+/// If there are several guards, time may move once the last one is dropped. The clock of a tokio
+/// runtime is not held.
 ///
 /// # Examples
 ///
@@ -234,6 +235,9 @@ impl Clock {
     /// It matters for a [`ManualClock`], and for a clock that `time::pause` has paused (feature
     /// `test-util`). Take a guard for work that an executor cannot see: on another thread, in
     /// another process, behind a socket.
+    ///
+    /// It does not hold the clock of a tokio runtime: tokio moves that, and asks no guard. What
+    /// holds it is a task of `tokio::task::spawn_blocking`.
     ///
     /// # Examples
     ///
