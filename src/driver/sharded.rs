@@ -28,8 +28,10 @@
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due,
 //! and nowhere else: a thread that arms or drops a timer may hold locks that the wakers of other
-//! tasks take. A shard that has fired clears its announcement, and `rearm` has to follow. No scan
-//! fires timers, so a waker that takes long keeps no thread from setting the source.
+//! tasks take. (With one exception: a thread that arms a timer while the runtime shuts down may be
+//! the one that finds it gone, and then wakes the tasks of all its timers.) A shard that has fired
+//! clears its announcement, and `rearm` has to follow. No scan fires timers, so a waker that takes
+//! long keeps no thread from setting the source.
 //!
 //! Invariant: for each timer one of these holds.
 //!
