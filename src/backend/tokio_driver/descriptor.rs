@@ -34,7 +34,7 @@ mod imp {
         /// `None` if the runtime has no I/O, or the system no descriptors left.
         pub(in crate::backend::tokio_driver) fn new() -> Option<Self> {
             // Tokio panics if the runtime has no I/O. It is not asked in a process that has no
-            // poller at all, nor in one that a panic aborts.
+            // poller at all, nor if panics abort the process.
             if cfg!(panic = "abort") || !has_poller() {
                 return None;
             }
@@ -75,12 +75,18 @@ mod imp {
     }
 
     /// Returns whether the process has a poller, as far as it can tell.
+    ///
+    /// It takes a system call for each descriptor up to that of the poller, which a runtime usually
+    /// opens early. So of a process with very many descriptors only the first are looked at: if the
+    /// poller is none of them, tokio's own timers have to do.
     fn has_poller() -> bool {
+        const MAX_DESCRIPTORS: usize = 1024;
         let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
             return false;
         };
         descriptors
             .flatten()
+            .take(MAX_DESCRIPTORS)
             .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
             .any(|target| target.as_os_str() == "anon_inode:[eventpoll]")
     }
