@@ -557,6 +557,20 @@ fn executor_inside_a_task_that_has_spent_its_budget_goes_on() {
     });
 }
 
+#[test]
+fn block_on_inside_a_task_does_not_renew_the_budget_of_the_task() {
+    watched(|| {
+        rt::block_on(poll_fn(|cx| {
+            let mut is_ready = |_| {
+                rt::block_on(sleep(Duration::ZERO));
+                pin!(sleep(Duration::ZERO)).poll(cx).is_ready()
+            };
+            assert!(!(0..10 * BUDGET).all(&mut is_ready));
+            Poll::Ready(())
+        }));
+    });
+}
+
 /// A yielding timer must wake the waker of the future that is polled, which need not be that of the
 /// task: otherwise that part of the task would never be polled again.
 #[test]

@@ -94,7 +94,10 @@ impl NamedContext {
         let mut timer = sleep(secs(3600));
         assert!(task.poll(&mut timer).is_pending(), "{path}");
         clock.advance(secs(3600));
-        assert!(task.poll(&mut timer).is_ready(), "{path}");
+        // It may yield first: all timers that are made inside of one poll of a task share the
+        // budget of that poll, and hours pass in it.
+        let mut is_ready = || task.poll(&mut timer).is_ready();
+        assert!(is_ready() || is_ready(), "{path}");
     }
 }
 

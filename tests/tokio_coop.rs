@@ -12,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use futures::StreamExt;
+use reveille::ManualClock;
 use reveille::time::{Instant, interval, interval_at, sleep, timeout};
 use tokio::runtime::Builder;
 use tokio::task::coop::{consume_budget, has_budget_remaining, unconstrained};
@@ -269,6 +270,38 @@ fn our_runtime_inside_a_tokio_task_spends_none_of_its_budget() {
                     sleep(ms(0)).await;
                 }
             });
+            assert_eq!(
+                count_ready(|| pin!(sleep(ms(0))).poll(cx).is_ready()),
+                BUDGET
+            );
+        })
+        .await;
+    });
+}
+
+#[cfg(feature = "rt")]
+#[test]
+fn our_runtime_inside_itself_inside_a_tokio_task_spends_none_of_its_budget() {
+    in_a_task(async || {
+        reveille::rt::block_on(async {
+            reveille::rt::block_on(async {});
+            for _ in 0..10 * BUDGET {
+                sleep(ms(0)).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn simulate_inside_a_tokio_task_spends_none_of_its_budget() {
+    in_a_task(async || {
+        within_one_poll(|cx| {
+            let (_, elapsed) = ManualClock::new().simulate(async {
+                for _ in 0..2 * BUDGET {
+                    sleep(secs(1)).await;
+                }
+            });
+            assert_eq!(elapsed, 2 * BUDGET as u32 * secs(1));
             assert_eq!(
                 count_ready(|| pin!(sleep(ms(0))).poll(cx).is_ready()),
                 BUDGET

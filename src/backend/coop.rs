@@ -10,16 +10,17 @@
 //! Which budget applies depends on what polls the task:
 //!
 //! - A worker of `rt` says when each poll of a task, or of the main future, begins ([`budget`]).
-//!   The budget of that poll is in `coop/budget.rs`.
+//!   `ManualClock::simulate` does so, too. The budget of that poll is in `coop/budget.rs`.
 //! - In a tokio runtime (feature `tokio`) tokio's own budget applies, as for tokio's own timers
 //!   (`coop/tokio_budget.rs`).
 //! - On any other executor nothing tells when a poll begins. `coop/budget.rs` tells how the budget
 //!   is reset there.
 //!
 //! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the
-//! adapters of streams) count an item as well, if no timer inside has done so: [`poll_start_item`]
-//! before the item, [`consume_item`] after it. The limit is polled even if what it limits has just
-//! used up the budget: [`poll_limit`].
+//! adapters of streams) count their own result (an *item*: the output of the future, the next item
+//! of the stream), unless a timer inside has been counted for it: [`poll_start_item`] before the
+//! item, [`consume_item`] after it. The limit is polled even if what it limits has just used up the
+//! budget: [`poll_limit`].
 
 mod budget;
 #[cfg(feature = "tokio")]
@@ -32,7 +33,7 @@ use crate::backend::tokio_driver::tokio_budget;
 use crate::clock::Clock;
 use crate::sync::{self, thread_local};
 
-use self::budget::Budget;
+use self::budget::{Budget, Outer};
 use self::tokio_budget::RestoreOnPending;
 
 thread_local! {
@@ -49,21 +50,22 @@ pub(crate) struct Snapshot {
     tokio_remains: bool,
 }
 
-/// Runs one poll of a task, with a budget of its own.
-#[cfg(feature = "rt")]
+/// Runs one poll of a task, with a budget of its own, and restores the present one afterwards: this
+/// may be a poll inside of another task's.
 #[inline]
 pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
-    struct Reset;
+    struct Restore(Option<Outer>);
 
-    impl Drop for Reset {
+    impl Drop for Restore {
         #[inline]
         fn drop(&mut self) {
-            with_budget(|budget| budget.reset_for_poll(false));
+            if let Some(outer) = &self.0 {
+                with_budget(|budget| budget.end_poll(outer));
+            }
         }
     }
 
-    with_budget(|budget| budget.reset_for_poll(true));
-    let _reset = Reset;
+    let _restore = Restore(with_budget(Budget::begin_poll));
     poll()
 }
 
@@ -71,9 +73,9 @@ pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
 #[inline]
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
     if with_budget(Budget::is_per_poll) == Some(true) {
-        // A worker of `rt` may run inside of a task of tokio's. If a timer used up tokio's budget
-        // there, it would wait until tokio polls that task again, which it cannot while the worker
-        // runs in it.
+        // A worker of `rt`, or `simulate`, may run inside of a task of tokio's. If a timer used up
+        // tokio's budget there, it would wait until tokio polls that task again, which it cannot
+        // while the worker runs in it.
         return Poll::Ready(RestoreOnPending::NONE);
     }
     tokio_budget::poll_proceed(cx)
@@ -91,7 +93,7 @@ pub(crate) fn poll_consume(
     yielded: &mut bool,
     clock: Option<&Clock>,
 ) -> Poll<()> {
-    if waited && with_budget(|budget| budget.is_free(true)) == Some(true) {
+    if waited && with_budget(Budget::is_free_after_wait) == Some(true) {
         *yielded = false;
         return Poll::Ready(());
     }
@@ -175,7 +177,7 @@ fn unconstrained<T>(poll: impl FnOnce() -> T) -> T {
 
     let _restore = Restore(with_budget(|budget| {
         let before = budget.clone();
-        budget.reset(budget.is_per_poll());
+        budget.reset(budget.scope());
         before
     }));
     poll()

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use crate::backend::coop;
 use crate::clock::ManualClock;
 use crate::driver::Driver;
 use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
@@ -51,7 +52,8 @@ impl ManualClock {
         loop {
             // Acquire: pairs with the release of the wake.
             while woken.woken.swap(false, Ordering::Acquire) {
-                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                let poll = coop::budget(|| future.as_mut().poll(&mut cx));
+                if let Poll::Ready(output) = poll {
                     return (output, self.now() - start);
                 }
             }

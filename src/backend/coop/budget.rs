@@ -5,9 +5,10 @@
 //! that a timeout around a loop whose every iteration works for a while ends near its limit. From
 //! then on each timer that is due yields, until the budget is reset:
 //!
-//! - In a task of `rt`, when the next poll of a task begins. A timer that has yielded is let
-//!   through although the budget is exhausted. Otherwise a timer that is polled after a greedy one
-//!   (`join!`) would yield for ever.
+//! - In a task of `rt`, or in `ManualClock::simulate`, when the next poll of a task begins. A timer
+//!   that has yielded is let through although the budget is exhausted. Otherwise a timer that is
+//!   polled after a greedy one (`join!`) would yield for ever. A poll inside of another one, as by
+//!   `block_on`, has a budget of its own; that of the outer poll goes on after it.
 //! - On other executors nothing tells where a poll begins. But if a timer that has yielded is
 //!   polled again, its task has been scheduled again, and the budget is reset.
 //!
@@ -60,6 +61,23 @@ const MAX_YIELDS: u32 = 128;
 /// The same, if the budget is exhausted for all wakers.
 const MAX_YIELDS_ALL_WAKERS: u32 = 16;
 
+/// What a budget is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One poll of a task, of which something says where it begins and ends.
+    OnePoll,
+    /// All polls on this thread.
+    AcrossPolls,
+}
+
+/// The budget that [`Budget::end_poll`] restores.
+pub(super) struct Outer {
+    scope: Scope,
+    generation: u32,
+    /// The rest, unless nothing was counted.
+    counts: Option<Budget>,
+}
+
 #[derive(Clone)]
 pub(super) struct Budget {
     /// The identity of the waker of the last result, the address of its data; zero at first.
@@ -68,8 +86,7 @@ pub(super) struct Budget {
     used: Cell<u32>,
     /// At how many results the clock is read next; zero if the budget is exhausted.
     next_check: Cell<u32>,
-    /// Whether the budget is that of one poll of a task. Otherwise it goes across polls.
-    is_per_poll: Cell<bool>,
+    scope: Cell<Scope>,
     /// How many results were counted under other wakers before.
     used_before: Cell<u32>,
     /// When time is up; `NEVER` before the clock is first read.
@@ -86,7 +103,7 @@ impl Budget {
             waker: Cell::new(0),
             used: Cell::new(0),
             next_check: Cell::new(FIRST_CHECK),
-            is_per_poll: Cell::new(false),
+            scope: Cell::new(Scope::AcrossPolls),
             used_before: Cell::new(0),
             until: Cell::new(NEVER),
             generation: Cell::new(0),
@@ -94,27 +111,52 @@ impl Budget {
         }
     }
 
-    /// Resets the budget, for one poll of a task or for all that follows.
     #[inline]
-    pub(super) fn reset(&self, is_per_poll: bool) {
-        self.is_per_poll.set(is_per_poll);
+    pub(super) fn reset(&self, scope: Scope) {
+        self.scope.set(scope);
         self.waker.set(0);
         self.used_before.set(0);
         self.refill();
     }
 
-    /// Resets the budget where a poll of a task begins or ends.
+    /// Begins one poll of a task, and returns what [`end_poll`](Self::end_poll) restores.
     ///
-    /// That is done twice for each task that a worker runs, and most tasks poll no timer that is
-    /// due: then there is little to do.
-    #[cfg(feature = "rt")]
+    /// That is done for each task that a worker runs, and most tasks poll no timer that is due:
+    /// then there is little to do.
     #[inline]
-    pub(super) fn reset_for_poll(&self, is_per_poll: bool) {
-        self.is_per_poll.set(is_per_poll);
-        if self.used.get() > 0 || self.next_check.get() != FIRST_CHECK || self.until.get() != NEVER
-        {
-            self.refill();
+    pub(super) fn begin_poll(&self) -> Outer {
+        let outer = Outer {
+            scope: self.scope.get(),
+            generation: self.generation.get(),
+            counts: self.is_used().then(|| self.clone()),
+        };
+        if outer.counts.is_some() {
+            self.reset(Scope::OnePoll);
+        } else {
+            self.scope.set(Scope::OnePoll);
         }
+        outer
+    }
+
+    /// Ends one poll of a task.
+    #[inline]
+    pub(super) fn end_poll(&self, outer: &Outer) {
+        if let Some(counts) = &outer.counts {
+            self.restore(counts);
+            return;
+        }
+        self.scope.set(outer.scope);
+        if self.is_used() {
+            self.refill();
+            // For a snapshot of the outer budget nothing has been counted.
+            self.generation.set(outer.generation);
+        }
+    }
+
+    /// Returns whether [`refill`](Self::refill) would change more than the generation.
+    #[inline]
+    fn is_used(&self) -> bool {
+        self.used.get() > 0 || self.next_check.get() != FIRST_CHECK || self.until.get() != NEVER
     }
 
     #[inline]
@@ -131,17 +173,22 @@ impl Budget {
         self.waker.set(other.waker.get());
         self.used.set(other.used.get());
         self.next_check.set(other.next_check.get());
-        self.is_per_poll.set(other.is_per_poll.get());
+        self.scope.set(other.scope.get());
         self.used_before.set(other.used_before.get());
         self.until.set(other.until.get());
         self.generation.set(other.generation.get());
         self.yields.set(other.yields.get());
     }
 
-    /// Returns whether the budget is that of one poll of a task of `rt`.
+    #[inline]
+    pub(super) fn scope(&self) -> Scope {
+        self.scope.get()
+    }
+
+    /// Returns whether the budget is that of one poll of a task.
     #[inline]
     pub(super) fn is_per_poll(&self) -> bool {
-        self.is_per_poll.get()
+        self.scope.get() == Scope::OnePoll
     }
 
     #[inline]
@@ -183,11 +230,10 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a ready result is not counted. `waited` says that a poll before it was
-    /// pending.
+    /// Returns whether a ready result is not counted if a poll before it was pending.
     #[inline]
-    pub(super) fn is_free(&self, waited: bool) -> bool {
-        waited && !self.is_per_poll.get()
+    pub(super) fn is_free_after_wait(&self) -> bool {
+        !self.is_per_poll()
     }
 
     /// Counts a result, if that is all there is to do. Returns whether it was counted.
@@ -212,7 +258,7 @@ impl Budget {
     /// Returns whether a result under this waker is counted without a reset.
     #[inline]
     fn is_for(&self, waker: &Waker) -> bool {
-        waker.data().addr() == self.waker.get() || self.is_per_poll.get()
+        waker.data().addr() == self.waker.get() || self.is_per_poll()
     }
 
     /// Resets the budget if the waker is another one.
@@ -234,9 +280,9 @@ impl Budget {
     /// Resets the budget if the thread is in a tokio runtime, whose own budget applies. Returns
     /// whether it is.
     fn is_left_to_tokio(&self) -> bool {
-        let is_left = !self.is_per_poll.get() && tokio_budget::is_in_runtime();
+        let is_left = !self.is_per_poll() && tokio_budget::is_in_runtime();
         if is_left {
-            self.reset(false);
+            self.reset(Scope::AcrossPolls);
         }
         is_left
     }
@@ -265,17 +311,16 @@ impl Budget {
         let until = self.until.get();
         if until == NEVER {
             self.until.set(now.saturating_add(TIME_LIMIT));
-        } else if now >= until && (self.is_per_poll.get() || self.used.get() >= TIMED) {
+        } else if now >= until && (self.is_per_poll() || self.used.get() >= TIMED) {
             self.next_check.set(0);
         }
     }
 
     /// Makes a timer yield, because the budget is exhausted, unless the timer has just done so.
     fn poll_yield(&self, cx: &mut Context<'_>, yielded: &mut bool) -> Poll<()> {
-        let is_per_poll = self.is_per_poll.get();
         if std::mem::take(yielded) {
-            if !is_per_poll {
-                self.reset(false);
+            if !self.is_per_poll() {
+                self.reset(Scope::AcrossPolls);
             }
             return Poll::Ready(());
         }
@@ -285,7 +330,7 @@ impl Budget {
             MAX_YIELDS
         };
         if self.yields.get() >= max_yields {
-            self.reset(is_per_poll);
+            self.reset(self.scope.get());
             return Poll::Ready(());
         }
         self.yields.set(self.yields.get() + 1);
@@ -334,7 +379,8 @@ impl Budget {
     ) {
         let is_counted =
             (before.generation, before.used) != (self.generation.get(), self.used.get());
-        if !is_counted && !self.is_free(waited) && !self.try_count(cx.waker()) {
+        let is_free = waited && self.is_free_after_wait();
+        if !is_counted && !is_free && !self.try_count(cx.waker()) {
             self.consume_item_slow(cx.waker(), clock);
         }
     }
