@@ -2,8 +2,8 @@
 //!
 //! [`Sleep`], [`Timeout`] and [`Interval`] have the names, arguments and meanings of those in
 //! `tokio::time`, so that porting a program means changing the import. The free functions of this
-//! module make them on the driver that is [current](crate::Handle::current), or if there is none,
-//! choose the driver at the first poll. The methods of the same names on a
+//! module make them on the [current](crate::Handle::current) driver. If there is none, the timer
+//! chooses its driver at its first poll. The methods of the same names on a
 //! [`Handle`](crate::Handle) make them on the driver of that handle.
 //!
 //! A [`DelayQueue`], like that of `tokio_util::time`, keeps values until they are due. It and its
@@ -35,21 +35,29 @@
 //!
 //! A task whose timers are always due never has to wait: `loop { sleep(Duration::ZERO).await }`, or
 //! an [`interval`] whose ticks take longer than its period. So that the other tasks of its thread
-//! can run, and a [`timeout`] around it can end, a timer yields after the task has polled timers
-//! that were ready 128 times in a row, or at least eight times in a row during 5 ms or more. The
-//! timer that yields wakes the task; its poll is pending although its deadline has passed, and the
-//! next poll is ready. Apart from that, a timer whose deadline has passed is ready at its first
-//! poll. All of this is true of every future and stream in this crate, on every executor:
+//! can run, and a [`timeout`] around it can end, a timer yields after 128 ready results in a row, or
+//! once ready results have come for 5 ms. The timer that yields wakes the task; its poll is pending
+//! although its deadline has passed, and the next poll is ready. Apart from that, a timer whose
+//! deadline has passed is ready at its first poll.
 //!
-//! - On the executor of this crate (feature `rt`), the timers that are ready are counted within one
-//!   poll of a task.
-//! - Inside a tokio runtime (feature `tokio`), timers use tokio's own budget, as tokio's timers do.
-//!   A task that spends it on something else first should poll its timers before that, or compare
-//!   their [`deadline`](Sleep::deadline) with the time.
-//! - On any other executor, a timer cannot tell where a poll of the task begins. So the count goes
-//!   on across polls, until another task polls a timer; only timers for which the task did not have
-//!   to wait are counted, and the 5 ms begin with the sixteenth. A timer may therefore yield in a
-//!   task that does not keep others waiting, which costs at most one more poll in sixteen.
+//! This holds for every future and stream of this module and of [`StreamExt`]. The 5 ms begin
+//! when the clock is first read for such a result, and are noticed when it is read again. A timer
+//! whose driver has fired it needs no reading of the clock, nor does a [`timeout`] whose future is
+//! ready: for these, it is read at the 8th, 16th, 32nd and 64th result. How ready results are
+//! counted depends on the executor:
+//!
+//! - On the executor of this crate (feature `rt`) and in
+//!   [`ManualClock::simulate`](crate::ManualClock::simulate), they are counted within one poll of a
+//!   task.
+//! - Inside a task of a tokio runtime (feature `tokio`), timers use tokio's own budget instead, as
+//!   tokio's timers do. It is 128 for one poll of a task, with no limit of time. A task that spends
+//!   it on something else first should poll its timers before that, or compare their
+//!   [`deadline`](Sleep::deadline) with the time.
+//! - On any other executor, a timer cannot tell where a poll of the task begins. So the count and
+//!   the 5 ms go on across polls, until another task polls a timer. A result is not counted if the
+//!   task has waited for the timer, and before the sixteenth none yields because of the 5 ms. A
+//!   timer may therefore yield in a task that does not keep others waiting, which costs at most one
+//!   more poll for fifteen ready results.
 //!
 //! # Examples
 //!

@@ -24,7 +24,7 @@ use reveille::rt;
 use reveille::time::{DelayQueue, Instant, interval, interval_at, sleep, sleep_until, timeout};
 use reveille::{ManualClock, StreamExt as _};
 
-use support::{Task, manual, ms, runtime, runtime_on, secs, watched};
+use support::{Dial, Task, manual, ms, runtime, runtime_on, secs, watched};
 
 /// How many timers may be ready in a row before one yields.
 const BUDGET: usize = 128;
@@ -501,6 +501,48 @@ fn timers_that_were_waited_for_do_not_yield() {
     assert!(sleeps.iter_mut().all(|sleep| task.poll(sleep).is_pending()));
     clock.advance(ms(10));
     assert!(sleeps.iter_mut().all(|sleep| task.poll(sleep).is_ready()));
+}
+
+#[test]
+fn items_of_a_throttled_stream_that_were_waited_for_do_not_count() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut items = stream::repeat(()).throttle(ms(10));
+    assert!(task.poll(&mut items.next()).is_ready());
+    for _ in 0..2 * BUDGET {
+        assert!(task.poll(&mut items.next()).is_pending());
+        // It waits for the time, and does not yield.
+        assert_eq!(driver.handle().armed(), 1);
+        clock.advance(ms(10));
+        assert!(task.poll(&mut items.next()).is_ready());
+    }
+}
+
+#[test]
+fn timers_ready_for_five_milliseconds_yield_in_a_task_of_rt() {
+    let dial = Dial::default();
+    runtime_on(1, dial.clock()).block_on(async {
+        // Later than the last turn of the driver.
+        dial.set(ms(1));
+        assert!(sleep(Duration::ZERO).now_or_never().is_some());
+        dial.set(ms(5));
+        assert!(sleep(Duration::ZERO).now_or_never().is_some());
+        dial.set(ms(6));
+        assert!(sleep(Duration::ZERO).now_or_never().is_none());
+    });
+}
+
+#[test]
+fn sixteen_timers_ready_for_five_milliseconds_yield_on_other_executors() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    assert!((0..15).all(|_| poll_due(&task)));
+    dial.set(ms(5));
+    assert!(poll_due(&task));
+    assert!(!poll_due(&task));
 }
 
 /// In a task of `rt` only the timers of one poll count, however long ago the first of them was

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use crate::backend::coop;
 use crate::time::sleep::{self, Sleep};
 
 pin_project! {
@@ -115,12 +116,14 @@ impl<S: Stream> Stream for Throttle<S> {
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
         let before = ready!(timer.poll_start_item(cx));
+        // The timer is not armed any more when it is ready.
+        let waited = timer.is_armed();
         if *this.waits {
             ready!(Pin::new(&mut *timer).poll(cx));
             *this.waits = false;
         }
         let item = ready!(this.stream.poll_next(cx));
-        timer.consume_item(before, cx);
+        coop::consume_item(before, cx, waited, Some(timer.handle().clock()));
         if item.is_some() && !duration.is_zero() {
             timer.reset_after(duration);
             *this.waits = true;

@@ -24,8 +24,8 @@
 //!   earlier wakers are added up, and at 1024 the budget is exhausted for all wakers. The executor
 //!   may just as well have run a thousand tasks: therefore only sixteen timers yield then, which is
 //!   enough to make such a collection yield.
-//! - Time counts from sixteen results on, because the first may have been long ago, in another
-//!   poll.
+//! - The 5 ms exhaust the budget only if there have been sixteen results, because the first of them
+//!   may have been long ago, in another poll.
 //!
 //! After 128 timers have yielded, and none of them was polled again, the budget is reset in any
 //! case: a hand-written loop that keeps polling new timers, each of them once, must not go on for
@@ -46,13 +46,13 @@ const LIMIT: u32 = 128;
 /// at little cost.
 const FIRST_CHECK: u32 = 8;
 
-/// From how many results on time counts, if the budget goes across polls.
+/// From how many results on the budget can be exhausted by time, if it goes across polls.
 const TIMED: u32 = 16;
 
 /// After how many results under other wakers the budget is exhausted.
 const OTHER_WAKERS_LIMIT: u32 = 1024;
 
-/// For how many nanoseconds the budget lasts.
+/// For how many nanoseconds the budget lasts, from the first result for which the clock was read.
 const TIME_LIMIT: u64 = 5_000_000;
 
 /// How many timers yield at most before the budget is reset.
