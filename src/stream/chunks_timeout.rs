@@ -108,9 +108,12 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
         let before = ready!(coop::poll_start_item(cx, this.yielded, waits));
         while !*this.ended {
             let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
-                let Some(timer) = this.timer else {
+                if this.items.is_empty() {
                     return Poll::Pending;
-                };
+                }
+                // There is none if the poll that took the first item panicked for want of a driver.
+                let duration = *this.duration;
+                let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
                 ready!(coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 break;
             };

@@ -218,3 +218,21 @@ fn size_hint_counts_chunks() {
     assert_eq!(fed.stream.size_hint(), (2, None));
     assert_eq!(fed.end().out(), "[abx][xx]|");
 }
+
+/// The timer cannot be made there, and the item is kept.
+#[cfg(not(feature = "fallback"))]
+#[test]
+fn item_that_came_where_no_driver_was_current_is_yielded_in_time_once_one_is() {
+    let task = Task::new();
+    let silent = stream::iter(['a']).chain(stream::pending());
+    let mut chunks = silent.chunks_timeout(2, ms(10));
+    let poll = std::panic::AssertUnwindSafe(|| task.poll(&mut chunks.next()));
+    assert!(std::panic::catch_unwind(poll).is_err());
+
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    assert!(task.poll(&mut chunks.next()).is_pending());
+    assert_eq!(driver.handle().armed(), 1);
+    clock.advance(ms(10));
+    assert_eq!(task.poll(&mut chunks.next()), Poll::Ready(Some(vec!['a'])));
+}
