@@ -28,8 +28,8 @@ pub trait FutureExt: Future {
     ///
     /// With a `duration` of zero, the future is still polled once. If the deadline is beyond the
     /// clock's end (292 years), there is no limit. If no driver is
-    /// [current](crate::Handle::current) at this call, the limit takes the driver of its first
-    /// poll.
+    /// [current](crate::Handle::current) at this call, the limit takes the driver that is current
+    /// at its first poll.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@
 //!
 //! All of them poll the inner stream before the timer, so an item that is available when the time
 //! is up is still taken. Once the inner stream has ended, no timer is armed, and the inner stream
-//! is not polled again. (`Throttle`, which has nothing to add then, does poll it again.)
+//! is not polled again. (`Throttle` keeps no note of the end, and polls the inner stream again.)
 
 mod chunks_timeout;
 mod debounce;
@@ -72,7 +72,8 @@ pub trait StreamExt: Stream {
     ///
     /// # Panics
     ///
-    /// The first poll panics if no driver is [current](crate::Handle::current) by then.
+    /// Without the feature `fallback`, the first poll panics if no driver is
+    /// [current](crate::Handle::current) by then.
     ///
     /// # Cancel safety
     ///
@@ -161,7 +162,8 @@ pub trait StreamExt: Stream {
     ///
     /// # Panics
     ///
-    /// The first poll panics if no driver is [current](crate::Handle::current).
+    /// Without the feature `fallback`, the first poll panics if no driver is
+    /// [current](crate::Handle::current).
     ///
     /// # Cancel safety
     ///
@@ -204,12 +206,12 @@ pub trait StreamExt: Stream {
     /// without waiting. Pass [`usize::MAX`] for chunks that are limited by time alone.
     ///
     /// The timer is made with the first item of each chunk, so this may be called where no driver
-    /// is current; a driver must be current where the stream is polled.
+    /// is current.
     ///
     /// # Panics
     ///
-    /// If `max_size` is zero. A poll panics if it needs a timer and no driver is
-    /// [current](crate::Handle::current).
+    /// If `max_size` is zero. Without the feature `fallback`, a poll panics if it needs a timer and
+    /// no driver is [current](crate::Handle::current).
     ///
     /// # Cancel safety
     ///
@@ -250,12 +252,12 @@ pub trait StreamExt: Stream {
     /// up replaces that. While the inner stream always has an item, none is yielded. With a
     /// `duration` of zero, every item is yielded.
     ///
-    /// The timer is made by the first poll, so this may be called where no driver is current; a
-    /// driver must be current where the stream is polled.
+    /// The timer is made by the first poll, so this may be called where no driver is current.
     ///
     /// # Panics
     ///
-    /// The first poll panics if no driver is [current](crate::Handle::current).
+    /// Without the feature `fallback`, the first poll panics if no driver is
+    /// [current](crate::Handle::current).
     ///
     /// # Cancel safety
     ///

@@ -105,6 +105,10 @@ impl ManualClock {
     /// the tasks that they wake run when their executor gets to them. A `duration` beyond the
     /// clock's end stops just short of it.
     ///
+    /// The call moves the clock to the time that is `duration` after the time at its start. So two
+    /// calls at the same time, on two threads or one in a waker that the other wakes, do not add
+    /// up: the clock ends at the later of the two times.
+    ///
     /// If a driver turns on another thread at the same time, each timer is still fired once, but
     /// there is no order between the timers that the two threads fire, and the other thread may not
     /// have finished when this call returns.

@@ -6,9 +6,8 @@
 
 // - D1 `first` is the earliest value that can come due. So the `TimerQueue` is asked for it only by
 //   operations that may change which value that is.
-// - D2 while `waiting` holds a waker, the `Sleep` wakes that task no later than `first` is due. A
-//   task that was woken has to poll, and the poll restores this; until then no change wakes it
-//   again.
+// - D2 while `waiting` holds a waker, the `Sleep` is armed to wake that task no later than `first`
+//   is due, or has woken it. A woken task has to poll, and that poll restores D2.
 // - D3 all fields are consistent before a waker is woken or dropped, because that may panic.
 //
 // Deadlines in `queue` and `first` are in queue time: see `delay_queue/timer.rs`. Capacity and

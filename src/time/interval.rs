@@ -192,8 +192,8 @@ impl MissedTickBehavior {
 /// ```
 pub struct Interval {
     sleep: Sleep,
-    /// When the next tick is due. `sleep.deadline()` would not do, because it cannot be before its
-    /// clock's epoch.
+    /// When the next tick is due. `sleep.deadline()` would not do, because a `Sleep` turns a
+    /// deadline before its clock's epoch into the epoch.
     scheduled: Instant,
     period: Duration,
     behavior: MissedTickBehavior,
