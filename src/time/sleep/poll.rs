@@ -175,7 +175,9 @@ impl Sleep {
             .shared
             .clock
             .deadline_after(Duration::from_nanos(self.deadline - now));
-        self.handle = successor;
+        // It lives until the end of this poll, so that a driver to which the timer moves after this
+        // one has another address; see `Sleep::driver`.
+        let _left = std::mem::replace(&mut self.handle, successor);
         self.poll_elapsed(cx)
     }
 

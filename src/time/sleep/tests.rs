@@ -1,14 +1,14 @@
-//! Tests of which drops of a timer take the driver's lock.
+//! Tests of which drops of a timer take the driver's lock, and of how it is seen to move.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
 use crate::time::Sleep;
-use crate::{Driver, ManualClock};
+use crate::{Clock, Driver, ManualClock};
 
 fn armed(driver: &Driver<()>, wait: Duration) -> Sleep {
     let mut sleep = driver.handle().sleep(wait);
@@ -59,4 +59,51 @@ fn dropping_a_fired_timer_takes_no_lock() {
     // nothing.
     let blink = Duration::from_millis(20);
     assert!(!drops_under_the_lock(&driver, waits, blink), "armed");
+}
+
+/// The driver that the timer moves to is gone at once, so it moves on to a third. That one would
+/// have the identity of the first if it took its place in memory.
+#[test]
+fn timer_that_moves_twice_in_one_poll_keeps_its_first_driver_until_the_end_of_the_poll() {
+    struct State {
+        second: Option<Driver<()>>,
+        first_is_alive: Option<bool>,
+    }
+
+    let builder = || Driver::builder().clock(Clock::custom(|| Duration::ZERO));
+    let part_of_first = Arc::new(());
+    let part = Arc::downgrade(&part_of_first);
+    let first = builder().build_with_unpark(move || {
+        let _part = &part_of_first;
+    });
+    let mut sleep = armed(&first, Duration::from_secs(1));
+    let identity = sleep.driver();
+    drop(first);
+
+    let third = builder().build_with_unpark(|| {});
+    let _third = third.handle().enter();
+    let state = Arc::new(Mutex::new(State {
+        second: None,
+        first_is_alive: None,
+    }));
+    let inside = state.clone();
+    // Its first reading drops the driver that the timer is about to move to, the next one is after
+    // that move.
+    let clock = Clock::custom(move || {
+        if let Ok(mut state) = inside.try_lock() {
+            match state.second.take() {
+                Some(second) => drop(second),
+                None => state.first_is_alive = Some(part.strong_count() > 0),
+            }
+        }
+        Duration::ZERO
+    });
+    let second = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let _second = second.handle().enter();
+    state.lock().unwrap().second = Some(second);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    assert_eq!(third.handle().armed(), 1);
+    assert_eq!(state.lock().unwrap().first_is_alive, Some(true));
+    assert_ne!(sleep.driver(), identity);
 }
