@@ -229,6 +229,10 @@ impl Shared {
     }
 
     fn reset_locked(&self, index: u32, old: u64, deadline: u64) -> Reset {
+        // As in `replace_waker`.
+        if self.is_closed() {
+            return Reset::Gone;
+        }
         let mut state = self.lock();
         if state.closed {
             return Reset::Gone;

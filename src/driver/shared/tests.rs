@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::driver::shared::Arm;
+use crate::driver::shared::{Arm, Reset};
 use crate::instant::NEVER;
 use crate::time::Sleep;
 use crate::{Clock, Driver, Handle};
@@ -229,4 +229,22 @@ fn a_driver_that_was_abandoned_arms_no_timer() {
     let mut waker = Some(Waker::noop().clone());
     assert!(matches!(shared.arm(NEVER, &mut waker), Arm::Closed));
     assert!(waker.is_some());
+}
+
+/// A thread that does not exist in the forked process may have held the lock. To bring a deadline
+/// forward waited for it for ever.
+#[test]
+fn timers_of_a_driver_that_was_abandoned_do_not_wait_for_its_lock() {
+    let driver = Driver::with_unpark(|| {});
+    let shared = &driver.handle().shared;
+    let mut waker = Some(Waker::noop().clone());
+    let Arm::Armed(index) = shared.arm(20, &mut waker) else {
+        panic!("the driver has not turned yet");
+    };
+    let held = shared.lock();
+    shared.abandon();
+    assert!(matches!(shared.reset(index, 20, 10), Reset::Gone));
+    assert!(!shared.replace_waker(index, 20, &mut Waker::noop().clone()));
+    assert!(shared.cancel(index, 20).is_none());
+    drop(held);
 }
