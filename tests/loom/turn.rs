@@ -165,6 +165,37 @@ fn put_off_and_poll_with_other_waker_against_turn() {
     });
 }
 
+/// The deadline is put off and the timer dropped, while the driver takes it out to fire it.
+///
+/// Either it fires, or it is put off and removed. If the turn took out the waker of a timer that was
+/// put off, or left that of one that was not, the drop would find another's waker, or none.
+#[test]
+fn put_off_and_drop_against_turn() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let task = Task::new();
+        let mut sleep = task.sleep(driver.handle(), ns(1));
+        let later = driver.handle().now() + ns(5);
+        time.set(1);
+        let handle = driver.handle().clone();
+        let dropper = line.spawn(move || {
+            sleep.reset_at(later);
+            drop(sleep);
+            assert_eq!(handle.armed(), 0, "dropped, and still armed");
+        });
+        line.cross();
+        let fired = driver.turn().fired();
+        dropper.join().unwrap();
+
+        assert_eq!(task.wakes(), fired);
+        assert!(task.is_released());
+        time.set(5);
+        assert_eq!(driver.turn().fired(), 0);
+    });
+}
+
 /// A timer is put off twice while the driver files its slot anew, and fires another.
 ///
 /// What the turn has filed is at or before the deadline at any time. If it filed the slot for a
