@@ -5,9 +5,9 @@
 //! [`park`](Driver::park) does both around a [`Park`].
 //!
 //! The modules: `shared` (what handles share with a driver, and how a loop is interrupted),
-//! `shared::fire` (firing), `wakers` (the timers, in order), `handle`, `slack` (why a wake-up may be delayed), and `sharded` (one
-//! driver for each thread of a runtime, all on one loop). The futures are in `time`; `backend`
-//! finds the driver for a timer.
+//! `shared::fire` (firing), `wakers` (the timers, in order), `handle`, `slack` (why a wake-up may
+//! be delayed), and `sharded` (one driver for each thread of a runtime, all on one loop). The
+//! futures are in `time`; `backend` finds the driver for a timer.
 
 mod builder;
 mod handle;
@@ -284,8 +284,8 @@ impl<P> Driver<P> {
 
     /// Fires the timers that are due, without blocking.
     ///
-    /// The earliest timer fires first, and equal deadlines in the order in which they were armed, or
-    /// last reset to an earlier time. On a clock that is moved by hand, a reset to a later time
+    /// The earliest timer fires first, and equal deadlines in the order in which they were armed,
+    /// or last reset to an earlier time. On a clock that is moved by hand, a reset to a later time
     /// counts, too. Wakers are called outside of every lock. One turn fires about a thousand timers
     /// at most (see [`Turn::is_unfinished`]). If a waker panics, the others are woken all the same,
     /// and the turn returns. If nothing is due, a turn costs one read of the clock.

@@ -35,10 +35,10 @@
 //!
 //! A task whose timers are always due never has to wait: `loop { sleep(Duration::ZERO).await }`, or
 //! an [`interval`] whose ticks take longer than its period. So that the other tasks of its thread
-//! can run, and a [`timeout`] around it can end, a timer yields after 128 ready results in a row, or
-//! once ready results have come for 5 ms. The timer that yields wakes the task; its poll is pending
-//! although its deadline has passed, and the next poll is ready. Apart from that, a timer whose
-//! deadline has passed is ready at its first poll.
+//! can run, and a [`timeout`] around it can end, a timer yields after 128 ready results in a row,
+//! or once ready results have come for 5 ms. The timer that yields wakes the task; its poll is
+//! pending although its deadline has passed, and the next poll is ready. Apart from that, a timer
+//! whose deadline has passed is ready at its first poll.
 //!
 //! This holds for every future and stream of this module and of [`StreamExt`]. The 5 ms begin
 //! when the clock is first read for such a result, and are noticed when it is read again. A timer

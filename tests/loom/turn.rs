@@ -167,8 +167,8 @@ fn put_off_and_poll_with_other_waker_against_turn() {
 
 /// The deadline is put off and the timer dropped, while the driver takes it out to fire it.
 ///
-/// Either it fires, or it is put off and removed. If the turn took out the waker of a timer that was
-/// put off, or left that of one that was not, the drop would find another's waker, or none.
+/// Either it fires, or it is put off and removed. If the turn took out the waker of a timer that
+/// was put off, or left that of one that was not, the drop would find another's waker, or none.
 #[test]
 fn put_off_and_drop_against_turn() {
     check(None, || {

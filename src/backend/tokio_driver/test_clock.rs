@@ -35,9 +35,9 @@ pub(crate) fn resume() -> bool {
     inside
 }
 
-/// Returns whether the clock of the runtime that this thread is in is paused. Also returns `true` if
-/// it is in none. Tokio panics if the clock runs, but only when it is polled, and at a line of its
-/// own.
+/// Returns whether the clock of the runtime that this thread is in is paused. Also returns `true`
+/// if it is in none. Tokio panics if the clock runs, but only when it is polled, and at a line of
+/// its own.
 pub(crate) fn can_advance() -> bool {
     runtime::Handle::try_current().is_err() || !time::is_running()
 }
