@@ -349,7 +349,8 @@ impl Shared {
         self.atomics.0.next.store(next, Ordering::Release);
     }
 
-    /// Marks the driver as gone. No timer is armed from now on, and none is removed.
+    /// Marks the driver as gone. No timer is armed from now on. One that is being dropped or put
+    /// off at this moment still may be.
     fn mark_closed(&self) {
         let mut state = self.lock();
         state.closed = true;

@@ -32,9 +32,10 @@ impl Turn {
     /// Returns whether the turn ended before all timers that were due had fired, so that tasks get
     /// to run.
     ///
-    /// A turn fires about a thousand timers at most. If it ended because of that, run the tasks,
-    /// then turn again: [`next_timeout`](crate::Driver::next_timeout) is zero as long as more
-    /// timers are due. There may be none left, if exactly as many were due as one turn fires.
+    /// A turn fires about a thousand timers at most, and passes about four thousand that were put
+    /// off or removed. If it ended because of that, run the tasks, then turn again:
+    /// [`next_timeout`](crate::Driver::next_timeout) is zero as long as more timers may be due.
+    /// There may be none left.
     ///
     /// # Examples
     ///

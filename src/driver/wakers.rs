@@ -13,7 +13,7 @@
 //! - W3 a free entry keeps `tag` and `filed`: the next timer that gets it adopts the slot, unless
 //!   that is filed too late for it.
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
-//!   until then [`bound`](Wakers::bound) is earlier than the earliest deadline.
+//!   until then [`bound`](Wakers::bound) may be earlier than the earliest deadline.
 //! - W5 there are no more slots than entries, but for orphans. A slot becomes one only if its
 //!   entry's timer is armed for, or reset to, an earlier time than it is filed under. While more
 //!   slots are orphans than not, each [`CLEAN`] new ones have one run of the heap cleaned.
@@ -96,8 +96,8 @@ struct Table {
     free: u32,
     seq: u32,
     armed: usize,
-    /// How many entries own a slot.
-    filed: usize,
+    /// How many slots are owned by an entry.
+    owned_slots: usize,
     /// How many slots are orphans.
     orphans: usize,
     /// How many of them are new since a run was cleaned.
@@ -124,7 +124,7 @@ impl Wakers {
                 free: NONE,
                 seq: 0,
                 armed: 0,
-                filed: 0,
+                owned_slots: 0,
                 orphans: 0,
                 new_orphans: 0,
             },
@@ -184,9 +184,10 @@ impl Wakers {
             table.orphans += 1;
             table.new_orphans += 1;
         } else {
-            table.filed += 1;
+            table.owned_slots += 1;
         }
         let slot = Slot::new(deadline, table.seq, index);
+        // No budget is asked for: the work of `push` is bounded without one, as that of `clean`.
         self.heap.push(slot, &mut self.table.view(&mut Budget(0)));
         if self.table.new_orphans >= CLEAN {
             self.clean();
@@ -196,7 +197,7 @@ impl Wakers {
     #[cold]
     fn clean(&mut self) {
         self.table.new_orphans = 0;
-        if self.table.orphans > self.table.filed {
+        if self.table.orphans > self.table.owned_slots {
             self.heap.clean(&mut self.table.view(&mut Budget(0)));
         }
     }
@@ -206,7 +207,8 @@ impl Wakers {
     pub(crate) fn take(&mut self, index: u32, deadline: u64) -> Option<Waker> {
         let (word, _, place) = get(&mut self.table.blocks, index)?;
         // Under the lock, only its owner writes the word of an armed timer, and that is the caller:
-        // it need not be exchanged, so the cache misses of the word and of the waker overlap.
+        // it need not be exchanged, so on x86 the cache misses of the word and of the waker
+        // overlap.
         if word.load() != deadline {
             return None;
         }
@@ -234,10 +236,12 @@ impl Wakers {
             let slot = self.heap.pop_until(now, &mut view)?;
             let index = slot.key();
             let (word, entry, place) = at(&mut view.table.blocks, index);
-            // Of equal deadlines, those armed earlier come first: an adopted slot is filed anew.
+            // `seq == tag`: an adopted slot has the number of an earlier timer. It is filed anew
+            // with this timer's own, or it would leave before equal deadlines that were armed
+            // earlier.
             if entry.owns(slot) && entry.seq == entry.tag && word.claim(slot.when()) {
                 entry.filed = NEVER;
-                view.table.filed -= 1;
+                view.table.owned_slots -= 1;
                 view.table.armed -= 1;
                 return place.free(index, &mut view.table.free);
             }
@@ -370,7 +374,7 @@ impl Timers for View<'_> {
         }
         if word == FREE || word == NEVER {
             entry.filed = NEVER;
-            self.table.filed -= 1;
+            self.table.owned_slots -= 1;
             return SlotState::Dead;
         }
         let moved = Slot::new(word, entry.seq, slot.key());

@@ -6,8 +6,9 @@
 //! that finds the deadline still to come arms it, and dropping it disarms it. How it is polled is
 //! in `sleep/poll.rs`.
 //!
-//! No flag says whether a timer has fired: it has if its deadline is at or before the `elapsed`
-//! time of its driver, which takes one load to check.
+//! No flag says whether a timer has elapsed: it has if its deadline is at or before the `elapsed`
+//! time of its driver, which takes one load to check. Whether the driver still holds its waker is
+//! told by its word.
 //!
 //! # Timers without a driver
 //!

@@ -1,7 +1,7 @@
 //! What becomes of timers when a turn ends before all that is due has fired?
 //!
-//! Under loom a turn fires four timers at most, in two batches. A turn that is cut gives out the
-//! indices of timers that have fired, except those that a timer may still ask about.
+//! Under loom a turn fires four timers at most, in two batches. The indices of
+//! timers that have fired are given out at once, while their owners may not have heard of it.
 
 use super::pool::Pool;
 

@@ -88,7 +88,7 @@ impl Runtime {
     /// From now on the runtime is told of cancelled timers, or no longer.
     pub(super) fn set_notify_on_cancel(&self, notify_on_cancel: bool) {
         let shards = self.0.shards().iter();
-        shards.for_each(|shard| shard.set_notify_on_cancel(notify_on_cancel));
+        shards.for_each(|shard| shard.set_notify_on_cancel(|| notify_on_cancel));
         self.0.rearm_anew();
     }
 

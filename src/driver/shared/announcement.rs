@@ -18,7 +18,8 @@ use crate::sync::{self, MutexGuard, atomic::Ordering};
 /// How many stale slots are dropped or filed anew under one hold of the lock.
 pub(super) const STALE_SLOTS: usize = sync::in_models(2, 256);
 
-/// How often the lock is taken to find out when the loop has to wake.
+/// How often the lock is taken, at most, to find out when the loop has to wake, unless that has to
+/// be known exactly.
 const HOLDS: usize = sync::in_models(2, 16);
 
 impl Shared {
@@ -121,10 +122,13 @@ impl Shared {
     /// Sets whether the loop is told of cancelled timers, and clears the announcement: the timer
     /// that it was made for may have been cancelled before, without notice.
     #[cfg(feature = "rt")]
-    pub(crate) fn set_notify_on_cancel(&self, notify: bool) {
+    pub(crate) fn set_notify_on_cancel(&self, notify: impl Fn() -> bool) {
         // Under the lock, as each cancellation and each announcement is: a timer that is cancelled
-        // after the next announcement finds the flag as it is now.
+        // after the next announcement finds the flag as it is now. `notify` is asked under the
+        // lock, too: if two threads pause and resume a clock, the last of them to come here sees
+        // the last change.
         let state = self.lock();
+        let notify = notify();
         self.notify_on_cancel.store(notify, Ordering::Relaxed);
         self.clear_announcement();
         drop(state);

@@ -1,6 +1,6 @@
-//! Firing: takes due timers out of the store and wakes their tasks.
+//! Firing: takes due timers out of the driver's `wakers`, and wakes their tasks.
 //!
-//! Wakers leave the store in batches of up to [`BATCH`], in order of deadline, under one short
+//! Wakers are taken out in batches of up to [`BATCH`], in order of deadline, under one short
 //! lock. The lock is released, they are woken one after the other, and the next batch follows. So
 //! no lock is held for longer than it takes to pop a batch, and a waker may arm, reset and drop
 //! timers, clone and drop wakers, or block.
@@ -22,10 +22,10 @@ use crate::driver::wakers::{Budget, Wakers};
 use crate::instant::NEVER;
 use crate::sync;
 
-/// How many wakers leave the store under one lock.
+/// How many wakers are taken out under one lock.
 const BATCH: usize = sync::in_models(2, 64);
 
-/// Wakers that have left the store. It lives on the stack, so that firing allocates nothing.
+/// Wakers that were taken out. It lives on the stack, so that firing allocates nothing.
 struct Batch {
     wakers: [Option<Waker>; BATCH],
     len: usize,
@@ -75,7 +75,7 @@ impl Shared {
         }
     }
 
-    /// Moves one batch of due wakers out of the store. Returns whether more may be due.
+    /// Takes out one batch of due wakers. Returns whether more may be due.
     fn collect(&self, now: u64, batch: &mut Batch) -> bool {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.

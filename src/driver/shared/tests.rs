@@ -248,3 +248,15 @@ fn timers_of_a_driver_that_was_abandoned_do_not_wait_for_its_lock() {
     assert!(shared.cancel(index, 20).is_none());
     drop(held);
 }
+
+#[test]
+fn a_timer_of_a_driver_that_was_abandoned_is_not_ended_by_a_reset() {
+    let driver = Driver::with_unpark(|| {});
+    let handle = driver.handle();
+    let mut sleep = handle.sleep(Duration::from_secs(60));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    handle.shared.abandon();
+    sleep.reset_at(handle.now() + Duration::from_secs(30));
+    assert!(!sleep.is_elapsed());
+}

@@ -31,8 +31,8 @@ impl Wakers {
             assert!(word == FREE || entry.filed <= word, "W2");
             assert!(word == FREE || word == NEVER || entry.filed != NEVER, "W1");
         }
-        assert_eq!((armed, owned), (table.armed, table.filed));
-        assert_eq!(slots, table.filed + table.orphans, "W5");
+        assert_eq!((armed, owned), (table.armed, table.owned_slots));
+        assert_eq!(slots, table.owned_slots + table.orphans, "W5");
         let (mut free, mut at) = (0, table.free);
         while at != NONE {
             let Place::Free(next) = all(at).1 else {

@@ -4,12 +4,13 @@
 //! that those of a hundred thousand timers stay in the second-level cache.
 //!
 //! - V1 the word at a timer's index equals the timer's deadline if and only if it is armed. When it
-//!   fires, its deadline has elapsed, and the timers that get its index later are armed, and moved
-//!   to an earlier time, for deadlines that have not elapsed yet. So no word is ever again what the
-//!   owner of a fired timer compares it with.
+//!   fires, its deadline has elapsed. A timer that gets its index later is armed, or moved to an
+//!   earlier time, only for deadlines that have not elapsed, and put off only to later ones. So no
+//!   word is ever again what the owner of a fired timer compares it with.
 //! - V2 a word is written under the driver's lock, or by the owner of the armed timer that it
-//!   belongs to, which without the lock only exchanges its own deadline for a later one. The driver
-//!   exchanges a deadline for `FREE`. So of the two, one succeeds and the other one fails.
+//!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
+//!   earlier. To fire, the driver exchanges the deadline of the slot for `FREE`. So a timer that
+//!   was put off is not fired for its old deadline, and one that has fired is not put off.
 //!
 //! The words lie in pieces of one size, which never move. Under the lock a piece is reached through
 //! the block of entries that it belongs to, and without it through lists, each as long as all those
@@ -55,8 +56,8 @@ impl Word {
     /// the timer off, or removed it.
     #[inline]
     pub(crate) fn claim(&self, deadline: u64) -> bool {
-        // Release: as in `store`. Acquire: it may be read by `put_off` in place of what `rewrite`
-        // wrote.
+        // Release: as in `store`. Acquire: what the owner did before it put the timer off comes
+        // before its task is woken.
         self.0
             .compare_exchange(deadline, FREE, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()

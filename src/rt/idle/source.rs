@@ -78,9 +78,8 @@ impl ClockObserver for Idle {
         // The deadline is another time on the parkers' clock now, and the owner may have to move
         // time. On a frozen clock the owner waits without a timeout, so it has to be told when the
         // timer that was announced is cancelled.
-        let notify_on_cancel = self.clock.is_frozen();
         let shards = self.drivers.shards().iter();
-        shards.for_each(|shard| shard.set_notify_on_cancel(notify_on_cancel));
+        shards.for_each(|shard| shard.set_notify_on_cancel(|| self.clock.is_frozen()));
         self.drivers.rearm_anew();
         self.make_owner_look_again();
     }
