@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, interval, sleep, timeout};
+use reveille::{Driver, ManualClock};
 
 use support::{Log, Random, ms, runtime_on, secs, watched};
 
@@ -102,6 +102,32 @@ fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
                 sleep(ms(1)).await;
                 rt::spawn(async { sleep(ms(1)).await }).await.unwrap();
                 assert!(start.elapsed() >= ms(2));
+            });
+        }
+    });
+}
+
+/// The timer is at another time of the system's clock from then on.
+#[cfg(feature = "test-util")]
+#[test]
+fn a_timer_that_waits_for_a_held_clock_fires_when_the_clock_is_resumed() {
+    use reveille::Clock;
+    use reveille::time::{pause, resume};
+
+    watched(|| {
+        for workers in WORKERS {
+            runtime_on(workers, Clock::monotonic()).block_on(async {
+                pause();
+                let hold = rt::hold();
+                let timers = rt::Handle::current().timers();
+                let resuming = thread::spawn(move || {
+                    thread::sleep(ms(5));
+                    let _entered = timers.enter();
+                    resume();
+                });
+                sleep(ms(10)).await;
+                resuming.join().unwrap();
+                drop(hold);
             });
         }
     });
@@ -235,6 +261,29 @@ fn time_does_not_advance_before_a_second_thread_in_block_on_that_was_woken_has_r
                 }
             });
             second.join().unwrap();
+        }
+    });
+}
+
+/// The runtime has no timer of its own: its worker is unparked all the same when time may move
+/// again.
+#[test]
+fn time_moves_to_the_deadline_of_another_driver_when_the_last_hold_is_dropped() {
+    watched(|| {
+        for workers in [1, 2] {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(workers, &clock);
+            let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
+            let sleep = driver.handle().sleep(secs(1));
+            let hold = clock.hold();
+            let holding = thread::spawn(move || {
+                thread::sleep(ms(5));
+                drop(hold);
+            });
+            let start = clock.now();
+            runtime.block_on(sleep);
+            assert_eq!(clock.now(), start + secs(1));
+            holding.join().unwrap();
         }
     });
 }

@@ -172,7 +172,8 @@ fn checks_end_when_every_worker_is_parked_or_gone() {
     for parks in [true, false] {
         let idle = one_parked();
         idle.report_full_slot(1);
-        assert!(idle.checks_slots());
+        idle.report_full_slot(1);
+        assert!(idle.checks_slots() && !idle.report_flag(1).is_raised());
         match parks {
             true => idle.transition_to_parked(1, false),
             false => idle.remove_thread(false),
