@@ -284,6 +284,20 @@ fn future_that_panics_is_dropped_inside_its_runtime() {
     });
 }
 
+/// The worker counted as lent for ever, and time stood still.
+#[test]
+fn frozen_time_advances_after_a_future_has_panicked() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = runtime_on(1, &clock);
+        let panics = std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(async { panic!("on purpose") });
+        });
+        assert!(std::panic::catch_unwind(panics).is_err());
+        runtime.block_on(sleep(secs(1)));
+    });
+}
+
 /// A destructor may wait for the runtime that drops its future: the thread fires timers meanwhile.
 #[test]
 fn destructor_of_the_future_may_block_on_its_runtime() {

@@ -5,20 +5,21 @@
 
 mod support;
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 
-use futures::StreamExt;
 use futures::channel::{mpsc as channel, oneshot};
+use futures::{FutureExt, StreamExt};
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep};
 
 use support::{Count, OnDrop, ms, runtime, watched};
 
-/// Has the worker that is a thread of its own drop a future, in a runtime of two workers whose
-/// first one is not run. Returns when `destructor` has begun.
-fn drop_on_the_second_worker(runtime: &Runtime, destructor: impl FnOnce() + Send + 'static) {
+/// Has a worker that is a thread of its own drop a future, in a runtime whose first worker is not
+/// run. Returns when `destructor` has begun.
+fn drop_on_another_worker(runtime: &Runtime, destructor: impl FnOnce() + Send + 'static) {
     let (begun, has_begun) = mpsc::channel();
     let mut destructor = Some(destructor);
     let guard = OnDrop(move || {
@@ -44,7 +45,7 @@ fn worker_that_waits_in_a_destructor_passes_notifications_on() {
         let (answer, mut answers) = channel::unbounded::<()>();
         let (answered, is_answered) = mpsc::channel();
         let handle = runtime.handle().clone();
-        drop_on_the_second_worker(&runtime, move || {
+        drop_on_another_worker(&runtime, move || {
             handle.block_on(async {
                 while answers.next().await.is_some() {
                     answered.send(()).unwrap();
@@ -83,7 +84,7 @@ fn task_in_the_slot_of_a_worker_that_waits_for_it_in_a_destructor_runs() {
         let (start, starts) = mpsc::channel::<()>();
         let (ended, has_ended) = oneshot::channel();
         let handle = runtime.handle().clone();
-        drop_on_the_second_worker(&runtime, move || {
+        drop_on_another_worker(&runtime, move || {
             starts.recv().unwrap();
             wake.send(()).unwrap();
             handle.block_on(is_done).unwrap();
@@ -116,6 +117,113 @@ fn destructor_of_a_future_that_is_spawned_too_late_may_block_on() {
                 let task = rt::spawn(async move {
                     let _guard = guard;
                 });
+                assert!(task.await.unwrap_err().is_cancelled());
+            });
+            assert_eq!(waited.get(), 1);
+        }
+    });
+}
+
+/// Each of two workers that wait in destructors was unparked for a task, and unparked the other one
+/// for it, for ever.
+#[test]
+fn two_workers_that_wait_in_destructors_do_not_unpark_each_other() {
+    watched(|| {
+        let parks = Count::default();
+        let counted = parks.clone();
+        let builder = Runtime::builder().worker_threads(3);
+        let runtime = builder
+            .on_thread_park(move || counted.add())
+            .build()
+            .unwrap();
+        let mut releases = Vec::new();
+        for _ in 0..2 {
+            let (release, released) = oneshot::channel::<()>();
+            let handle = runtime.handle().clone();
+            drop_on_another_worker(&runtime, move || {
+                let _ = handle.block_on(released);
+            });
+            releases.push(release);
+        }
+        let (ran, has_run) = mpsc::channel();
+        drop(runtime.spawn(async move { ran.send(()).unwrap() }));
+        thread::sleep(ms(5));
+        let before = parks.get();
+        thread::sleep(ms(20));
+        assert!(parks.get() < before + 10, "{} parks", parks.get() - before);
+        drop(releases);
+        has_run.recv().unwrap();
+    });
+}
+
+/// The thread whose future is dropped runs no worker at that moment, and no other one would run it
+/// later.
+#[test]
+fn destructor_on_a_thread_that_runs_no_worker_may_block_on() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let (wake, woken) = oneshot::channel::<()>();
+        let (end, ends) = oneshot::channel::<()>();
+        let first = thread::spawn(move || {
+            handle.block_on(async {
+                inside.send(()).unwrap();
+                ends.await.unwrap();
+            });
+        });
+        is_inside.recv().unwrap();
+        let handle = runtime.handle().clone();
+        let waits = handle.clone();
+        let begun = std::sync::Arc::new(std::sync::Mutex::new(Some(end)));
+        let mut kept = Some(OnDrop(move || {
+            // The thread that runs the worker leaves.
+            let _ = begun.lock().unwrap().take().unwrap().send(());
+            waits.block_on(sleep(ms(20)));
+        }));
+        let second = thread::spawn(move || {
+            let mut woken = woken;
+            handle.block_on(poll_fn(move |cx| {
+                assert!(kept.as_mut().is_some());
+                woken.poll_unpin(cx)
+            }))
+        });
+        wake.send(()).unwrap();
+        second.join().unwrap().unwrap();
+        first.join().unwrap();
+    });
+}
+
+/// A destructor waits for a future, and that one's destructor waits, too.
+#[test]
+fn destructors_that_block_on_may_nest() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let inner = handle.clone();
+            let waited = Count::default();
+            let counted = waited.clone();
+            let guard = OnDrop(move || {
+                let waits = inner.clone();
+                let counted = counted.clone();
+                let mut kept = Some(OnDrop(move || {
+                    waits.block_on(sleep(ms(2)));
+                    counted.add();
+                }));
+                // The future owns `kept`, which is dropped with it, not when it is ready.
+                inner.block_on(poll_fn(move |_| {
+                    assert!(kept.as_mut().is_some());
+                    Poll::Ready(())
+                }));
+            });
+            let task = runtime.spawn(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            });
+            runtime.block_on(async {
+                rt::yield_now().await;
+                task.abort();
                 assert!(task.await.unwrap_err().is_cancelled());
             });
             assert_eq!(waited.get(), 1);

@@ -56,8 +56,8 @@ struct BlockOnThread {
     /// It keeps the runtime from ending.
     is_member: bool,
     notifier: Arc<ThreadNotifier>,
-    /// If a destructor of a future of the runtime makes this call: the scope that drops that
-    /// future. Its core fires timers for this call, too.
+    /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
+    /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
     closed: Cell<bool>,
@@ -146,16 +146,8 @@ impl BlockOnThread {
         if !lends {
             return main.poll();
         }
-        self.inner().lend();
-        let poll = main.poll();
-        if !self.inner().reclaim()
-            && let Some(core) = self.scope().take_core()
-        {
-            *hold = self.hold_if_frozen();
-            self.notifier.set_worker(None);
-            self.inner().return_core(core);
-        }
-        poll
+        let _lent = Lent::new(self, hold);
+        main.poll()
     }
 
     fn hold_if_frozen(&self) -> Option<Hold> {
@@ -219,6 +211,34 @@ impl BlockOnThread {
 
     fn has_local(&self) -> bool {
         self.scope().local().is_some_and(LocalQueue::is_ready)
+    }
+}
+
+/// The worker is lent to other threads while this lives, so also if the main future panics.
+struct Lent<'a> {
+    thread: &'a BlockOnThread,
+    hold: &'a mut Option<Hold>,
+}
+
+impl<'a> Lent<'a> {
+    fn new(thread: &'a BlockOnThread, hold: &'a mut Option<Hold>) -> Self {
+        thread.scope().set_lent(true);
+        thread.inner().lend();
+        Self { thread, hold }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let thread = self.thread;
+        thread.scope().set_lent(false);
+        if !thread.inner().reclaim()
+            && let Some(core) = thread.scope().take_core()
+        {
+            *self.hold = thread.hold_if_frozen();
+            thread.notifier.set_worker(None);
+            thread.inner().return_core(core);
+        }
     }
 }
 

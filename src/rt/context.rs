@@ -43,6 +43,8 @@ pub(super) struct Scope {
     local: OnceCell<LocalQueue>,
     /// Futures are being dropped, not run.
     dropping: Cell<bool>,
+    /// Another thread may run the worker whose core this has.
+    lent: Cell<bool>,
 }
 
 impl Scope {
@@ -99,6 +101,16 @@ impl Scope {
         self.dropping.set(true);
     }
 
+    /// Notes whether another thread may run the worker whose core this has.
+    pub(super) fn set_lent(&self, lent: bool) {
+        self.lent.set(lent);
+    }
+
+    /// Returns whether this thread, and no other, runs the worker whose core this has.
+    fn runs_worker(&self) -> bool {
+        !self.lent.get() && self.core().is_some()
+    }
+
     fn while_dropping(&self, run: impl FnOnce()) {
         let before = self.dropping.replace(true);
         run();
@@ -134,6 +146,7 @@ impl ScopeGuard {
             core: RefCell::new(None),
             local: OnceCell::new(),
             dropping: Cell::new(false),
+            lent: Cell::new(false),
         });
         // In the destructor of a thread-local the stack may be gone. Then spawning finds no
         // runtime, and a task that becomes ready here goes where it would on an external thread.
@@ -227,10 +240,11 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
 
 /// Where a call of `block_on` is made.
 pub(super) enum Nesting {
-    /// In no future of the runtime.
+    /// In no future of the runtime, or in one that is being dropped on a thread that runs no
+    /// worker.
     Outside,
     /// In a future of the runtime that is being dropped. The call may block, and the thread fires
-    /// timers for it.
+    /// timers for it, with the core of this scope.
     InDestructor(Rc<Scope>),
     /// In a future of the runtime that is being polled: the thread would wait for itself.
     InFuture,
@@ -238,15 +252,17 @@ pub(super) enum Nesting {
 
 /// Returns where a call of `block_on` on this thread is made, as seen from a runtime.
 pub(super) fn nesting(inner: &Inner) -> Nesting {
-    let scope = with(|scopes| {
-        let mut running = scopes.iter().rev().filter(|scope| scope.runs_futures());
-        running.find(|scope| scope.is_of(inner)).cloned()
-    });
-    match scope {
-        None => Nesting::Outside,
-        Some(scope) if scope.dropping.get() => Nesting::InDestructor(scope),
-        Some(_) => Nesting::InFuture,
-    }
+    with(|scopes| {
+        let of_runtime = |scope: &&Rc<Scope>| scope.runs_futures() && scope.is_of(inner);
+        let mut running = scopes.iter().rev().filter(of_runtime).peekable();
+        if !running.peek()?.dropping.get() {
+            return Some(Nesting::InFuture);
+        }
+        // Destructors may nest: the core may be that of a scope further out.
+        let with_worker = running.find(|scope| scope.runs_worker())?;
+        Some(Nesting::InDestructor(with_worker.clone()))
+    })
+    .unwrap_or(Nesting::Outside)
 }
 
 /// Returns the timers of the worker that this thread runs, or those of all external threads.

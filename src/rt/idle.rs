@@ -64,7 +64,7 @@ use crate::instant::NEVER;
 use crate::park::worker::Parkers;
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     lock,
 };
 
@@ -74,6 +74,9 @@ const PARKED: usize = 1 << 16;
 pub(crate) struct Idle {
     counts: AtomicUsize,
     parked: Mutex<Parked>,
+    /// The workers that run no tasks at the moment, so that none is unparked for one. Each is set
+    /// by the worker before it parks; the lock of the parked workers publishes it.
+    timers_only: Box<[AtomicBool]>,
     parkers: Parkers,
     slots: Slots,
     drivers: ShardedDriver<OwnerTimeout>,
@@ -102,6 +105,9 @@ pub(crate) trait ParkContext {
     /// Returns whether a thread that has lent the first worker still polls its main future: time
     /// must not be moved then.
     fn has_lent(&self) -> bool;
+
+    /// Returns whether this worker runs tasks, and not timers alone.
+    fn runs_tasks(&self) -> bool;
 
     /// Returns whether there is anything for this worker to do. This is the last look before it
     /// blocks.
@@ -153,6 +159,7 @@ impl Idle {
                     prepared: parkers.iter().map(|_| false).collect(),
                     until: NEVER,
                 }),
+                timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 slots: Slots::new(parkers.len()),
                 parkers,
                 drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
@@ -180,6 +187,7 @@ impl Idle {
         was_searching: bool,
         context: &mut impl ParkContext,
     ) -> Unparked {
+        self.timers_only[worker].store(!context.runs_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
         // Asked after the worker is in the list: a runtime that begins to end later finds it there,
         // and unparks it.
@@ -317,9 +325,11 @@ impl Idle {
             return;
         }
         // Preferably not the owner: its timeout would have to be handed on.
-        let workers = &parked.workers;
-        let other = workers.iter().rposition(|&w| Some(w) != parked.owner);
-        if let Some(at) = other.or(workers.len().checked_sub(1)) {
+        let runs_tasks = |worker: usize| !self.timers_only[worker].load(Ordering::Relaxed);
+        let mut workers = parked.workers.iter();
+        let other = workers.rposition(|&w| runs_tasks(w) && Some(w) != parked.owner);
+        let owner = || parked.workers.iter().rposition(|&w| runs_tasks(w));
+        if let Some(at) = other.or_else(owner) {
             self.notify_at(parked, at);
         }
     }

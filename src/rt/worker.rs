@@ -367,6 +367,10 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         self.worker.scope.inner().has_lent()
     }
 
+    fn runs_tasks(&self) -> bool {
+        self.worker.runs_tasks()
+    }
+
     fn has_work(&self) -> bool {
         let worker = &*self.worker;
         let has_task = || {

@@ -68,6 +68,10 @@ impl<W: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, C> {
         false
     }
 
+    fn runs_tasks(&self) -> bool {
+        true
+    }
+
     fn has_work(&self) -> bool {
         self.pool.has_work() || (self.is_wanted)()
     }

@@ -27,6 +27,10 @@ impl ParkContext for Worker {
         false
     }
 
+    fn runs_tasks(&self) -> bool {
+        true
+    }
+
     fn has_work(&self) -> bool {
         false
     }
