@@ -51,7 +51,7 @@ fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
 /// # drop(sleep);
 /// ```
 #[derive(Debug)]
-#[must_use = "the driver is current only while the guard lives: name it, as in `let _entered =`"]
+#[must_use = "the driver is current only while the guard lives: name it, as in `let _entered =`; a plain `let _ =` drops it at once"]
 pub struct Entered {
     /// `None` if the thread had destroyed its thread-locals: then nothing is current there.
     key: Option<Key>,
@@ -141,6 +141,9 @@ impl Handle {
     /// That is the driver entered on this thread, else that of the tokio runtime that the thread is
     /// in (feature `tokio`), else that of the process-wide thread. If there are both a driver and a
     /// runtime, it is that of the two which was entered last.
+    ///
+    /// A runtime with several workers has a driver for each worker, and one for all other threads:
+    /// this is that of the calling thread.
     ///
     /// The driver of a runtime is made with the first call, and ends with the runtime. The
     /// runtime's own loop fires its timers: woken by its I/O on Linux, with a resolution of a

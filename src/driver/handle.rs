@@ -66,7 +66,10 @@ impl Handle {
         &self.shared.clock
     }
 
-    /// Returns how many timers are armed.
+    /// Returns how many timers are armed on this driver.
+    ///
+    /// A runtime with several workers, of `rt` or of tokio, has a driver for each of them, and one
+    /// for all other threads.
     ///
     /// # Examples
     ///

@@ -20,8 +20,8 @@ impl ManualClock {
     /// time moves on to the next deadline: hours of waiting take no time. A future that waits for
     /// something else than a timer, such as another thread, is waited for, and time does not move
     /// while there is a [`hold`](Self::hold). Read instants inside of the future. For tasks that
-    /// are spawned, use a runtime on this clock: `rt::Runtime::builder().clock(&clock)` (feature
-    /// `rt`).
+    /// are spawned, use a runtime on this clock:
+    /// `rt::Runtime::builder().worker_threads(1).clock(&clock)` (feature `rt`).
     ///
     /// # Examples
     ///
