@@ -1,10 +1,10 @@
 //! A sharded driver: one driver for each thread of a runtime, and one wake source for all of them.
 //!
 //! Each thread of the runtime has a driver of its own here, a *shard*, so that arming and dropping
-//! timers on one thread never waits for another. The runtime blocks in one place, and wakes at one
-//! time: its [`WakeSource`] is set for the earliest deadline of all shards. On a tokio runtime the
-//! source is a timer that tokio waits for, because tokio asks nobody how long it may park; on our
-//! own executor it is the parker of one worker.
+//! timers on one thread never waits for another. Whichever of its threads block, one of them wakes
+//! for all timers, at one time: its [`WakeSource`] is set for the earliest deadline of all shards.
+//! On a tokio runtime the source is a timer that tokio waits for, because tokio asks nobody how
+//! long it may park; on our own executor it is the parker of one worker.
 //!
 //! # The protocol
 //!
@@ -207,7 +207,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         // AcqRel: if the source has called before this, its expiration is seen below. If it calls
         // after this, it sees the mark, and all that this thread did.
         self.requests.fetch_or(PENDING, Ordering::AcqRel);
-        // A source need not expire again before a scan has noted that it has.
+        // If the source has expired since it was set, its call may have come before the mark. It
+        // need not expire again until a scan has noted that, so no other call may follow.
         if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
             return Left::ToNextCall;
         }
@@ -354,8 +355,9 @@ enum Left {
 /// Has a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
-    // If `next` is past the announcement, a thread is firing here and has not finished: the exact
-    // deadline is known under the lock alone.
+    // If `next` is later than the announcement, another thread has just fired what was announced
+    // and has not cleared the announcement yet. Then the next deadline has to be read under the
+    // lock.
     if announced != NO_INTERRUPT && shard.may_be_due(announced) {
         return announced;
     }

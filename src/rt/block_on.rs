@@ -2,8 +2,8 @@
 //!
 //! If no other thread does, it runs the first worker, and the main future is polled between tasks.
 //! Otherwise it polls the main future and its local tasks, parks by itself in between, and runs the
-//! worker once no other thread does. So as long as a thread is in `block_on`, one of them runs
-//! tasks.
+//! worker once no other thread does. So as long as a thread is in `block_on`, and none waits in a
+//! destructor, one of them runs tasks.
 //!
 //! The main future may block its thread. Where there is no other worker, another thread in
 //! `block_on` may run the first worker while the future is polled (see `inner`).
@@ -53,7 +53,8 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
 /// A thread in `block_on`. When it is dropped, also by a panic, its local tasks end and the core is
 /// returned.
 struct BlockOnThread {
-    /// It keeps the runtime from ending.
+    /// Whether this call keeps the runtime from ending. One in a destructor on a worker, or after
+    /// the last member has left, does not.
     is_member: bool,
     notifier: Arc<ThreadNotifier>,
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:

@@ -52,7 +52,7 @@ impl Builder {
     /// Sets the number of workers, the threads that run tasks. The default is the number of threads
     /// that can run at once, see [`available_parallelism`](std::thread::available_parallelism).
     ///
-    /// A thread in [`block_on`](Runtime::block_on) is one of them, so one less is started. With 1
+    /// One thread in [`block_on`](Runtime::block_on) is one of them, so one less is started. With 1
     /// no thread is started, and tasks run only during `block_on`. Values are clamped to
     /// `1..=32_768`.
     ///

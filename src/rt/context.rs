@@ -37,7 +37,7 @@ pub(super) struct Scope {
     inner: Arc<Inner>,
     /// `None` if the thread runs no futures.
     notifier: Option<Arc<ThreadNotifier>>,
-    /// `Some` while the thread is a worker.
+    /// `Some` while the thread is a worker, except in a `block_on` that a destructor calls on it.
     core: RefCell<Option<Core>>,
     /// The local tasks, once there was one.
     local: OnceCell<LocalQueue>,

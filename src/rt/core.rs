@@ -1,13 +1,13 @@
 //! A worker's core: the tasks that are ready on it, and the state of its loop.
 //!
-//! A core has a queue, of which other workers steal, and the LIFO slot: the task to run next, which
-//! others take only if it has lain there for a while. A task that a running task wakes goes to the
-//! slot, and so does the first one that timers wake: it runs at once, while what it was woken for
-//! is still in the cache. If the slot is full, the task goes to the end of the queue and does not
-//! displace the one in the slot, so that tasks run in the order in which they were woken. After
-//! [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its turn, so that two tasks that
-//! wake each other for ever do not starve the others. A new task does not go to the slot: the task
-//! that spawns it may run for long, and expects it to run meanwhile.
+//! A core has a queue, from which other workers steal, and the LIFO slot: the task to run next,
+//! which others take only if it has lain there for a while. A task that a running task wakes goes
+//! to the slot, and so does the first one that timers wake: it runs at once, while what it was
+//! woken for is still in the cache. If the slot is full, the task goes to the end of the queue and
+//! does not displace the one in the slot, so that tasks run in the order in which they were woken.
+//! After [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its turn, so that two
+//! tasks that wake each other for ever do not starve the others. A new task does not go to the
+//! slot: the task that spawns it may run for long, and expects it to run meanwhile.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) struct Core {
     /// The tasks that were spawned on this worker, whichever thread ran it.
     pub(super) owned: Arc<OwnedTasks>,
     seed: Cell<u64>,
-    /// The worker loop takes this out, and puts it back when it returns.
+    /// The worker loop works on a copy, and writes it back when it returns.
     pub(super) state: Cell<LoopState>,
 }
 
@@ -71,10 +71,10 @@ pub(super) enum AfterPush {
 /// What a worker does, as far as it matters to a task that becomes ready meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It runs a task.
+    /// It runs a task, or does anything else that is not below.
     Task,
     /// It polls the main future. That may block its thread, where a task must not, so whatever
-    /// becomes ready meanwhile goes to the queue, of which others steal.
+    /// becomes ready meanwhile goes to the queue, from which others steal.
     MainFuture,
     /// It fires timers, collects I/O or moves time. Many tasks may become ready at once; other
     /// workers are unparked for them afterwards.
@@ -134,7 +134,7 @@ impl Core {
             self.slot.task.push(task);
             // While timers fire, no task runs that could block: the worker reports the slot before
             // it runs the next one, see `must_report`.
-            return match in_task && self.slot.report.is_raised() {
+            return match in_task && self.slot.report_flag.is_raised() {
                 true => AfterPush::ReportSlot,
                 false => AfterPush::Nothing,
             };
@@ -157,7 +157,7 @@ impl Core {
     /// is full.
     #[inline]
     pub(super) fn must_report(&self) -> bool {
-        self.slot.report.is_raised() && !self.slot.task.is_empty()
+        self.slot.report_flag.is_raised() && !self.slot.task.is_empty()
     }
 
     /// Returns, once, whether the worker, which is about to run another task, has to unpark a
@@ -229,13 +229,13 @@ impl Core {
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
     /// Says whether the worker has to report that the slot is full while it runs another task.
-    report: Arc<ReportFlag>,
+    report_flag: Arc<ReportFlag>,
 }
 
 impl LifoSlot {
-    pub(super) fn new(report: Arc<ReportFlag>) -> Self {
+    pub(super) fn new(report_flag: Arc<ReportFlag>) -> Self {
         let task = Queue::new_fifo();
-        Self { task, report }
+        Self { task, report_flag }
     }
 
     pub(super) fn stealer(&self) -> Stealer<Runnable> {

@@ -88,8 +88,8 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core. A worker that is lent counts twice: for the lending thread and
-    /// for the borrowing one.
+    /// How many threads have a core. A worker that is lent counts once for each thread that has
+    /// lent it, and once for the one that runs it.
     threads: usize,
     /// Of the parked workers, those whose parker is prepared: they have looked for the last time.
     prepared: Box<[bool]>,
@@ -361,8 +361,9 @@ impl Idle {
         self.lock().threads += 1;
     }
 
-    /// Notes that a thread stops running a worker, which is not parked. `is_stopping` says whether
-    /// the runtime is ending, so that no other thread runs that worker.
+    /// Notes that a thread, which is not parked, stops running a worker. (If the worker was lent,
+    /// another thread may be parked as that worker.) `is_stopping` says whether the runtime is
+    /// ending, so that no other thread runs that worker.
     pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
         parked.threads -= 1;
@@ -416,9 +417,9 @@ impl Idle {
         self.counts.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Takes a worker that has found a task out of the count of searching workers. Returns whether
-    /// it was the last one: then the caller looks at all queues, and calls
-    /// [`notify_one`](Self::notify_one) if it finds a task.
+    /// Takes a worker out of the count of searching workers, because it has found a task or stops
+    /// searching. Returns whether it was the last one: then the caller looks at all queues, and
+    /// calls [`notify_one`](Self::notify_one) if it finds a task.
     pub(crate) fn end_search(&self) -> bool {
         let before = self.counts.fetch_sub(1, Ordering::SeqCst);
         // Pairs with the fence in `notify_one`.
@@ -483,8 +484,8 @@ impl Idle {
         }
     }
 
-    /// Makes the driver owner, if there is one, look at everything again. So does a worker that is
-    /// parking: what it has learned about the clock before its last look may have changed.
+    /// Makes the driver owner, if there is one, look at everything again, and each worker that is
+    /// about to block: what it has learned about the clock before its last look may have changed.
     fn unpark_to_look_again(&self, parked: &Parked) {
         for &worker in &parked.workers {
             if parked.owner == Some(worker) || !parked.prepared[worker] {

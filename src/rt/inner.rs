@@ -162,8 +162,9 @@ impl Inner {
         vacate(first);
     }
 
-    /// Ends a [`lend`](Self::lend). Returns whether the calling thread runs the worker again. If
-    /// not, another one does, and [`return_core`](Self::return_core) has to follow.
+    /// Tries to end a [`lend`](Self::lend). Returns whether the calling thread runs the worker
+    /// again. If not, another one does, and [`return_core`](Self::return_core) has to follow, which
+    /// ends it.
     pub(super) fn reclaim(&self) -> bool {
         let mut first = lock(&self.first);
         let is_free = !std::mem::replace(&mut first.is_running, true);

@@ -146,7 +146,7 @@ impl OwnPark {
 
 /// The local tasks of one thread, which need not be `Send`.
 ///
-/// They have a list of their own. When they are ready they go to an inbox, of which the thread
+/// They have a list of their own. When they are ready they go to an inbox, from which the thread
 /// takes them. They end with the thread's scope in the runtime.
 pub(super) struct LocalQueue {
     pub(super) owned: Arc<OwnedTasks>,

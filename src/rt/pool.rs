@@ -135,7 +135,8 @@ impl Pool {
             .or_else(|| queues.find_map(|queue| retry(|| queue.steal())))
     }
 
-    /// Notes that a worker that searched has found a task. Unparks another worker if there is more.
+    /// Notes that a worker no longer searches. Unparks another one if it was the last and there is
+    /// a task.
     #[cold]
     pub(super) fn end_search_and_notify(&self) {
         if self.idle.end_search() && self.has_work() {

@@ -28,7 +28,7 @@ use crate::sync::thread;
 /// the others, and fires the timers that they do not get to. When there is nothing left to do, one
 /// worker parks until the earliest deadline of all, and the others park until they are unparked.
 ///
-/// A thread in [`block_on`](Self::block_on) is one of the workers as long as it is there. In a
+/// As long as threads are in [`block_on`](Self::block_on), one of them is one of the workers. In a
 /// runtime with one worker, tasks run only then. In one with several, their threads run tasks at
 /// any time.
 ///

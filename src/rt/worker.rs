@@ -28,8 +28,9 @@ const POLL_PERIOD: u64 = 20_000;
 /// worker and of external threads.
 const GLOBAL_INTERVAL: u32 = 8;
 
-/// About how many timers fire before the tasks that they woke have their turn: of all shards
-/// together, or of each of the two that a worker polls most of the time.
+/// About how many timers fire before the tasks that they woke have their turn: in all shards
+/// together when all are fired, otherwise in each of two (the worker's and that of external
+/// threads).
 const TIMERS_PER_PASS: usize = 1024;
 
 /// What a worker does.
@@ -53,9 +54,9 @@ pub(super) struct Worker<'a> {
     /// The timers of all workers were fired in this pass. For the rest of it `fire_all` does
     /// nothing: the tasks that they woke run first.
     has_fired_all: bool,
-    /// The budget was spent when timers last fired: more may be due.
+    /// So many timers fired the last time that more may be due.
     budget_spent: bool,
-    /// I/O was collected since the last search.
+    /// I/O was collected when the worker left its parker, and it has not searched since.
     has_collected: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
@@ -198,7 +199,7 @@ impl<'a> Worker<'a> {
         if all {
             self.take_stuck();
         }
-        // A parked worker already polls I/O, so this one need not.
+        // If a worker is parked, the driver owner waits for I/O, so this one need not look.
         if all && self.pool.reactor.has_sources() && !self.pool.idle.has_parked() {
             self.collect_io();
             self.notify_if_stealable();
@@ -301,7 +302,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Counts this worker, which has found something, no longer as searching.
+    /// Counts this worker no longer as searching, and hands on what it may have been unparked for.
     #[inline]
     fn end_search(&mut self) {
         if self.searching {

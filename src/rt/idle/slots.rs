@@ -78,15 +78,15 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(workers: usize) -> Self {
         // A single worker never reports: no other could take its task.
-        let report = || ReportFlag(CachePadded(AtomicBool::new(workers > 1)));
+        let flag = || ReportFlag(CachePadded(AtomicBool::new(workers > 1)));
         Self {
-            flags: (0..workers).map(|_| Arc::new(report())).collect(),
+            flags: (0..workers).map(|_| Arc::new(flag())).collect(),
             due: AtomicU64::new(NEVER),
             period: AtomicU64::new(FIRST_CHECK),
         }
     }
 
-    fn report(&self, worker: usize) -> &Arc<ReportFlag> {
+    fn flag(&self, worker: usize) -> &Arc<ReportFlag> {
         &self.flags[worker]
     }
 
@@ -117,7 +117,7 @@ impl Slots {
         self.plan(now, self.period.load(Relaxed));
     }
 
-    /// Checks the slots for a worker that is between two tasks, and so is not stuck itself.
+    /// Checks the slots for a worker that runs no task at the moment: its own is not taken.
     /// Returns the workers whose task it should take.
     fn check(&self, checking: usize, now: u64, is_full: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut used = false;
@@ -161,7 +161,7 @@ impl Slots {
 impl Idle {
     /// Returns the flag that tells a worker to report that its LIFO slot is full.
     pub(crate) fn report_flag(&self, worker: usize) -> &Arc<ReportFlag> {
-        self.slots.report(worker)
+        self.slots.flag(worker)
     }
 
     /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker checks

@@ -22,7 +22,8 @@ impl WakeSource for OwnerTimeout {
             return Liveness::Gone;
         };
         if idle.clock.is_frozen() {
-            // No wait makes a timer due, but the owner has to see that there is one.
+            // Time does not pass on this clock, so there is nothing to wait for. But the owner has
+            // to look again: it may have to move time to this timer.
             idle.set_until(NEVER);
             if at != NEVER {
                 idle.make_owner_look_again();
@@ -67,8 +68,9 @@ impl ClockObserver for Idle {
         NEVER
     }
 
-    /// The clock has moved, and the shards have fired without a turn that clears what they have
-    /// announced. A scan would take that time, which has passed, for the next deadline.
+    /// The clock has moved, and the shards have fired by themselves, which leaves their
+    /// announcements as they were. A scan would take such an announcement, which has passed, for
+    /// the shard's next deadline. So they are cleared.
     fn expire(&self) {
         self.drivers.clear_announcements();
         self.drivers.rearm();
@@ -86,7 +88,7 @@ impl ClockObserver for Idle {
 }
 
 impl Idle {
-    /// Makes one of the parked workers look at everything again.
+    /// Makes the driver owner, and each worker that is about to block, look at everything again.
     fn make_owner_look_again(&self) {
         self.unpark_to_look_again(&self.lock());
     }
