@@ -77,6 +77,10 @@ pub(crate) struct Idle {
     /// The workers that run no tasks at the moment, so that none is unparked for one. Each is set
     /// by the worker before it parks; the lock of the parked workers publishes it.
     timers_only: Box<[AtomicBool]>,
+    /// Of the parked workers, those whose parker is prepared: they have looked for the last time,
+    /// and have not left their parker since. Written and read under the lock, except that a worker
+    /// that has left its parker clears its own before it takes the lock.
+    prepared: Box<[AtomicBool]>,
     parkers: Parkers,
     slots: Slots,
     drivers: ShardedDriver<OwnerTimeout>,
@@ -91,8 +95,6 @@ struct Parked {
     /// How many threads have a core. A worker that is lent counts once for each thread that has
     /// lent it, and once for the one that runs it.
     threads: usize,
-    /// Of the parked workers, those whose parker is prepared: they have looked for the last time.
-    prepared: Box<[bool]>,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
 }
@@ -156,10 +158,10 @@ impl Idle {
                     workers: Vec::with_capacity(parkers.len()),
                     owner: None,
                     threads: 0,
-                    prepared: parkers.iter().map(|_| false).collect(),
                     until: NEVER,
                 }),
                 timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
+                prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 slots: Slots::new(parkers.len()),
                 parkers,
                 drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
@@ -213,10 +215,12 @@ impl Idle {
             return Unparked::default();
         }
         self.parkers[worker].park();
-        if self.clock.is_frozen() {
-            // This worker is still in the list, and runs. Another one must not move time.
-            self.lock().prepared[worker] = false;
-        }
+        // This worker is still in the list, and runs: another one must not move time. Done on a
+        // clock that runs, too, because it may be paused before the I/O is collected. The fence
+        // pairs with the one in `remove_if_all_parked`: either the other worker sees this store, or
+        // it has decided to move time before this one collects I/O.
+        self.prepared[worker].store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
         // The I/O is collected before another worker becomes the owner: as long as it is ready, it
         // would end that worker's park, too.
         context.collect_io();
@@ -228,7 +232,7 @@ impl Idle {
     pub(crate) fn transition_to_parked(&self, worker: usize, was_searching: bool) {
         let mut parked = self.lock();
         parked.workers.push(worker);
-        parked.prepared[worker] = false;
+        self.prepared[worker].store(false, Ordering::Relaxed);
         if parked.owner.is_none() {
             parked.owner = Some(worker);
         }
@@ -242,8 +246,8 @@ impl Idle {
     /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
     /// owner, I/O.
     pub(crate) fn prepare_parker(&self, worker: usize) {
-        let mut parked = self.lock();
-        parked.prepared[worker] = true;
+        let parked = self.lock();
+        self.prepared[worker].store(true, Ordering::Relaxed);
         let is_owner = parked.owner == Some(worker);
         let timeout = if is_owner {
             self.timeout(&parked)
@@ -297,6 +301,7 @@ impl Idle {
     /// worker to prepare its parker sees that all others have.
     fn remove_if_all_parked(&self, worker: usize, is_stopping: bool) -> bool {
         let mut parked = self.lock();
+        fence(Ordering::SeqCst);
         let at = parked.position(worker);
         let Some(at) = at.filter(|_| self.all_parked(&parked, is_stopping)) else {
             return false;
@@ -382,7 +387,7 @@ impl Idle {
     /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
     fn set_timeout(&self, parked: &Parked, owner: usize) -> bool {
         // A worker whose parker is not prepared yet does that itself before it blocks.
-        parked.prepared[owner] && self.parkers[owner].set_timeout(self.timeout(parked))
+        self.is_prepared(owner) && self.parkers[owner].set_timeout(self.timeout(parked))
     }
 
     /// Sets the timeout of the owner, if there is one, and unparks it if it has to be.
@@ -455,7 +460,7 @@ impl Idle {
         }
         let successor = *parked.workers.last()?;
         parked.owner = Some(successor);
-        if !parked.prepared[successor] {
+        if !self.is_prepared(successor) {
             // It prepares its parker itself before it blocks.
             return None;
         }
@@ -472,7 +477,7 @@ impl Idle {
         // worker sees, such as its main future.
         let mut workers = parked.workers.iter();
         parked.workers.len() == self.expected(parked, is_stopping)
-            && workers.all(|&worker| parked.prepared[worker])
+            && workers.all(|&worker| self.is_prepared(worker))
     }
 
     /// Returns how many workers have to be parked for time to be moved.
@@ -488,10 +493,14 @@ impl Idle {
     /// about to block: what it has learned about the clock before its last look may have changed.
     fn unpark_to_look_again(&self, parked: &Parked) {
         for &worker in &parked.workers {
-            if parked.owner == Some(worker) || !parked.prepared[worker] {
+            if parked.owner == Some(worker) || !self.is_prepared(worker) {
                 self.unpark(Some(worker));
             }
         }
+    }
+
+    fn is_prepared(&self, worker: usize) -> bool {
+        self.prepared[worker].load(Ordering::Relaxed)
     }
 
     fn unpark(&self, worker: Option<usize>) {

@@ -472,6 +472,38 @@ fn time_stands_still_while_the_driver_owner_collects_io() {
     });
 }
 
+/// As before, on a clock that runs until then: another thread pauses it just when the owner has left
+/// its parker.
+#[test]
+fn time_stands_still_while_the_driver_owner_collects_io_if_the_clock_is_paused_meanwhile() {
+    check(Some(3), || {
+        let pool = Pool::new(2, true, None);
+        let start = pool.idle().clock().now();
+        let (flag, end) = (Flag::new(), Flag::new());
+        let parking = std::cell::Cell::new(None);
+        let collect = || {
+            if flag.is_up() {
+                return;
+            }
+            pool.pause();
+            let (other, ends) = (pool.clone(), end.clone());
+            parking.set(Some(loom::thread::spawn(move || {
+                let _sleep = armed(&other, 1, 20, Waker::noop());
+                wait(&other, 1, &ends);
+            })));
+            flag.raise();
+        };
+        pool.end_park_by_io(0);
+        let unparked = pool.park_and_collect(0, false, || flag.is_up(), collect);
+        assert_eq!(pool.idle().clock().now(), start);
+        main_of(&pool, 1, &end).wake();
+        if unparked.searching {
+            pool.found();
+        }
+        parking.take().unwrap().join().unwrap();
+    });
+}
+
 /// Checks the slots as a worker does that has nothing else to do, until so many tasks have run.
 fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
     let mut must_check_slots = false;
