@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, ClockObserver, RUNNING, Source};
+use crate::clock::{CAN_PAUSE, Clock, ClockObserver, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
@@ -215,13 +215,27 @@ impl Hold {
     pub(super) fn new(clock: Clock) -> Self {
         Self(clock)
     }
+
+    /// Returns whether it holds this clock.
+    #[cfg(feature = "rt")]
+    pub(crate) fn is_on(&self, clock: &Clock) -> bool {
+        Arc::ptr_eq(&self.0.inner, &clock.inner)
+    }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `may_move`, so that the executor that moves the clock
         // sees what the holder of the guard has done.
-        if self.0.inner.holds.fetch_sub(1, Ordering::Release) == 1 {
+        if self.0.inner.holds.fetch_sub(1, Ordering::Release) > 1 {
+            return;
+        }
+        // Read under the lock: a thread that pauses the clock after this finds no guard.
+        let is_frozen = {
+            let _guard = lock(&self.0.inner.change_lock);
+            self.0.is_frozen()
+        };
+        if is_frozen {
             self.0.interrupt();
         }
     }
@@ -271,6 +285,12 @@ impl Clock {
         let _guard = lock(&self.inner.change_lock);
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
         Hold::new(self.clone())
+    }
+
+    /// Returns a guard if the clock is frozen, or may be paused while the guard lives.
+    #[cfg(feature = "rt")]
+    pub(crate) fn hold_if_movable(&self) -> Option<Hold> {
+        (CAN_PAUSE || self.is_frozen()).then(|| self.hold())
     }
 
     /// Returns whether the clock stands still, and moves only by [`advance`](Self::advance).

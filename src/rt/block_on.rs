@@ -16,9 +16,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::backend::coop;
-use crate::clock::Hold;
 use crate::park::{Park, ThreadPark};
-use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting};
+use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadNotifier};
@@ -60,6 +59,10 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
+    /// If a future or destructor that this thread runs while it is no worker makes this call: the
+    /// scope that kept time from moving. This call keeps it in its place, but not while it waits,
+    /// and gives the hold back when it ends.
+    held_by: Option<Rc<Scope>>,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
     closed: Cell<bool>,
     guard: ScopeGuard,
@@ -72,7 +75,9 @@ impl BlockOnThread {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
         let is_member = outer.is_none() && inner.add_member();
+        let caller = running_any();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
+        let held_by = caller.filter(|caller| guard.scope().take_hold_from(caller));
         match &outer {
             Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
             None => {
@@ -87,6 +92,7 @@ impl BlockOnThread {
             is_member,
             notifier,
             outer,
+            held_by,
             closed: Cell::new(false),
             guard,
             entered,
@@ -102,18 +108,14 @@ impl BlockOnThread {
     }
 
     fn run<F: Future>(&self, mut main: MainFuture<'_, F>, mut park: ThreadPark) -> F::Output {
-        // Keeps time that is moved by hand from moving while this thread runs and is no worker.
-        let mut hold = None;
         loop {
             if self.inner().pool.is_closed() {
                 self.stop_working();
             }
             if !self.is_worker() {
-                hold = hold.or_else(|| self.hold_if_frozen());
-                drop(self.notifier.take_hold());
+                self.scope().hold_time();
             }
-            let poll = self.poll(&mut main, &mut hold);
-            if let Poll::Ready(output) = poll {
+            if let Poll::Ready(output) = self.poll(&mut main) {
                 return output;
             }
             if !self.is_worker() {
@@ -121,22 +123,33 @@ impl BlockOnThread {
                 self.take_core_or_register();
             }
             if self.is_worker() {
-                hold = None;
+                drop(self.scope().take_hold());
                 self.work(&main);
-            } else if !main.is_woken() && !self.has_local() {
-                hold = None;
-                park.park(None);
+            } else {
+                self.wait(&main, &mut park);
             }
         }
     }
 
+    /// Waits in the thread's own park, unless there is something to do. Time may move meanwhile.
+    fn wait<F: Future>(&self, main: &MainFuture<'_, F>, park: &mut ThreadPark) {
+        let is_idle = || !main.is_woken() && !self.has_local();
+        self.notifier.begin_wait();
+        if is_idle() {
+            drop(self.scope().take_hold());
+            // That was foreign code, which may have woken the future.
+            if is_idle() {
+                park.park(None);
+            }
+        }
+        // In this order, so that time stands still in between.
+        self.scope().hold_time();
+        drop(self.notifier.end_wait());
+    }
+
     /// Polls the future, which may block this thread. Where there is no other worker, another
     /// thread may run the first worker meanwhile, and may go on doing so.
-    fn poll<F: Future>(
-        &self,
-        main: &mut MainFuture<'_, F>,
-        hold: &mut Option<Hold>,
-    ) -> Poll<F::Output> {
+    fn poll<F: Future>(&self, main: &mut MainFuture<'_, F>) -> Poll<F::Output> {
         let lends = match self.scope().core() {
             Some(core) => {
                 core.phase.set(Phase::MainFuture);
@@ -147,13 +160,8 @@ impl BlockOnThread {
         if !lends {
             return main.poll();
         }
-        let _lent = Lent::new(self, hold);
+        let _lent = Lent::new(self);
         main.poll()
-    }
-
-    fn hold_if_frozen(&self) -> Option<Hold> {
-        let clock = self.inner().pool.clock();
-        clock.is_frozen().then(|| clock.hold())
     }
 
     /// Runs the worker until the future is to be polled, if this thread has a core.
@@ -197,7 +205,6 @@ impl BlockOnThread {
             && let Some(core) = self.inner().take_core_or_register(&self.notifier)
         {
             self.notifier.set_worker(Some(core.index));
-            drop(self.notifier.take_hold());
             self.scope().set_core(core);
         }
     }
@@ -216,27 +223,24 @@ impl BlockOnThread {
 }
 
 /// The worker is lent to other threads while this lives, so also if the main future panics.
-struct Lent<'a> {
-    thread: &'a BlockOnThread,
-    hold: &'a mut Option<Hold>,
-}
+struct Lent<'a>(&'a BlockOnThread);
 
 impl<'a> Lent<'a> {
-    fn new(thread: &'a BlockOnThread, hold: &'a mut Option<Hold>) -> Self {
+    fn new(thread: &'a BlockOnThread) -> Self {
         thread.scope().set_lent(true);
         thread.inner().lend();
-        Self { thread, hold }
+        Self(thread)
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let thread = self.thread;
+        let thread = self.0;
         thread.scope().set_lent(false);
         if !thread.inner().reclaim()
             && let Some(core) = thread.scope().take_core()
         {
-            *self.hold = thread.hold_if_frozen();
+            thread.scope().hold_time();
             thread.notifier.set_worker(None);
             thread.inner().return_core(core);
         }
@@ -246,10 +250,15 @@ impl Drop for Lent<'_> {
 impl Drop for BlockOnThread {
     fn drop(&mut self) {
         self.scope().shutdown_local();
-        self.notifier.disable_hold();
+        // Only a panic in `wait` has left one.
+        drop(self.notifier.end_wait());
         let inner = self.inner().clone();
         inner.stop_waiting(&self.notifier);
         self.entered = None;
+        if let Some(outer) = &self.held_by {
+            outer.hold_time();
+        }
+        drop(self.scope().take_hold());
         if let Some(core) = self.scope().take_core() {
             inner.stop_worker(core);
         }

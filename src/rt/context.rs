@@ -19,6 +19,7 @@ use std::sync::Arc;
 use async_task::{ScheduleInfo, WithInfo};
 
 use crate::backend::{self, coop};
+use crate::clock::Hold;
 use crate::driver;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
@@ -45,6 +46,9 @@ pub(super) struct Scope {
     dropping: Cell<bool>,
     /// Another thread may run the worker whose core this has.
     lent: Cell<bool>,
+    /// Keeps time that is moved by hand from moving while this thread runs futures and is no
+    /// worker.
+    hold: Cell<Option<Hold>>,
 }
 
 impl Scope {
@@ -106,6 +110,30 @@ impl Scope {
         self.lent.set(lent);
     }
 
+    /// Keeps time that is moved by hand from moving, until [`take_hold`](Self::take_hold). On a
+    /// clock that runs it does so, too, if the clock can be paused: a future may do that.
+    pub(super) fn hold_time(&self) {
+        let hold = self.take_hold();
+        let new = || self.inner.pool.clock().hold_if_movable();
+        self.hold.set(hold.or_else(new));
+    }
+
+    /// Takes the hold on time, if there is one.
+    pub(super) fn take_hold(&self) -> Option<Hold> {
+        self.hold.take()
+    }
+
+    /// Takes over the hold of another scope, if it is on the same clock. Returns whether it did.
+    pub(super) fn take_hold_from(&self, other: &Self) -> bool {
+        let hold = other.take_hold();
+        let is_same = hold
+            .as_ref()
+            .is_some_and(|hold| hold.is_on(self.inner.pool.clock()));
+        let holder = if is_same { self } else { other };
+        holder.hold.set(hold);
+        is_same
+    }
+
     /// Returns whether this thread, and no other, runs the worker whose core this has.
     fn runs_worker(&self) -> bool {
         !self.lent.get() && self.core().is_some()
@@ -147,6 +175,7 @@ impl ScopeGuard {
             local: OnceCell::new(),
             dropping: Cell::new(false),
             lent: Cell::new(false),
+            hold: Cell::new(None),
         });
         // In the destructor of a thread-local the stack may be gone. Then spawning finds no
         // runtime, and a task that becomes ready here goes where it would on an external thread.
@@ -265,6 +294,11 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
     .unwrap_or(Nesting::Outside)
 }
 
+/// Returns the innermost scope in which this thread runs futures, of any runtime.
+pub(super) fn running_any() -> Option<Rc<Scope>> {
+    with(|scopes| innermost(scopes).cloned())
+}
+
 /// Returns the timers of the worker that this thread runs, or those of all external threads.
 pub(super) fn timers_of(inner: &Inner) -> driver::Handle {
     let pool = &inner.pool;
@@ -351,7 +385,7 @@ where
 fn finish_spawn<T>(task: Result<Runnable, Runnable>, spawned: Spawned<T>) -> JoinHandle<T> {
     match task {
         Ok(task) => schedule(task, Reason::Spawned),
-        Err(ended) => match with(|scopes| innermost(scopes).cloned()) {
+        Err(ended) => match running_any() {
             Some(scope) => scope.while_dropping(|| drop(ended)),
             None => drop(ended),
         },

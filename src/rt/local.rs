@@ -39,17 +39,16 @@ pub(crate) struct ThreadNotifier {
 
 struct OwnPark {
     unpark: ThreadUnpark,
-    for_notified: Mutex<NotifyHold>,
+    wait: Mutex<Wait>,
 }
 
-/// Holds time that is moved by hand from the moment when a thread in `block_on` that is no worker
-/// is notified until that thread runs. No worker knows of that thread, so the notifying thread
-/// takes the hold for it.
+/// Whether the thread waits in its own park. While it does, it keeps no hold on time, and no worker
+/// knows of it. So a thread that notifies it takes a hold for it: time stands still until the
+/// thread runs, and has a hold of its own.
 #[derive(Default)]
-struct NotifyHold {
+struct Wait {
+    waits: bool,
     hold: Option<Hold>,
-    /// The thread is a worker, or has left the runtime: it would not drop the hold.
-    disabled: bool,
 }
 
 impl ThreadNotifier {
@@ -65,7 +64,7 @@ impl ThreadNotifier {
             NO_WORKER,
             Some(OwnPark {
                 unpark,
-                for_notified: Mutex::default(),
+                wait: Mutex::default(),
             }),
         )
     }
@@ -82,9 +81,6 @@ impl ThreadNotifier {
     ///
     /// The thread must look at what it may have been notified of before it parks the next time.
     pub(crate) fn set_worker(&self, worker: Option<usize>) {
-        if let Some(own) = &self.own {
-            lock(&own.for_notified).disabled = worker.is_some();
-        }
         let worker = worker.unwrap_or(NO_WORKER);
         self.worker.store(worker, Ordering::Relaxed);
         // Pairs with the fence in `notify`: either this thread sees what it is notified of, or the
@@ -92,18 +88,21 @@ impl ThreadNotifier {
         fence(Ordering::SeqCst);
     }
 
-    /// Takes the hold on time that a notifying thread has taken for this one.
-    pub(crate) fn take_hold(&self) -> Option<Hold> {
-        lock(&self.own.as_ref()?.for_notified).hold.take()
+    /// Notes that the thread is about to wait in its own park. From now on a thread that notifies
+    /// it holds time for it. So the calling thread looks at what it may have been notified of, and
+    /// only then drops its own hold.
+    pub(crate) fn begin_wait(&self) {
+        if let Some(own) = &self.own {
+            lock(&own.wait).waits = true;
+        }
     }
 
-    /// Drops the hold on time and takes no other one: the thread leaves the runtime.
-    pub(crate) fn disable_hold(&self) {
-        if let Some(own) = &self.own {
-            lock(&own.for_notified).disabled = true;
-            // With the lock released: dropping it may unpark other threads.
-            drop(self.take_hold());
-        }
+    /// Notes that the thread runs again, and has taken a hold on time. Returns the hold that a
+    /// notifying thread has taken for it, for the caller to drop.
+    pub(crate) fn end_wait(&self) -> Option<Hold> {
+        let mut wait = lock(&self.own.as_ref()?.wait);
+        wait.waits = false;
+        wait.hold.take()
     }
 
     /// Unparks a thread that waits for the core of the first worker, because it may be free.
@@ -135,11 +134,9 @@ impl ThreadNotifier {
 
 impl OwnPark {
     fn hold_time(&self, clock: &Clock) {
-        if clock.is_frozen() {
-            let mut notified = lock(&self.for_notified);
-            if !notified.disabled {
-                notified.hold.get_or_insert_with(|| clock.hold());
-            }
+        let mut wait = lock(&self.wait);
+        if wait.waits && wait.hold.is_none() {
+            wait.hold = clock.hold_if_movable();
         }
     }
 }

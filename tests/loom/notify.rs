@@ -3,7 +3,9 @@
 //! What goes wrong when one of these fails: the future was woken, and its thread is parked in the
 //! other one of its two parks. Here that is a deadlock, which loom reports.
 
-use super::idle::{Flag, wait};
+use std::task::Waker;
+
+use super::idle::{Flag, armed, wait};
 use super::pool::Pool;
 use crate::rt::local::ThreadNotifier;
 use crate::{ManualClock, Park, ThreadPark};
@@ -57,23 +59,60 @@ fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
     });
 }
 
-/// Time that stands still is held for a thread from the moment when it is notified. Once it is a
-/// worker it keeps time by itself, and no hold may be left: time would stand still for good.
+/// Time that stands still is held for a thread that waits, from the moment when it is notified.
+/// When it runs again it keeps time by itself, and no hold may be left: time would stand still for
+/// good.
 #[test]
-fn no_hold_is_left_for_a_thread_that_becomes_a_worker() {
+fn no_hold_is_left_for_a_thread_that_waits_no_longer() {
     check(Some(3), || {
         let clock = ManualClock::new();
         let pool = Pool::new(1, true, Some(clock.clone().into()));
         let park = ThreadPark::new();
         let notifier = ThreadNotifier::of_thread(park.unparker());
+        notifier.begin_wait();
         let line = Line::new();
         let (notifies, of) = (notifier.clone(), pool.clone());
         let waking = line.spawn(move || notifies.notify(of.idle()));
         line.cross();
-        // What `block_on` does when its thread becomes a worker.
-        notifier.set_worker(Some(0));
-        drop(notifier.take_hold());
+        drop(notifier.end_wait());
         waking.join().unwrap();
-        assert!(notifier.take_hold().is_none());
+        assert!(notifier.end_wait().is_none());
+    });
+}
+
+/// One thread wakes the future of another, which is about to wait, and then pauses the clock, which
+/// ran until then. Time does not move on to a timer before the woken thread has run.
+#[test]
+fn time_stands_still_from_a_wake_until_the_woken_thread_runs() {
+    check(Some(3), || {
+        let pool = Pool::new(1, true, None);
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        let flag = Flag::new();
+        let mut park = ThreadPark::new();
+        let notifier = ThreadNotifier::of_thread(park.unparker());
+        let held = pool.idle().clock().hold_if_movable();
+        let line = Line::new();
+        let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
+        let waking = line.spawn(move || {
+            raise.raise();
+            notifies.notify(of.idle());
+            of.pause();
+            assert!(!of.idle().clock().advance_when_idle());
+        });
+        line.cross();
+        // What `block_on` does when its thread has nothing to do.
+        notifier.begin_wait();
+        let kept = if flag.is_up() {
+            held
+        } else {
+            drop(held);
+            while !flag.is_up() {
+                park.park(None);
+            }
+            pool.idle().clock().hold_if_movable()
+        };
+        drop(notifier.end_wait());
+        waking.join().unwrap();
+        drop(kept);
     });
 }
