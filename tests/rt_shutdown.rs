@@ -249,6 +249,44 @@ fn a_handle_used_after_the_end_spawns_no_task_but_can_block_on() {
     });
 }
 
+/// The thread that shut the runtime down waited for the destructor, and used a whole core for that.
+#[test]
+fn destructor_of_a_future_that_is_spawned_too_late_may_wait_for_the_end_of_the_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            // A destructor that runs in the shutdown, on the thread that drops the runtime.
+            let (begun, has_begun) = mpsc::channel();
+            let (spawned, is_spawned) = mpsc::channel();
+            let in_shutdown = OnDrop(move || {
+                begun.send(()).unwrap();
+                is_spawned.recv().unwrap();
+            });
+            let (ended, has_ended) = mpsc::channel();
+            drop(runtime.spawn(async move {
+                let _in_shutdown = in_shutdown;
+                pending::<()>().await;
+            }));
+            let spawning = thread::spawn(move || {
+                has_begun.recv().unwrap();
+                let too_late = OnDrop(move || {
+                    spawned.send(()).unwrap();
+                    has_ended.recv().unwrap();
+                });
+                let task = handle.spawn(async move {
+                    let _too_late = too_late;
+                });
+                assert!(task.is_finished());
+                assert!(task.abort_handle().is_finished());
+            });
+            drop(runtime);
+            ended.send(()).unwrap();
+            spawning.join().unwrap();
+        }
+    });
+}
+
 /// While the runtime drops its tasks, a thread in `block_on` runs the worker. When the runtime had
 /// ended, the thread went on doing so, with a parker that did not block any more.
 #[test]

@@ -255,7 +255,9 @@ impl Inner {
                 break;
             }
             if !dropped {
-                // Another thread is waking a task, and about to push it.
+                // Another thread has made a task ready and pushes it next. It calls no foreign code
+                // in between, so this does not take long. (A future that another thread drops
+                // because it was spawned too late is in no list.)
                 thread::yield_now();
             }
         }

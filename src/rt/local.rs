@@ -185,7 +185,8 @@ impl LocalQueue {
     pub(super) fn shutdown(&self) {
         while self.owned.close() > 0 {
             let Some(task) = self.pop() else {
-                // Another thread is waking a task, and about to put it into the inbox.
+                // Another thread has made a task ready and puts it into the inbox next. It calls no
+                // foreign code in between, so this does not take long.
                 thread::yield_now();
                 continue;
             };

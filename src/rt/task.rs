@@ -51,6 +51,9 @@ struct Id {
     number: u64,
 }
 
+/// The key of a task that was spawned after its list was closed, and is not in it.
+const NO_KEY: usize = usize::MAX;
+
 /// The tasks of one worker, or of one thread, that have not ended.
 pub(super) struct OwnedTasks {
     pub(super) scheduler: Arc<dyn Schedule>,
@@ -182,8 +185,11 @@ impl OwnedTasks {
         }
     }
 
-    /// Adds a task, which `make` builds around the future. Returns the task for the caller to
-    /// schedule or, in the error if the list is closed, to drop.
+    /// Adds a task, which `make` builds around the future, and returns it for the caller to schedule.
+    ///
+    /// If the list is closed, the task is not added, and is returned in the error for the caller to
+    /// drop. So nothing that ends the tasks of the list waits for that destructor, which may itself
+    /// wait for the end of the runtime.
     pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,
@@ -193,17 +199,22 @@ impl OwnedTasks {
         let closed = tasks.closed;
         tasks.count += 1;
         let number = tasks.count;
-        let entry = tasks.slab.vacant_entry();
-        let key = entry.key();
+        let key = if closed {
+            NO_KEY
+        } else {
+            tasks.slab.vacant_key()
+        };
         let owned = self.clone();
         let metadata = Metadata { owned, key };
         let owned = self.clone();
         let remove = RemoveOnDrop { owned, key };
         let (runnable, task) = make(metadata, TaskFuture { future, remove });
-        entry.insert(Entry {
-            waker: runnable.waker(),
-            tag: number * 2,
-        });
+        if !closed {
+            tasks.slab.insert(Entry {
+                waker: runnable.waker(),
+                tag: number * 2,
+            });
+        }
         drop(tasks);
         let output = task.fallible();
         let runnable = if closed { Err(runnable) } else { Ok(runnable) };
