@@ -6,25 +6,7 @@
 //! thread; the others park without end. When the owner is unparked, another parked worker becomes
 //! the owner: its *successor*.
 //!
-//! # No task is left lying
-//!
-//! `counts` holds how many workers are parked and how many *search*, which is to look through the
-//! queues of others. A thread that pushes a task unparks a worker only if no worker searches: one
-//! push unparks one worker at most, and that worker, once it has found a task, unparks the next if
-//! there is more.
-//!
-//! - The pushing thread pushes, fences, and reads `counts`. The parking worker writes `counts`,
-//!   fences, and looks at every queue. One of the two sees the other (Dekker's argument; both
-//!   fences are sequentially consistent): either the worker finds the task, or the pushing thread
-//!   finds the worker.
-//! - While a worker searches, no other is unparked. If it finds nothing and parks, it first leaves
-//!   the count of searching workers, and then looks at every queue for the last time. If it finds
-//!   something then, there may be more: it is counted again, and searches.
-//! - A searching worker that finds a task first leaves the count, and then looks whether there is
-//!   more. If it was the last one that searched, it unparks the next.
-//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching
-//!   worker that moves one looks for more afterwards, as above. A worker that does not search
-//!   unparks another one afterwards, as if it had pushed what is left.
+//! Whether a push unparks a worker, and why no task is left lying, is told in [`counts`].
 //!
 //! # No deadline is missed
 //!
@@ -46,6 +28,8 @@
 //! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are
 //! to be checked, see [`slots`].
 
+mod all_parked;
+mod counts;
 mod slots;
 mod source;
 #[cfg(all(test, not(loom)))]
@@ -53,6 +37,7 @@ mod tests;
 
 use std::sync::{Arc, Weak};
 
+use self::counts::{Counts, Leaving};
 pub(crate) use self::slots::ReportFlag;
 use self::slots::Slots;
 use self::source::{OwnerTimeout, ShardNotifier};
@@ -64,15 +49,12 @@ use crate::instant::NEVER;
 use crate::park::worker::Parkers;
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, Ordering, fence},
     lock,
 };
 
-/// In `counts`, searching workers are counted in ones, and parked workers in units of this.
-const PARKED: usize = 1 << 16;
-
 pub(crate) struct Idle {
-    counts: AtomicUsize,
+    counts: Counts,
     parked: Mutex<Parked>,
     /// The workers that run no tasks at the moment, so that none is unparked for one. Each is set
     /// by the worker before it parks; the lock of the parked workers publishes it.
@@ -125,14 +107,6 @@ pub(crate) trait ParkContext {
     fn advance(&mut self);
 }
 
-/// What a worker that is no longer parked does next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leaving {
-    ToRun,
-    /// It looks for tasks in the queues of others, and is counted as searching.
-    ToSearch,
-}
-
 /// What a worker learns when it is no longer parked.
 #[derive(Default)]
 pub(crate) struct Unparked {
@@ -153,7 +127,7 @@ impl Idle {
             let shards = (0..shards).map(shard).collect();
             let source = OwnerTimeout(idle.clone());
             Self {
-                counts: AtomicUsize::new(0),
+                counts: Counts::new(),
                 parked: Mutex::new(Parked {
                     workers: Vec::with_capacity(parkers.len()),
                     owner: None,
@@ -204,7 +178,7 @@ impl Idle {
             // While this worker searched, no other was unparked for what was pushed. So it counts
             // as searching again, and unparks the next worker when it ends its search.
             if !unparked.searching {
-                self.start_search();
+                self.counts.start_search();
                 unparked.searching = true;
             }
             return unparked;
@@ -215,12 +189,7 @@ impl Idle {
             return Unparked::default();
         }
         self.parkers[worker].park();
-        // This worker is still in the list, and runs: another one must not move time. Done on a
-        // clock that runs, too, because it may be paused before the I/O is collected. The fence
-        // pairs with the one in `remove_if_all_parked`: either the other worker sees this store, or
-        // it has decided to move time before this one collects I/O.
-        self.prepared[worker].store(false, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.note_left_parker(worker);
         // The I/O is collected before another worker becomes the owner: as long as it is ready, it
         // would end that worker's park, too.
         context.collect_io();
@@ -237,10 +206,7 @@ impl Idle {
             parked.owner = Some(worker);
         }
         self.stop_slot_checks(&parked);
-        let change = PARKED - usize::from(was_searching);
-        self.counts.fetch_add(change, Ordering::SeqCst);
-        drop(parked);
-        fence(Ordering::SeqCst);
+        self.counts.add_parked(was_searching);
     }
 
     /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
@@ -296,29 +262,12 @@ impl Idle {
         }
     }
 
-    /// Marks a worker as running if all workers are parked and have looked for the last time, so
-    /// that it can move time while no other has anything to do. Returns whether it did. The last
-    /// worker to prepare its parker sees that all others have.
-    fn remove_if_all_parked(&self, worker: usize, is_stopping: bool) -> bool {
-        let mut parked = self.lock();
-        fence(Ordering::SeqCst);
-        let at = parked.position(worker);
-        let Some(at) = at.filter(|_| self.all_parked(&parked, is_stopping)) else {
-            return false;
-        };
-        let successor = self.remove(&mut parked, at, Leaving::ToRun);
-        drop(parked);
-        self.unpark(successor);
-        true
-    }
-
     /// Unparks a worker for new work, unless a worker searches.
     ///
     /// To be called after the push, on any thread.
     #[inline]
     pub(crate) fn notify_one(&self) {
-        fence(Ordering::SeqCst);
-        if wants_searcher(self.counts.load(Ordering::Relaxed)) {
+        if self.counts.wants_searcher_after_push() {
             self.notify_one_parked();
         }
     }
@@ -326,7 +275,7 @@ impl Idle {
     #[cold]
     fn notify_one_parked(&self) {
         let parked = self.lock();
-        if !wants_searcher(self.counts.load(Ordering::Relaxed)) {
+        if !self.counts.wants_searcher() {
             return;
         }
         // Preferably not the owner: its timeout would have to be handed on.
@@ -343,7 +292,7 @@ impl Idle {
     /// written before what [`has_work`](ParkContext::has_work) of that worker looks at, and then
     /// fenced.
     pub(crate) fn notify(&self, worker: usize) {
-        if self.counts.load(Ordering::Relaxed) < PARKED {
+        if !self.counts.has_parked() {
             return;
         }
         let parked = self.lock();
@@ -403,33 +352,20 @@ impl Idle {
     /// now on sees, in its last look, what the caller has written before.
     pub(crate) fn has_parked(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.counts.load(Ordering::Relaxed) >= PARKED
+        self.counts.has_parked()
     }
 
     /// Counts a worker among those that search, unless half of all workers do already. Returns
     /// whether it did.
     pub(crate) fn try_start_search(&self) -> bool {
-        let counts = self.counts.load(Ordering::Relaxed);
-        let may_search = counts % PARKED * 2 < self.parkers.len();
-        if may_search {
-            self.start_search();
-        }
-        may_search
-    }
-
-    /// Counts a worker among those that search.
-    fn start_search(&self) {
-        self.counts.fetch_add(1, Ordering::SeqCst);
+        self.counts.try_start_search(self.parkers.len())
     }
 
     /// Takes a worker out of the count of searching workers, because it has found a task or stops
     /// searching. Returns whether it was the last one: then the caller looks at all queues, and
     /// calls [`notify_one`](Self::notify_one) if it finds a task.
     pub(crate) fn end_search(&self) -> bool {
-        let before = self.counts.fetch_sub(1, Ordering::SeqCst);
-        // Pairs with the fence in `notify_one`.
-        fence(Ordering::SeqCst);
-        before % PARKED == 1
+        self.counts.end_search()
     }
 
     /// Ends every park, and closes the parkers' descriptors. A worker that is still parked has to
@@ -447,9 +383,7 @@ impl Idle {
     /// blocks: the caller unparks it, and it parks again with the new timeout.
     fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
         let worker = parked.workers.remove(at);
-        // One step subtracts the parked worker and adds the searching one.
-        let searching = usize::from(leaving == Leaving::ToSearch);
-        self.counts.fetch_sub(PARKED - searching, Ordering::SeqCst);
+        self.counts.remove_parked(leaving);
         if parked.workers.is_empty() {
             parked.owner = None;
             self.drivers.clear_announcements();
@@ -467,36 +401,6 @@ impl Idle {
         let for_timeout = self.set_timeout(parked, successor);
         let for_io = self.parkers[successor].set_io(true);
         (for_timeout || for_io).then_some(successor)
-    }
-
-    /// Returns whether no worker runs. In a runtime that is ending, only the workers that have a
-    /// thread have to be parked. In any other, all have to be: the first worker counts as busy
-    /// while no thread runs it.
-    fn all_parked(&self, parked: &Parked, is_stopping: bool) -> bool {
-        // A worker whose parker is not prepared may find something in its last look that no other
-        // worker sees, such as its main future.
-        let mut workers = parked.workers.iter();
-        parked.workers.len() == self.expected(parked, is_stopping)
-            && workers.all(|&worker| self.is_prepared(worker))
-    }
-
-    /// Returns how many workers have to be parked for time to be moved.
-    fn expected(&self, parked: &Parked, is_stopping: bool) -> usize {
-        if is_stopping {
-            parked.threads
-        } else {
-            self.parkers.len()
-        }
-    }
-
-    /// Makes the driver owner, if there is one, look at everything again, and each worker that is
-    /// about to block: what it has learned about the clock before its last look may have changed.
-    fn unpark_to_look_again(&self, parked: &Parked) {
-        for &worker in &parked.workers {
-            if parked.owner == Some(worker) || !self.is_prepared(worker) {
-                self.unpark(Some(worker));
-            }
-        }
     }
 
     fn is_prepared(&self, worker: usize) -> bool {
@@ -518,9 +422,4 @@ impl Parked {
     fn position(&self, worker: usize) -> Option<usize> {
         self.workers.iter().rposition(|&parked| parked == worker)
     }
-}
-
-/// Returns whether a worker is parked and none searches.
-fn wants_searcher(counts: usize) -> bool {
-    counts >= PARKED && counts.is_multiple_of(PARKED)
 }

@@ -50,6 +50,9 @@ use crate::sync::thread;
 /// takes that one after 5 ms at first, or after up to 20 ms if the thread was busy before. Local
 /// tasks cannot leave the thread, and wait.
 ///
+/// A [`Waker`](std::task::Waker) that is made by hand must not block either: the worker that fires
+/// its timer waits for it, and other timers and tasks may wait until it returns.
+///
 /// # Examples
 ///
 /// ```

@@ -10,14 +10,14 @@
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
 //! they are short. The main future has its turn then, or when the queue is empty, if it was woken.
 
+mod park;
+
 use std::sync::Arc;
 
 use crate::instant::LAST;
 use crate::rt::context::Scope;
 use crate::rt::core::{Core, LONGEST_INTERVAL, LoopState, Phase};
-use crate::rt::idle::ParkContext;
 use crate::rt::inner::Hooks;
-use crate::rt::local::LocalQueue;
 use crate::rt::pool::Pool;
 use crate::rt::task::Runnable;
 
@@ -316,91 +316,6 @@ impl<'a> Worker<'a> {
         if self.core.has_stealable() {
             self.pool.idle.notify_one();
         }
-    }
-
-    /// Parks, unless there is something to do before that.
-    fn park(&mut self, should_return: &impl Fn() -> bool) {
-        if std::mem::take(&mut self.budget_spent) {
-            // More timers may be due. They are late already, and parking would add the slack to
-            // that.
-            return;
-        }
-        // The hook may wake tasks and arm timers, so it runs before the last look. It may take
-        // long, or block, so this worker does not count as searching meanwhile.
-        if self.hooks.park.is_set() {
-            self.end_search();
-        }
-        self.hooks.park.call();
-        let was_searching = std::mem::take(&mut self.searching);
-        let (idle, me) = (&self.pool.idle, self.core.index);
-        let context = &mut Parking {
-            worker: self,
-            should_return,
-        };
-        let unparked = idle.park(me, was_searching, context);
-        self.searching = unparked.searching;
-        self.must_check_slots |= unparked.must_check_slots;
-        // For the tasks whose I/O it has collected: only now it is no longer parked itself.
-        if self.has_collected {
-            self.notify_if_stealable();
-        }
-        // The time that has passed says nothing about tasks. So the next poll, which comes after
-        // one task at most, takes the time anew.
-        self.state.last_poll = 0;
-        self.state.interval = LONGEST_INTERVAL;
-        self.state.until_poll = self.state.until_poll.min(1);
-        self.hooks.unpark.call();
-    }
-}
-
-/// A worker that is about to park.
-struct Parking<'p, 'a, F> {
-    worker: &'p mut Worker<'a>,
-    should_return: &'p F,
-}
-
-impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
-    fn is_stopping(&self) -> bool {
-        self.worker.pool.is_stopping()
-    }
-
-    fn has_lent(&self) -> bool {
-        self.worker.scope.inner().has_lent()
-    }
-
-    fn runs_tasks(&self) -> bool {
-        self.worker.runs_tasks()
-    }
-
-    fn has_work(&self) -> bool {
-        let worker = &*self.worker;
-        let has_task = || {
-            !worker.core.is_empty()
-                || worker.scope.local().is_some_and(LocalQueue::is_ready)
-                || worker.pool.has_work()
-        };
-        (self.should_return)() || worker.runs_tasks() && has_task()
-    }
-
-    fn collect_io(&mut self) {
-        // Also if no descriptor is registered any more: its last event ends each park until it is
-        // collected.
-        if self.worker.pool.reactor.is_live() {
-            self.worker.collect_io();
-            self.worker.has_collected = true;
-        }
-    }
-
-    fn fire(&mut self) {
-        // A worker that has parked begins anew: timers may have come due meanwhile.
-        self.worker.has_fired_all = false;
-        self.worker.fire_all();
-    }
-
-    fn advance(&mut self) {
-        let worker = &*self.worker;
-        worker.waking(|| worker.pool.clock().advance_when_idle());
-        worker.notify_if_stealable();
     }
 }
 

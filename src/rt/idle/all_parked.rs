@@ -1,0 +1,70 @@
+//! Whether every worker is parked, so that one of them moves time on a clock that does not run.
+//!
+//! A worker that is in the list of parked workers may still run: it has looked for work before its
+//! parker was prepared, or has left its parker and collects I/O. So time is moved only if all
+//! workers are in the list and all parkers are prepared. The last worker that prepares its parker
+//! finds that, and moves time.
+
+use super::counts::Leaving;
+use super::{Idle, Parked};
+use crate::sync::atomic::{Ordering, fence};
+
+impl Idle {
+    /// Notes that a worker, which is still in the list, has left its parker: no other worker moves
+    /// time until this one has parked again.
+    ///
+    /// To be called on a clock that runs, too: it may be paused before the worker leaves the list.
+    pub(super) fn note_left_parker(&self, worker: usize) {
+        self.prepared[worker].store(false, Ordering::Relaxed);
+        // Pairs with the fence in `remove_if_all_parked`: either the other worker sees this store,
+        // or it has decided to move time before this one collects I/O.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Marks a worker as running if all workers are parked and have looked for the last time, so
+    /// that it can move time while no other has anything to do. Returns whether it did. The last
+    /// worker to prepare its parker sees that all others have.
+    pub(super) fn remove_if_all_parked(&self, worker: usize, is_stopping: bool) -> bool {
+        let mut parked = self.lock();
+        // Pairs with the fence in `note_left_parker`.
+        fence(Ordering::SeqCst);
+        let at = parked.position(worker);
+        let Some(at) = at.filter(|_| self.all_parked(&parked, is_stopping)) else {
+            return false;
+        };
+        let successor = self.remove(&mut parked, at, Leaving::ToRun);
+        drop(parked);
+        self.unpark(successor);
+        true
+    }
+
+    /// Returns whether no worker runs. In a runtime that is ending, only the workers that have a
+    /// thread have to be parked. In any other, all have to be: the first worker counts as busy
+    /// while no thread runs it.
+    fn all_parked(&self, parked: &Parked, is_stopping: bool) -> bool {
+        // A worker whose parker is not prepared may find something in its last look that no other
+        // worker sees, such as its main future.
+        let mut workers = parked.workers.iter();
+        parked.workers.len() == self.expected(parked, is_stopping)
+            && workers.all(|&worker| self.is_prepared(worker))
+    }
+
+    /// Returns how many workers have to be parked for time to be moved.
+    pub(super) fn expected(&self, parked: &Parked, is_stopping: bool) -> usize {
+        if is_stopping {
+            parked.threads
+        } else {
+            self.parkers.len()
+        }
+    }
+
+    /// Makes the driver owner, if there is one, look at everything again, and each worker that is
+    /// about to block: what it has learned about the clock before its last look may have changed.
+    pub(super) fn unpark_to_look_again(&self, parked: &Parked) {
+        for &worker in &parked.workers {
+            if parked.owner == Some(worker) || !self.is_prepared(worker) {
+                self.unpark(Some(worker));
+            }
+        }
+    }
+}
