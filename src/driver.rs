@@ -31,7 +31,7 @@ pub use self::handle::Handle;
 pub use self::turn::Turn;
 
 /// How many timers one turn fires before the loop runs the tasks that they readied.
-const BUDGET: usize = sync::in_models(4, 1024);
+const TIMERS_PER_TURN: usize = sync::in_models(4, 1024);
 
 /// Fires the timers of one loop.
 ///
@@ -324,7 +324,7 @@ impl<P> Driver<P> {
     // A function of its own, so that a turn with nothing due saves no registers for it.
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
-        let (fired, unfinished) = self.handle.shared.fire(now, BUDGET);
+        let (fired, unfinished) = self.handle.shared.fire(now, TIMERS_PER_TURN);
         self.planner.fired(now, fired);
         Turn { fired, unfinished }
     }

@@ -17,7 +17,7 @@
 //! | wait for sockets and other descriptors | `io` (feature `io`, Linux) |
 //! | keep paused time from moving | [`hold()`] |
 //!
-//! For channels, locks, `select!` and signals bring other crates:
+//! Channels, locks, `select!` and signals come from other crates:
 //! [which ones](crate::docs::executor#what-rt-is-for).
 //!
 //! # Examples
@@ -50,7 +50,7 @@
 // - `inner`: the runtime's cores, tasks and members
 // - `join`: a task's handles
 // - `context`: which runtimes this thread is in, and where a ready task goes
-// - `worker`: the loop
+// - `worker`: the loop, and how a worker parks
 // - `block_on`: a thread that waits for one future
 // - `handle`: a runtime's handle
 // - `io`: descriptors, and the futures that wait for them

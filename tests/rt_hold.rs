@@ -1,5 +1,5 @@
-//! Tests of time that is moved by hand, and of threads in `block_on` that run no worker: time stands
-//! still while such a thread runs, and moves while it waits.
+//! Tests of time that is moved by hand, and of threads in `block_on` that run no worker: time
+//! stands still while such a thread runs, and moves while it waits.
 
 #![cfg(all(not(loom), feature = "rt"))]
 
@@ -101,7 +101,8 @@ fn time_stands_still_while_a_future_runs_during_which_another_thread_pauses_the_
     });
 }
 
-/// The thread is notified while the clock runs, and its future is polled after the clock was paused.
+/// The thread is notified while the clock runs, and its future is polled after the clock was
+/// paused.
 #[cfg(feature = "test-util")]
 #[test]
 fn time_stands_still_for_a_thread_that_was_woken_before_the_clock_was_paused() {

@@ -37,7 +37,7 @@ use self::budget::{Budget, Outer};
 use self::tokio_budget::RestoreOnPending;
 
 thread_local! {
-    static BUDGET: Budget = const { Budget::new() };
+    static THREAD_BUDGET: Budget = const { Budget::new() };
 }
 
 /// The state of the budget before an item.
@@ -191,5 +191,5 @@ fn with_budget<T>(f: impl FnOnce(&Budget) -> T) -> Option<T> {
     if sync::THREAD_LOCALS_OUTLIVE_RUNS {
         return None;
     }
-    BUDGET.try_with(f).ok()
+    THREAD_BUDGET.try_with(f).ok()
 }

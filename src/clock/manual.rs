@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{CAN_PAUSE, Clock, ClockObserver, RUNNING, Source};
+use crate::clock::{Clock, ClockObserver, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
@@ -290,7 +290,7 @@ impl Clock {
     /// Returns a guard if the clock is frozen, or may be paused while the guard lives.
     #[cfg(feature = "rt")]
     pub(crate) fn hold_if_movable(&self) -> Option<Hold> {
-        (CAN_PAUSE || self.is_frozen()).then(|| self.hold())
+        (super::CAN_PAUSE || self.is_frozen()).then(|| self.hold())
     }
 
     /// Returns whether the clock stands still, and moves only by [`advance`](Self::advance).

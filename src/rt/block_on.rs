@@ -2,8 +2,8 @@
 //!
 //! If no other thread does, it runs the first worker, and the main future is polled between tasks.
 //! Otherwise it polls the main future and its local tasks, parks by itself in between, and runs the
-//! worker once no other thread does. So as long as a thread is in `block_on`, and none waits in a
-//! destructor, one of them runs tasks.
+//! worker once no other thread does. So as long as threads are in `block_on`, one of them runs
+//! tasks, unless the thread that runs the worker waits in a destructor.
 //!
 //! The main future may block its thread. Where there is no other worker, another thread in
 //! `block_on` may run the first worker while the future is polled (see `inner`).

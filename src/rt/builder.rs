@@ -87,8 +87,8 @@ impl Builder {
     ///
     /// A [`ManualClock`](crate::ManualClock), or a clock that was paused (`time::pause`), moves on
     /// to the next deadline by itself when all workers are idle and there is no [hold](super::hold)
-    /// on it. While no thread is in `block_on`, one worker is missing, which counts as busy: then
-    /// time stands still.
+    /// on it. While no thread is in `block_on`, the first worker has no thread and counts as busy:
+    /// then time stands still.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The runtimes that this thread is in, one stack of scopes, and where a task goes that is ready.
+//! Which runtimes this thread is in, as a stack of scopes, and where a task goes that is ready.
 //!
 //! A thread is in a runtime in one of two ways. It *runs* the runtime's futures, as a worker or in
 //! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has
@@ -346,7 +346,7 @@ fn innermost(scopes: &[Rc<Scope>]) -> Option<&Rc<Scope>> {
     scopes.iter().rev().find(|scope| scope.runs_futures())
 }
 
-/// Calls a function, which runs no foreign code, with the stack.
+/// Calls a function with the stack. It must run no foreign code, which may change the stack.
 #[inline]
 fn with<T>(read: impl FnOnce(&[Rc<Scope>]) -> Option<T>) -> Option<T> {
     SCOPES.try_with(|scopes| read(&scopes.borrow())).ok()?

@@ -71,7 +71,7 @@ pub(super) enum AfterPush {
 /// What a worker does, as far as it matters to a task that becomes ready meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It runs a task, or does anything else that is not below.
+    /// It runs a task, or does anything that is not listed below.
     Task,
     /// It polls the main future. That may block its thread, where a task must not, so whatever
     /// becomes ready meanwhile goes to the queue, from which others steal.

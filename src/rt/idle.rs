@@ -56,12 +56,12 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// The workers that run no tasks at the moment, so that none is unparked for one. Each is set
-    /// by the worker before it parks; the lock of the parked workers publishes it.
+    /// For each worker, whether it runs no tasks at the moment, and so is not unparked for one. The
+    /// worker sets it before it parks; the lock of the parked workers publishes it.
     timers_only: Box<[AtomicBool]>,
-    /// Of the parked workers, those whose parker is prepared: they have looked for the last time,
-    /// and have not left their parker since. Written and read under the lock, except that a worker
-    /// that has left its parker clears its own before it takes the lock.
+    /// For each parked worker, whether its parker is prepared: it has looked for the last time, and
+    /// has not left its parker since. Written and read under the lock of the parked workers, except
+    /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
     parkers: Parkers,
     slots: Slots,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::park::worker::Parkers;
 use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
@@ -319,7 +319,7 @@ impl Hook {
     /// Its panic does not end the worker: other threads may count on that worker to be unparked.
     pub(super) fn call(&self) {
         if let Some(hook) = &self.0 {
-            shield(|| hook());
+            catch_panic(|| hook());
         }
     }
 }

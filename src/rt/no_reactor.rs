@@ -23,7 +23,7 @@ impl Reactor {
         None
     }
 
-    pub(crate) fn has_sources(&self) -> bool {
+    pub(crate) fn has_registrations(&self) -> bool {
         false
     }
 

@@ -6,13 +6,13 @@
 //! polls it now and then. One thread at a time collects a batch of events, takes the wakers of the
 //! tasks that wait for them, and wakes these tasks with every lock released.
 //!
-//! An event carries the key of its source. It may come late, when the descriptor was removed from
-//! the epoll instance and the key belongs to another source. The tasks of that one are then woken
-//! for nothing, look, and wait again: an event never means more than "try again".
+//! An event carries the key of its registration. It may come late, when the descriptor was removed
+//! from the epoll instance and the key belongs to another registration. The tasks of that other one
+//! are then woken for nothing, try, and wait again: an event never means more than "try again".
 //!
 //! Wakers, handles and descriptors may outlive a runtime, and keep its reactor. So the reactor does
-//! not own the epoll instance for good: it and each source hold a reference, under locks that they
-//! take anyway, and [`Reactor::close`] drops these references.
+//! not own the epoll instance for good: it and each registration hold a reference, under locks that
+//! they take anyway, and [`Reactor::close`] drops these references.
 
 #[cfg(not(loom))]
 mod kernel;
@@ -22,7 +22,7 @@ mod kernel;
 #[cfg(all(test, loom))]
 #[path = "../../tests/loom/io.rs"]
 mod models;
-pub(super) mod source;
+pub(super) mod registration;
 
 use std::error::Error;
 use std::fmt;
@@ -33,10 +33,10 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::park::worker::IoSource;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
-use crate::rt::reactor::source::{Source, runtime_gone};
+use crate::rt::reactor::registration::{Registration, runtime_gone};
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
@@ -47,14 +47,14 @@ use crate::sync::{
 pub(crate) struct Reactor {
     /// Whether there was an epoll instance to begin with.
     live: bool,
-    sources: Mutex<Sources>,
-    /// How many sources there are.
+    registrations: Mutex<Registrations>,
+    /// How many registrations there are.
     count: AtomicUsize,
     collector: Mutex<Collector>,
 }
 
-struct Sources {
-    list: Slab<Arc<Source>>,
+struct Registrations {
+    list: Slab<Arc<Registration>>,
     epoll: EpollState,
 }
 
@@ -75,12 +75,13 @@ struct Collector {
 }
 
 impl Reactor {
-    /// Makes a reactor without sources. Fails if the process may have no more descriptors.
+    /// Makes a reactor without registrations. Fails if the process may have no more descriptors.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self::with_epoll(EpollState::Open(Arc::new(Epoll::new()?))))
     }
 
-    /// Makes a reactor that refuses all sources, because the system has refused an epoll instance.
+    /// Makes a reactor that refuses all registrations, because the system has refused an epoll
+    /// instance.
     pub(crate) fn without_io(reason: io::Error) -> Self {
         Self::with_epoll(EpollState::Refused(Arc::new(reason)))
     }
@@ -92,7 +93,7 @@ impl Reactor {
         };
         Self {
             live: collected.is_some(),
-            sources: Mutex::new(Sources {
+            registrations: Mutex::new(Registrations {
                 list: Slab::new(),
                 epoll,
             }),
@@ -119,7 +120,7 @@ impl Reactor {
     }
 
     /// Returns whether a descriptor is registered.
-    pub(crate) fn has_sources(&self) -> bool {
+    pub(crate) fn has_registrations(&self) -> bool {
         self.count.load(Ordering::Relaxed) != 0
     }
 
@@ -130,7 +131,7 @@ impl Reactor {
             return;
         };
         for waker in wakers.drain(..) {
-            shield(|| waker.wake());
+            catch_panic(|| waker.wake());
         }
         if let Some(mut collector) = try_lock(&self.collector) {
             collector.wakers = wakers;
@@ -146,10 +147,10 @@ impl Reactor {
         if events.len() == 0 {
             return None;
         }
-        let sources = lock(&self.sources);
+        let registrations = lock(&self.registrations);
         for (key, event) in events {
-            if let Some(source) = sources.list.get(key) {
-                source.deliver(event, wakers);
+            if let Some(registration) = registrations.list.get(key) {
+                registration.deliver(event, wakers);
             }
         }
         Some(mem::take(wakers))
@@ -158,45 +159,49 @@ impl Reactor {
     /// Closes the epoll instance and ends all waits: a task that waits, or tries to, gets an error.
     pub(crate) fn close(&self) {
         let mut wakers = Vec::new();
-        let mut sources = lock(&self.sources);
-        let epoll = match &sources.epoll {
-            EpollState::Open(_) => mem::replace(&mut sources.epoll, EpollState::Closed),
+        let mut registrations = lock(&self.registrations);
+        let epoll = match &registrations.epoll {
+            EpollState::Open(_) => mem::replace(&mut registrations.epoll, EpollState::Closed),
             EpollState::Refused(_) | EpollState::Closed => return,
         };
-        for (_, source) in &sources.list {
-            source.close(&mut wakers);
+        for (_, registration) in &registrations.list {
+            registration.close(&mut wakers);
         }
-        drop(sources);
+        drop(registrations);
         let collected = lock(&self.collector).epoll.take();
         // These are usually the last references. The kernel then removes all descriptors, which may
         // take long.
         drop((epoll, collected));
         for waker in wakers {
-            shield(|| waker.wake());
+            catch_panic(|| waker.wake());
         }
     }
 
-    /// Registers a descriptor, for no event yet. Returns its key and its source.
+    /// Registers a descriptor, for no event yet. Returns its key and its registration.
     pub(in crate::rt) fn register(
         &self,
         descriptor: Descriptor<'_>,
-    ) -> io::Result<(usize, Arc<Source>)> {
-        let (epoll, key, source) = {
-            let mut sources = lock(&self.sources);
-            let epoll = match &sources.epoll {
+    ) -> io::Result<(usize, Arc<Registration>)> {
+        let (epoll, key, registration) = {
+            let mut registrations = lock(&self.registrations);
+            let epoll = match &registrations.epoll {
                 EpollState::Open(epoll) => epoll.clone(),
                 EpollState::Refused(reason) => return Err(NoIo::error(reason)),
                 EpollState::Closed => return Err(runtime_gone()),
             };
-            let source = Arc::new(Source::new(epoll.clone()));
-            (epoll, sources.list.insert(source.clone()), source)
+            let registration = Arc::new(Registration::new(epoll.clone()));
+            (
+                epoll,
+                registrations.list.insert(registration.clone()),
+                registration,
+            )
         };
         self.count.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = epoll.add(descriptor, key) {
-            self.remove_source(key);
+            self.remove_registration(key);
             return Err(error);
         }
-        Ok((key, source))
+        Ok((key, registration))
     }
 
     /// Removes a descriptor.
@@ -204,16 +209,16 @@ impl Reactor {
         &self,
         descriptor: Descriptor<'_>,
         key: usize,
-        source: &Source,
+        registration: &Registration,
     ) {
-        source.deregister(descriptor);
-        self.remove_source(key);
+        registration.deregister(descriptor);
+        self.remove_registration(key);
     }
 
-    fn remove_source(&self, key: usize) {
-        let source = lock(&self.sources).list.try_remove(key);
+    fn remove_registration(&self, key: usize) {
+        let registration = lock(&self.registrations).list.try_remove(key);
         self.count.fetch_sub(1, Ordering::Relaxed);
-        drop(source);
+        drop(registration);
     }
 }
 

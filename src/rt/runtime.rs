@@ -37,9 +37,10 @@ use crate::sync::thread;
 /// [`shutdown_timeout`](Self::shutdown_timeout) for a limit. A thread that is still in
 /// [`Handle::block_on`] is not waited for: its future goes on without tasks. A destructor of a task
 /// that is dropped may call [`block_on`](Handle::block_on): its timers fire, and no other task runs
-/// meanwhile. It must not wait for the end of its own runtime, which waits for the destructor: so it
-/// must not join a thread that drops the [`Runtime`]. A future that is spawned when the runtime has
-/// begun to end is dropped by the thread that spawns it, and the runtime does not wait for that.
+/// meanwhile. It must not wait for the end of its own runtime, for example by joining a thread that
+/// drops the [`Runtime`]: that end waits for the destructor. A future that is spawned when the
+/// runtime has begun to end is dropped by the thread that spawns it, and the runtime does not wait
+/// for that.
 ///
 /// # Blocking
 ///

@@ -185,7 +185,8 @@ impl OwnedTasks {
         }
     }
 
-    /// Adds a task, which `make` builds around the future, and returns it for the caller to schedule.
+    /// Adds a task, which `make` builds around the future, and returns it for the caller to
+    /// schedule.
     ///
     /// If the list is closed, the task is not added, and is returned in the error for the caller to
     /// drop. So nothing that ends the tasks of the list waits for that destructor, which may itself
@@ -263,8 +264,8 @@ impl<F: Future> Future for TaskFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Checked again: between the worker's check and here the task still counted as ready, so
-        // the wake of a thread that aborted it meanwhile changed nothing. From here on a wake has
-        // it run again.
+        // the wake of a thread that aborted it meanwhile changed nothing. A wake that comes after
+        // this makes it run again.
         if self.remove.owned.has_aborted(self.remove.key) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

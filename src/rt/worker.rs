@@ -51,7 +51,7 @@ pub(super) struct Worker<'a> {
     state: LoopState,
     /// It counts as searching.
     searching: bool,
-    /// The timers of all workers were fired in this pass. For the rest of it `fire_all` does
+    /// The timers of all workers were fired in this pass. For the rest of it `fire_all_once` does
     /// nothing: the tasks that they woke run first.
     has_fired_all: bool,
     /// So many timers fired the last time that more may be due.
@@ -189,7 +189,7 @@ impl<'a> Worker<'a> {
             let now = self.pool.clock().nanos();
             if may_be_due(now) {
                 if all {
-                    self.fire_everywhere(now);
+                    self.fire_all(now);
                 } else {
                     self.fire_own(now);
                 }
@@ -200,7 +200,7 @@ impl<'a> Worker<'a> {
             self.take_stuck();
         }
         // If a worker is parked, the driver owner waits for I/O, so this one need not look.
-        if all && self.pool.reactor.has_sources() && !self.pool.idle.has_parked() {
+        if all && self.pool.reactor.has_registrations() && !self.pool.idle.has_parked() {
             self.collect_io();
             self.notify_if_stealable();
         }
@@ -219,14 +219,14 @@ impl<'a> Worker<'a> {
     /// Fires the timers of this worker and of external threads that are due.
     fn fire_own(&mut self, now: u64) {
         let me = self.core.index;
-        let fired = self.waking(|| self.pool.fire_at(me, now, TIMERS_PER_PASS));
+        let fired = self.while_waking(|| self.pool.fire_at(me, now, TIMERS_PER_PASS));
         self.after_firing(fired);
     }
 
     /// Fires the timers of all workers that are due.
-    fn fire_everywhere(&mut self, now: u64) {
+    fn fire_all(&mut self, now: u64) {
         self.has_fired_all = true;
-        let fired = self.waking(|| self.pool.idle.drivers().fire(now, TIMERS_PER_PASS));
+        let fired = self.while_waking(|| self.pool.idle.drivers().fire(now, TIMERS_PER_PASS));
         self.after_firing(fired);
     }
 
@@ -240,23 +240,23 @@ impl<'a> Worker<'a> {
     }
 
     /// Fires the timers of all workers that are due, unless that was done in this pass.
-    fn fire_all(&mut self) {
+    fn fire_all_once(&mut self) {
         if self.has_fired_all || !self.pool.may_be_due(LAST) {
             return;
         }
         let now = self.pool.clock().nanos();
         if self.pool.may_be_due(now) {
-            self.fire_everywhere(now);
+            self.fire_all(now);
         }
     }
 
     /// Wakes the tasks whose I/O is ready. Another worker has to be unparked for them afterwards.
     fn collect_io(&self) {
-        self.waking(|| self.pool.reactor.poll());
+        self.while_waking(|| self.pool.reactor.poll());
     }
 
-    /// Calls a function that may make many tasks ready.
-    fn waking<T>(&self, wake: impl FnOnce() -> T) -> T {
+    /// Calls a function that may make many tasks ready, in the [phase](Phase::Waking) for that.
+    fn while_waking<T>(&self, wake: impl FnOnce() -> T) -> T {
         self.core.phase.set(Phase::Waking);
         let result = wake();
         self.core.phase.set(Phase::Task);
@@ -265,8 +265,8 @@ impl<'a> Worker<'a> {
 
     /// Looks for a task everywhere.
     fn search(&mut self) -> Option<Runnable> {
-        self.fire_all();
-        if !std::mem::take(&mut self.has_collected) && self.pool.reactor.has_sources() {
+        self.fire_all_once();
+        if !std::mem::take(&mut self.has_collected) && self.pool.reactor.has_registrations() {
             self.collect_io();
             self.notify_if_stealable();
         }

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use crate::time::{Instant, Sleep};
 
-use super::support::{Line, Task, Time, check, ns, poll};
+use super::support::{Race, Task, Time, check, ns, poll};
 
 /// A timer is dropped between two batches, of which the first ended in its own deadline.
 ///
@@ -16,18 +16,18 @@ use super::support::{Line, Task, Time, check, ns, poll};
 #[test]
 fn drop_between_batches() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let mut sleeps: Vec<_> = (0..3).map(|_| task.sleep(driver.handle(), ns(1))).collect();
         time.set(1);
         let (last, handle) = (sleeps.pop(), driver.handle().clone());
-        let dropper = line.spawn(move || {
+        let dropper = race.spawn(move || {
             drop(last);
             assert_ne!(handle.armed(), 1, "dropped, and still armed");
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         dropper.join().unwrap();
 
@@ -45,7 +45,7 @@ fn drop_between_batches() {
 #[test]
 fn index_is_reused_between_batches() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, next) = (Task::new(), Task::new());
@@ -56,13 +56,13 @@ fn index_is_reused_between_batches() {
         let until = driver.handle().now() + ns(5);
         time.set(1);
         let (handle, waker) = (driver.handle().clone(), next.waker());
-        let rearmer = line.spawn(move || {
+        let rearmer = race.spawn(move || {
             let mut sleep = handle.sleep_until(until);
             assert!(!poll(&mut sleep, &waker));
             drop(first_batch);
             sleep
         });
-        line.cross();
+        race.enter();
         driver.turn();
         let sleep = rearmer.join().unwrap();
 
@@ -80,7 +80,7 @@ fn index_is_reused_between_batches() {
 #[test]
 fn reset_later_between_batches() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, others) = (Task::new(), Task::new());
@@ -89,12 +89,12 @@ fn reset_later_between_batches() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let waker = task.waker();
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         let mut sleep = resetter.join().unwrap();
 
@@ -113,17 +113,17 @@ fn reset_later_between_batches() {
 #[test]
 fn poll_with_other_waker_between_batches() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (old, new) = (Task::new(), Task::new());
         let mut sleeps = [(); 3].map(|()| old.sleep(driver.handle(), ns(1)));
         let waker = new.waker();
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             let ready = poll(&mut sleeps[0], &waker);
             (sleeps, ready)
         });
-        line.cross();
+        race.enter();
         time.set(1);
         driver.turn();
         let (sleeps, ready) = poller.join().unwrap();
@@ -142,7 +142,7 @@ fn poll_with_other_waker_between_batches() {
 #[test]
 fn rearm_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, others) = (Task::new(), Task::new());
@@ -151,13 +151,13 @@ fn rearm_against_turn() {
         let _others = [(); 2].map(|()| others.sleep(driver.handle(), ns(1)));
         time.set(1);
         let waker = task.waker();
-        let rearmer = line.spawn(move || {
+        let rearmer = race.spawn(move || {
             assert!(poll(&mut sleep, &waker));
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         let mut sleep = rearmer.join().unwrap();
 
@@ -176,7 +176,7 @@ fn rearm_against_turn() {
 /// on it: `act` must find out before it touches another timer's entry.
 fn reuse_against(act: fn(Sleep, Instant, &Waker) -> Option<Sleep>) {
     check(None, move || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, next) = (Task::new(), Task::new());
@@ -184,8 +184,8 @@ fn reuse_against(act: fn(Sleep, Instant, &Waker) -> Option<Sleep>) {
         let later = driver.handle().now() + ns(5);
         let other = Task::new();
         let waker = other.waker();
-        let actor = line.spawn(move || act(sleep, later, &waker));
-        line.cross();
+        let actor = race.spawn(move || act(sleep, later, &waker));
+        race.enter();
         time.set(1);
         driver.turn();
         let mut next_sleep = next.sleep(driver.handle(), ns(5));

@@ -3,11 +3,12 @@
 //! What goes wrong when one of these fails: time in a test jumps to a timer that was reset, or
 //! stands still for good, because a later timer interrupts no loop that waits for a cancelled one.
 
+use super::parker::Timeouts;
 use super::pool::Pool;
 use crate::time::{Instant, Sleep};
 
 use super::idle::{Flag, armed, main_of, wait};
-use super::support::{Line, Loop, NEVER, Task, check, ns};
+use super::support::{Loop, NEVER, Race, Task, check, ns};
 
 /// A timer leaves by `leave` while another thread arms a later one, on its own driver and on the
 /// same.
@@ -18,16 +19,16 @@ fn leaves(leave: fn(&mut Sleep, Instant), wakes: usize) {
             let start = event_loop.runtime.handle(0).now();
             let gone = Task::new();
             let mut sleep = gone.sleep(&event_loop.runtime.handle(0), ns(10));
-            let line = Line::new();
+            let race = Race::new();
             let arming = {
                 let event_loop = event_loop.clone();
-                line.spawn(move || {
+                race.spawn(move || {
                     let task = Task::new();
                     let sleep = task.sleep(&event_loop.runtime.handle(thread), ns(30));
                     (task, sleep)
                 })
             };
-            line.cross();
+            race.enter();
             leave(&mut sleep, start);
             let (task, _later) = arming.join().unwrap();
             assert_eq!(gone.wakes(), wakes);
@@ -61,12 +62,12 @@ fn a_source_that_is_being_set_for_a_timer_is_set_anew_when_that_is_reset() {
         let start = event_loop.runtime.handle(0).now();
         let task = Task::new();
         let mut sleep = task.sleep(&event_loop.runtime.handle(0), ns(10));
-        let line = Line::new();
+        let race = Race::new();
         let expiring = {
             let event_loop = event_loop.clone();
-            line.spawn(move || event_loop.runtime.expire())
+            race.spawn(move || event_loop.runtime.expire())
         };
-        line.cross();
+        race.enter();
         sleep.reset_at(start);
         expiring.join().unwrap();
         assert_eq!((task.wakes(), event_loop.at()), (1, NEVER));
@@ -85,16 +86,16 @@ fn a_timer_dropped_while_cancellations_begin_to_count_is_not_waited_for() {
         let event_loop = Loop::new(1, false);
         let gone = Task::new();
         let sleep = gone.sleep(&event_loop.runtime.handle(0), ns(10));
-        let line = Line::new();
+        let race = Race::new();
         let expiring = {
             let event_loop = event_loop.clone();
-            line.spawn(move || event_loop.runtime.expire())
+            race.spawn(move || event_loop.runtime.expire())
         };
         let changing = {
             let event_loop = event_loop.clone();
-            line.spawn(move || event_loop.runtime.set_notify_on_cancel(true))
+            race.spawn(move || event_loop.runtime.set_notify_on_cancel(true))
         };
-        line.cross();
+        race.enter();
         drop(sleep);
         changing.join().unwrap();
         expiring.join().unwrap();
@@ -120,15 +121,15 @@ fn a_timer_put_off_while_cancellations_begin_to_count_is_not_waited_for() {
         let start = event_loop.runtime.handle(0).now();
         let gone = Task::new();
         let mut sleep = gone.sleep(&event_loop.runtime.handle(0), ns(10));
-        let line = Line::new();
+        let race = Race::new();
         let changing = {
             let event_loop = event_loop.clone();
-            line.spawn(move || {
+            race.spawn(move || {
                 event_loop.runtime.set_notify_on_cancel(true);
                 event_loop.runtime.expire();
             })
         };
-        line.cross();
+        race.enter();
         sleep.reset_at(start + ns(50));
         changing.join().unwrap();
         assert_eq!((gone.wakes(), event_loop.at()), (0, 50));
@@ -147,19 +148,19 @@ fn a_timer_put_off_while_cancellations_begin_to_count_is_not_waited_for() {
 #[test]
 fn a_timer_dropped_while_the_clock_is_stopped_is_not_waited_for() {
     check(Some(2), || {
-        let pool = Pool::new(1, true, None);
+        let pool = Pool::new(1, Timeouts::Moved, None);
         let gone = armed(&pool, 0, 1 << 41, &Task::new().waker());
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
-        let line = Line::new();
+        let race = Race::new();
         let external = pool.clone();
-        let arming = line.spawn(move || {
+        let arming = race.spawn(move || {
             drop(gone);
             armed(&external, 0, 1 << 42, &waker)
         });
         let stopper = pool.clone();
-        let stopping = line.spawn(move || stopper.pause());
-        line.cross();
+        let stopping = race.spawn(move || stopper.pause());
+        race.enter();
         wait(&pool, 0, &flag);
         drop(arming.join().unwrap());
         stopping.join().unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{Driver, ManualClock, Park, time};
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{LONG, Line, Recorder, Room, Task, Time, check, ns, poll};
+use super::support::{LONG, Race, Recorder, Room, Task, Time, check, ns, poll};
 
 /// A driver that parks in a [`Room`], on a clock moved by hand.
 fn driver(clock: &ManualClock) -> Driver<Room> {
@@ -35,7 +35,7 @@ fn run(driver: &mut Driver<Room>, task: &Task) {
 #[test]
 fn two_turns_at_once() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let log = Recorder::log();
@@ -47,8 +47,8 @@ fn two_turns_at_once() {
                 sleep
             })
             .collect();
-        let hand = line.spawn(move || clock.advance(ns(3)));
-        line.cross();
+        let hand = race.spawn(move || clock.advance(ns(3)));
+        race.enter();
         driver.turn();
         driver.turn();
         hand.join().unwrap();
@@ -79,14 +79,14 @@ fn two_turns_at_once() {
 #[test]
 fn two_advances_at_once() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let sleeps = [1, 2].map(|nanos| task.sleep(driver.handle(), ns(nanos)));
         let (start, hand) = (clock.now(), clock.clone());
-        let hand = line.spawn(move || hand.advance(ns(2)));
-        line.cross();
+        let hand = race.spawn(move || hand.advance(ns(2)));
+        race.enter();
         clock.advance(ns(1));
         hand.join().unwrap();
 
@@ -106,17 +106,17 @@ fn two_advances_at_once() {
 #[test]
 fn arm_against_advance() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let mut sleep = driver.handle().sleep(ns(5));
         let waker = task.waker();
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             let ready = poll(&mut sleep, &waker);
             (sleep, ready)
         });
-        line.cross();
+        race.enter();
         clock.advance(ns(10));
         let (sleep, ready) = armer.join().unwrap();
 
@@ -130,17 +130,17 @@ fn arm_against_advance() {
 #[test]
 fn reset_against_advance() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let mut sleep = task.sleep(driver.handle(), ns(20));
         let earlier = clock.now() + ns(5);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(earlier);
             sleep
         });
-        line.cross();
+        race.enter();
         clock.advance(ns(10));
         let mut sleep = resetter.join().unwrap();
 
@@ -158,20 +158,20 @@ fn reset_against_advance() {
 #[test]
 fn arm_and_advance_against_park() {
     check(Some(2), || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::behind(driver.unparker());
         let mut sleep = driver.handle().sleep(ns(5));
         let waker = task.waker();
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             if poll(&mut sleep, &waker) {
                 waker.wake();
             }
             sleep
         });
-        let hand = line.spawn(move || clock.advance(ns(10)));
-        line.cross();
+        let hand = race.spawn(move || clock.advance(ns(10)));
+        race.enter();
         while task.wakes() == 0 {
             driver.park();
         }
@@ -189,18 +189,18 @@ fn arm_and_advance_against_park() {
 #[test]
 fn hold_drop_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(5));
         let work = Arc::new(AtomicU64::new(0));
         let (hold, result) = (clock.hold(), work.clone());
-        let holder = line.spawn(move || {
+        let holder = race.spawn(move || {
             result.store(7, Ordering::Relaxed);
             drop(hold);
         });
-        line.cross();
+        race.enter();
         run(&mut driver, &task);
         assert_eq!(
             work.load(Ordering::Relaxed),
@@ -216,13 +216,13 @@ fn hold_drop_against_park() {
 #[test]
 fn two_hold_drops_against_park() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(5));
-        let holders = [clock.hold(), clock.hold()].map(|hold| line.spawn(move || drop(hold)));
-        line.cross();
+        let holders = [clock.hold(), clock.hold()].map(|hold| race.spawn(move || drop(hold)));
+        race.enter();
         run(&mut driver, &task);
         for holder in holders {
             holder.join().unwrap();
@@ -239,17 +239,17 @@ fn two_hold_drops_against_park() {
 #[test]
 fn arm_against_idle_executor() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::behind(driver.unparker());
         let mut sleep = driver.handle().sleep(ns(5));
         let waker = task.waker();
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             assert!(!poll(&mut sleep, &waker));
             sleep
         });
-        line.cross();
+        race.enter();
         run(&mut driver, &task);
         drop(armer.join().unwrap());
         assert_eq!(task.wakes(), 1);
@@ -264,20 +264,20 @@ fn arm_against_idle_executor() {
 #[test]
 fn drop_and_arm_against_idle_executor() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let (first, second) = (Task::new(), Task::behind(driver.unparker()));
         let sleep = first.sleep(driver.handle(), ns(5));
         let until = clock.now() + ns(7);
         let (handle, waker) = (driver.handle().clone(), second.waker());
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             drop(sleep);
             let mut sleep = handle.sleep_until(until);
             assert!(!poll(&mut sleep, &waker));
             sleep
         });
-        line.cross();
+        race.enter();
         run(&mut driver, &second);
         drop(armer.join().unwrap());
         assert_eq!(second.wakes(), 1);
@@ -292,13 +292,13 @@ fn drop_and_arm_against_idle_executor() {
 #[test]
 fn pause_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let _entered = driver.handle().enter();
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), LONG);
-        let hand = line.spawn(time::pause);
-        line.cross();
+        let hand = race.spawn(time::pause);
+        race.enter();
         run(&mut driver, &task);
         hand.join().unwrap();
         assert_eq!(task.wakes(), 1);
@@ -312,14 +312,14 @@ fn pause_against_park() {
 #[test]
 fn resume_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let _entered = driver.handle().enter();
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(10));
         time::pause();
-        let hand = line.spawn(time::resume);
-        line.cross();
+        let hand = race.spawn(time::resume);
+        race.enter();
         while task.wakes() == 0 {
             driver.park();
         }
@@ -335,7 +335,7 @@ fn resume_against_park() {
 #[test]
 fn resume_against_now() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let clock = time.clock();
         let driver = Driver::builder()
@@ -345,8 +345,8 @@ fn resume_against_now() {
         let start = clock.now();
         time::pause();
         time.set(1000);
-        let hand = line.spawn(time::resume);
-        line.cross();
+        let hand = race.spawn(time::resume);
+        race.enter();
         assert_eq!(clock.now() - start, ns(0));
         hand.join().unwrap();
         assert_eq!(clock.now() - start, ns(0));
@@ -360,7 +360,7 @@ fn resume_against_now() {
 #[test]
 fn resume_against_idle_executor() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let clock = time.clock();
         let mut driver = Driver::builder()
@@ -370,8 +370,8 @@ fn resume_against_idle_executor() {
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(10));
         time::pause();
-        let hand = line.spawn(time::resume);
-        line.cross();
+        let hand = race.spawn(time::resume);
+        race.enter();
         driver.advance_when_idle();
         hand.join().unwrap();
 
@@ -385,13 +385,13 @@ fn resume_against_idle_executor() {
 #[test]
 fn hold_against_idle_executor() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(10));
-        let idle = line.spawn(move || (driver.advance_when_idle(), driver));
-        line.cross();
+        let idle = race.spawn(move || (driver.advance_when_idle(), driver));
+        race.enter();
         let (hold, now) = (clock.hold(), clock.now());
         let (_, driver) = idle.join().unwrap();
         assert_eq!(clock.now(), now);

@@ -6,7 +6,7 @@
 use crate::time::Sleep;
 use crate::{Driver, Entered};
 
-use super::support::{Line, Task, Time, check, ns, poll};
+use super::support::{Race, Task, Time, check, ns, poll};
 
 /// A driver that is about to end, and one that is entered, on the same time.
 ///
@@ -37,16 +37,16 @@ fn inherits(successor: &mut Driver<()>, time: &Time, task: &Task, mut sleep: Sle
 #[test]
 fn driver_drop_against_arm() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let (ending, mut successor, _entered) = ending_and_successor(&time);
         let task = Task::new();
         let (mut sleep, waker) = (ending.handle().sleep(ns(5)), task.waker());
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         drop(ending);
         let sleep = poller.join().unwrap();
 
@@ -66,16 +66,16 @@ fn driver_drop_against_arm() {
 #[test]
 fn driver_drop_against_poll_with_other_waker() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let (ending, mut successor, _entered) = ending_and_successor(&time);
         let (old, new) = (Task::new(), Task::new());
         let (mut sleep, waker) = (old.sleep(ending.handle(), ns(5)), new.waker());
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         drop(ending);
         let sleep = poller.join().unwrap();
 
@@ -90,17 +90,17 @@ fn driver_drop_against_poll_with_other_waker() {
 #[test]
 fn driver_drop_against_reset() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let (ending, mut successor, _entered) = ending_and_successor(&time);
         let task = Task::new();
         let mut sleep = task.sleep(ending.handle(), ns(2));
         let later = ending.handle().now() + ns(5);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(later);
             sleep
         });
-        line.cross();
+        race.enter();
         drop(ending);
         let sleep = resetter.join().unwrap();
 
@@ -114,13 +114,13 @@ fn driver_drop_against_reset() {
 #[test]
 fn driver_drop_against_drop() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let ending = time.turner();
         let task = Task::new();
         let sleep = task.sleep(ending.handle(), ns(5));
-        let dropper = line.spawn(move || drop(sleep));
-        line.cross();
+        let dropper = race.spawn(move || drop(sleep));
+        race.enter();
         drop(ending);
         dropper.join().unwrap();
 

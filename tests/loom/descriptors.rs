@@ -1,4 +1,4 @@
-//! Descriptors in a model: what `AsyncFd` and its futures do, around the reactor and the sources
+//! Descriptors in a model: what `AsyncFd` and its futures do, around the reactor and registrations
 //! that ship.
 
 use std::io;
@@ -9,7 +9,7 @@ use rustix::event::epoll::EventFlags;
 
 use crate::rt::reactor::Reactor;
 use crate::rt::reactor::kernel::{Epoll, File};
-use crate::rt::reactor::source::{Direction, Source, WaiterId};
+use crate::rt::reactor::registration::{Direction, Registration, WaiterId};
 
 /// The I/O of a runtime.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub(super) struct Peer {
 pub(super) struct Fd {
     file: Arc<File>,
     key: usize,
-    source: Arc<Source>,
+    registration: Arc<Registration>,
     reactor: Arc<Reactor>,
 }
 
@@ -60,11 +60,11 @@ impl Io {
 
     /// Registers the other end of a file.
     pub(super) fn register(&self, peer: &Peer) -> io::Result<Fd> {
-        let (key, source) = self.reactor.register(&peer.file)?;
+        let (key, registration) = self.reactor.register(&peer.file)?;
         Ok(Fd {
             file: peer.file.clone(),
             key,
-            source,
+            registration,
             reactor: self.reactor.clone(),
         })
     }
@@ -151,19 +151,20 @@ impl Fd {
     /// Polls for it becoming readable, for one task at a time.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = &mut WaiterId::Poll;
-        self.source
+        self.registration
             .poll(Direction::Read, id, cx, &self.file, self.key)
     }
 
     /// What giving out `&mut T` does.
     pub(super) fn get_mut(&mut self) {
-        self.source.disarm_unused();
+        self.registration.disarm_unused();
     }
 }
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        self.reactor.deregister(&self.file, self.key, &self.source);
+        self.reactor
+            .deregister(&self.file, self.key, &self.registration);
     }
 }
 
@@ -171,12 +172,12 @@ impl Wait<'_> {
     /// As the method of a future.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { fd, direction, id } = self;
-        fd.source.poll(*direction, id, cx, &fd.file, fd.key)
+        fd.registration.poll(*direction, id, cx, &fd.file, fd.key)
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.fd.source.cancel(self.direction, &mut self.id);
+        self.fd.registration.cancel(self.direction, &mut self.id);
     }
 }

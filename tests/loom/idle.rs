@@ -6,16 +6,16 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
+use super::parker::Timeouts;
 use super::pool::Pool;
 use crate::time::Sleep;
 use crate::{Clock, ManualClock};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::support::{LONG, Line, Task, check, ns, poll};
+use super::support::{LONG, Race, Task, check, ns, poll};
 
-/// Parkers whose timeout is moved while the worker is parked, and parkers where it has to be
-/// unparked for that.
-const PARKERS: [bool; 2] = [false, true];
+/// Both kinds of parkers.
+const PARKERS: [Timeouts; 2] = [Timeouts::Fixed, Timeouts::Moved];
 
 /// Parks and searches as a worker does, until it has taken a task.
 fn work(pool: &Pool, worker: usize, mut searching: bool) {
@@ -92,11 +92,11 @@ pub(crate) fn armed(pool: &Pool, worker: usize, nanos: u64, waker: &Waker) -> Sl
 #[test]
 fn last_worker_to_park_finds_what_is_pushed() {
     check(None, || {
-        let pool = Pool::new(1, true, None);
-        let line = Line::new();
+        let pool = Pool::new(1, Timeouts::Moved, None);
+        let race = Race::new();
         let pusher = pool.clone();
-        let pushing = line.spawn(move || pusher.push());
-        line.cross();
+        let pushing = race.spawn(move || pusher.push());
+        race.enter();
         work(&pool, 0, false);
         pushing.join().unwrap();
     });
@@ -106,12 +106,12 @@ fn last_worker_to_park_finds_what_is_pushed() {
 #[test]
 fn searching_worker_that_finds_nothing_sees_the_push_that_relied_on_it() {
     check(Some(3), || {
-        let pool = Pool::new(2, true, None);
+        let pool = Pool::new(2, Timeouts::Moved, None);
         assert!(pool.idle().try_start_search());
-        let line = Line::new();
+        let race = Race::new();
         let pusher = pool.clone();
-        let pushing = line.spawn(move || pusher.push());
-        line.cross();
+        let pushing = race.spawn(move || pusher.push());
+        race.enter();
         work(&pool, 0, true);
         pushing.join().unwrap();
     });
@@ -122,15 +122,15 @@ fn searching_worker_that_finds_nothing_sees_the_push_that_relied_on_it() {
 #[test]
 fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
     check(Some(3), || {
-        let pool = Pool::new(2, true, None);
+        let pool = Pool::new(2, Timeouts::Moved, None);
         pool.push();
         assert!(pool.idle().try_start_search());
-        let line = Line::new();
+        let race = Race::new();
         let parker = pool.clone();
-        let parking = line.spawn(move || work(&parker, 1, false));
+        let parking = race.spawn(move || work(&parker, 1, false));
         let pusher = pool.clone();
-        let pushing = line.spawn(move || pusher.push());
-        line.cross();
+        let pushing = race.spawn(move || pusher.push());
+        race.enter();
         work(&pool, 0, true);
         // Its task lasts until the other one has run.
         parking.join().unwrap();
@@ -143,17 +143,17 @@ fn searching_worker_that_finds_work_unparks_another_for_the_second_push() {
 #[test]
 fn worker_that_finds_work_in_its_last_look_unparks_another_for_the_second_push() {
     check(Some(2), || {
-        let pool = Pool::new(2, true, None);
+        let pool = Pool::new(2, Timeouts::Moved, None);
         assert!(pool.idle().try_start_search());
-        let line = Line::new();
+        let race = Race::new();
         let parker = pool.clone();
-        let parking = line.spawn(move || work(&parker, 1, false));
+        let parking = race.spawn(move || work(&parker, 1, false));
         let pusher = pool.clone();
-        let pushing = line.spawn(move || {
+        let pushing = race.spawn(move || {
             pusher.push();
             pusher.push();
         });
-        line.cross();
+        race.enter();
         let searching = pool.park(0, true, || false).searching;
         work(&pool, 0, searching);
         // Its task lasts until the other one has run.
@@ -166,14 +166,14 @@ fn worker_that_finds_work_in_its_last_look_unparks_another_for_the_second_push()
 #[test]
 fn two_pushes_at_once_unpark_one_worker_in_all() {
     check(Some(3), || {
-        let pool = Pool::new(2, true, None);
+        let pool = Pool::new(2, Timeouts::Moved, None);
         for worker in [0, 1] {
             pool.begin_park(worker);
         }
-        let line = Line::new();
+        let race = Race::new();
         let pusher = pool.clone();
-        let pushing = line.spawn(move || pusher.push());
-        line.cross();
+        let pushing = race.spawn(move || pusher.push());
+        race.enter();
         pool.push();
         pushing.join().unwrap();
         assert_eq!((pool.unparks(0), pool.unparks(1)), (0, 1));
@@ -183,12 +183,12 @@ fn two_pushes_at_once_unpark_one_worker_in_all() {
 #[test]
 fn worker_that_parks_is_unparked_for_what_is_its_own() {
     check(None, || {
-        let pool = Pool::new(1, true, None);
+        let pool = Pool::new(1, Timeouts::Moved, None);
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
-        let line = Line::new();
-        let waking = line.spawn(move || waker.wake());
-        line.cross();
+        let race = Race::new();
+        let waking = race.spawn(move || waker.wake());
+        race.enter();
         wait(&pool, 0, &flag);
         waking.join().unwrap();
     });
@@ -198,15 +198,15 @@ fn worker_that_parks_is_unparked_for_what_is_its_own() {
 /// told.
 #[test]
 fn timer_armed_while_the_last_worker_parks_fires() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(1, moves, None);
+            let pool = Pool::new(1, timeouts, None);
             let flag = Flag::new();
             let waker = main_of(&pool, 0, &flag);
-            let line = Line::new();
+            let race = Race::new();
             let external = pool.clone();
-            let arming = line.spawn(move || armed(&external, 0, 20, &waker));
-            line.cross();
+            let arming = race.spawn(move || armed(&external, 0, 20, &waker));
+            race.enter();
             wait(&pool, 0, &flag);
             drop(arming.join().unwrap());
         });
@@ -216,17 +216,17 @@ fn timer_armed_while_the_last_worker_parks_fires() {
 /// As before, with a timeout that is set, but for later.
 #[test]
 fn timer_armed_earlier_than_all_while_the_owner_is_parked_fires() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(1, moves, None);
+            let pool = Pool::new(1, timeouts, None);
             let late = Task::new();
             let _late = late.sleep(&pool.timers(0), LONG);
             let flag = Flag::new();
             let waker = main_of(&pool, 0, &flag);
-            let line = Line::new();
+            let race = Race::new();
             let external = pool.clone();
-            let arming = line.spawn(move || armed(&external, 0, 20, &waker));
-            line.cross();
+            let arming = race.spawn(move || armed(&external, 0, 20, &waker));
+            race.enter();
             wait(&pool, 0, &flag);
             drop(arming.join().unwrap());
             assert_eq!(late.wakes(), 0);
@@ -238,17 +238,17 @@ fn timer_armed_earlier_than_all_while_the_owner_is_parked_fires() {
 /// its timeout.
 #[test]
 fn successor_of_an_owner_that_is_unparked_gets_its_timeout() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(2, moves, None);
+            let pool = Pool::new(2, timeouts, None);
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
             let _sleep = armed(&pool, 1, 20, &waker);
             pool.begin_park(0);
-            let line = Line::new();
+            let race = Race::new();
             let successor = pool.clone();
-            let parking = line.spawn(move || wait(&successor, 1, &flag));
-            line.cross();
+            let parking = race.spawn(move || wait(&successor, 1, &flag));
+            race.enter();
             pool.notify(0);
             parking.join().unwrap();
         });
@@ -259,18 +259,18 @@ fn successor_of_an_owner_that_is_unparked_gets_its_timeout() {
 /// successor's.
 #[test]
 fn timer_armed_while_the_owner_changes_fires() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(2, moves, None);
+            let pool = Pool::new(2, timeouts, None);
             pool.begin_park(0);
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
-            let line = Line::new();
+            let race = Race::new();
             let successor = pool.clone();
-            let parking = line.spawn(move || wait(&successor, 1, &flag));
+            let parking = race.spawn(move || wait(&successor, 1, &flag));
             let external = pool.clone();
-            let arming = line.spawn(move || armed(&external, 0, 20, &waker));
-            line.cross();
+            let arming = race.spawn(move || armed(&external, 0, 20, &waker));
+            race.enter();
             pool.notify(0);
             parking.join().unwrap();
             drop(arming.join().unwrap());
@@ -281,19 +281,19 @@ fn timer_armed_while_the_owner_changes_fires() {
 /// It fires what is due itself: a successor would only be unparked for what is past.
 #[test]
 fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(2, moves, None);
+            let pool = Pool::new(2, timeouts, None);
             let task = Task::new();
             let _sleep = task.sleep(&pool.timers(0), ns(20));
             pool.begin_park(0);
             pool.set_time(20);
-            let line = Line::new();
+            let race = Race::new();
             let successor = pool.clone();
-            let parking = line.spawn(move || {
+            let parking = race.spawn(move || {
                 successor.begin_park(1);
             });
-            line.cross();
+            race.enter();
             pool.end_park(0);
             parking.join().unwrap();
             assert_eq!((task.wakes(), pool.timeout(1)), (1, u64::MAX));
@@ -306,18 +306,18 @@ fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
 /// the next one and is busy for good.
 #[test]
 fn timer_armed_after_a_poll_that_fired_nothing_is_not_missed() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(2, moves, None);
+            let pool = Pool::new(2, timeouts, None);
             let gone = Task::new();
             drop(gone.sleep(&pool.timers(0), ns(5)));
             pool.set_time(10);
             let flag = Flag::new();
             let waker = main_of(&pool, 1, &flag);
-            let line = Line::new();
+            let race = Race::new();
             let parker = pool.clone();
-            let parking = line.spawn(move || wait(&parker, 1, &flag));
-            line.cross();
+            let parking = race.spawn(move || wait(&parker, 1, &flag));
+            race.enter();
             pool.poll_timers(usize::MAX);
             let sleep = armed(&pool, 0, 20, &waker);
             parking.join().unwrap();
@@ -331,14 +331,14 @@ fn timer_armed_after_a_poll_that_fired_nothing_is_not_missed() {
 fn worker_moves_time_when_the_last_hold_is_dropped() {
     check(Some(3), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(1, true, Some(Clock::from(&clock)));
+        let pool = Pool::new(1, Timeouts::Moved, Some(Clock::from(&clock)));
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
         let _sleep = armed(&pool, 0, 20, &waker);
         let hold = clock.hold();
-        let line = Line::new();
-        let releasing = line.spawn(move || drop(hold));
-        line.cross();
+        let race = Race::new();
+        let releasing = race.spawn(move || drop(hold));
+        race.enter();
         wait(&pool, 0, &flag);
         releasing.join().unwrap();
     });
@@ -349,16 +349,16 @@ fn worker_moves_time_when_the_last_hold_is_dropped() {
 fn worker_moves_time_to_what_an_external_thread_arms() {
     check(Some(3), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(1, true, Some(Clock::from(&clock)));
+        let pool = Pool::new(1, Timeouts::Moved, Some(Clock::from(&clock)));
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
-        let line = Line::new();
+        let race = Race::new();
         let external = pool.clone();
-        let arming = line.spawn(move || {
+        let arming = race.spawn(move || {
             drop(armed(&external, 0, 10, Waker::noop()));
             armed(&external, 0, 20, &waker)
         });
-        line.cross();
+        race.enter();
         wait(&pool, 0, &flag);
         drop(arming.join().unwrap());
     });
@@ -370,17 +370,17 @@ fn worker_moves_time_to_what_an_external_thread_arms() {
 fn time_stands_still_for_a_worker_that_finds_its_main_future_woken_when_it_parks() {
     check(Some(3), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
         let start = clock.now();
         let _sleep = armed(&pool, 0, 20, Waker::noop());
         let (flag, end) = (Flag::new(), Flag::new());
-        let line = Line::new();
+        let race = Race::new();
         let (waker, other, ends) = (main_of(&pool, 0, &flag), pool.clone(), end.clone());
-        let waking = line.spawn(move || {
+        let waking = race.spawn(move || {
             waker.wake();
             wait(&other, 1, &ends);
         });
-        line.cross();
+        race.enter();
         wait(&pool, 0, &flag);
         assert_eq!(clock.now(), start);
         main_of(&pool, 1, &end).wake();
@@ -395,15 +395,15 @@ fn time_stands_still_for_a_worker_that_finds_its_main_future_woken_when_it_parks
 fn time_moves_when_its_last_hold_is_dropped_while_the_second_worker_parks() {
     check(Some(2), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
         let (flag, end) = (Flag::new(), Flag::new());
         let waker = main_of(&pool, 0, &flag);
         let _sleep = armed(&pool, 0, 20, &waker);
         let hold = clock.hold();
-        let line = Line::new();
+        let race = Race::new();
         let (other, ends) = (pool.clone(), end.clone());
-        let parking = line.spawn(move || wait(&other, 1, &ends));
-        line.cross();
+        let parking = race.spawn(move || wait(&other, 1, &ends));
+        race.enter();
         // Another thread would drop it at any time. This is the moment that matters, without a
         // third thread to model.
         let hold = std::cell::Cell::new(Some(hold));
@@ -428,7 +428,7 @@ fn time_moves_when_its_last_hold_is_dropped_while_the_second_worker_parks() {
 fn time_moves_for_the_last_worker_when_another_one_leaves() {
     check(Some(3), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
         for _ in 0..2 {
             pool.idle().add_thread();
         }
@@ -436,10 +436,10 @@ fn time_moves_for_the_last_worker_when_another_one_leaves() {
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
         let _sleep = armed(&pool, 0, 20, &waker);
-        let line = Line::new();
+        let race = Race::new();
         let other = pool.clone();
-        let leaving = line.spawn(move || other.idle().remove_thread(true));
-        line.cross();
+        let leaving = race.spawn(move || other.idle().remove_thread(true));
+        race.enter();
         wait(&pool, 0, &flag);
         leaving.join().unwrap();
     });
@@ -451,7 +451,7 @@ fn time_moves_for_the_last_worker_when_another_one_leaves() {
 fn time_stands_still_while_the_driver_owner_collects_io() {
     check(Some(3), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(2, true, Some(Clock::from(&clock)));
+        let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
         let start = clock.now();
         let _sleep = armed(&pool, 0, 20, Waker::noop());
         let (flag, end) = (Flag::new(), Flag::new());
@@ -472,12 +472,12 @@ fn time_stands_still_while_the_driver_owner_collects_io() {
     });
 }
 
-/// As before, on a clock that runs until then: another thread pauses it just when the owner has left
-/// its parker.
+/// As before, on a clock that runs until another thread pauses it, just when the owner has left its
+/// parker.
 #[test]
 fn time_stands_still_while_the_driver_owner_collects_io_if_the_clock_is_paused_meanwhile() {
     check(Some(3), || {
-        let pool = Pool::new(2, true, None);
+        let pool = Pool::new(2, Timeouts::Moved, None);
         let start = pool.idle().clock().now();
         let (flag, end) = (Flag::new(), Flag::new());
         let parking = std::cell::Cell::new(None);
@@ -522,16 +522,16 @@ fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
 /// unparked to check the slots, or has seen that it must.
 #[test]
 fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(2, moves, None);
+            let pool = Pool::new(2, timeouts, None);
             pool.idle().add_thread();
             pool.idle().add_thread();
             let ran = AtomicUsize::new(0);
-            let line = Line::new();
+            let race = Race::new();
             let putter = pool.clone();
-            let putting = line.spawn(move || putter.put(1));
-            line.cross();
+            let putting = race.spawn(move || putter.put(1));
+            race.enter();
             help(&pool, 0, &ran, 1);
             putting.join().unwrap();
         });
@@ -542,22 +542,22 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
 /// in the second one and blocks. Checks begin and end meanwhile.
 #[test]
 fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
-    for moves in PARKERS {
+    for timeouts in PARKERS {
         check(Some(3), move || {
-            let pool = Pool::new(2, moves, None);
+            let pool = Pool::new(2, timeouts, None);
             pool.idle().add_thread();
             pool.idle().add_thread();
             let ran = Arc::new(AtomicUsize::new(0));
-            let line = Line::new();
+            let race = Race::new();
             let (putter, runs) = (pool.clone(), ran.clone());
-            let putting = line.spawn(move || {
+            let putting = race.spawn(move || {
                 putter.put(1);
                 if putter.take(1) {
                     runs.fetch_add(1, Ordering::Relaxed);
                 }
                 putter.put(1);
             });
-            line.cross();
+            race.enter();
             help(&pool, 0, &ran, 2);
             putting.join().unwrap();
             assert_eq!(ran.load(Ordering::Relaxed), 2);
@@ -571,17 +571,17 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
 #[test]
 fn checks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {
-        let pool = Pool::new(2, true, None);
+        let pool = Pool::new(2, Timeouts::Moved, None);
         pool.idle().add_thread();
         pool.idle().add_thread();
-        let line = Line::new();
+        let race = Race::new();
         let leaver = pool.clone();
-        let leaving = line.spawn(move || {
+        let leaving = race.spawn(move || {
             leaver.put(1);
             assert!(leaver.take(1));
             leaver.idle().remove_thread(false);
         });
-        line.cross();
+        race.enter();
         pool.begin_park(0);
         leaving.join().unwrap();
         assert_eq!(pool.timeout(0), u64::MAX);

@@ -1,8 +1,8 @@
 //! Tasks that wait for descriptors, and the worker that collects the kernel's events.
 //!
-//! The kernel is a stand-in; the reactor and its sources are those that ship. What goes wrong when
-//! one of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody wakes
-//! it. Here that is a deadlock, which loom reports. Two workers that collect at once are not
+//! The kernel is a stand-in; the reactor and its registrations are those that ship. What goes wrong
+//! when one of these fails: a task of `reveille::rt` waits for a socket that is ready, and nobody
+//! wakes it. Here that is a deadlock, which loom reports. Two workers that collect at once are not
 //! modelled: loom does not look for the orders in which a `try_lock` fails.
 
 mod descriptors;
@@ -14,7 +14,7 @@ use self::descriptors::{Fd, Io, Peer};
 use crate::Park;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::models::support::{Line, Room, Task, Time, check};
+use crate::models::support::{Race, Room, Task, Time, check};
 
 /// How many tasks still wait. With the last the worker stops.
 #[derive(Clone)]
@@ -82,14 +82,14 @@ fn opened() -> (Io, Arc<Peer>, Arc<Fd>) {
 fn task_is_woken_whenever_its_descriptor_becomes_ready() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
         let ended = tasks.clone();
-        let task = line.spawn(move || {
+        let task = race.spawn(move || {
             wait_readable(&fd).unwrap();
             ended.end_one();
         });
-        let sender = line.spawn(move || peer.make_readable());
-        line.cross();
+        let sender = race.spawn(move || peer.make_readable());
+        race.enter();
         tasks.work();
         task.join().unwrap();
         sender.join().unwrap();
@@ -103,17 +103,17 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
         let io = Io::new();
         let peer = io.open();
         let mut fd = io.register(&peer).unwrap();
-        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
         let ended = tasks.clone();
-        let task = line.spawn(move || {
+        let task = race.spawn(move || {
             let mut cx = Context::from_waker(Waker::noop());
             let _given_up = fd.readable().poll(&mut cx);
             fd.get_mut();
             wait_readable(&fd).unwrap();
             ended.end_one();
         });
-        let sender = line.spawn(move || peer.make_readable());
-        line.cross();
+        let sender = race.spawn(move || peer.make_readable());
+        race.enter();
         tasks.work();
         task.join().unwrap();
         sender.join().unwrap();
@@ -121,25 +121,25 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
 }
 
 /// The event of one direction ends what was asked for both. A task that waits for the other one has
-/// to ask again, perhaps while that event is on its way to the source.
+/// to ask again, perhaps while that event is on its way to the registration.
 #[test]
 fn task_that_waits_for_the_other_direction_waits_on() {
     check(Some(2), || {
         let (io, peer, fd) = opened();
         peer.make_readable();
-        let (tasks, line) = (Tasks::new(2, &io), Line::new());
+        let (tasks, race) = (Tasks::new(2, &io), Race::new());
         let (reading, ended) = (fd.clone(), tasks.clone());
-        let reader = line.spawn(move || {
+        let reader = race.spawn(move || {
             wait_readable(&reading).unwrap();
             peer.make_writable();
             ended.end_one();
         });
         let ended = tasks.clone();
-        let writer = line.spawn(move || {
+        let writer = race.spawn(move || {
             wait_writable(&fd).unwrap();
             ended.end_one();
         });
-        line.cross();
+        race.enter();
         tasks.work();
         reader.join().unwrap();
         writer.join().unwrap();
@@ -152,20 +152,20 @@ fn task_that_waits_for_the_other_direction_waits_on() {
 fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
         let (waiting, ended) = (fd.clone(), tasks.clone());
-        let task = line.spawn(move || {
+        let task = race.spawn(move || {
             wait_readable(&waiting).unwrap();
             ended.end_one();
         });
-        let leaver = line.spawn(move || {
+        let leaver = race.spawn(move || {
             let waker = Task::new().waker();
             let mut wait = fd.readable();
             let _ = wait.poll(&mut Context::from_waker(&waker));
             peer.make_readable();
             drop(wait);
         });
-        line.cross();
+        race.enter();
         tasks.work();
         task.join().unwrap();
         leaver.join().unwrap();
@@ -173,16 +173,16 @@ fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
 }
 
 /// The worker has collected an event when its descriptor goes, and another one gets the same key.
-/// The event then ends a wait of that one for nothing, and may make its source forget what was
-/// asked.
+/// The event then ends a wait of that one for nothing, and may make its registration forget what
+/// was asked.
 #[test]
 fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
         let next = Arc::new(io.open());
         let (ended, awaited) = (tasks.clone(), next.clone());
-        let task = line.spawn(move || {
+        let task = race.spawn(move || {
             let waker = Task::new().waker();
             let polled = fd.readable().poll(&mut Context::from_waker(&waker));
             peer.make_readable();
@@ -192,8 +192,8 @@ fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
             read(&fd, &awaited);
             ended.end_one();
         });
-        let sender = line.spawn(move || next.make_readable());
-        line.cross();
+        let sender = race.spawn(move || next.make_readable());
+        race.enter();
         tasks.work();
         task.join().unwrap();
         sender.join().unwrap();
@@ -206,20 +206,20 @@ fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
 fn task_that_is_displaced_while_it_is_told_learns_either() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, line) = (Tasks::new(1, &io), Line::new());
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
         let (waiting, ended) = (fd.clone(), tasks.clone());
-        let task = line.spawn(move || {
+        let task = race.spawn(move || {
             block_on(|cx| waiting.poll_readable(cx)).unwrap();
             ended.end_one();
         });
-        let other = line.spawn(move || {
+        let other = race.spawn(move || {
             let waker = Task::new().waker();
             peer.make_readable();
             // Perhaps it is told what the first one waits for. Then that one waits for the next
             // event, which comes at once, since it is readable still.
             let _told = fd.poll_readable(&mut Context::from_waker(&waker));
         });
-        line.cross();
+        race.enter();
         tasks.work();
         task.join().unwrap();
         other.join().unwrap();
@@ -231,15 +231,15 @@ fn task_that_is_displaced_while_it_is_told_learns_either() {
 fn task_that_waits_while_the_runtime_ends_learns_it_and_keeps_nothing_open() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let line = Line::new();
+        let race = Race::new();
         // The kernel stays asked: the next task that waits need not ask, which would fail.
         let waker = Task::new().waker();
         let _ = fd.readable().poll(&mut Context::from_waker(&waker));
         let waiting = fd.clone();
-        let reader = line.spawn(move || wait_readable(&waiting).unwrap_err());
+        let reader = race.spawn(move || wait_readable(&waiting).unwrap_err());
         let waiting = fd.clone();
-        let writer = line.spawn(move || wait_writable(&waiting).unwrap_err());
-        line.cross();
+        let writer = race.spawn(move || wait_writable(&waiting).unwrap_err());
+        race.enter();
         io.close();
         reader.join().unwrap();
         writer.join().unwrap();
@@ -255,9 +255,9 @@ fn descriptors_that_come_and_go_while_the_runtime_ends_keep_nothing_open() {
         let (io, peer, fd) = opened();
         let second = io.open();
         peer.make_readable();
-        let line = Line::new();
+        let race = Race::new();
         let registering = io.clone();
-        let owner = line.spawn(move || {
+        let owner = race.spawn(move || {
             let waker = Task::new().waker();
             let mut cx = Context::from_waker(&waker);
             let _ = fd.readable().poll(&mut cx);
@@ -269,8 +269,8 @@ fn descriptors_that_come_and_go_while_the_runtime_ends_keep_nothing_open() {
             late
         });
         let collecting = io.clone();
-        let worker = line.spawn(move || collecting.poll());
-        line.cross();
+        let worker = race.spawn(move || collecting.poll());
+        race.enter();
         io.close();
         let late = owner.join().unwrap();
         worker.join().unwrap();

@@ -53,7 +53,7 @@ impl Open {
     }
 }
 
-/// What the reactor and its sources call.
+/// What the reactor and its registrations call.
 impl Epoll {
     #[expect(
         clippy::unnecessary_wraps,

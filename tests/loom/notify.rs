@@ -6,28 +6,29 @@
 use std::task::Waker;
 
 use super::idle::{Flag, armed, wait};
+use super::parker::Timeouts;
 use super::pool::Pool;
 use crate::rt::local::ThreadNotifier;
 use crate::{ManualClock, Park, ThreadPark};
 
-use super::support::{Line, check};
+use super::support::{Race, check};
 
 /// A thread parks by itself, begins to run worker 0, and parks in that worker's parker.
 #[test]
 fn thread_that_becomes_a_worker_finds_what_it_is_notified_of() {
-    for moves in [false, true] {
+    for timeouts in [Timeouts::Fixed, Timeouts::Moved] {
         check(Some(3), move || {
-            let pool = Pool::new(1, moves, None);
+            let pool = Pool::new(1, timeouts, None);
             let flag = Flag::new();
             let park = ThreadPark::new();
             let notifier = ThreadNotifier::of_thread(park.unparker());
-            let line = Line::new();
+            let race = Race::new();
             let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
-            let waking = line.spawn(move || {
+            let waking = race.spawn(move || {
                 raise.raise();
                 notifies.notify(of.idle());
             });
-            line.cross();
+            race.enter();
             notifier.set_worker(Some(0));
             wait(&pool, 0, &flag);
             waking.join().unwrap();
@@ -39,18 +40,18 @@ fn thread_that_becomes_a_worker_finds_what_it_is_notified_of() {
 #[test]
 fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
     check(Some(3), || {
-        let pool = Pool::new(1, true, None);
+        let pool = Pool::new(1, Timeouts::Moved, None);
         let flag = Flag::new();
         let mut park = ThreadPark::new();
         let notifier = ThreadNotifier::of_thread(park.unparker());
         notifier.set_worker(Some(0));
-        let line = Line::new();
+        let race = Race::new();
         let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
-        let waking = line.spawn(move || {
+        let waking = race.spawn(move || {
             raise.raise();
             notifies.notify(of.idle());
         });
-        line.cross();
+        race.enter();
         notifier.set_worker(None);
         while !flag.is_up() {
             park.park(None);
@@ -66,14 +67,14 @@ fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
 fn no_hold_is_left_for_a_thread_that_waits_no_longer() {
     check(Some(3), || {
         let clock = ManualClock::new();
-        let pool = Pool::new(1, true, Some(clock.clone().into()));
+        let pool = Pool::new(1, Timeouts::Moved, Some(clock.clone().into()));
         let park = ThreadPark::new();
         let notifier = ThreadNotifier::of_thread(park.unparker());
         notifier.begin_wait();
-        let line = Line::new();
+        let race = Race::new();
         let (notifies, of) = (notifier.clone(), pool.clone());
-        let waking = line.spawn(move || notifies.notify(of.idle()));
-        line.cross();
+        let waking = race.spawn(move || notifies.notify(of.idle()));
+        race.enter();
         drop(notifier.end_wait());
         waking.join().unwrap();
         assert!(notifier.end_wait().is_none());
@@ -85,21 +86,21 @@ fn no_hold_is_left_for_a_thread_that_waits_no_longer() {
 #[test]
 fn time_stands_still_from_a_wake_until_the_woken_thread_runs() {
     check(Some(3), || {
-        let pool = Pool::new(1, true, None);
+        let pool = Pool::new(1, Timeouts::Moved, None);
         let _sleep = armed(&pool, 0, 20, Waker::noop());
         let flag = Flag::new();
         let mut park = ThreadPark::new();
         let notifier = ThreadNotifier::of_thread(park.unparker());
         let held = pool.idle().clock().hold_if_movable();
-        let line = Line::new();
+        let race = Race::new();
         let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
-        let waking = line.spawn(move || {
+        let waking = race.spawn(move || {
             raise.raise();
             notifies.notify(of.idle());
             of.pause();
             assert!(!of.idle().clock().advance_when_idle());
         });
-        line.cross();
+        race.enter();
         // What `block_on` does when its thread has nothing to do.
         notifier.begin_wait();
         let kept = if flag.is_up() {

@@ -7,7 +7,7 @@ use crate::time::Sleep;
 use crate::{Driver, Park, Unpark};
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-use super::support::{LONG, Line, Task, Time, check, ns, poll};
+use super::support::{LONG, Race, Task, Time, check, ns, poll};
 
 /// A timer is armed while the driver makes up its mind to sleep for good.
 ///
@@ -18,16 +18,16 @@ use super::support::{LONG, Line, Task, Time, check, ns, poll};
 #[test]
 fn arm_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let task = Task::new();
         let (handle, waker) = (driver.handle().clone(), task.waker());
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             let mut sleep = handle.sleep(ns(10));
             assert!(!poll(&mut sleep, &waker));
             sleep
         });
-        line.cross();
+        race.enter();
         while task.wakes() == 0 {
             driver.park();
         }
@@ -45,17 +45,17 @@ fn arm_against_park() {
 #[test]
 fn arm_against_park_for_another() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let (late, early) = (Task::new(), Task::new());
         let late_sleep = late.sleep(driver.handle(), LONG);
         let (handle, waker) = (driver.handle().clone(), early.waker());
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             let mut sleep = handle.sleep(ns(10));
             assert!(!poll(&mut sleep, &waker));
             sleep
         });
-        line.cross();
+        race.enter();
         while early.wakes() == 0 {
             driver.park();
         }
@@ -71,16 +71,16 @@ fn arm_against_park_for_another() {
 #[test]
 fn reset_earlier_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let task = Task::new();
         let mut sleep = task.sleep(driver.handle(), LONG);
         let deadline = driver.handle().now() + ns(10);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(deadline);
             sleep
         });
-        line.cross();
+        race.enter();
         while task.wakes() == 0 {
             driver.park();
         }
@@ -99,17 +99,17 @@ fn reset_earlier_against_park() {
 #[test]
 fn put_off_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.driver();
         let task = Task::behind(driver.get_ref().unparker());
         let mut sleep = task.sleep(driver.handle(), ns(2));
         let later = driver.handle().now() + ns(5);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(later);
             sleep
         });
-        line.cross();
+        race.enter();
         while task.wakes() == 0 {
             driver.park();
         }
@@ -134,20 +134,20 @@ fn put_off_against_park() {
 #[test]
 fn message_and_arm_against_park() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let door = driver.unparker();
         let task = Task::new();
         let message = Arc::new(AtomicBool::new(false));
         let (handle, waker, sent) = (driver.handle().clone(), task.waker(), message.clone());
-        let sender = line.spawn(move || {
+        let sender = race.spawn(move || {
             sent.store(true, Ordering::Relaxed);
             door.unpark();
             let mut sleep = handle.sleep(ns(10));
             assert!(!poll(&mut sleep, &waker));
             sleep
         });
-        line.cross();
+        race.enter();
         while !message.load(Ordering::Relaxed) {
             driver.park();
         }
@@ -168,7 +168,7 @@ fn message_and_arm_against_park() {
 #[test]
 fn arm_earlier_interrupts_once() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let unparks = Arc::new(AtomicUsize::new(0));
         let count = unparks.clone();
         let mut driver = Driver::builder()
@@ -179,14 +179,14 @@ fn arm_earlier_interrupts_once() {
         let task = Task::new();
         let arm = |nanos| {
             let (handle, waker) = (driver.handle().clone(), task.waker());
-            line.spawn(move || -> Sleep {
+            race.spawn(move || -> Sleep {
                 let mut sleep = handle.sleep(ns(nanos));
                 assert!(!poll(&mut sleep, &waker));
                 sleep
             })
         };
         let armers = [arm(20), arm(10)];
-        line.cross();
+        race.enter();
         let timeout = driver.next_timeout();
         let mut sleeps: Vec<_> = armers.map(|armer| armer.join().unwrap()).into();
 
@@ -212,12 +212,12 @@ fn arm_earlier_interrupts_once() {
 #[test]
 fn two_arm_against_parks() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let mut driver = Time::new().driver();
         let tasks = [(); 2].map(|()| Task::behind(driver.unparker()));
         let arm = |nanos, task: &Task| {
             let (handle, waker) = (driver.handle().clone(), task.waker());
-            line.spawn(move || {
+            race.spawn(move || {
                 let mut sleep = handle.sleep(ns(nanos));
                 if poll(&mut sleep, &waker) {
                     waker.wake();
@@ -226,7 +226,7 @@ fn two_arm_against_parks() {
             })
         };
         let armers = [arm(10, &tasks[0]), arm(20, &tasks[1])];
-        line.cross();
+        race.enter();
         while tasks.iter().any(|task| task.wakes() == 0) {
             driver.park();
         }

@@ -16,9 +16,17 @@ use crate::park::worker::WorkerPark;
 /// Longer than any model lasts.
 const LONG: u64 = 1 << 40;
 
+/// What a parker does with a timeout that is set while its worker is parked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timeouts {
+    /// It reads the timeout when it begins to park: for an earlier one the worker is unparked.
+    Fixed,
+    /// It takes the new timeout at once.
+    Moved,
+}
+
 pub(super) struct Parker {
-    /// Whether a timeout that is moved reaches a worker that is parked.
-    moves: bool,
+    timeouts: Timeouts,
     time: Arc<AtomicU64>,
     state: Mutex<State>,
     changed: Condvar,
@@ -31,9 +39,9 @@ struct State {
 }
 
 impl Parker {
-    pub(super) fn new(moves: bool, time: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(timeouts: Timeouts, time: Arc<AtomicU64>) -> Self {
         Self {
-            moves,
+            timeouts,
             time,
             state: Mutex::new(State {
                 token: false,
@@ -60,7 +68,7 @@ impl WorkerPark for Arc<Parker> {
         let mut timeout = state.timeout;
         while !state.token && timeout >= LONG {
             state = self.changed.wait(state).unwrap();
-            if self.moves {
+            if self.timeouts == Timeouts::Moved {
                 timeout = state.timeout;
             }
         }
@@ -79,7 +87,7 @@ impl WorkerPark for Arc<Parker> {
         let mut state = self.state.lock().unwrap();
         let before = std::mem::replace(&mut state.timeout, at);
         self.changed.notify_one();
-        !self.moves && at < before
+        self.timeouts == Timeouts::Fixed && at < before
     }
 
     fn set_io(&self, _waits: bool) -> bool {

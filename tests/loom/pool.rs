@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
-use super::parker::Parker;
+use super::parker::{Parker, Timeouts};
 use crate::park::worker::WorkerPark;
 use crate::rt::idle::{Idle, ParkContext, Unparked};
 use crate::{Clock, Handle};
@@ -90,11 +90,10 @@ impl<W: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, C> {
 }
 
 impl Pool {
-    /// `moves`: in parkers whose timeout can be moved while a worker is parked. `clock`: one that
-    /// is moved by hand, `None` for one that runs.
-    pub(super) fn new(workers: usize, moves: bool, clock: Option<Clock>) -> Arc<Self> {
+    /// `timeouts`: of the parkers. `clock`: one that is moved by hand, `None` for one that runs.
+    pub(super) fn new(workers: usize, timeouts: Timeouts, clock: Option<Clock>) -> Arc<Self> {
         let time = Arc::new(AtomicU64::new(0));
-        let parkers = (0..workers).map(|_| Arc::new(Parker::new(moves, time.clone())));
+        let parkers = (0..workers).map(|_| Arc::new(Parker::new(timeouts, time.clone())));
         let parkers: Box<[_]> = parkers.collect();
         let shared = parkers.iter().cloned();
         let shared = shared.map(|parker| Box::new(parker) as Box<dyn WorkerPark>);

@@ -13,7 +13,7 @@ use crate::Handle;
 use crate::time::Sleep;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{LONG, Line, Loop, Task, Time, check, ns, poll};
+use super::support::{LONG, Loop, Race, Task, Time, check, ns, poll};
 
 /// A timer that is armed, or has woken its task because its time had come.
 fn armed(handle: &Handle, nanos: u64, waker: &Waker) -> Sleep {
@@ -55,12 +55,12 @@ fn a_thread_that_leaves_is_succeeded_when_the_source_expires() {
     check(Some(3), || {
         let (inner, task) = (Task::new(), Task::new());
         let (event_loop, _sleeps) = called_often(&inner);
-        let line = Line::new();
+        let race = Race::new();
         let arming = {
             let (event_loop, waker) = (event_loop.clone(), task.waker());
-            line.spawn(move || armed(&event_loop.runtime.handle(0), 20, &waker))
+            race.spawn(move || armed(&event_loop.runtime.handle(0), 20, &waker))
         };
-        line.cross();
+        race.enter();
         event_loop.turn();
         event_loop.turn();
         let _sleep = arming.join().unwrap();
@@ -78,12 +78,12 @@ fn a_thread_that_leaves_is_succeeded_by_the_next_that_arms() {
     check(Some(3), || {
         let (inner, task, early) = (Task::new(), Task::new(), Task::new());
         let (event_loop, _sleeps) = called_often(&inner);
-        let line = Line::new();
+        let race = Race::new();
         let arming = {
             let (event_loop, waker) = (event_loop.clone(), task.waker());
-            line.spawn(move || armed(&event_loop.runtime.handle(0), 20, &waker))
+            race.spawn(move || armed(&event_loop.runtime.handle(0), 20, &waker))
         };
-        line.cross();
+        race.enter();
         let _early = armed(&event_loop.runtime.handle(2), 5, &early.waker());
         let _sleep = arming.join().unwrap();
         SOON.fetch_add(usize::from(event_loop.at() == 1), SeqCst);
@@ -126,13 +126,13 @@ fn a_runtime_that_ends_while_a_thread_leaves_tells_all_tasks() {
         });
         made.expire();
         assert!(runtime.set(made.clone()).is_ok());
-        let line = Line::new();
+        let race = Race::new();
         let other = Task::new();
         let arming = {
             let (made, waker) = (made.clone(), other.waker());
-            line.spawn(move || armed(&made.handle(0), 20, &waker))
+            race.spawn(move || armed(&made.handle(0), 20, &waker))
         };
-        line.cross();
+        race.enter();
         made.expire();
         let sleep = arming.join().unwrap();
         made.expire();
@@ -155,13 +155,13 @@ fn a_source_is_set_anew_after_a_jump_that_is_told_while_it_is_set() {
             true
         });
         runtime.expire();
-        let line = Line::new();
+        let race = Race::new();
         let task = Task::new();
         let arming = {
             let (runtime, waker) = (runtime.clone(), task.waker());
-            line.spawn(move || armed(&runtime.handle(0), LONG.as_nanos() as u64, &waker))
+            race.spawn(move || armed(&runtime.handle(0), LONG.as_nanos() as u64, &waker))
         };
-        line.cross();
+        race.enter();
         time.set(50);
         runtime.handle(1).unpark();
         let _sleep = arming.join().unwrap();

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::runtime::Runtime;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{Line, Loop, NEVER, Task, Time, check, ns};
+use super::support::{Loop, NEVER, Race, Task, Time, check, ns};
 
 /// Each thread sets the source for its own timer, and the earlier one must win, whichever thread is
 /// last.
@@ -19,18 +19,18 @@ use super::support::{Line, Loop, NEVER, Task, Time, check, ns};
 fn two_threads_that_arm_at_once_are_both_woken_in_time() {
     check(Some(3), || {
         let event_loop = Loop::new(2, false);
-        let line = Line::new();
+        let race = Race::new();
         let threads: Vec<_> = [(0, 50), (1, 20)]
             .map(|(thread, nanos)| {
                 let event_loop = event_loop.clone();
-                line.spawn(move || {
+                race.spawn(move || {
                     let task = Task::new();
                     let sleep = task.sleep(&event_loop.runtime.handle(thread), ns(nanos));
                     (task, sleep)
                 })
             })
             .into();
-        line.cross();
+        race.enter();
         let armed: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
         assert_eq!(event_loop.at(), 20);
         assert!(event_loop.turn());
@@ -48,17 +48,17 @@ fn a_timer_armed_while_the_source_expires_is_not_lost() {
         let event_loop = Loop::new(2, false);
         let first = Task::new();
         let _first = first.sleep(&event_loop.runtime.handle(0), ns(10));
-        let line = Line::new();
+        let race = Race::new();
         let arming = {
             let event_loop = event_loop.clone();
-            line.spawn(move || {
+            race.spawn(move || {
                 let task = Task::new();
                 let mut sleep = event_loop.runtime.handle(0).sleep(ns(30));
                 let early = task.poll(&mut sleep);
                 (task, sleep, early)
             })
         };
-        line.cross();
+        race.enter();
         assert!(event_loop.turn());
         let (second, _sleep, early) = arming.join().unwrap();
         assert!(!early);
@@ -88,17 +88,17 @@ fn a_source_that_expires_while_it_is_set_does_not_lock_up() {
         });
         assert!(runtime.set(made.clone()).is_ok());
         made.expire();
-        let line = Line::new();
+        let race = Race::new();
         let other = {
             let made = made.clone();
-            line.spawn(move || {
+            race.spawn(move || {
                 let task = Task::new();
                 let sleep = task.sleep(&made.handle(0), ns(20));
                 (task, sleep)
             })
         };
         let task = Task::new();
-        line.cross();
+        race.enter();
         let _sleep = task.sleep(&made.handle(0), ns(10));
         let (second, _second) = other.join().unwrap();
         if set_to.load(Ordering::Acquire) == 5 {
@@ -120,16 +120,16 @@ fn a_source_on_a_paused_clock_is_not_left_set_for_a_timer_that_is_dropped() {
         let event_loop = Loop::new(2, true);
         let gone = Task::new();
         let sleep = gone.sleep(&event_loop.runtime.handle(0), ns(10));
-        let line = Line::new();
+        let race = Race::new();
         let arming = {
             let event_loop = event_loop.clone();
-            line.spawn(move || {
+            race.spawn(move || {
                 let task = Task::new();
                 let sleep = task.sleep(&event_loop.runtime.handle(1), ns(30));
                 (task, sleep)
             })
         };
-        line.cross();
+        race.enter();
         drop(sleep);
         let (task, _sleep) = arming.join().unwrap();
         assert_eq!(event_loop.at(), 30);
@@ -149,17 +149,17 @@ fn a_timer_armed_while_the_runtime_ends_is_woken_or_told() {
             asked.load(Ordering::Acquire) == 0
         });
         runtime.expire();
-        let line = Line::new();
+        let race = Race::new();
         let arming = {
             let runtime = runtime.clone();
-            line.spawn(move || {
+            race.spawn(move || {
                 let task = Task::new();
                 let mut sleep = runtime.handle(0).sleep(ns(30));
                 assert!(!task.poll(&mut sleep));
                 (task, sleep)
             })
         };
-        line.cross();
+        race.enter();
         gone.store(1, Ordering::Release);
         runtime.expire();
         let (task, sleep) = arming.join().unwrap();
@@ -180,14 +180,14 @@ fn a_source_that_panics_counts_as_gone() {
             true
         });
         runtime.expire();
-        let line = Line::new();
+        let race = Race::new();
         let expiring = {
             let runtime = runtime.clone();
-            line.spawn(move || runtime.expire())
+            race.spawn(move || runtime.expire())
         };
         let task = Task::new();
         let mut sleep = runtime.handle(0).sleep(ns(30));
-        line.cross();
+        race.enter();
         let early = task.poll(&mut sleep);
         expiring.join().unwrap();
         assert!(!early && sleep.is_orphaned() && task.is_released());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::{Driver, Handle};
 use loom::sync::atomic::Ordering;
 
-use super::support::{Line, Loop, Task, Time, check, ns};
+use super::support::{Loop, Race, Task, Time, check, ns};
 
 /// How far apart wake-ups are kept.
 const SLACK: u64 = 100;
@@ -46,17 +46,17 @@ fn a_timer_armed_in_a_storm_is_late_by_the_slack_at_most() {
         check(Some(3), move || {
             let event_loop = event_loop(SLACK);
             let (late, early) = (Task::new(), Task::new());
-            let line = Line::new();
+            let race = Race::new();
             let arming = {
                 let event_loop = event_loop.clone();
                 let waker = late.waker();
-                line.spawn(move || {
+                race.spawn(move || {
                     let mut sleep = event_loop.runtime.handle(1).sleep(ns(other));
                     assert!(!crate::models::support::poll(&mut sleep, &waker));
                     sleep
                 })
             };
-            line.cross();
+            race.enter();
             let _early = early.sleep(&event_loop.runtime.handle(0), ns(10));
             let _late = arming.join().unwrap();
             assert_eq!(event_loop.at(), LAST + SLACK);
@@ -73,11 +73,11 @@ fn a_timer_armed_while_the_bell_rings_in_a_storm_is_not_lost() {
         let event_loop = event_loop(SLACK);
         let (first, second) = (Task::new(), Task::new());
         let _first = first.sleep(&event_loop.runtime.handle(0), ns(10));
-        let line = Line::new();
+        let race = Race::new();
         let arming = {
             let event_loop = event_loop.clone();
             let waker = second.waker();
-            line.spawn(move || {
+            race.spawn(move || {
                 let mut sleep = event_loop.runtime.handle(1).sleep(ns(30));
                 if crate::models::support::poll(&mut sleep, &waker) {
                     waker.wake();
@@ -85,7 +85,7 @@ fn a_timer_armed_while_the_bell_rings_in_a_storm_is_not_lost() {
                 sleep
             })
         };
-        line.cross();
+        race.enter();
         assert!(event_loop.turn());
         let _second = arming.join().unwrap();
         assert_eq!(first.wakes(), 1);
@@ -101,12 +101,12 @@ fn a_slack_set_in_a_storm_while_a_timer_is_armed_counts_at_once() {
         let event_loop = event_loop(SLACK);
         let task = Task::new();
         let _late = task.sleep(&event_loop.runtime.handle(0), ns(40));
-        let line = Line::new();
+        let race = Race::new();
         let setting = {
             let event_loop = event_loop.clone();
-            line.spawn(move || event_loop.runtime.handle(0).set_slack(Duration::ZERO))
+            race.spawn(move || event_loop.runtime.handle(0).set_slack(Duration::ZERO))
         };
-        line.cross();
+        race.enter();
         let _early = task.sleep(&event_loop.runtime.handle(1), ns(10));
         setting.join().unwrap();
         assert_eq!(event_loop.at(), LAST + 10);
@@ -131,9 +131,9 @@ fn a_slack_set_while_a_loop_in_a_storm_makes_up_its_mind_interrupts_it() {
         let task = Task::new();
         let _sleep = task.sleep(&handle, ns(10));
         let before = unparks.load(Ordering::Relaxed);
-        let line = Line::new();
-        let setter = line.spawn(move || handle.set_slack(Duration::ZERO));
-        line.cross();
+        let race = Race::new();
+        let setter = race.spawn(move || handle.set_slack(Duration::ZERO));
+        race.enter();
         let timeout = driver.next_timeout();
         setter.join().unwrap();
         assert!(timeout == Some(ns(SLACK)) || timeout == Some(ns(10)));

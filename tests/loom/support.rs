@@ -26,28 +26,29 @@ pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync +
     builder.check(model);
 }
 
-/// Where the threads of a model set out from, in every order.
+/// The threads of a model, each of which is the first one in some order.
 ///
 /// Loom looks for the other order of two steps only if they touch one object and no later step on
 /// it came in between. A thread that reads a word before it writes it hides the write from threads
 /// that have read it before. With all threads starting by a step on one object, each is first once.
 #[derive(Clone)]
-pub(crate) struct Line(Arc<AtomicU64>);
+pub(crate) struct Race(Arc<AtomicU64>);
 
-impl Line {
+impl Race {
     pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(0)))
     }
 
-    pub(crate) fn cross(&self) {
+    /// The calling thread's first step. A spawned thread takes it by itself.
+    pub(crate) fn enter(&self) {
         // Relaxed: an order of steps, but nothing that one thread may learn from another.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn spawn<T: 'static>(&self, run: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
-        let line = self.clone();
+        let race = self.clone();
         loom::thread::spawn(move || {
-            line.cross();
+            race.enter();
             run()
         })
     }

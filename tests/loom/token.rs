@@ -9,22 +9,22 @@ use std::sync::Arc;
 use crate::{Park, ThreadPark, Unpark};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use super::support::{Line, check};
+use super::support::{Race, check};
 
 /// The unpark comes before, in the middle of, or after the decision to block.
 #[test]
 fn unpark_against_park() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let mut park = ThreadPark::new();
         let unpark = park.unparker();
         let work = Arc::new(AtomicUsize::new(0));
         let published = work.clone();
-        let other = line.spawn(move || {
+        let other = race.spawn(move || {
             published.store(1, Ordering::Relaxed);
             unpark.unpark();
         });
-        line.cross();
+        race.enter();
         park.park(None);
         assert_eq!(work.load(Ordering::Relaxed), 1);
         other.join().unwrap();
@@ -36,17 +36,17 @@ fn unpark_against_park() {
 #[test]
 fn two_unparks_against_parks() {
     check(Some(2), || {
-        let line = Line::new();
+        let race = Race::new();
         let mut park = ThreadPark::new();
         let work = Arc::new(AtomicUsize::new(0));
         let others = [(); 2].map(|()| {
             let (published, unpark) = (work.clone(), park.unparker());
-            line.spawn(move || {
+            race.spawn(move || {
                 published.fetch_add(1, Ordering::Relaxed);
                 unpark.unpark();
             })
         });
-        line.cross();
+        race.enter();
         while work.load(Ordering::Relaxed) < 2 {
             park.park(None);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{Line, Task, Time, check, ns, poll};
+use super::support::{Race, Task, Time, check, ns, poll};
 
 /// The timer is dropped while the driver takes it out to fire it.
 ///
@@ -15,14 +15,14 @@ use super::support::{Line, Task, Time, check, ns, poll};
 #[test]
 fn drop_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(1));
         time.set(1);
-        let dropper = line.spawn(move || drop(sleep));
-        line.cross();
+        let dropper = race.spawn(move || drop(sleep));
+        race.enter();
         let fired = driver.turn().fired();
         dropper.join().unwrap();
 
@@ -38,7 +38,7 @@ fn drop_against_turn() {
 #[test]
 fn drop_before_the_deadline_against_turns() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -46,11 +46,11 @@ fn drop_before_the_deadline_against_turns() {
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(1);
         let mover = time.clone();
-        let dropper = line.spawn(move || {
+        let dropper = race.spawn(move || {
             drop(sleep);
             mover.set(2);
         });
-        line.cross();
+        race.enter();
         driver.turn();
         driver.turn();
         dropper.join().unwrap();
@@ -68,18 +68,18 @@ fn drop_before_the_deadline_against_turns() {
 #[test]
 fn reset_later_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let mut sleep = task.sleep(driver.handle(), ns(1));
         let later = driver.handle().now() + ns(5);
         time.set(1);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(later);
             sleep
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         let mut sleep = resetter.join().unwrap();
 
@@ -103,7 +103,7 @@ fn reset_later_against_turn() {
 #[test]
 fn reset_later_and_poll_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
@@ -111,12 +111,12 @@ fn reset_later_and_poll_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let waker = task.waker();
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         let mut sleep = resetter.join().unwrap();
 
@@ -138,7 +138,7 @@ fn reset_later_and_poll_against_turn() {
 #[test]
 fn put_off_and_poll_with_other_waker_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (old, new) = (Task::new(), Task::new());
@@ -146,13 +146,13 @@ fn put_off_and_poll_with_other_waker_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let waker = new.waker();
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         let sleep = resetter.join().unwrap();
 
@@ -172,7 +172,7 @@ fn put_off_and_poll_with_other_waker_against_turn() {
 #[test]
 fn put_off_and_drop_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
@@ -180,12 +180,12 @@ fn put_off_and_drop_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let handle = driver.handle().clone();
-        let dropper = line.spawn(move || {
+        let dropper = race.spawn(move || {
             sleep.reset_at(later);
             drop(sleep);
             assert_eq!(handle.armed(), 0, "dropped, and still armed");
         });
-        line.cross();
+        race.enter();
         let fired = driver.turn().fired();
         dropper.join().unwrap();
 
@@ -203,7 +203,7 @@ fn put_off_and_drop_against_turn() {
 #[test]
 fn put_off_twice_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -212,12 +212,12 @@ fn put_off_twice_against_turn() {
         let start = driver.handle().now();
         sleep.reset_at(start + ns(4));
         time.set(3);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(start + ns(5));
             sleep.reset_at(start + ns(6));
             sleep
         });
-        line.cross();
+        race.enter();
         assert_eq!((driver.turn().fired(), other.wakes()), (1, 1));
         let mut sleep = resetter.join().unwrap();
 
@@ -236,7 +236,7 @@ fn put_off_twice_against_turn() {
 #[test]
 fn reset_earlier_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -244,11 +244,11 @@ fn reset_earlier_against_turn() {
         let earlier = driver.handle().now() + ns(5);
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(1);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(earlier);
             sleep
         });
-        line.cross();
+        race.enter();
         assert_eq!(driver.turn().fired(), 1);
         let mut sleep = resetter.join().unwrap();
 
@@ -268,7 +268,7 @@ fn reset_earlier_against_turn() {
 #[test]
 fn reset_to_the_past_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -276,11 +276,11 @@ fn reset_to_the_past_against_turn() {
         let past = driver.handle().now() + ns(3);
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(5);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(past);
             sleep
         });
-        line.cross();
+        race.enter();
         driver.turn();
         let mut sleep = resetter.join().unwrap();
 
@@ -299,17 +299,17 @@ fn reset_to_the_past_against_turn() {
 #[test]
 fn poll_with_other_waker_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (old, new) = (Task::new(), Task::new());
         let mut sleep = old.sleep(driver.handle(), ns(1));
         let waker = new.waker();
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             let ready = poll(&mut sleep, &waker);
             (sleep, ready)
         });
-        line.cross();
+        race.enter();
         time.set(1);
         let fired = driver.turn().fired();
         let (sleep, ready) = poller.join().unwrap();
@@ -325,17 +325,17 @@ fn poll_with_other_waker_against_turn() {
 #[test]
 fn poll_with_same_waker_against_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let mut sleep = task.sleep(driver.handle(), ns(1));
         let waker = task.waker();
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             let ready = poll(&mut sleep, &waker);
             (sleep, ready)
         });
-        line.cross();
+        race.enter();
         time.set(1);
         let fired = driver.turn().fired();
         let (sleep, ready) = poller.join().unwrap();
@@ -354,20 +354,20 @@ fn poll_with_same_waker_against_turn() {
 #[test]
 fn ready_sees_what_came_before_the_turn() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(1));
         let result = Arc::new(AtomicU64::new(0));
         let shared = result.clone();
-        let reader = line.spawn(move || {
+        let reader = race.spawn(move || {
             if sleep.is_elapsed() {
                 assert_eq!(shared.load(Ordering::Relaxed), 7);
             }
             sleep
         });
-        line.cross();
+        race.enter();
         result.store(7, Ordering::Relaxed);
         time.set(1);
         driver.turn();

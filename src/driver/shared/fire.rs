@@ -43,13 +43,13 @@ impl Batch {
     fn wake(&mut self) {
         let len = std::mem::take(&mut self.len);
         for waker in self.wakers[..len].iter_mut().filter_map(Option::take) {
-            shield(|| waker.wake());
+            catch_panic(|| waker.wake());
         }
     }
 }
 
 /// Runs foreign code and catches its panic, and that of the payload's own destructor.
-pub(crate) fn shield(foreign: impl FnOnce()) {
+pub(crate) fn catch_panic(foreign: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign))
         && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
     {
@@ -99,7 +99,9 @@ impl Shared {
         self.fire(NEVER, usize::MAX);
         let mut block = 0;
         while let Some(wakers) = self.take_block(block) {
-            wakers.into_iter().for_each(|waker| shield(|| waker.wake()));
+            wakers
+                .into_iter()
+                .for_each(|waker| catch_panic(|| waker.wake()));
             block += 1;
         }
         // Their memory is freed with the lock released.

@@ -1,9 +1,8 @@
 //! Whether every worker is parked, so that one of them moves time on a clock that does not run.
 //!
-//! A worker that is in the list of parked workers may still run: it has looked for work before its
-//! parker was prepared, or has left its parker and collects I/O. So time is moved only if all
-//! workers are in the list and all parkers are prepared. The last worker that prepares its parker
-//! finds that, and moves time.
+//! A worker in the list of parked workers may still run: it looks for work for the last time, or
+//! has left its parker and collects I/O. So time is moved only if all workers are in the list and
+//! all parkers are prepared. The last worker that prepares its parker finds that, and moves time.
 
 use super::counts::Leaving;
 use super::{Idle, Parked};

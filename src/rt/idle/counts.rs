@@ -1,9 +1,9 @@
 //! How many workers are parked and how many search, and so whether new work unparks one.
 //!
-//! To *search* is to look through the queues of other workers. A thread that pushes a task unparks a
-//! worker only if no worker searches: one push unparks one worker at most, and that worker, once it
-//! has found a task, unparks the next if there is more. Both numbers are in one word, so that the
-//! pushing thread reads them together.
+//! To *search* is to look through the queues of other workers. A thread that pushes a task unparks
+//! a worker only if no worker searches: one push unparks one worker at most, and that worker, once
+//! it has found a task, unparks the next if there is more. Both numbers are in one word, so that
+//! the pushing thread reads them together.
 //!
 //! # No task is left lying
 //!
@@ -41,8 +41,8 @@ impl Counts {
         Self(AtomicUsize::new(0))
     }
 
-    /// Adds a parked worker and, if it was searching, subtracts a searching one. A look at all queues
-    /// has to follow.
+    /// Adds a parked worker and, if it was searching, subtracts a searching one. A look at all
+    /// queues has to follow.
     pub(super) fn add_parked(&self, was_searching: bool) {
         let change = PARKED - usize::from(was_searching);
         self.0.fetch_add(change, Ordering::SeqCst);

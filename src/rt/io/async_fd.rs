@@ -15,7 +15,7 @@ use crate::rt::context;
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
 use crate::rt::reactor::Reactor;
-use crate::rt::reactor::source::{Direction, Source, WaiterId};
+use crate::rt::reactor::registration::{Direction, Registration, WaiterId};
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///
@@ -95,7 +95,7 @@ pub struct AsyncFd<T: AsFd> {
     // `None` only at the end of `into_inner`.
     io: Option<T>,
     key: usize,
-    pub(super) source: Arc<Source>,
+    pub(super) registration: Arc<Registration>,
     reactor: Arc<Reactor>,
     mode: Mode,
     /// How many operations have succeeded in a row.
@@ -103,7 +103,7 @@ pub struct AsyncFd<T: AsFd> {
 }
 
 /// How many operations may succeed in a row before other tasks have their turn.
-const BUDGET: u32 = 64;
+const OPERATIONS_IN_A_ROW: u32 = 64;
 
 impl<T: AsFd> AsyncFd<T> {
     /// Registers a descriptor with the current runtime, and makes it non-blocking.
@@ -154,18 +154,18 @@ impl<T: AsFd> AsyncFd<T> {
 
     pub(super) fn with_reactor(io: T, reactor: Arc<Reactor>) -> io::Result<Self> {
         let descriptor = io.as_fd();
-        let (key, source) = reactor.register(descriptor)?;
+        let (key, registration) = reactor.register(descriptor)?;
         let mode = match Mode::set_nonblocking(descriptor) {
             Ok(mode) => mode,
             Err(error) => {
-                reactor.deregister(descriptor, key, &source);
+                reactor.deregister(descriptor, key, &registration);
                 return Err(error);
             }
         };
         Ok(Self {
             io: Some(io),
             key,
-            source,
+            registration,
             reactor,
             mode,
             operations: AtomicU32::new(0),
@@ -227,7 +227,7 @@ impl<T: AsFd> AsyncFd<T> {
     )]
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
-        self.source.disarm_unused();
+        self.registration.disarm_unused();
         self.io.as_mut().expect("taken by into_inner")
     }
 
@@ -269,7 +269,7 @@ impl<T: AsFd> AsyncFd<T> {
     ) -> Poll<io::Result<()>> {
         // This is the caller's code, so it is called before any lock is taken.
         let descriptor = self.as_fd();
-        self.source
+        self.registration
             .poll(direction, waiter, cx, descriptor, self.key)
     }
 
@@ -279,7 +279,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other
     /// tasks and timers.
     pub(super) fn is_budget_spent(&self) -> bool {
-        let spent = self.operations.fetch_add(1, Relaxed) >= BUDGET;
+        let spent = self.operations.fetch_add(1, Relaxed) >= OPERATIONS_IN_A_ROW;
         if spent {
             self.reset_budget();
         }
@@ -296,7 +296,8 @@ impl<T: AsFd> AsyncFd<T> {
     fn deregister(&self) {
         if let Some(io) = &self.io {
             let descriptor = io.as_fd();
-            self.reactor.deregister(descriptor, self.key, &self.source);
+            self.reactor
+                .deregister(descriptor, self.key, &self.registration);
             self.mode.restore(descriptor);
         }
     }

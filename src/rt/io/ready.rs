@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
 use crate::rt::join::yield_now;
-use crate::rt::reactor::source::{Direction, WaiterId};
+use crate::rt::reactor::registration::{Direction, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor is readable: there are data, a connection to accept, or the end.
@@ -365,7 +365,9 @@ impl<T: AsFd> Future for Ready<'_, T> {
 
 impl<T: AsFd> Drop for Ready<'_, T> {
     fn drop(&mut self) {
-        self.fd.source.cancel(self.direction, &mut self.waiter);
+        self.fd
+            .registration
+            .cancel(self.direction, &mut self.waiter);
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::reactor::source::{Direction, WaiterId};
+use crate::rt::reactor::registration::{Direction, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Tries an operation, and begins to wait if it fails with `WouldBlock`.

@@ -82,12 +82,12 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     fn fire(&mut self) {
         // A worker that has parked begins anew: timers may have come due meanwhile.
         self.worker.has_fired_all = false;
-        self.worker.fire_all();
+        self.worker.fire_all_once();
     }
 
     fn advance(&mut self) {
         let worker = &*self.worker;
-        worker.waking(|| worker.pool.clock().advance_when_idle());
+        worker.while_waking(|| worker.pool.clock().advance_when_idle());
         worker.notify_if_stealable();
     }
 }

@@ -14,7 +14,7 @@ fn files_that_cannot_be_waited_for_are_refused() {
     let _once = register(&reactor, &reader);
     let error = AsyncFd::with_reactor(&reader, reactor.clone()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-    assert!(reactor.has_sources());
+    assert!(reactor.has_registrations());
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn descriptor_that_replaced_another_is_not_waited_for() {
         assert_eq!(kind(task.poll(&mut wait)), io::ErrorKind::NotFound);
         assert_eq!(task.held(), 0);
     }
-    assert!(!reactor.has_sources());
+    assert!(!reactor.has_registrations());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn descriptor_that_was_removed_can_be_registered_again() {
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
     assert!(reader.poll_readable(&mut task.context()).is_pending());
     let reader = reader.into_inner();
-    assert_eq!((task.held(), reactor.has_sources()), (0, false));
+    assert_eq!((task.held(), reactor.has_registrations()), (0, false));
     let reader = register(&reactor, reader);
     writer.write_all(b"x").unwrap();
     reactor.poll();

@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 use rustix::event::epoll::EventFlags;
 use slab::Slab;
 
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
 use crate::sync::{Mutex, lock};
 
@@ -57,7 +57,7 @@ pub(in crate::rt) enum WaiterId {
     Future(Option<usize>),
 }
 
-pub(in crate::rt) struct Source {
+pub(in crate::rt) struct Registration {
     state: Mutex<State>,
 }
 
@@ -67,6 +67,15 @@ struct State {
     armed: EventFlags,
     read: Waiters,
     write: Waiters,
+}
+
+/// What a task finds that is woken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Its wait has ended.
+    Ready,
+    /// It has to ask the kernel again, or learns that the runtime is gone.
+    AskAgain,
 }
 
 /// The waiters of one direction.
@@ -86,8 +95,8 @@ enum Waiter {
     Ready,
 }
 
-impl Source {
-    /// Makes the source of a descriptor that is about to be registered with `epoll`.
+impl Registration {
+    /// Makes the registration of a descriptor that is about to be registered with `epoll`.
     pub(in crate::rt) fn new(epoll: Arc<Epoll>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -130,7 +139,7 @@ impl Source {
         drop(removed);
         if let (Waiter::Waiting(waker), WaiterId::Poll) = (replaced, id) {
             // It may be another task's, which must not wait for ever: it is woken to poll again.
-            shield(|| waker.wake());
+            catch_panic(|| waker.wake());
         }
         armed.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }
@@ -160,8 +169,11 @@ impl Source {
         let mut state = lock(&self.state);
         state.armed = EventFlags::empty();
         for direction in [Direction::Read, Direction::Write] {
-            let is_ready = direction.is_ready(event);
-            state.waiters(direction).take_wakers(is_ready, wakers);
+            let outcome = match direction.is_ready(event) {
+                true => Outcome::Ready,
+                false => Outcome::AskAgain,
+            };
+            state.waiters(direction).take_wakers(outcome, wakers);
         }
     }
 
@@ -178,7 +190,9 @@ impl Source {
         let mut state = lock(&self.state);
         state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
-            state.waiters(direction).take_wakers(false, wakers);
+            state
+                .waiters(direction)
+                .take_wakers(Outcome::AskAgain, wakers);
         }
     }
 }
@@ -274,14 +288,14 @@ impl Waiters {
         waiters.any(|waiter| matches!(waiter, Waiter::Waiting(_)))
     }
 
-    /// Takes the wakers of the tasks that wait, and marks these as ready if `is_ready`.
-    fn take_wakers(&mut self, is_ready: bool, wakers: &mut Vec<Waker>) {
+    /// Takes the wakers of the tasks that wait.
+    fn take_wakers(&mut self, outcome: Outcome, wakers: &mut Vec<Waker>) {
         for waiter in self.iter_mut() {
             match mem::take(waiter) {
                 Waiter::Idle => {}
                 Waiter::Waiting(waker) => {
                     wakers.push(waker);
-                    if is_ready {
+                    if outcome == Outcome::Ready {
                         *waiter = Waiter::Ready;
                     }
                 }
