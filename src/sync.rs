@@ -42,6 +42,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Does the same with a mutex of std, also in a model: that of a static, which outlives a model's run,
+/// or of code that no model runs.
+pub(crate) fn lock_std<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Waits until `condvar` is notified, or until `deadline`. Returns whether the deadline has passed;
 /// may return early for no reason.
 #[cfg(all(any(feature = "rt", not(target_os = "linux")), not(any(loom, shuttle))))]

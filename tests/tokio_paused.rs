@@ -126,10 +126,10 @@ fn time_does_not_advance_to_a_timer_that_was_reset_to_the_past() {
             let mut reset = sleep(secs(10));
             assert!(task.poll(&mut reset).is_pending());
             reset.reset_at(start);
-            assert_eq!(task.wakes(), 1, "at once");
             let (sender, receiver) = oneshot::channel();
             asked.send((parks.get(), sender)).unwrap();
             receiver.await.unwrap();
+            assert_eq!(task.wakes(), 1);
             assert_eq!(start.elapsed(), Duration::ZERO);
         }
     });

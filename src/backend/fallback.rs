@@ -17,11 +17,12 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use crate::backend::thread::DriverThread;
 use crate::driver::shared::Shared;
 use crate::driver::{Driver, Handle};
+use crate::sync::lock_std;
 use crate::system;
 
 /// Whether the feature is on. If it is off, no thread is ever started, and the compiler removes the
@@ -83,7 +84,7 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
     if let Some(thread) = process.thread.get() {
         return Ok(Some(thread.handle().clone()));
     }
-    let _start = process.start.lock().unwrap_or_else(PoisonError::into_inner);
+    let _start = lock_std(&process.start);
     if process.thread.get().is_none() {
         // No other thread sets it: this one holds the lock.
         let _ = process.thread.set(DriverThread::new()?);

@@ -7,8 +7,17 @@
 //!
 //! The registry owns the drivers of all runtimes, a driver owns its shards, and a shard refers back
 //! to it by a weak reference. Tokio waits for one of the wake sources, with one exception
-//! (`unwatched`), so it wakes the driver when it shuts down. Then the driver is removed from the
-//! registry, the shards close, and their timers move to another driver (see `time::Sleep`).
+//! (`unwatched`), so it wakes the driver when it shuts down. Then the shards close, their timers
+//! move to another driver (see `time::Sleep`), and the driver is removed from the registry.
+//!
+//! # On which thread
+//!
+//! To fire timers, to close a driver and to drop it runs foreign code: the wakers of tasks, and
+//! destructors of what the runtime holds. That is done where tokio calls the driver's waker, on a
+//! thread of the runtime or the one that shuts it down. It is not done on a thread that makes, arms
+//! or drops a timer, which may hold a lock that this code takes. But that thread may be the one
+//! that finds that the runtime is gone, if it arms a timer while the runtime shuts down. Then the
+//! driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
 //!
 //! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
 //! tokio waits for), and `test_clock` (pausing tokio's clock).
@@ -21,18 +30,21 @@ mod wake_sources;
 
 use std::cell::RefCell;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Wake;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Wake, Waker};
+use std::thread;
 
 use tokio::runtime::{self, Id, worker_index};
 
+use self::descriptor::Descriptor;
 use self::time::Probe;
 use self::wake_sources::WakeSources;
-use crate::driver::sharded::ShardedDriver;
+use crate::driver::sharded::{Liveness, ShardedDriver};
 use crate::driver::shared::{Notifier, Shared};
 use crate::driver::slack::Limit;
 use crate::driver::{Builder, Handle};
 use crate::instant::nanos;
+use crate::sync::lock_std;
 
 #[cfg(feature = "test-util")]
 pub(crate) use self::test_clock::{advance, can_advance, owns, pause, resume};
@@ -42,10 +54,19 @@ pub(crate) use self::time::now;
 /// one.
 pub(super) const HINT: &str = "";
 
+/// How many timers fire each time that a wake source expires, before tasks run again. Setting the
+/// source again costs as much as some fifty timers.
+const BUDGET: usize = 4096;
+
 /// The drivers of one runtime.
 struct TokioDriver {
     runtime: Id,
     drivers: ShardedDriver<WakeSources<Self>>,
+    /// The timerfd among the wake sources, which own it.
+    descriptor: Option<Weak<Descriptor>>,
+    /// How many timers fire at once: [`BUDGET`], but all that are due if the clock may be paused,
+    /// since tokio may then advance it.
+    budget: usize,
     /// What tells whether the runtime has ended, if it may end without waking this driver. Then
     /// [`remove_ended`](Self::remove_ended) asks.
     unwatched: Option<Probe>,
@@ -105,11 +126,19 @@ pub(super) fn handle() -> Option<Handle> {
 
 /// Returns this thread's shard of the driver of a runtime, and caches it.
 fn look_up(runtime: &runtime::Handle) -> Option<Handle> {
-    let handle = TokioDriver::get_or_create(runtime).map(|driver| driver.shard());
+    let handle = TokioDriver::get_or_create(runtime).map(|driver| {
+        let shard = driver.shard();
+        driver.release();
+        shard
+    });
     let previous = CACHED.try_with(|cached| cached.replace(Some((runtime.id(), handle.clone()))));
     // Dropped after the borrow: it may be the last reference to its shard.
     drop(previous);
     handle
+}
+
+fn drivers() -> MutexGuard<'static, Vec<Arc<TokioDriver>>> {
+    lock_std(&DRIVERS)
 }
 
 impl TokioDriver {
@@ -119,11 +148,11 @@ impl TokioDriver {
         if let Some(driver) = Self::find(runtime.id()) {
             return Some(driver);
         }
-        Self::remove_ended();
+        Self::end_unwatched();
         // Outside of the lock, because it calls into tokio. If another thread was faster, its
         // driver is kept, and this one is dropped.
         let created = Self::new(runtime)?;
-        let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drivers = drivers();
         if let Some(driver) = drivers.iter().find(|it| it.runtime == created.runtime) {
             let driver = driver.clone();
             drop(drivers);
@@ -134,13 +163,15 @@ impl TokioDriver {
         drop(drivers);
         // Has tokio wait for the wake sources, so that it wakes this driver when it shuts down. If
         // it has shut down before that, the sources report it.
-        created.expire();
+        let alive = created.watch_descriptor() && created.drivers.rearm() == Liveness::Alive;
+        if !alive {
+            created.end_elsewhere();
+        }
         Some(created)
     }
 
     fn find(runtime: Id) -> Option<Arc<Self>> {
-        let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-        drivers.iter().find(|it| it.runtime == runtime).cloned()
+        drivers().iter().find(|it| it.runtime == runtime).cloned()
     }
 
     fn new(runtime: &runtime::Handle) -> Option<Arc<Self>> {
@@ -149,10 +180,10 @@ impl TokioDriver {
         let count = if workers > 1 { workers + 1 } else { 1 };
         let clock = sources.clock().clone();
         let can_pause = sources.can_pause();
-        let slack = if can_pause {
-            Limit::none()
+        let (slack, budget) = if can_pause {
+            (Limit::none(), usize::MAX)
         } else {
-            Limit::new(nanos(Builder::DEFAULT_SLACK))
+            (Limit::new(nanos(Builder::DEFAULT_SLACK)), BUDGET)
         };
         Some(Arc::new_cyclic(|driver: &Weak<Self>| {
             let notifier = || Box::new(ShardNotifier(driver.clone()));
@@ -160,6 +191,8 @@ impl TokioDriver {
             let shards = (0..count).map(|_| shard()).collect();
             Self {
                 runtime: runtime.id(),
+                descriptor: sources.descriptor(),
+                budget,
                 unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
                 drivers: ShardedDriver::new(
                     sources.waking(driver.clone()),
@@ -182,57 +215,87 @@ impl TokioDriver {
         }
     }
 
-    /// Removes the drivers of runtimes that have ended without waking them.
-    fn remove_ended() {
-        let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let unwatched = drivers.iter().filter(|it| it.unwatched.is_some());
-        let unwatched: Vec<Arc<Self>> = unwatched.cloned().collect();
-        drop(drivers);
-        for driver in unwatched {
-            if driver.unwatched.as_ref().is_some_and(Probe::has_ended) {
-                driver.drivers.close();
-                driver.remove();
-            }
+    /// Fires what is due and sets the wake sources again. For threads that hold no lock of their
+    /// callers.
+    fn expire(self: &Arc<Self>) {
+        let alive = self.watch_descriptor() && self.drivers.expire(self.budget) == Liveness::Alive;
+        if !alive {
+            self.end();
         }
     }
 
-    /// Fires what is due and sets the wake sources again.
-    fn expire(&self) {
-        if self.drivers.expire() {
-            self.remove();
-        }
+    /// Has tokio call this driver's waker when the timerfd next becomes readable, and when the
+    /// runtime shuts down. Returns `false` if it has.
+    fn watch_descriptor(self: &Arc<Self>) -> bool {
+        // The sources are dropped with the driver's end.
+        let descriptor = self.descriptor.as_ref().and_then(Weak::upgrade);
+        descriptor.is_none_or(|it| it.poll_expired(&Waker::from(self.clone())))
     }
 
-    fn rearm(&self) {
-        if self.drivers.rearm() {
-            self.remove();
-        }
-    }
-
-    fn rearm_anew(&self) {
-        if self.drivers.rearm_anew() {
-            self.remove();
-        }
-    }
-
-    /// Removes this driver from the registry, because its runtime has ended.
-    fn remove(&self) {
-        let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Closes the shards and removes this driver from the registry, because its runtime has ended.
+    /// Runs foreign code.
+    fn end(&self) {
+        self.drivers.close();
+        let mut drivers = drivers();
         let at = drivers.iter().position(|it| ptr::eq(&**it, self));
         let driver = at.map(|at| drivers.swap_remove(at));
         drop(drivers);
         drop(driver);
     }
+
+    /// Does what [`end`](Self::end) does, on another thread: this one may hold a lock that foreign
+    /// code takes.
+    fn end_elsewhere(self: &Arc<Self>) {
+        let driver = self.clone();
+        if !run_elsewhere(move || driver.end()) {
+            // Otherwise the tasks would never be woken.
+            self.end();
+        }
+    }
+
+    /// Ends the drivers of runtimes that have ended without waking them.
+    fn end_unwatched() {
+        let unwatched: Vec<Arc<Self>> = {
+            let drivers = drivers();
+            let unwatched = drivers.iter().filter(|it| it.unwatched.is_some());
+            unwatched.cloned().collect()
+        };
+        for driver in unwatched {
+            if driver.unwatched.as_ref().is_some_and(Probe::has_ended) {
+                driver.end_elsewhere();
+            }
+            driver.release();
+        }
+    }
+
+    /// Drops a reference on a thread that may hold a lock of its caller. If it is the last one, and
+    /// the driver itself refers to the runtime, the driver is dropped on another thread.
+    fn release(self: Arc<Self>) {
+        if let Some(driver) = Arc::into_inner(self)
+            && driver.unwatched.is_some()
+        {
+            run_elsewhere(move || drop(driver));
+        }
+    }
+}
+
+/// Runs foreign code on a thread of its own, which ends with it. Returns `false`, and drops `code`,
+/// if the system refuses to start one.
+fn run_elsewhere(code: impl FnOnce() + Send + 'static) -> bool {
+    let thread = thread::Builder::new().name("reveille-end".into());
+    thread.spawn(code).is_ok()
 }
 
 /// The waker that tokio calls when a wake source expires.
 impl Wake for TokioDriver {
     fn wake(self: Arc<Self>) {
-        self.expire();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.expire();
+        if !wake_sources::note_if_setting() {
+            self.expire();
+        }
     }
 }
 
@@ -240,16 +303,24 @@ impl Wake for TokioDriver {
 /// for.
 struct ShardNotifier(Weak<TokioDriver>);
 
+impl ShardNotifier {
+    fn call(&self, rearm: impl FnOnce(&ShardedDriver<WakeSources<TokioDriver>>) -> Liveness) {
+        let Some(driver) = self.0.upgrade() else {
+            return;
+        };
+        if rearm(&driver.drivers) == Liveness::Gone {
+            driver.end_elsewhere();
+        }
+        driver.release();
+    }
+}
+
 impl Notifier for ShardNotifier {
     fn rearm(&self) {
-        if let Some(driver) = self.0.upgrade() {
-            driver.rearm();
-        }
+        self.call(ShardedDriver::rearm);
     }
 
     fn interrupt(&self) {
-        if let Some(driver) = self.0.upgrade() {
-            driver.rearm_anew();
-        }
+        self.call(ShardedDriver::rearm_anew);
     }
 }

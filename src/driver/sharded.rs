@@ -28,10 +28,9 @@
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due,
 //! and nowhere else: a thread that arms or drops a timer may hold locks that the wakers of other
-//! tasks take. (With one exception: a thread that arms a timer while the runtime shuts down may be
-//! the one that finds it gone, and then wakes the tasks of all its timers.) A shard that has fired
-//! clears its announcement, and `rearm` has to follow. No scan fires timers, so a waker that takes
-//! long keeps no thread from setting the source.
+//! tasks take. So a scan neither fires timers nor closes the driver if it finds that the runtime is
+//! gone: it reports that, and the caller has the driver closed where no such lock is held. A shard
+//! that has fired clears its announcement, and `rearm` has to follow.
 //!
 //! Invariant: for each timer one of these holds.
 //!
@@ -46,21 +45,20 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
-use crate::driver::slack::{Limit, NO_INTERRUPT, Planner};
+use crate::driver::shared::fire::shield;
+use crate::driver::slack::{Limit, NO_INTERRUPT, Plan, Planner};
 use crate::instant::NEVER;
 use crate::sync::{
     self, Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
     lock,
 };
 
 /// Wakes the runtime that a sharded driver belongs to; it expires once each time that it is set.
 ///
-/// A source that panics counts as gone.
+/// Its functions are called by threads that may hold locks of their callers: they wake no task. A
+/// source that panics counts as gone.
 pub(crate) trait WakeSource: Send + 'static {
-    /// Notes that the source has expired.
-    fn note_expired(&mut self) -> Liveness;
-
     /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
     /// before. [`NEVER`] disarms it; with a time that has passed it expires soon.
     fn set(&mut self, at: u64) -> Liveness;
@@ -97,26 +95,43 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    setting: Mutex<Place<W>>,
+    /// Set if the last expiration ended before all that was due had fired: then the source has to
+    /// expire again soon, whatever the slack.
+    more_due: AtomicBool,
+    /// The shard at which the next call of [`fire`](Self::fire) begins.
+    first: AtomicUsize,
+    scanner: Mutex<ScannerSlot<W>>,
 }
 
-/// Where the setting is. The thread that scans takes it out, so that foreign code runs outside of
+/// Where the scanner is. The thread that scans takes it out, so that foreign code runs outside of
 /// the lock.
-enum Place<W> {
-    Present(Setting<W>),
+enum ScannerSlot<W> {
+    Present(Scanner<W>),
+    /// A thread is scanning.
     TakenOut,
-    /// The runtime is gone.
-    Closed,
+    /// No thread scans any more. What is left of the scanner is dropped by the next
+    /// [`close`](ShardedDriver::close).
+    Closed(Option<Scanner<W>>),
 }
 
-struct Setting<W> {
+/// What a scan works with.
+struct Scanner<W> {
     source: W,
     /// When the source will expire, `None` if the next scan has to set it in any case. Most scans
     /// find that it is right, and are spared a system call, or the lock of the parked workers.
-    at: Option<u64>,
-    /// How many expirations the source was told of.
+    set_for: Option<u64>,
+    /// How many expirations the scans have taken note of.
     expirations: usize,
     planner: Planner,
+}
+
+/// The thread that makes the next scan, after one thread has made [`MAX_SCANS`].
+enum NextScan {
+    /// The one that calls next.
+    ByNextCaller,
+    ByThisThread,
+    /// None: the runtime is gone.
+    Never,
 }
 
 impl<W: WakeSource> ShardedDriver<W> {
@@ -127,9 +142,11 @@ impl<W: WakeSource> ShardedDriver<W> {
             requests: AtomicUsize::new(0),
             expirations: AtomicUsize::new(0),
             fired: AtomicUsize::new(0),
-            setting: Mutex::new(Place::Present(Setting {
+            more_due: AtomicBool::new(false),
+            first: AtomicUsize::new(0),
+            scanner: Mutex::new(ScannerSlot::Present(Scanner {
                 source,
-                at: None,
+                set_for: None,
                 expirations: 0,
                 planner: Planner::new(slack),
             })),
@@ -141,11 +158,19 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 
     /// Fires what is due and sets the wake source again. To be called when the source has expired,
-    /// on a thread of the runtime. Returns whether the runtime turned out to be gone.
+    /// on a thread of the runtime.
+    ///
+    /// It fires about `budget` timers at most, and passes four times as many that were put off or
+    /// removed in each shard. If that leaves something due, the source expires again soon. The
+    /// result is that of [`rearm`](Self::rearm).
     #[cfg(any(feature = "tokio", test))]
-    pub(crate) fn expire(&self) -> bool {
+    pub(crate) fn expire(&self, budget: usize) -> Liveness {
         self.note_expired();
-        self.fire(self.clock.nanos(), usize::MAX);
+        let (_, more) = self.fire_in_turn(self.clock.nanos(), budget);
+        if more {
+            // Relaxed: `rearm` makes it visible.
+            self.more_due.store(true, Ordering::Relaxed);
+        }
         self.rearm()
     }
 
@@ -157,52 +182,52 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 
     /// Scans the shards and sets the wake source, or leaves that to the thread that is doing so
-    /// now. Returns whether the runtime turned out to be gone.
-    pub(crate) fn rearm(&self) -> bool {
+    /// now.
+    ///
+    /// If it returns [`Liveness::Gone`], the caller has to see to it that [`close`](Self::close) is
+    /// called, where no lock is held: nobody else may do so.
+    pub(crate) fn rearm(&self) -> Liveness {
         // AcqRel: the thread that scans sees what this one did before, and this one what that one
         // did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         if before != 0 && (before & PENDING == 0 || !self.take_pending()) {
-            return false;
+            return Liveness::Alive;
         }
         let mut scans = 0;
         loop {
             scans += 1;
             // Acquire: pairs with the increment of each request.
             let seen = self.requests.load(Ordering::Acquire);
-            if self.with_setting(|setting| self.scan(setting)) == Liveness::Gone {
-                self.close();
-                return true;
+            if self.with_scanner(|scanner| self.scan(scanner)) == Liveness::Gone {
+                return Liveness::Gone;
             }
-            let left = self
-                .requests
-                .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed);
-            if left.is_ok() {
-                return false;
+            let unchanged =
+                self.requests
+                    .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed);
+            if unchanged.is_ok() {
+                return Liveness::Alive;
             }
             if scans < MAX_SCANS {
                 continue;
             }
-            match self.leave_to_next_call() {
-                Left::ToNextCall => return false,
-                Left::ToThisThread => {}
-                Left::Gone => {
-                    self.close();
-                    return true;
-                }
+            match self.leave_to_next_caller() {
+                NextScan::ByNextCaller => return Liveness::Alive,
+                NextScan::ByThisThread => {}
+                NextScan::Never => return Liveness::Gone,
             }
         }
     }
 
-    /// Leaves the next scan to the next call, in the three steps that the head of this file tells.
-    fn leave_to_next_call(&self) -> Left {
+    /// Leaves the next scan to the thread that calls next, in the three steps that the head of this
+    /// file tells.
+    fn leave_to_next_caller(&self) -> NextScan {
         let mut known = 0;
-        let set_soon = |setting: &mut Setting<W>| {
-            known = setting.expirations;
-            self.set_soon(setting)
+        let set_soon = |scanner: &mut Scanner<W>| {
+            known = scanner.expirations;
+            self.set_soon(scanner)
         };
-        if self.with_setting(set_soon) == Liveness::Gone {
-            return Left::Gone;
+        if self.with_scanner(set_soon) == Liveness::Gone {
+            return NextScan::Never;
         }
         // AcqRel: if the source has called before this, its expiration is seen below. If it calls
         // after this, it sees the mark, and all that this thread did.
@@ -210,14 +235,14 @@ impl<W: WakeSource> ShardedDriver<W> {
         // If the source has expired since it was set, its call may have come before the mark. It
         // need not expire again until a scan has noted that, so no other call may follow.
         if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
-            return Left::ToNextCall;
+            return NextScan::ByNextCaller;
         }
-        Left::ToThisThread
+        NextScan::ByThisThread
     }
 
     /// Like [`rearm`](Self::rearm), and sets the wake source even if it is set for the right time:
     /// the clock may have jumped.
-    pub(crate) fn rearm_anew(&self) -> bool {
+    pub(crate) fn rearm_anew(&self) -> Liveness {
         // As if the source had expired.
         self.note_expired();
         self.rearm()
@@ -230,69 +255,70 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.requests.fetch_and(!PENDING, Ordering::AcqRel) & PENDING != 0
     }
 
-    /// Calls `act` with the setting, on the thread that scans. If another thread has closed the
-    /// driver, returns [`Liveness::Alive`]: there is nothing left to close.
-    fn with_setting(&self, act: impl FnOnce(&mut Setting<W>) -> Liveness) -> Liveness {
-        let mut setting = {
-            let mut place = lock(&self.setting);
-            match std::mem::replace(&mut *place, Place::TakenOut) {
-                Place::Present(setting) => setting,
-                gone => {
-                    debug_assert!(matches!(gone, Place::Closed), "two threads scan");
-                    *place = gone;
+    /// Calls `act` with the scanner. Returns [`Liveness::Gone`] if the driver has to be closed: the
+    /// runtime is gone, or another thread has closed the driver meanwhile, and the scanner is left.
+    fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
+        let mut scanner = {
+            let mut slot = lock(&self.scanner);
+            match std::mem::replace(&mut *slot, ScannerSlot::TakenOut) {
+                ScannerSlot::Present(scanner) => scanner,
+                closed => {
+                    debug_assert!(matches!(closed, ScannerSlot::Closed(_)), "two threads scan");
+                    *slot = closed;
                     return Liveness::Alive;
                 }
             }
         };
         // A source that panics counts as gone. Otherwise no thread would ever scan again.
         let liveness =
-            catch_unwind(AssertUnwindSafe(|| act(&mut setting))).unwrap_or(Liveness::Gone);
-        let mut place = lock(&self.setting);
-        if liveness == Liveness::Alive && !matches!(*place, Place::Closed) {
-            *place = Place::Present(setting);
-            return liveness;
+            catch_unwind(AssertUnwindSafe(|| act(&mut scanner))).unwrap_or(Liveness::Gone);
+        let mut slot = lock(&self.scanner);
+        if liveness == Liveness::Alive && matches!(*slot, ScannerSlot::TakenOut) {
+            *slot = ScannerSlot::Present(scanner);
+            return Liveness::Alive;
         }
-        drop(place);
-        // Its destructor is foreign code: outside of the lock.
-        drop(setting);
-        liveness
+        // The source is not dropped here: its destructor is foreign code, and this thread may hold
+        // a lock of its caller.
+        *slot = ScannerSlot::Closed(Some(scanner));
+        Liveness::Gone
     }
 
     /// Has the source expire soon, because this thread has scanned often enough.
-    fn set_soon(&self, setting: &mut Setting<W>) -> Liveness {
+    fn set_soon(&self, scanner: &mut Scanner<W>) -> Liveness {
         // Whatever the next scan finds, it sets the source.
-        setting.at = None;
+        scanner.set_for = None;
         // At least 1: for some sources zero means that they never expire.
-        setting.source.set_soon(self.clock.nanos().max(1))
+        scanner.source.set_soon(self.clock.nanos().max(1))
     }
 
-    fn scan(&self, setting: &mut Setting<W>) -> Liveness {
+    fn scan(&self, scanner: &mut Scanner<W>) -> Liveness {
         let expirations = self.expirations.load(Ordering::Acquire);
-        if expirations != setting.expirations {
-            setting.expirations = expirations;
-            setting.at = None;
+        if expirations != scanner.expirations {
+            scanner.expirations = expirations;
+            scanner.set_for = None;
             self.shards.iter().for_each(|shard| shard.note_timed_wake());
-            if setting.source.note_expired() == Liveness::Gone {
-                return Liveness::Gone;
-            }
         }
         let fired = self.fired.swap(0, Ordering::Relaxed);
         if fired > 0 {
-            setting.planner.fired(self.clock.nanos(), fired);
+            scanner.planner.fired(self.clock.nanos(), fired);
         }
 
         let next = self.shards.iter().map(|shard| announce(shard)).min();
-        let plan = setting.planner.plan(next.unwrap_or(NEVER));
+        let next = next.unwrap_or(NEVER);
+        let plan = match self.more_due.swap(false, Ordering::Relaxed) {
+            true => Plan::on_time(next),
+            false => scanner.planner.plan(next),
+        };
         if plan.is_fixed() {
             // No timer that is armed from now on changes that, so none needs to request a scan. All
             // shards are scanned after the source has expired.
             self.clear_announcements();
         }
-        if setting.at == Some(plan.wake_at) {
+        if scanner.set_for == Some(plan.wake_at) {
             return Liveness::Alive;
         }
-        setting.at = Some(plan.wake_at);
-        setting.source.set(plan.wake_at)
+        scanner.set_for = Some(plan.wake_at);
+        scanner.source.set(plan.wake_at)
     }
 
     /// Clears all announcements: no loop waits for the timers just now, or it waits for a time that
@@ -307,49 +333,69 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// fired.
     ///
     /// [`rearm`](Self::rearm) has to follow, also if none were due.
+    #[cfg(any(feature = "rt", test))]
     pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
-        let mut fired = 0;
-        for shard in 0..self.shards.len() {
-            if fired < budget {
-                fired += self.fire_shard(shard, now, budget - fired);
+        self.fire_in_turn(now, budget).0
+    }
+
+    /// Like [`fire`](Self::fire). Also returns whether more may be due.
+    ///
+    /// A call begins with the shard that the one before did not get to. So the timers of one thread
+    /// that use up the budget each time do not keep those of the others from firing.
+    fn fire_in_turn(&self, now: u64, budget: usize) -> (usize, bool) {
+        let (mut fired, mut more) = (0, false);
+        let shards = self.shards.len();
+        // Relaxed: no shard is lost by it, wherever a call begins.
+        let first = self.first.load(Ordering::Relaxed);
+        for shard in (first..first + shards).map(|shard| shard % shards) {
+            if fired >= budget {
+                self.first.store(shard, Ordering::Relaxed);
+                return (fired, true);
             }
+            let (here, more_here) = self.fire_one(shard, now, budget - fired);
+            fired += here;
+            more |= more_here;
         }
-        fired
+        if first != 0 {
+            self.first.store(0, Ordering::Relaxed);
+        }
+        (fired, more)
     }
 
     /// Like [`fire`](Self::fire), in one shard.
+    #[cfg(feature = "rt")]
     pub(crate) fn fire_shard(&self, shard: usize, now: u64, budget: usize) -> usize {
+        self.fire_one(shard, now, budget).0
+    }
+
+    fn fire_one(&self, shard: usize, now: u64, budget: usize) -> (usize, bool) {
         let shard = &self.shards[shard];
         if !shard.may_be_due(now) {
-            return 0;
+            return (0, false);
         }
         shard.note_turn(now);
-        let (fired, _) = shard.fire(now, budget);
+        let (fired, more) = shard.fire(now, budget);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         shard.clear_announcement();
-        fired
+        (fired, more)
     }
 
     /// Closes all shards: the tasks of their timers are woken, and the timers move to another
-    /// driver.
+    /// driver. It may be called more than once.
     ///
-    /// From then on no thread scans; one that is scanning now drops the source when it has
-    /// finished.
+    /// From then on no thread scans. If one is scanning now, its call ends with
+    /// [`Liveness::Gone`], and the source is dropped by the call of `close` that follows.
+    ///
+    /// It runs foreign code, so the caller must not hold a lock that wakers or destructors take.
     pub(crate) fn close(&self) {
-        let place = std::mem::replace(&mut *lock(&self.setting), Place::Closed);
-        drop(place);
+        let slot = std::mem::replace(&mut *lock(&self.scanner), ScannerSlot::Closed(None));
+        // Before the tasks are woken: with the source of a paused clock that clock stops. A panic
+        // of a destructor keeps no task from being woken.
+        shield(|| drop(slot));
         for shard in &self.shards {
             shard.close();
         }
     }
-}
-
-/// To whom the scanning thread has left the next scan.
-enum Left {
-    ToNextCall,
-    ToThisThread,
-    /// To none: the runtime is gone.
-    Gone,
 }
 
 /// Has a shard announce its next deadline, or a margin before that; returns what it announced.

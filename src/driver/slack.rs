@@ -163,6 +163,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Wakes at `next`, whatever the slack.
+    #[cfg(any(feature = "tokio", feature = "rt"))]
+    pub(crate) fn on_time(next: u64) -> Self {
+        Self {
+            wake_at: next,
+            earliest: 0,
+        }
+    }
+
     /// Wakes at `limit`, if that is earlier.
     pub(crate) fn limited(self, limit: u64) -> Self {
         Self {

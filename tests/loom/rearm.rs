@@ -136,6 +136,7 @@ fn a_runtime_that_ends_while_a_thread_leaves_tells_all_tasks() {
         made.expire();
         let sleep = arming.join().unwrap();
         made.expire();
+        made.end_if_found_gone();
         assert!(sleep.is_orphaned() && other.is_released());
         assert!(sleeps.lock().unwrap().iter().all(Sleep::is_orphaned));
         assert!(inner.is_released());

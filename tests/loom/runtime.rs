@@ -4,6 +4,7 @@
 //! Tokio itself cannot be modelled. What it does to a sharded driver can: it is told when to wake,
 //! and calls [`Runtime::expire`] then.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,15 +17,26 @@ use crate::instant::nanos;
 
 /// A runtime with a number of threads.
 #[derive(Clone)]
-pub(crate) struct Runtime(Arc<ShardedDriver<Told>>);
+pub(crate) struct Runtime {
+    driver: Arc<ShardedDriver<Told>>,
+    found_gone: FoundGone,
+}
+
+/// Whether a thread that armed a timer has found the runtime gone, and left it to another thread to
+/// close the driver: it may hold a lock. An atomic of std, because it is not what is modelled.
+#[derive(Clone, Default)]
+struct FoundGone(Arc<AtomicBool>);
+
+impl FoundGone {
+    fn note(&self, liveness: Liveness) {
+        self.0
+            .fetch_or(liveness == Liveness::Gone, Ordering::SeqCst);
+    }
+}
 
 struct Told(Box<dyn FnMut(u64) -> bool + Send>);
 
 impl WakeSource for Told {
-    fn note_expired(&mut self) -> Liveness {
-        Liveness::Alive
-    }
-
     fn set(&mut self, at: u64) -> Liveness {
         if (self.0)(at) {
             Liveness::Alive
@@ -34,18 +46,18 @@ impl WakeSource for Told {
     }
 }
 
-struct Call(Weak<ShardedDriver<Told>>);
+struct Call(Weak<ShardedDriver<Told>>, FoundGone);
 
 impl Notifier for Call {
     fn rearm(&self) {
         if let Some(driver) = self.0.upgrade() {
-            driver.rearm();
+            self.1.note(driver.rearm());
         }
     }
 
     fn interrupt(&self) {
         if let Some(driver) = self.0.upgrade() {
-            driver.rearm_anew();
+            self.1.note(driver.rearm_anew());
         }
     }
 }
@@ -71,31 +83,47 @@ impl Runtime {
         slack: Duration,
         set: impl FnMut(u64) -> bool + Send + 'static,
     ) -> Self {
-        Self(Arc::new_cyclic(|driver: &Weak<ShardedDriver<Told>>| {
+        let found_gone = FoundGone::default();
+        let driver = Arc::new_cyclic(|driver: &Weak<ShardedDriver<Told>>| {
             let slack = Limit::new(nanos(slack));
-            let call = || Box::new(Call(driver.clone()));
+            let call = || Box::new(Call(driver.clone(), found_gone.clone()));
             let shard = || Shared::new(clock.clone(), call(), notify_on_cancel, slack.clone());
             let shards = (0..threads).map(|_| shard()).collect();
             ShardedDriver::new(Told(Box::new(set)), clock.clone(), slack.clone(), shards)
-        }))
+        });
+        Self { driver, found_gone }
     }
 
     /// What the runtime does when the wake source expires.
     pub(super) fn expire(&self) {
-        self.0.expire();
+        self.expire_within(usize::MAX);
+    }
+
+    /// Like [`expire`](Self::expire), but fires about `budget` timers at most.
+    pub(super) fn expire_within(&self, budget: usize) {
+        if self.driver.expire(budget) == Liveness::Gone {
+            self.driver.close();
+        }
+    }
+
+    /// Closes the driver if a thread that armed a timer has left that to another one.
+    pub(super) fn end_if_found_gone(&self) {
+        if self.found_gone.0.load(Ordering::SeqCst) {
+            self.driver.close();
+        }
     }
 
     /// From now on the runtime is told of cancelled timers, or no longer.
     pub(super) fn set_notify_on_cancel(&self, notify_on_cancel: bool) {
-        let shards = self.0.shards().iter();
+        let shards = self.driver.shards().iter();
         shards.for_each(|shard| shard.set_notify_on_cancel(|| notify_on_cancel));
-        self.0.rearm_anew();
+        self.driver.rearm_anew();
     }
 
     /// Returns the driver of a thread.
     pub(super) fn handle(&self, thread: usize) -> Handle {
         Handle {
-            shared: self.0.shards()[thread].clone(),
+            shared: self.driver.shards()[thread].clone(),
         }
     }
 }

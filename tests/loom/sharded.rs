@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::runtime::Runtime;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{Loop, NEVER, Race, Task, Time, check, ns};
+use super::support::{Loop, NEVER, Race, Recorder, Task, Time, check, ns, poll};
 
 /// Each thread sets the source for its own timer, and the earlier one must win, whichever thread is
 /// last.
@@ -164,9 +164,47 @@ fn a_timer_armed_while_the_runtime_ends_is_woken_or_told() {
         runtime.expire();
         let (task, sleep) = arming.join().unwrap();
         runtime.expire();
+        runtime.end_if_found_gone();
         assert!(sleep.is_orphaned());
         // Told by the poll itself, which then found no driver to move to, or woken.
         assert!(task.wakes() <= 1 && task.is_released());
+    });
+}
+
+/// The thread that arms may hold a lock that wakers take. If it is the one that finds the runtime
+/// gone, it leaves the rest to another thread.
+#[test]
+fn a_thread_that_arms_while_the_runtime_ends_wakes_no_task() {
+    check(Some(3), || {
+        let time = Time::new();
+        let gone = Arc::new(AtomicU64::new(0));
+        let asked = gone.clone();
+        let runtime = Runtime::new(time.clock(), 2, false, move |_| {
+            asked.load(Ordering::Acquire) == 0
+        });
+        runtime.expire();
+        let log = Recorder::log();
+        let mut first = runtime.handle(1).sleep(ns(30));
+        assert!(!poll(&mut first, &Recorder::waker(1, &log)));
+        let line = Race::new();
+        let arming = {
+            let (runtime, waker) = (runtime.clone(), Recorder::waker(2, &log));
+            line.spawn(move || {
+                let mut sleep = runtime.handle(0).sleep(ns(20));
+                assert!(!poll(&mut sleep, &waker));
+                sleep
+            })
+        };
+        line.enter();
+        gone.store(1, Ordering::Release);
+        runtime.expire();
+        let sleep = arming.join().unwrap();
+        runtime.end_if_found_gone();
+        assert!(first.is_orphaned() && sleep.is_orphaned());
+        let here = loom::thread::current().id();
+        let log = log.lock().unwrap();
+        assert!(log.iter().all(|(thread, _)| *thread == here));
+        assert_eq!(log.iter().filter(|(_, name)| *name == 1).count(), 1);
     });
 }
 
@@ -190,6 +228,7 @@ fn a_source_that_panics_counts_as_gone() {
         race.enter();
         let early = task.poll(&mut sleep);
         expiring.join().unwrap();
+        runtime.end_if_found_gone();
         assert!(!early && sleep.is_orphaned() && task.is_released());
     });
 }

@@ -6,12 +6,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
 
-use crate::backend::tokio_driver::{DRIVERS, TokioDriver, time};
+use crate::backend::tokio_driver::{TokioDriver, drivers, time};
 use crate::driver::Handle;
 use crate::instant::Instant;
 
@@ -44,7 +44,7 @@ pub(crate) fn can_advance() -> bool {
 
 /// Returns whether a driver is that of a tokio runtime.
 pub(crate) fn owns(handle: &Handle) -> bool {
-    let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let drivers = drivers();
     let mut shards = drivers.iter().flat_map(|driver| driver.drivers.shards());
     shards.any(|shard| Arc::ptr_eq(shard, &handle.shared))
 }

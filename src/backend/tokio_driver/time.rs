@@ -6,7 +6,7 @@
 //! feature alone, and its tests call `tokio::time::pause`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::{self, Builder, RuntimeFlavor};
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::instant::Instant;
+use crate::sync::lock_std;
 #[cfg(feature = "test-util")]
 use crate::system;
 
@@ -147,16 +148,12 @@ impl ClockRuntime {
 
     /// Releases the runtime, outside of the lock.
     pub(super) fn release(&self) {
-        let runtime = self.lock().take();
+        let runtime = lock_std(&self.0).take();
         drop(runtime);
     }
 
     fn get(&self) -> Option<runtime::Handle> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<runtime::Handle>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_std(&self.0).clone()
     }
 }
 

@@ -16,9 +16,15 @@
 //! would advance the clock to whatever it is given to wait for, however soon that is taken away
 //! again. In such a runtime [`WakeSources::wake_on_shutdown`] is false, and the driver checks
 //! whether the runtime has ended.
+//!
+//! Tokio may call the waker of a `Sleep` on the very thread that sets it: if the `Sleep` is set for
+//! a time that has passed, if it expires at that moment, or if the runtime is gone. That thread may
+//! hold a lock of its caller, so it must not fire timers. It only notes the call
+//! ([`note_if_setting`]), and has the waker called again by the runtime.
 
+use std::cell::Cell;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -39,6 +45,44 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The resolution of tokio's timers, a millisecond.
 const TICK: u64 = 1_000_000;
 
+thread_local! {
+    /// Whether this thread is setting a `Sleep`, and tokio has called its waker meanwhile.
+    static SETTING: Cell<Setting> = const { Cell::new(Setting::No) };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    No,
+    NotCalled,
+    Called,
+}
+
+/// Returns whether this thread is setting a `Sleep`, and notes in that case that tokio has called
+/// the waker.
+pub(super) fn note_if_setting() -> bool {
+    let is_setting = SETTING.get() != Setting::No;
+    if is_setting {
+        SETTING.set(Setting::Called);
+    }
+    is_setting
+}
+
+/// Calls into tokio to set a `Sleep`. Also returns whether tokio has called its waker meanwhile.
+fn noting_calls<T>(set: impl FnOnce() -> T) -> (T, bool) {
+    struct Restore;
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SETTING.set(Setting::No);
+        }
+    }
+
+    let _restore = Restore;
+    SETTING.set(Setting::NotCalled);
+    let result = set();
+    (result, SETTING.get() == Setting::Called)
+}
+
 /// The wake sources of one runtime, which wake a `W`.
 pub(super) struct WakeSources<W> {
     target: Weak<W>,
@@ -46,7 +90,7 @@ pub(super) struct WakeSources<W> {
     /// The runtime whose clock is read, if that may be paused. It is released when the sources are
     /// dropped.
     clock_runtime: Option<ClockRuntime>,
-    descriptor: Option<Descriptor>,
+    descriptor: Option<Arc<Descriptor>>,
     sleep: Option<TokioSleep>,
 }
 
@@ -80,7 +124,7 @@ impl<W> WakeSources<W> {
             target: Weak::new(),
             clock,
             clock_runtime,
-            descriptor,
+            descriptor: descriptor.map(Arc::new),
             sleep,
         })
     }
@@ -95,6 +139,10 @@ impl<W> WakeSources<W> {
         &self.clock
     }
 
+    pub(super) fn descriptor(&self) -> Option<Weak<Descriptor>> {
+        self.descriptor.as_ref().map(Arc::downgrade)
+    }
+
     pub(super) fn can_pause(&self) -> bool {
         self.clock_runtime.is_some()
     }
@@ -107,17 +155,6 @@ impl<W> WakeSources<W> {
 }
 
 impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
-    fn note_expired(&mut self) -> Liveness {
-        if let Some(descriptor) = &self.descriptor
-            && let Some(target) = self.target.upgrade()
-            && !descriptor.poll_expired(&Waker::from(target))
-        {
-            return Liveness::Gone;
-        }
-        // The `Sleep` is polled when it is set again, which follows.
-        Liveness::Alive
-    }
-
     fn set(&mut self, at: u64) -> Liveness {
         let Some(target) = self.target.upgrade() else {
             return Liveness::Gone;
@@ -172,17 +209,18 @@ impl TokioSleep {
             // whole millisecond.
             at = at.saturating_sub(TICK - 1).max(now + 1);
         }
-        let sleep = self.reset(at, clock);
-        if sleep.is_elapsed() {
-            return self.elapsed(at, clock, waker);
-        }
         // Unconstrained: the task that arms a timer may have used up its budget. If the runtime
         // shuts down at this moment, on another thread, tokio panics, and the source counts as
         // gone.
-        let mut sleep = unconstrained(sleep);
-        match Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)) {
-            Poll::Pending => Liveness::Alive,
-            Poll::Ready(()) => self.elapsed(at, clock, waker),
+        let (poll, called) = noting_calls(|| {
+            let mut sleep = unconstrained(self.reset(at, clock));
+            Pin::new(&mut sleep).poll(&mut Context::from_waker(waker))
+        });
+        match poll {
+            Poll::Pending if !called => Liveness::Alive,
+            // Tokio's timers are never early: the runtime has shut down.
+            Poll::Ready(()) if clock.nanos() < at => Liveness::Gone,
+            _ => self.wake_soon(waker),
         }
     }
 
@@ -196,22 +234,16 @@ impl TokioSleep {
         sleep.as_mut()
     }
 
-    /// Handles a `Sleep` that has elapsed as soon as it was set. Either its time has passed, or the
-    /// runtime has shut down: tokio's timers are never early.
-    fn elapsed(&self, at: u64, clock: &Clock, waker: &Waker) -> Liveness {
-        if clock.nanos() < at {
-            return Liveness::Gone;
-        }
-        self.wake_soon(waker)
-    }
-
-    /// Has `waker` woken from the runtime's own loop.
+    /// Has `waker` called by the runtime's own loop.
     fn wake_soon(&self, waker: &Waker) -> Liveness {
-        // A runtime that has shut down drops the task instead of running it. That wakes, too, and
-        // the next scan finds that the runtime has ended.
+        // If the runtime shuts down before it runs the task, it drops it, and that wakes, too. If
+        // it has shut down already, it drops the task at once, on this thread.
         let wake = WakeOnDrop(waker.clone());
-        self.runtime.spawn(async move { drop(wake) });
-        Liveness::Alive
+        let (_task, called) = noting_calls(|| self.runtime.spawn(async move { drop(wake) }));
+        match called {
+            true => Liveness::Gone,
+            false => Liveness::Alive,
+        }
     }
 }
 

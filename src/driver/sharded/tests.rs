@@ -23,10 +23,6 @@ struct TestSource {
 }
 
 impl WakeSource for TestSource {
-    fn note_expired(&mut self) -> Liveness {
-        Liveness::Alive
-    }
-
     fn set(&mut self, at: u64) -> Liveness {
         self.set_to.lock().unwrap().push_back(at);
         (self.inside)();
@@ -38,8 +34,10 @@ struct Call(Weak<ShardedDriver<TestSource>>);
 
 impl Notifier for Call {
     fn rearm(&self) {
-        if let Some(driver) = self.0.upgrade() {
-            driver.rearm();
+        if let Some(driver) = self.0.upgrade()
+            && driver.rearm() == Liveness::Gone
+        {
+            driver.close();
         }
     }
 
@@ -244,5 +242,44 @@ fn a_driver_that_is_closed_while_a_thread_scans_drops_its_source() {
     let sleep = runtime.armed(0, 10);
     assert!(sleep.is_orphaned());
     assert!(runtime.kept.upgrade().is_none());
-    assert!(!runtime.driver.rearm());
+    assert_eq!(runtime.driver.rearm(), Liveness::Alive, "closed already");
+}
+
+/// Each call began with the first shard, and if its timers used up the budget each time, those of
+/// the others never fired.
+#[test]
+fn a_shard_whose_timers_use_up_the_budget_does_not_keep_the_others_from_firing() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let mut sleeps: Vec<_> = (0..500).map(|_| runtime.armed(0, 10)).collect();
+    sleeps.push(runtime.armed(1, 20));
+    let fires = |now| runtime.driver.fire(now, 64);
+    assert_eq!(fires(30), 64, "all of the first shard");
+    assert_eq!(fires(30), 1 + 64);
+    assert_eq!(runtime.handle(1).armed(), 0);
+    while fires(30) > 0 {}
+    assert_eq!(runtime.handle(0).armed(), 0);
+}
+
+/// An expiration fired all that was due, and passed all that was put off, before tasks could run.
+#[test]
+fn an_expiration_that_leaves_something_due_has_the_source_expire_again_whatever_the_slack() {
+    let runtime = TestRuntime::quiet(false, 100);
+    // A storm: the slack is used.
+    let mut sleeps = Vec::new();
+    for turn in 1..=20 {
+        sleeps.push(runtime.armed(0, 5));
+        runtime.expire_at(5 * turn);
+    }
+    sleeps.extend((0..200).map(|_| runtime.armed(0, 10)));
+    runtime.set_to();
+    runtime.time.store(110, Ordering::Relaxed);
+    assert_eq!(runtime.driver.expire(64), Liveness::Alive);
+    assert_eq!(runtime.handle(0).armed(), 200 - 64);
+    assert_eq!(runtime.set_to(), [110], "soon, since that has passed");
+    while runtime.handle(0).armed() > 0 {
+        assert_eq!(runtime.driver.expire(64), Liveness::Alive);
+    }
+    // The slack counts again.
+    sleeps.push(runtime.armed(0, 10));
+    assert_eq!(runtime.set_to().last(), Some(&210));
 }

@@ -13,10 +13,6 @@ use crate::instant::NEVER;
 pub(crate) struct OwnerTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for OwnerTimeout {
-    fn note_expired(&mut self) -> Liveness {
-        Liveness::Alive
-    }
-
     fn set(&mut self, at: u64) -> Liveness {
         let Some(idle) = self.0.upgrade() else {
             return Liveness::Gone;
