@@ -83,9 +83,15 @@ struct Inner {
     change_lock: Mutex<()>,
     /// How many [`Hold`] guards keep executors from advancing the clock.
     holds: AtomicUsize,
+    /// Keeps the runtime whose clock this is from advancing it.
+    hold_runtime: Option<HoldRuntime>,
     /// The drivers on this clock, which are called when it is moved, paused or resumed.
     observers: Mutex<Vec<Weak<dyn ClockObserver>>>,
 }
+
+/// Keeps a runtime from advancing its clock until what it returns is dropped. It returns `None` if
+/// the runtime is gone.
+pub(crate) type HoldRuntime = Box<dyn Fn() -> Option<Arc<dyn Send + Sync>> + Send + Sync>;
 
 /// Where a running clock reads the time.
 enum Source {
@@ -185,15 +191,18 @@ impl Clock {
     }
 
     /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the
-    /// axis of `system`.
+    /// axis of `system`, and `hold` keeps the runtime from moving it.
     ///
     /// A runtime that advances a paused clock by itself does so for timers of any length. The
     /// longest wait is thirty years, as it is for tokio's own timers.
     #[cfg(feature = "tokio")]
-    pub(crate) fn of_runtime(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+    pub(crate) fn of_runtime(
+        elapsed: impl Fn() -> Duration + Send + Sync + 'static,
+        hold: HoldRuntime,
+    ) -> Self {
         const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
         let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));
-        Self::make(0, YEARS, source, RUNNING)
+        Self::make(0, YEARS, source, RUNNING, Some(hold))
     }
 
     /// Stops the clock of a runtime that has ended, for good: at the latest time that it has shown.
@@ -225,10 +234,16 @@ impl Clock {
     }
 
     fn with_epoch(epoch: i64, source: Source, frozen: u64) -> Self {
-        Self::make(epoch, NEVER, source, frozen)
+        Self::make(epoch, NEVER, source, frozen, None)
     }
 
-    fn make(epoch: i64, longest: u64, source: Source, frozen: u64) -> Self {
+    fn make(
+        epoch: i64,
+        longest: u64,
+        source: Source,
+        frozen: u64,
+        hold_runtime: Option<HoldRuntime>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 epoch,
@@ -239,6 +254,7 @@ impl Clock {
                 shift: AtomicU64::new(0),
                 change_lock: Mutex::new(()),
                 holds: AtomicUsize::new(0),
+                hold_runtime,
                 observers: Mutex::new(Vec::new()),
             }),
         }

@@ -154,6 +154,61 @@ fn time_does_not_advance_during_blocking_work() {
     });
 }
 
+/// Work that tokio does not see goes on while the loop has nothing left to do. Time advanced to the
+/// timeout: tokio asks no guard.
+#[test]
+fn time_does_not_advance_while_a_guard_holds_the_clock() {
+    let (parks, parked) = mpsc::channel();
+    let mut builder = Builder::new_current_thread();
+    builder.on_thread_park(move || {
+        let _ = parks.send(());
+    });
+    let runtime = builder.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async move {
+        let start = Instant::now();
+        let runtime = tokio::runtime::Handle::current();
+        let clock = Handle::current().clock().clone();
+        let (first, hold) = (clock.hold(), clock.hold());
+        let (done, work) = oneshot::channel();
+        let external = thread::spawn(move || {
+            drop(first);
+            // Until the loop has nothing left to do, three times.
+            for _ in 0..3 {
+                parked.recv().unwrap();
+                runtime.spawn(async {});
+            }
+            done.send(hold).unwrap();
+        });
+        let hold = timeout(secs(1), work).await.unwrap().unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        external.join().unwrap();
+
+        time::advance(secs(1)).await;
+        assert_eq!(start.elapsed(), secs(1), "only the program moves time");
+        drop(hold);
+        sleep(secs(60)).await;
+        assert_eq!(start.elapsed(), secs(61));
+    });
+}
+
+/// A runtime waits for its blocking tasks when it is dropped, and a guard is one for tokio.
+#[test]
+fn a_guard_that_outlives_its_runtime_does_not_keep_it_from_shutting_down() {
+    watched(|| {
+        for io in [false, true] {
+            let mut builder = Builder::new_current_thread();
+            let builder = builder.enable_time().start_paused(true);
+            let builder = if io { builder.enable_all() } else { builder };
+            let runtime = builder.build().unwrap();
+            let clock = runtime.block_on(async { Handle::current().clock().clone() });
+            let hold = clock.hold();
+            runtime.block_on(tokio::task::yield_now());
+            drop(runtime);
+            drop((clock.hold(), hold));
+        }
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn advancing_fires_what_is_due_and_nothing_else() {
     let log = Log::new();

@@ -6,6 +6,7 @@
 //! paused clock, and executors use them to let time pass while they are idle.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,8 +187,7 @@ impl From<&ManualClock> for Clock {
 
 /// A guard that keeps executors from moving a clock until it is dropped; see [`Clock::hold`].
 ///
-/// If there are several guards, time may move once the last one is dropped. The clock of a tokio
-/// runtime is not held.
+/// If there are several guards, time may move once the last one is dropped.
 ///
 /// # Examples
 ///
@@ -209,41 +209,45 @@ impl From<&ManualClock> for Clock {
 /// assert!(driver.advance_when_idle());
 /// ```
 #[must_use = "time is held only while the guard lives: name it, as in `let _hold =`"]
-pub struct Hold(Clock);
+pub struct Hold {
+    clock: Clock,
+    /// Keeps the runtime that the clock belongs to from moving it.
+    _runtime: Option<Arc<dyn Send + Sync>>,
+}
 
 impl Hold {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self(clock)
-    }
-
     /// Returns whether it holds this clock.
     #[cfg(feature = "rt")]
     pub(crate) fn is_on(&self, clock: &Clock) -> bool {
-        Arc::ptr_eq(&self.0.inner, &clock.inner)
+        Arc::ptr_eq(&self.clock.inner, &clock.inner)
     }
 }
+
+// To release a runtime is one message to it.
+impl UnwindSafe for Hold {}
+impl RefUnwindSafe for Hold {}
 
 impl Drop for Hold {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `may_move`, so that the executor that moves the clock
         // sees what the holder of the guard has done.
-        if self.0.inner.holds.fetch_sub(1, Ordering::Release) > 1 {
+        if self.clock.inner.holds.fetch_sub(1, Ordering::Release) > 1 {
             return;
         }
         // Read under the lock: a thread that pauses the clock after this finds no guard.
         let is_frozen = {
-            let _guard = lock(&self.0.inner.change_lock);
-            self.0.is_frozen()
+            let _guard = lock(&self.clock.inner.change_lock);
+            self.clock.is_frozen()
         };
         if is_frozen {
-            self.0.interrupt();
+            self.clock.interrupt();
         }
     }
 }
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hold").field(&self.0).finish()
+        f.debug_tuple("Hold").field(&self.clock).finish()
     }
 }
 
@@ -254,8 +258,17 @@ impl Clock {
     /// `test-util`). Take a guard for work that an executor cannot see: on another thread, in
     /// another process, behind a socket.
     ///
-    /// It does not hold the clock of a tokio runtime: tokio moves that, and asks no guard. What
-    /// holds it is a task of `tokio::task::spawn_blocking`.
+    /// The clock of a tokio runtime is tokio's to move. Where it may be paused (tokio's feature
+    /// `test-util`, a runtime of one thread), a guard keeps tokio from moving it by what tokio
+    /// provides for that: a task of `tokio::task::spawn_blocking`. All guards together take one
+    /// thread of the runtime's blocking pool. If `max_blocking_threads` is 1, other blocking work
+    /// waits until the last of them is dropped. A guard that outlives its runtime does not keep it
+    /// from shutting down.
+    ///
+    /// # Panics
+    ///
+    /// If the clock is that of a tokio runtime which may be paused, and the system refuses to start
+    /// that thread.
     ///
     /// # Examples
     ///
@@ -280,11 +293,16 @@ impl Clock {
     /// # helper.join().unwrap();
     /// ```
     pub fn hold(&self) -> Hold {
+        // Before the lock is taken, as it is foreign code.
+        let runtime = self.inner.hold_runtime.as_ref().and_then(|hold| hold());
         // The clock is moved under the same lock: it may be moving just now, and does not move
         // after this.
         let _guard = lock(&self.inner.change_lock);
         self.inner.holds.fetch_add(1, Ordering::Relaxed);
-        Hold::new(self.clone())
+        Hold {
+            clock: self.clone(),
+            _runtime: runtime,
+        }
     }
 
     /// Returns a guard if the clock is frozen, or may be paused while the guard lives.

@@ -186,16 +186,16 @@ fn a_thread_that_arms_while_the_runtime_ends_wakes_no_task() {
         let log = Recorder::log();
         let mut first = runtime.handle(1).sleep(ns(30));
         assert!(!poll(&mut first, &Recorder::waker(1, &log)));
-        let line = Race::new();
+        let race = Race::new();
         let arming = {
             let (runtime, waker) = (runtime.clone(), Recorder::waker(2, &log));
-            line.spawn(move || {
+            race.spawn(move || {
                 let mut sleep = runtime.handle(0).sleep(ns(20));
                 assert!(!poll(&mut sleep, &waker));
                 sleep
             })
         };
-        line.enter();
+        race.enter();
         gone.store(1, Ordering::Release);
         runtime.expire();
         let sleep = arming.join().unwrap();

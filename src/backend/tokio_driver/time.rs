@@ -5,12 +5,14 @@
 //! of that name is on does not decide it: another crate of the program may have enabled tokio's
 //! feature alone, and its tests call `tokio::time::pause`.
 
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{self, Builder, RuntimeFlavor};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock::Clock;
 use crate::instant::Instant;
@@ -126,34 +128,101 @@ impl Probe {
 /// The clock keeps it, and every timer keeps the clock: without the release, a timer that outlives
 /// its runtime would keep what the runtime holds.
 #[derive(Clone)]
-pub(super) struct ClockRuntime(Arc<Mutex<Option<runtime::Handle>>>);
+pub(super) struct ClockRuntime(Arc<Shared>);
+
+struct Shared {
+    runtime: Mutex<Option<runtime::Handle>>,
+    /// What all guards share that hold the clock.
+    hold: Mutex<Weak<RuntimeHold>>,
+}
 
 impl ClockRuntime {
     pub(super) fn new(runtime: runtime::Handle) -> Self {
-        Self(Arc::new(Mutex::new(Some(runtime))))
+        Self(Arc::new(Shared {
+            runtime: Mutex::new(Some(runtime)),
+            hold: Mutex::new(Weak::new()),
+        }))
     }
 
     /// Returns the runtime's clock. It stands still once the runtime is released, and on a thread
     /// that is ending.
     pub(super) fn clock(&self) -> Clock {
-        let shared = self.clone();
-        Clock::of_runtime(move || {
-            let runtime = shared.get().filter(|_| !is_thread_ending());
+        let (reads, holds) = (self.clone(), self.clone());
+        let elapsed = move || {
+            let runtime = reads.get().filter(|_| !is_thread_ending());
             runtime.map_or(Duration::ZERO, |runtime| {
                 let _entered = runtime.enter();
                 Duration::from_nanos(tokio_now().nanos().max(0).cast_unsigned())
             })
-        })
+        };
+        Clock::of_runtime(elapsed, Box::new(move || Some(holds.hold()?)))
+    }
+
+    /// Keeps the runtime from advancing its clock. Returns `None` if it is released.
+    #[track_caller]
+    fn hold(&self) -> Option<Arc<RuntimeHold>> {
+        if let Some(hold) = lock_std(&self.0.hold).upgrade() {
+            return Some(hold);
+        }
+        // Outside of the lock, because it calls into tokio. If another thread does the same, there
+        // are two for a while.
+        let hold = Arc::new(RuntimeHold::new(&self.get()?));
+        *lock_std(&self.0.hold) = Arc::downgrade(&hold);
+        Some(hold)
     }
 
     /// Releases the runtime, outside of the lock.
     pub(super) fn release(&self) {
-        let runtime = lock_std(&self.0).take();
+        let runtime = lock_std(&self.0.runtime).take();
         drop(runtime);
     }
 
     fn get(&self) -> Option<runtime::Handle> {
-        lock_std(&self.0).clone()
+        lock_std(&self.0.runtime).clone()
+    }
+}
+
+/// Keeps a runtime of one thread from advancing its clock, until it is dropped or the runtime shuts
+/// down: tokio does not advance the clock while there is a blocking task.
+struct RuntimeHold {
+    _release: ReleaseOnDrop,
+    /// A task that only owns another [`ReleaseOnDrop`]. A runtime that shuts down drops its tasks,
+    /// and after that waits for the blocking ones.
+    end: AbortHandle,
+}
+
+/// Ends the blocking task of a [`RuntimeHold`].
+struct ReleaseOnDrop(Sender<()>);
+
+impl RuntimeHold {
+    #[track_caller]
+    fn new(runtime: &runtime::Handle) -> Self {
+        let (release, released) = mpsc::channel();
+        let at_end = ReleaseOnDrop(release.clone());
+        // Tokio does not advance the clock from this call on, even if the task has to wait for a
+        // thread.
+        runtime.spawn_blocking(move || released.recv());
+        let end = runtime.spawn(async move {
+            let _at_end = at_end;
+            pending::<()>().await;
+        });
+        Self {
+            _release: ReleaseOnDrop(release),
+            end: end.abort_handle(),
+        }
+    }
+}
+
+impl Drop for RuntimeHold {
+    fn drop(&mut self) {
+        self.end.abort();
+    }
+}
+
+impl Drop for ReleaseOnDrop {
+    fn drop(&mut self) {
+        // It fails if the task has ended.
+        let _ = self.0.send(());
     }
 }
 
