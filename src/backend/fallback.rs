@@ -95,10 +95,15 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
 /// Notices that this process was forked, if `shared` belongs to the thread of a process that it may
 /// have been forked from: its timers then move to the thread of this process. To be called before
 /// the lock of the driver is taken, which another thread may have held at the fork.
+#[inline]
 pub(crate) fn notice_fork(shared: &Arc<Shared>) {
-    if !ENABLED {
-        return;
+    if ENABLED && PROCESSES[0].id.load(Ordering::Relaxed) != 0 {
+        notice_fork_slow(shared);
     }
+}
+
+#[cold]
+fn notice_fork_slow(shared: &Arc<Shared>) {
     let claimed = |process: &&Process| process.id.load(Ordering::Relaxed) != 0;
     let mut threads = PROCESSES
         .iter()

@@ -45,10 +45,10 @@ use crate::instant::{Instant, NEVER, nanos};
 use crate::system;
 use crate::time::sleep::poll::Identity;
 
-/// The first poll of a timer that was made for this long or longer does not read the clock: the
-/// timer is *trusted* not to be due. If that poll comes so late that the deadline has passed, the
+/// The first poll of a timer that was made for this long or longer does not read the clock: it
+/// assumes that the timer is not due. If that poll comes so late that the deadline has passed, the
 /// driver fires the timer in its next turn.
-const TRUSTED_WAIT: Duration = Duration::from_millis(1);
+const LONG_WAIT: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, to the nanosecond.
 ///
@@ -216,9 +216,7 @@ pub struct Sleep {
     /// While `Armed`, the index under which the driver holds the waker.
     index: u32,
     phase: Phase,
-    /// Whether the next poll may assume that the deadline has not passed, without reading the
-    /// clock.
-    trusted: bool,
+    next_poll: NextPoll,
     /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
     yielded: bool,
     /// Whether the future that this timer limits has completed. For `Timeout` alone; it is here
@@ -244,10 +242,29 @@ enum Phase {
     UnboundLimit,
 }
 
+/// What the next poll does if no turn of the driver has passed the deadline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NextPoll {
+    ReadsClock,
+    /// It takes the deadline for one that has not passed. The poll after it reads the clock.
+    SkipsClock,
+}
+
+impl NextPoll {
+    /// Returns what the first poll of a timer does that was made for `wait`.
+    fn first(wait: Duration) -> Self {
+        if wait >= LONG_WAIT {
+            Self::SkipsClock
+        } else {
+            Self::ReadsClock
+        }
+    }
+}
+
 impl Sleep {
     pub(super) fn after(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.capped_deadline_after(duration);
-        Self::new(handle, deadline, duration >= TRUSTED_WAIT)
+        Self::new(handle, deadline, NextPoll::first(duration))
     }
 
     /// Makes a timer that limits something else. A duration beyond the clock's longest wait means
@@ -255,22 +272,22 @@ impl Sleep {
     /// advance to the end of the limit.
     pub(crate) fn limit(handle: Handle, duration: Duration) -> Self {
         let deadline = handle.shared.clock.deadline_after(duration);
-        Self::new(handle, deadline, duration >= TRUSTED_WAIT)
+        Self::new(handle, deadline, NextPoll::first(duration))
     }
 
     pub(super) fn at(handle: Handle, deadline: Instant) -> Self {
         let deadline = handle.shared.clock.nanos_of(deadline);
-        Self::new(handle, deadline, false)
+        Self::new(handle, deadline, NextPoll::ReadsClock)
     }
 
-    fn new(handle: Handle, deadline: u64, trusted: bool) -> Self {
+    fn new(handle: Handle, deadline: u64, next_poll: NextPoll) -> Self {
         Self {
             handle,
             deadline,
             waker: Identity::NONE,
             index: 0,
             phase: Phase::Idle,
-            trusted,
+            next_poll,
             yielded: false,
             completed: false,
         }
@@ -307,7 +324,8 @@ impl Sleep {
     /// Returns whether the driver has fired the timer, or a poll has found the deadline passed.
     ///
     /// Before the first poll this is `false`, even if the deadline has passed: it asks the driver,
-    /// and does not read the clock.
+    /// and does not read the clock. If the driver is gone, the clock is read instead. Once it is
+    /// `true`, it stays so until the timer is reset.
     ///
     /// # Examples
     ///
@@ -323,7 +341,12 @@ impl Sleep {
     pub fn is_elapsed(&self) -> bool {
         match self.phase {
             Phase::Idle | Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => false,
-            Phase::Armed => self.handle.shared.has_elapsed(self.deadline) && !self.is_orphaned(),
+            Phase::Armed => {
+                let shared = &self.handle.shared;
+                // In this order: a driver that is gone counts as having passed each deadline.
+                shared.has_elapsed(self.deadline)
+                    && (!shared.is_closed() || shared.clock.nanos() >= self.deadline)
+            }
             Phase::Done | Phase::DoneByReset => true,
         }
     }
@@ -365,9 +388,13 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        // Nothing has shown that the old deadline has passed, and the new one is later.
-        let trusted = deadline > self.deadline;
-        self.reset_nanos(deadline, trusted, None);
+        // Nothing has shown that the old deadline has passed, and a later one has passed even less.
+        let next_poll = if deadline > self.deadline {
+            NextPoll::SkipsClock
+        } else {
+            NextPoll::ReadsClock
+        };
+        self.reset_nanos(deadline, next_poll, None);
     }
 
     /// Moves the deadline of a pinned timer. This is tokio's name for [`reset_at`](Self::reset_at).
@@ -405,14 +432,14 @@ impl Sleep {
     /// ```
     pub fn reset_after(&mut self, duration: Duration) {
         let deadline = self.handle.shared.clock.deadline_after(duration);
-        self.reset_nanos(deadline, duration >= TRUSTED_WAIT, Some(duration));
+        self.reset_nanos(deadline, NextPoll::first(duration), Some(duration));
     }
 
-    /// Moves the deadline like [`reset_at`](Self::reset_at), but the next poll reads the clock: the
-    /// caller does not know whether the old deadline has passed.
-    pub(super) fn reset_untrusted(&mut self, deadline: Instant) {
+    /// Moves the deadline like [`reset_at`](Self::reset_at), but the next poll reads the clock in
+    /// any case: the old deadline may have passed, and the new one, too.
+    pub(super) fn reset_reading_clock(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        self.reset_nanos(deadline, false, None);
+        self.reset_nanos(deadline, NextPoll::ReadsClock, None);
     }
 
     /// Returns whether the driver holds the waker of an earlier poll, or has fired it, and no poll
@@ -447,13 +474,12 @@ impl Sleep {
         coop::consume_item(before, cx, self.is_armed(), Some(self.handle.clock()));
     }
 
-    /// Moves the deadline. `trusted` says that the next poll of an armed timer need not read the
-    /// clock: it assumes that the new deadline has not passed; `wait` is the duration that the
-    /// deadline was computed from, unless the caller gave an instant.
+    /// Moves the deadline. `next_poll` is what the next poll does if the timer is armed. `wait` is
+    /// the duration that the deadline was computed from, unless the caller gave an instant.
     #[inline]
-    fn reset_nanos(&mut self, deadline: u64, trusted: bool, wait: Option<Duration>) {
+    fn reset_nanos(&mut self, deadline: u64, next_poll: NextPoll, wait: Option<Duration>) {
         let old = std::mem::replace(&mut self.deadline, deadline);
-        self.trusted = false;
+        self.next_poll = NextPoll::ReadsClock;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Armed => {}
             Phase::Idle | Phase::Done | Phase::DoneByReset => return,
@@ -464,7 +490,7 @@ impl Sleep {
         match self.handle.shared.reset(self.index, old, deadline) {
             Reset::Moved => {
                 self.phase = Phase::Armed;
-                self.trusted = trusted;
+                self.next_poll = next_poll;
             }
             Reset::Due(waker) => {
                 self.phase = Phase::DoneByReset;
@@ -523,7 +549,9 @@ impl Sleep {
         let now = system::monotonic();
         let starts_over = self.bind(Handle::current_or_fallback(now));
         // If the wait does not start over, the driver's clock is the system's, which was just read.
-        self.trusted = waits && !starts_over && self.deadline > now.cast_unsigned();
+        if waits && !starts_over && self.deadline > now.cast_unsigned() {
+            return self.arm(cx);
+        }
         self.poll_elapsed(cx)
     }
 
@@ -558,7 +586,7 @@ impl Sleep {
         self.phase = Phase::Idle;
         self.waker = Identity::NONE;
         // The timer may have been made long ago.
-        self.trusted = false;
+        self.next_poll = NextPoll::ReadsClock;
         self.handle = driver;
         starts_over
     }
@@ -570,7 +598,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(coop::poll_proceed(cx));
         let poll = if self.phase == Phase::Done {
-            self.ready_or_yield(cx, false)
+            self.ready_or_yield(cx)
         } else {
             self.poll_elapsed(cx)
         };

@@ -119,7 +119,7 @@ impl QueueTimer {
     /// Moves the timer to a later deadline in queue time; the waiting task is woken then.
     pub(super) fn postpone(&mut self, queue_time: Instant) {
         let deadline = self.to_clock_time(queue_time);
-        self.sleep.reset_untrusted(deadline);
+        self.sleep.reset_reading_clock(deadline);
     }
 
     /// Disarms the timer: it wakes no task until it is polled again.

@@ -9,8 +9,7 @@
 //!    driver's lock is taken, to arm the timer or to exchange its waker.
 //!
 //! One poll leaves out the second check, and so does not read the clock: the first one after the
-//! timer was made for `TRUSTED_WAIT` or longer, or after an armed timer was moved to a later
-//! deadline.
+//! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved to a later deadline.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use std::time::Duration;
 use crate::backend::{self, coop};
 use crate::driver::Handle;
 use crate::driver::shared::Arm;
-use crate::time::sleep::{Phase, Sleep};
+use crate::time::sleep::{NextPoll, Phase, Sleep};
 
 /// The identity of a waker. Two wakers that exist at the same time and have equal identities wake
 /// the same task.
@@ -67,8 +66,8 @@ impl Sleep {
         if shared.has_elapsed(self.deadline) {
             return self.end_or_move(cx);
         }
-        let trusted = std::mem::take(&mut self.trusted);
-        if !trusted {
+        let this_poll = std::mem::replace(&mut self.next_poll, NextPoll::ReadsClock);
+        if this_poll == NextPoll::ReadsClock {
             let now = shared.clock.nanos();
             if now >= self.deadline {
                 coop::note_time(now);
@@ -82,6 +81,8 @@ impl Sleep {
             }
             return self.poll_with_other_waker(cx);
         }
+        // The timer may have got its driver before this process was forked.
+        backend::notice_fork(&self.handle.shared);
         self.arm(cx)
     }
 
@@ -90,12 +91,12 @@ impl Sleep {
     fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.phase == Phase::DoneByReset {
             self.phase = Phase::Done;
-            return self.ready_or_yield(cx, false);
+            return self.ready_or_yield(cx);
         }
         self.poll_unbound(cx)
     }
 
-    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
         self.waker = Identity::of(&waker);
         let mut waker = Some(waker);
@@ -137,7 +138,7 @@ impl Sleep {
     #[inline]
     fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.end();
-        self.ready_or_yield(cx, waited)
+        coop::poll_consume(cx, waited, &mut self.yielded, Some(self.handle.clock()))
     }
 
     /// Notes that the timer has ended. Returns whether an earlier poll was pending.
@@ -149,10 +150,10 @@ impl Sleep {
         waited
     }
 
-    /// Returns `Ready`, or yields if the task has had too many ready results in a row.
+    /// Returns `Ready` again, or yields if the task has had too many ready results in a row.
     #[inline]
-    pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>, waited: bool) -> Poll<()> {
-        coop::poll_consume(cx, waited, &mut self.yielded, Some(self.handle.clock()))
+    pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        coop::poll_consume(cx, false, &mut self.yielded, Some(self.handle.clock()))
     }
 
     /// Moves the timer to another driver, because its own is gone, and polls it there.

@@ -1,4 +1,5 @@
-//! Tests of which drops of a timer take the driver's lock, and of how it is seen to move.
+//! Tests of which drops of a timer take the driver's lock, and of what is seen of a timer when its
+//! driver is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -59,6 +60,22 @@ fn dropping_a_fired_timer_takes_no_lock() {
     // nothing.
     let blink = Duration::from_millis(20);
     assert!(!drops_under_the_lock(&driver, waits, blink), "armed");
+}
+
+/// It went from true to false, since the driver counts as having passed each deadline once it is gone.
+#[test]
+fn a_timer_that_has_elapsed_stays_so_when_its_driver_is_dropped() {
+    let clock = ManualClock::new();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
+    let due = armed(&driver, Duration::from_millis(1));
+    let later = armed(&driver, Duration::from_millis(3));
+    clock.advance(Duration::from_millis(2));
+    assert!(due.is_elapsed() && !later.is_elapsed());
+    drop(driver);
+    assert!(due.is_orphaned() && due.is_elapsed());
+    assert!(later.is_orphaned() && !later.is_elapsed());
+    clock.advance(Duration::from_millis(1));
+    assert!(later.is_elapsed(), "its next poll would be ready");
 }
 
 /// The driver that the timer moves to is gone at once, so it moves on to a third. That one would

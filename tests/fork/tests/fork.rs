@@ -208,3 +208,24 @@ fn an_armed_timer_that_is_polled_first_in_the_child_is_the_childs() {
     let ends = in_child(|| pollster::block_on(&mut timer));
     assert_eq!(ends, End::Well);
 }
+
+/// The first tick was at once, so the interval was not armed before the fork.
+#[test]
+fn an_interval_that_is_polled_first_in_the_child_ticks_there() {
+    let mut ticks = interval(ms(5));
+    pollster::block_on(ticks.tick());
+    let ends = in_child(|| {
+        pollster::block_on(async {
+            ticks.tick().await;
+            ticks.tick().await;
+        });
+    });
+    assert_eq!(ends, End::Well);
+}
+
+#[test]
+fn a_timer_made_on_the_parents_driver_and_polled_first_in_the_child_fires_there() {
+    let timer = Handle::current().sleep(ms(5));
+    let ends = in_child(|| pollster::block_on(timer));
+    assert_eq!(ends, End::Well);
+}
