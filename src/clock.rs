@@ -133,7 +133,7 @@ impl Clock {
     pub fn monotonic() -> Self {
         // Epoch zero: what this clock shows are positions on the axis, and converting costs
         // nothing.
-        Self::with_epoch(0, Source::Monotonic, RUNNING)
+        Self::with_epoch(0, Source::Monotonic)
     }
 
     /// Returns a monotonic clock that also counts the time that the machine is suspended.
@@ -150,7 +150,7 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn boottime() -> Self {
-        Self::with(Source::Boottime(system::boottime()), RUNNING)
+        Self::with(Source::Boottime(system::boottime()))
     }
 
     /// Makes a clock of your own: `elapsed` returns the time since an epoch of your choice.
@@ -184,10 +184,7 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn custom(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self::with(
-            Source::Custom(Box::new(elapsed), AtomicU64::new(0)),
-            RUNNING,
-        )
+        Self::with(Source::Custom(Box::new(elapsed), AtomicU64::new(0)))
     }
 
     /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the
@@ -202,7 +199,7 @@ impl Clock {
     ) -> Self {
         const YEARS: u64 = 30 * 365 * 86_400 * 1_000_000_000;
         let source = Source::Custom(Box::new(elapsed), AtomicU64::new(0));
-        Self::make(0, YEARS, source, RUNNING, Some(hold))
+        Self::make(0, YEARS, source, Some(hold))
     }
 
     /// Stops the clock of a runtime that has ended, for good: at the latest time that it has shown.
@@ -229,21 +226,21 @@ impl Clock {
         self.instant(self.nanos())
     }
 
-    fn with(source: Source, frozen: u64) -> Self {
-        Self::with_epoch(system::monotonic(), source, frozen)
+    /// Makes a clock whose epoch is now.
+    fn with(source: Source) -> Self {
+        Self::with_epoch(system::monotonic(), source)
     }
 
-    fn with_epoch(epoch: i64, source: Source, frozen: u64) -> Self {
-        Self::make(epoch, NEVER, source, frozen, None)
+    fn with_epoch(epoch: i64, source: Source) -> Self {
+        Self::make(epoch, NEVER, source, None)
     }
 
-    fn make(
-        epoch: i64,
-        longest: u64,
-        source: Source,
-        frozen: u64,
-        hold_runtime: Option<HoldRuntime>,
-    ) -> Self {
+    fn make(epoch: i64, longest: u64, source: Source, hold_runtime: Option<HoldRuntime>) -> Self {
+        let frozen = match source {
+            // It stands at its epoch.
+            Source::Manual => 0,
+            _ => RUNNING,
+        };
         Self {
             inner: Arc::new(Inner {
                 epoch,

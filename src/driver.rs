@@ -66,7 +66,8 @@ const TIMERS_PER_TURN: usize = sync::in_models(4, 1024);
 /// }
 /// ```
 pub struct Driver<P> {
-    park: P,
+    // Not named `park`: `driver.park` without a call would then be an error about a private field.
+    inner: P,
     handle: Handle,
     planner: Planner,
 }
@@ -126,7 +127,7 @@ impl<P: Park> Driver<P> {
 
     fn park_limited(&mut self, limit: Option<Duration>) -> Turn {
         let timeout = self.announce(limit);
-        self.park.park(timeout);
+        self.inner.park(timeout);
         self.turn()
     }
 }
@@ -207,7 +208,7 @@ impl<P> Driver<P> {
     /// ```
     #[must_use]
     pub fn get_ref(&self) -> &P {
-        &self.park
+        &self.inner
     }
 
     /// Returns the park that the driver blocks in.
@@ -222,7 +223,7 @@ impl<P> Driver<P> {
     /// inner.turn();
     /// ```
     pub fn get_mut(&mut self) -> &mut P {
-        &mut self.park
+        &mut self.inner
     }
 
     /// Returns the earliest deadline, `None` if no timer is armed that would ever fire.
@@ -411,7 +412,7 @@ impl<P: Park> Park for Driver<P> {
     type Unpark = P::Unpark;
 
     fn unparker(&self) -> Self::Unpark {
-        self.park.unparker()
+        self.inner.unparker()
     }
 
     fn park(&mut self, timeout: Option<Duration>) {

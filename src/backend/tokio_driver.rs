@@ -41,7 +41,7 @@ use self::time::Probe;
 use self::wake_sources::WakeSources;
 use crate::driver::sharded::{Liveness, ShardedDriver};
 use crate::driver::shared::{Notifier, Shared};
-use crate::driver::slack::Limit;
+use crate::driver::slack::SharedSlack;
 use crate::driver::{Builder, Handle};
 use crate::instant::nanos;
 use crate::sync::lock_std;
@@ -181,9 +181,9 @@ impl TokioDriver {
         let clock = sources.clock().clone();
         let can_pause = sources.can_pause();
         let (slack, budget) = if can_pause {
-            (Limit::none(), usize::MAX)
+            (SharedSlack::none(), usize::MAX)
         } else {
-            (Limit::new(nanos(Builder::DEFAULT_SLACK)), BUDGET)
+            (SharedSlack::new(nanos(Builder::DEFAULT_SLACK)), BUDGET)
         };
         Some(Arc::new_cyclic(|driver: &Weak<Self>| {
             let notifier = || Box::new(ShardNotifier(driver.clone()));

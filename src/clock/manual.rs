@@ -57,7 +57,7 @@ impl ManualClock {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self(Clock::with(Source::Manual, 0))
+        Self(Clock::with(Source::Manual))
     }
 
     /// Creates a clock that does not run and shows `start`. If `start` is before the origin, the
@@ -82,7 +82,7 @@ impl ManualClock {
     #[must_use]
     pub fn starting_at(start: Instant) -> Self {
         // No epoch is negative, so that the farthest instant is within reach of `u64` from each.
-        Self(Clock::with_epoch(start.nanos().max(0), Source::Manual, 0))
+        Self(Clock::with_epoch(start.nanos().max(0), Source::Manual))
     }
 
     /// Returns the time on this clock.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::driver::shared::{Notifier, Shared};
-use crate::driver::slack::{Limit, Planner};
+use crate::driver::slack::{Planner, SharedSlack};
 use crate::driver::{Driver, Handle};
 use crate::instant::nanos;
 use crate::park::{Park, Unpark};
@@ -114,12 +114,14 @@ impl Builder {
     }
 
     fn driver<P>(self, park: P, notifier: Box<dyn Notifier>) -> Driver<P> {
-        let slack = Limit::new(nanos(self.slack));
+        let slack = SharedSlack::new(nanos(self.slack));
+        // Where time stands still, the driver itself moves it, and asks then what is armed.
+        let notify_on_cancel = false;
         let handle = Handle {
-            shared: Shared::new(self.clock, notifier, false, slack.clone()),
+            shared: Shared::new(self.clock, notifier, notify_on_cancel, slack.clone()),
         };
         Driver {
-            park,
+            inner: park,
             handle,
             planner: Planner::new(slack),
         }

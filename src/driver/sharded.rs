@@ -46,7 +46,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
 use crate::driver::shared::fire::shield;
-use crate::driver::slack::{Limit, NO_INTERRUPT, Plan, Planner};
+use crate::driver::slack::{NO_INTERRUPT, Plan, Planner, SharedSlack};
 use crate::instant::NEVER;
 use crate::sync::{
     self, Mutex,
@@ -135,7 +135,12 @@ enum NextScan {
 }
 
 impl<W: WakeSource> ShardedDriver<W> {
-    pub(crate) fn new(source: W, clock: Clock, slack: Limit, shards: Box<[Arc<Shared>]>) -> Self {
+    pub(crate) fn new(
+        source: W,
+        clock: Clock,
+        slack: SharedSlack,
+        shards: Box<[Arc<Shared>]>,
+    ) -> Self {
         Self {
             clock,
             shards,

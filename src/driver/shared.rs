@@ -40,7 +40,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
-use crate::driver::slack::{Limit, NO_INTERRUPT};
+use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
 use crate::driver::wakers::Wakers;
 use crate::driver::wakers::words::Words;
 use crate::instant::{LAST, NEVER};
@@ -61,7 +61,7 @@ pub(crate) struct Shared {
     /// may be paused the loop would move time on to that timer, or wait for it in vain.
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
-    pub(super) slack: Limit,
+    pub(super) slack: SharedSlack,
     atomics: CachePadded<Atomics>,
     words: Words,
     state: CachePadded<Mutex<State>>,
@@ -137,7 +137,7 @@ impl Shared {
         clock: Clock,
         notifier: Box<dyn Notifier>,
         notify_on_cancel: bool,
-        slack: Limit,
+        slack: SharedSlack,
     ) -> Arc<Self> {
         let shared = Arc::new(Self {
             clock,

@@ -13,7 +13,7 @@
 //! microseconds over and over looks dense, and waiting only makes it slower. Then waits stop for a
 //! while, which gets longer with each wait in a row that was in vain.
 //!
-//! The length of the slack, its [`Limit`], may be set while the loop runs.
+//! The slack may be set while the loop runs, through a [`SharedSlack`].
 //!
 //! If each timer that is armed is due earlier than all others, each interrupts the loop. After
 //! [`MANY`] interruptions in a row the loop announces an earlier time than it has to, by a
@@ -43,14 +43,14 @@ const MAX_SUSPENDED: u32 = 1023;
 
 /// The slack in nanoseconds, at most [`LONGEST`]; zero turns it off. Clones share one value.
 #[derive(Clone, Debug)]
-pub(crate) struct Limit(Option<Arc<AtomicU64>>);
+pub(crate) struct SharedSlack(Option<Arc<AtomicU64>>);
 
-impl Limit {
+impl SharedSlack {
     pub(crate) fn new(nanos: u64) -> Self {
         Self(Some(Arc::new(AtomicU64::new(nanos.min(LONGEST)))))
     }
 
-    /// Makes a limit that stays zero, whatever it is set to.
+    /// Makes a slack that stays zero, whatever it is set to.
     #[cfg(feature = "tokio")]
     pub(crate) fn none() -> Self {
         Self(None)
@@ -66,8 +66,8 @@ impl Limit {
     }
 
     pub(crate) fn set(&self, nanos: u64) {
-        if let Some(limit) = &self.0 {
-            limit.store(nanos.min(LONGEST), Ordering::Relaxed);
+        if let Some(slack) = &self.0 {
+            slack.store(nanos.min(LONGEST), Ordering::Relaxed);
         }
     }
 }
@@ -90,7 +90,7 @@ pub(crate) fn margin(interruptions: u64, left: u64) -> u64 {
 /// Plans the wake-ups of one loop.
 #[derive(Debug)]
 pub(crate) struct Planner {
-    limit: Limit,
+    slack: SharedSlack,
     /// Moving average of the nanoseconds between two firings, over the last dozen turns.
     gap: u64,
     /// When the last turn fired something.
@@ -103,9 +103,9 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    pub(crate) fn new(limit: Limit) -> Self {
+    pub(crate) fn new(slack: SharedSlack) -> Self {
         Self {
-            limit,
+            slack,
             gap: u64::MAX,
             last: 0,
             suspended: 0,
@@ -115,8 +115,8 @@ impl Planner {
 
     /// Notes that `count` timers fired at `now`.
     pub(crate) fn fired(&mut self, now: u64, count: usize) {
-        let limit = self.limit.get();
-        if count == 0 || limit == 0 {
+        let slack = self.slack.get();
+        if count == 0 || slack == 0 {
             return;
         }
         let since = now.saturating_sub(self.last);
@@ -125,21 +125,21 @@ impl Planner {
             self.suspended -= 1;
         } else if count >= DENSE {
             self.last_suspension = 0;
-        } else if self.waits(limit) && since >= limit {
+        } else if self.waits(slack) && since >= slack {
             self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
             self.suspended = self.last_suspension;
         }
         // A pause only means "sparse". Capped, it is forgotten within a few turns.
-        let gap = (since / count as u64).min(limit);
-        self.gap = (self.gap.min(limit) * 3 + gap) / 4;
+        let gap = (since / count as u64).min(slack);
+        self.gap = (self.gap.min(slack) * 3 + gap) / 4;
     }
 
     /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a
     /// storm.
     pub(crate) fn plan(&self, next: u64) -> Plan {
-        let limit = self.limit.get();
-        let earliest = match self.waits(limit) {
-            true => self.last.saturating_add(limit),
+        let slack = self.slack.get();
+        let earliest = match self.waits(slack) {
+            true => self.last.saturating_add(slack),
             false => 0,
         };
         Plan {
@@ -148,8 +148,8 @@ impl Planner {
         }
     }
 
-    fn waits(&self, limit: u64) -> bool {
-        self.suspended == 0 && self.gap < limit / DENSE as u64
+    fn waits(&self, slack: u64) -> bool {
+        self.suspended == 0 && self.gap < slack / DENSE as u64
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn sparse_timers_are_on_time() {
-        let mut planner = Planner::new(Limit::new(100));
+        let mut planner = Planner::new(SharedSlack::new(100));
         for turn in 1..100 {
             planner.fired(turn * 60, 1);
             assert_eq!(planner.plan(turn * 60 + 60).wake_at, turn * 60 + 60);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_storm_is_batched_and_its_end_is_noticed() {
-        let mut planner = Planner::new(Limit::new(100));
+        let mut planner = Planner::new(SharedSlack::new(100));
         for turn in 1..20 {
             planner.fired(turn * 5, 1);
         }
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_timer_later_than_the_distance_is_not_delayed() {
-        let mut planner = Planner::new(Limit::new(100));
+        let mut planner = Planner::new(SharedSlack::new(100));
         for turn in 1..20 {
             planner.fired(turn, 1);
         }
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn one_timer_over_and_over_is_on_time() {
-        let mut planner = Planner::new(Limit::new(100));
+        let mut planner = Planner::new(SharedSlack::new(100));
         let (mut now, mut late) = (0, 0);
         for _ in 0..10_000 {
             let due = now + 20;
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_longest_slack_is_a_second_and_leaves_a_lone_timer_alone() {
-        let mut planner = Planner::new(Limit::new(u64::MAX));
+        let mut planner = Planner::new(SharedSlack::new(u64::MAX));
         assert_eq!(planner.plan(5).wake_at, 5);
         for turn in 1..40 {
             planner.fired(turn * 5, 10);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn no_slack_delays_nothing() {
-        let mut planner = Planner::new(Limit::new(0));
+        let mut planner = Planner::new(SharedSlack::new(0));
         for turn in 1..20 {
             planner.fired(turn, 100);
         }
@@ -276,15 +276,15 @@ mod tests {
 
     #[test]
     fn a_slack_that_is_set_in_a_storm_counts_from_the_next_wait_on() {
-        let limit = Limit::new(100);
-        let mut planner = Planner::new(limit.clone());
+        let slack = SharedSlack::new(100);
+        let mut planner = Planner::new(slack.clone());
         for turn in 1..20 {
             planner.fired(turn * 5, 10);
         }
         assert_eq!(planner.plan(96).wake_at, 95 + 100);
-        limit.set(1_000);
+        slack.set(1_000);
         assert_eq!(planner.plan(96).wake_at, 95 + 1_000);
-        limit.set(0);
+        slack.set(0);
         assert_eq!(planner.plan(96).wake_at, 96);
     }
 }

@@ -44,7 +44,7 @@ use self::source::{OwnerTimeout, ShardNotifier};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
-use crate::driver::slack::Limit;
+use crate::driver::slack::SharedSlack;
 use crate::instant::NEVER;
 use crate::park::worker::Parkers;
 use crate::sync::{
@@ -119,7 +119,7 @@ pub(crate) struct Unparked {
 impl Idle {
     /// Makes one for as many workers as there are parkers, with `shards` drivers on `clock`.
     pub(crate) fn new(parkers: Parkers, shards: usize, clock: Clock, slack: u64) -> Arc<Self> {
-        let slack = Limit::new(slack);
+        let slack = SharedSlack::new(slack);
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
             let notify_on_cancel = clock.is_frozen();
             let rearm = || Box::new(ShardNotifier(idle.clone()));

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::driver::Handle;
 use crate::driver::sharded::{Liveness, ShardedDriver, WakeSource};
 use crate::driver::shared::{Notifier, Shared};
-use crate::driver::slack::Limit;
+use crate::driver::slack::SharedSlack;
 use crate::instant::nanos;
 
 /// A runtime with a number of threads.
@@ -85,7 +85,7 @@ impl Runtime {
     ) -> Self {
         let found_gone = FoundGone::default();
         let driver = Arc::new_cyclic(|driver: &Weak<ShardedDriver<Told>>| {
-            let slack = Limit::new(nanos(slack));
+            let slack = SharedSlack::new(nanos(slack));
             let call = || Box::new(Call(driver.clone(), found_gone.clone()));
             let shard = || Shared::new(clock.clone(), call(), notify_on_cancel, slack.clone());
             let shards = (0..threads).map(|_| shard()).collect();

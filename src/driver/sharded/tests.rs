@@ -76,7 +76,7 @@ impl TestRuntime {
         let owned = Arc::new(());
         let kept = Arc::downgrade(&owned);
         let driver = Arc::new_cyclic(|driver: &Weak<ShardedDriver<TestSource>>| {
-            let slack = Limit::new(slack);
+            let slack = SharedSlack::new(slack);
             let call = || Box::new(Call(driver.clone()));
             let shard = |_| Shared::new(clock.clone(), call(), exact, slack.clone());
             let source = TestSource {
