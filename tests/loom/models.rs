@@ -26,6 +26,7 @@ mod cancelled;
 mod clock;
 mod close;
 mod cut;
+mod driver;
 mod idle;
 mod notify;
 mod park;

@@ -1,0 +1,112 @@
+//! What becomes of a timer that is reset while its driver ends, or while a turn of it is cut?
+//!
+//! What goes wrong when one of these fails: a task sleeps for ever, or is woken for a timer that has
+//! another owner by then.
+
+use super::support::{Line, Task, Time, check, ns};
+
+/// The timer is reset to an earlier time, under the lock, while its driver is dropped.
+///
+/// The drop wakes the task, for the old deadline or the new one, and the next poll moves the timer
+/// to the driver that is current there. If the reset armed the timer in a driver that has been
+/// emptied, its task would never be woken.
+#[test]
+fn driver_drop_against_reset_to_earlier() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let (ending, mut successor) = (time.turner(), time.turner());
+        // Loom's threads share what is local to a thread, so it is current on all of them.
+        let _entered = successor.handle().enter();
+        let task = Task::new();
+        let mut sleep = task.sleep(ending.handle(), ns(9));
+        let earlier = ending.handle().now() + ns(5);
+        let resetter = line.spawn(move || {
+            sleep.reset_at(earlier);
+            sleep
+        });
+        line.cross();
+        drop(ending);
+        let mut sleep = resetter.join().unwrap();
+
+        assert_eq!(task.wakes(), 1);
+        assert!(!sleep.is_elapsed() && !task.poll(&mut sleep), "early");
+        assert_eq!(successor.handle().armed(), 1);
+        time.set(5);
+        assert_eq!((successor.turn().fired(), task.wakes()), (1, 2));
+        assert!(task.poll(&mut sleep));
+        drop(sleep);
+        assert!(task.is_released());
+    });
+}
+
+/// The timer is reset to a time that has passed, while its driver is dropped: either the reset takes
+/// its waker out and wakes, or the drop does.
+#[test]
+fn driver_drop_against_reset_to_the_past() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut ending = time.turner();
+        let (task, other) = (Task::new(), Task::new());
+        let start = ending.handle().now();
+        let mut sleep = task.sleep(ending.handle(), ns(9));
+        let _other = other.sleep(ending.handle(), ns(2));
+        time.set(3);
+        assert_eq!(ending.turn().fired(), 1);
+        let resetter = line.spawn(move || {
+            sleep.reset_at(start);
+            sleep
+        });
+        line.cross();
+        drop(ending);
+        let mut sleep = resetter.join().unwrap();
+
+        assert_eq!(task.wakes(), 1);
+        assert!(task.poll(&mut sleep), "the deadline has passed");
+        drop(sleep);
+        assert!(task.is_released());
+    });
+}
+
+/// A timer is put off, without the lock, to a time that has passed as well, while a turn that passed
+/// both is cut.
+///
+/// Either it has fired for the old deadline, or the slot that is filed anew is due, and the turn
+/// reports that more may be. If it did not, the loop would park with a timer that is due.
+#[test]
+fn put_off_to_a_deadline_that_has_elapsed_against_a_turn_that_is_cut() {
+    for deadlines in [[1, 1, 1, 1, 1], [2, 1, 1, 1, 1], [1, 1, 2, 2, 3]] {
+        check(Some(3), move || {
+            let line = Line::new();
+            let time = Time::new();
+            let mut driver = time.driver();
+            let (task, others) = (Task::new(), Task::new());
+            let until = driver.handle().now() + ns(4);
+            let [first, rest @ ..] = deadlines;
+            let mut sleep = task.sleep(driver.handle(), ns(first));
+            let _others = rest.map(|nanos| others.sleep(driver.handle(), ns(nanos)));
+            time.set(5);
+            let resetter = line.spawn(move || {
+                sleep.reset_at(until);
+                sleep
+            });
+            line.cross();
+            let turn = driver.turn();
+            assert!(turn.is_unfinished() || task.wakes() + others.wakes() == 5);
+            while task.wakes() + others.wakes() < 5 {
+                driver.park();
+            }
+            let mut sleep = resetter.join().unwrap();
+
+            assert_eq!(
+                (task.wakes(), others.wakes(), driver.handle().armed()),
+                (1, 4, 0)
+            );
+            assert!(!driver.turn().is_unfinished());
+            assert!(task.poll(&mut sleep), "the deadline has passed");
+            drop(sleep);
+            assert!(task.is_released());
+        });
+    }
+}
