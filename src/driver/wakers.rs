@@ -276,6 +276,11 @@ impl Wakers {
         self.table.armed
     }
 
+    /// Returns how many slots there are.
+    pub(crate) fn slots(&self) -> usize {
+        self.table.owned_slots + self.table.orphans
+    }
+
     /// Takes all wakers out of a block of entries and returns them, `None` if there is no such
     /// block.
     pub(crate) fn take_block(&mut self, block: usize) -> Option<Vec<Waker>> {

@@ -96,7 +96,10 @@ impl Shared {
     /// last.
     pub(crate) fn close(&self) {
         self.mark_closed();
-        self.fire(NEVER, usize::MAX);
+        // Bounded, because a timer that its owner keeps putting off is filed anew each time. Without
+        // such owners each hold of the lock gets rid of `BATCH` slots at least.
+        let slots = self.lock().timers.slots();
+        self.fire(NEVER, 2 * slots + 16 * BATCH);
         let mut block = 0;
         while let Some(wakers) = self.take_block(block) {
             wakers
