@@ -172,10 +172,12 @@ impl Sleep {
         let Some(successor) = Handle::successor() else {
             return Poll::Pending;
         };
-        self.deadline = successor
-            .shared
-            .clock
-            .deadline_after(Duration::from_nanos(self.deadline - now));
+        let next_clock = &successor.shared.clock;
+        self.deadline = if clock.is_real() && next_clock.is_real() {
+            next_clock.nanos_of(self.deadline())
+        } else {
+            next_clock.deadline_after(Duration::from_nanos(self.deadline - now))
+        };
         // It lives until the end of this poll, so that a driver to which the timer moves after this
         // one has another address; see `Sleep::driver`.
         let _left = std::mem::replace(&mut self.handle, successor);

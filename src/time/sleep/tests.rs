@@ -78,6 +78,21 @@ fn a_timer_that_has_elapsed_stays_so_when_its_driver_is_dropped() {
     assert!(later.is_elapsed(), "its next poll would be ready");
 }
 
+/// It was later by the time between two readings of the clock.
+#[test]
+fn a_timer_that_moves_to_another_driver_keeps_its_deadline() {
+    let first = Driver::with_unpark(|| {});
+    let mut sleep = armed(&first, Duration::from_secs(60));
+    let deadline = sleep.deadline();
+    drop(first);
+    let second = Driver::with_unpark(|| {});
+    let _entered = second.handle().enter();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    assert!(!sleep.is_orphaned());
+    assert_eq!(sleep.deadline(), deadline);
+}
+
 /// The driver that the timer moves to is gone at once, so it moves on to a third. That one would
 /// have the identity of the first if it took its place in memory.
 #[test]
