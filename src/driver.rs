@@ -361,9 +361,9 @@ impl<P> Driver<P> {
             return false;
         }
         // The announcement comes before the deadlines are read: a timer that another thread arms
-        // after that has to interrupt the park that follows, which no deadline would end. It has no
-        // end, since the earliest timer may be dropped before the deadlines are read, and a later
-        // one armed after.
+        // after that has to interrupt the park that follows, which no deadline would end. It is
+        // `NEVER`, so that every timer interrupts: the earliest one may be dropped before the
+        // deadlines are read, and a later one armed after.
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {
@@ -392,7 +392,10 @@ impl<P> Driver<P> {
             true => shared.before(next, now),
             false => next,
         };
-        let plan = self.planner.plan(next).limited(limit_at.unwrap_or(NEVER));
+        let plan = self
+            .planner
+            .plan(next)
+            .no_later_than(limit_at.unwrap_or(NEVER));
         // Where no time passes by itself, no slack ends a wait: every earlier timer interrupts it.
         let until = if frozen { next } else { plan.announcement() };
         shared.announce_park(&state, until);

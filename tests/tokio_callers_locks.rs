@@ -1,7 +1,8 @@
-//! Tests of which thread runs foreign code on tokio: wakers, and destructors of what a runtime owns.
+//! Tests of which thread runs foreign code on tokio: wakers, and destructors of what a runtime
+//! owns.
 //!
-//! A thread that makes, arms or drops a timer may hold a lock that this code takes, so it must not
-//! be that thread.
+//! A thread that makes, arms or drops a timer may hold a lock that this code takes: it must not be
+//! the one that runs it.
 
 #![cfg(all(not(loom), feature = "tokio"))]
 

@@ -54,8 +54,8 @@ pub(crate) use self::time::now;
 /// one.
 pub(super) const HINT: &str = "";
 
-/// How many timers fire each time that a wake source expires, before tasks run again. Setting the
-/// source again costs as much as some fifty timers.
+/// About how many timers fire each time that a wake source expires, before tasks run again. What is
+/// left takes one more system call and one more pass of tokio's loop.
 const BUDGET: usize = 4096;
 
 /// The drivers of one runtime.

@@ -1,9 +1,9 @@
 //! A sharded driver: one driver for each thread of a runtime, and one wake source for all of them.
 //!
 //! Each thread of the runtime has a driver of its own here, a *shard*, so that arming and dropping
-//! timers on one thread never waits for another. Whichever of its threads block, one of them wakes
-//! for all timers, at one time: its [`WakeSource`] is set for the earliest deadline of all shards.
-//! On a tokio runtime the source is a timer that tokio waits for, because tokio asks nobody how
+//! timers on one thread never waits for another. One of the threads that block wakes for the timers
+//! of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards. On a tokio
+//! runtime the source is a timer or descriptor that tokio waits for, because tokio asks nobody how
 //! long it may park; on our own executor it is the parker of one worker.
 //!
 //! # The protocol
@@ -18,8 +18,8 @@
 //! since the scan began. The source may expire while it is being set, and so call back: that is one
 //! more request.
 //!
-//! In a storm of calls the count changes during every scan. The scanning thread has work of its
-//! own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
+//! If threads keep calling, the count changes during every scan. The scanning thread has work of
+//! its own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
 //!
 //! 1. It has the source expire soon. So there is a next call: that of the source.
 //! 2. It marks the count as [`PENDING`]. The thread that finds the mark removes it, and scans.
@@ -95,8 +95,8 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// Set if the last expiration ended before all that was due had fired: then the source has to
-    /// expire again soon, whatever the slack.
+    /// Set by an expiration that ended before all that was due had fired. The next scan then sets
+    /// the source for the earliest deadline, which has passed, and adds no slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -189,8 +189,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Scans the shards and sets the wake source, or leaves that to the thread that is doing so
     /// now.
     ///
-    /// If it returns [`Liveness::Gone`], the caller has to see to it that [`close`](Self::close) is
-    /// called, where no lock is held: nobody else may do so.
+    /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called: by the caller, if
+    /// it holds no lock that foreign code takes, otherwise by another thread.
     pub(crate) fn rearm(&self) -> Liveness {
         // AcqRel: the thread that scans sees what this one did before, and this one what that one
         // did.

@@ -9,9 +9,9 @@
 //! batched, and nothing is later than the slack because of it.
 //!
 //! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the
-//! time between firings. A wait that brings fewer was in vain: one task that sleeps for a few
-//! microseconds over and over looks dense, and waiting only makes it slower. Then waits stop for a
-//! while, which gets longer with each wait in a row that was in vain.
+//! time between firings. If a wait for the slack has brought fewer, it was in vain: one task that
+//! sleeps for a few microseconds over and over looks dense, and waiting only makes it slower. Then
+//! waits are suspended for some turns, and for more turns after each further wait in vain.
 //!
 //! The slack may be set while the loop runs, through a [`SharedSlack`].
 //!
@@ -56,8 +56,8 @@ impl SharedSlack {
         Self(None)
     }
 
-    // Relaxed: nothing else is published with it, and a loop that waits by the old one is
-    // interrupted.
+    // Relaxed: nothing else is published with it. A loop that waits by the old slack is interrupted
+    // by the thread that sets the new one.
     #[inline]
     pub(crate) fn get(&self) -> u64 {
         self.0
@@ -79,8 +79,9 @@ pub(crate) fn needs_margin(interruptions: u64) -> bool {
     interruptions >= MANY
 }
 
-/// Returns by how much such a loop should wake before a deadline that is `left` away: by a
-/// thousandth at first, twice as much after each further interruption, half of `left` at most.
+/// Returns by how much such a loop should wake before a deadline that is `left` nanoseconds away: a
+/// thousandth of `left` at first, twice as much after each further interruption, half of `left` at
+/// most.
 pub(crate) fn margin(interruptions: u64, left: u64) -> u64 {
     left >> 10_u64
         .saturating_sub(interruptions.saturating_sub(MANY))
@@ -172,10 +173,10 @@ impl Plan {
         }
     }
 
-    /// Wakes at `limit`, if that is earlier.
-    pub(crate) fn limited(self, limit: u64) -> Self {
+    /// Wakes at `latest` at the latest.
+    pub(crate) fn no_later_than(self, latest: u64) -> Self {
         Self {
-            wake_at: self.wake_at.min(limit),
+            wake_at: self.wake_at.min(latest),
             ..self
         }
     }
