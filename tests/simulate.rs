@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::join;
-use reveille::time::{Instant, sleep, timeout};
+use futures::stream::{FuturesUnordered, StreamExt};
+use reveille::time::{Instant, sleep, sleep_until, timeout};
 use reveille::{Driver, ManualClock, ThreadPark};
 
 use support::{secs, watched};
@@ -76,6 +77,57 @@ fn a_future_that_waits_for_another_thread_is_waited_for() {
         let (answer, elapsed) = clock.simulate(async { timeout(secs(1), receiver).await });
         assert_eq!((answer, elapsed), (Ok(Ok(7)), Duration::ZERO));
         thread.join().unwrap();
+    });
+}
+
+/// In simulations that are compared run by run, ties are common: whole seconds, whole ticks.
+#[test]
+fn equal_deadlines_end_in_the_order_in_which_they_were_armed() {
+    watched(|| {
+        let (order, elapsed) = ManualClock::starting_at(Instant::ORIGIN).simulate(async {
+            let end = Instant::ORIGIN + secs(9);
+            // Armed in the order of their first polls: each a second after the one before.
+            let armed = |after: u64, name: usize| async move {
+                sleep(secs(after)).await;
+                sleep_until(end).await;
+                name
+            };
+            let names = [(3, 0), (1, 1), (4, 2), (0, 3), (2, 4)];
+            let all: FuturesUnordered<_> = names
+                .map(|(at, name)| armed(at, name))
+                .into_iter()
+                .collect();
+            all.collect::<Vec<_>>().await
+        });
+        assert_eq!((order, elapsed), (vec![3, 1, 4, 0, 2], secs(9)));
+    });
+}
+
+#[cfg(feature = "rt")]
+#[test]
+fn tasks_of_equal_deadlines_run_in_the_order_in_which_they_armed_them() {
+    use reveille::rt::{Runtime, spawn};
+    use support::Log;
+
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = Runtime::builder().worker_threads(1).clock(&clock);
+        let log = Log::new();
+        runtime.build().unwrap().block_on(async {
+            let end = Instant::now() + secs(9);
+            let tasks = [(3, 0), (1, 1), (4, 2), (0, 3), (2, 4)].map(|(after, name)| {
+                let log = log.clone();
+                spawn(async move {
+                    sleep(secs(after)).await;
+                    sleep_until(end).await;
+                    log.push(name);
+                })
+            });
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        assert_eq!(log.take(), [3, 1, 4, 0, 2]);
     });
 }
 

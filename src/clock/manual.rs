@@ -24,6 +24,40 @@ use crate::sync::{atomic::Ordering, lock};
 /// It needs no feature. Code that makes its own drivers, or that asks for the current one, runs on
 /// it as on any clock. To stop a clock that runs, use `time::pause` (feature `test-util`).
 ///
+/// | to | use |
+/// |---|---|
+/// | run one future on it, with all that it joins and selects | [`simulate`](Self::simulate) |
+/// | run tasks that are spawned | `rt::Runtime::builder().worker_threads(1).clock(&clock)` (feature `rt`) |
+/// | move it by hand, in a test of a scheduler | [`advance`](Self::advance), [`advance_to_next`](Self::advance_to_next) |
+/// | let it move while a loop of your own is idle | [`Driver::advance_when_idle`](crate::Driver::advance_when_idle) |
+/// | keep it from moving | [`hold`](Self::hold) |
+///
+/// `examples/three_servers.rs` simulates a queue with futures, and checks the result.
+/// `rt::io` describes what happens to sockets.
+///
+/// # Reproducible runs
+///
+/// A program on a manual clock does the same in each run if nothing else decides what happens next:
+///
+/// - *One thread.* [`simulate`](Self::simulate), one driver, or a runtime with one worker. Several
+///   workers run tasks in any order between two deadlines.
+/// - *No chance.* `futures::select!` polls its branches in random order: write `select_biased!`,
+///   which polls them from the top. `FuturesUnordered` and `join!` are the same in each run, the
+///   iteration of a `HashMap` is not. Give a generator of random numbers a fixed seed.
+/// - *No time from outside.* Read [`Instant::now`](crate::time::Instant::now) inside of the future,
+///   and never that of std. With [`starting_at`](Self::starting_at) and
+///   [`Instant::ORIGIN`](crate::time::Instant::ORIGIN) the instants themselves are the same in each
+///   run, which matters where they are printed, or hashed.
+/// - *No answers from outside*: threads and sockets answer when they like. [Hold](Self::hold) the
+///   clock until they have.
+///
+/// Timers fire in the order of their deadlines, and while one fires, the clock shows its deadline.
+/// Timers with *equal* deadlines fire in the order in which they were armed, that is first polled,
+/// or last [reset](crate::time::Sleep::reset_at). If they are on several drivers, those of one
+/// driver come first. The tasks that they wake are run in that order by `rt` on one worker;
+/// in `simulate` there is one task, which is polled after all of them have fired, and polls its
+/// branches in its own order.
+///
 /// # Examples
 ///
 /// ```

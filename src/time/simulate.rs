@@ -23,6 +23,11 @@ impl ManualClock {
     /// are spawned, use a runtime on this clock:
     /// `rt::Runtime::builder().worker_threads(1).clock(&clock)` (feature `rt`).
     ///
+    /// The same future does the same in each run: see
+    /// [reproducible runs](Self#reproducible-runs). A future that waits for ever, with no timer
+    /// left, is waited for, too: put a [`timeout`](crate::time::timeout()) around it, which costs no
+    /// time. An interval that nobody ends keeps time moving for ever.
+    ///
     /// # Examples
     ///
     /// ```

@@ -2,7 +2,9 @@
 
 #![cfg(all(not(loom), feature = "io", target_os = "linux"))]
 
+mod datagrams;
 mod ends;
+mod manual_clock;
 mod mode;
 mod outlive;
 mod sharing;
@@ -98,35 +100,6 @@ fn hundreds_of_connections_work_at_once() {
             client.unwrap();
         }
         server.await.unwrap().unwrap();
-    });
-}
-
-#[test]
-fn datagrams_arrive() {
-    on_each(async || {
-        let bound = || AsyncFd::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
-        let (here, there) = (bound(), bound());
-        let address = there.get_ref().local_addr().unwrap();
-        let answering = rt::spawn(async move {
-            let mut buffer = [0; 16];
-            loop {
-                let received = there
-                    .read_with(|socket| socket.recv_from(&mut buffer))
-                    .await;
-                let (len, from) = received.unwrap();
-                let sent = there.write_with(|socket| socket.send_to(&buffer[..len], from));
-                sent.await.unwrap();
-            }
-        });
-        for round in 0..100u32 {
-            let request = round.to_le_bytes();
-            let sent = here.write_with(|socket| socket.send_to(&request, address));
-            sent.await.unwrap();
-            let mut answer = [0; 4];
-            let received = here.read_with(|socket| socket.recv(&mut answer));
-            assert_eq!((received.await.unwrap(), answer), (4, request));
-        }
-        answering.abort();
     });
 }
 

@@ -112,6 +112,34 @@ fn what_takes_no_more_bytes_is_an_error() {
 }
 
 #[test]
+fn exactly_as_many_bytes_as_asked_for_are_read() {
+    on_each(async || {
+        let (here, there) = connection();
+        let there = stream(there);
+        let writing = rt::spawn(async move {
+            for byte in 0..100u8 {
+                there.write_all(&[byte; 7]).await.unwrap();
+                rt::yield_now().await;
+            }
+            there.write_all(b"end").await.unwrap();
+        });
+        let mut buffer = [0; 70];
+        for round in 0..10u8 {
+            here.read_exact(&mut buffer).await.unwrap();
+            let expected = (0..70).map(|at| round * 10 + at / 7);
+            assert!(buffer.iter().copied().eq(expected));
+        }
+        here.read_exact(&mut []).await.unwrap();
+        writing.await.unwrap();
+        // The end comes first: what was there is in the buffer.
+        let error = here.read_exact(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(&buffer[..3], b"end");
+        here.read_exact(&mut []).await.unwrap();
+    });
+}
+
+#[test]
 fn a_wait_that_owns_its_descriptor_outlives_the_function_that_began_it() {
     fn begin(reader: PipeReader) -> impl Future<Output = io::Result<()>> + Send + 'static {
         Arc::new(AsyncFd::new(reader).unwrap()).readable_owned()

@@ -43,6 +43,61 @@ impl<T: AsFd> AsyncFd<T> {
         self.read_with(|mut io| io.read(buffer)).await
     }
 
+    /// Reads until `buffer` is full, and waits as often as there is nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// This is not cancel safe: if the future is dropped before it is ready, any number of bytes
+    /// may have been read, and that number is not known. Where a read is given up and the stream is
+    /// used afterwards, call [`read`](Self::read) and count.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the
+    /// end comes first. Some bytes may have been read.
+    ///
+    /// # Examples
+    ///
+    /// A message with its length before it:
+    ///
+    /// ```
+    /// use reveille::rt::{self, io::AsyncFd};
+    /// use std::io;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// async fn message(stream: &AsyncFd<UnixStream>) -> io::Result<Vec<u8>> {
+    ///     let mut len = [0; 2];
+    ///     stream.read_exact(&mut len).await?;
+    ///     let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+    ///     stream.read_exact(&mut message).await?;
+    ///     Ok(message)
+    /// }
+    ///
+    /// rt::block_on(async {
+    ///     let (here, there) = UnixStream::pair()?;
+    ///     let (here, there) = (AsyncFd::new(here)?, AsyncFd::new(there)?);
+    ///     there.write_all(b"\0\x05hello\0").await?;
+    ///     assert_eq!(message(&here).await?, b"hello");
+    ///     drop(there);
+    ///     let error = message(&here).await.unwrap_err();
+    ///     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    ///     Ok::<_, io::Error>(())
+    /// })?;
+    /// # Ok::<_, io::Error>(())
+    /// ```
+    pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()>
+    where
+        for<'a> &'a T: Read,
+    {
+        while !buffer.is_empty() {
+            match self.read(buffer).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => buffer = &mut buffer[len..],
+            }
+        }
+        Ok(())
+    }
+
     /// Writes as much of `bytes` as there is room for, and waits if there is none. Returns how many
     /// bytes.
     ///
