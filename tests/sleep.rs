@@ -372,7 +372,7 @@ fn a_timer_without_a_driver_panics() {
 fn debug_shows_deadline_and_state() {
     let (_, driver) = manual();
     let mut sleep = driver.handle().sleep(ms(5));
-    assert!(format!("{sleep:?}").contains("Idle"));
+    assert!(format!("{sleep:?}").contains("Unarmed"));
     assert!(Task::new().poll(&mut sleep).is_pending());
     let shown = format!("{sleep:?}");
     assert!(

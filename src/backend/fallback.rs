@@ -87,7 +87,9 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
     let _start = lock_std(&process.start);
     if process.thread.get().is_none() {
         // No other thread sets it: this one holds the lock.
-        let _ = process.thread.set(DriverThread::new()?);
+        let _ = process
+            .thread
+            .set(DriverThread::start("process-wide thread")?);
     }
     Ok(process.thread.get().map(|thread| thread.handle().clone()))
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use crate::driver::shared::{Notifier, Origin};
 use crate::driver::{Driver, Handle};
-use crate::park::ThreadPark;
+use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 
 /// A driver on a thread of its own, for code that has no loop to put one in.
 ///
@@ -60,7 +61,14 @@ impl DriverThread {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn new() -> io::Result<Self> {
-        let mut driver = Driver::new(ThreadPark::new());
+        Self::start("driver thread")
+    }
+
+    /// Starts the thread; `Debug` of its handle calls it by `name`.
+    pub(super) fn start(name: &'static str) -> io::Result<Self> {
+        let park = ThreadPark::new();
+        let notifier = ThreadNotifier(park.unparker(), name);
+        let mut driver = Driver::builder().driver(park, Box::new(notifier));
         let handle = driver.handle().clone();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -94,6 +102,23 @@ impl DriverThread {
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+}
+
+/// Unparks the thread.
+struct ThreadNotifier(ThreadUnpark, &'static str);
+
+impl Notifier for ThreadNotifier {
+    fn rearm(&self) {
+        self.0.unpark();
+    }
+
+    fn interrupt(&self) {
+        self.0.unpark();
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::of(self.1)
     }
 }
 

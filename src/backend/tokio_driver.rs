@@ -40,7 +40,7 @@ use self::descriptor::Descriptor;
 use self::time::Probe;
 use self::wake_sources::WakeSources;
 use crate::driver::sharded::{Liveness, ShardedDriver};
-use crate::driver::shared::{Notifier, Shared};
+use crate::driver::shared::{Notifier, Origin, Shared};
 use crate::driver::slack::SharedSlack;
 use crate::driver::{Builder, Handle};
 use crate::instant::nanos;
@@ -322,5 +322,14 @@ impl Notifier for ShardNotifier {
 
     fn interrupt(&self) {
         self.call(ShardedDriver::rearm_anew);
+    }
+
+    fn origin(&self) -> Origin {
+        let driver = self.0.upgrade();
+        let shards = driver.map(|driver| driver.drivers.shards().into());
+        Origin {
+            name: "tokio",
+            shards: shards.unwrap_or_default(),
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Builder {
         self.driver((), Box::new(unpark))
     }
 
-    fn driver<P>(self, park: P, notifier: Box<dyn Notifier>) -> Driver<P> {
+    pub(crate) fn driver<P>(self, park: P, notifier: Box<dyn Notifier>) -> Driver<P> {
         let slack = SharedSlack::new(nanos(self.slack));
         // Where time stands still, the driver itself moves it, and asks then what is armed.
         let notify_on_cancel = false;

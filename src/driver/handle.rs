@@ -3,7 +3,8 @@
 //! Its methods here concern the driver as a whole. The methods that make timers are in `time`, and
 //! those that find the current driver in `backend`.
 
-use std::fmt;
+mod debug;
+
 use std::hash::{Hash, Hasher};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -175,35 +176,5 @@ impl Eq for Handle {}
 impl Hash for Handle {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.shared).hash(state);
-    }
-}
-
-/// Shows when the driver's loop last turned or parked, by the driver's clock: a loop that never
-/// turns can be told from timers that are not due. (A turn that finds no timer at all is not noted,
-/// nor, in a runtime, one that finds none due.)
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last_turn = LastTurn(self.shared.last_turn().map(|at| {
-            let now = self.shared.clock.nanos();
-            Duration::from_nanos(now.saturating_sub(at))
-        }));
-        f.debug_struct("Handle")
-            .field("clock", &self.shared.clock)
-            .field("armed", &self.armed())
-            .field("last_turn", &last_turn)
-            .field("closed", &self.is_closed())
-            .finish()
-    }
-}
-
-/// How long ago a turn was, if there was one.
-struct LastTurn(Option<Duration>);
-
-impl fmt::Debug for LastTurn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(ago) => write!(f, "{ago:.1?} ago"),
-            None => f.write_str("never"),
-        }
     }
 }

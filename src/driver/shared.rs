@@ -79,6 +79,25 @@ pub(crate) trait Notifier: Send + Sync {
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
     /// the clock may have jumped.
     fn interrupt(&self);
+
+    /// Returns whose loop it is.
+    fn origin(&self) -> Origin {
+        Origin::of("own driver")
+    }
+}
+
+/// Whose loop waits for a driver's timers; `Debug` of a handle shows it.
+pub(crate) struct Origin {
+    pub(crate) name: &'static str,
+    /// The drivers of all threads of a runtime. Empty if the loop has only one driver, or is gone.
+    pub(crate) shards: Box<[Arc<Shared>]>,
+}
+
+impl Origin {
+    pub(crate) fn of(name: &'static str) -> Self {
+        let shards = Box::default();
+        Self { name, shards }
+    }
 }
 
 /// A loop that was unparked looks at everything again.
@@ -298,6 +317,10 @@ impl Shared {
         let mut state = self.lock();
         let armed = state.timers.waker_mut(index, deadline);
         armed.map(|armed| std::mem::swap(armed, waker)).is_some()
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.notifier.origin()
     }
 
     /// Makes the loop look at its timers and its clock again.

@@ -26,9 +26,9 @@
 //! The duration of an unbound wait is stored in the field that later holds the waker's identity, so
 //! that a timer needs no more memory for it.
 
+mod debug;
 mod poll;
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -621,16 +621,6 @@ impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
         self.disarm();
-    }
-}
-
-impl fmt::Debug for Sleep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep")
-            .field("deadline", &self.deadline())
-            .field("phase", &self.phase)
-            .field("orphaned", &self.is_orphaned())
-            .finish()
     }
 }
 

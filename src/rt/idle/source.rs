@@ -6,7 +6,7 @@ use std::sync::Weak;
 use super::Idle;
 use crate::clock::ClockObserver;
 use crate::driver::sharded::{Liveness, WakeSource};
-use crate::driver::shared::Notifier;
+use crate::driver::shared::{Notifier, Origin};
 use crate::instant::NEVER;
 
 /// The wake source: the timeout of the parked worker that is the driver owner.
@@ -54,6 +54,15 @@ impl Notifier for ShardNotifier {
     fn interrupt(&self) {
         if let Some(idle) = self.0.upgrade() {
             idle.drivers.rearm_anew();
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        let idle = self.0.upgrade();
+        let shards = idle.map(|idle| idle.drivers.shards().into());
+        Origin {
+            name: "rt",
+            shards: shards.unwrap_or_default(),
         }
     }
 }
