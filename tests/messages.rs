@@ -76,6 +76,50 @@ fn the_page_on_troubleshooting_quotes_what_errors_say() {
     }
 }
 
+/// Those who print a timer or its driver look up what they see.
+#[test]
+fn the_page_on_troubleshooting_names_what_debug_shows() {
+    use std::time::Duration;
+
+    use support::{Task, manual, secs};
+
+    let page = include_str!("../docs/troubleshooting.md");
+    let names = |what: &dyn std::fmt::Debug, field: &str| {
+        let shown = format!("{what:?}");
+        let (_, rest) = shown.split_once(field).expect(&shown);
+        let value = rest.split([',', ' ']).next().unwrap();
+        let words = format!("{field}{value}");
+        assert!(page.contains(&words), "no {words:?} of {shown}");
+    };
+    let (clock, driver) = manual();
+    let task = Task::new();
+    let mut timer = driver.handle().sleep(secs(1));
+    names(&timer, "phase: ");
+    names(driver.handle(), "kind: ");
+    names(driver.handle(), "next: ");
+    names(driver.handle(), "last_turn: ");
+    assert!(task.poll(&mut timer).is_pending());
+    names(&timer, "phase: ");
+    names(driver.handle(), "next: ");
+    clock.advance(secs(1));
+    names(&timer, "phase: ");
+    names(driver.handle(), "frozen: ");
+    assert!(task.poll(&mut timer).is_ready());
+    names(&timer, "phase: ");
+    let timer = driver.handle().sleep(Duration::MAX);
+    let handle = driver.handle().clone();
+    drop(driver);
+    names(&timer, "phase: ");
+    names(&handle, "closed: ");
+    #[cfg(feature = "fallback")]
+    {
+        names(&reveille::time::sleep(secs(1)), "phase: ");
+        names(&reveille::Handle::current(), "kind: ");
+    }
+    #[cfg(feature = "rt")]
+    reveille::rt::block_on(async { names(&reveille::Handle::current(), "kind: ") });
+}
+
 #[cfg(not(feature = "fallback"))]
 mod without_the_process_wide_thread {
     use std::future::pending;
