@@ -325,11 +325,14 @@ impl Notifier for ShardNotifier {
     }
 
     fn origin(&self) -> Origin {
-        let driver = self.0.upgrade();
-        let shards = driver.map(|driver| driver.drivers.shards().into());
+        let mut shards = Box::default();
+        if let Some(driver) = self.0.upgrade() {
+            shards = driver.drivers.shards().into();
+            driver.release();
+        }
         Origin {
             name: "tokio",
-            shards: shards.unwrap_or_default(),
+            shards,
         }
     }
 }

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::driver::slack::{NO_INTERRUPT, Plan, Planner, SharedSlack};
 use crate::instant::NEVER;
 use crate::sync::{
@@ -396,7 +396,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         let slot = std::mem::replace(&mut *lock(&self.scanner), ScannerSlot::Closed(None));
         // Before the tasks are woken: with the source of a paused clock that clock stops. A panic
         // of a destructor keeps no task from being woken.
-        shield(|| drop(slot));
+        catch_panic(|| drop(slot));
         for shard in &self.shards {
             shard.close();
         }
