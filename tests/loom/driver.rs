@@ -2,7 +2,7 @@
 //!
 //! What goes wrong when one of these fails: a task sleeps for ever, or is woken twice.
 
-use super::support::{Line, Task, Time, check, ns};
+use super::support::{Race, Task, Time, check, ns};
 
 /// The timer is reset to an earlier time, under the lock, while its driver is dropped.
 ///
@@ -12,7 +12,7 @@ use super::support::{Line, Task, Time, check, ns};
 #[test]
 fn driver_drop_against_reset_to_earlier() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let (ending, mut successor) = (time.turner(), time.turner());
         // Loom's threads share what is local to a thread, so it is current on all of them.
@@ -20,11 +20,11 @@ fn driver_drop_against_reset_to_earlier() {
         let task = Task::new();
         let mut sleep = task.sleep(ending.handle(), ns(9));
         let earlier = ending.handle().now() + ns(5);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(earlier);
             sleep
         });
-        line.cross();
+        race.enter();
         drop(ending);
         let mut sleep = resetter.join().unwrap();
 
@@ -44,7 +44,7 @@ fn driver_drop_against_reset_to_earlier() {
 #[test]
 fn driver_drop_against_reset_to_the_past() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut ending = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -53,11 +53,11 @@ fn driver_drop_against_reset_to_the_past() {
         let _other = other.sleep(ending.handle(), ns(2));
         time.set(3);
         assert_eq!(ending.turn().fired(), 1);
-        let resetter = line.spawn(move || {
+        let resetter = race.spawn(move || {
             sleep.reset_at(start);
             sleep
         });
-        line.cross();
+        race.enter();
         drop(ending);
         let mut sleep = resetter.join().unwrap();
 
@@ -77,7 +77,7 @@ fn driver_drop_against_reset_to_the_past() {
 fn put_off_to_a_deadline_that_has_elapsed_against_a_turn_that_is_cut() {
     for deadlines in [[1, 1, 1, 1, 1], [1, 1, 2, 2, 3], [2, 2, 1, 1, 1]] {
         check(Some(3), move || {
-            let line = Line::new();
+            let race = Race::new();
             let time = Time::new();
             let mut driver = time.driver();
             let (task, others) = (Task::new(), Task::new());
@@ -86,11 +86,11 @@ fn put_off_to_a_deadline_that_has_elapsed_against_a_turn_that_is_cut() {
             let mut sleeps = [first, second].map(|at| task.sleep(driver.handle(), ns(at)));
             let _others = rest.map(|at| others.sleep(driver.handle(), ns(at)));
             time.set(5);
-            let resetter = line.spawn(move || {
+            let resetter = race.spawn(move || {
                 sleeps.iter_mut().for_each(|sleep| sleep.reset_at(until));
                 sleeps
             });
-            line.cross();
+            race.enter();
             let turn = driver.turn();
             assert!(turn.is_unfinished() || task.wakes() + others.wakes() == 5);
             while task.wakes() + others.wakes() < 5 {
