@@ -218,6 +218,29 @@ fn time_moves_for_a_destructor_that_waits_while_the_future_of_its_thread_is_woke
     });
 }
 
+/// The thread lends the only worker while its future runs, and time does not move then. In a call
+/// that a destructor makes, it waits.
+#[test]
+fn time_moves_for_a_destructor_of_a_future_that_is_spawned_too_late() {
+    watched(|| {
+        for workers in [1, 2] {
+            let clock = ManualClock::new();
+            let start = clock.now();
+            let runtime = runtime_on(workers, &clock);
+            let handle = runtime.handle().clone();
+            let inner = handle.clone();
+            let guard = OnDrop(move || inner.block_on(sleep(secs(3600))));
+            handle.block_on(async move {
+                drop(runtime);
+                drop(rt::spawn(async move {
+                    let _guard = guard;
+                }));
+            });
+            assert_eq!(clock.now(), start + secs(3600));
+        }
+    });
+}
+
 #[test]
 fn time_moves_for_a_call_on_another_runtime_that_such_a_thread_waits_in() {
     watched(|| {

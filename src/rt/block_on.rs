@@ -59,10 +59,12 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// If a future or destructor that this thread runs while it is no worker makes this call: the
-    /// scope that kept time from moving. This call keeps it in its place, but not while it waits,
-    /// and gives the hold back when it ends.
+    /// If a future or destructor that this thread runs while it is no worker, or has lent it, makes
+    /// this call: the scope that kept time from moving. This call keeps it in its place, but not
+    /// while it waits, and gives the hold back when it ends.
     held_by: Option<Rc<Scope>>,
+    /// A destructor makes this call while its thread polls the main future and has lent the worker.
+    in_lent_poll: bool,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
     closed: Cell<bool>,
     guard: ScopeGuard,
@@ -77,7 +79,11 @@ impl BlockOnThread {
         let is_member = outer.is_none() && inner.add_member();
         let caller = running_any();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
-        let held_by = caller.filter(|caller| guard.scope().take_hold_from(caller));
+        let in_lent_poll = caller.as_ref().is_some_and(|caller| caller.has_lent(inner));
+        if in_lent_poll {
+            inner.begin_inner_call();
+        }
+        let held_by = caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
         match &outer {
             Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
             None => {
@@ -93,6 +99,7 @@ impl BlockOnThread {
             notifier,
             outer,
             held_by,
+            in_lent_poll,
             closed: Cell::new(false),
             guard,
             entered,
@@ -257,6 +264,11 @@ impl Drop for BlockOnThread {
         self.entered = None;
         if let Some(outer) = &self.held_by {
             outer.hold_time();
+        }
+        if self.in_lent_poll {
+            // After the hold: the thread that has borrowed the worker may have asked before this
+            // whether the worker is lent.
+            inner.end_inner_call();
         }
         drop(self.scope().take_hold());
         if let Some(core) = self.scope().take_core() {

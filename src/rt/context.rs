@@ -134,6 +134,11 @@ impl Scope {
         is_same
     }
 
+    /// Returns whether this has the core of a worker of `inner`, and another thread may run it.
+    pub(super) fn has_lent(&self, inner: &Inner) -> bool {
+        self.lent.get() && self.is_of(inner)
+    }
+
     /// Returns whether this thread, and no other, runs the worker whose core this has.
     fn runs_worker(&self) -> bool {
         !self.lent.get() && self.core().is_some()

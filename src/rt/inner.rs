@@ -172,6 +172,19 @@ impl Inner {
         is_free
     }
 
+    /// Notes that a thread that has lent the worker makes another call of `block_on` while it polls
+    /// its future. Time may move while that call waits.
+    pub(super) fn begin_inner_call(&self) {
+        lock(&self.first).lent -= 1;
+        self.pool.remove_thread();
+    }
+
+    /// Notes that the call has ended, and that the thread polls its future again.
+    pub(super) fn end_inner_call(&self) {
+        self.pool.idle.add_thread();
+        lock(&self.first).lent += 1;
+    }
+
     /// Returns the core of a thread that has lent the worker, which another thread runs now.
     pub(super) fn return_core(&self, core: Core) {
         // Before workers are unparked to move time: they check that none is lent.
