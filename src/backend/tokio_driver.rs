@@ -68,7 +68,7 @@ struct TokioDriver {
     /// since tokio may then advance it.
     budget: usize,
     /// What tells whether the runtime has ended, if it may end without waking this driver. Then
-    /// [`remove_ended`](Self::remove_ended) asks.
+    /// [`end_unwatched`](Self::end_unwatched) asks.
     unwatched: Option<Probe>,
 }
 
