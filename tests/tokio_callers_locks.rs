@@ -59,8 +59,8 @@ fn a_timer_that_is_armed_after_its_deadline_is_fired_by_the_runtime() {
     });
 }
 
-/// This runtime does not wake the driver when it ends, and the thread that armed a timer after that
-/// woke the tasks of all its timers.
+/// A runtime without I/O whose clock may be paused, as it may in these tests, does not wake the
+/// driver when it ends. A thread that armed a timer after that woke the tasks of all its timers.
 #[test]
 fn a_thread_that_arms_a_timer_and_finds_the_runtime_gone_wakes_no_task() {
     watched(|| {

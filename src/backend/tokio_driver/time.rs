@@ -128,9 +128,9 @@ impl Probe {
 /// The clock keeps it, and every timer keeps the clock: without the release, a timer that outlives
 /// its runtime would keep what the runtime holds.
 #[derive(Clone)]
-pub(super) struct ClockRuntime(Arc<Shared>);
+pub(super) struct ClockRuntime(Arc<SharedRuntime>);
 
-struct Shared {
+struct SharedRuntime {
     runtime: Mutex<Option<runtime::Handle>>,
     /// What all guards share that hold the clock.
     hold: Mutex<Weak<RuntimeHold>>,
@@ -138,7 +138,7 @@ struct Shared {
 
 impl ClockRuntime {
     pub(super) fn new(runtime: runtime::Handle) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedRuntime {
             runtime: Mutex::new(Some(runtime)),
             hold: Mutex::new(Weak::new()),
         }))
