@@ -550,7 +550,7 @@ impl Sleep {
         let starts_over = self.bind(Handle::current_or_fallback(now));
         // If the wait does not start over, the driver's clock is the system's, which was just read.
         if waits && !starts_over && self.deadline > now.cast_unsigned() {
-            return self.arm(cx);
+            self.next_poll = NextPoll::SkipsClock;
         }
         self.poll_elapsed(cx)
     }

@@ -96,7 +96,7 @@ impl Sleep {
         self.poll_unbound(cx)
     }
 
-    pub(super) fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
         self.waker = Identity::of(&waker);
         let mut waker = Some(waker);
