@@ -3,6 +3,7 @@
 //! | for | read |
 //! |---|---|
 //! | a timer that never fires, or an error | [troubleshooting] |
+//! | a program that comes from Go | [from Go's `time`](from_go) |
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
 //! | how late timers are, and what they cost | [benchmarks] |
@@ -23,6 +24,9 @@ pub mod changelog {}
 
 #[doc = include_str!("../docs/executor.md")]
 pub mod executor {}
+
+#[doc = include_str!("../docs/from-go.md")]
+pub mod from_go {}
 
 #[doc = include_str!("../docs/from-tokio.md")]
 pub mod from_tokio {}

@@ -19,6 +19,7 @@ mod driver;
 
 mod backend;
 
+mod callback;
 pub mod time;
 
 mod future_ext;
@@ -26,6 +27,8 @@ pub mod stream;
 
 #[cfg(feature = "rt")]
 pub mod rt;
+
+pub mod go;
 
 #[cfg(doc)]
 pub mod docs;
@@ -35,6 +38,7 @@ pub mod docs;
 mod models;
 
 pub use crate::backend::{DriverThread, Entered};
+pub use crate::callback::FuncTimer;
 pub use crate::clock::{Clock, Hold, ManualClock};
 pub use crate::driver::Handle;
 pub use crate::driver::{Builder, Driver, Turn};

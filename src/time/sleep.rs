@@ -535,7 +535,7 @@ impl Sleep {
     }
 
     /// Returns whether the timer has no driver yet.
-    pub(in crate::time) fn is_unbound(&self) -> bool {
+    pub(crate) fn is_unbound(&self) -> bool {
         match self.phase {
             Phase::Idle | Phase::Armed | Phase::Done | Phase::DoneByReset => false,
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => true,

@@ -186,7 +186,7 @@ impl Sleep {
 
     /// Takes the timer out of the driver and releases its waker.
     #[inline]
-    pub(in crate::time) fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         if self.phase == Phase::Armed {
             self.cancel();
         }

@@ -1,0 +1,250 @@
+//! [`TimerRemote`], by which other tasks stop and reset a timer, and what they share with it.
+//!
+//! The owner of the timer polls a `Sleep`, which runs foreign code: wakers, clocks, unparkers. So
+//! no lock may be held around it, and a remote cannot reach it. A remote writes down what is to be,
+//! in a [`Link`], and wakes the owner's task, which then arms or disarms its `Sleep`.
+//!
+//! - L1 `active` is changed under the lock, by the remote that stops or resets the timer and by the
+//!   owner that receives its value. So of a stop and a value exactly one succeeds.
+//! - L2 each change by a stop or reset has a new `version`. The owner receives a value only if the
+//!   version is that for which its `Sleep` was set, so never one from before.
+//! - L3 the owner's waker is stored under the lock under which the owner reads the version. A later
+//!   change finds the waker, and wakes the task.
+
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::driver::Handle;
+use crate::instant::Instant;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// Stops and resets a [`Timer`](super::Timer) from any task or thread; see
+/// [`Timer::remote`](super::Timer::remote).
+///
+/// Among those that race, with each other and with the task that awaits the timer, each call is
+/// told exactly what it did, as if they had come one after the other.
+///
+/// Once the timer is dropped, it does nothing.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::go::{Timer, TimerRemote};
+/// use std::time::Duration;
+///
+/// let timer = Timer::new(Duration::from_secs(60));
+/// let remote: TimerRemote = timer.remote();
+/// assert!(remote.clone().stop());
+/// assert!(!remote.stop());
+/// ```
+#[derive(Clone)]
+pub struct TimerRemote {
+    link: Arc<Link>,
+}
+
+// No lock is held while foreign code runs, so that a panic of it leaves nothing half done.
+impl UnwindSafe for TimerRemote {}
+impl RefUnwindSafe for TimerRemote {}
+
+impl TimerRemote {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    /// Stops the timer, like [`Timer::stop`](super::Timer::stop), and returns whether this call
+    /// did.
+    ///
+    /// A task that awaits the timer waits on, for a reset. It is woken once, and frees the timer's
+    /// place in the driver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::go::Timer;
+    /// use std::time::Duration;
+    ///
+    /// let timer = Timer::new(Duration::ZERO);
+    /// assert!(timer.remote().stop()); // due, but not received
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
+    pub fn stop(&self) -> bool {
+        let mut state = self.link.lock();
+        if !state.active {
+            return false;
+        }
+        state.change(false, Order::Stop);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Starts the timer anew, like [`Timer::reset`](super::Timer::reset): it is due when `duration`
+    /// has passed from now. Returns whether it was active.
+    ///
+    /// A task that awaits the timer is woken once, to move its deadline. If the timer was made where
+    /// no driver was current and was not awaited yet, `duration` counts from when it is.
+    ///
+    /// Returns `false` and does nothing if the timer was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::go::Timer;
+    /// use std::time::Duration;
+    ///
+    /// let timer = Timer::new(Duration::from_secs(60));
+    /// let remote = timer.remote();
+    /// assert!(remote.stop());
+    /// assert!(!remote.reset(Duration::ZERO));
+    /// pollster::block_on(timer);
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
+    pub fn reset(&self, duration: Duration) -> bool {
+        let Some(driver) = self.link.lock().driver.clone() else {
+            return false;
+        };
+        // Not under the lock, because a clock may be foreign code.
+        let clock = driver.clock();
+        let at = clock.instant(clock.deadline_after(duration));
+        let mut state = self.link.lock();
+        if state.driver.is_none() {
+            return false;
+        }
+        let was_active = state.active;
+        state.change(true, Order::Start { at, wait: duration });
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        was_active
+    }
+}
+
+impl fmt::Debug for TimerRemote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerRemote")
+            .field("active", &self.link.is_active())
+            .finish()
+    }
+}
+
+/// What a timer and its remotes share.
+pub(super) struct Link {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Whether a value is to come.
+    active: bool,
+    version: u64,
+    order: Order,
+    /// The task that awaits the timer.
+    waker: Option<Waker>,
+    /// The driver of the timer, by whose clock it is reset. `None` once the timer is dropped.
+    driver: Option<Handle>,
+}
+
+/// What the last change of the version asks of the owner's `Sleep`.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    /// Nothing: the owner made the change itself.
+    Own,
+    Stop,
+    /// To be due at `at`, which is `wait` after the call.
+    Start {
+        at: Instant,
+        wait: Duration,
+    },
+}
+
+impl State {
+    fn change(&mut self, active: bool, order: Order) {
+        self.active = active;
+        self.version += 1;
+        self.order = order;
+    }
+}
+
+impl Link {
+    pub(super) fn new(active: bool, version: u64, driver: &Handle) -> Self {
+        Self {
+            state: Mutex::new(State {
+                active,
+                version,
+                order: Order::Own,
+                waker: None,
+                driver: Some(driver.clone()),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.lock().active
+    }
+
+    /// Notes a stop or reset by the owner. Returns the new version, and whether the timer was
+    /// active.
+    pub(super) fn set_by_owner(&self, active: bool) -> (u64, bool) {
+        let mut state = self.lock();
+        let was_active = state.active;
+        state.change(active, Order::Own);
+        (state.version, was_active)
+    }
+
+    /// Stores the waker of the owner's task and the driver. Returns the version, what it asks for,
+    /// and whether a value is to come.
+    pub(super) fn begin_poll(&self, waker: &Waker, driver: &Handle) -> (u64, Order, bool) {
+        let mut state = self.lock();
+        // What is replaced is dropped after the lock, because that is foreign code.
+        let mut old_waker = None;
+        let known = state.waker.as_ref();
+        if !known.is_some_and(|known| known.will_wake(waker)) {
+            drop(state);
+            let waker = waker.clone();
+            state = self.lock();
+            old_waker = state.waker.replace(waker);
+        }
+        let mut old_driver = None;
+        if state.driver.as_ref() != Some(driver) {
+            old_driver = state.driver.replace(driver.clone());
+        }
+        let seen = (state.version, state.order, state.active);
+        drop(state);
+        drop((old_waker, old_driver));
+        seen
+    }
+
+    /// Takes the value, if the timer was neither stopped nor reset since `version`.
+    pub(super) fn receive(&self, version: u64) -> bool {
+        let mut state = self.lock();
+        if state.version != version || !state.active {
+            return false;
+        }
+        state.active = false;
+        let waker = state.waker.take();
+        drop(state);
+        drop(waker);
+        true
+    }
+
+    /// Notes that the timer is dropped.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.active = false;
+        let waker = state.waker.take();
+        let driver = state.driver.take();
+        drop(state);
+        drop((waker, driver));
+    }
+}

@@ -1,0 +1,250 @@
+//! [`Timer`], Go's one-shot timer.
+//!
+//! It is a `Sleep`, and a flag that tells whether a value is to come. Once there is a
+//! [`TimerRemote`], the flag in the [`Link`] that they share takes the place of that flag.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::future::FusedFuture;
+
+use crate::go::remote::{Link, Order, TimerRemote};
+use crate::instant::Instant;
+use crate::time::Sleep;
+use crate::time::sleep;
+
+/// A timer that yields one value, the time at which it was due, as Go's `time.Timer`.
+///
+/// `(&mut timer).await` receives the value, in place of Go's `<-timer.C`. After that it is pending,
+/// as a channel that was drained, until the timer is [reset](Self::reset). A timer that was
+/// [stopped](Self::stop) is pending, too.
+///
+/// One timer may be used again and again, in a loop and in `select!`: losing a `select!` does not
+/// stop it. Resetting it allocates nothing. Dropping it cancels it and frees its memory at once, so
+/// there is no `defer timer.Stop()`.
+///
+/// In `futures::select!` it is left out while nothing can come: after its value was received or it
+/// was stopped, unless there is a [`remote`](Self::remote) that might reset it.
+///
+/// # Examples
+///
+/// A limit for each of several pieces of work:
+///
+/// ```
+/// use futures::{FutureExt, select};
+/// use reveille::go::Timer;
+/// use reveille::time::{sleep, Duration};
+///
+/// pollster::block_on(async {
+///     let mut limit = Timer::new(Duration::from_secs(60));
+///     for _ in 0..3 {
+///         limit.reset(Duration::from_secs(60));
+///         select! {
+///             _ = sleep(Duration::from_millis(1)).fuse() => {}
+///             at = limit => panic!("too slow, it is after {at:?}"),
+///         }
+///     }
+///     assert!(limit.stop());
+/// });
+/// ```
+#[must_use = "a timer does nothing unless it is awaited"]
+pub struct Timer {
+    sleep: Sleep,
+    /// Whether a value is to come. Without meaning once there is a link.
+    active: bool,
+    /// The version of the link up to which `sleep` follows it.
+    seen: u64,
+    link: OnceLock<Arc<Link>>,
+}
+
+impl Timer {
+    /// Makes a timer that is due when `duration` has passed from now.
+    ///
+    /// With a `duration` of zero its value can be received at once. With one beyond the clock's end
+    /// (292 years), such as `Duration::MAX`, it is never due. Nothing is allocated.
+    ///
+    /// # Panics
+    ///
+    /// In the same cases as [`time::sleep`](crate::time::sleep).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::go::Timer;
+    /// use reveille::time::{Duration, Instant};
+    ///
+    /// pollster::block_on(async {
+    ///     let start = Instant::now();
+    ///     let due = Timer::new(Duration::from_millis(1)).await;
+    ///     assert!(due >= start + Duration::from_millis(1));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn new(duration: Duration) -> Self {
+        Self {
+            sleep: sleep::limit(duration),
+            active: true,
+            seen: 0,
+            link: OnceLock::new(),
+        }
+    }
+
+    /// Stops the timer, and returns whether this call did.
+    ///
+    /// `true` means that the value has not been received, whether or not the timer was due. After
+    /// that, nothing is received until the timer is [reset](Self::reset). `false` means that its
+    /// value was received or the timer was stopped before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::go::Timer;
+    ///
+    /// let mut timer = Timer::new(std::time::Duration::from_secs(60));
+    /// assert!(timer.stop());
+    /// assert!(!timer.stop());
+    /// ```
+    pub fn stop(&mut self) -> bool {
+        let was_active = self.set_active(false);
+        self.sleep.disarm();
+        was_active
+    }
+
+    /// Starts the timer anew: it is due when `duration` has passed from now. Returns whether it was
+    /// active, that is, whether [`stop`](Self::stop) would have returned `true`.
+    ///
+    /// It works on any timer, also one that was stopped or whose value was received. A value that
+    /// was due before is not received any more. If a task waits for the timer, it waits on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::go::Timer;
+    /// use reveille::time::Duration;
+    ///
+    /// pollster::block_on(async {
+    ///     let mut timer = Timer::new(Duration::from_secs(60));
+    ///     assert!(timer.reset(Duration::from_millis(1)));
+    ///     (&mut timer).await;
+    ///     assert!(!timer.reset(Duration::from_millis(1)));
+    ///     (&mut timer).await;
+    /// });
+    /// ```
+    pub fn reset(&mut self, duration: Duration) -> bool {
+        self.sleep.reset_after(duration);
+        self.set_active(true)
+    }
+
+    /// Returns a handle by which other tasks and threads stop and reset this timer, also while its
+    /// owner awaits it.
+    ///
+    /// The first call allocates what they share. A timer without a remote uses no lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::go::Timer;
+    /// use reveille::time::Duration;
+    ///
+    /// let mut timer = Timer::new(Duration::from_secs(3600));
+    /// let remote = timer.remote();
+    /// std::thread::spawn(move || assert!(remote.reset(Duration::from_millis(1))));
+    /// pollster::block_on(&mut timer);
+    /// ```
+    #[must_use]
+    pub fn remote(&self) -> TimerRemote {
+        let new = || Arc::new(Link::new(self.active, self.seen, self.sleep.handle()));
+        TimerRemote::new(self.link.get_or_init(new).clone())
+    }
+
+    /// Sets whether a value is to come, and returns whether one was.
+    fn set_active(&mut self, active: bool) -> bool {
+        let Some(link) = self.link.get() else {
+            return std::mem::replace(&mut self.active, active);
+        };
+        let (version, was_active) = link.set_by_owner(active);
+        self.seen = version;
+        was_active
+    }
+
+    /// Polls a timer that has remotes.
+    fn poll_linked(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        let Some(link) = self.link.get() else {
+            return Poll::Pending;
+        };
+        loop {
+            let (version, order, active) = link.begin_poll(cx.waker(), self.sleep.handle());
+            if version != self.seen {
+                self.seen = version;
+                match order {
+                    Order::Stop => self.sleep.disarm(),
+                    // Without a driver there is no clock yet on which `at` means anything.
+                    Order::Start { wait, .. } if self.sleep.is_unbound() => {
+                        self.sleep.reset_after(wait);
+                    }
+                    Order::Start { at, .. } => self.sleep.reset_at(at),
+                    Order::Own => {}
+                }
+            }
+            if !active {
+                return Poll::Pending;
+            }
+            ready!(Pin::new(&mut self.sleep).poll(cx));
+            // A remote may have stopped or reset the timer during the poll. Then the value must not
+            // be received.
+            if link.receive(self.seen) {
+                return Poll::Ready(self.sleep.deadline());
+            }
+        }
+    }
+}
+
+impl Future for Timer {
+    type Output = Instant;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
+        if self.link.get().is_some() {
+            return self.poll_linked(cx);
+        }
+        if !self.active {
+            return Poll::Pending;
+        }
+        ready!(Pin::new(&mut self.sleep).poll(cx));
+        self.active = false;
+        Poll::Ready(self.sleep.deadline())
+    }
+}
+
+/// It is terminated while nothing can come.
+impl FusedFuture for Timer {
+    fn is_terminated(&self) -> bool {
+        match self.link.get() {
+            None => !self.active,
+            // First the count, then the flag: what the last remote did comes before its drop.
+            Some(link) => Arc::strong_count(link) == 1 && !link.is_active(),
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.get() {
+            link.close();
+        }
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let active = self.link.get().map_or(self.active, |link| link.is_active());
+        f.debug_struct("Timer")
+            .field("deadline", &self.sleep.deadline())
+            .field("active", &active)
+            .field("has_remotes", &self.link.get().is_some())
+            .finish()
+    }
+}
