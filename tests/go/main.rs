@@ -1,0 +1,23 @@
+//! Tests of `reveille::go`, of `FuncTimer`, and Go's own tests of its timers, restated.
+//!
+//! What concerns an executor runs on each of them: see `on`. Nothing is asserted about how long
+//! something takes: only that it is not early, an order, or on a manual clock the exact time.
+
+#![cfg(all(feature = "rt", feature = "tokio", not(loom)))]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adjust;
+mod chan;
+mod every;
+mod func;
+mod on;
+mod queue;
+mod races;
+mod released;
+mod remote;
+mod runtimes;
+mod stress;
+mod ticker;
+mod timer;

@@ -1,0 +1,171 @@
+//! `TimerRemote`: other tasks stop and reset a timer.
+
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::FusedFuture;
+use reveille::go::{Timer, TimerRemote};
+use reveille::time::Instant;
+
+use crate::on::everywhere;
+use crate::support::{Task, manual, ms, panic_of, secs, waker};
+
+#[test]
+fn a_remote_tells_and_does_the_same_as_the_owner() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut timer = Timer::new(ms(1));
+    let remote = timer.remote();
+    assert!(remote.stop() && !remote.stop() && !timer.stop());
+    clock.advance(ms(1));
+    assert!(task.poll(&mut timer).is_pending());
+    assert!(!remote.reset(ms(1)) && remote.reset(ms(2)) && timer.reset(ms(1)));
+    clock.advance(ms(1));
+    assert!(remote.reset(ms(1)), "due, but not received");
+    assert!(task.poll(&mut timer).is_pending());
+    clock.advance(ms(1));
+    assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+    assert!(!remote.stop() && !timer.stop());
+    assert!(task.poll(&mut timer).is_pending());
+}
+
+/// The owner's task is woken once, and moves or frees its place in the driver.
+#[test]
+fn a_remote_wakes_the_task_that_waits() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut timer = Timer::new(secs(60));
+    let remote = timer.remote();
+    assert!(task.poll(&mut timer).is_pending());
+
+    assert!(remote.reset(ms(1)));
+    assert_eq!(task.wakes(), 1);
+    assert!(task.poll(&mut timer).is_pending());
+    assert!(remote.stop());
+    assert_eq!(task.wakes(), 2);
+    assert!(!remote.stop());
+    assert_eq!(task.wakes(), 2, "nothing was changed");
+    assert!(task.poll(&mut timer).is_pending());
+    assert_eq!(driver.handle().armed(), 0);
+
+    // It waits on, for a reset.
+    assert!(!remote.reset(ms(1)));
+    assert_eq!(task.wakes(), 3);
+    assert!(task.poll(&mut timer).is_pending());
+    clock.advance(ms(1));
+    assert_eq!(task.wakes(), 4);
+    assert!(task.poll(&mut timer).is_ready());
+    drop(timer);
+    assert_eq!(task.held(), 0);
+}
+
+#[test]
+fn a_task_that_awaits_a_timer_is_moved_by_another() {
+    everywhere(|on| async move {
+        let start = Instant::now();
+        let mut timer = Timer::new(secs(3600));
+        let remote = timer.remote();
+        let other = on.spawn(async move {
+            reveille::time::sleep(ms(1)).await;
+            assert!(remote.reset(Duration::MAX));
+            reveille::time::sleep(ms(1)).await;
+            assert!(remote.stop());
+            reveille::time::sleep(ms(1)).await;
+            assert!(!remote.reset(ms(2)));
+        });
+        let due = (&mut timer).await;
+        assert!(due >= start + ms(5));
+        on.has_passed(start, ms(5));
+        other.await;
+    });
+}
+
+#[test]
+fn a_remote_of_a_dropped_timer_does_nothing() {
+    let (_clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut timer = Timer::new(secs(1));
+    let remote = timer.remote();
+    assert!(task.poll(&mut timer).is_pending());
+    drop(timer);
+    assert!(!remote.stop() && !remote.reset(ms(1)) && !remote.stop());
+    assert_eq!(
+        (task.held(), task.wakes(), driver.handle().armed()),
+        (0, 0, 0)
+    );
+}
+
+/// `futures::select!` must not leave out a timer that a remote may start.
+#[test]
+fn a_stopped_timer_is_terminated_only_without_remotes() {
+    let mut timer = Timer::new(secs(1));
+    let remote = timer.remote();
+    assert!(timer.stop() && !timer.is_terminated());
+    let clone = remote.clone();
+    drop(remote);
+    assert!(!timer.is_terminated());
+    drop(clone);
+    assert!(timer.is_terminated());
+    let remote: TimerRemote = timer.remote();
+    assert!(!remote.reset(secs(1)));
+    drop(remote);
+    assert!(!timer.is_terminated() && timer.stop());
+}
+
+/// It was never polled, so it has no clock yet.
+#[test]
+fn a_remote_resets_a_timer_that_has_no_driver_yet() {
+    let mut timer = Timer::new(secs(3600));
+    let remote = timer.remote();
+    assert!(remote.reset(ms(1)));
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    assert!(task.poll(&mut timer).is_pending());
+    clock.advance(ms(1));
+    assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+}
+
+/// No lock is held while a waker is cloned, woken or dropped.
+#[test]
+fn wakers_may_use_the_remote() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let timer = Timer::new(secs(1));
+    let remote = timer.remote();
+    let own = remote.clone();
+    let waker = waker(move || {
+        own.stop();
+        own.reset(ms(1));
+    });
+    let mut cx = Context::from_waker(&waker);
+    let mut timer = pin!(timer);
+    assert!(timer.as_mut().poll(&mut cx).is_pending());
+    assert!(remote.stop());
+    assert!(timer.as_mut().poll(&mut cx).is_pending());
+    clock.advance(ms(1));
+}
+
+/// Its panic goes to the caller, and the timer still works.
+#[test]
+fn a_waker_that_panics_does_not_break_the_timer() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let mut timer = Timer::new(secs(1));
+    let remote = timer.remote();
+    let panics = waker(|| panic!("a waker"));
+    let mut cx = Context::from_waker(&panics);
+    assert!(pin!(&mut timer).poll(&mut cx).is_pending());
+    let caller = remote.clone();
+    let (message, _) = panic_of(move || caller.stop());
+    assert_eq!(message, "a waker");
+    assert!(!remote.reset(ms(1)));
+    let task = Task::new();
+    assert!(task.poll(&mut timer).is_pending());
+    clock.advance(ms(1));
+    assert!(task.poll(&mut timer).is_ready());
+}
