@@ -27,6 +27,7 @@ mod clock;
 mod close;
 mod cut;
 mod driver;
+mod go;
 mod idle;
 mod notify;
 mod park;
