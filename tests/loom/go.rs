@@ -148,6 +148,40 @@ fn resets_against_each_other_and_the_park() {
     });
 }
 
+/// Two threads stop and reset a function. One may leave to the other what is to be done in the
+/// driver: at the end the driver has what the last of them asked for, and nothing else.
+#[test]
+fn resets_and_stops_against_each_other() {
+    for stops in [false, true] {
+        check(None, move || {
+            let line = Line::new();
+            let time = Time::new();
+            let driver = time.turner();
+            let calls = Calls::new();
+            let timer = calls.after(driver.handle(), LONG);
+            let other = timer.clone();
+            let stopper = line.spawn(move || {
+                match stops {
+                    true => other.stop(),
+                    false => other.reset(ns(7)),
+                };
+            });
+            line.cross();
+            timer.reset(ns(3));
+            timer.reset(ns(5));
+            stopper.join().unwrap();
+            let armed = driver.handle().armed();
+            let next = driver.next_deadline();
+            assert_eq!(armed, usize::from(timer.stop()));
+            let nears = [5, 7].map(|nanos| Some(driver.handle().now() + ns(nanos)));
+            assert!(armed == 0 || nears.contains(&next));
+            assert_eq!(driver.handle().armed(), 0);
+            drop(timer);
+            assert!(calls.is_freed());
+        });
+    }
+}
+
 /// A function is armed, or moved nearer, by another thread while the loop parks.
 #[test]
 fn arm_and_reset_against_the_park() {
