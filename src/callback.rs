@@ -342,9 +342,17 @@ impl Callback {
             let armed = state.armed.take();
             let wanted = state.wanted();
             drop(state);
-            let armed = self.rearm(armed, wanted);
+            let result = catch_unwind(AssertUnwindSafe(|| self.rearm(armed, wanted)));
             state = self.lock();
-            state.armed = armed;
+            match result {
+                Ok(armed) => state.armed = armed,
+                // An unpark or a clock, which are foreign code. Others must still be able to arm.
+                Err(payload) => {
+                    state.arming = false;
+                    drop(state);
+                    resume_unwind(payload);
+                }
+            }
         }
         state.arming = false;
     }

@@ -37,7 +37,7 @@
 //! # Examples
 //!
 //! ```
-//! use futures::{FutureExt, select};
+//! use futures::{StreamExt, select};
 //! use reveille::go::{self, Ticker};
 //! use reveille::time::Duration;
 //!
@@ -47,7 +47,7 @@
 //!     let mut ticks = 0;
 //!     loop {
 //!         select! {
-//!             _ = ticker.tick().fuse() => ticks += 1,
+//!             _ = ticker.select_next_some() => ticks += 1,
 //!             _ = end => break,
 //!         }
 //!     }

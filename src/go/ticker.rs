@@ -34,7 +34,8 @@ use crate::time::sleep;
 /// ```
 ///
 /// It is a [`Stream`] of the ticks, too, which never ends: while the ticker is stopped, it is
-/// pending. In `futures::select!` it is left out then. Dropping the ticker cancels it.
+/// pending. In `futures::select!`, as `ticker.select_next_some()`, it is left out then. Dropping the
+/// ticker cancels it.
 ///
 /// For other ways to deal with ticks that were missed see [`Interval`](crate::time::Interval).
 ///

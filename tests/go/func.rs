@@ -263,3 +263,28 @@ fn an_unpark_may_stop_the_timer_that_interrupts_the_loop() {
     assert_eq!(calls.get(), 0);
     assert!(!timer.stop());
 }
+
+/// Its panic goes to the caller, and the timer can still be moved and stopped.
+#[test]
+fn an_unpark_that_panics_does_not_break_the_timer() {
+    let clock = reveille::ManualClock::new();
+    let panics = Arc::new(Mutex::new(false));
+    let armed = panics.clone();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(move || {
+        let panics = *armed.lock().unwrap();
+        assert!(!panics, "an unpark");
+    });
+    let (timer, calls) = counting(driver.handle(), secs(5));
+    let _ = driver.next_timeout();
+    *panics.lock().unwrap() = true;
+    let moved = timer.clone();
+    let (message, _) = crate::support::panic_of(move || moved.reset(ms(1)));
+    assert_eq!(message, "an unpark");
+    *panics.lock().unwrap() = false;
+    assert!(timer.reset(ms(3)));
+    clock.advance(ms(2));
+    assert_eq!(calls.get(), 0);
+    clock.advance(ms(1));
+    assert_eq!(calls.get(), 1);
+    assert!(!timer.stop());
+}

@@ -21,3 +21,4 @@ mod runtimes;
 mod stress;
 mod ticker;
 mod timer;
+mod traits;
