@@ -22,6 +22,7 @@
 //! [loom]: https://docs.rs/loom
 
 mod batch;
+mod callback;
 mod cancelled;
 mod clock;
 mod close;
