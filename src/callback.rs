@@ -52,8 +52,9 @@ impl Handle {
     /// [`go::after_func`](crate::go::after_func).
     ///
     /// It is never called early, and never by this call itself: with a `duration` of zero it is
-    /// called in the driver's next turn. Callbacks and other timers are fired in the order of their
-    /// deadlines. With `Duration::MAX` it is never called.
+    /// called in the driver's next turn. (If the clock is a manual or paused one that stands still,
+    /// it is called when the clock next moves, by a nanosecond or more.) Callbacks and other timers
+    /// are fired in the order of their deadlines. With `Duration::MAX` it is never called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.
     ///
@@ -71,8 +72,17 @@ impl Handle {
     /// }
     /// ```
     pub fn call_after(&self, duration: Duration, f: impl FnOnce() + Send + 'static) -> FuncTimer {
-        let due = self.shared.clock.deadline_after(duration);
-        FuncTimer::start(self, due, Function::Once(Box::new(f)), None)
+        FuncTimer::start(self, duration, Function::Once(Box::new(f)), Kind::Once)
+    }
+
+    /// Calls `f`, which spawns a task and returns, once `duration` has passed: in the driver's turn,
+    /// or if the driver has passed that time already, by this call.
+    pub(crate) fn spawn_after(
+        &self,
+        duration: Duration,
+        f: impl FnOnce() + Send + 'static,
+    ) -> FuncTimer {
+        FuncTimer::start(self, duration, Function::Once(Box::new(f)), Kind::Spawn)
     }
 
     /// Calls `f` every `period`, in the driver's own turn; first when one period has passed.
@@ -110,8 +120,7 @@ impl Handle {
     #[track_caller]
     pub fn call_every(&self, period: Duration, f: impl FnMut() + Send + 'static) -> FuncTimer {
         check_period(period);
-        let due = self.shared.clock.deadline_after(period);
-        FuncTimer::start(self, due, Function::Every(Box::new(f)), Some(nanos(period)))
+        FuncTimer::start(self, period, Function::Every(Box::new(f)), Kind::Every)
     }
 }
 
@@ -148,14 +157,14 @@ impl UnwindSafe for FuncTimer {}
 impl RefUnwindSafe for FuncTimer {}
 
 impl FuncTimer {
-    fn start(handle: &Handle, due: u64, function: Function, period: Option<u64>) -> Self {
+    fn start(handle: &Handle, duration: Duration, function: Function, kind: Kind) -> Self {
         let callback = Arc::new(Callback {
             handle: handle.clone(),
-            repeats: period.is_some(),
+            kind,
             state: Mutex::new(State {
-                due: Some(due),
+                due: Some(handle.shared.clock.deadline_after(duration)),
                 function: Some(function),
-                period: period.unwrap_or_default(),
+                period: nanos(duration),
                 running: false,
                 arming: false,
                 armed: None,
@@ -228,7 +237,7 @@ impl FuncTimer {
     #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
     #[track_caller]
     pub fn reset(&self, duration: Duration) -> bool {
-        if self.callback.repeats {
+        if self.callback.repeats() {
             check_period(duration);
         }
         self.callback.reset(duration)
@@ -244,7 +253,7 @@ impl fmt::Debug for FuncTimer {
         f.debug_struct("FuncTimer")
             .field("active", &active)
             .field("running", &running)
-            .field("repeats", &self.callback.repeats)
+            .field("repeats", &self.callback.repeats())
             .finish()
     }
 }
@@ -252,9 +261,18 @@ impl fmt::Debug for FuncTimer {
 /// See the head of this file.
 struct Callback {
     handle: Handle,
-    /// Whether the function is called again and again.
-    repeats: bool,
+    kind: Kind,
     state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The function is called once, by the driver alone.
+    Once,
+    /// It is called once, and only spawns a task, which any thread may do at any time.
+    Spawn,
+    /// It is called again and again.
+    Every,
 }
 
 enum Function {
@@ -305,6 +323,10 @@ impl State {
 }
 
 impl Callback {
+    fn repeats(&self) -> bool {
+        self.kind == Kind::Every
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -312,7 +334,7 @@ impl Callback {
     fn stop(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
         let was_active = state.due.is_some();
-        let ended = if self.repeats { state.end() } else { None };
+        let ended = if self.repeats() { state.end() } else { None };
         state.due = None;
         self.settle(state);
         drop(ended);
@@ -389,7 +411,7 @@ impl Callback {
         Waker::from(self.clone())
     }
 
-    fn arm(&self, due: u64, waker: Waker) -> Option<Armed> {
+    fn arm(self: &Arc<Self>, due: u64, waker: Waker) -> Option<Armed> {
         let shared = &self.handle.shared;
         let mut waker = Some(waker);
         let mut deadline = due;
@@ -401,6 +423,10 @@ impl Callback {
                         deadline,
                         due,
                     });
+                }
+                Arm::Due if self.kind == Kind::Spawn => {
+                    self.call();
+                    return None;
                 }
                 // A turn has passed it already. The next turn is to call the function, not this
                 // thread: it may hold locks that the function takes.
@@ -418,7 +444,7 @@ impl Callback {
     fn call(self: &Arc<Self>) {
         let shared = &self.handle.shared;
         // As in `reset`.
-        let now = if self.repeats {
+        let now = if self.repeats() {
             shared.clock.nanos()
         } else {
             0
@@ -436,7 +462,7 @@ impl Callback {
         // Usually it has fired. But this may be an old wake, and another one under way.
         let armed = state.armed.take();
         let function = state.function.take();
-        state.running = self.repeats && function.is_some();
+        state.running = self.repeats() && function.is_some();
         state.due = state.running.then(|| next_on_grid(due, now, state.period));
         drop(state);
         self.rearm(armed, None);

@@ -20,8 +20,8 @@ use crate::go::func::runtime::Runtime;
 /// [`Handle::call_after`], and should be short: for a loop that has entered its driver, that is the
 /// loop's own thread, and otherwise the process-wide thread, on which other timers wait for it.
 ///
-/// It is never called early, and never by this call itself. With `Duration::MAX` it is never
-/// called. Until it is due it takes a timer, but no task. If `f` panics, no other timer or task is
+/// It is never called early, and never by this call itself. With a `duration` of zero it is spawned
+/// at once, or in the driver's next turn. With `Duration::MAX` it is never called. Until it is due it takes a timer, but no task. If `f` panics, no other timer or task is
 /// harmed; the panic hook reports it. If the runtime or the driver ends first, `f` is dropped
 /// without being called.
 ///
@@ -46,6 +46,9 @@ use crate::go::func::runtime::Runtime;
 /// ```
 #[track_caller]
 pub fn after_func(duration: Duration, f: impl FnOnce() + Send + 'static) -> FuncTimer {
-    let runtime = Runtime::current();
-    Handle::current().call_after(duration, move || runtime.run(f))
+    let driver = Handle::current();
+    match Runtime::current() {
+        Runtime::None => driver.call_after(duration, f),
+        runtime => driver.spawn_after(duration, move || runtime.run(f)),
+    }
 }

@@ -25,9 +25,13 @@ fn a_chain_of_functions_does_not_wait_for_what_they_start() {
         });
     }
     everywhere(|on| async move {
+        let start = Instant::now();
         let (sender, done) = oneshot::channel();
         next(on, 10, sender);
         done.await.unwrap();
+        if on == On::Manual {
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        }
     });
 }
 
@@ -204,7 +208,7 @@ fn the_end_of_the_runtime_drops_the_function() {
     }
 }
 
-/// Of zero, too: a manual clock need not be moved by more than a moment, and not at all elsewhere.
+/// In no runtime, where it runs in the turn. A manual clock has to move for that, by a nanosecond.
 #[test]
 fn a_function_of_zero_is_not_called_by_the_call_itself() {
     let (clock, driver) = manual();
@@ -213,6 +217,35 @@ fn a_function_of_zero_is_not_called_by_the_call_itself() {
     let count = calls.clone();
     go::after_func(Duration::ZERO, move || count.add());
     assert_eq!(calls.get(), 0);
-    clock.advance(ms(1));
+    clock.advance(Duration::from_nanos(1));
     assert_eq!(calls.get(), 1);
+}
+
+/// In a runtime it is spawned, at the time that a paused clock shows.
+#[cfg(feature = "test-util")]
+#[test]
+fn on_a_paused_tokio_clock_time_moves_to_functions_timers_and_ticks() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let start = Instant::now();
+        for wait in [0, 3600] {
+            let (sender, ran) = oneshot::channel();
+            go::after_func(secs(wait), move || sender.send(Instant::now()).unwrap());
+            assert_eq!(ran.await.unwrap() - start, secs(wait));
+        }
+        let mut never = go::Timer::new(Duration::MAX);
+        let mut ticker = go::Ticker::new(secs(3600));
+        for hour in 2..5 {
+            futures::select! {
+                at = never => panic!("fired at {at:?}"),
+                at = futures::StreamExt::select_next_some(&mut ticker) => {
+                    assert_eq!(at - start, secs(hour * 3600));
+                }
+            }
+        }
+        let function = go::after_func(Duration::MAX, || panic!("called"));
+        go::after(secs(1_000_000)).await;
+        assert!(function.stop());
+    });
 }
