@@ -178,3 +178,27 @@ fn it_is_never_early() {
         assert!(at >= start + ms(2) * n, "call {n}");
     }
 }
+
+/// Another thread may turn the driver meanwhile, or the function itself moves the clock.
+#[test]
+fn a_function_that_is_due_again_while_it_runs_is_called_afterwards() {
+    let (clock, driver) = manual();
+    let own = Arc::new(OnceLock::<FuncTimer>::new());
+    let (log, start) = (Log::new(), clock.now());
+    let (slot, calls, now) = (own.clone(), log.clone(), clock.clone());
+    let timer = driver.handle().call_every(ms(10), move || {
+        let at = (now.now() - start).as_millis();
+        calls.push(at);
+        if at == 10 {
+            assert!(slot.get().unwrap().reset(ms(5)));
+            now.advance(ms(7));
+            calls.push(0);
+        }
+    });
+    own.set(timer.clone()).unwrap();
+    clock.advance(ms(10));
+    assert_eq!(log.take(), [10, 0]);
+    clock.advance(ms(8));
+    assert_eq!(log.take(), [17, 20, 25]);
+    assert!(timer.stop());
+}

@@ -39,6 +39,32 @@ fn remote_stop_against_the_value() {
     });
 }
 
+/// A remote resets a timer that is due, while its owner receives the value: either that is the old
+/// one, or the reset was in time. The new value comes in both cases.
+#[test]
+fn remote_reset_against_the_value() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let entered = driver.handle().enter();
+        let task = Task::new();
+        let mut timer = Timer::new(ns(1));
+        drop(entered);
+        let remote = timer.remote();
+        time.set(5);
+        let resetter = line.spawn(move || remote.reset(ns(10)));
+        line.cross();
+        let received = receives(&mut timer, &task.waker());
+        let moved = resetter.join().unwrap();
+        assert!(received != moved);
+        assert!(!receives(&mut timer, &task.waker()));
+        time.set(15);
+        driver.turn();
+        assert!(receives(&mut timer, &task.waker()) && !timer.stop());
+    });
+}
+
 /// A remote resets a timer while its owner is about to wait. If the owner's task were not woken, it
 /// would wait for the old time, for ever.
 #[test]
