@@ -64,6 +64,10 @@ fn the_function_runs_as_a_task_of_the_current_runtime() {
 /// On one that was entered inside of the other.
 #[test]
 fn of_two_runtimes_the_one_that_was_entered_last_is_current() {
+    watched(two_runtimes);
+}
+
+fn two_runtimes() {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
