@@ -3,8 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reveille::{Driver, FuncTimer, ManualClock, ThreadPark};
+use futures::StreamExt;
+use futures::channel::mpsc;
+use reveille::{Driver, FuncTimer, Handle, ManualClock, ThreadPark};
 
+use crate::on::{On, everywhere};
 use crate::support::{Count, Dial, Log, manual, ms, panic_of, secs};
 
 /// A timer that logs the milliseconds at which it is called.
@@ -201,4 +204,25 @@ fn a_function_that_is_due_again_while_it_runs_is_called_afterwards() {
     clock.advance(ms(8));
     assert_eq!(log.take(), [17, 20, 25]);
     assert!(timer.stop());
+}
+
+/// By a worker, in tokio's own turn, or while an idle runtime moves the clock.
+#[test]
+fn it_is_called_by_the_loop_of_every_executor() {
+    everywhere(|on| async move {
+        let (sender, mut calls) = mpsc::unbounded();
+        let timers = Handle::current();
+        let (start, clock) = (timers.now(), timers.clone());
+        let timer = timers.call_every(ms(2), move || {
+            let _ = sender.unbounded_send(clock.now());
+        });
+        for n in 1..=5 {
+            let at = calls.next().await.unwrap();
+            assert!(at >= start + ms(2) * n, "{on:?}: call {n} is early");
+            assert!(on != On::Manual || at == start + ms(2) * n);
+        }
+        assert!(timer.stop());
+        // Its function is dropped, and with it the sender.
+        while calls.next().await.is_some() {}
+    });
 }
