@@ -31,7 +31,6 @@
 //! functions of [`time`](crate::time), and move, yield and end as a [`Sleep`] does.
 //!
 //! [`Duration`]: crate::time::Duration
-//! [`FuncTimer`]: crate::FuncTimer
 //! [`Sleep`]: crate::time::Sleep
 //!
 //! # Examples
@@ -77,3 +76,5 @@ pub use self::func::after_func;
 pub use self::remote::TimerRemote;
 pub use self::ticker::{Ticker, tick};
 pub use self::timer::Timer;
+#[doc(no_inline)]
+pub use crate::callback::FuncTimer;
