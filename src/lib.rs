@@ -22,6 +22,8 @@ mod backend;
 mod callback;
 pub mod time;
 
+pub mod context;
+
 mod future_ext;
 pub mod stream;
 
@@ -40,6 +42,8 @@ mod models;
 pub use crate::backend::{DriverThread, Entered};
 pub use crate::callback::FuncTimer;
 pub use crate::clock::{Clock, Hold, ManualClock};
+#[doc(inline)]
+pub use crate::context::{Context, ContextError};
 pub use crate::driver::Handle;
 pub use crate::driver::{Builder, Driver, Turn};
 pub use crate::future_ext::FutureExt;

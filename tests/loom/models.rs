@@ -26,6 +26,7 @@ mod callback;
 mod cancelled;
 mod clock;
 mod close;
+mod context;
 mod cut;
 mod driver;
 mod go;

@@ -1,0 +1,122 @@
+//! Ending a context: it and all its descendants, and then whatever waits for one of them.
+//!
+//! 1. *Mark.* The context is marked as ended, then its descendants, parents before children. No
+//!    foreign code runs meanwhile.
+//! 2. *Wake.* In the same order, each marked node lets go of its timer and its links, its tasks are
+//!    woken and its functions are called, with no lock held. A panic of one is caught: it harms no
+//!    other.
+//!
+//! So whatever runs because a context has ended finds all descendants ended, too. The marked nodes
+//! form a list by their field `next`: nothing is allocated, and nothing recurses, however deep the
+//! tree is.
+//!
+//! # Two threads
+//!
+//! The first thread that marks a node takes care of its descendants. Another thread that ends an
+//! ancestor, or the node itself, finds it marked, and waits until that first thread has marked all
+//! descendants: the first one holds the lock `subtree` of the node with which it began. So all
+//! descendants of a context have ended when a call of `cancel` returns. Such a wait is short, since
+//! no foreign code runs under that lock; and it is always for a node further down, so two threads
+//! never wait for each other. (A merged context has two parents, and is marked by the thread that
+//! comes first. If two threads end both parents at once, the second does not wait for the first.)
+
+use std::sync::Arc;
+
+use crate::context::node::{Node, Outcome, Waiter};
+use crate::driver::shared::fire::shield;
+use crate::sync::{MutexGuard, lock};
+
+/// Ends `root` and its descendants. Returns whether this call did it.
+pub(super) fn end(root: &Arc<Node>, outcome: Outcome) -> bool {
+    let Some(subtree) = root.mark_root(&outcome) else {
+        // Another thread may be marking the descendants.
+        drop(lock(&root.subtree));
+        return false;
+    };
+    if let Some(subtree) = subtree {
+        mark_descendants(root);
+        drop(subtree);
+    }
+    wake_all(root.clone());
+    true
+}
+
+impl Node {
+    /// Marks the node with which an end begins. Returns `None` if it was marked before. If it has
+    /// children, the lock that other threads wait for is returned.
+    fn mark_root(&self, outcome: &Outcome) -> Option<Option<MutexGuard<'_, ()>>> {
+        let mut state = lock(&self.state);
+        if self.status().is_some() {
+            return None;
+        }
+        // Taken before the node is seen to have ended, and so never waited for here.
+        let subtree = (!state.children.is_empty()).then(|| lock(&self.subtree));
+        self.set_status(&mut state, outcome);
+        Some(subtree)
+    }
+
+    /// Marks a descendant. Returns whether this call did it.
+    fn mark(&self, outcome: &Outcome) -> bool {
+        // Its own deadline may have passed, and the driver not have turned yet.
+        let own = self.passed_deadline();
+        let mut state = lock(&self.state);
+        let live = self.status().is_none();
+        if live {
+            self.set_status(&mut state, own.as_ref().unwrap_or(outcome));
+        }
+        live
+    }
+}
+
+/// Marks the descendants of a marked node, and makes a list of them that begins with it.
+fn mark_descendants(root: &Arc<Node>) {
+    let mut last = root.clone();
+    let mut next = Some(root.clone());
+    while let Some(node) = next {
+        let mut state = lock(&node.state);
+        let mut children = std::mem::take(&mut state.children);
+        let cause = state.cause.clone();
+        drop(state);
+        let Some(error) = node.status() else { break };
+        let outcome = Outcome { error, cause };
+        children.sort();
+        for child in children.iter() {
+            if child.mark(&outcome) {
+                lock(&last.state).next = Some(child.clone());
+                last = child.clone();
+            } else {
+                // Another thread has marked it, and may be marking its descendants.
+                drop(lock(&child.subtree));
+            }
+        }
+        // Put back and dropped later, because a dropped node may drop a cause, and that is foreign
+        // code.
+        let mut state = lock(&node.state);
+        state.children = children;
+        next = state.next.clone();
+    }
+}
+
+/// Lets go of everything that the nodes of the list have, and wakes what waits for them.
+fn wake_all(root: Arc<Node>) {
+    let mut next = Some(root);
+    while let Some(node) = next.take() {
+        let mut parts = lock(&node.state).take_parts();
+        next = parts.next.take();
+        parts.unlink();
+        let waiters = std::mem::take(&mut parts.waiters);
+        shield(|| drop(parts));
+        for waiter in waiters.into_sorted() {
+            shield(|| waiter.wake());
+        }
+    }
+}
+
+impl Waiter {
+    fn wake(self) {
+        match self {
+            Self::Task(waker) => waker.wake(),
+            Self::Function(function) => function(),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! [`Node`]: what the handles of one context share, and how nodes are linked and released.
+//!
+//! A node points to its parent, and a parent to its children. What points where:
+//!
+//! - A [`Context`](crate::Context) points to its node and is counted in `handles`. So do the
+//!   futures that are made of one. When the last one is dropped, nobody can observe or cancel this
+//!   node any more.
+//! - A child that has not ended points to its parent, so that a deadline far above reaches it. The
+//!   parent points to it. Neither is counted.
+//! - A node whose timer is armed is the timer's waker, so the driver points to it, not counted.
+//!
+//! These pointers form cycles, and [`prune`] takes them apart. A node that has no handle, no child
+//! and no function to call is *retired*: it leaves its parent, and its timer is disarmed. That
+//! parent may then be retired, too. A node that has no handle and that nothing can end any more (no
+//! parent, no timer) lets its children go: each of them is a root from then on.
+//!
+//! Releasing is a loop, not a recursion, so that a chain of any length is released on any stack.
+//!
+//! Locks: `state` of a parent may be held while that of its child is taken ([`Node::attach`]), and
+//! never the other way round. Nothing is woken, called, cloned or dropped under a lock that could be
+//! foreign code: wakers, functions, causes, timers.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::context::ContextError;
+use crate::context::end::end;
+use crate::context::list::{Key, List};
+use crate::context::token::Cache;
+use crate::context::trigger::{Limit, Trigger};
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU8, AtomicUsize, Ordering},
+    lock,
+};
+
+/// Why a context was ended, in the words of the program.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+const LIVE: u8 = 0;
+const CANCELED: u8 = 1;
+const DEADLINE_EXCEEDED: u8 = 2;
+
+/// How a context has ended.
+#[derive(Clone)]
+pub(super) struct Outcome {
+    pub(super) error: ContextError,
+    pub(super) cause: Option<Cause>,
+}
+
+pub(super) struct Node {
+    /// How many handles there are. Once zero, it stays zero: a handle is made of a handle.
+    handles: AtomicUsize,
+    /// Written once, under the lock of `state`; read without it.
+    status: AtomicU8,
+    pub(super) limit: Limit,
+    #[cfg_attr(
+        not(feature = "tokio-util"),
+        expect(dead_code, reason = "there is no token")
+    )]
+    pub(super) token: Cache,
+    /// Held by the thread that ends this node and marks its descendants; see `end`.
+    pub(super) subtree: Mutex<()>,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// Set before `status`.
+    pub(super) cause: Option<Cause>,
+    pub(super) trigger: Trigger,
+    pub(super) children: List<Arc<Node>>,
+    pub(super) waiters: List<Waiter>,
+    /// How many of the waiters are functions.
+    pub(super) functions: usize,
+    parent: Option<Link>,
+    /// The other parent of a merged context.
+    second: Option<Box<Link>>,
+    /// While the node is being ended: the next one that is woken.
+    pub(super) next: Option<Arc<Node>>,
+}
+
+/// What is woken or called when a context ends.
+pub(super) enum Waiter {
+    Task(Waker),
+    Function(Box<dyn FnOnce() + Send>),
+}
+
+/// A child's place in its parent.
+pub(super) struct Link {
+    node: Arc<Node>,
+    key: Key,
+}
+
+/// What a node lets go when it ends or is released. Dropped with no lock held.
+pub(super) struct Parts {
+    #[expect(dead_code, reason = "it is dropped together with the other parts")]
+    trigger: Trigger,
+    pub(super) children: List<Arc<Node>>,
+    pub(super) waiters: List<Waiter>,
+    pub(super) next: Option<Arc<Node>>,
+    parent: Option<Link>,
+    second: Option<Box<Link>>,
+}
+
+impl Node {
+    /// Creates a node with one handle.
+    pub(super) fn new(limit: Limit, trigger: Trigger) -> Arc<Self> {
+        Arc::new(Self {
+            handles: AtomicUsize::new(1),
+            status: AtomicU8::new(LIVE),
+            limit,
+            token: Cache::default(),
+            subtree: Mutex::new(()),
+            state: Mutex::new(State {
+                cause: None,
+                trigger,
+                children: List::default(),
+                waiters: List::default(),
+                functions: 0,
+                parent: None,
+                second: None,
+                next: None,
+            }),
+        })
+    }
+
+    /// Returns how the node has ended, `None` while it is live. Reads no clock.
+    #[inline]
+    pub(super) fn status(&self) -> Option<ContextError> {
+        // Acquire: pairs with the release in `set_status`. Who sees the end sees what came before.
+        match self.status.load(Ordering::Acquire) {
+            LIVE => None,
+            CANCELED => Some(ContextError::Canceled),
+            _ => Some(ContextError::DeadlineExceeded),
+        }
+    }
+
+    /// Marks the node as ended, under the lock of `state`.
+    pub(super) fn set_status(&self, state: &mut State, outcome: &Outcome) {
+        state.cause.clone_from(&outcome.cause);
+        let status = match outcome.error {
+            ContextError::Canceled => CANCELED,
+            ContextError::DeadlineExceeded => DEADLINE_EXCEEDED,
+        };
+        self.status.store(status, Ordering::Release);
+    }
+
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        let error = self.status()?;
+        let cause = lock(&self.state).cause.clone();
+        Some(Outcome { error, cause })
+    }
+
+    pub(super) fn add_handle(&self) {
+        // Relaxed: the caller has a handle, so the count cannot become zero meanwhile.
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Releases the node if nothing needs it any more.
+    pub(super) fn release(self: &Arc<Self>) {
+        prune(self);
+    }
+
+    pub(super) fn remove_handle(self: &Arc<Self>) {
+        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            prune(self);
+        }
+    }
+
+    /// Makes the node a child of `parent`, or ends it in the same way as the parent has ended.
+    pub(super) fn attach(self: &Arc<Self>, parent: &Arc<Self>) {
+        let mut above = lock(&parent.state);
+        if let Some(error) = parent.status() {
+            let cause = above.cause.clone();
+            drop(above);
+            end(self, Outcome { error, cause });
+            return;
+        }
+        let mut state = lock(&self.state);
+        // A merged context may have been ended by its first parent meanwhile. Then the thread that
+        // ends it may have taken its links, and would leave this one behind.
+        if self.status().is_some() {
+            return;
+        }
+        let key = above.children.insert(self.clone());
+        let link = Link {
+            node: parent.clone(),
+            key,
+        };
+        if state.parent.is_none() {
+            state.parent = Some(link);
+        } else {
+            state.second = Some(Box::new(link));
+        }
+    }
+
+    /// Takes everything out that the node need not have any more, if nothing needs the node; see
+    /// the head of this file.
+    fn give_up(&self) -> Option<Parts> {
+        // What made a node releasable was done under its lock, so the thread that comes last sees
+        // both: no handle, and no child. An ended node has been, or is being, emptied by the thread
+        // that ends it.
+        if self.handles.load(Ordering::Acquire) > 0 || self.status().is_some() {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        if self.status().is_some() {
+            return None;
+        }
+        let is_needed = !state.children.is_empty() || state.functions > 0;
+        let can_end = state.parent.is_some()
+            || state.second.is_some()
+            || !matches!(state.trigger, Trigger::Absent);
+        if is_needed && can_end {
+            return None;
+        }
+        Some(state.take_parts())
+    }
+
+    /// Removes the links of a child to `parent`, which will not end.
+    fn detach(&self, parent: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        // Only pointers to a node whose memory `parent` keeps, so that nothing is freed here.
+        if state
+            .second
+            .as_ref()
+            .is_some_and(|link| Arc::ptr_eq(&link.node, parent))
+        {
+            state.second = None;
+        }
+        if state
+            .parent
+            .as_ref()
+            .is_some_and(|link| Arc::ptr_eq(&link.node, parent))
+        {
+            state.parent = state.second.take().map(|link| *link);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn take_parts(&mut self) -> Parts {
+        self.functions = 0;
+        Parts {
+            trigger: std::mem::replace(&mut self.trigger, Trigger::Absent),
+            children: std::mem::take(&mut self.children),
+            waiters: std::mem::take(&mut self.waiters),
+            next: self.next.take(),
+            parent: self.parent.take(),
+            second: self.second.take(),
+        }
+    }
+}
+
+impl Parts {
+    /// Removes the node from its parents, and releases those that nothing needs any more.
+    pub(super) fn unlink(&mut self) {
+        for parent in self.sever().into_iter().flatten() {
+            prune(&parent);
+        }
+    }
+
+    /// Removes the node from its parents, and returns them.
+    fn sever(&mut self) -> [Option<Arc<Node>>; 2] {
+        let second = self.second.take().map(|link| *link);
+        [self.parent.take(), second].map(|link| link.map(Link::sever))
+    }
+}
+
+impl Link {
+    /// Removes the child from its parent, and returns the parent.
+    fn sever(self) -> Arc<Node> {
+        // The thread that ends a node takes all its children out.
+        if self.node.status().is_none() {
+            let child = lock(&self.node.state).children.remove(self.key);
+            drop(child);
+        }
+        self.node
+    }
+}
+
+/// Releases `node` and all others that are not needed because of that; see the head of this file.
+pub(super) fn prune(node: &Arc<Node>) {
+    // Usually there is one candidate at a time, and nothing is allocated.
+    let mut next = Some(node.clone());
+    let mut more = Vec::new();
+    while let Some(node) = next.take().or_else(|| more.pop()) {
+        let Some(mut parts) = node.give_up() else {
+            continue;
+        };
+        let [parent, second] = parts.sever();
+        next = parent;
+        more.extend(second);
+        for child in parts.children.iter() {
+            child.detach(&node);
+            more.push(child.clone());
+        }
+    }
+}

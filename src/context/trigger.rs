@@ -1,0 +1,268 @@
+//! What ends a context by itself: the timer of its deadline, or the end of a token.
+//!
+//! A node that has a [`Trigger`] is the waker with which that is polled, so no task is spawned for
+//! it. A driver that fires the timer wakes the node in its turn, with no lock held, and the node
+//! polls the timer, finds it elapsed, and ends.
+//!
+//! The trigger is taken out of the node while it is polled, because a poll may run foreign code (a
+//! clock, an unpark). If it is woken meanwhile, the thread that polls it polls once more.
+//!
+//! # Deadlines
+//!
+//! A node has a timer only if its deadline is earlier than that of its parent. Otherwise it refers
+//! to the ancestor that has the timer: when that ends, all its descendants do. The deadline has
+//! passed as soon as the clock of the timer's driver shows it; a driver that has not turned since
+//! makes no difference to `err`.
+//!
+//! A deadline that was made where no driver is current has no timer yet: as a `Sleep`, it takes the
+//! driver that is current when something first waits for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::backend::coop;
+use crate::context::ContextError;
+use crate::context::end::end;
+use crate::context::node::{Cause, Node, Outcome};
+use crate::driver::Handle;
+use crate::instant::Instant;
+use crate::sync::lock;
+use crate::system;
+use crate::time::Sleep;
+
+/// Which deadline a node has.
+pub(super) enum Limit {
+    None,
+    /// Its own. The timer is in `State::trigger`.
+    Own(Deadline),
+    /// That of an ancestor.
+    Inherited(Arc<Node>),
+}
+
+pub(super) struct Deadline {
+    /// On the system's clock, until there is a driver.
+    made: Instant,
+    /// The driver, and the deadline on its clock.
+    bound: OnceLock<(Handle, Instant)>,
+    /// The cause if this deadline ends the context.
+    cause: Option<Cause>,
+}
+
+/// Guarded by the lock of `Node::state`.
+pub(super) enum Trigger {
+    Absent,
+    Idle(Source),
+    /// A thread polls it. `again` says that it was woken meanwhile.
+    Polled {
+        again: bool,
+    },
+}
+
+pub(super) enum Source {
+    Timer(Sleep),
+    #[cfg_attr(
+        not(feature = "tokio-util"),
+        expect(dead_code, reason = "only a token is such a source")
+    )]
+    Other(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Deadline {
+    /// `driver` is that of `timer`, `None` if it has none yet.
+    pub(super) fn new(timer: &Sleep, driver: Option<Handle>, cause: Option<Cause>) -> Self {
+        let made = timer.deadline();
+        let bound = driver.map_or_else(OnceLock::new, |driver| OnceLock::from((driver, made)));
+        Self { made, bound, cause }
+    }
+
+    pub(super) fn at(&self) -> Instant {
+        self.bound.get().map_or(self.made, |(_, at)| *at)
+    }
+
+    /// Returns the time on the clock that the deadline is on.
+    pub(super) fn now(&self) -> Instant {
+        match self.bound.get() {
+            Some((driver, _)) => driver.now(),
+            None => Instant::at(system::monotonic()),
+        }
+    }
+
+    /// Returns whether the deadline has passed; `false` if the clock is foreign code, as it may not
+    /// be called here.
+    fn has_surely_passed(&self) -> bool {
+        match self.bound.get() {
+            Some((driver, at)) => {
+                let now = driver.clock().now_without_foreign_code();
+                now.is_some_and(|now| now >= *at)
+            }
+            None => self.now() >= self.made,
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome {
+            error: ContextError::DeadlineExceeded,
+            cause: self.cause.clone(),
+        }
+    }
+}
+
+impl Node {
+    /// Returns the node that has the timer of this one's deadline, which may be itself.
+    pub(super) fn timed(self: &Arc<Self>) -> Option<(&Arc<Self>, &Deadline)> {
+        let node = match &self.limit {
+            Limit::None => return None,
+            Limit::Own(_) => self,
+            Limit::Inherited(ancestor) => ancestor,
+        };
+        match &node.limit {
+            Limit::Own(deadline) => Some((node, deadline)),
+            Limit::None | Limit::Inherited(_) => None,
+        }
+    }
+
+    /// Returns what a child without a deadline of its own has.
+    pub(super) fn limit_of_child(self: &Arc<Self>) -> Limit {
+        match self.timed() {
+            Some((timed, _)) => Limit::Inherited(timed.clone()),
+            None => Limit::None,
+        }
+    }
+
+    /// Returns how the node has ended. Ends it, if its deadline has passed.
+    pub(super) fn err(self: &Arc<Self>) -> Option<ContextError> {
+        if let Some(error) = self.status() {
+            return Some(error);
+        }
+        let (timed, deadline) = self.timed()?;
+        if deadline.now() < deadline.at() {
+            return None;
+        }
+        end(timed, deadline.outcome());
+        if self.status().is_none()
+            && let Some(outcome) = timed.outcome()
+        {
+            // Another thread ended that node and has not marked this one yet.
+            end(self, outcome);
+        }
+        self.status()
+    }
+
+    /// Returns the outcome if this node has a deadline of its own and that has passed. Runs no
+    /// foreign code.
+    pub(super) fn passed_deadline(&self) -> Option<Outcome> {
+        match &self.limit {
+            Limit::Own(deadline) if deadline.has_surely_passed() => Some(deadline.outcome()),
+            _ => None,
+        }
+    }
+
+    /// Arms the timer of the deadline, if that was made where no driver was current.
+    pub(super) fn bind(self: &Arc<Self>) {
+        if let Some((timed, deadline)) = self.timed()
+            && deadline.bound.get().is_none()
+        {
+            timed.poll_trigger();
+        }
+    }
+
+    /// Polls the trigger with this node as its waker. Ends the node, if it is ready.
+    pub(super) fn poll_trigger(self: &Arc<Self>) {
+        let Some(mut source) = self.take_source() else {
+            return;
+        };
+        let waker = Waker::from(self.clone());
+        loop {
+            if source.poll(&mut Context::from_waker(&waker)).is_ready() {
+                let outcome = match &self.limit {
+                    Limit::Own(deadline) => deadline.outcome(),
+                    Limit::None | Limit::Inherited(_) => Outcome {
+                        error: ContextError::Canceled,
+                        cause: None,
+                    },
+                };
+                drop(source);
+                end(self, outcome);
+                return;
+            }
+            self.note_driver(&source);
+            match self.put_back(source) {
+                Some(again) => source = again,
+                None => return,
+            }
+        }
+    }
+
+    fn take_source(&self) -> Option<Source> {
+        let mut state = lock(&self.state);
+        if self.status().is_some() {
+            return None;
+        }
+        match std::mem::replace(&mut state.trigger, Trigger::Polled { again: false }) {
+            Trigger::Idle(source) => Some(source),
+            Trigger::Polled { .. } => {
+                state.trigger = Trigger::Polled { again: true };
+                None
+            }
+            Trigger::Absent => {
+                state.trigger = Trigger::Absent;
+                None
+            }
+        }
+    }
+
+    /// Puts a source back that was polled. Returns it if it is to be polled once more.
+    fn put_back(&self, source: Source) -> Option<Source> {
+        let mut state = lock(&self.state);
+        if self.status().is_none() {
+            match &mut state.trigger {
+                Trigger::Polled { again: true } => {
+                    state.trigger = Trigger::Polled { again: false };
+                    return Some(source);
+                }
+                Trigger::Polled { again: false } => {
+                    state.trigger = Trigger::Idle(source);
+                    return None;
+                }
+                // The node was released meanwhile.
+                Trigger::Absent | Trigger::Idle(_) => {}
+            }
+        }
+        drop(state);
+        drop(source);
+        None
+    }
+
+    /// Notes the driver of the timer, once it has one.
+    fn note_driver(&self, source: &Source) {
+        if let (Limit::Own(deadline), Source::Timer(timer)) = (&self.limit, source)
+            && deadline.bound.get().is_none()
+        {
+            // Only the thread that polls the timer comes here.
+            let bound = (timer.handle().clone(), timer.deadline());
+            drop(deadline.bound.set(bound));
+        }
+    }
+}
+
+impl Source {
+    /// Polls it with a budget of its own: the task in which this may happen is not concerned.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        coop::budget(|| match self {
+            Self::Timer(timer) => Pin::new(timer).poll(cx),
+            Self::Other(future) => future.as_mut().poll(cx),
+        })
+    }
+}
+
+impl Wake for Node {
+    fn wake(self: Arc<Self>) {
+        self.poll_trigger();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.poll_trigger();
+    }
+}

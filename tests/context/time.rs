@@ -1,0 +1,270 @@
+//! Deadlines on drivers and clocks: never early, right before a turn, made outside, orphaned.
+
+use std::time::Duration;
+
+use reveille::time::Instant;
+use reveille::{Context, ContextError, Driver, DriverThread, ManualClock, ThreadPark};
+
+use crate::support::{Dial, Log, Task, manual, manual_counting_unparks, ms, secs, watched};
+
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+#[test]
+fn a_deadline_counts_as_soon_as_the_clock_shows_it_and_never_before() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    let context = root.with_timeout_cause(ms(5), "late");
+    let child = context.child();
+    let log = Log::new();
+    let called = log.clone();
+    child.after_func(move || called.push(()));
+    dial.set(ms(5) - NANOSECOND);
+    assert_eq!((child.err(), context.err()), (None, None));
+    assert_eq!(context.remaining(), Some(NANOSECOND));
+    dial.set(ms(5));
+    // No turn was made. The child is asked first.
+    assert_eq!(child.err(), Some(ContextError::DeadlineExceeded));
+    assert_eq!(crate::cause(&context).as_deref(), Some("late"));
+    assert_eq!(context.remaining(), Some(Duration::ZERO));
+    assert!(!context.cancel() && !root.is_done());
+    assert_eq!((log.take().len(), driver.handle().armed()), (1, 0));
+}
+
+#[test]
+fn a_cancellation_after_the_deadline_comes_too_late() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let _entered = driver.handle().enter();
+    let context = Context::background().with_timeout_cause(ms(5), "late");
+    let child = context.child();
+    dial.set(ms(5));
+    assert!(!child.cancel_with("cancelled"));
+    assert_eq!(crate::cause(&child).as_deref(), Some("late"));
+}
+
+#[test]
+fn a_child_whose_deadline_has_passed_keeps_it_when_its_parent_is_cancelled() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    let child = root.with_deadline(clock.now() + ms(5));
+    clock.advance(ms(5));
+    root.cancel();
+    assert_eq!(child.err(), Some(ContextError::DeadlineExceeded));
+}
+
+#[test]
+fn only_a_deadline_that_is_earlier_arms_a_timer() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let armed = || driver.handle().armed();
+    let parent = Context::background().with_timeout(ms(5));
+    assert_eq!(armed(), 1);
+    let at = parent.deadline().unwrap();
+    let children = [
+        parent.child(),
+        parent.with_timeout(ms(5)),
+        parent.with_timeout(secs(60)),
+        parent.with_deadline(at),
+        parent.with_timeout(Duration::MAX),
+    ];
+    assert_eq!(armed(), 1);
+    assert!(children.iter().all(|child| child.deadline() == Some(at)));
+    let earlier = parent.with_timeout(ms(4));
+    assert_eq!(
+        (armed(), earlier.deadline()),
+        (2, Some(clock.now() + ms(4)))
+    );
+    drop(earlier);
+    assert_eq!(armed(), 1);
+    drop(parent);
+    assert_eq!(armed(), 1);
+    drop(children);
+    assert_eq!(armed(), 0);
+}
+
+#[test]
+fn a_deadline_beyond_the_end_is_none() {
+    let (_clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    for context in [
+        root.with_timeout(Duration::MAX),
+        root.with_deadline(Instant::now() + Duration::MAX),
+        root.with_timeout_cause(Duration::MAX, "never"),
+    ] {
+        assert_eq!((context.deadline(), context.remaining()), (None, None));
+        assert!(context.cancel());
+        assert_eq!(crate::cause(&context).as_deref(), Some("context canceled"));
+    }
+    assert_eq!(driver.handle().armed(), 0);
+}
+
+#[test]
+fn a_deadline_in_the_past_has_ended_the_context_when_it_is_made() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    let log = Log::new();
+    for at in [clock.now(), clock.now() - secs(1000)] {
+        let called = log.clone();
+        root.with_deadline(at).after_func(move || called.push(()));
+    }
+    assert_eq!((log.take().len(), driver.handle().armed()), (2, 0));
+    assert_eq!(crate::children(&root), 0);
+}
+
+#[test]
+fn deadlines_fire_in_order_each_while_the_clock_shows_it() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let start = clock.now();
+    let root = Context::background();
+    let log = Log::new();
+    let contexts = [5, 1, 3, 1].map(|limit| {
+        let context = root.with_timeout(ms(limit));
+        let (log, clock) = (log.clone(), clock.clone());
+        context.after_func(move || log.push((clock.now() - start).as_millis()));
+        context
+    });
+    clock.advance(ms(10));
+    assert_eq!(log.take(), [1, 1, 3, 5]);
+    drop(contexts);
+}
+
+#[test]
+fn creating_and_cancelling_interrupts_the_loop_no_more_than_a_sleep_does() {
+    let (_clock, driver, unparks) = manual_counting_unparks();
+    let handle = driver.handle().clone();
+    let _entered = handle.enter();
+    assert_eq!(driver.next_timeout(), None);
+    let root = Context::background().with_timeout(secs(1));
+    assert_eq!(unparks.get(), 1);
+    for _ in 0..10 {
+        root.with_timeout(ms(999)).cancel();
+    }
+    assert_eq!(unparks.get(), 1);
+}
+
+#[test]
+fn a_context_made_outside_takes_the_driver_where_something_first_waits() {
+    let context = Context::background().with_timeout_cause(secs(60), "late");
+    let child = context.child();
+    let real = std::time::Instant::now();
+    let (_, passed) = ManualClock::new().simulate(async {
+        child.done().await;
+        assert_eq!(crate::cause(&child).as_deref(), Some("late"));
+    });
+    assert_eq!(passed, secs(60));
+    assert!(real.elapsed() < secs(60));
+}
+
+#[test]
+fn a_context_made_outside_is_right_before_anything_waits() {
+    let root = Context::background();
+    let context = root.with_timeout(secs(60));
+    assert!(!context.is_done() && context.remaining().unwrap() > secs(50));
+    let past = root.with_timeout(Duration::ZERO);
+    assert_eq!(past.err(), Some(ContextError::DeadlineExceeded));
+    let past = root.with_deadline(Instant::now());
+    assert!(!past.cancel() && past.is_done());
+}
+
+#[test]
+fn where_there_is_no_driver_the_process_wide_thread_serves() {
+    watched(|| {
+        let start = Instant::now();
+        let context = Context::background().with_timeout(ms(2));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        context.after_func(move || sender.send(()).unwrap());
+        receiver.recv().unwrap();
+        assert!(start.elapsed() >= ms(2), "early");
+        pollster::block_on(Context::background().with_timeout(ms(2)).done());
+    });
+}
+
+#[test]
+fn a_deadline_survives_its_driver() {
+    watched(|| {
+        let driver = Driver::new(ThreadPark::new());
+        let start = Instant::now();
+        let context = {
+            let _entered = driver.handle().enter();
+            Context::background().with_timeout(ms(20))
+        };
+        let task = Task::new();
+        let mut done = context.done();
+        assert!(task.poll(&mut done).is_pending());
+        drop(driver);
+        // It has moved to the process-wide thread.
+        while task.wakes() == 0 {
+            std::thread::yield_now();
+        }
+        assert!(start.elapsed() >= ms(20), "early");
+        assert!(task.poll(&mut done).is_ready());
+        assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
+    });
+}
+
+#[test]
+fn a_context_is_used_from_other_threads_than_the_one_of_its_driver() {
+    watched(|| {
+        let timers = DriverThread::new().unwrap();
+        let context = {
+            let _entered = timers.handle().enter();
+            Context::background().with_timeout(ms(3))
+        };
+        let waits: Vec<_> = (0..3)
+            .map(|_| {
+                let context = context.child();
+                std::thread::spawn(move || {
+                    pollster::block_on(context.done());
+                    context.err()
+                })
+            })
+            .collect();
+        for wait in waits {
+            assert_eq!(wait.join().unwrap(), Some(ContextError::DeadlineExceeded));
+        }
+        assert_eq!(timers.handle().armed(), 0);
+    });
+}
+
+/// Tokio's clock may be paused, and its time moves while everything waits.
+#[cfg(all(feature = "tokio", feature = "test-util"))]
+#[tokio::test(start_paused = true)]
+async fn a_deadline_follows_tokios_paused_clock() {
+    let start = Instant::now();
+    let context = Context::background().with_timeout(secs(3600));
+    context.done().await;
+    assert_eq!(start.elapsed(), secs(3600));
+    let context = Context::background().with_timeout(secs(60));
+    assert!(context.run(reveille::time::sleep(secs(59))).await.is_ok());
+    assert!(!context.is_done());
+    reveille::time::advance(secs(1)).await;
+    assert!(context.is_done());
+}
+
+/// In a task whose budget is used up, a context still ends, and is not polled for ever.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_context_does_not_depend_on_the_budget_of_a_task() {
+    watched(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let exhausted = std::future::poll_fn(|cx| {
+                while let std::task::Poll::Ready(unit) = tokio::task::coop::poll_proceed(cx) {
+                    unit.made_progress();
+                }
+                let context = Context::background().with_timeout(Duration::ZERO);
+                assert!(context.is_done());
+                let context = Context::background().with_timeout(ms(1));
+                std::thread::sleep(ms(2));
+                std::task::Poll::Ready(context)
+            });
+            exhausted.await.done().await;
+        });
+    });
+}

@@ -1,0 +1,465 @@
+//! What may happen to a context while another thread, or a driver, ends it?
+//!
+//! Every context ends once, in one way, for everybody who asks. Whatever waits for it is woken or
+//! called once, and nothing of it is left in its parents or in the driver.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use crate::context::Done;
+use crate::{Context, ContextError, Driver};
+
+use super::support::{Line, Task, Time, check, ns};
+
+/// Counts calls.
+#[derive(Clone, Default)]
+struct Calls(Arc<AtomicUsize>);
+
+impl Calls {
+    /// Returns a function that counts its call.
+    fn function(&self) -> impl FnOnce() + Send + 'static {
+        let calls = self.0.clone();
+        move || {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether neither the function nor what it owns exists any more.
+    fn are_released(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
+fn poll(done: &mut Done, waker: &Waker) -> bool {
+    let mut cx = std::task::Context::from_waker(waker);
+    Pin::new(done).poll(&mut cx).is_ready()
+}
+
+/// Whether a context has no children.
+fn is_childless(context: &Context) -> bool {
+    format!("{context:?}").contains("children: 0")
+}
+
+fn driver(time: &Time) -> Driver<()> {
+    time.turner()
+}
+
+/// A context is cancelled while its driver fires its deadline.
+///
+/// The call says whether it did it, and everybody agrees with it. If both did it, or the timer that
+/// fires found the node in between, a function would be called twice, or not at all.
+#[test]
+fn cancel_against_deadline() {
+    check(Some(3), || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let (calls, task) = (Calls::default(), Task::new());
+        let context = Context::background().with_timeout(ns(1));
+        let child = context.child();
+        child.after_func(calls.function());
+        let mut done = child.done();
+        assert!(!poll(&mut done, &task.waker()));
+        let cancelled = context.clone();
+        let canceller = line.spawn(move || {
+            let did = cancelled.cancel();
+            (did, cancelled.err())
+        });
+        line.cross();
+        time.set(1);
+        driver.turn();
+        let (did, seen) = canceller.join().unwrap();
+
+        let expected = if did {
+            ContextError::Canceled
+        } else {
+            ContextError::DeadlineExceeded
+        };
+        assert_eq!(
+            (seen, context.err(), child.err()),
+            (Some(expected), Some(expected), Some(expected))
+        );
+        assert_eq!((calls.get(), task.wakes()), (1, 1));
+        assert!(poll(&mut done, &task.waker()));
+        drop(done);
+        assert!(task.is_released() && calls.are_released());
+        assert_eq!(driver.handle().armed(), 0);
+    });
+}
+
+/// Two threads find the deadline passed, and the driver turns.
+#[test]
+fn two_who_find_the_deadline_passed() {
+    check(Some(3), || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let calls = Calls::default();
+        let context = Context::background().with_timeout(ns(1));
+        let child = context.child();
+        child.after_func(calls.function());
+        time.set(1);
+        let asked = child.clone();
+        let asker = line.spawn(move || asked.err());
+        line.cross();
+        driver.turn();
+        assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
+        assert_eq!(asker.join().unwrap(), Some(ContextError::DeadlineExceeded));
+        assert_eq!(child.err(), Some(ContextError::DeadlineExceeded));
+        assert_eq!((calls.get(), driver.handle().armed()), (1, 0));
+    });
+}
+
+/// A child is born while its parent is cancelled.
+///
+/// Either it is among those that the parent ends, or it is told. Otherwise it would outlive it.
+#[test]
+fn birth_of_a_child_against_cancel() {
+    check(None, || {
+        let line = Line::new();
+        let parent = Context::background();
+        let calls = Calls::default();
+        let (context, function) = (parent.clone(), calls.function());
+        let birth = line.spawn(move || {
+            let child = context.child();
+            child.after_func(function);
+            child
+        });
+        line.cross();
+        parent.cancel();
+        let child = birth.join().unwrap();
+        assert_eq!(child.err(), Some(ContextError::Canceled));
+        assert_eq!(calls.get(), 1);
+        assert!(calls.are_released() && is_childless(&parent));
+    });
+}
+
+/// A child with a deadline of its own is born while the deadline of its parent fires.
+#[test]
+fn birth_of_a_child_against_deadline() {
+    check(Some(3), || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let parent = Context::background().with_timeout(ns(5));
+        let at = driver.handle().now() + ns(3);
+        let context = parent.clone();
+        let birth = line.spawn(move || context.with_deadline(at));
+        line.cross();
+        time.set(5);
+        driver.turn();
+        let child = birth.join().unwrap();
+        driver.turn();
+        assert_eq!(child.err(), Some(ContextError::DeadlineExceeded));
+        assert_eq!(driver.handle().armed(), 0);
+        assert!(is_childless(&parent));
+    });
+}
+
+/// A context is made while the driver fires what is due: its timer may be woken while it is polled
+/// for the first time. If that wake was lost, nothing would end the context.
+#[test]
+fn birth_against_its_own_deadline() {
+    check(Some(3), || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let root = Context::background();
+        let calls = Calls::default();
+        let at = driver.handle().now() + ns(1);
+        let function = calls.function();
+        let birth = line.spawn(move || {
+            let context = root.with_deadline(at);
+            context.after_func(function);
+            (root, context)
+        });
+        line.cross();
+        time.set(1);
+        driver.turn();
+        let (root, context) = birth.join().unwrap();
+        driver.turn();
+        // Not `err`, which looks at the clock: the function tells that the timer has ended it.
+        assert_eq!(calls.get(), 1);
+        assert_eq!(
+            (context.err(), driver.handle().armed()),
+            (Some(ContextError::DeadlineExceeded), 0)
+        );
+        assert!(is_childless(&root));
+    });
+}
+
+/// A child with a timer is dropped while its parent is cancelled.
+///
+/// Its timer is disarmed and its place in the parent is free, whichever of the two does it.
+#[test]
+fn drop_of_a_child_against_cancel() {
+    check(Some(3), || {
+        let line = Line::new();
+        let time = Time::new();
+        let driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let parent = Context::background();
+        let child = parent.with_timeout(ns(1));
+        let leaf = child.child();
+        let dropper = line.spawn(move || drop((leaf, child)));
+        line.cross();
+        parent.cancel();
+        dropper.join().unwrap();
+        assert_eq!(driver.handle().armed(), 0);
+        assert!(is_childless(&parent));
+    });
+}
+
+/// The last handle of a context is dropped while its deadline fires.
+#[test]
+fn drop_against_deadline() {
+    check(Some(3), || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let root = Context::background();
+        let context = root.with_timeout(ns(1));
+        let dropper = line.spawn(move || drop(context));
+        line.cross();
+        time.set(1);
+        driver.turn();
+        dropper.join().unwrap();
+        assert_eq!(driver.handle().armed(), 0);
+        assert!(is_childless(&root));
+    });
+}
+
+/// A parent and its child are dropped by two threads.
+///
+/// The one that comes last releases the parent, which has a timer. If each thread relied on the
+/// other one, the parent would stay in the driver and in the root.
+#[test]
+fn drop_of_a_parent_against_drop_of_its_child() {
+    check(None, || {
+        let line = Line::new();
+        let time = Time::new();
+        let driver = driver(&time);
+        let _entered = driver.handle().enter();
+        let root = Context::background();
+        let parent = root.with_timeout(ns(1));
+        let child = parent.child();
+        let dropper = line.spawn(move || drop(child));
+        line.cross();
+        drop(parent);
+        dropper.join().unwrap();
+        assert_eq!(driver.handle().armed(), 0);
+        assert!(is_childless(&root));
+    });
+}
+
+/// The last handle is dropped while the function that also keeps the context is stopped.
+#[test]
+fn drop_against_stop() {
+    check(None, || {
+        let line = Line::new();
+        let root = Context::background();
+        let context = root.child();
+        let calls = Calls::default();
+        let function = context.after_func(calls.function());
+        let dropper = line.spawn(move || drop(context));
+        line.cross();
+        assert!(function.stop());
+        dropper.join().unwrap();
+        assert!(calls.are_released() && is_childless(&root));
+        assert_eq!(calls.get(), 0);
+    });
+}
+
+/// The root of a context that only a function keeps is dropped by one thread, the context itself by
+/// another one: nothing can end it any more, and the function must go.
+#[test]
+fn drop_of_a_root_against_drop_of_a_child_with_a_function() {
+    check(None, || {
+        let line = Line::new();
+        let root = Context::background();
+        let child = root.child();
+        let calls = Calls::default();
+        child.after_func(calls.function());
+        let dropper = line.spawn(move || drop(child));
+        line.cross();
+        drop(root);
+        dropper.join().unwrap();
+        assert!(calls.are_released());
+        assert_eq!(calls.get(), 0);
+    });
+}
+
+/// A function is stopped while its context is cancelled: it is stopped, or called, and not both.
+#[test]
+fn stop_against_cancel() {
+    check(None, || {
+        let line = Line::new();
+        let context = Context::background();
+        let calls = Calls::default();
+        let function = context.after_func(calls.function());
+        let cancelled = context.clone();
+        let canceller = line.spawn(move || assert!(cancelled.cancel()));
+        line.cross();
+        let stopped = function.stop();
+        canceller.join().unwrap();
+        assert_eq!(calls.get(), usize::from(!stopped));
+        assert!(calls.are_released() && !function.stop());
+    });
+}
+
+/// A function is registered while its context is cancelled: it is called once.
+#[test]
+fn after_func_against_cancel() {
+    check(None, || {
+        let line = Line::new();
+        let context = Context::background();
+        let calls = Calls::default();
+        let cancelled = context.clone();
+        let canceller = line.spawn(move || assert!(cancelled.cancel()));
+        line.cross();
+        context.after_func(calls.function());
+        canceller.join().unwrap();
+        assert_eq!(calls.get(), 1);
+        assert!(calls.are_released());
+    });
+}
+
+/// A task polls while the context is cancelled: it is told, or woken. Then another task takes the
+/// wait over; if its waker went to a place that the cancellation has emptied, it would sleep for
+/// ever.
+#[test]
+fn done_against_cancel() {
+    check(None, || {
+        let line = Line::new();
+        let context = Context::background();
+        let (first, second) = (Task::new(), Task::new());
+        let cancelled = context.clone();
+        let canceller = line.spawn(move || assert!(cancelled.cancel()));
+        line.cross();
+        let mut done = context.done();
+        let ready = poll(&mut done, &first.waker()) || poll(&mut done, &second.waker());
+        canceller.join().unwrap();
+        assert!(ready || second.wakes() == 1, "neither told nor woken");
+        assert!(poll(&mut done, &second.waker()));
+        drop(done);
+        assert!(first.is_released() && second.is_released());
+    });
+}
+
+/// A wait is dropped while the context is cancelled: its waker is released.
+#[test]
+fn drop_of_done_against_cancel() {
+    check(None, || {
+        let line = Line::new();
+        let context = Context::background();
+        let task = Task::new();
+        let mut done = context.done();
+        assert!(!poll(&mut done, &task.waker()));
+        let dropper = line.spawn(move || drop(done));
+        line.cross();
+        context.cancel();
+        dropper.join().unwrap();
+        assert!(task.wakes() <= 1 && task.is_released());
+    });
+}
+
+/// A context is cancelled while its parent is: when the call for the parent returns, the descendants
+/// of both have ended, whichever thread ends them.
+#[test]
+fn cancel_of_a_child_against_cancel_of_its_parent() {
+    check(Some(3), || {
+        let line = Line::new();
+        let root = Context::background();
+        let child = root.child();
+        let leaf = child.child();
+        let calls = Calls::default();
+        leaf.after_func(calls.function());
+        let cancelled = child.clone();
+        let canceller = line.spawn(move || {
+            let did = cancelled.cancel_with("child");
+            assert!(cancelled.is_done());
+            did
+        });
+        line.cross();
+        assert!(root.cancel_with("root"));
+        assert!(child.is_done() && leaf.is_done(), "it outlives the root");
+        let did = canceller.join().unwrap();
+        let expected = if did { "child" } else { "root" };
+        for context in [&child, &leaf] {
+            assert_eq!(context.cause().unwrap().to_string(), expected);
+        }
+        assert_eq!(calls.get(), 1);
+    });
+}
+
+/// What runs because a context has ended finds all descendants ended.
+#[test]
+fn a_function_finds_all_descendants_ended_whoever_ends_them() {
+    check(Some(3), || {
+        let line = Line::new();
+        let root = Context::background();
+        let child = root.child();
+        let leaf = child.child();
+        let calls = Calls::default();
+        let (observed, function) = (leaf.clone(), calls.function());
+        root.after_func(move || {
+            assert!(observed.is_done());
+            function();
+        });
+        let canceller = line.spawn(move || child.cancel());
+        line.cross();
+        root.cancel();
+        canceller.join().unwrap();
+        // The assertion in the function would end with it.
+        assert_eq!(calls.get(), 1);
+    });
+}
+
+/// Both parents of a merged context are cancelled by two threads: it ends once.
+#[test]
+fn cancel_of_both_parents_of_a_merged_context() {
+    check(Some(3), || {
+        let line = Line::new();
+        let (first, second) = (Context::background(), Context::background());
+        let both = first.merge(&second);
+        let calls = Calls::default();
+        both.after_func(calls.function());
+        let cancelled = second.clone();
+        let canceller = line.spawn(move || cancelled.cancel());
+        line.cross();
+        first.cancel();
+        assert!(both.is_done());
+        canceller.join().unwrap();
+        assert_eq!(calls.get(), 1);
+        assert!(is_childless(&first) && is_childless(&second));
+    });
+}
+
+/// A context is merged while one of its parents is cancelled: it ends, and leaves the other one.
+///
+/// If it joined its second parent after it has ended, it would stay there.
+#[test]
+fn merge_against_cancel() {
+    check(Some(3), || {
+        let line = Line::new();
+        let (first, second) = (Context::background(), Context::background());
+        let cancelled = first.clone();
+        let canceller = line.spawn(move || cancelled.cancel());
+        line.cross();
+        let both = first.merge(&second);
+        canceller.join().unwrap();
+        assert!(both.is_done() && is_childless(&first) && is_childless(&second));
+    });
+}
