@@ -327,8 +327,11 @@ impl Context {
     /// Returns whether this call did it: `false` if the context had ended before, also if its
     /// deadline has passed and nobody has noticed.
     ///
-    /// When this returns, all descendants have ended, and what waited for any of them was woken and
-    /// called. It may be called anywhere, also in a waker or in a function of
+    /// When a call that did it returns, what waited for the context or a descendant was woken and
+    /// called. When any call returns, all descendants have ended. (Unless, at this moment, another
+    /// thread is ending an ancestor, and this context with it: then they end a moment later.)
+    ///
+    /// It may be called anywhere, also in a waker or in a function of
     /// [`after_func`](Self::after_func).
     ///
     /// # Examples
@@ -464,8 +467,10 @@ impl Context {
 
     fn end_canceled(&self, cause: Option<Cause>) -> bool {
         let error = ContextError::Canceled;
-        // A deadline that has passed came first.
-        self.err().is_none() && end(&self.node, Outcome { error, cause })
+        // A deadline that has passed came first: this ends the context then. The call below is made
+        // in any case, since it waits for a thread that is ending the context.
+        let _ = self.err();
+        end(&self.node, Outcome { error, cause })
     }
 
     #[track_caller]

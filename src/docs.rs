@@ -6,6 +6,8 @@
 //! | a program that comes from Go | [from Go's `time`](from_go) |
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
+//! | deadlines that travel with a request | [contexts](context) |
+//! | a program that comes from Go | [Go's `context`](from_go_context) |
 //! | how late timers are, and what they cost | [benchmarks] |
 //! | how it works, and why it works that way | [architecture] |
 //! | what has changed | [changelog] |
@@ -22,11 +24,17 @@ pub mod benchmarks {}
 #[doc = include_str!("../docs/changelog.md")]
 pub mod changelog {}
 
+#[doc = include_str!("../docs/context.md")]
+pub mod context {}
+
 #[doc = include_str!("../docs/executor.md")]
 pub mod executor {}
 
 #[doc = include_str!("../docs/from-go.md")]
 pub mod from_go {}
+
+#[doc = include_str!("../docs/from-go-context.md")]
+pub mod from_go_context {}
 
 #[doc = include_str!("../docs/from-tokio.md")]
 pub mod from_tokio {}

@@ -110,8 +110,8 @@ pub struct AfterFunc {
 impl AfterFunc {
     /// Stops the function from being called, and drops it. Returns whether this call did so.
     ///
-    /// `false` means that the context has ended, so that the function was called or is about to be,
-    /// or that it was stopped before. This does not wait for a function that is running.
+    /// `false` means that the function was called, or that it was stopped before. It may be running:
+    /// this does not wait for it.
     ///
     /// # Examples
     ///
@@ -127,9 +127,6 @@ impl AfterFunc {
             return false;
         };
         let mut state = lock(&node.state);
-        if node.status().is_some() {
-            return false;
-        }
         let Some(function) = state.waiters.remove(*key) else {
             return false;
         };

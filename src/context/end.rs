@@ -17,8 +17,12 @@
 //! descendants: the first one holds the lock `subtree` of the node with which it began. So all
 //! descendants of a context have ended when a call of `cancel` returns. Such a wait is short, since
 //! no foreign code runs under that lock; and it is always for a node further down, so two threads
-//! never wait for each other. (A merged context has two parents, and is marked by the thread that
-//! comes first. If two threads end both parents at once, the second does not wait for the first.)
+//! never wait for each other.
+//!
+//! There are two exceptions, in which a descendant may end a moment after a call returns. A thread
+//! that finds a node marked by the end of one of its ancestors does not wait: the lock that is held
+//! then is the ancestor's. And a merged context has two parents. If two threads end both at once, the
+//! second one does not wait for the descendants of the merged one.
 
 use std::sync::Arc;
 

@@ -56,6 +56,19 @@ fn a_child_whose_deadline_has_passed_keeps_it_when_its_parent_is_cancelled() {
 }
 
 #[test]
+fn a_child_whose_deadline_has_passed_unnoticed_keeps_it_when_its_parent_is_cancelled() {
+    // A driver on the system's clock, which never turns.
+    let driver = Driver::new(ThreadPark::new());
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    let child = root.with_timeout_cause(ms(1), "late");
+    let start = Instant::now();
+    while start.elapsed() <= ms(1) {}
+    root.cancel();
+    assert_eq!(crate::cause(&child).as_deref(), Some("late"));
+}
+
+#[test]
 fn only_a_deadline_that_is_earlier_arms_a_timer() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();

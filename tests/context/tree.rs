@@ -54,8 +54,8 @@ impl Tree {
         let inherited = parents
             .iter()
             .filter_map(|parent| self.expected[*parent].deadline);
-        // The first one of the earliest.
-        let inherited = inherited.reduce(|first, next| if next.0 < first.0 { next } else { first });
+        // Of equal deadlines, the one that was armed first ends what descends from both.
+        let inherited = inherited.min();
         let deadline = match (own, inherited) {
             (Some(own), Some((at, _))) if own >= at => inherited,
             (Some(own), _) => Some((own, index)),
