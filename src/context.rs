@@ -1,10 +1,10 @@
 //! [`Context`]: deadlines and cancellation that travel through a program, and from one to another.
 //!
 //! A server gets a request and may spend two seconds on it. It calls two other services and a
-//! database for that. When the two seconds are over, or the client is gone, all of this should stop,
-//! and none of it should be begun that cannot end in time. A [`Context`] is what the server hands on:
-//! it knows the deadline, it can be cancelled, and contexts that are made of it can only have less
-//! time. It carries nothing else. The page [`docs::context`] has such a server.
+//! database for that. When the two seconds are over, or the client is gone, all of this should
+//! stop, and none of it should be begun that cannot end in time. A [`Context`] is what the server
+//! hands on: it knows the deadline, it can be cancelled, and contexts that are made of it can only
+//! have less time. It carries nothing else. The page [`docs::context`] has such a server.
 //!
 //! ```
 //! use reveille::{Context, ContextError};
@@ -23,17 +23,18 @@
 //!
 //! # The tree
 //!
-//! [`Context::background`] makes a root, which nothing ends but its own [`cancel`](Context::cancel).
-//! [`child`](Context::child), [`with_timeout`](Context::with_timeout) and their like make contexts
-//! that end with their parent at the latest. When a context ends, all its descendants have ended
-//! before any task is woken or any function is called; these then run in order, those of a parent
-//! before those of its children. A child that ends changes nothing for its parent.
+//! [`Context::background`] makes a root, which nothing ends but its own
+//! [`cancel`](Context::cancel). [`child`](Context::child), [`with_timeout`](Context::with_timeout)
+//! and their like make contexts that end with their parent at the latest. When a context ends, all
+//! its descendants have ended before any task is woken or any function is called; these then run in
+//! order, those of a parent before those of its children. A child that ends changes nothing for its
+//! parent.
 //!
 //! A clone refers to the same context. Dropping a handle, even the last one, ends nothing, neither
-//! the context nor its children, and takes nothing from them: the deadline of a parent whose handles
-//! are gone still ends its children. What nobody can observe any more is released at once: a timer is
-//! disarmed, and a child leaves its parent. So a context that is dropped need not be cancelled, other
-//! than in Go. Cancel it to stop what still works for it.
+//! the context nor its children, and takes nothing from them: the deadline of a parent whose
+//! handles are gone still ends its children. What nobody can observe any more is released at once:
+//! a timer is disarmed, and a child leaves its parent. So a context that is dropped need not be
+//! cancelled, unlike in Go. Cancel it to stop what still works for it.
 //!
 //! # Time
 //!
@@ -46,12 +47,10 @@
 //!
 //! Instants of drivers with different clocks have nothing in common. So a context that was made on
 //! a manual clock is of use on that clock only.
-//!
-//! # How it works
-//!
-//! What a page of the documentation need not say is in the ordinary comments of the files:
-//! `context/node.rs` (what points to what, and when it is released), `context/end.rs` (how a context
-//! ends, and what two threads do that end two at once), `context/trigger.rs` (its timer).
+
+// Where the rest of the story is: `context/node.rs` (what points to what, and when it is released),
+// `context/end.rs` (how a context ends, and what two threads do that end two of them at once), and
+// `context/trigger.rs` (the timer).
 
 mod after_func;
 mod done;
@@ -71,7 +70,6 @@ mod wire;
 
 use std::error::Error;
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,8 +92,8 @@ pub use self::wire::{
 
 /// A deadline and a cancellation that travel from a caller to what it calls.
 ///
-/// Clones refer to the same context: a clone is one pointer. See the [module](crate::context) for how
-/// contexts form a tree, and when they end.
+/// Clones refer to the same context: a clone is one pointer. See the [module](crate::context) for
+/// how contexts form a tree, and when they end.
 ///
 /// # Examples
 ///
@@ -115,10 +113,6 @@ pub use self::wire::{
 pub struct Context {
     node: Arc<Node>,
 }
-
-// No foreign code runs under a lock, so a panic of a waker or a function leaves no half of a change.
-impl UnwindSafe for Context {}
-impl RefUnwindSafe for Context {}
 
 impl Context {
     /// Creates a root: a context without a deadline, that nothing else ends.
@@ -165,11 +159,11 @@ impl Context {
     /// Creates a child that ends at the latest when `duration` has passed.
     ///
     /// With a `duration` of zero, it has ended when this returns. If this context has an earlier
-    /// deadline, or the new one is beyond the clock's end (292 years), the child has the deadline of
-    /// this context, if any.
+    /// deadline, or the new one is beyond the clock's end (292 years), the child has the deadline
+    /// of this context, if any.
     ///
-    /// If no driver is [current](crate::Handle::current) here, the child takes the one that is current
-    /// when something first waits for it. From when `duration` counts then is described at
+    /// If no driver is [current](crate::Handle::current) here, the child takes the one that is
+    /// current when something first waits for it. From when `duration` counts then is described at
     /// [`sleep`](crate::time::sleep).
     ///
     /// # Panics
@@ -194,7 +188,8 @@ impl Context {
     /// Creates a child that ends at `at` at the latest.
     ///
     /// With an instant in the past, it has ended when this returns. If this context has an earlier
-    /// deadline, or `at` is the farthest instant, the child has the deadline of this context, if any.
+    /// deadline, or `at` is the farthest instant, the child has the deadline of this context, if
+    /// any.
     ///
     /// # Panics
     ///
@@ -230,8 +225,8 @@ impl Context {
     /// use reveille::Context;
     /// use std::time::Duration;
     ///
-    /// let query = Context::background().with_timeout_cause(Duration::ZERO, "the query is too slow");
-    /// assert_eq!(query.cause().unwrap().to_string(), "the query is too slow");
+    /// let query = Context::background().with_timeout_cause(Duration::ZERO, "too slow");
+    /// assert_eq!(query.cause().unwrap().to_string(), "too slow");
     /// ```
     #[must_use]
     #[track_caller]
@@ -270,11 +265,11 @@ impl Context {
         self.with_instant(at, Some(cause.into().into()))
     }
 
-    /// Creates a root, which the end of this context does not end: for work that is to go on, such as
-    /// to undo something.
+    /// Creates a root, which the end of this context does not end: for work that is to go on, such
+    /// as to undo something.
     ///
-    /// It has neither the deadline nor the cause of this context, even if that has ended. It can have
-    /// a deadline of its own: `context.without_cancel().with_timeout(limit)`.
+    /// It has neither the deadline nor the cause of this context, even if that has ended. It can
+    /// have a deadline of its own: `context.without_cancel().with_timeout(limit)`.
     ///
     /// # Examples
     ///
@@ -293,8 +288,8 @@ impl Context {
 
     /// Creates a context that ends when this one or `other` does, whichever is first.
     ///
-    /// It is a child of both: it has the earlier deadline, and the error and the cause of the one that
-    /// ends it. If both have ended already, they are those of this one.
+    /// It is a child of both: it has the earlier deadline, and the error and the cause of the one
+    /// that ends it. If both have ended already, they are those of this one.
     ///
     /// # Examples
     ///
@@ -431,8 +426,8 @@ impl Context {
     /// Returns the deadline: the earliest one of this context and its ancestors, `None` if there is
     /// none.
     ///
-    /// It stays the same when the context ends. If the deadline was made where no driver was current
-    /// and nothing has waited for it yet, it is on the system's clock.
+    /// It stays the same when the context ends. If the deadline was made where no driver was
+    /// current and nothing has waited for it yet, it is on the system's clock.
     ///
     /// # Examples
     ///

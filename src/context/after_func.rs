@@ -12,14 +12,14 @@ use crate::sync::lock;
 impl Context {
     /// Calls `function` once, when this context ends; at once if it has ended.
     ///
-    /// It is called on the thread that ends the context: in `cancel`, in the driver's turn that finds
-    /// the deadline passed, or here. No lock is held, and every descendant of the context has ended
-    /// by then. It must not block: to do so, let it spawn a task or a thread. If it panics, the panic
-    /// ends with it, after the panic hook has reported it.
+    /// It is called on the thread that ends the context: in `cancel`, in the driver's turn that
+    /// finds the deadline passed, or here. No lock is held, and every descendant of the context has
+    /// ended by then. It must not block: to do so, let it spawn a task or a thread. If it panics,
+    /// the panic ends with it, after the panic hook has reported it.
     ///
     /// Neither the returned [`AfterFunc`] nor any handle of this context need be kept: as long as
-    /// something can end the context (its deadline, or one of its ancestors), the function is called.
-    /// If nothing can do so any more, it is dropped.
+    /// something can end the context (its deadline, or one of its ancestors), the function is
+    /// called. If nothing can do so any more, it is dropped.
     ///
     /// `function` should not own a handle of this context or of a descendant. It would keep the
     /// context alive, and with it itself, until the context ends.
@@ -110,8 +110,8 @@ pub struct AfterFunc {
 impl AfterFunc {
     /// Stops the function from being called, and drops it. Returns whether this call did so.
     ///
-    /// `false` means that the function was called, or that it was stopped before. It may be running:
-    /// this does not wait for it.
+    /// `false` means that the function was called, or that it was stopped before. It may be
+    /// running: this does not wait for it.
     ///
     /// # Examples
     ///

@@ -21,8 +21,8 @@
 //!
 //! There are two exceptions, in which a descendant may end a moment after a call returns. A thread
 //! that finds a node marked by the end of one of its ancestors does not wait: the lock that is held
-//! then is the ancestor's. And a merged context has two parents. If two threads end both at once, the
-//! second one does not wait for the descendants of the merged one.
+//! then is the ancestor's. And a merged context has two parents. If two threads end both at once,
+//! the second one does not wait for the descendants of the merged one.
 
 use std::sync::Arc;
 

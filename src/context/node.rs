@@ -17,10 +17,11 @@
 //! Releasing is a loop, not a recursion, so that a chain of any length is released on any stack.
 //!
 //! Locks: `state` of a parent may be held while that of its child is taken ([`Node::attach`]), and
-//! never the other way round. Nothing is woken, called, cloned or dropped under a lock that could be
-//! foreign code: wakers, functions, causes, timers.
+//! never the other way round. Nothing is woken, called, cloned or dropped under a lock that could
+//! be foreign code: wakers, functions, causes, timers.
 
 use std::error::Error;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -64,6 +65,11 @@ pub(super) struct Node {
     pub(super) subtree: Mutex<()>,
     pub(super) state: Mutex<State>,
 }
+
+// No foreign code runs under a lock, so a panic of a waker or a function leaves no half of a
+// change.
+impl UnwindSafe for Node {}
+impl RefUnwindSafe for Node {}
 
 pub(super) struct State {
     /// Set before `status`.

@@ -1,7 +1,7 @@
 //! A context and tokio-util's `CancellationToken`, each made of the other (feature `tokio-util`).
 //!
-//! Neither spawns a task: a context cancels its token by a function like that of `after_func`, and a
-//! context that is made of a token polls the token's future with itself as the waker.
+//! Neither spawns a task: a context cancels its token by a function like that of `after_func`, and
+//! a context that is made of a token polls the token's future with itself as the waker.
 
 use std::sync::OnceLock;
 
@@ -11,19 +11,20 @@ use crate::context::Context;
 use crate::context::node::Node;
 use crate::context::trigger::{Limit, Source, Trigger};
 
-/// The token of a context, once it was asked for. It is made once, so that a context that lives long
-/// keeps one function for it, however often it is asked.
+/// The token of a context, once it was asked for. It is made once, so that a context that lives
+/// long keeps one function for it, however often it is asked.
 pub(super) type Cache = OnceLock<CancellationToken>;
 
 impl Context {
     /// Returns a token that is cancelled when this context ends.
     ///
-    /// Each call returns a token of its own: cancelling it changes neither this context nor the other
-    /// tokens. A token does not tell why: ask the context for its [`err`](Self::err).
+    /// Each call returns a token of its own: cancelling it changes neither this context nor the
+    /// other tokens. A token does not tell why: ask the context for its [`err`](Self::err).
     ///
-    /// As with a function of [`after_func`](Self::after_func), the context stays in its parent until
-    /// it ends, even if all its handles are dropped: the token may still be in use. So end a context
-    /// whose work is over with [`cancel`](Self::cancel) or a [`drop_guard`](Self::drop_guard).
+    /// As with a function of [`after_func`](Self::after_func), the context stays in its parent
+    /// until it ends, even if all its handles are dropped: the token may still be in use. So end a
+    /// context whose work is over with [`cancel`](Self::cancel) or a
+    /// [`drop_guard`](Self::drop_guard).
     ///
     /// # Examples
     ///

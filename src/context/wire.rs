@@ -26,9 +26,9 @@ impl Context {
     /// Returns the time that is left as the value of the header `grpc-timeout`, `None` if there is
     /// no deadline.
     ///
-    /// That is at most eight digits and a unit, `H`, `M`, `S`, `m`, `u` or `n`. The finest unit that
-    /// has room is used, and the value is rounded down. If the deadline has passed, it is `0n`. A
-    /// wait beyond what the form can express (11 thousand years) cannot occur.
+    /// That is at most eight digits and a unit, `H`, `M`, `S`, `m`, `u` or `n`. The finest unit
+    /// that has room is used, and the value is rounded down. If the deadline has passed, it is
+    /// `0n`. A wait beyond what the form can express (11 thousand years) cannot occur.
     ///
     /// # Examples
     ///
@@ -46,7 +46,8 @@ impl Context {
         self.remaining().map(format_grpc_timeout)
     }
 
-    /// Returns the time that is left in plain seconds, such as `1.5`, `None` if there is no deadline.
+    /// Returns the time that is left in plain seconds, such as `1.5`, `None` if there is no
+    /// deadline.
     ///
     /// It has nine digits after the point at most, and `0` if the deadline has passed.
     ///
@@ -152,8 +153,8 @@ pub fn format_grpc_timeout(duration: Duration) -> String {
 /// let error = parse_grpc_timeout("1.5S").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "invalid grpc-timeout \"1.5S\": send one to eight digits and one of the units H, M, S, m, u, n, \
-///      such as 1500m"
+///     "invalid grpc-timeout \"1.5S\": send one to eight digits and one of the units \
+///      H, M, S, m, u, n, such as 1500m"
 /// );
 /// # Ok::<_, reveille::context::TimeoutHeaderError>(())
 /// ```

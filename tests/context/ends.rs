@@ -227,3 +227,26 @@ fn done_is_ready_for_everybody_and_stays_so() {
     let noop = std::task::Waker::noop();
     assert!(poll_with(&mut context.done(), noop).is_ready());
 }
+
+/// Each may be held where other threads, and panics, come by.
+#[test]
+fn all_types_cross_threads_and_panics() {
+    use reveille::context::{AfterFunc, ContextSleep, Done, DropGuard, Run, Scope};
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+
+    fn check<T: Send + Sync + Unpin>() {}
+    fn survives<T: UnwindSafe + RefUnwindSafe>() {}
+    check::<Context>();
+    check::<AfterFunc>();
+    check::<ContextSleep>();
+    check::<Done>();
+    check::<DropGuard>();
+    check::<Run<std::future::Ready<()>>>();
+    check::<Scope<std::future::Ready<()>>>();
+    survives::<Context>();
+    survives::<AfterFunc>();
+    survives::<ContextSleep>();
+    survives::<Done>();
+    survives::<DropGuard>();
+    assert_eq!(size_of::<Context>(), size_of::<usize>());
+}

@@ -352,7 +352,8 @@ fn custom(parent: &Context) -> Context {
     context
 }
 
-/// `TestCustomContextAfterFuncCancel`, `…Timeout`, `…AfterFunc`, `TestCustomContextPropagation`.
+/// `TestCustomContextAfterFuncCancel`, `…Timeout`, `…AfterFunc`, and
+/// `TestCustomContextPropagation`.
 #[test]
 fn custom_context_after_func() {
     everywhere(|| async {

@@ -1,7 +1,7 @@
 //! Go's `TestCause`, row by row.
 //!
-//! Its rows "TODO" and "WithCancelCause nil" have no counterpart; the rows of custom contexts are in
-//! `go.rs`.
+//! Its rows "TODO" and "WithCancelCause nil" have no counterpart; the rows of custom contexts are
+//! in `go.rs`.
 
 use std::time::Duration;
 

@@ -204,7 +204,7 @@ fn run(acts: &[Act]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..Default::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_tree_does_what_the_model_does(acts in acts()) {

@@ -186,7 +186,8 @@ fn birth_against_its_own_deadline() {
         driver.turn();
         let (root, context) = birth.join().unwrap();
         driver.turn();
-        // Without `err`, which would look at the clock: a context that has ended has left its parent.
+        // Without `err`, which would look at the clock: a context that has ended has left its
+        // parent.
         assert!(is_childless(&root), "nothing has ended it");
         assert_eq!(driver.handle().armed(), 0);
         assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
@@ -369,8 +370,8 @@ fn drop_of_done_against_cancel() {
     });
 }
 
-/// A context is cancelled while its parent is: when the call for the parent returns, the descendants
-/// of both have ended, whichever thread ends them.
+/// A context is cancelled while its parent is: when the call for the parent returns, the
+/// descendants of both have ended, whichever thread ends them.
 #[test]
 fn cancel_of_a_child_against_cancel_of_its_parent() {
     check(Some(3), || {
