@@ -40,7 +40,7 @@
 //!
 //! A deadline counts on the clock of the driver that is [current](crate::Handle::current) where the
 //! context is made, and its timer is armed there, without a task. If none is current, it takes one
-//! when something first waits for the context, as a [`Sleep`](crate::time::Sleep) does at its first
+//! when something first waits for the context, as a [`Sleep`] does at its first
 //! poll. A context whose deadline is not earlier than its parent's arms no timer. A context never
 //! ends by its deadline before the clock shows that, and is [done](Context::is_done) as soon as the
 //! clock does, whether or not the driver has turned since.

@@ -30,6 +30,7 @@ use crate::context::end::end;
 use crate::context::list::{Key, List};
 use crate::context::token::Cache;
 use crate::context::trigger::{Limit, Trigger};
+use crate::driver::shared::fire::shield;
 use crate::sync::{
     Mutex,
     atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -303,5 +304,8 @@ pub(super) fn prune(node: &Arc<Node>) {
             child.detach(&node);
             more.push(child.clone());
         }
+        // Functions and timers that are not needed any more. A panic of one must not keep the
+        // others from being released.
+        shield(|| drop(parts));
     }
 }

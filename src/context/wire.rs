@@ -28,7 +28,7 @@ impl Context {
     ///
     /// That is at most eight digits and a unit, `H`, `M`, `S`, `m`, `u` or `n`. The finest unit
     /// that has room is used, and the value is rounded down. If the deadline has passed, it is
-    /// `0n`. A wait beyond what the form can express (11 thousand years) cannot occur.
+    /// `0n`. Every deadline fits: the form ends after 11 thousand years, a clock after 292.
     ///
     /// # Examples
     ///

@@ -143,6 +143,24 @@ fn a_function_that_nothing_can_call_any_more_is_dropped() {
 }
 
 #[test]
+fn a_function_whose_destructor_panics_keeps_nothing_else_from_being_released() {
+    let dropped = Count::default();
+    let root = Context::background();
+    let leaves: Vec<_> = (0..3).map(|_| root.child()).collect();
+    for leaf in &leaves {
+        let count = dropped.clone();
+        let guard = OnDrop(move || {
+            count.add();
+            std::panic::resume_unwind(Box::new("on purpose"));
+        });
+        leaf.after_func(move || drop(guard));
+    }
+    drop(leaves);
+    drop(root);
+    assert_eq!(dropped.get(), 3);
+}
+
+#[test]
 fn stopping_the_last_function_releases_the_context() {
     let (_clock, driver) = manual();
     let _entered = driver.handle().enter();
