@@ -122,7 +122,7 @@ impl Done {
         let mut waker = waker.clone();
         let identity = identity(&waker);
         let mut state = lock(&node.state);
-        // Under the lock: whoever ends the context later finds the waker.
+        // Under the lock: a thread that ends the context later finds the waker.
         if node.status().is_some() {
             drop(state);
             return false;

@@ -1,4 +1,4 @@
-//! Ending a context: it and all its descendants, and then whatever waits for one of them.
+//! Ending a context: it and all its descendants, and then what waits for one of them.
 //!
 //! 1. *Mark.* The context is marked as ended, then its descendants, parents before children. No
 //!    foreign code runs meanwhile.
@@ -6,7 +6,7 @@
 //!    woken and its functions are called, with no lock held. A panic of one is caught: it harms no
 //!    other.
 //!
-//! So whatever runs because a context has ended finds all descendants ended, too. The marked nodes
+//! So code that runs because a context has ended finds all descendants ended, too. The marked nodes
 //! form a list by their field `next`: nothing is allocated, and nothing recurses, however deep the
 //! tree is.
 //!

@@ -99,15 +99,23 @@ pub(super) struct Link {
     key: Key,
 }
 
-/// What a node lets go when it ends or is released. Dropped with no lock held.
-pub(super) struct Parts {
-    #[expect(dead_code, reason = "it is dropped together with the other parts")]
+/// What a node lets go when it is released. Dropped with no lock held.
+struct Released {
     trigger: Trigger,
-    pub(super) children: List<Arc<Node>>,
+    parent: Option<Link>,
+    second: Option<Box<Link>>,
+    /// What has kept the node, if nothing can end that any more. It is rare, hence the box.
+    kept_by: Option<Box<(List<Arc<Node>>, List<Waiter>)>>,
+}
+
+/// What a node lets go when it ends. Dropped with no lock held.
+pub(super) struct Parts {
     pub(super) waiters: List<Waiter>,
     pub(super) next: Option<Arc<Node>>,
     parent: Option<Link>,
     second: Option<Box<Link>>,
+    #[expect(dead_code, reason = "they are dropped together with the other parts")]
+    dropped: (Trigger, List<Arc<Node>>),
 }
 
 impl Node {
@@ -135,7 +143,8 @@ impl Node {
     /// Returns how the node has ended, `None` while it is live. Reads no clock.
     #[inline]
     pub(super) fn status(&self) -> Option<ContextError> {
-        // Acquire: pairs with the release in `set_status`. Who sees the end sees what came before.
+        // Acquire: pairs with the release in `set_status`. A thread that sees the end also sees
+        // what came before.
         match self.status.load(Ordering::Acquire) {
             LIVE => None,
             CANCELED => Some(ContextError::Canceled),
@@ -204,7 +213,7 @@ impl Node {
 
     /// Takes everything out that the node need not have any more, if nothing needs the node; see
     /// the head of this file.
-    fn give_up(&self) -> Option<Parts> {
+    fn give_up(&self) -> Option<Released> {
         // What made a node releasable was done under its lock, so the thread that comes last sees
         // both: no handle, and no child. An ended node has been, or is being, emptied by the thread
         // that ends it.
@@ -222,7 +231,18 @@ impl Node {
         if is_needed && can_end {
             return None;
         }
-        Some(state.take_parts())
+        let state = &mut *state;
+        state.functions = 0;
+        let kept_by = is_needed.then(|| {
+            let children = std::mem::take(&mut state.children);
+            Box::new((children, std::mem::take(&mut state.waiters)))
+        });
+        Some(Released {
+            trigger: std::mem::replace(&mut state.trigger, Trigger::Absent),
+            parent: state.parent.take(),
+            second: state.second.take(),
+            kept_by,
+        })
     }
 
     /// Removes the links of a child to `parent`, which will not end.
@@ -251,12 +271,14 @@ impl State {
     pub(super) fn take_parts(&mut self) -> Parts {
         self.functions = 0;
         Parts {
-            trigger: std::mem::replace(&mut self.trigger, Trigger::Absent),
-            children: std::mem::take(&mut self.children),
             waiters: std::mem::take(&mut self.waiters),
             next: self.next.take(),
             parent: self.parent.take(),
             second: self.second.take(),
+            dropped: (
+                std::mem::replace(&mut self.trigger, Trigger::Absent),
+                std::mem::take(&mut self.children),
+            ),
         }
     }
 }
@@ -264,15 +286,10 @@ impl State {
 impl Parts {
     /// Removes the node from its parents, and releases those that nothing needs any more.
     pub(super) fn unlink(&mut self) {
-        for parent in self.sever().into_iter().flatten() {
-            prune(&parent);
-        }
-    }
-
-    /// Removes the node from its parents, and returns them.
-    fn sever(&mut self) -> [Option<Arc<Node>>; 2] {
         let second = self.second.take().map(|link| *link);
-        [self.parent.take(), second].map(|link| link.map(Link::sever))
+        for link in [self.parent.take(), second].into_iter().flatten() {
+            prune(&link.sever());
+        }
     }
 }
 
@@ -294,18 +311,22 @@ pub(super) fn prune(node: &Arc<Node>) {
     let mut next = Some(node.clone());
     let mut more = Vec::new();
     while let Some(node) = next.take().or_else(|| more.pop()) {
-        let Some(mut parts) = node.give_up() else {
+        let Some(released) = node.give_up() else {
             continue;
         };
-        let [parent, second] = parts.sever();
-        next = parent;
-        more.extend(second);
-        for child in parts.children.iter() {
-            child.detach(&node);
-            more.push(child.clone());
+        next = released.parent.map(Link::sever);
+        more.extend(released.second.map(|link| link.sever()));
+        // A panic of a timer's driver, or of what a function owns, must not keep the others from
+        // being released.
+        if !matches!(released.trigger, Trigger::Absent) {
+            shield(|| drop(released.trigger));
         }
-        // Functions and timers that are not needed any more. A panic of one must not keep the
-        // others from being released.
-        shield(|| drop(parts));
+        if let Some(kept_by) = released.kept_by {
+            for child in kept_by.0.iter() {
+                child.detach(&node);
+                more.push(child.clone());
+            }
+            shield(|| drop(kept_by));
+        }
     }
 }

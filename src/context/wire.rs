@@ -257,7 +257,7 @@ enum Form {
 
 impl TimeoutHeaderError {
     fn new(value: &str, form: Form) -> Self {
-        // Whoever sent it may have sent a megabyte, and the error may go into a log.
+        // A peer may send a megabyte, and the error may go into a log.
         const SHOWN: usize = 40;
         Self {
             value: value.chars().take(SHOWN).collect(),

@@ -39,7 +39,7 @@ fn those_of_a_parent_come_before_those_of_its_children_each_in_order() {
 }
 
 #[test]
-fn whatever_runs_finds_every_descendant_ended() {
+fn a_function_finds_every_descendant_ended() {
     let root = Context::background();
     let child = root.child();
     let leaf = child.child();

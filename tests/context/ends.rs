@@ -207,7 +207,7 @@ fn a_guard_cancels_also_when_its_scope_panics() {
 }
 
 #[test]
-fn done_is_ready_for_everybody_and_stays_so() {
+fn done_is_ready_for_every_task_and_stays_so() {
     let context = Context::background();
     let task = Task::new();
     let mut first = context.done();

@@ -1,7 +1,7 @@
 //! What may happen to a context while another thread, or a driver, ends it?
 //!
-//! Every context ends once, in one way, for everybody who asks. Whatever waits for it is woken or
-//! called once, and nothing of it is left in its parents or in the driver.
+//! Every context ends once, and every thread sees it end in the same way. What waits for it is
+//! woken or called once, and nothing of it is left in its parents or in the driver.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -53,7 +53,7 @@ fn driver(time: &Time) -> Driver<()> {
 
 /// A context is cancelled while its driver fires its deadline.
 ///
-/// The call says whether it did it, and everybody agrees with it. If both did it, or the timer that
+/// The call says whether it did it, and every thread agrees with it. If both did it, or the timer that
 /// fires found the node in between, a function would be called twice, or not at all.
 #[test]
 fn cancel_against_deadline() {
@@ -97,7 +97,7 @@ fn cancel_against_deadline() {
 
 /// Two threads find the deadline passed, and the driver turns.
 #[test]
-fn two_who_find_the_deadline_passed() {
+fn two_threads_find_the_deadline_passed() {
     check(Some(3), || {
         let line = Line::new();
         let time = Time::new();
@@ -444,7 +444,7 @@ fn deadline_against_cancel_from_above() {
 
 /// What runs because a context has ended finds all descendants ended.
 #[test]
-fn a_function_finds_all_descendants_ended_whoever_ends_them() {
+fn a_function_finds_all_descendants_ended() {
     check(Some(3), || {
         let line = Line::new();
         let root = Context::background();
