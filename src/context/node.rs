@@ -105,7 +105,14 @@ struct Released {
     parent: Option<Link>,
     second: Option<Box<Link>>,
     /// What has kept the node, if nothing can end that any more. It is rare, hence the box.
-    kept_by: Option<Box<(List<Arc<Node>>, List<Waiter>)>>,
+    kept_by: Option<Box<KeptBy>>,
+}
+
+/// What keeps a node that has no handle.
+struct KeptBy {
+    children: List<Arc<Node>>,
+    #[expect(dead_code, reason = "the functions among them are dropped")]
+    waiters: List<Waiter>,
 }
 
 /// What a node lets go when it ends. Dropped with no lock held.
@@ -234,8 +241,10 @@ impl Node {
         let state = &mut *state;
         state.functions = 0;
         let kept_by = is_needed.then(|| {
-            let children = std::mem::take(&mut state.children);
-            Box::new((children, std::mem::take(&mut state.waiters)))
+            Box::new(KeptBy {
+                children: std::mem::take(&mut state.children),
+                waiters: std::mem::take(&mut state.waiters),
+            })
         });
         Some(Released {
             trigger: std::mem::replace(&mut state.trigger, Trigger::Absent),
@@ -322,7 +331,7 @@ pub(super) fn prune(node: &Arc<Node>) {
             shield(|| drop(released.trigger));
         }
         if let Some(kept_by) = released.kept_by {
-            for child in kept_by.0.iter() {
+            for child in kept_by.children.iter() {
                 child.detach(&node);
                 more.push(child.clone());
             }
