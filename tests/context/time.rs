@@ -281,3 +281,33 @@ fn a_context_does_not_depend_on_the_budget_of_a_task() {
         });
     });
 }
+
+/// A runtime ends, and a context that was made in it lives on: its deadline still comes.
+#[test]
+fn a_deadline_survives_its_runtime() {
+    async fn make() -> (Instant, Context) {
+        (Instant::now(), Context::background().with_timeout(ms(20)))
+    }
+
+    fn check((start, context): (Instant, Context)) {
+        pollster::block_on(context.done());
+        assert!(start.elapsed() >= ms(20), "early");
+        assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
+    }
+
+    watched(|| {
+        #[cfg(feature = "rt")]
+        check(crate::support::runtime(2).block_on(make()));
+        #[cfg(feature = "rt")]
+        check(reveille::rt::block_on(make()));
+        for mut builder in [
+            tokio::runtime::Builder::new_current_thread(),
+            tokio::runtime::Builder::new_multi_thread(),
+        ] {
+            let runtime = builder.enable_all().build().unwrap();
+            let made = runtime.block_on(make());
+            drop(runtime);
+            check(made);
+        }
+    });
+}
