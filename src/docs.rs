@@ -3,11 +3,10 @@
 //! | for | read |
 //! |---|---|
 //! | a timer that never fires, or an error | [troubleshooting] |
-//! | a program that comes from Go | [from Go's `time`](from_go) |
+//! | a program that comes from Go | its [`time`](from_go) and its [`context`](from_go_context) |
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
 //! | deadlines that travel with a request | [contexts](context) |
-//! | a program that comes from Go | [Go's `context`](from_go_context) |
 //! | how late timers are, and what they cost | [benchmarks] |
 //! | how it works, and why it works that way | [architecture] |
 //! | what has changed | [changelog] |

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::context::list::Key;
 use crate::context::node::{Node, Waiter};
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::sync::lock;
 
 impl Context {
@@ -43,7 +43,7 @@ impl Context {
         let registered = self.register_function(&mut function);
         // It was not taken if the context has ended.
         if let Some(function) = function {
-            shield(function);
+            catch_panic(function);
         }
         AfterFunc { registered }
     }

@@ -27,7 +27,7 @@
 use std::sync::Arc;
 
 use crate::context::node::{Node, Outcome, Waiter};
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::sync::{MutexGuard, lock};
 
 /// Ends `root` and its descendants. Returns whether this call did it.
@@ -109,9 +109,9 @@ fn wake_all(root: Arc<Node>) {
         next = parts.next.take();
         parts.unlink();
         let waiters = std::mem::take(&mut parts.waiters);
-        shield(|| drop(parts));
+        catch_panic(|| drop(parts));
         for waiter in waiters.into_sorted() {
-            shield(|| waiter.wake());
+            catch_panic(|| waiter.wake());
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::context::end::end;
 use crate::context::list::{Key, List};
 use crate::context::token::Cache;
 use crate::context::trigger::{Limit, Trigger};
-use crate::driver::shared::fire::shield;
+use crate::driver::shared::fire::catch_panic;
 use crate::sync::{
     Mutex,
     atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -328,14 +328,14 @@ pub(super) fn prune(node: &Arc<Node>) {
         // A panic of a timer's driver, or of what a function owns, must not keep the others from
         // being released.
         if !matches!(released.trigger, Trigger::Absent) {
-            shield(|| drop(released.trigger));
+            catch_panic(|| drop(released.trigger));
         }
         if let Some(kept_by) = released.kept_by {
             for child in kept_by.children.iter() {
                 child.detach(&node);
                 more.push(child.clone());
             }
-            shield(|| drop(kept_by));
+            catch_panic(|| drop(kept_by));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::support::{LONG, Line, Time, check, ns};
+use super::support::{LONG, Race, Time, check, ns};
 use crate::{FuncTimer, Handle};
 
 /// Counts the calls of a function, and tells whether the function was freed.
@@ -43,15 +43,15 @@ impl Calls {
 #[test]
 fn stops_against_the_call() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = calls.after(driver.handle(), ns(1));
         let other = timer.clone();
         time.set(5);
-        let stopper = line.spawn(move || other.stop());
-        line.cross();
+        let stopper = race.spawn(move || other.stop());
+        race.enter();
         driver.turn();
         let stopped = [timer.stop(), stopper.join().unwrap()];
         let stopped = stopped.into_iter().filter(|stopped| *stopped).count();
@@ -67,14 +67,14 @@ fn stops_against_the_call() {
 fn reset_against_the_call() {
     for nanos in [3, 10] {
         check(None, move || {
-            let line = Line::new();
+            let race = Race::new();
             let time = Time::new();
             let mut driver = time.turner();
             let calls = Calls::new();
             let timer = calls.after(driver.handle(), ns(1));
             time.set(5);
-            let resetter = line.spawn(move || timer.reset(ns(nanos)));
-            line.cross();
+            let resetter = race.spawn(move || timer.reset(ns(nanos)));
+            race.enter();
             driver.turn();
             let early = calls.get();
             let moved = resetter.join().unwrap();
@@ -91,16 +91,16 @@ fn reset_against_the_call() {
 #[test]
 fn stop_and_reset_against_the_call() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = calls.after(driver.handle(), ns(1));
         let (stops, resets) = (timer.clone(), timer.clone());
         time.set(5);
-        let stopper = line.spawn(move || stops.stop());
-        let resetter = line.spawn(move || resets.reset(ns(10)));
-        line.cross();
+        let stopper = race.spawn(move || stops.stop());
+        let resetter = race.spawn(move || resets.reset(ns(10)));
+        race.enter();
         driver.turn();
         let early = calls.get();
         let (stopped, moved) = (stopper.join().unwrap(), resetter.join().unwrap());
@@ -124,14 +124,14 @@ fn stop_and_reset_against_the_call() {
 #[test]
 fn resets_against_each_other_and_the_park() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.driver();
         let calls = Calls::new();
         let timer = calls.after(driver.handle(), LONG);
         let other = timer.clone();
-        let resetter = line.spawn(move || other.reset(ns(20)));
-        line.cross();
+        let resetter = race.spawn(move || other.reset(ns(20)));
+        race.enter();
         let moved = timer.reset(ns(10));
         while calls.get() == 0 {
             driver.park();
@@ -150,19 +150,19 @@ fn resets_against_each_other_and_the_park() {
 fn resets_and_stops_against_each_other() {
     for stops in [false, true] {
         check(None, move || {
-            let line = Line::new();
+            let race = Race::new();
             let time = Time::new();
             let driver = time.turner();
             let calls = Calls::new();
             let timer = calls.after(driver.handle(), LONG);
             let other = timer.clone();
-            let stopper = line.spawn(move || {
+            let stopper = race.spawn(move || {
                 match stops {
                     true => other.stop(),
                     false => other.reset(ns(7)),
                 };
             });
-            line.cross();
+            race.enter();
             timer.reset(ns(3));
             timer.reset(ns(5));
             stopper.join().unwrap();
@@ -182,16 +182,16 @@ fn resets_and_stops_against_each_other() {
 #[test]
 fn arm_and_reset_against_the_park() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.driver();
         let calls = Calls::new();
         let (handle, counted) = (driver.handle().clone(), calls.clone());
-        let armer = line.spawn(move || {
+        let armer = race.spawn(move || {
             let timer = counted.after(&handle, LONG);
             assert!(timer.reset(ns(3)));
         });
-        line.cross();
+        race.enter();
         while calls.get() == 0 {
             driver.park();
         }
@@ -205,14 +205,14 @@ fn arm_and_reset_against_the_park() {
 #[test]
 fn stop_of_a_series_against_its_call() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = driver.handle().call_every(ns(2), calls.function());
         time.set(3);
-        let stopper = line.spawn(move || timer.stop());
-        line.cross();
+        let stopper = race.spawn(move || timer.stop());
+        race.enter();
         driver.turn();
         assert!(stopper.join().unwrap(), "a series does not end by itself");
         let before = calls.get();
@@ -228,15 +228,15 @@ fn stop_of_a_series_against_its_call() {
 #[test]
 fn reset_of_a_series_against_its_call() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = driver.handle().call_every(ns(2), calls.function());
         let resets = timer.clone();
         time.set(3);
-        let resetter = line.spawn(move || assert!(resets.reset(ns(10))));
-        line.cross();
+        let resetter = race.spawn(move || assert!(resets.reset(ns(10))));
+        race.enter();
         driver.turn();
         resetter.join().unwrap();
         let before = calls.get();
@@ -256,7 +256,7 @@ fn reset_of_a_series_against_its_call() {
 fn reset_against_the_end_of_the_driver() {
     for every in [false, true] {
         check(Some(3), move || {
-            let line = Line::new();
+            let race = Race::new();
             let time = Time::new();
             let driver = time.turner();
             let calls = Calls::new();
@@ -264,11 +264,11 @@ fn reset_against_the_end_of_the_driver() {
                 false => calls.after(driver.handle(), ns(1)),
                 true => driver.handle().call_every(ns(1), calls.function()),
             };
-            let resetter = line.spawn(move || {
+            let resetter = race.spawn(move || {
                 timer.reset(ns(5));
                 timer
             });
-            line.cross();
+            race.enter();
             drop(driver);
             let timer = resetter.join().unwrap();
             time.set(9);

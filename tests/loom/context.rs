@@ -12,7 +12,7 @@ use std::task::Waker;
 use crate::context::Done;
 use crate::{Context, ContextError, Driver};
 
-use super::support::{Line, Task, Time, check, ns};
+use super::support::{Race, Task, Time, check, ns};
 
 /// Counts calls.
 #[derive(Clone, Default)]
@@ -58,7 +58,7 @@ fn driver(time: &Time) -> Driver<()> {
 #[test]
 fn cancel_against_deadline() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
@@ -69,11 +69,11 @@ fn cancel_against_deadline() {
         let mut done = child.done();
         assert!(!poll(&mut done, &task.waker()));
         let cancelled = context.clone();
-        let canceller = line.spawn(move || {
+        let canceller = race.spawn(move || {
             let did = cancelled.cancel();
             (did, cancelled.err())
         });
-        line.cross();
+        race.enter();
         time.set(1);
         driver.turn();
         let (did, seen) = canceller.join().unwrap();
@@ -99,7 +99,7 @@ fn cancel_against_deadline() {
 #[test]
 fn two_threads_find_the_deadline_passed() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
@@ -109,8 +109,8 @@ fn two_threads_find_the_deadline_passed() {
         child.after_func(calls.function());
         time.set(1);
         let asked = child.clone();
-        let asker = line.spawn(move || asked.err());
-        line.cross();
+        let asker = race.spawn(move || asked.err());
+        race.enter();
         driver.turn();
         assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
         assert_eq!(asker.join().unwrap(), Some(ContextError::DeadlineExceeded));
@@ -125,16 +125,16 @@ fn two_threads_find_the_deadline_passed() {
 #[test]
 fn birth_of_a_child_against_cancel() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let parent = Context::background();
         let calls = Calls::default();
         let (context, function) = (parent.clone(), calls.function());
-        let birth = line.spawn(move || {
+        let birth = race.spawn(move || {
             let child = context.child();
             child.after_func(function);
             child
         });
-        line.cross();
+        race.enter();
         parent.cancel();
         let child = birth.join().unwrap();
         assert_eq!(child.err(), Some(ContextError::Canceled));
@@ -147,15 +147,15 @@ fn birth_of_a_child_against_cancel() {
 #[test]
 fn birth_of_a_child_against_deadline() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
         let parent = Context::background().with_timeout(ns(5));
         let at = driver.handle().now() + ns(3);
         let context = parent.clone();
-        let birth = line.spawn(move || context.with_deadline(at));
-        line.cross();
+        let birth = race.spawn(move || context.with_deadline(at));
+        race.enter();
         time.set(5);
         driver.turn();
         let child = birth.join().unwrap();
@@ -171,17 +171,17 @@ fn birth_of_a_child_against_deadline() {
 #[test]
 fn birth_against_its_own_deadline() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
         let root = Context::background();
         let at = driver.handle().now() + ns(1);
-        let birth = line.spawn(move || {
+        let birth = race.spawn(move || {
             let context = root.with_deadline(at);
             (root, context)
         });
-        line.cross();
+        race.enter();
         time.set(1);
         driver.turn();
         let (root, context) = birth.join().unwrap();
@@ -200,15 +200,15 @@ fn birth_against_its_own_deadline() {
 #[test]
 fn drop_of_a_child_against_cancel() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let driver = driver(&time);
         let _entered = driver.handle().enter();
         let parent = Context::background();
         let child = parent.with_timeout(ns(1));
         let leaf = child.child();
-        let dropper = line.spawn(move || drop((leaf, child)));
-        line.cross();
+        let dropper = race.spawn(move || drop((leaf, child)));
+        race.enter();
         parent.cancel();
         dropper.join().unwrap();
         assert_eq!(driver.handle().armed(), 0);
@@ -220,14 +220,14 @@ fn drop_of_a_child_against_cancel() {
 #[test]
 fn drop_against_deadline() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
         let root = Context::background();
         let context = root.with_timeout(ns(1));
-        let dropper = line.spawn(move || drop(context));
-        line.cross();
+        let dropper = race.spawn(move || drop(context));
+        race.enter();
         time.set(1);
         driver.turn();
         dropper.join().unwrap();
@@ -243,15 +243,15 @@ fn drop_against_deadline() {
 #[test]
 fn drop_of_a_parent_against_drop_of_its_child() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let driver = driver(&time);
         let _entered = driver.handle().enter();
         let root = Context::background();
         let parent = root.with_timeout(ns(1));
         let child = parent.child();
-        let dropper = line.spawn(move || drop(child));
-        line.cross();
+        let dropper = race.spawn(move || drop(child));
+        race.enter();
         drop(parent);
         dropper.join().unwrap();
         assert_eq!(driver.handle().armed(), 0);
@@ -263,13 +263,13 @@ fn drop_of_a_parent_against_drop_of_its_child() {
 #[test]
 fn drop_against_stop() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let root = Context::background();
         let context = root.child();
         let calls = Calls::default();
         let function = context.after_func(calls.function());
-        let dropper = line.spawn(move || drop(context));
-        line.cross();
+        let dropper = race.spawn(move || drop(context));
+        race.enter();
         assert!(function.stop());
         dropper.join().unwrap();
         assert!(calls.are_released() && is_childless(&root));
@@ -282,13 +282,13 @@ fn drop_against_stop() {
 #[test]
 fn drop_of_a_root_against_drop_of_a_child_with_a_function() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let root = Context::background();
         let child = root.child();
         let calls = Calls::default();
         child.after_func(calls.function());
-        let dropper = line.spawn(move || drop(child));
-        line.cross();
+        let dropper = race.spawn(move || drop(child));
+        race.enter();
         drop(root);
         dropper.join().unwrap();
         assert!(calls.are_released());
@@ -300,13 +300,13 @@ fn drop_of_a_root_against_drop_of_a_child_with_a_function() {
 #[test]
 fn stop_against_cancel() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let context = Context::background();
         let calls = Calls::default();
         let function = context.after_func(calls.function());
         let cancelled = context.clone();
-        let canceller = line.spawn(move || assert!(cancelled.cancel()));
-        line.cross();
+        let canceller = race.spawn(move || assert!(cancelled.cancel()));
+        race.enter();
         let stopped = function.stop();
         canceller.join().unwrap();
         assert_eq!(calls.get(), usize::from(!stopped));
@@ -318,12 +318,12 @@ fn stop_against_cancel() {
 #[test]
 fn after_func_against_cancel() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let context = Context::background();
         let calls = Calls::default();
         let cancelled = context.clone();
-        let canceller = line.spawn(move || assert!(cancelled.cancel()));
-        line.cross();
+        let canceller = race.spawn(move || assert!(cancelled.cancel()));
+        race.enter();
         context.after_func(calls.function());
         canceller.join().unwrap();
         assert_eq!(calls.get(), 1);
@@ -337,12 +337,12 @@ fn after_func_against_cancel() {
 #[test]
 fn done_against_cancel() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let context = Context::background();
         let (first, second) = (Task::new(), Task::new());
         let cancelled = context.clone();
-        let canceller = line.spawn(move || assert!(cancelled.cancel()));
-        line.cross();
+        let canceller = race.spawn(move || assert!(cancelled.cancel()));
+        race.enter();
         let mut done = context.done();
         let ready = poll(&mut done, &first.waker()) || poll(&mut done, &second.waker());
         canceller.join().unwrap();
@@ -357,13 +357,13 @@ fn done_against_cancel() {
 #[test]
 fn drop_of_done_against_cancel() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let context = Context::background();
         let task = Task::new();
         let mut done = context.done();
         assert!(!poll(&mut done, &task.waker()));
-        let dropper = line.spawn(move || drop(done));
-        line.cross();
+        let dropper = race.spawn(move || drop(done));
+        race.enter();
         context.cancel();
         dropper.join().unwrap();
         assert!(task.wakes() <= 1 && task.is_released());
@@ -375,19 +375,19 @@ fn drop_of_done_against_cancel() {
 #[test]
 fn cancel_of_a_child_against_cancel_of_its_parent() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let root = Context::background();
         let child = root.child();
         let leaf = child.child();
         let calls = Calls::default();
         leaf.after_func(calls.function());
         let cancelled = child.clone();
-        let canceller = line.spawn(move || {
+        let canceller = race.spawn(move || {
             let did = cancelled.cancel_with("child");
             assert!(cancelled.is_done());
             did
         });
-        line.cross();
+        race.enter();
         assert!(root.cancel_with("root"));
         assert!(child.is_done() && leaf.is_done(), "it outlives the root");
         let did = canceller.join().unwrap();
@@ -403,16 +403,16 @@ fn cancel_of_a_child_against_cancel_of_its_parent() {
 #[test]
 fn two_cancel_one_context() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let root = Context::background();
         let leaf = root.child().child();
         let (cancelled, observed) = (root.clone(), leaf.clone());
-        let canceller = line.spawn(move || {
+        let canceller = race.spawn(move || {
             let did = cancelled.cancel();
             assert!(observed.is_done(), "it outlives the root");
             did
         });
-        line.cross();
+        race.enter();
         let did = root.cancel();
         assert!(leaf.is_done(), "it outlives the root");
         assert_ne!(did, canceller.join().unwrap());
@@ -424,7 +424,7 @@ fn two_cancel_one_context() {
 #[test]
 fn deadline_against_cancel_from_above() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let driver = driver(&time);
         let _entered = driver.handle().enter();
@@ -433,8 +433,8 @@ fn deadline_against_cancel_from_above() {
         let leaf = timed.child();
         time.set(1);
         let cancelled = root.clone();
-        let canceller = line.spawn(move || cancelled.cancel());
-        line.cross();
+        let canceller = race.spawn(move || cancelled.cancel());
+        race.enter();
         let seen = leaf.err();
         canceller.join().unwrap();
         assert!(seen.is_some(), "its deadline has passed");
@@ -446,7 +446,7 @@ fn deadline_against_cancel_from_above() {
 #[test]
 fn a_function_finds_all_descendants_ended() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let root = Context::background();
         let child = root.child();
         let leaf = child.child();
@@ -456,8 +456,8 @@ fn a_function_finds_all_descendants_ended() {
             assert!(observed.is_done());
             function();
         });
-        let canceller = line.spawn(move || child.cancel());
-        line.cross();
+        let canceller = race.spawn(move || child.cancel());
+        race.enter();
         root.cancel();
         canceller.join().unwrap();
         // The assertion in the function would end with it.
@@ -469,14 +469,14 @@ fn a_function_finds_all_descendants_ended() {
 #[test]
 fn cancel_of_both_parents_of_a_merged_context() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let (first, second) = (Context::background(), Context::background());
         let both = first.merge(&second);
         let calls = Calls::default();
         both.after_func(calls.function());
         let cancelled = second.clone();
-        let canceller = line.spawn(move || cancelled.cancel());
-        line.cross();
+        let canceller = race.spawn(move || cancelled.cancel());
+        race.enter();
         first.cancel();
         assert!(both.is_done());
         canceller.join().unwrap();
@@ -491,11 +491,11 @@ fn cancel_of_both_parents_of_a_merged_context() {
 #[test]
 fn merge_against_cancel() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let (first, second) = (Context::background(), Context::background());
         let cancelled = first.clone();
-        let canceller = line.spawn(move || cancelled.cancel());
-        line.cross();
+        let canceller = race.spawn(move || cancelled.cancel());
+        race.enter();
         let both = first.merge(&second);
         canceller.join().unwrap();
         assert!(both.is_done() && is_childless(&first) && is_childless(&second));

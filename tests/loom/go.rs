@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::support::{LONG, Line, Task, Time, check, ns};
+use super::support::{LONG, Race, Task, Time, check, ns};
 use crate::go::Timer;
 
 /// Polls a timer. Returns whether its value was received.
@@ -17,7 +17,7 @@ fn receives(timer: &mut Timer, waker: &Waker) -> bool {
 #[test]
 fn remote_stop_against_the_value() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let entered = driver.handle().enter();
@@ -27,8 +27,8 @@ fn remote_stop_against_the_value() {
         let remote = timer.remote();
         assert!(!receives(&mut timer, &task.waker()));
         time.set(5);
-        let stopper = line.spawn(move || remote.stop());
-        line.cross();
+        let stopper = race.spawn(move || remote.stop());
+        race.enter();
         driver.turn();
         let received = receives(&mut timer, &task.waker());
         let stopped = stopper.join().unwrap();
@@ -44,7 +44,7 @@ fn remote_stop_against_the_value() {
 #[test]
 fn remote_reset_against_the_value() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let entered = driver.handle().enter();
@@ -53,8 +53,8 @@ fn remote_reset_against_the_value() {
         drop(entered);
         let remote = timer.remote();
         time.set(5);
-        let resetter = line.spawn(move || remote.reset(ns(10)));
-        line.cross();
+        let resetter = race.spawn(move || remote.reset(ns(10)));
+        race.enter();
         let received = receives(&mut timer, &task.waker());
         let moved = resetter.join().unwrap();
         assert!(received != moved);
@@ -71,7 +71,7 @@ fn remote_reset_against_the_value() {
 fn remote_reset_against_the_wait() {
     for stops in [false, true] {
         check(Some(3), move || {
-            let line = Line::new();
+            let race = Race::new();
             let time = Time::new();
             let mut driver = time.driver();
             let task = Task::behind(crate::Park::unparker(driver.get_ref()));
@@ -79,11 +79,11 @@ fn remote_reset_against_the_wait() {
             let mut timer = Timer::new(LONG);
             drop(entered);
             let remote = timer.remote();
-            let resetter = line.spawn(move || {
+            let resetter = race.spawn(move || {
                 let stopped = stops && remote.stop();
                 assert!(remote.reset(ns(3)) != stopped);
             });
-            line.cross();
+            race.enter();
             while !receives(&mut timer, &task.waker()) {
                 driver.park();
             }
