@@ -128,7 +128,6 @@ struct Atomics {
 /// Guarded by the lock of `Shared::state`.
 pub(crate) struct State {
     pub(crate) timers: Wakers,
-    closed: bool,
 }
 
 /// The result of arming a timer. A waker that was not taken is left to the caller, to be dropped
@@ -173,7 +172,6 @@ impl Shared {
             words: Words::new(),
             state: CachePadded(Mutex::new(State {
                 timers: Wakers::new(),
-                closed: false,
             })),
         });
         let observer: Weak<Self> = Arc::downgrade(&shared);
@@ -205,12 +203,8 @@ impl Shared {
     #[inline]
     pub(crate) fn arm(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
         let mut state = self.lock();
-        if state.closed {
-            return Arm::Closed;
-        }
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         if deadline <= elapsed {
-            // In a forked process the driver is gone although its state is not closed.
             return match elapsed {
                 CLOSED => Arm::Closed,
                 _ => Arm::Due,
@@ -253,10 +247,11 @@ impl Shared {
             return Reset::Gone;
         }
         let mut state = self.lock();
-        if state.closed {
+        let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
+        if elapsed == CLOSED {
             return Reset::Gone;
         }
-        if deadline <= self.atomics.0.elapsed.load(Ordering::Relaxed) {
+        if deadline <= elapsed {
             // No timer is armed for a deadline that has elapsed, or moved to an earlier one that
             // has: see V1 in `wakers/words.rs`.
             let waker = state.timers.take(index, old);
@@ -357,9 +352,9 @@ impl Shared {
 
     /// Publishes, under the lock, what the clock showed. Returns what is published: it never goes
     /// back.
-    pub(crate) fn set_elapsed(&self, state: &State, now: u64) -> u64 {
+    pub(crate) fn set_elapsed(&self, _state: &State, now: u64) -> u64 {
         let before = self.atomics.0.elapsed.load(Ordering::Relaxed);
-        if before >= now || state.closed {
+        if before >= now {
             return before;
         }
         self.atomics.0.elapsed.store(now, Ordering::Release);
@@ -375,8 +370,7 @@ impl Shared {
     /// Marks the driver as gone. No timer is armed from now on. One that is being dropped or put
     /// off at this moment still may be.
     fn mark_closed(&self) {
-        let mut state = self.lock();
-        state.closed = true;
+        let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
     }
 

@@ -89,13 +89,16 @@ struct Block {
     places: Vec<Place>,
 }
 
+/// What each call uses comes first, so that it shares a cache line with the lock: when a timer that
+/// one thread has armed is dropped by another, each of these lines goes from core to core.
+#[repr(C)]
 struct Table {
     blocks: Vec<Block>,
-    /// How many entries there are, free ones included.
-    len: u32,
+    armed: usize,
     free: u32,
     seq: u32,
-    armed: usize,
+    /// How many entries there are, free ones included.
+    len: u32,
     /// How many slots are owned by an entry.
     owned_slots: usize,
     /// How many slots are orphans.
@@ -105,9 +108,11 @@ struct Table {
 }
 
 /// See the head of this file. The lock of the driver guards it.
+#[repr(C)]
 pub(crate) struct Wakers {
-    heap: RunHeap<RUN_LEN>,
+    /// First, as in [`Table`].
     table: Table,
+    heap: RunHeap<RUN_LEN>,
 }
 
 /// How many more slots a call may find stale.
