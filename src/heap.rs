@@ -139,7 +139,7 @@ pub(crate) trait Timers {
 
     /// Returns whether a slot is live, and changes nothing. The heap asks an owner that does not
     /// mark stale slots.
-    fn is_live(&self, _slot: Slot) -> bool {
+    fn is_live(&mut self, _slot: Slot) -> bool {
         true
     }
 

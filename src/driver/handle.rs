@@ -80,7 +80,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn armed(&self) -> usize {
-        self.shared.lock().timers.len()
+        self.shared.armed()
     }
 
     /// Returns how far apart wake-ups are kept when timers are dense.

@@ -1,19 +1,22 @@
 //! What a driver and its handles share: the timers, a lock around them, and how a loop is
 //! interrupted.
 //!
-//! Behind every [`Handle`](crate::Handle) is one [`Shared`]: a lock around the timers, and atomics
-//! that are written under that lock and read without it, so that the common questions cost one
-//! load:
+//! Behind every [`Handle`](crate::Handle) is one [`Shared`]: a lock around the order of the timers,
+//! and atomics that are written under that lock and read without it, so that the common questions
+//! cost one load:
 //!
 //! - `elapsed`: the clock as the last turn saw it. A deadline at or before it has passed.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
 //!
-//! Beside them lies a [word](crate::driver::wakers::words) for each timer, its deadline while it is
-//! armed. So a timer tells without the lock whether it has fired, and is put off by one
-//! compare-and-exchange: its slot in the heap is early enough, so the loop wakes in time. Where the
-//! loop must know the earliest deadline exactly, because time moves on to it, the lock is taken.
+//! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
+//! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
+//! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
+//! heap is early enough, so the loop wakes in time. For the same reason a timer that finds such a
+//! slot in a free entry is armed under the lock of the chunk alone, and a timer is removed under
+//! that. Where the loop must know the earliest deadline exactly, because time moves on to it, the
+//! driver's lock is taken, too, when a timer is put off or removed.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -22,7 +25,8 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. A thread that arms an earlier timer clears the announcement, under the same lock,
+//! and blocks. It announces no later time than the first slot of the heap is filed under, so only a
+//! timer that needs a new slot can be earlier. A thread that arms an earlier timer clears the announcement, under the same lock,
 //! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
 //! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
 //! announcement, and unparks; an unpark that comes before the loop blocks makes the block return.
@@ -42,7 +46,7 @@ use std::task::Waker;
 use crate::clock::Clock;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
 use crate::driver::wakers::Wakers;
-use crate::driver::wakers::words::Words;
+use crate::driver::wakers::chunks::Chunks;
 use crate::instant::{LAST, NEVER};
 use crate::park::Unpark;
 use crate::sync::{
@@ -63,7 +67,7 @@ pub(crate) struct Shared {
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,
     atomics: CachePadded<Atomics>,
-    words: Words,
+    chunks: Chunks,
     state: CachePadded<Mutex<State>>,
 }
 
@@ -169,7 +173,7 @@ impl Shared {
                 interruptions: AtomicU64::new(0),
                 turned: AtomicU64::new(0),
             }),
-            words: Words::new(),
+            chunks: Chunks::new(),
             state: CachePadded(Mutex::new(State {
                 timers: Wakers::new(),
             })),
@@ -202,6 +206,14 @@ impl Shared {
     /// `waker` is taken only if the answer is `Armed`.
     #[inline]
     pub(crate) fn arm(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
+        let has_elapsed = || self.has_elapsed(deadline);
+        match self.chunks.adopt(deadline, waker, has_elapsed) {
+            Some(index) => Arm::Armed(index),
+            None => self.arm_locked(deadline, waker),
+        }
+    }
+
+    fn arm_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
         let mut state = self.lock();
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         if deadline <= elapsed {
@@ -215,7 +227,10 @@ impl Shared {
             // instructions more.)
             return Arm::Due;
         };
-        let index = state.timers.insert(&self.words, deadline, waker);
+        let Some(index) = state.timers.insert(&self.chunks, deadline, waker) else {
+            // Cannot happen: there is a free entry.
+            return Arm::Due;
+        };
         let must_rearm = self.note_armed(deadline);
         drop(state);
         if must_rearm {
@@ -230,13 +245,13 @@ impl Shared {
         if deadline < old || self.is_exact() {
             return self.reset_locked(index, old, deadline);
         }
-        if !self.words.put_off(index, old, deadline) {
+        if !self.chunks.put_off(index, old, deadline) {
             return Reset::Gone;
         }
         // The loop may have begun to wait for the exact deadline after the check above. Then either
         // it has found the new one, or this thread finds the flag: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.note_put_off(old);
+            self.note_gone(old);
         }
         Reset::Moved
     }
@@ -254,7 +269,7 @@ impl Shared {
         if deadline <= elapsed {
             // No timer is armed for a deadline that has elapsed, or moved to an earlier one that
             // has: see V1 in `wakers/words.rs`.
-            let waker = state.timers.take(index, old);
+            let waker = self.chunks.take(index, old);
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
             let must_rearm = self.note_cancelled(old);
             drop(state);
@@ -263,7 +278,7 @@ impl Shared {
             }
             return waker.map_or(Reset::Gone, Reset::Due);
         }
-        if !state.timers.reset(index, old, deadline) {
+        if !state.timers.reset(&self.chunks, index, old, deadline) {
             return Reset::Gone;
         }
         let must_rearm = self.note_armed(deadline) || self.note_cancelled(old);
@@ -284,11 +299,10 @@ impl Shared {
         if elapsed == CLOSED || deadline <= elapsed && self.has_fired(index, deadline) {
             return None;
         }
-        let mut state = self.lock();
-        let waker = state.timers.take(index, deadline);
-        if self.note_cancelled(deadline) {
-            drop(state);
-            self.notifier.rearm();
+        let waker = self.chunks.take(index, deadline);
+        // After the timer was taken out: see `set_notify_on_cancel`.
+        if self.notify_on_cancel.load(Ordering::Relaxed) {
+            self.note_gone(deadline);
         }
         waker
     }
@@ -299,7 +313,8 @@ impl Shared {
         // Usually nothing is left that is due, and its word, which may be cold, need not be read:
         // arming it has lowered `next` to its deadline or below, and a turn raises that only above
         // deadlines of which no timer is left. Acquire: the turn that took it out happened before.
-        deadline < self.atomics.0.next.load(Ordering::Acquire) || self.words.load(index) != deadline
+        deadline < self.atomics.0.next.load(Ordering::Acquire)
+            || self.chunks.load(index) != deadline
     }
 
     /// Exchanges the waker of an armed timer. Returns `false`, and leaves `waker` alone, if the
@@ -309,9 +324,18 @@ impl Shared {
         if self.is_closed() {
             return false;
         }
-        let mut state = self.lock();
-        let armed = state.timers.waker_mut(index, deadline);
-        armed.map(|armed| std::mem::swap(armed, waker)).is_some()
+        self.chunks.replace_waker(index, deadline, waker)
+    }
+
+    /// Returns how many timers are armed.
+    pub(crate) fn armed(&self) -> usize {
+        self.chunks.armed()
+    }
+
+    /// Returns how many entries there are.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.chunks.entries()
     }
 
     pub(crate) fn origin(&self) -> Origin {

@@ -1,17 +1,20 @@
 //! The wakers of a driver's timers, in order of deadline.
 //!
-//! It is a `heap` of slots and a table of entries, as `store` is, but each timer's deadline is a
-//! *word* that its owner reaches without the driver's lock (see [`words`]). So a timer is put off
-//! by one compare-and-exchange, and removing one touches its word and its waker alone. Nothing is
-//! told to the heap in either case: it learns of it when it gets to the slot. Then the slot of a
-//! timer that was put off is filed anew at its deadline, and that of a free entry is dropped.
+//! It is a `heap` of slots and a table of entries, as `store` is, but a timer's owner reaches its
+//! entry without the driver's lock: the entries lie in [`chunks`], each with a lock of its own, and
+//! each timer's deadline is a *word* that takes no lock at all (see [`words`]). So a timer is put
+//! off by one compare-and-exchange, and removing one, or arming one in the place of one that was
+//! removed, takes the lock of its chunk alone. Nothing is told to the heap in any of these cases:
+//! it learns of it when it gets to the slot. Then the slot of a timer that was put off is filed
+//! anew at its deadline, and that of a free entry is dropped.
 //!
 //! - W1 an entry owns at most one slot: the one with its `tag`, filed under `filed`. If `filed` is
 //!   [`NEVER`], it owns none. Any other slot with its key is an orphan.
 //! - W2 while armed, `filed` is at or before the word: the heap gets to the slot no later than its
 //!   timer is due.
 //! - W3 a free entry keeps `tag` and `filed`: the next timer that gets it adopts the slot, unless
-//!   that is filed too late for it.
+//!   that is filed too late for it. When the heap gets to the slot first, it notes in the entry,
+//!   under the lock of its chunk, that it owns none any longer.
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
 //!   until then [`bound`](Wakers::bound) may be earlier than the earliest deadline.
 //! - W5 there are no more slots than entries, but for orphans. A slot becomes one only if its
@@ -22,31 +25,18 @@
 //! sequence number; it has 32 bits, of which `table` tells what happens when they wrap. A timer
 //! that is put off without the lock keeps its number.
 
-pub(crate) mod words;
+pub(crate) mod chunks;
+mod words;
 
-use std::mem;
 use std::task::Waker;
 
-use self::words::{FREE, PIECE, Piece, Word, Words};
+use self::chunks::{Chunks, Entry, Filed, Growth, Locked};
+use self::words::FREE;
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
-/// The end of the list of free entries.
-const NONE: u32 = u32::MAX;
-
-/// How many entries a block holds: as many as a piece has words.
-const BLOCK: usize = PIECE;
-
 /// How many new orphans have a run cleaned.
 const CLEAN: usize = 64;
-
-/// What the lock guards of a timer, other than its waker.
-struct Entry {
-    filed: u64,
-    tag: u32,
-    /// The sequence number of the timer that is armed, or was last.
-    seq: u32,
-}
 
 impl Entry {
     #[inline]
@@ -61,58 +51,22 @@ impl Entry {
     }
 }
 
-/// The waker of an armed timer, or the next free entry.
-enum Place {
-    Armed(Waker),
-    Free(u32),
-}
-
-impl Place {
-    /// Takes the waker out, and puts the entry at the head of the list that begins at `free`.
-    #[inline]
-    fn free(&mut self, index: u32, free: &mut u32) -> Option<Waker> {
-        match mem::replace(self, Place::Free(mem::replace(free, index))) {
-            Place::Armed(waker) => Some(waker),
-            Place::Free(_) => {
-                debug_assert!(false, "entry {index} has a deadline and no waker");
-                None
-            }
-        }
-    }
-}
-
-/// Some entries. What belongs to one is kept in three lists: to put a timer off or to remove it
-/// needs the word, or the word and the place, and fewer cache lines have more of them.
-struct Block {
-    words: Piece,
-    entries: Vec<Entry>,
-    places: Vec<Place>,
-}
-
-/// What each call uses comes first, so that it shares a cache line with the lock: when a timer that
-/// one thread has armed is dropped by another, each of these lines goes from core to core.
-#[repr(C)]
-struct Table {
-    blocks: Vec<Block>,
-    armed: usize,
-    free: u32,
-    seq: u32,
-    /// How many entries there are, free ones included.
-    len: u32,
-    /// How many slots are owned by an entry.
-    owned_slots: usize,
-    /// How many slots are orphans.
+/// How many slots there are.
+#[derive(Default)]
+struct Counts {
+    /// How many are owned by an entry.
+    owned: usize,
+    /// How many are orphans.
     orphans: usize,
     /// How many of them are new since a run was cleaned.
     new_orphans: usize,
 }
 
 /// See the head of this file. The lock of the driver guards it.
-#[repr(C)]
 pub(crate) struct Wakers {
-    /// First, as in [`Table`].
-    table: Table,
     heap: RunHeap<RUN_LEN>,
+    counts: Counts,
+    growth: Growth,
 }
 
 /// How many more slots a call may find stale.
@@ -123,132 +77,86 @@ impl Wakers {
     pub(crate) fn new() -> Self {
         Self {
             heap: RunHeap::new(),
-            table: Table {
-                blocks: Vec::new(),
-                len: 0,
-                free: NONE,
-                seq: 0,
-                armed: 0,
-                owned_slots: 0,
-                orphans: 0,
-                new_orphans: 0,
-            },
+            counts: Counts::default(),
+            growth: Growth::new(),
         }
     }
 
     /// Arms a timer and returns its index. The deadline has not elapsed.
     #[inline]
-    pub(crate) fn insert(&mut self, words: &Words, deadline: u64, waker: Waker) -> u32 {
-        let table = &mut self.table;
-        if table.free == NONE {
-            table.grow(words);
+    pub(crate) fn insert(&mut self, chunks: &Chunks, deadline: u64, waker: Waker) -> Option<u32> {
+        let (index, filed) = chunks.insert(&mut self.growth, deadline, waker)?;
+        if let Some(filed) = filed {
+            self.push(chunks, filed);
         }
-        let index = table.free;
-        let (word, entry, place) = at(&mut table.blocks, index);
-        table.free = match mem::replace(place, Place::Armed(waker)) {
-            Place::Free(next) => next,
-            Place::Armed(_) => NONE,
-        };
-        table.armed += 1;
-        table.seq = table.seq.wrapping_add(1);
-        word.store(deadline);
-        entry.seq = table.seq;
-        if entry.filed > deadline {
-            self.file(index, deadline);
-        }
-        index
+        Some(index)
     }
 
     /// Moves a timer from the deadline `from`, under the lock, and returns whether it is armed. The
     /// new deadline has not elapsed.
-    #[inline]
-    pub(crate) fn reset(&mut self, index: u32, from: u64, to: u64) -> bool {
-        let table = &mut self.table;
-        let Some((word, entry, _)) = get(&mut table.blocks, index) else {
+    pub(crate) fn reset(&mut self, chunks: &Chunks, index: u32, from: u64, to: u64) -> bool {
+        let seq = chunks.next_seq(&self.growth);
+        let Some(mut locked) = chunks.lock(index) else {
             return false;
         };
-        if word.load() != from {
+        if locked.word().get() != from {
             return false;
         }
-        word.store(to);
-        table.seq = table.seq.wrapping_add(1);
-        entry.seq = table.seq;
-        if entry.filed > to {
-            self.file(index, to);
+        locked.word().store(to);
+        let Some(entry) = locked.entry() else {
+            return false;
+        };
+        entry.seq = seq;
+        let filed = entry.file(index, to);
+        drop(locked);
+        if let Some(filed) = filed {
+            self.push(chunks, filed);
         }
         true
     }
 
-    /// Files a slot for a timer that has the last sequence number.
-    fn file(&mut self, index: u32, deadline: u64) {
-        let table = &mut self.table;
-        let (_, entry, _) = at(&mut table.blocks, index);
-        entry.tag = table.seq;
-        let leaves_orphan = mem::replace(&mut entry.filed, deadline) != NEVER;
-        if leaves_orphan {
-            table.orphans += 1;
-            table.new_orphans += 1;
+    fn push(&mut self, chunks: &Chunks, Filed { slot, old }: Filed) {
+        let counts = &mut self.counts;
+        if old == NEVER {
+            counts.owned += 1;
         } else {
-            table.owned_slots += 1;
+            counts.orphans += 1;
+            counts.new_orphans += 1;
         }
-        let slot = Slot::new(deadline, table.seq, index);
         // No budget is asked for: the work of `push` is bounded without one, as that of `clean`.
-        self.heap.push(slot, &mut self.table.view(&mut Budget(0)));
-        if self.table.new_orphans >= CLEAN {
-            self.clean();
+        let budget = &mut Budget(0);
+        let mut view = View::new(chunks, counts, budget);
+        self.heap.push(slot, &mut view);
+        if view.counts.new_orphans >= CLEAN {
+            view.counts.new_orphans = 0;
+            if view.counts.orphans > view.counts.owned {
+                self.heap.clean(&mut view);
+            }
         }
     }
 
-    #[cold]
-    fn clean(&mut self) {
-        self.table.new_orphans = 0;
-        if self.table.orphans > self.table.owned_slots {
-            self.heap.clean(&mut self.table.view(&mut Budget(0)));
-        }
-    }
-
-    /// Removes a timer and returns its waker, if it is armed for `deadline`.
-    #[inline]
-    pub(crate) fn take(&mut self, index: u32, deadline: u64) -> Option<Waker> {
-        let (word, _, place) = get(&mut self.table.blocks, index)?;
-        // Under the lock, only its owner writes the word of an armed timer, and that is the caller:
-        // it need not be exchanged, so on x86 the cache misses of the word and of the waker
-        // overlap.
-        if word.load() != deadline {
-            return None;
-        }
-        word.store(FREE);
-        let waker = place.free(index, &mut self.table.free)?;
-        self.table.armed -= 1;
-        Some(waker)
-    }
-
-    /// Returns the waker of a timer, if it is armed for `deadline`.
-    pub(crate) fn waker_mut(&mut self, index: u32, deadline: u64) -> Option<&mut Waker> {
-        match get(&mut self.table.blocks, index)? {
-            (word, _, Place::Armed(waker)) if word.load() == deadline => Some(waker),
-            _ => None,
-        }
-    }
-
-    /// Takes out the earliest timer that is due at `now`, and returns its waker.
+    /// Takes out the earliest timers that are due at `now`, up to `most`, and calls `each` with the
+    /// waker of each.
     ///
-    /// Returns `None` if no timer is due, or if the budget is used up.
+    /// Fewer than `most` are taken out if no more are due, or if the budget is used up.
     #[inline]
-    pub(crate) fn pop(&mut self, now: u64, budget: &mut Budget) -> Option<Waker> {
-        loop {
-            let mut view = self.table.view(budget);
-            let slot = self.heap.pop_until(now, &mut view)?;
-            let index = slot.key();
-            let (word, entry, place) = at(&mut view.table.blocks, index);
-            // `seq == tag`: an adopted slot has the number of an earlier timer. It is filed anew
-            // with this timer's own, or it would leave before equal deadlines that were armed
-            // earlier.
-            if entry.owns(slot) && entry.seq == entry.tag && word.claim(slot.when()) {
-                entry.filed = NEVER;
-                view.table.owned_slots -= 1;
-                view.table.armed -= 1;
-                return place.free(index, &mut view.table.free);
+    pub(crate) fn pop(
+        &mut self,
+        chunks: &Chunks,
+        now: u64,
+        budget: &mut Budget,
+        most: usize,
+        mut each: impl FnMut(Waker),
+    ) {
+        let mut view = View::new(chunks, &mut self.counts, budget);
+        let mut popped = 0;
+        while popped < most
+            && let Some(slot) = self.heap.pop_until(now, &mut view)
+        {
+            if let Some(waker) = view.claim(slot) {
+                each(waker);
+                popped += 1;
+                continue;
             }
             match view.resolve(slot, OnMove::Refile) {
                 SlotState::Dead => {}
@@ -262,8 +170,8 @@ impl Wakers {
 
     /// Returns the earliest deadline, or [`NEVER`] if no timer can come due; `None` if the budget
     /// is used up before it is known.
-    pub(crate) fn next_deadline(&mut self, budget: &mut Budget) -> Option<u64> {
-        let mut view = self.table.view(budget);
+    pub(crate) fn next_deadline(&mut self, chunks: &Chunks, budget: &mut Budget) -> Option<u64> {
+        let mut view = View::new(chunks, &mut self.counts, budget);
         match self.heap.peek(NEVER, &mut view) {
             Some(slot) => Some(slot.when()),
             None => view.has_budget().then_some(NEVER),
@@ -276,95 +184,67 @@ impl Wakers {
         self.heap.bound()
     }
 
-    /// Returns how many timers are armed.
-    pub(crate) fn len(&self) -> usize {
-        self.table.armed
-    }
-
     /// Returns how many slots there are.
     pub(crate) fn slots(&self) -> usize {
-        self.table.owned_slots + self.table.orphans
-    }
-
-    /// Takes all wakers out of a block of entries and returns them, `None` if there is no such
-    /// block.
-    pub(crate) fn take_block(&mut self, block: usize) -> Option<Vec<Waker>> {
-        let len = self.table.blocks.get(block)?.places.len();
-        let first = (block * BLOCK) as u32;
-        let wakers = (first..first + len as u32).filter_map(|index| {
-            let table = &mut self.table;
-            let (word, _, place) = at(&mut table.blocks, index);
-            if matches!(place, Place::Free(_)) {
-                return None;
-            }
-            // Its owner may put it off at this moment, and finds at its next poll that the driver
-            // is gone.
-            word.store(FREE);
-            table.armed -= 1;
-            place.free(index, &mut table.free)
-        });
-        Some(wakers.collect())
+        self.counts.owned + self.counts.orphans
     }
 }
 
-impl Table {
-    #[inline]
-    fn view<'a>(&'a mut self, budget: &'a mut Budget) -> View<'a> {
-        View {
-            table: self,
-            budget,
-        }
-    }
-
-    /// Adds an entry to the list of free ones, which is empty.
-    #[cold]
-    fn grow(&mut self, words: &Words) {
-        let index = self.len;
-        assert!(index < NONE, "a driver holds at most {NONE} timers at once");
-        let block = index as usize / BLOCK;
-        if block == self.blocks.len() {
-            // The first block grows as it fills.
-            let capacity = if block > 0 { BLOCK } else { 0 };
-            self.blocks.push(Block {
-                words: words.add(block),
-                entries: Vec::with_capacity(capacity),
-                places: Vec::with_capacity(capacity),
-            });
-        }
-        let block = &mut self.blocks[block];
-        let (filed, tag, seq) = (NEVER, 0, 0);
-        block.entries.push(Entry { filed, tag, seq });
-        block.places.push(Place::Free(NONE));
-        self.len += 1;
-        self.free = index;
-    }
-}
-
-/// Returns what there is of an entry.
-#[inline]
-fn at(blocks: &mut [Block], index: u32) -> (&Word, &mut Entry, &mut Place) {
-    let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
-    let block = &mut blocks[block];
-    (
-        &block.words[at],
-        &mut block.entries[at],
-        &mut block.places[at],
-    )
-}
-
-/// Does the same for an index of which there may be no entry: the driver may be gone.
-#[inline]
-fn get(blocks: &mut [Block], index: u32) -> Option<(&Word, &mut Entry, &mut Place)> {
-    let (block, at) = (index as usize / BLOCK, index as usize % BLOCK);
-    let block = blocks.get_mut(block)?;
-    let (entry, place) = (block.entries.get_mut(at)?, block.places.get_mut(at)?);
-    Some((&block.words[at], entry, place))
-}
-
-/// The table, for the heap to ask what its slots stand for.
+/// What the heap asks about its slots.
 struct View<'a> {
-    table: &'a mut Table,
+    chunks: &'a Chunks,
+    counts: &'a mut Counts,
     budget: &'a mut Budget,
+    /// The chunk of the last slot. It stays locked until a slot of another chunk comes: timers that
+    /// were armed one after the other are in one chunk.
+    locked: Option<Locked<'a>>,
+}
+
+impl<'a> View<'a> {
+    #[inline]
+    fn new(chunks: &'a Chunks, counts: &'a mut Counts, budget: &'a mut Budget) -> Self {
+        Self {
+            chunks,
+            counts,
+            budget,
+            locked: None,
+        }
+    }
+
+    #[inline]
+    fn lock(&mut self, slot: Slot) -> Option<&mut Locked<'a>> {
+        let index = slot.key();
+        if !self
+            .locked
+            .as_mut()
+            .is_some_and(|locked| locked.go_to(index))
+        {
+            // First the one, then the other: see C3.
+            self.locked = None;
+            self.locked = self.chunks.lock(index);
+        }
+        self.locked.as_mut()
+    }
+
+    /// Frees the entry of a slot that has left the heap and returns the waker, if the slot is live.
+    #[inline]
+    fn claim(&mut self, slot: Slot) -> Option<Waker> {
+        let chunks = self.chunks;
+        let locked = self.lock(slot)?;
+        let entry = locked.entry()?;
+        // `seq == tag`: an adopted slot has the number of an earlier timer. It is filed anew with
+        // this timer's own, or it would leave before equal deadlines that were armed earlier.
+        if !entry.owns(slot) || entry.seq != entry.tag {
+            return None;
+        }
+        if !locked.word().claim(slot.when()) {
+            return None;
+        }
+        locked.entry()?.filed = NEVER;
+        let waker = locked.free(chunks);
+        self.counts.owned -= 1;
+        waker
+    }
 }
 
 impl Timers for View<'_> {
@@ -372,34 +252,43 @@ impl Timers for View<'_> {
 
     #[inline]
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState {
-        let (word, entry, _) = at(&mut self.table.blocks, slot.key());
-        let word = word.load();
+        let Some(locked) = self.lock(slot) else {
+            return SlotState::Dead;
+        };
+        let word = locked.word().get();
+        let Some(entry) = locked.entry() else {
+            return SlotState::Dead;
+        };
         if entry.is_live(slot, word) {
             return SlotState::Live;
         }
-        self.budget.0 = self.budget.0.saturating_sub(1);
-        if !entry.owns(slot) {
-            self.table.orphans = self.table.orphans.saturating_sub(1);
-            return SlotState::Dead;
-        }
-        if word == FREE || word == NEVER {
-            entry.filed = NEVER;
-            self.table.owned_slots -= 1;
-            return SlotState::Dead;
-        }
         let moved = Slot::new(word, entry.seq, slot.key());
-        if on_move == OnMove::Refile {
+        let owns = entry.owns(slot);
+        let is_dead = !owns || word == FREE || word == NEVER;
+        if owns && is_dead {
+            // Under the lock of the chunk, so that no timer adopts the slot any longer.
+            entry.filed = NEVER;
+            self.counts.owned -= 1;
+        } else if owns && on_move == OnMove::Refile {
             entry.filed = word;
             entry.tag = entry.seq;
+        } else if !owns {
+            self.counts.orphans = self.counts.orphans.saturating_sub(1);
+        }
+        self.budget.0 = self.budget.0.saturating_sub(1);
+        if is_dead {
+            return SlotState::Dead;
         }
         SlotState::Moved(moved)
     }
 
     #[inline]
-    fn is_live(&self, slot: Slot) -> bool {
-        let (block, at) = (slot.key() as usize / BLOCK, slot.key() as usize % BLOCK);
-        let block = &self.table.blocks[block];
-        block.entries[at].is_live(slot, block.words[at].load())
+    fn is_live(&mut self, slot: Slot) -> bool {
+        self.lock(slot).is_some_and(|locked| {
+            let word = locked.word().get();
+            let entry = locked.entry();
+            entry.is_some_and(|entry| entry.is_live(slot, word))
+        })
     }
 
     #[inline]

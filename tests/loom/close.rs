@@ -11,14 +11,14 @@ use super::support::{Race, Task, Time, check, ns, poll};
 /// A driver that is about to end, and one that is entered, on the same time.
 ///
 /// Loom's threads share what is local to a thread, so it is current on all of them.
-fn ending_and_successor(time: &Time) -> (Driver<()>, Driver<()>, Entered) {
+pub(super) fn ending_and_successor(time: &Time) -> (Driver<()>, Driver<()>, Entered) {
     let (ending, successor) = (time.turner(), time.turner());
     let entered = successor.handle().enter();
     (ending, successor, entered)
 }
 
 /// Checks that `successor` fires `sleep` for `task`, once, when its deadline of 5 comes.
-fn inherits(successor: &mut Driver<()>, time: &Time, task: &Task, mut sleep: Sleep) {
+pub(super) fn inherits(successor: &mut Driver<()>, time: &Time, task: &Task, mut sleep: Sleep) {
     assert!(!sleep.is_elapsed());
     assert!(!task.poll(&mut sleep), "early");
     assert_eq!(successor.handle().armed(), 1);

@@ -21,6 +21,7 @@
 //!
 //! [loom]: https://docs.rs/loom
 
+mod adopt;
 mod batch;
 mod callback;
 mod cancelled;

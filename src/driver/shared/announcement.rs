@@ -18,9 +18,9 @@ use crate::sync::{self, MutexGuard, atomic::Ordering};
 /// How many stale slots are dropped or filed anew under one hold of the lock.
 pub(super) const STALE_SLOTS: usize = sync::in_models(2, 256);
 
-/// How often the lock is taken, at most, to find out when the loop has to wake, unless that has to
-/// be known exactly.
-const HOLDS: usize = sync::in_models(2, 16);
+/// How often the lock is taken, at most, to get through stale slots: to find out when the loop has
+/// to wake, or in a call that fires. Where that has to be known exactly there is no such limit.
+pub(super) const HOLDS: usize = sync::in_models(2, 16);
 
 impl Shared {
     /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
@@ -63,7 +63,7 @@ impl Shared {
             let mut state = self.lock();
             let mut budget = Budget(STALE_SLOTS);
             holds += 1;
-            match state.timers.next_deadline(&mut budget) {
+            match state.timers.next_deadline(&self.chunks, &mut budget) {
                 Some(next) => return (state, next),
                 None if holds >= HOLDS && !exactly && !self.is_exact() => {
                     let bound = state.timers.bound();
@@ -108,9 +108,10 @@ impl Shared {
         notify
     }
 
-    /// Tells the loop, if it must be told, that a timer was put off from the deadline `old`.
+    /// Tells the loop, if it must be told, that no timer is left at the deadline `old`: it was put
+    /// off or removed.
     #[cold]
-    pub(super) fn note_put_off(&self, old: u64) {
+    pub(super) fn note_gone(&self, old: u64) {
         let state = self.lock();
         let must_rearm = self.note_cancelled(old);
         drop(state);
@@ -138,18 +139,12 @@ impl Shared {
         // A timer that is put off without the lock after its word was written here finds the flag;
         // and if it was put off before, the next announcement finds its new deadline. The lock is
         // not held for all pieces at once.
-        let mut piece = 0;
-        while self.rewrite(piece) {
-            piece += 1;
+        let mut chunk = 0;
+        while self.chunks.rewrite(chunk) {
+            chunk += 1;
         }
         let _state = self.lock();
         self.clear_announcement();
-    }
-
-    #[cfg(feature = "rt")]
-    fn rewrite(&self, piece: usize) -> bool {
-        let _state = self.lock();
-        self.words.rewrite(piece)
     }
 
     /// Notes that a wait of the loop has ended at its time, not by an interruption.

@@ -17,7 +17,7 @@ use std::task::Waker;
 
 use crate::clock::ClockObserver;
 use crate::driver::shared::Shared;
-use crate::driver::shared::announcement::STALE_SLOTS;
+use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
 use crate::driver::wakers::{Budget, Wakers};
 use crate::instant::NEVER;
 use crate::sync;
@@ -37,6 +37,12 @@ impl Batch {
             wakers: [const { None }; BATCH],
             len: 0,
         }
+    }
+
+    #[inline]
+    fn push(&mut self, waker: Waker) {
+        self.wakers[self.len] = Some(waker);
+        self.len += 1;
     }
 
     /// Wakes all of them in order. A panic of one does not keep the others from being woken.
@@ -60,19 +66,28 @@ pub(crate) fn catch_panic(foreign: impl FnOnce()) {
 impl Shared {
     /// Fires timers due at `now`, earliest first, at most about `budget` of them.
     ///
-    /// Returns how many fired and whether more may be due. Any thread may call it at any time.
+    /// Returns how many fired and whether more may be due. Unless the loop must know that exactly,
+    /// the call also ends when it has filed or dropped so many slots that the loop should see to
+    /// other things first. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();
-        let (mut fired, mut spent) = (0, 0_usize);
+        let (mut fired, mut spent, mut stale_holds) = (0, 0_usize, 0);
         loop {
             let more = self.collect(now, &mut batch);
             fired += batch.len;
             spent = spent.saturating_add(BATCH);
+            // A batch that is not full ended because of stale slots, or is the last one.
+            stale_holds += usize::from(batch.len < BATCH);
             batch.wake();
-            if !more || spent >= budget {
+            if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
                 return (fired, more);
             }
         }
+    }
+
+    /// Fires all timers due at `now`.
+    fn fire_all(&self, now: u64) {
+        while self.fire(now, usize::MAX).1 {}
     }
 
     /// Takes out one batch of due wakers. Returns whether more may be due.
@@ -81,12 +96,10 @@ impl Shared {
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
         let mut budget = Budget(STALE_SLOTS);
-        while batch.len < BATCH
-            && let Some(waker) = state.timers.pop(now, &mut budget)
-        {
-            batch.wakers[batch.len] = Some(waker);
-            batch.len += 1;
-        }
+        let timers = &mut state.timers;
+        timers.pop(&self.chunks, now, &mut budget, BATCH, |waker| {
+            batch.push(waker);
+        });
         let next = state.timers.bound();
         self.set_next(&state, next);
         next <= now && next != NEVER
@@ -99,21 +112,18 @@ impl Shared {
         // Bounded, because a timer that its owner keeps putting off is filed anew each time. Without
         // such owners each hold of the lock gets rid of `BATCH` slots at least.
         let slots = self.lock().timers.slots();
-        self.fire(NEVER, 2 * slots + 16 * BATCH);
-        let mut block = 0;
-        while let Some(wakers) = self.take_block(block) {
-            wakers
-                .into_iter()
-                .for_each(|waker| catch_panic(|| waker.wake()));
-            block += 1;
+        let mut holds = 2 * slots / BATCH + 16;
+        while holds > 0 && self.fire(NEVER, BATCH).1 {
+            holds -= 1;
+        }
+        let mut chunk = 0;
+        while let Some(wakers) = self.chunks.close(chunk) {
+            wakers.for_each(|waker| catch_panic(|| waker.wake()));
+            chunk += 1;
         }
         // Their memory is freed with the lock released.
         let timers = std::mem::replace(&mut self.lock().timers, Wakers::new());
         drop(timers);
-    }
-
-    fn take_block(&self, block: usize) -> Option<Vec<Waker>> {
-        self.lock().timers.take_block(block)
     }
 }
 
@@ -124,7 +134,7 @@ impl ClockObserver for Shared {
     }
 
     fn expire(&self) {
-        self.fire(self.clock.nanos(), usize::MAX);
+        self.fire_all(self.clock.nanos());
     }
 
     fn interrupt(&self) {

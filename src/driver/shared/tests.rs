@@ -84,7 +84,7 @@ fn always_behind(wait: impl Fn(usize) -> Duration) -> (usize, usize) {
         most = most.max(handle.armed());
     }
     assert!(fired > 100 * TASKS);
-    (handle.shared.lock().timers.entries(), most)
+    (handle.shared.entries(), most)
 }
 
 /// The indices of fired timers were given out again only when all that was due was out, so each
@@ -92,9 +92,9 @@ fn always_behind(wait: impl Fn(usize) -> Duration) -> (usize, usize) {
 #[test]
 fn a_loop_that_is_always_behind_uses_the_entries_of_fired_timers_again() {
     let (entries, most) = always_behind(|_| Duration::from_nanos(1));
-    assert!(entries <= most, "{entries} entries for {most} timers");
+    assert!(entries < most + 256, "{entries} entries for {most} timers");
     let (entries, most) = always_behind(|task| Duration::from_nanos(1 + task as u64 % 7));
-    assert!(entries <= most, "{entries} entries for {most} timers");
+    assert!(entries < most + 256, "{entries} entries for {most} timers");
 }
 
 /// Arms `count` timers, an hour from now and each a microsecond earlier than the one before, while
@@ -259,4 +259,48 @@ fn a_timer_of_a_driver_that_was_abandoned_is_not_ended_by_a_reset() {
     handle.shared.abandon();
     sleep.reset_at(handle.now() + Duration::from_secs(30));
     assert!(!sleep.is_elapsed());
+}
+
+/// Arms many timers, puts them off, and one more that is due after them. Returns how many calls it
+/// takes to fire that, if each may fire as many as it likes.
+fn calls_to_get_past_timers_that_were_put_off(clock: Clock) -> usize {
+    const COUNT: u64 = 100_000;
+    let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let shared = &driver.handle().shared;
+    for i in 0..COUNT {
+        let at = 1_000 + i;
+        let mut waker = Some(Waker::noop().clone());
+        let Arm::Armed(index) = shared.arm(at, &mut waker) else {
+            panic!("not armed");
+        };
+        assert!(matches!(shared.reset(index, at, at << 20), Reset::Moved));
+    }
+    let mut waker = Some(Waker::noop().clone());
+    let armed = shared.arm(2_000 + COUNT, &mut waker);
+    assert!(matches!(armed, Arm::Armed(_)));
+    for calls in 1.. {
+        let (fired, more) = shared.fire(3_000 + COUNT, usize::MAX);
+        assert_eq!(fired, usize::from(!more));
+        if !more {
+            return calls;
+        }
+    }
+    unreachable!()
+}
+
+/// A runtime of tokio fires without a limit. One call got through all stale slots, however many
+/// there were, and its tasks and sockets waited.
+#[test]
+fn a_call_that_fires_gets_past_a_bounded_number_of_stale_slots() {
+    let clock = Clock::custom(|| Duration::ZERO);
+    let calls = calls_to_get_past_timers_that_were_put_off(clock);
+    assert!((20..200).contains(&calls), "{calls} calls");
+}
+
+/// Time that is moved by hand goes from deadline to deadline.
+#[test]
+fn a_call_that_fires_on_a_clock_moved_by_hand_gets_past_all_stale_slots() {
+    let clock = crate::ManualClock::new();
+    let calls = calls_to_get_past_timers_that_were_put_off((&clock).into());
+    assert_eq!(calls, 1);
 }

@@ -1,8 +1,9 @@
-//! Tests of the wakers: against a sorted map, and of how many slots a call looks at.
+//! Tests of the wakers: against a sorted map, and (in `effort`) of how many slots a call looks at.
+
+mod effort;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use proptest::prelude::*;
@@ -12,41 +13,16 @@ use super::*;
 impl Wakers {
     /// Checks W1 to W3, W5 and the invariants of the heap that do not depend on counts of stale
     /// slots.
-    fn verify(&self, words: &Words) {
-        let table = &self.table;
-        let all = |index: u32| {
-            let block = &table.blocks[index as usize / BLOCK];
-            let at = index as usize % BLOCK;
-            (&block.entries[at], &block.places[at])
-        };
+    fn verify(&self, chunks: &Chunks) {
         let slots = self.heap.verify(|_| true);
         let mut owned = 0;
-        let mut armed = 0;
-        for index in 0..table.len {
-            let (entry, place) = all(index);
-            let word = words.load(index);
-            assert_eq!(word != FREE, matches!(place, Place::Armed(_)), "{index}");
-            armed += usize::from(word != FREE);
+        chunks.verify(|entry, word| {
             owned += usize::from(entry.filed != NEVER);
             assert!(word == FREE || entry.filed <= word, "W2");
             assert!(word == FREE || word == NEVER || entry.filed != NEVER, "W1");
-        }
-        assert_eq!((armed, owned), (table.armed, table.owned_slots));
-        assert_eq!(slots, table.owned_slots + table.orphans, "W5");
-        let (mut free, mut at) = (0, table.free);
-        while at != NONE {
-            let Place::Free(next) = all(at).1 else {
-                panic!("entry {at} is armed and free");
-            };
-            (at, free) = (*next, free + 1);
-            assert!(free <= table.len, "a circle of free entries");
-        }
-        assert_eq!(free as usize + armed, table.len as usize);
-    }
-
-    /// Returns how many entries there are.
-    pub(crate) fn entries(&self) -> usize {
-        self.table.len as usize
+        });
+        assert_eq!(owned, self.counts.owned);
+        assert_eq!(slots, owned + self.counts.orphans, "W5");
     }
 }
 
@@ -66,7 +42,7 @@ type Timer = ((u64, u32), (u32, *const ()));
 
 /// Wakers beside a sorted map of (deadline, order) to (index, data of the waker).
 struct Pair {
-    words: Words,
+    chunks: Chunks,
     wakers: Wakers,
     model: BTreeMap<(u64, u32), (u32, *const ())>,
     order: u32,
@@ -78,7 +54,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         Self {
-            words: Words::new(),
+            chunks: Chunks::new(),
             wakers: Wakers::new(),
             model: BTreeMap::new(),
             order: 0,
@@ -99,8 +75,15 @@ impl Pair {
         let data = waker.data();
         // Kept, so that no other waker gets its address.
         self.keep.push(waker.clone());
-        let index = self.wakers.insert(&self.words, deadline, waker);
+        let index = self.arm(deadline, waker);
         self.model.insert((deadline, self.order), (index, data));
+    }
+
+    fn arm(&mut self, deadline: u64, waker: Waker) -> u32 {
+        let mut waker = Some(waker);
+        let adopted = self.chunks.adopt(deadline, &mut waker, || false);
+        let insert = || self.wakers.insert(&self.chunks, deadline, waker?);
+        adopted.or_else(insert).unwrap()
     }
 
     /// Puts a timer off without the lock: it keeps its place among equal deadlines.
@@ -109,7 +92,7 @@ impl Pair {
             return;
         };
         let later = deadline.saturating_add(by);
-        assert!(self.words.put_off(timer.0, deadline, later));
+        assert!(self.chunks.put_off(timer.0, deadline, later));
         self.model.remove(&(deadline, order));
         self.model.insert((later, order), timer);
     }
@@ -120,7 +103,7 @@ impl Pair {
         };
         let to = self.now.saturating_add(wait.max(1));
         self.order += 1;
-        assert!(self.wakers.reset(timer.0, deadline, to));
+        assert!(self.wakers.reset(&self.chunks, timer.0, deadline, to));
         self.model.remove(&(deadline, order));
         self.model.insert((to, self.order), timer);
     }
@@ -129,11 +112,14 @@ impl Pair {
         let Some(((deadline, order), (index, data))) = self.nth(n) else {
             return;
         };
-        let armed = self.wakers.waker_mut(index, deadline);
-        assert_eq!(armed.map(|waker| waker.data()), Some(data));
-        let waker = self.wakers.take(index, deadline);
+        let mut other = waker();
+        assert!(self.chunks.replace_waker(index, deadline, &mut other));
+        assert_eq!(other.data(), data);
+        assert!(self.chunks.replace_waker(index, deadline, &mut other));
+        let waker = self.chunks.take(index, deadline);
         assert_eq!(waker.as_ref().map(Waker::data), Some(data));
-        assert!(self.wakers.take(index, deadline).is_none());
+        assert!(self.chunks.take(index, deadline).is_none());
+        assert!(!self.chunks.replace_waker(index, deadline, &mut other));
         self.model.remove(&(deadline, order));
     }
 
@@ -143,7 +129,10 @@ impl Pair {
         loop {
             let bound = self.wakers.bound();
             let mut left = Budget(budget);
-            let Some(waker) = self.wakers.pop(self.now, &mut left) else {
+            let mut popped = None;
+            let each = |waker| popped = Some(waker);
+            self.wakers.pop(&self.chunks, self.now, &mut left, 1, each);
+            let Some(waker) = popped else {
                 if left.0 > 0 {
                     break;
                 }
@@ -152,7 +141,7 @@ impl Pair {
             let (&(deadline, order), &(index, data)) = self.model.iter().next().unwrap();
             assert!(bound <= deadline && deadline <= self.now, "early, or late");
             assert_eq!(waker.data(), data);
-            assert_eq!(self.words.load(index), FREE);
+            assert_eq!(self.chunks.load(index), FREE);
             self.model.remove(&(deadline, order));
         }
         let next = self.model.keys().next();
@@ -166,7 +155,7 @@ impl Pair {
         let next = self.model.keys().next().map_or(NEVER, |&(at, _)| at);
         loop {
             assert!(self.wakers.bound() <= next);
-            if let Some(found) = self.wakers.next_deadline(&mut Budget(budget)) {
+            if let Some(found) = self.wakers.next_deadline(&self.chunks, &mut Budget(budget)) {
                 return assert_eq!(found, next);
             }
         }
@@ -238,15 +227,16 @@ fn run(ops: Vec<Op>, budget: usize) {
             Op::Fire(after) => pair.fire(after, budget),
             Op::NextDeadline => pair.next_deadline(budget),
         }
-        pair.wakers.verify(&pair.words);
+        pair.wakers.verify(&pair.chunks);
     }
     pair.fire(NEVER, budget);
-    pair.wakers.verify(&pair.words);
+    pair.wakers.verify(&pair.chunks);
     assert!(pair.model.keys().all(|&(deadline, _)| deadline == NEVER));
-    let blocks = (0..).map_while(|block| pair.wakers.take_block(block));
-    let left: usize = blocks.map(|wakers| wakers.len()).sum();
+    assert_eq!(pair.chunks.armed(), pair.model.len());
+    let chunks = (0..).map_while(|chunk| pair.chunks.close(chunk));
+    let left: usize = chunks.map(Iterator::count).sum();
     assert_eq!(left, pair.model.len());
-    assert_eq!(pair.wakers.len(), 0);
+    assert_eq!(pair.chunks.armed(), 0);
 }
 
 proptest! {
@@ -266,112 +256,4 @@ proptest! {
     fn agree_with_a_sorted_map_when_most_deadlines_are_equal(ops in ops(5)) {
         run(ops, 256);
     }
-}
-
-/// The most slots that a call with a budget of a run may look at or move: it places all that
-/// earlier calls have moved, and splits the runs that those fill.
-const LIMIT: usize = 16 * RUN_LEN;
-
-#[test]
-fn a_place_is_as_large_as_a_waker_and_an_entry_is_sixteen_bytes() {
-    assert_eq!(size_of::<Place>(), size_of::<Waker>());
-    assert_eq!(size_of::<Entry>(), 16);
-}
-
-#[test]
-fn each_index_has_a_word_of_its_own() {
-    let words = Words::new();
-    let far = [1 << 22, (1 << 23) - 1];
-    for piece in (0..200).chain(far.map(|index| index / PIECE)) {
-        for (at, word) in words.add(piece).iter().enumerate() {
-            word.store((piece * PIECE + at) as u64 + 1);
-        }
-    }
-    for index in (0..200 * PIECE).chain(far) {
-        assert_eq!(words.load(index as u32), index as u64 + 1);
-    }
-    for index in [200 * PIECE as u32, 1 << 24, u32::MAX - 1, u32::MAX] {
-        assert_eq!(words.load(index), FREE, "one that was never made");
-    }
-}
-
-#[test]
-fn a_timeout_armed_and_removed_over_and_over_files_one_slot() {
-    let mut pair = Pair::new();
-    for _ in 0..10_000 {
-        pair.now += 1;
-        pair.insert(30_000);
-        pair.take(0);
-    }
-    assert_eq!((pair.wakers.heap.slots(), pair.wakers.entries()), (1, 1));
-}
-
-/// Each move leaves a slot behind, for which no other call looks.
-#[test]
-fn timers_that_are_moved_to_earlier_over_and_over_leave_few_slots() {
-    for timers in [1, 100, 5_000] {
-        let mut pair = Pair::new();
-        (0..timers).for_each(|_| pair.insert(1 << 40));
-        for i in 0..100_000 {
-            let index = i % timers as u32;
-            let word = pair.words.load(index);
-            assert!(pair.wakers.reset(index, word, (1 << 40) - u64::from(i)));
-        }
-        let slots = pair.wakers.heap.slots();
-        assert!(
-            slots < 4 * timers + 1024,
-            "{slots} slots for {timers} timers"
-        );
-    }
-}
-
-/// A hundred thousand timers that were all put off come to the front of the heap at once. Each call
-/// files a bounded number of their slots anew.
-#[test]
-fn many_timers_that_were_put_off_are_filed_anew_in_small_steps() {
-    const N: u64 = 100_000;
-    let mut pair = Pair::new();
-    for i in 0..N {
-        let index = pair.wakers.insert(&pair.words, 1000 + i % 7, waker());
-        assert!(pair.words.put_off(index, 1000 + i % 7, 1 << 40 | i));
-    }
-    pair.wakers.heap.take_effort();
-    let (mut calls, mut longest) = (0, 0);
-    loop {
-        let mut budget = Budget(256);
-        assert!(pair.wakers.pop(2000, &mut budget).is_none());
-        longest = longest.max(pair.wakers.heap.take_effort());
-        calls += 1;
-        if budget.0 > 0 {
-            break;
-        }
-    }
-    assert!(longest <= LIMIT, "{longest} slots in a call");
-    assert!(calls as u64 <= N / 128, "{calls} calls");
-    assert_eq!(pair.wakers.len(), N as usize);
-    pair.wakers.verify(&pair.words);
-}
-
-#[test]
-fn slots_of_removed_timers_are_dropped_in_small_steps() {
-    let mut pair = Pair::new();
-    for i in 0..100_000 {
-        let at = 1000 + i * 7919 % 100_000;
-        let index = pair.wakers.insert(&pair.words, at, waker());
-        assert!(pair.wakers.take(index, at).is_some() || i == 0);
-        let _ = pair.wakers.insert(&pair.words, at, waker());
-    }
-    for index in 0..pair.wakers.entries() as u32 {
-        let at = pair.words.load(index);
-        assert!(pair.wakers.take(index, at).is_some());
-    }
-    pair.wakers.heap.take_effort();
-    let count = AtomicUsize::new(0);
-    while pair.wakers.next_deadline(&mut Budget(256)).is_none() {
-        let effort = pair.wakers.heap.take_effort();
-        assert!(effort <= LIMIT, "{effort} slots in a call");
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-    assert!(count.into_inner() < 1000);
-    assert_eq!((pair.wakers.heap.slots(), pair.wakers.bound()), (0, NEVER));
 }

@@ -1,0 +1,287 @@
+//! The entries of a driver's timers, in chunks that have a lock each.
+//!
+//! A chunk holds up to [`CHUNK`] entries, and the [words](super::words) of their timers. A timer
+//! finds its chunk by its index, without the driver's lock: the chunks lie in lists, each as long
+//! as all those before it together, so adding one copies nothing. Its lock guards the entries, and
+//! is held to remove a timer, to exchange its waker, and to fire it.
+//!
+//! New timers take entries of one chunk, the *current* one, until that has no free entry. So a
+//! program that keeps arming timers on one thread and dropping them on another takes two different
+//! locks; and the chunk that comes next has collected free entries in the meantime.
+//!
+//! - C1 all timers are armed under the lock of the chunk that is current by then. It hands its
+//!   sequence number on to the next one. So the numbers rise in the order in which timers are
+//!   armed.
+//! - C2 a chunk that has a free entry is the current one, or once in `available`.
+//! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
+
+mod entries;
+mod growth;
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::OnceLock;
+use std::task::Waker;
+
+pub(super) use self::entries::{Entry, Filed};
+pub(super) use self::growth::Growth;
+
+use self::entries::{Entries, NONE, Place};
+use super::words::{FREE, Word};
+use crate::sync::{
+    self, CachePadded, Mutex, MutexGuard,
+    atomic::{AtomicU32, Ordering},
+    lock,
+};
+
+/// How many entries a chunk holds.
+pub(super) const CHUNK: usize = sync::in_models(2, 256);
+
+/// How many lists there are: enough for every index.
+const LISTS: usize = 33 - CHUNK.ilog2() as usize;
+
+/// See the head of this file.
+struct Chunk {
+    entries: CachePadded<Mutex<Entries>>,
+    words: [Word; CHUNK],
+}
+
+type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
+
+/// Finds an entry by its index.
+pub(crate) struct Chunks {
+    lists: [List; LISTS],
+    /// The current chunk, or `NONE` if the last timer that was armed under the driver's lock needed
+    /// a slot: the next one may need one, too.
+    adopts: CachePadded<AtomicU32>,
+    /// Chunks that have a free entry, other than the current one.
+    available: Mutex<VecDeque<u32>>,
+}
+
+/// A chunk that is locked, and one of its entries.
+pub(super) struct Locked<'a> {
+    entries: MutexGuard<'a, Entries>,
+    chunk: &'a Chunk,
+    number: u32,
+    at: usize,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Self {
+            entries: CachePadded(Mutex::new(Entries::new())),
+            words: std::array::from_fn(|_| Word::new()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        lock(&self.entries.0)
+    }
+}
+
+impl Chunks {
+    pub(crate) fn new() -> Self {
+        Self {
+            lists: [const { OnceLock::new() }; LISTS],
+            adopts: CachePadded(AtomicU32::new(NONE)),
+            available: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Returns in which list a chunk is, and at which place of that list.
+    #[inline]
+    fn place(chunk: u32) -> (usize, usize) {
+        let nth = u64::from(chunk) + 1;
+        let list = nth.ilog2();
+        (list as usize, (nth ^ 1 << list) as usize)
+    }
+
+    #[inline]
+    fn get(&self, chunk: u32) -> Option<&Chunk> {
+        let (list, at) = Self::place(chunk);
+        let chunk = self.lists.get(list)?.get()?.get(at)?.get()?;
+        Some(chunk)
+    }
+
+    #[inline]
+    fn word(&self, index: u32) -> Option<&Word> {
+        let chunk = self.get(index / CHUNK as u32)?;
+        Some(&chunk.words[index as usize % CHUNK])
+    }
+
+    /// Locks the chunk of an entry, if there is one.
+    #[inline]
+    pub(super) fn lock(&self, index: u32) -> Option<Locked<'_>> {
+        let number = index / CHUNK as u32;
+        let chunk = self.get(number)?;
+        Some(Locked {
+            entries: chunk.lock(),
+            chunk,
+            number,
+            at: index as usize % CHUNK,
+        })
+    }
+
+    /// Returns the word of an index.
+    #[inline]
+    pub(crate) fn load(&self, index: u32) -> u64 {
+        self.word(index).map_or(FREE, Word::load)
+    }
+
+    /// Moves the deadline of the caller's timer to a later one. Returns whether it was armed.
+    #[inline]
+    pub(crate) fn put_off(&self, index: u32, from: u64, to: u64) -> bool {
+        self.word(index).is_some_and(|word| word.put_off(from, to))
+    }
+
+    /// Arms a timer in the first free entry of the current chunk, if the slot that this owns is
+    /// filed early enough, and returns its index. The loop need not be told: it wakes by what is
+    /// filed.
+    ///
+    /// `has_elapsed` tells whether the deadline has elapsed. `waker` is taken only if the timer is
+    /// armed.
+    #[inline]
+    pub(crate) fn adopt(
+        &self,
+        deadline: u64,
+        waker: &mut Option<Waker>,
+        has_elapsed: impl FnOnce() -> bool,
+    ) -> Option<u32> {
+        let number = self.adopts.0.load(Ordering::Relaxed);
+        if number == NONE {
+            return None;
+        }
+        let chunk = self.get(number)?;
+        let mut guard = chunk.lock();
+        let entries = &mut *guard;
+        let at = entries.free as usize;
+        let entry = entries.all.get(at)?;
+        // Under the lock: if this entry's last timer has fired, its deadline is seen to have
+        // elapsed (V1); and if the driver is gone, so is that.
+        if entry.filed > deadline || !entries.is_current || has_elapsed() {
+            return None;
+        }
+        entries.arm(waker.take()?)?;
+        chunk.words.get(at)?.store(deadline);
+        Some(number * CHUNK as u32 + at as u32)
+    }
+
+    /// Removes a timer and returns its waker, if it is armed for `deadline`.
+    #[inline]
+    pub(crate) fn take(&self, index: u32, deadline: u64) -> Option<Waker> {
+        let (number, at) = (index / CHUNK as u32, index as usize % CHUNK);
+        let chunk = self.get(number)?;
+        let mut entries = chunk.lock();
+        let word = &chunk.words[at];
+        // Under the lock, only its owner writes the word of an armed timer, and that is the caller:
+        // it need not be exchanged, so on x86 the cache misses of the word and of the waker
+        // overlap.
+        if word.get() != deadline {
+            return None;
+        }
+        word.store(FREE);
+        self.free(&mut entries, number, at)
+    }
+
+    /// Frees an entry, whose word is free, and returns its waker.
+    #[inline]
+    fn free(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
+        if entries.free == NONE && !entries.is_current {
+            self.add_available(number);
+        }
+        entries.free(at)
+    }
+
+    #[cold]
+    fn add_available(&self, number: u32) {
+        lock(&self.available).push_back(number);
+    }
+
+    /// Exchanges the waker of a timer, if it is armed for `deadline`. Returns whether it was.
+    pub(crate) fn replace_waker(&self, index: u32, deadline: u64, waker: &mut Waker) -> bool {
+        let Some(mut locked) = self.lock(index) else {
+            return false;
+        };
+        if locked.word().get() != deadline {
+            return false;
+        }
+        match locked.entry().map(|entry| &mut entry.place) {
+            Some(Place::Armed(armed)) => {
+                mem::swap(armed, waker);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns how many timers are armed.
+    pub(crate) fn armed(&self) -> usize {
+        let chunks = (0..).map_while(|chunk| self.get(chunk));
+        chunks.map(|chunk| chunk.lock().armed as usize).sum()
+    }
+
+    /// Returns how many entries there are.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        let chunks = (0..).map_while(|chunk| self.get(chunk));
+        chunks.map(|chunk| chunk.lock().all.len()).sum()
+    }
+
+    /// Takes all entries out of a chunk of a driver that is gone and returns their wakers, `None` if
+    /// there is no such chunk.
+    pub(crate) fn close(&self, chunk: u32) -> Option<impl Iterator<Item = Waker> + use<>> {
+        let chunk = self.get(chunk)?;
+        let mut entries = chunk.lock();
+        // The owner of a timer may put it off at this moment, and finds at its next poll that the
+        // driver is gone.
+        chunk.words.iter().for_each(|word| word.store(FREE));
+        entries.free = NONE;
+        entries.armed = 0;
+        let all = mem::take(&mut entries.all).into_iter();
+        Some(all.filter_map(|entry| match entry.place {
+            Place::Armed(waker) => Some(waker),
+            Place::Free(_) => None,
+        }))
+    }
+
+    /// Locks a chunk and writes each of its words as it is. Timers of it that are put off or removed
+    /// after that see what this thread did before. Returns whether there is such a chunk.
+    #[cfg(feature = "rt")]
+    pub(crate) fn rewrite(&self, chunk: u32) -> bool {
+        let Some(chunk) = self.get(chunk) else {
+            return false;
+        };
+        let _entries = chunk.lock();
+        chunk.words.iter().for_each(Word::rewrite);
+        true
+    }
+}
+
+impl Locked<'_> {
+    #[inline]
+    pub(super) fn word(&self) -> &Word {
+        &self.chunk.words[self.at]
+    }
+
+    /// Goes to another entry, if that is in the same chunk. Returns whether it is.
+    #[inline]
+    pub(super) fn go_to(&mut self, index: u32) -> bool {
+        self.at = index as usize % CHUNK;
+        index / CHUNK as u32 == self.number
+    }
+
+    /// Returns the entry, `None` if the driver is gone.
+    #[inline]
+    pub(super) fn entry(&mut self) -> Option<&mut Entry> {
+        self.entries.all.get_mut(self.at)
+    }
+
+    /// Takes the waker out and frees the entry, whose word is free.
+    #[inline]
+    pub(super) fn free(&mut self, chunks: &Chunks) -> Option<Waker> {
+        chunks.free(&mut self.entries, self.number, self.at)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

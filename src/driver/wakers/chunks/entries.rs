@@ -1,0 +1,129 @@
+//! The entries of one chunk: what belongs to a timer, beside its word.
+
+use std::mem;
+use std::task::Waker;
+
+use super::CHUNK;
+use crate::heap::Slot;
+use crate::instant::NEVER;
+
+/// The end of the list of free entries.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What belongs to a timer, beside its word.
+pub(in crate::driver::wakers) struct Entry {
+    /// What the slot that it owns is filed under, or [`NEVER`] if it owns none.
+    pub(in crate::driver::wakers) filed: u64,
+    /// The sequence number of that slot.
+    pub(in crate::driver::wakers) tag: u32,
+    /// The sequence number of the timer that is armed, or was last.
+    pub(in crate::driver::wakers) seq: u32,
+    pub(super) place: Place,
+}
+
+/// The waker of an armed timer, or the next free entry of the chunk.
+pub(super) enum Place {
+    Armed(Waker),
+    Free(u32),
+}
+
+/// A slot that an entry owns from now on, to be added to the heap with no chunk locked.
+pub(in crate::driver::wakers) struct Filed {
+    pub(in crate::driver::wakers) slot: Slot,
+    /// What the slot that it owned before is filed under, or [`NEVER`] if there is none.
+    pub(in crate::driver::wakers) old: u64,
+}
+
+/// What the lock of a chunk guards.
+pub(super) struct Entries {
+    pub(super) all: Vec<Entry>,
+    /// The first free entry, counted from the first one of the chunk; or `NONE`.
+    pub(super) free: u32,
+    pub(super) armed: u32,
+    /// The last sequence number, if the chunk is current.
+    pub(super) seq: u32,
+    pub(super) is_current: bool,
+}
+
+impl Entry {
+    /// Has the entry own a new slot, for the timer that is armed there, if the one that it owns is
+    /// filed too late for that.
+    #[inline]
+    pub(in crate::driver::wakers) fn file(&mut self, index: u32, deadline: u64) -> Option<Filed> {
+        if self.filed <= deadline {
+            return None;
+        }
+        self.tag = self.seq;
+        let old = mem::replace(&mut self.filed, deadline);
+        let slot = Slot::new(deadline, self.seq, index);
+        Some(Filed { slot, old })
+    }
+}
+
+impl Entries {
+    pub(super) fn new() -> Self {
+        Self {
+            all: Vec::new(),
+            free: NONE,
+            armed: 0,
+            seq: 0,
+            is_current: false,
+        }
+    }
+
+    /// Adds a free entry, where there is none. Returns whether there is one now.
+    pub(super) fn add(&mut self, is_first_chunk: bool) -> bool {
+        let len = self.all.len();
+        if len == CHUNK {
+            return false;
+        }
+        // The first chunk grows as it fills.
+        if len == 0 && !is_first_chunk {
+            self.all.reserve_exact(CHUNK);
+        }
+        self.all.push(Entry {
+            filed: NEVER,
+            tag: 0,
+            seq: 0,
+            place: Place::Free(NONE),
+        });
+        self.free = len as u32;
+        true
+    }
+
+    /// Returns the next sequence number.
+    #[inline]
+    pub(super) fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+
+    /// Puts a waker into the first free entry and returns that.
+    #[inline]
+    pub(super) fn arm(&mut self, waker: Waker) -> Option<&mut Entry> {
+        let seq = self.next_seq();
+        let entry = self.all.get_mut(self.free as usize)?;
+        self.free = match mem::replace(&mut entry.place, Place::Armed(waker)) {
+            Place::Free(next) => next,
+            Place::Armed(_) => NONE,
+        };
+        self.armed += 1;
+        entry.seq = seq;
+        Some(entry)
+    }
+
+    /// Takes the waker out of an entry and makes that the first free one.
+    #[inline]
+    pub(super) fn free(&mut self, at: usize) -> Option<Waker> {
+        let entry = self.all.get_mut(at)?;
+        let next = mem::replace(&mut self.free, at as u32);
+        self.armed -= 1;
+        match mem::replace(&mut entry.place, Place::Free(next)) {
+            Place::Armed(waker) => Some(waker),
+            Place::Free(_) => {
+                debug_assert!(false, "entry {at} has a deadline and no waker");
+                None
+            }
+        }
+    }
+}

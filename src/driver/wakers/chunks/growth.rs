@@ -1,0 +1,113 @@
+//! From which chunk new timers take their entries, and how chunks are added: all of this under the
+//! driver's lock.
+
+use std::sync::OnceLock;
+use std::task::Waker;
+
+use super::entries::{Entries, Filed, NONE};
+use super::{CHUNK, Chunk, Chunks};
+use crate::sync::{MutexGuard, atomic::Ordering, lock};
+
+/// What the driver's lock guards of the chunks.
+pub(in crate::driver::wakers) struct Growth {
+    current: u32,
+    /// How many chunks there are.
+    len: u32,
+}
+
+impl Growth {
+    pub(in crate::driver::wakers) fn new() -> Self {
+        Self {
+            current: NONE,
+            len: 0,
+        }
+    }
+}
+
+impl Chunks {
+    /// Arms a timer in a free entry, under the driver's lock. Returns its index, and what has to be
+    /// filed: see [`Entry::file`].
+    #[inline]
+    pub(in crate::driver::wakers) fn insert(
+        &self,
+        growth: &mut Growth,
+        deadline: u64,
+        waker: Waker,
+    ) -> Option<(u32, Option<Filed>)> {
+        let (chunk, mut guard) = self.lock_current(growth);
+        let at = guard.free as usize;
+        let entry = guard.arm(waker)?;
+        chunk.words.get(at)?.store(deadline);
+        let index = growth.current * CHUNK as u32 + at as u32;
+        let filed = entry.file(index, deadline);
+        let adopts = match filed {
+            Some(_) => NONE,
+            None => growth.current,
+        };
+        if self.adopts.0.load(Ordering::Relaxed) != adopts {
+            self.adopts.0.store(adopts, Ordering::Relaxed);
+        }
+        Some((index, filed))
+    }
+
+    /// Returns the next sequence number, under the driver's lock.
+    pub(in crate::driver::wakers) fn next_seq(&self, growth: &Growth) -> u32 {
+        let Some(chunk) = self.get(growth.current) else {
+            return 0;
+        };
+        chunk.lock().next_seq()
+    }
+
+    /// Locks the current chunk, which has a free entry; if it had none, another one is current now.
+    #[inline]
+    fn lock_current(&self, growth: &mut Growth) -> (&Chunk, MutexGuard<'_, Entries>) {
+        if let Some(chunk) = self.get(growth.current) {
+            let entries = chunk.lock();
+            if entries.free != NONE {
+                return (chunk, entries);
+            }
+            return self.find_free(growth, Some((chunk, entries)));
+        }
+        self.find_free(growth, None)
+    }
+
+    #[cold]
+    fn find_free<'a>(
+        &'a self,
+        growth: &mut Growth,
+        current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
+    ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
+        let mut seq = 0;
+        if let Some((chunk, mut entries)) = current {
+            if entries.add(growth.current == 0) {
+                return (chunk, entries);
+            }
+            entries.is_current = false;
+            seq = entries.seq;
+        }
+        let available = lock(&self.available).pop_front();
+        growth.current = available.unwrap_or(growth.len);
+        if available.is_none() {
+            growth.len += 1;
+            assert!(
+                growth.len <= NONE / CHUNK as u32,
+                "a driver holds at most {NONE} timers at once"
+            );
+        }
+        let chunk = self.get_or_add(growth.current);
+        let mut entries = chunk.lock();
+        if available.is_none() {
+            entries.add(growth.current == 0);
+        }
+        entries.is_current = true;
+        entries.seq = seq;
+        (chunk, entries)
+    }
+
+    pub(super) fn get_or_add(&self, number: u32) -> &Chunk {
+        let (list, at) = Self::place(number);
+        let chunks = || (0..1_usize << list).map(|_| OnceLock::new()).collect();
+        let list = self.lists[list].get_or_init(chunks);
+        list[at].get_or_init(|| Box::new(Chunk::new()))
+    }
+}
