@@ -294,7 +294,7 @@ fn calls_to_get_past_timers_that_were_put_off(clock: Clock) -> usize {
 fn a_call_that_fires_gets_past_a_bounded_number_of_stale_slots() {
     let clock = Clock::custom(|| Duration::ZERO);
     let calls = calls_to_get_past_timers_that_were_put_off(clock);
-    assert!((20..200).contains(&calls), "{calls} calls");
+    assert!((8..100).contains(&calls), "{calls} calls");
 }
 
 /// Time that is moved by hand goes from deadline to deadline.
