@@ -332,6 +332,12 @@ impl Shared {
         self.chunks.armed()
     }
 
+    /// Takes each lock there is.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn lock_all(&self) -> impl Sized {
+        (self.lock(), self.chunks.lock_all())
+    }
+
     /// Returns how many entries there are.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {

@@ -85,8 +85,8 @@ fn equal_deadlines_keep_their_order_when_they_adopt_slots() {
 /// Two threads arm two timers each, all with one deadline, and one of them makes another chunk the
 /// current one.
 ///
-/// What each thread has armed fires in its order. If a thread could go on to arm in a chunk that
-/// is no longer the current one, its next timer could have a smaller number than one before.
+/// What each thread has armed fires in its order. If the chunk began to count anew, a timer would
+/// overtake one that its thread has armed before.
 #[test]
 fn equal_deadlines_keep_their_order_when_the_current_chunk_changes() {
     check(Some(3), || {
@@ -150,6 +150,43 @@ fn drop_against_the_end_of_a_chunk() {
         time.set(5);
         assert_eq!((driver.turn().fired(), task.wakes()), (4, 4));
         drop((second, third, more));
+        assert!(task.is_released());
+    });
+}
+
+/// A thread knows which chunk is the current one, and comes to its lock when it is that no longer,
+/// but has a free entry again.
+///
+/// If it took that entry, a thread that goes on to this chunk because it is available would find it
+/// full, and its timer would not be armed.
+#[test]
+fn adoption_against_a_change_of_the_current_chunk() {
+    check(Some(2), || {
+        let line = Line::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        leave_two_slots(driver.handle());
+        let task = Task::new();
+        let (mut late, waker) = (driver.handle().sleep(ns(5)), task.waker());
+        let poller = line.spawn(move || {
+            assert!(!poll(&mut late, &waker), "early");
+            late
+        });
+        line.cross();
+        let mut sleeps = vec![];
+        for nth in 0..5 {
+            sleeps.push(task.sleep(driver.handle(), ns(5)));
+            if nth == 2 {
+                drop(sleeps.remove(0));
+            }
+        }
+        let late = poller.join().unwrap();
+
+        assert_eq!(driver.handle().armed(), 5);
+        time.set(5);
+        assert_eq!(driver.turn().fired() + driver.turn().fired(), 5);
+        assert_eq!(task.wakes(), 5);
+        drop((sleeps, late));
         assert!(task.is_released());
     });
 }

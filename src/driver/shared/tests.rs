@@ -241,7 +241,7 @@ fn timers_of_a_driver_that_was_abandoned_do_not_wait_for_its_lock() {
     let Arm::Armed(index) = shared.arm(20, &mut waker) else {
         panic!("the driver has not turned yet");
     };
-    let held = shared.lock();
+    let held = shared.lock_all();
     shared.abandon();
     assert!(matches!(shared.reset(index, 20, 10), Reset::Gone));
     assert!(!shared.replace_waker(index, 20, &mut Waker::noop().clone()));

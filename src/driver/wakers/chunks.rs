@@ -227,6 +227,13 @@ impl Chunks {
         chunks.map(|chunk| chunk.lock().all.len()).sum()
     }
 
+    /// Locks all chunks.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn lock_all(&self) -> impl Sized {
+        let chunks = (0..).map_while(|chunk| self.get(chunk));
+        chunks.map(Chunk::lock).collect::<Vec<_>>()
+    }
+
     /// Takes all entries out of a chunk of a driver that is gone and returns their wakers, `None` if
     /// there is no such chunk.
     pub(crate) fn close(&self, chunk: u32) -> Option<impl Iterator<Item = Waker> + use<>> {

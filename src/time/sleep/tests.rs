@@ -1,5 +1,5 @@
-//! Tests of which drops of a timer take the driver's lock, and of what is seen of a timer when its
-//! driver is dropped.
+//! Tests of which drops of a timer take a lock of its driver, of how it is seen to move, and of what
+//! is seen of it when its driver is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,12 +18,12 @@ fn armed(driver: &Driver<()>, wait: Duration) -> Sleep {
     sleep
 }
 
-/// Drops a timer while another thread holds its driver's lock. Returns whether the drop was done
+/// Drops a timer while another thread holds all locks of its driver. Returns whether the drop was done
 /// within `patience`.
 fn drops_under_the_lock(driver: &Driver<()>, sleep: Sleep, patience: Duration) -> bool {
     let (done, is_done) = mpsc::channel();
     thread::scope(|scope| {
-        let locked = driver.handle().shared.lock();
+        let locked = driver.handle().shared.lock_all();
         scope.spawn(move || {
             drop(sleep);
             done.send(()).unwrap();
@@ -56,7 +56,7 @@ fn dropping_a_fired_timer_takes_no_lock() {
         drops_under_the_lock(&driver, idle, PATIENCE),
         "never polled"
     );
-    // Dropping an armed timer does wait for the lock; otherwise the checks above would prove
+    // Dropping an armed timer does wait for one; otherwise the checks above would prove
     // nothing.
     let blink = Duration::from_millis(20);
     assert!(!drops_under_the_lock(&driver, waits, blink), "armed");
