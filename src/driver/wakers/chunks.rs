@@ -155,13 +155,17 @@ impl Chunks {
         let mut guard = chunk.lock();
         let entries = &mut *guard;
         let at = entries.free as usize;
-        let entry = entries.all.get(at)?;
+        let entry = entries.all.get_mut(at)?;
         // Under the lock: if this entry's last timer has fired, its deadline is seen to have
         // elapsed (V1); and if the driver is gone, so is that.
         if entry.filed > deadline || !entries.is_current || has_elapsed() {
             return None;
         }
-        entries.arm(waker.take()?)?;
+        // Not by `Entries::arm`, which would look the entry up once more.
+        let waker = waker.take()?;
+        entries.armed += 1;
+        entries.seq = entries.seq.wrapping_add(1);
+        entries.free = entry.arm(waker, entries.seq);
         chunk.words.get(at)?.store(deadline);
         Some(number * CHUNK as u32 + at as u32)
     }
@@ -186,10 +190,12 @@ impl Chunks {
     /// Frees an entry, whose word is free, and returns its waker.
     #[inline]
     fn free(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
-        if entries.free == NONE && !entries.is_current {
+        let had_none = entries.free == NONE;
+        let waker = entries.free(at);
+        if had_none && !entries.is_current {
             self.add_available(number);
         }
-        entries.free(at)
+        waker
     }
 
     #[cold]

@@ -46,6 +46,16 @@ pub(super) struct Entries {
 }
 
 impl Entry {
+    /// Puts a waker into the entry, which is free, and returns the next free one.
+    #[inline]
+    pub(super) fn arm(&mut self, waker: Waker, seq: u32) -> u32 {
+        self.seq = seq;
+        match mem::replace(&mut self.place, Place::Armed(waker)) {
+            Place::Free(next) => next,
+            Place::Armed(_) => NONE,
+        }
+    }
+
     /// Has the entry own a new slot, for the timer that is armed there, if the one that it owns is
     /// filed too late for that.
     #[inline]
@@ -101,14 +111,10 @@ impl Entries {
     /// Puts a waker into the first free entry and returns that.
     #[inline]
     pub(super) fn arm(&mut self, waker: Waker) -> Option<&mut Entry> {
-        let seq = self.next_seq();
         let entry = self.all.get_mut(self.free as usize)?;
-        self.free = match mem::replace(&mut entry.place, Place::Armed(waker)) {
-            Place::Free(next) => next,
-            Place::Armed(_) => NONE,
-        };
         self.armed += 1;
-        entry.seq = seq;
+        self.seq = self.seq.wrapping_add(1);
+        self.free = entry.arm(waker, self.seq);
         Some(entry)
     }
 
