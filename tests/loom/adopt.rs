@@ -2,7 +2,7 @@
 //! dropped.
 
 use super::close::{ending_and_successor, inherits};
-use super::support::{Line, Loop, Recorder, Task, Time, check, ns, poll};
+use super::support::{Loop, Race, Recorder, Task, Time, check, ns, poll};
 use crate::Handle;
 
 /// Leaves the driver with two free entries, all that its chunk has. Each owns a slot, filed at 1
@@ -22,18 +22,18 @@ fn leave_two_slots(handle: &Handle) {
 #[test]
 fn adoption_against_a_turn_that_gets_to_the_slot() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         leave_two_slots(driver.handle());
         let task = Task::new();
         let (mut sleep, waker) = (driver.handle().sleep(ns(5)), task.waker());
         time.set(2);
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         assert_eq!(driver.turn().fired(), 0);
         let mut sleep = poller.join().unwrap();
 
@@ -55,7 +55,7 @@ fn adoption_against_a_turn_that_gets_to_the_slot() {
 #[test]
 fn equal_deadlines_keep_their_order_when_they_adopt_slots() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         leave_two_slots(driver.handle());
@@ -65,13 +65,13 @@ fn equal_deadlines_keep_their_order_when_they_adopt_slots() {
             (sleep, Recorder::waker(name, &log))
         });
         time.set(2);
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             sleeps.map(|(mut sleep, waker)| {
                 assert!(!poll(&mut sleep, &waker), "early");
                 sleep
             })
         });
-        line.cross();
+        race.enter();
         driver.turn();
         let _sleeps = poller.join().unwrap();
 
@@ -90,7 +90,7 @@ fn equal_deadlines_keep_their_order_when_they_adopt_slots() {
 #[test]
 fn equal_deadlines_keep_their_order_when_the_current_chunk_changes() {
     check(Some(3), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         leave_two_slots(driver.handle());
@@ -108,8 +108,8 @@ fn equal_deadlines_keep_their_order_when_the_current_chunk_changes() {
             })
         };
         let (there, here) = (timers([1, 2]), timers([3, 4]));
-        let poller = line.spawn(move || arm(there));
-        line.cross();
+        let poller = race.spawn(move || arm(there));
+        race.enter();
         let here = arm(here);
         let there = poller.join().unwrap();
 
@@ -130,17 +130,17 @@ fn equal_deadlines_keep_their_order_when_the_current_chunk_changes() {
 #[test]
 fn drop_against_the_end_of_a_chunk() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let [first, second] = [1, 2].map(|wait| task.sleep(driver.handle(), ns(wait)));
         let (mut third, waker) = (driver.handle().sleep(ns(3)), task.waker());
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             assert!(!poll(&mut third, &waker), "early");
             third
         });
-        line.cross();
+        race.enter();
         drop(first);
         let third = poller.join().unwrap();
 
@@ -162,17 +162,17 @@ fn drop_against_the_end_of_a_chunk() {
 #[test]
 fn adoption_against_a_change_of_the_current_chunk() {
     check(Some(2), || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         leave_two_slots(driver.handle());
         let task = Task::new();
         let (mut late, waker) = (driver.handle().sleep(ns(5)), task.waker());
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             assert!(!poll(&mut late, &waker), "early");
             late
         });
-        line.cross();
+        race.enter();
         let mut sleeps = vec![];
         for nth in 0..5 {
             sleeps.push(task.sleep(driver.handle(), ns(5)));
@@ -197,17 +197,17 @@ fn adoption_against_a_change_of_the_current_chunk() {
 #[test]
 fn driver_drop_against_adoption() {
     check(None, || {
-        let line = Line::new();
+        let race = Race::new();
         let time = Time::new();
         let (ending, mut successor, _entered) = ending_and_successor(&time);
         leave_two_slots(ending.handle());
         let task = Task::new();
         let (mut sleep, waker) = (ending.handle().sleep(ns(5)), task.waker());
-        let poller = line.spawn(move || {
+        let poller = race.spawn(move || {
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
         });
-        line.cross();
+        race.enter();
         drop(ending);
         let sleep = poller.join().unwrap();
 
@@ -229,15 +229,15 @@ fn adoption_while_cancellations_begin_to_count() {
         leave_two_slots(&handle);
         let task = Task::new();
         let mut sleep = handle.sleep(ns(30));
-        let line = Line::new();
+        let race = Race::new();
         let changing = {
             let event_loop = event_loop.clone();
-            line.spawn(move || {
+            race.spawn(move || {
                 event_loop.runtime.set_notify_on_cancel(true);
                 event_loop.runtime.expire();
             })
         };
-        line.cross();
+        race.enter();
         assert!(!task.poll(&mut sleep));
         changing.join().unwrap();
         assert_eq!(event_loop.at(), 30);

@@ -71,7 +71,7 @@ fn armed(shared: &Shared) -> usize {
     if shared.is_closed() {
         return 0;
     }
-    shared.lock().timers.len()
+    shared.armed()
 }
 
 /// Returns the earliest deadline, [`NEVER`] if there is none.
