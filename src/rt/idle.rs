@@ -37,6 +37,7 @@ mod tests;
 
 use std::sync::{Arc, Weak};
 
+use self::all_parked::Next;
 use self::counts::{Counts, Leaving};
 pub(crate) use self::slots::ReportFlag;
 use self::slots::Slots;
@@ -96,6 +97,9 @@ pub(crate) trait ParkContext {
     /// Returns whether there is anything for this worker to do. This is the last look before it
     /// blocks.
     fn has_work(&self) -> bool;
+
+    /// Returns whether I/O is ready that no worker has begun to collect.
+    fn has_io(&self) -> bool;
 
     /// Collects the I/O that is ready.
     fn collect_io(&mut self);
@@ -184,11 +188,18 @@ impl Idle {
             return unparked;
         }
         self.prepare_parker(worker);
-        if can_advance && self.remove_if_all_parked(worker, is_stopping) {
-            context.advance();
-            return Unparked::default();
+        let next = match can_advance {
+            true => self.after_last_look(worker, is_stopping, context),
+            false => Next::Park,
+        };
+        match next {
+            Next::Advance => {
+                context.advance();
+                return Unparked::default();
+            }
+            Next::Park => self.parkers[worker].park(),
+            Next::CollectIo => {}
         }
-        self.parkers[worker].park();
         self.note_left_parker(worker);
         // The I/O is collected before another worker becomes the owner: as long as it is ready, it
         // would end that worker's park, too.

@@ -57,9 +57,11 @@
 //!   [`rt::hold`](crate::rt::hold()) before the request, and drop it after the answer. While it
 //!   lives, time stands still, and the limit does not end, so do not wait for a peer that may never
 //!   answer.
-//! - *The peer is a task of the same runtime.* With one worker, what the kernel has ready is read
-//!   before time moves on, so a conversation over a pipe or a Unix socket takes no simulated time.
-//!   With several workers, or over a network device, time may move on first.
+//! - *The peer is a task of the same runtime.* What the kernel has ready is read before time moves
+//!   on, on any number of workers. So a conversation over a pipe or a Unix socket takes no simulated
+//!   time. Nor does one over UDP on the loopback device, as a rule: Linux delivers a datagram there
+//!   while it is sent, but does not promise it. Over TCP, whose timers are the kernel's, and over
+//!   any other network device, time may move on first.
 //! - *Neither*: in [`ManualClock::simulate`](crate::ManualClock::simulate) there is no runtime, and
 //!   so no `AsyncFd`. Simulate the network instead, by a channel and a
 //!   [`sleep`](crate::time::sleep()).

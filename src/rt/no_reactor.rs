@@ -27,6 +27,10 @@ impl Reactor {
         false
     }
 
+    pub(crate) fn has_events(&self) -> bool {
+        false
+    }
+
     pub(crate) fn poll(&self) {}
 
     pub(crate) fn close(&self) {}

@@ -124,6 +124,12 @@ impl Reactor {
         self.count.load(Ordering::Relaxed) != 0
     }
 
+    /// Returns whether there are events to [`poll`](Self::poll) for. It misses none that happened
+    /// before the call and that no thread has begun to collect.
+    pub(crate) fn has_events(&self) -> bool {
+        self.epoll().is_some_and(|epoll| epoll.has_events())
+    }
+
     /// Wakes the tasks of a batch of events, without blocking. Returns at once if another thread is
     /// collecting events.
     pub(crate) fn poll(&self) {

@@ -10,6 +10,7 @@ use super::parker::Timeouts;
 use super::pool::Pool;
 use crate::time::Sleep;
 use crate::{Clock, ManualClock};
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::support::{LONG, Race, Task, check, ns, poll};
@@ -462,13 +463,68 @@ fn time_stands_still_while_the_driver_owner_collects_io() {
             flag.raise();
         };
         pool.end_park_by_io(0);
-        let unparked = pool.park_and_collect(0, false, || flag.is_up(), collect);
+        let unparked = pool.park_and_collect(0, false, || flag.is_up(), || false, collect);
         assert_eq!(clock.now(), start);
         main_of(&pool, 1, &end).wake();
         if unparked.searching {
             pool.found();
         }
         parking.take().unwrap().join().unwrap();
+    });
+}
+
+/// I/O has ended the park of the driver owner, which has not left its parker, or has and collects,
+/// while the other worker is the last one to park. That one leaves the I/O to the owner or collects
+/// it, and does not move time past the task whose I/O it was.
+#[test]
+fn time_stands_still_while_io_is_ready_that_has_ended_the_owners_park() {
+    check(Some(3), || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
+        let start = clock.now();
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        let (ready, end, race) = (Arc::new(Mutex::new(true)), Flag::new(), Race::new());
+        let park = |worker: usize| {
+            let (pool, ready, end) = (pool.clone(), ready.clone(), end.clone());
+            move || {
+                let has_io = || *ready.lock().unwrap();
+                let collect = || *ready.lock().unwrap() = false;
+                let unparked =
+                    pool.park_and_collect(worker, false, || end.is_up(), has_io, collect);
+                if unparked.searching {
+                    pool.found();
+                }
+            }
+        };
+        pool.end_park_by_io(0);
+        let other = race.spawn(park(1));
+        race.enter();
+        park(0)();
+        main_of(&pool, 1, &end).wake();
+        other.join().unwrap();
+        assert_eq!(clock.now(), start);
+    });
+}
+
+/// I/O is ready when the last worker parks, and then no longer, because another thread has dropped
+/// the descriptor. If that worker relied on the driver owner to collect it, which is not woken, no
+/// worker would move time.
+#[test]
+fn time_moves_although_io_that_was_ready_is_gone_before_it_is_collected() {
+    check(None, || {
+        let clock = ManualClock::new();
+        let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
+        let (ready, fired) = (AtomicBool::new(true), Flag::new());
+        let _sleep = armed(&pool, 1, 20, &main_of(&pool, 1, &fired));
+        pool.begin_park(0);
+        let has_io = || ready.swap(false, Ordering::Relaxed);
+        let mut searching = false;
+        while !fired.is_up() {
+            let is_wanted = || fired.is_up();
+            let unparked = pool.park_and_collect(1, searching, is_wanted, has_io, || {});
+            searching = unparked.searching;
+        }
+        assert!(!ready.load(Ordering::Relaxed));
     });
 }
 
@@ -494,7 +550,7 @@ fn time_stands_still_while_the_driver_owner_collects_io_if_the_clock_is_paused_m
             flag.raise();
         };
         pool.end_park_by_io(0);
-        let unparked = pool.park_and_collect(0, false, || flag.is_up(), collect);
+        let unparked = pool.park_and_collect(0, false, || flag.is_up(), || false, collect);
         assert_eq!(pool.idle().clock().now(), start);
         main_of(&pool, 1, &end).wake();
         if unparked.searching {

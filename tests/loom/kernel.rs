@@ -96,6 +96,11 @@ impl Epoll {
         Vec::new()
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        let state = self.lock();
+        state.files.iter().any(|file| file.event().is_some())
+    }
+
     pub(super) fn collect<'a>(&self, batch: &'a mut Batch) -> Drain<'a, (usize, EventFlags)> {
         for file in &mut self.lock().files {
             if let Some(event) = file.event() {

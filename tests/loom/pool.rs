@@ -53,13 +53,14 @@ impl Slot {
 }
 
 /// A worker that parks, what it is wanted for besides tasks, and what it does with I/O.
-struct Parking<'a, W, C> {
+struct Parking<'a, W, H, C> {
     pool: &'a Pool,
     is_wanted: W,
+    has_io: H,
     collect: C,
 }
 
-impl<W: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, C> {
+impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H, C> {
     fn is_stopping(&self) -> bool {
         self.pool.stopping.load(Ordering::Relaxed)
     }
@@ -74,6 +75,10 @@ impl<W: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, C> {
 
     fn has_work(&self) -> bool {
         self.pool.has_work() || (self.is_wanted)()
+    }
+
+    fn has_io(&self) -> bool {
+        (self.has_io)()
     }
 
     fn collect_io(&mut self) {
@@ -199,7 +204,7 @@ impl Pool {
 
     /// Does what a worker does after that.
     pub(super) fn end_park(&self, worker: usize) {
-        let context = &mut self.parking(|| false, || {});
+        let context = &mut self.parking(|| false, || false, || {});
         self.idle.transition_from_parked(worker, context);
     }
 
@@ -210,25 +215,33 @@ impl Pool {
         was_searching: bool,
         is_wanted: impl Fn() -> bool,
     ) -> Unparked {
-        self.park_and_collect(worker, was_searching, is_wanted, || {})
+        self.park_and_collect(worker, was_searching, is_wanted, || false, || {})
     }
 
-    /// Like [`park`](Self::park). `collect` is called to collect I/O.
+    /// Like [`park`](Self::park). `has_io` says whether there is I/O that no worker has begun to
+    /// collect, and `collect` is called to collect it.
     pub(super) fn park_and_collect(
         &self,
         worker: usize,
         was_searching: bool,
         is_wanted: impl Fn() -> bool,
+        has_io: impl Fn() -> bool,
         collect: impl Fn(),
     ) -> Unparked {
-        let context = &mut self.parking(is_wanted, collect);
+        let context = &mut self.parking(is_wanted, has_io, collect);
         self.idle.park(worker, was_searching, context)
     }
 
-    fn parking<W: Fn() -> bool, C: Fn()>(&self, is_wanted: W, collect: C) -> Parking<'_, W, C> {
+    fn parking<W: Fn() -> bool, H: Fn() -> bool, C: Fn()>(
+        &self,
+        is_wanted: W,
+        has_io: H,
+        collect: C,
+    ) -> Parking<'_, W, H, C> {
         Parking {
             pool: self,
             is_wanted,
+            has_io,
             collect,
         }
     }

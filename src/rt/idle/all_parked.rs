@@ -3,12 +3,50 @@
 //! A worker in the list of parked workers may still run: it looks for work for the last time, or
 //! has left its parker and collects I/O. So time is moved only if all workers are in the list and
 //! all parkers are prepared. The last worker that prepares its parker finds that, and moves time.
+//!
+//! # I/O that is ready comes first
+//!
+//! Then no worker makes I/O ready any more, but the driver owner may be blocked although there is
+//! some: I/O has ended its park, and it has not run since. So the worker that moves time asks the
+//! reactor before, and asks for the prepared parkers again after that. Another worker that has left
+//! its parker says so, and only then collects. So what it collects, the reactor still has when it
+//! is asked, or its parker is found to be prepared no longer.
 
 use super::counts::Leaving;
-use super::{Idle, Parked};
+use super::{Idle, ParkContext, Parked};
 use crate::sync::atomic::{Ordering, fence};
 
+/// What a worker does that has looked for the last time on a clock that does not run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is marked as running, and moves time.
+    Advance,
+    Park,
+    /// It does not park, because I/O is ready: it collects that itself. If it relied on the driver
+    /// owner, the I/O might be gone when that runs, and no worker would move time.
+    CollectIo,
+}
+
 impl Idle {
+    /// Returns what a worker does whose parker is prepared. The last worker to prepare its parker
+    /// sees that all others have.
+    pub(super) fn after_last_look(
+        &self,
+        worker: usize,
+        is_stopping: bool,
+        context: &impl ParkContext,
+    ) -> Next {
+        if !self.all_parked(&self.lock(), is_stopping) {
+            Next::Park
+        } else if context.has_io() {
+            Next::CollectIo
+        } else if self.remove_if_all_parked(worker, is_stopping) {
+            Next::Advance
+        } else {
+            Next::Park
+        }
+    }
+
     /// Notes that a worker, which is still in the list, has left its parker: no other worker moves
     /// time until this one has parked again.
     ///
@@ -16,14 +54,13 @@ impl Idle {
     pub(super) fn note_left_parker(&self, worker: usize) {
         self.prepared[worker].store(false, Ordering::Relaxed);
         // Pairs with the fence in `remove_if_all_parked`: either the other worker sees this store,
-        // or it has decided to move time before this one collects I/O.
+        // or it has asked for I/O before this one collects it.
         fence(Ordering::SeqCst);
     }
 
     /// Marks a worker as running if all workers are parked and have looked for the last time, so
-    /// that it can move time while no other has anything to do. Returns whether it did. The last
-    /// worker to prepare its parker sees that all others have.
-    pub(super) fn remove_if_all_parked(&self, worker: usize, is_stopping: bool) -> bool {
+    /// that it can move time while no other has anything to do. Returns whether it did.
+    fn remove_if_all_parked(&self, worker: usize, is_stopping: bool) -> bool {
         let mut parked = self.lock();
         // Pairs with the fence in `note_left_parker`.
         fence(Ordering::SeqCst);

@@ -35,6 +35,10 @@ impl ParkContext for Worker {
         false
     }
 
+    fn has_io(&self) -> bool {
+        false
+    }
+
     fn collect_io(&mut self) {}
 
     fn fire(&mut self) {

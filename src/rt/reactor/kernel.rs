@@ -8,9 +8,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::event::{self, PollFd, PollFlags, Timespec};
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::park::worker::IoSource;
 
@@ -64,6 +64,24 @@ impl Epoll {
     /// Makes an empty buffer.
     pub(super) fn batch() -> Batch {
         [const { MaybeUninit::uninit() }; BATCH]
+    }
+
+    /// Returns whether there is an event to collect.
+    ///
+    /// It takes none. And it overlooks none, as an `epoll_wait` that does not block may: that looks
+    /// whether the list of events is empty without a lock, while another thread may be going through
+    /// the list, such as a parked worker that asks whether this instance is readable.
+    pub(super) fn has_events(&self) -> bool {
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let poll = || {
+            let mut this = [PollFd::new(&self.0, PollFlags::IN)];
+            event::poll(&mut this, Some(&at_once))
+        };
+        // An error does not say that there is none.
+        retry_on_intr(poll).map_or(true, |ready| ready > 0)
     }
 
     /// Returns the keys and flags of the events that there are, as many as fit, without blocking.

@@ -70,6 +70,11 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         (self.should_return)() || worker.runs_tasks() && has_task()
     }
 
+    fn has_io(&self) -> bool {
+        let reactor = &self.worker.pool.reactor;
+        reactor.has_registrations() && reactor.has_events()
+    }
+
     fn collect_io(&mut self) {
         // Also if no descriptor is registered any more: its last event ends each park until it is
         // collected.
