@@ -125,7 +125,8 @@ impl Idle {
     pub(crate) fn new(parkers: Parkers, shards: usize, clock: Clock, slack: u64) -> Arc<Self> {
         let slack = SharedSlack::new(slack);
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
-            let notify_on_cancel = clock.is_frozen();
+            // Set below, once the clock tells of each change.
+            let notify_on_cancel = false;
             let rearm = || Box::new(ShardNotifier(idle.clone()));
             let shard = |_| Shared::new(clock.clone(), rearm(), notify_on_cancel, slack.clone());
             let shards = (0..shards).map(shard).collect();
@@ -148,6 +149,7 @@ impl Idle {
         });
         let observer: Weak<Self> = Arc::downgrade(&idle);
         clock.observe(observer);
+        idle.note_whether_frozen();
         idle
     }
 

@@ -365,6 +365,28 @@ fn worker_moves_time_to_what_an_external_thread_arms() {
     });
 }
 
+/// A clock that another runtime shares is paused while this one is made. If this one missed that,
+/// its parked worker would not be told of a timer that is cancelled, and therefore not of a later
+/// one, for which it has to move time.
+#[test]
+fn pause_of_the_clock_while_a_runtime_is_made_is_not_missed() {
+    check(Some(3), || {
+        let clock = Clock::custom(|| ns(0));
+        let race = Race::new();
+        let shared = clock.clone();
+        let pausing = race.spawn(move || assert!(shared.freeze()));
+        race.enter();
+        let pool = Pool::new(1, Timeouts::Moved, Some(clock));
+        pausing.join().unwrap();
+        let cancelled = armed(&pool, 0, 10, Waker::noop());
+        pool.begin_park(0);
+        let unparks = pool.unparks(0);
+        drop(cancelled);
+        let _later = armed(&pool, 0, 20, Waker::noop());
+        assert_eq!(pool.unparks(0), unparks + 1);
+    });
+}
+
 /// One worker wakes the main future of another, which parks at that moment, and parks itself. Time
 /// does not move on to a timer while the woken worker is on its way back.
 #[test]

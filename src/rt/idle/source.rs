@@ -83,16 +83,23 @@ impl ClockObserver for Idle {
 
     fn interrupt(&self) {
         // The deadline is another time on the parkers' clock now, and the owner may have to move
-        // time. On a frozen clock the owner waits without a timeout, so it has to be told when the
-        // timer that was announced is cancelled.
-        let shards = self.drivers.shards().iter();
-        shards.for_each(|shard| shard.set_notify_on_cancel(|| self.clock.is_frozen()));
+        // time.
+        self.note_whether_frozen();
         self.drivers.rearm_anew();
         self.make_owner_look_again();
     }
 }
 
 impl Idle {
+    /// Notes whether time stands still. Then the owner waits without a timeout, so it has to be told
+    /// when the timer that was announced is cancelled.
+    ///
+    /// To be called after each change, and once after the clock has begun to tell of changes.
+    pub(super) fn note_whether_frozen(&self) {
+        let shards = self.drivers.shards().iter();
+        shards.for_each(|shard| shard.set_notify_on_cancel(|| self.clock.is_frozen()));
+    }
+
     /// Makes the driver owner, and each worker that is about to block, look at everything again.
     fn make_owner_look_again(&self) {
         self.unpark_to_look_again(&self.lock());
