@@ -163,8 +163,7 @@ impl TokioDriver {
         drop(drivers);
         // Has tokio wait for the wake sources, so that it wakes this driver when it shuts down. If
         // it has shut down before that, the sources report it.
-        let alive = created.watch_descriptor() && created.drivers.rearm() == Liveness::Alive;
-        if !alive {
+        if created.drivers.start(|| created.watch_descriptor()) == Liveness::Gone {
             created.end_elsewhere();
         }
         Some(created)
@@ -218,18 +217,26 @@ impl TokioDriver {
     /// Fires what is due and sets the wake sources again. For threads that hold no lock of their
     /// callers.
     fn expire(self: &Arc<Self>) {
-        let alive = self.watch_descriptor() && self.drivers.expire(self.budget) == Liveness::Alive;
-        if !alive {
+        // The descriptor is watched first: what expires after that is another change, and tokio
+        // calls again.
+        let mut liveness = self.watch_descriptor();
+        if liveness == Liveness::Alive {
+            liveness = self.drivers.expire(self.budget);
+        }
+        if liveness == Liveness::Gone {
             self.end();
         }
     }
 
     /// Has tokio call this driver's waker when the timerfd next becomes readable, and when the
-    /// runtime shuts down. Returns `false` if it has.
-    fn watch_descriptor(self: &Arc<Self>) -> bool {
+    /// runtime shuts down. Returns [`Liveness::Gone`] if the runtime has shut down.
+    ///
+    /// If the timerfd has become readable before, this takes the change, so that
+    /// [`ShardedDriver::note_expired`] has to follow.
+    fn watch_descriptor(self: &Arc<Self>) -> Liveness {
         // The sources are dropped with the driver's end.
         let descriptor = self.descriptor.as_ref().and_then(Weak::upgrade);
-        descriptor.is_none_or(|it| it.poll_expired(&Waker::from(self.clone())))
+        descriptor.map_or(Liveness::Alive, |it| it.watch(&Waker::from(self.clone())))
     }
 
     /// Closes the shards and removes this driver from the registry, because its runtime has ended.
@@ -269,7 +276,8 @@ impl TokioDriver {
     }
 
     /// Drops a reference on a thread that may hold a lock of its caller. If it is the last one, and
-    /// the driver itself refers to the runtime, the driver is dropped on another thread.
+    /// the driver itself refers to the runtime, through its [`Probe`], the driver is dropped on
+    /// another thread.
     fn release(self: Arc<Self>) {
         if let Some(driver) = Arc::into_inner(self)
             && driver.unwatched.is_some()

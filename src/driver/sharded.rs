@@ -91,7 +91,8 @@ pub(crate) struct ShardedDriver<W> {
     /// Zero if no thread scans and none has to. Otherwise how often [`rearm`](Self::rearm) was
     /// called since it was last zero, and perhaps [`PENDING`].
     requests: AtomicUsize,
-    /// How often the source has expired.
+    /// How often the source has expired, or had to be set anew for another reason: see
+    /// [`note_expired`](Self::note_expired).
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
@@ -179,8 +180,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.rearm()
     }
 
-    /// Notes that the source has expired: the next scan sets it, even for the same time.
-    /// [`rearm`](Self::rearm) has to follow.
+    /// Notes that the source has expired, or may have: the next scan sets it, even for the same
+    /// time. [`rearm`](Self::rearm) has to follow.
     pub(crate) fn note_expired(&self) {
         // Release: pairs with the load in `scan`.
         self.expirations.fetch_add(1, Ordering::Release);
@@ -251,6 +252,18 @@ impl<W: WakeSource> ShardedDriver<W> {
         // As if the source had expired.
         self.note_expired();
         self.rearm()
+    }
+
+    /// Sets the source for the first time, after `watch` has had the runtime wait for it.
+    ///
+    /// The source may have been set before, by a thread that armed a timer, and have expired while
+    /// nothing waited for it. `watch` then takes that expiration, and no call follows.
+    #[cfg(any(feature = "tokio", test))]
+    pub(crate) fn start(&self, watch: impl FnOnce() -> Liveness) -> Liveness {
+        match watch() {
+            Liveness::Alive => self.rearm_anew(),
+            Liveness::Gone => Liveness::Gone,
+        }
     }
 
     /// Removes the mark that a scan is to be made. Returns whether it was still there: then the

@@ -11,9 +11,10 @@ use std::task::Waker;
 use super::runtime::Runtime;
 use crate::Handle;
 use crate::time::Sleep;
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{LONG, Loop, Race, Task, Time, check, ns, poll};
+use super::support::{LONG, Loop, NEVER, Race, Task, Time, check, ns, poll};
 
 /// A timer that is armed, or has woken its task because its time had come.
 fn armed(handle: &Handle, nanos: u64, waker: &Waker) -> Sleep {
@@ -168,4 +169,100 @@ fn a_source_is_set_anew_after_a_jump_that_is_told_while_it_is_set() {
         let _sleep = arming.join().unwrap();
         assert_eq!(seen.load(Ordering::Relaxed), 50);
     });
+}
+
+/// A wake source as tokio's poller has it: that it has expired is told once, and nothing is called
+/// for it unless it is watched by then.
+#[derive(Clone)]
+struct Watched {
+    time: Time,
+    source: Arc<Mutex<WatchedSource>>,
+    runtime: Runtime,
+}
+
+struct WatchedSource {
+    at: u64,
+    has_expired: bool,
+    is_watched: bool,
+}
+
+impl Watched {
+    fn new(threads: usize) -> Self {
+        let time = Time::new();
+        let source = Arc::new(Mutex::new(WatchedSource {
+            at: NEVER,
+            has_expired: false,
+            is_watched: false,
+        }));
+        let set = source.clone();
+        let runtime = Runtime::new(time.clock(), threads, false, move |at| {
+            set.lock().unwrap().at = at;
+            true
+        });
+        Self {
+            time,
+            source,
+            runtime,
+        }
+    }
+
+    /// What expired before is taken, and nothing is called for it.
+    fn watch(&self) {
+        let mut source = self.source.lock().unwrap();
+        source.has_expired = false;
+        source.is_watched = true;
+    }
+
+    /// What the poller does. Returns `false` if the source has not expired.
+    fn poll(&self) -> bool {
+        let mut source = self.source.lock().unwrap();
+        if source.at > self.time.get() {
+            return false;
+        }
+        source.at = NEVER;
+        source.has_expired = true;
+        let calls = std::mem::take(&mut source.is_watched);
+        drop(source);
+        if calls {
+            self.watch();
+            self.runtime.expire();
+        }
+        true
+    }
+}
+
+/// A thread has made the driver of a runtime, but the runtime does not wait for the source yet. A
+/// worker arms a timer meanwhile, the source is set for it, and expires.
+///
+/// If the first thread only took the expiration, the source would count as set for ever, and no
+/// timer of the runtime would fire any more.
+#[test]
+fn a_source_that_expires_before_the_runtime_waits_for_it_is_set_again() {
+    static EARLY: StdUsize = StdUsize::new(0);
+    check(Some(3), || {
+        let watched = Watched::new(2);
+        let task = Task::new();
+        let race = Race::new();
+        let worker = {
+            let (watched, waker) = (watched.clone(), task.waker());
+            race.spawn(move || {
+                // The first scan, as after a slack that is set.
+                watched.runtime.handle(1).unpark();
+                let sleep = armed(&watched.runtime.handle(0), 10, &waker);
+                watched.time.set(20);
+                watched.poll();
+                sleep
+            })
+        };
+        race.enter();
+        watched.runtime.start(|| {
+            let has_expired = watched.source.lock().unwrap().has_expired;
+            EARLY.fetch_add(usize::from(has_expired), SeqCst);
+            watched.watch();
+        });
+        let _sleep = worker.join().unwrap();
+        while watched.poll() {}
+        assert_eq!(task.wakes(), 1);
+    });
+    assert!(EARLY.load(SeqCst) > 0, "no source has expired that early");
 }

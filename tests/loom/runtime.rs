@@ -106,6 +106,17 @@ impl Runtime {
         }
     }
 
+    /// What the runtime does when it first waits for the wake source, which `watch` stands for.
+    pub(super) fn start(&self, watch: impl FnOnce()) {
+        let liveness = self.driver.start(|| {
+            watch();
+            Liveness::Alive
+        });
+        if liveness == Liveness::Gone {
+            self.driver.close();
+        }
+    }
+
     /// Closes the driver if a thread that armed a timer has left that to another one.
     pub(super) fn end_if_found_gone(&self) {
         if self.found_gone.0.load(Ordering::SeqCst) {

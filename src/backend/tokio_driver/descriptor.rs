@@ -25,6 +25,7 @@ mod imp {
     use tokio::task::coop;
 
     use crate::backend::tokio_driver::time::catch_panic;
+    use crate::driver::sharded::Liveness;
     use crate::park::timerfd;
 
     pub(in crate::backend::tokio_driver) struct Descriptor(AsyncFd<OwnedFd>);
@@ -47,9 +48,9 @@ mod imp {
             timerfd::set(&self.0, at);
         }
 
-        /// Has tokio wake `waker` when it next becomes readable. Returns `false` if the runtime has
-        /// ended.
-        pub(in crate::backend::tokio_driver) fn poll_expired(&self, waker: &Waker) -> bool {
+        /// Has tokio wake `waker` when it next becomes readable. If it has become so before, that
+        /// wakes nobody any more.
+        pub(in crate::backend::tokio_driver) fn watch(&self, waker: &Waker) -> Liveness {
             let mut cx = Context::from_waker(waker);
             loop {
                 // Not limited by the budget of the task that happens to run.
@@ -60,8 +61,8 @@ mod imp {
                 }));
                 match Pin::new(&mut poll).poll(&mut cx) {
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return false,
-                    Poll::Pending => return true,
+                    Poll::Ready(Err(_)) => return Liveness::Gone,
+                    Poll::Pending => return Liveness::Alive,
                 }
             }
         }
@@ -97,6 +98,8 @@ mod imp {
     use std::convert::Infallible;
     use std::task::Waker;
 
+    use crate::driver::sharded::Liveness;
+
     pub(in crate::backend::tokio_driver) struct Descriptor(Infallible);
 
     impl Descriptor {
@@ -108,7 +111,7 @@ mod imp {
             match self.0 {}
         }
 
-        pub(in crate::backend::tokio_driver) fn poll_expired(&self, _waker: &Waker) -> bool {
+        pub(in crate::backend::tokio_driver) fn watch(&self, _waker: &Waker) -> Liveness {
             match self.0 {}
         }
     }

@@ -283,3 +283,16 @@ fn an_expiration_that_leaves_something_due_has_the_source_expire_again_whatever_
     sleeps.push(runtime.armed(0, 10));
     assert_eq!(runtime.set_to().last(), Some(&210));
 }
+
+/// Tokio's poller tells once that a timerfd has expired. The thread that made the driver took that
+/// for nothing, and the source, set for the same time, was not set again.
+#[test]
+fn a_source_that_has_expired_before_it_is_watched_is_set_again() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let _sleep = runtime.armed(0, 10);
+    runtime.set_to();
+    runtime.time.store(10, Ordering::Relaxed);
+    assert_eq!(runtime.driver.start(|| Liveness::Alive), Liveness::Alive);
+    assert_eq!(runtime.set_to(), [10], "soon, since that has passed");
+    assert_eq!(runtime.driver.start(|| Liveness::Gone), Liveness::Gone);
+}
