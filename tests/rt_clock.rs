@@ -5,17 +5,19 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::mpsc;
+use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, interval, sleep, timeout};
-use reveille::{Driver, ManualClock};
+use reveille::{Clock, Driver, ManualClock};
 
-use support::{Log, Random, ms, runtime_on, secs, watched};
+use support::{Log, Random, ms, poll_with, runtime_on, secs, watched};
 
 const WORKERS: [usize; 3] = [1, 2, 8];
 
@@ -76,7 +78,6 @@ fn a_program_fires_in_the_same_order_on_one_worker_and_has_the_same_result_on_ma
 #[cfg(feature = "test-util")]
 #[test]
 fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
-    use reveille::Clock;
     use reveille::time::{pause, resume, sleep_until};
 
     watched(|| {
@@ -111,7 +112,6 @@ fn paused_clock_jumps_from_deadline_to_deadline_and_runs_on_when_resumed() {
 #[cfg(feature = "test-util")]
 #[test]
 fn a_timer_that_waits_for_a_held_clock_fires_when_the_clock_is_resumed() {
-    use reveille::Clock;
     use reveille::time::{pause, resume};
 
     watched(|| {
@@ -385,6 +385,49 @@ fn frozen_time_advances_when_the_last_running_worker_leaves() {
             is_inside.recv().unwrap();
             drop(runtime);
             thread.join().unwrap();
+        }
+    });
+}
+
+/// An external thread armed a timer, the clock panicked while the workers' timeout was set for it,
+/// and no thread set that again: no timer of a runtime whose workers were parked ever fired.
+#[test]
+fn timers_fire_after_a_clock_has_panicked_on_a_thread_that_arms_one() {
+    thread_local! {
+        static PANICS: Cell<bool> = const { Cell::new(false) };
+    }
+    watched(|| {
+        for workers in WORKERS {
+            let start = std::time::Instant::now();
+            let clock = Clock::custom(move || {
+                assert!(!PANICS.take(), "a clock that panics once");
+                start.elapsed()
+            });
+            let runtime = runtime_on(workers, clock);
+            let timers = runtime.handle().timers().clone();
+            let (ended, is_ended) = oneshot::channel();
+            let external = thread::spawn(move || {
+                let mut armed = Vec::new();
+                // Each is earlier than the one before. Once a worker is parked, one sets its
+                // timeout.
+                for n in 1.. {
+                    let mut sleep = Box::pin(timers.sleep(secs(3600) - ms(n)));
+                    PANICS.set(true);
+                    assert!(poll_with(&mut sleep, Waker::noop()).is_pending());
+                    armed.push(sleep);
+                    if !PANICS.take() {
+                        break;
+                    }
+                    thread::yield_now();
+                }
+                pollster::block_on(timers.sleep(ms(1)));
+                ended.send(()).unwrap();
+            });
+            runtime.block_on(async {
+                is_ended.await.unwrap();
+                sleep(ms(1)).await;
+            });
+            external.join().unwrap();
         }
     });
 }

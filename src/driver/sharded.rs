@@ -32,6 +32,10 @@
 //! gone: it reports that, and the caller has the driver closed where no such lock is held. A shard
 //! that has fired clears its announcement, and `rearm` has to follow.
 //!
+//! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
+//! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
+//! wait would never fire.
+//!
 //! Invariant: for each timer one of these holds.
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
@@ -40,7 +44,6 @@
 //! - All announcements are cleared because all threads of the runtime run: they poll the timers,
 //!   and the next one that parks scans.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -288,8 +291,8 @@ impl<W: WakeSource> ShardedDriver<W> {
             }
         };
         // A source that panics counts as gone. Otherwise no thread would ever scan again.
-        let liveness =
-            catch_unwind(AssertUnwindSafe(|| act(&mut scanner))).unwrap_or(Liveness::Gone);
+        let mut liveness = Liveness::Gone;
+        catch_panic(|| liveness = act(&mut scanner));
         let mut slot = lock(&self.scanner);
         if liveness == Liveness::Alive && matches!(*slot, ScannerSlot::TakenOut) {
             *slot = ScannerSlot::Present(scanner);
@@ -301,15 +304,33 @@ impl<W: WakeSource> ShardedDriver<W> {
         Liveness::Gone
     }
 
-    /// Has the source expire soon, because this thread has scanned often enough.
+    /// Has the source expire soon: this thread has scanned often enough, or could not read the
+    /// clock.
     fn set_soon(&self, scanner: &mut Scanner<W>) -> Liveness {
         // Whatever the next scan finds, it sets the source.
         scanner.set_for = None;
+        // A time that has passed, if the clock panics.
+        let mut now = 0;
+        catch_panic(|| now = self.clock.nanos());
         // At least 1: for some sources zero means that they never expire.
-        scanner.source.set_soon(self.clock.nanos().max(1))
+        scanner.source.set_soon(now.max(1))
     }
 
     fn scan(&self, scanner: &mut Scanner<W>) -> Liveness {
+        let mut plan = None;
+        catch_panic(|| plan = Some(self.announce_and_plan(scanner)));
+        let Some(plan) = plan else {
+            return self.set_soon(scanner);
+        };
+        if scanner.set_for == Some(plan.wake_at) {
+            return Liveness::Alive;
+        }
+        scanner.set_for = Some(plan.wake_at);
+        scanner.source.set(plan.wake_at)
+    }
+
+    /// Has the shards announce, and returns when to wake. It may end with a panic of the clock.
+    fn announce_and_plan(&self, scanner: &mut Scanner<W>) -> Plan {
         let expirations = self.expirations.load(Ordering::Acquire);
         if expirations != scanner.expirations {
             scanner.expirations = expirations;
@@ -332,11 +353,7 @@ impl<W: WakeSource> ShardedDriver<W> {
             // shards are scanned after the source has expired.
             self.clear_announcements();
         }
-        if scanner.set_for == Some(plan.wake_at) {
-            return Liveness::Alive;
-        }
-        scanner.set_for = Some(plan.wake_at);
-        scanner.source.set(plan.wake_at)
+        plan
     }
 
     /// Clears all announcements: no loop waits for the timers just now, or it waits for a time that

@@ -59,6 +59,8 @@ fn armed(handle: &Handle, nanos: u64) -> Sleep {
 struct TestRuntime {
     driver: Arc<ShardedDriver<TestSource>>,
     time: Arc<AtomicU64>,
+    /// Whether the clock panics.
+    panics: Arc<AtomicBool>,
     set_to: SetTo,
     /// Owned by the wake source.
     kept: Weak<()>,
@@ -71,8 +73,12 @@ impl TestRuntime {
         inside: impl FnOnce(Weak<ShardedDriver<TestSource>>) -> Box<dyn FnMut() + Send>,
     ) -> Self {
         let (time, set_to) = (Arc::new(AtomicU64::new(0)), SetTo::default());
-        let shown = time.clone();
-        let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::Relaxed)));
+        let panics = Arc::new(AtomicBool::new(false));
+        let (shown, fails) = (time.clone(), panics.clone());
+        let clock = Clock::custom(move || {
+            assert!(!fails.load(Ordering::Relaxed), "a clock that panics");
+            Duration::from_nanos(shown.load(Ordering::Relaxed))
+        });
         let owned = Arc::new(());
         let kept = Arc::downgrade(&owned);
         let driver = Arc::new_cyclic(|driver: &Weak<ShardedDriver<TestSource>>| {
@@ -95,6 +101,7 @@ impl TestRuntime {
         Self {
             driver,
             time,
+            panics,
             set_to,
             kept,
         }
@@ -295,4 +302,45 @@ fn a_source_that_has_expired_before_it_is_watched_is_set_again() {
     assert_eq!(runtime.driver.start(|| Liveness::Alive), Liveness::Alive);
     assert_eq!(runtime.set_to(), [10], "soon, since that has passed");
     assert_eq!(runtime.driver.start(|| Liveness::Gone), Liveness::Gone);
+}
+
+/// No thread scanned any more: the timers of threads that waited never fired.
+#[test]
+fn a_clock_that_panics_in_a_scan_has_the_source_expire_soon() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let _sleeps = [runtime.armed(0, 10), runtime.armed(1, 20)];
+    runtime.set_to();
+    runtime.panics.store(true, Ordering::Relaxed);
+    // The scan asks when the timer fired.
+    runtime.expire_at(10);
+    assert_eq!(runtime.set_to(), [1], "soon, whatever the time");
+    runtime.panics.store(false, Ordering::Relaxed);
+    runtime.expire_at(20);
+    assert_eq!(runtime.handle(1).armed(), 0);
+    assert_eq!(runtime.set_to(), [NEVER]);
+}
+
+/// The panic of the payload left the scanner taken out, and no thread could scan or close it.
+#[test]
+fn a_source_whose_panic_panics_when_it_is_dropped_counts_as_gone() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    let runtime = TestRuntime::new(false, 0, |_| {
+        let mut sets = 0;
+        Box::new(move || {
+            sets += 1;
+            if sets == 2 {
+                std::panic::panic_any(Bomb);
+            }
+        })
+    });
+    let sleep = runtime.armed(0, 10);
+    assert!(sleep.is_orphaned());
+    assert!(runtime.kept.upgrade().is_none());
 }

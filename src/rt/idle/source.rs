@@ -6,10 +6,14 @@ use std::sync::Weak;
 use super::Idle;
 use crate::clock::ClockObserver;
 use crate::driver::sharded::{Liveness, WakeSource};
+use crate::driver::shared::fire::catch_panic;
 use crate::driver::shared::{Notifier, Origin};
 use crate::instant::NEVER;
 
 /// The wake source: the timeout of the parked worker that is the driver owner.
+///
+/// It does not end before the drivers, and does not panic. So a scan ends with [`Liveness::Gone`]
+/// only if the runtime closes the drivers meanwhile, and those that rearm need not do so.
 pub(crate) struct OwnerTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for OwnerTimeout {
@@ -26,7 +30,10 @@ impl WakeSource for OwnerTimeout {
             }
             return Liveness::Alive;
         }
-        idle.set_until(idle.on_parkers_clock(at));
+        // Soon, if the clock panics: the owner then looks again.
+        let mut until = 0;
+        catch_panic(|| until = idle.on_parkers_clock(at));
+        idle.set_until(until);
         Liveness::Alive
     }
 
