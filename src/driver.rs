@@ -6,7 +6,7 @@
 //!
 //! The modules: `shared` (what handles share with a driver, and how a loop is interrupted),
 //! `shared::fire` (firing), `wakers` (the timers, in order), `handle`, `slack` (why a wake-up may
-//! be delayed), and `sharded` (one driver for each thread of a runtime, all on one loop). The
+//! be delayed), and `sharded` (the drivers of a runtime, all on one loop). The
 //! futures are in `time`; `backend` finds the driver for a timer.
 
 mod builder;

@@ -1,10 +1,11 @@
-//! A sharded driver: one driver for each thread of a runtime, and one wake source for all of them.
+//! A sharded driver: the drivers of a runtime, and one wake source for all of them.
 //!
-//! Each thread of the runtime has a driver of its own here, a *shard*, so that arming and dropping
-//! timers on one thread never waits for another. One of the threads that block wakes for the timers
-//! of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards. On a tokio
-//! runtime the source is a timer or descriptor that tokio waits for, because tokio asks nobody how
-//! long it may park; on our own executor it is the parker of one worker.
+//! Each worker of the runtime has a driver of its own here, a *shard*, and all other threads share
+//! one more. So a worker that arms or drops a timer does not wait for another worker. One of the
+//! threads that block wakes for the timers of all: the runtime's [`WakeSource`] is set for the
+//! earliest deadline of all shards. On a tokio runtime the source is a timer or descriptor that
+//! tokio waits for, because tokio asks nobody how long it may park; on our own executor it is the
+//! parker of one worker.
 //!
 //! # The protocol
 //!
@@ -26,11 +27,12 @@
 //! 3. If the source has expired between the two, that call may have come before the mark, and no
 //!    other may follow. Then the thread removes the mark itself, unless another one has, and scans.
 //!
-//! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due,
-//! and nowhere else: a thread that arms or drops a timer may hold locks that the wakers of other
-//! tasks take. So a scan neither fires timers nor closes the driver if it finds that the runtime is
-//! gone: it reports that, and the caller has the driver closed where no such lock is held. A shard
-//! that has fired clears its announcement, and `rearm` has to follow.
+//! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
+//! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
+//! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
+//! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
+//! that, and the caller has the driver closed where no such lock is held. A shard that has fired
+//! clears its announcement, and `rearm` has to follow.
 //!
 //! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
 //! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
@@ -208,6 +210,7 @@ impl<W: WakeSource> ShardedDriver<W> {
             // Acquire: pairs with the increment of each request.
             let seen = self.requests.load(Ordering::Acquire);
             if self.with_scanner(|scanner| self.scan(scanner)) == Liveness::Gone {
+                // `requests` stays above zero on purpose: no thread scans any more.
                 return Liveness::Gone;
             }
             let unchanged =
@@ -276,8 +279,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.requests.fetch_and(!PENDING, Ordering::AcqRel) & PENDING != 0
     }
 
-    /// Calls `act` with the scanner. Returns [`Liveness::Gone`] if the driver has to be closed: the
-    /// runtime is gone, or another thread has closed the driver meanwhile, and the scanner is left.
+    /// Calls `act` with the scanner.
+    ///
+    /// Returns [`Liveness::Gone`] if the driver has to be closed: the runtime is gone, or another
+    /// thread has closed the driver during `act`, and did not get this scanner. If the driver was
+    /// closed before, nothing is left to do, and the result is [`Liveness::Alive`].
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
             let mut slot = lock(&self.scanner);
