@@ -367,3 +367,53 @@ fn a_timer_in_a_thread_local_is_dropped_with_the_thread() {
         }
     });
 }
+
+/// Polls a timer when it is dropped, and sends it away.
+struct PollOnDrop(Option<Sleep>, Task, mpsc::Sender<Sleep>);
+
+impl Drop for PollOnDrop {
+    fn drop(&mut self) {
+        if let Some(mut sleep) = self.0.take() {
+            let ended = self.1.poll(&mut sleep).is_ready();
+            assert!(!ended);
+            self.2.send(sleep).unwrap();
+        }
+    }
+}
+
+/// The thread cannot read tokio's clock any more. A runtime that had a timerfd and no tokio timers
+/// was not told of the timer.
+#[test]
+fn a_timer_that_a_thread_arms_as_it_ends_fires() {
+    thread_local! {
+        static KEPT: RefCell<Option<PollOnDrop>> = const { RefCell::new(None) };
+    }
+    watched(|| {
+        let make = |enable: fn(&mut Builder) -> &mut Builder| {
+            enable(&mut Builder::new_current_thread()).build().unwrap()
+        };
+        for runtime in [
+            make(Builder::enable_io),
+            make(Builder::enable_time),
+            make(Builder::enable_all),
+        ] {
+            let task = Task::new();
+            let (inside, handle) = (task.clone(), runtime.handle().clone());
+            let (sender, timer) = mpsc::channel();
+            let ends = thread::spawn(move || {
+                // Used before tokio's thread-locals, and so destroyed after them.
+                KEPT.with_borrow(|kept| assert!(kept.is_none()));
+                let _entered = handle.enter();
+                let timer = sleep(ms(1));
+                KEPT.set(Some(PollOnDrop(Some(timer), inside, sender)));
+            });
+            ends.join().unwrap();
+            let _timer = timer.recv().unwrap();
+            runtime.block_on(async {
+                while task.wakes() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    });
+}

@@ -162,10 +162,14 @@ impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
         let waker = Waker::from(target);
         if self.can_pause() && time::is_thread_ending() {
             // This thread can no longer read tokio's clock: a thread of the runtime has to do so.
-            return self
-                .sleep
-                .as_ref()
-                .map_or(Liveness::Alive, |sleep| sleep.wake_soon(&waker));
+            if let Some(sleep) = &self.sleep {
+                return sleep.wake_soon(&waker);
+            }
+            if let Some(descriptor) = &self.descriptor {
+                // A time that has passed.
+                descriptor.set(1);
+            }
+            return Liveness::Alive;
         }
         // Asked once, since it takes a microsecond on a clock that may be paused.
         let is_real = at == NEVER || self.clock.is_real();
