@@ -10,6 +10,9 @@
 //!   version is that for which its `Sleep` was set, so never one from before.
 //! - L3 the owner's waker is stored under the lock under which the owner reads the version. A later
 //!   change finds the waker, and wakes the task.
+//! - L4 a remote reads the clock of the driver that the link knows, and notes the time only if the
+//!   link still knows that one. A poll that gives the `Sleep` another driver tells the link before
+//!   it returns, and an order that came in between then counts from that poll.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -106,16 +109,23 @@ impl TimerRemote {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
     pub fn reset(&self, duration: Duration) -> bool {
-        let Some(driver) = self.link.lock().driver.clone() else {
-            return false;
+        let mut driver = self.link.lock().driver.clone();
+        let (mut state, at, _driver) = loop {
+            let Some(known) = driver else {
+                return false;
+            };
+            // Not under the lock, because a clock may be foreign code.
+            let clock = known.clock();
+            let at = clock.instant(clock.deadline_after(duration));
+            let state = self.link.lock();
+            if state.driver.as_ref() == Some(&known) {
+                // It is kept until the lock is released: the last handle drops the clock.
+                break (state, at, known);
+            }
+            // The timer got another driver meanwhile, on whose clock `at` means nothing.
+            driver = state.driver.clone();
+            drop(state);
         };
-        // Not under the lock, because a clock may be foreign code.
-        let clock = driver.clock();
-        let at = clock.instant(clock.deadline_after(duration));
-        let mut state = self.link.lock();
-        if state.driver.is_none() {
-            return false;
-        }
         let was_active = state.active;
         state.change(true, Order::Start { at, wait: duration });
         let waker = state.waker.take();
@@ -162,6 +172,8 @@ pub(super) enum Order {
         at: Instant,
         wait: Duration,
     },
+    /// To be due when this has passed: the timer got another driver after the call.
+    StartAfter(Duration),
 }
 
 impl State {
@@ -169,6 +181,20 @@ impl State {
         self.active = active;
         self.version += 1;
         self.order = order;
+    }
+
+    /// Notes the driver of the timer. Returns the one before, which the caller drops when the lock
+    /// is released.
+    #[must_use]
+    fn set_driver(&mut self, driver: &Handle) -> Option<Handle> {
+        if self.driver.as_ref() == Some(driver) {
+            return None;
+        }
+        // `at` was read from the clock of the driver before.
+        if let Order::Start { wait, .. } = self.order {
+            self.order = Order::StartAfter(wait);
+        }
+        self.driver.replace(driver.clone())
     }
 }
 
@@ -193,13 +219,17 @@ impl Link {
         self.lock().active
     }
 
-    /// Notes a stop or reset by the owner. Returns the new version, and whether the timer was
-    /// active.
-    pub(super) fn set_by_owner(&self, active: bool) -> (u64, bool) {
+    /// Notes a stop or reset by the owner, which may have given the timer its driver. Returns the
+    /// new version, and whether the timer was active.
+    pub(super) fn set_by_owner(&self, active: bool, driver: &Handle) -> (u64, bool) {
         let mut state = self.lock();
         let was_active = state.active;
         state.change(active, Order::Own);
-        (state.version, was_active)
+        let version = state.version;
+        let old_driver = state.set_driver(driver);
+        drop(state);
+        drop(old_driver);
+        (version, was_active)
     }
 
     /// Stores the waker of the owner's task and the driver. Returns the version, what it asks for,
@@ -215,26 +245,25 @@ impl Link {
             state = self.lock();
             old_waker = state.waker.replace(waker);
         }
-        let mut old_driver = None;
-        if state.driver.as_ref() != Some(driver) {
-            old_driver = state.driver.replace(driver.clone());
-        }
+        let old_driver = state.set_driver(driver);
         let seen = (state.version, state.order, state.active);
         drop(state);
         drop((old_waker, old_driver));
         seen
     }
 
-    /// Takes the value, if the timer was neither stopped nor reset since `version`.
-    pub(super) fn receive(&self, version: u64) -> bool {
+    /// Takes the value, if the timer was neither stopped nor reset since `version`, and notes the
+    /// driver.
+    pub(super) fn receive(&self, version: u64, driver: &Handle) -> bool {
         let mut state = self.lock();
         if state.version != version || !state.active {
             return false;
         }
         state.active = false;
         let waker = state.waker.take();
+        let old_driver = state.set_driver(driver);
         drop(state);
-        drop(waker);
+        drop((waker, old_driver));
         true
     }
 

@@ -166,7 +166,7 @@ impl Timer {
         let Some(link) = self.link.get() else {
             return std::mem::replace(&mut self.active, active);
         };
-        let (version, was_active) = link.set_by_owner(active);
+        let (version, was_active) = link.set_by_owner(active, self.sleep.handle());
         self.seen = version;
         was_active
     }
@@ -187,16 +187,24 @@ impl Timer {
                         self.sleep.reset_after(wait);
                     }
                     Order::Start { at, .. } => self.sleep.reset_at(at),
+                    Order::StartAfter(wait) => self.sleep.reset_after(wait),
                     Order::Own => {}
                 }
             }
             if !active {
                 return Poll::Pending;
             }
-            ready!(Pin::new(&mut self.sleep).poll(cx));
+            let driver = Arc::as_ptr(&self.sleep.handle().shared);
+            let polled = Pin::new(&mut self.sleep).poll(cx);
+            // The address is that of no other driver, because the link holds the one before.
+            if polled.is_pending() && Arc::as_ptr(&self.sleep.handle().shared) != driver {
+                // Remotes must read the clock of the driver that the timer has now.
+                continue;
+            }
+            ready!(polled);
             // A remote may have stopped or reset the timer during the poll. Then the value must not
             // be received.
-            if link.receive(self.seen) {
+            if link.receive(self.seen, self.sleep.handle()) {
                 return Poll::Ready(self.sleep.deadline());
             }
         }

@@ -1,15 +1,18 @@
 //! `TimerRemote`: other tasks stop and reset a timer.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::FusedFuture;
 use reveille::go::{Timer, TimerRemote};
 use reveille::time::Instant;
+use reveille::{Clock, Driver};
 
 use crate::on::everywhere;
-use crate::support::{Task, manual, ms, panic_of, secs, waker};
+use crate::support::{Dial, Task, manual, ms, panic_of, secs, waker};
 
 #[test]
 fn a_remote_tells_and_does_the_same_as_the_owner() {
@@ -127,6 +130,107 @@ fn a_remote_resets_a_timer_that_has_no_driver_yet() {
     let task = Task::new();
     assert!(task.poll(&mut timer).is_pending());
     clock.advance(ms(1));
+    assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+}
+
+/// It got its driver in its first poll, or by a reset of its owner: remotes go by that one's clock.
+#[test]
+fn a_remote_resets_a_timer_by_the_clock_of_the_driver_that_it_got_since() {
+    for polled in [true, false] {
+        let mut timer = Timer::new(secs(3600));
+        let remote = timer.remote();
+        let (clock, driver) = manual();
+        let _entered = driver.handle().enter();
+        let task = Task::new();
+        match polled {
+            true => assert!(task.poll(&mut timer).is_pending()),
+            false => assert!(timer.reset(secs(3600))),
+        }
+        clock.advance(secs(10));
+        assert!(remote.reset(secs(1)));
+        assert!(task.poll(&mut timer).is_pending(), "polled first: {polled}");
+        let armed = driver.next_deadline();
+        assert_eq!(armed, Some(clock.now() + secs(1)));
+        clock.advance(secs(1));
+        assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+    }
+}
+
+/// The driver of the timer ended, and a poll moved it to another one.
+#[test]
+fn a_remote_resets_a_timer_by_the_clock_of_its_second_driver() {
+    let dial = Dial::default();
+    let first = dial.driver();
+    let task = Task::new();
+    let mut timer = {
+        let _entered = first.handle().enter();
+        Timer::new(secs(3600))
+    };
+    let remote = timer.remote();
+    assert!(task.poll(&mut timer).is_pending());
+    drop(first);
+    let (clock, second) = manual();
+    let _entered = second.handle().enter();
+    assert!(task.poll(&mut timer).is_pending());
+    clock.advance(secs(10));
+    assert!(remote.reset(secs(1)));
+    assert!(task.poll(&mut timer).is_pending());
+    assert_eq!(second.next_deadline(), Some(clock.now() + secs(1)));
+    clock.advance(secs(1));
+    assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+}
+
+/// A remote's reset comes in the middle of the poll that gives the timer its driver: here it comes
+/// from the clock of that driver.
+#[test]
+fn a_remote_resets_a_timer_in_the_poll_in_which_it_gets_its_driver() {
+    let mut timer = Timer::new(secs(3600));
+    let remote = Mutex::new(Some(timer.remote()));
+    let (now, hook) = (
+        Arc::new(AtomicU64::new(10)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (time, armed) = (now.clone(), hook.clone());
+    let clock = Clock::custom(move || {
+        if armed.load(Ordering::Relaxed) {
+            // Taken, because the reset may read this clock.
+            let remote = remote.lock().unwrap().take();
+            remote.inspect(|remote| assert!(remote.reset(secs(1))));
+        }
+        secs(time.load(Ordering::Relaxed))
+    });
+    let mut driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    hook.store(true, Ordering::Relaxed);
+    let task = Task::new();
+    assert!(task.poll(&mut timer).is_pending());
+    assert!(task.poll(&mut timer).is_pending());
+    assert_eq!(
+        driver.next_deadline(),
+        Some(driver.handle().now() + secs(1))
+    );
+    now.store(11, Ordering::Relaxed);
+    driver.turn();
+    assert!(task.poll(&mut timer).is_ready());
+}
+
+/// Its first poll yields its value at once.
+#[test]
+fn a_remote_resets_a_timer_whose_value_was_received_in_its_first_poll() {
+    let mut timer = Timer::new(Duration::ZERO);
+    let remote = timer.remote();
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    clock.advance(secs(1));
+    if task.poll(&mut timer).is_pending() {
+        clock.advance(ms(1));
+        assert!(task.poll(&mut timer).is_ready());
+    }
+    assert!(!remote.reset(secs(2)));
+    clock.advance(secs(1));
+    assert!(task.poll(&mut timer).is_pending());
+    clock.advance(secs(1));
     assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
 }
 
