@@ -72,17 +72,17 @@ impl Handle {
     /// }
     /// ```
     pub fn call_after(&self, duration: Duration, f: impl FnOnce() + Send + 'static) -> FuncTimer {
-        FuncTimer::start(self, duration, Function::Once(Box::new(f)), Kind::Once)
+        FuncTimer::start(self, duration, Function::Once(Box::new(f)))
     }
 
-    /// Calls `f`, which spawns a task and returns, once `duration` has passed: in the driver's turn,
-    /// or if the driver has passed that time already, by this call.
+    /// Spawns `task` once `duration` has passed: in the driver's turn, or if the driver has passed
+    /// that time already, by this call, if it [may](Spawn::may_spawn_here).
     pub(crate) fn spawn_after(
         &self,
         duration: Duration,
-        f: impl FnOnce() + Send + 'static,
+        task: impl Spawn + Send + 'static,
     ) -> FuncTimer {
-        FuncTimer::start(self, duration, Function::Once(Box::new(f)), Kind::Spawn)
+        FuncTimer::start(self, duration, Function::Spawn(Box::new(task)))
     }
 
     /// Calls `f` every `period`, in the driver's own turn; first when one period has passed.
@@ -120,8 +120,18 @@ impl Handle {
     #[track_caller]
     pub fn call_every(&self, period: Duration, f: impl FnMut() + Send + 'static) -> FuncTimer {
         check_period(period);
-        FuncTimer::start(self, period, Function::Every(Box::new(f)), Kind::Every)
+        FuncTimer::start(self, period, Function::Every(Box::new(f)))
     }
+}
+
+/// A function that only spawns a task, which a thread that arms the timer may do, too.
+pub(crate) trait Spawn {
+    /// Returns whether [`spawn`](Self::spawn) on this thread spawns it in the right runtime.
+    ///
+    /// Called under the lock of the callback's state: it must run no foreign code.
+    fn may_spawn_here(&self) -> bool;
+
+    fn spawn(self: Box<Self>);
 }
 
 #[track_caller]
@@ -157,10 +167,10 @@ impl UnwindSafe for FuncTimer {}
 impl RefUnwindSafe for FuncTimer {}
 
 impl FuncTimer {
-    fn start(handle: &Handle, duration: Duration, function: Function, kind: Kind) -> Self {
+    fn start(handle: &Handle, duration: Duration, function: Function) -> Self {
         let callback = Arc::new(Callback {
             handle: handle.clone(),
-            kind,
+            repeats: matches!(function, Function::Every(_)),
             state: Mutex::new(State {
                 due: Some(handle.shared.clock.deadline_after(duration)),
                 function: Some(function),
@@ -237,7 +247,7 @@ impl FuncTimer {
     #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
     #[track_caller]
     pub fn reset(&self, duration: Duration) -> bool {
-        if self.callback.repeats() {
+        if self.callback.repeats {
             check_period(duration);
         }
         self.callback.reset(duration)
@@ -253,7 +263,7 @@ impl fmt::Debug for FuncTimer {
         f.debug_struct("FuncTimer")
             .field("active", &active)
             .field("running", &running)
-            .field("repeats", &self.callback.repeats())
+            .field("repeats", &self.callback.repeats)
             .finish()
     }
 }
@@ -261,22 +271,15 @@ impl fmt::Debug for FuncTimer {
 /// See the head of this file.
 struct Callback {
     handle: Handle,
-    kind: Kind,
+    /// Whether the function is one that is called again and again.
+    repeats: bool,
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The function is called once, by the driver alone.
-    Once,
-    /// It is called once, and only spawns a task, which any thread may do at any time.
-    Spawn,
-    /// It is called again and again.
-    Every,
-}
-
 enum Function {
+    /// Called by the driver alone.
     Once(Box<dyn FnOnce() + Send>),
+    Spawn(Box<dyn Spawn + Send>),
     Every(Box<dyn FnMut() + Send>),
 }
 
@@ -323,10 +326,6 @@ impl State {
 }
 
 impl Callback {
-    fn repeats(&self) -> bool {
-        self.kind == Kind::Every
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -334,7 +333,7 @@ impl Callback {
     fn stop(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
         let was_active = state.due.is_some();
-        let ended = if self.repeats() { state.end() } else { None };
+        let ended = if self.repeats { state.end() } else { None };
         state.due = None;
         self.settle(state);
         drop(ended);
@@ -424,7 +423,7 @@ impl Callback {
                         due,
                     });
                 }
-                Arm::Due if self.kind == Kind::Spawn => {
+                Arm::Due if self.may_spawn_here() => {
                     self.call();
                     return None;
                 }
@@ -440,11 +439,15 @@ impl Callback {
         }
     }
 
+    fn may_spawn_here(&self) -> bool {
+        matches!(&self.lock().function, Some(Function::Spawn(task)) if task.may_spawn_here())
+    }
+
     /// Calls the function, if it is due.
     fn call(self: &Arc<Self>) {
         let shared = &self.handle.shared;
         // As in `reset`.
-        let now = if self.repeats() {
+        let now = if self.repeats {
             shared.clock.nanos()
         } else {
             0
@@ -462,13 +465,14 @@ impl Callback {
         // Usually it has fired. But this may be an old wake, and another one under way.
         let armed = state.armed.take();
         let function = state.function.take();
-        state.running = self.repeats() && function.is_some();
+        state.running = self.repeats && function.is_some();
         state.due = state.running.then(|| next_on_grid(due, now, state.period));
         drop(state);
         self.rearm(armed, None);
         match function {
             None => {}
             Some(Function::Once(f)) => f(),
+            Some(Function::Spawn(task)) => task.spawn(),
             Some(Function::Every(f)) => self.run_once_of_many(f),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::callback::FuncTimer;
 use crate::driver::Handle;
-use crate::go::func::runtime::Runtime;
+use crate::go::func::runtime::{Runtime, Task};
 
 /// Runs `f` when `duration` has passed from now, as a task of the current runtime; Go's
 /// `time.AfterFunc`.
@@ -20,10 +20,11 @@ use crate::go::func::runtime::Runtime;
 /// [`Handle::call_after`], and should be short: for a loop that has entered its driver, that is the
 /// loop's own thread, and otherwise the process-wide thread, on which other timers wait for it.
 ///
-/// It is never called early, and never by this call itself. With a `duration` of zero it is spawned
-/// at once, or in the driver's next turn. With `Duration::MAX` it is never called. Until it is due it takes a timer, but no task. If `f` panics, no other timer or task is
-/// harmed; the panic hook reports it. If the runtime or the driver ends first, `f` is dropped
-/// without being called.
+/// It is never called early, and never by this call itself, nor by a [reset](FuncTimer::reset), on
+/// whichever thread that is. With a `duration` of zero it is spawned at once, or in the driver's next
+/// turn. With `Duration::MAX` it is never called. Until it is due it takes a timer, but no task. If
+/// `f` panics, no other timer or task is harmed; the panic hook reports it. If the runtime or the
+/// driver ends first, `f` is dropped without being called.
 ///
 /// [`FuncTimer::stop`] returns `false` once `f` is spawned, though it may not have begun.
 ///
@@ -49,6 +50,6 @@ pub fn after_func(duration: Duration, f: impl FnOnce() + Send + 'static) -> Func
     let driver = Handle::current();
     match Runtime::current() {
         Runtime::None => driver.call_after(duration, f),
-        runtime => driver.spawn_after(duration, move || runtime.run(f)),
+        runtime => driver.spawn_after(duration, Task { runtime, f }),
     }
 }

@@ -253,3 +253,44 @@ fn on_a_paused_tokio_clock_time_moves_to_functions_timers_and_ticks() {
         assert!(function.stop());
     });
 }
+
+/// By a thread that is in no runtime, or in another one, to a time that has passed already.
+#[cfg(feature = "test-util")]
+#[test]
+fn a_function_that_another_thread_resets_runs_in_its_own_runtime() {
+    fn paused() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    }
+    watched(|| {
+        for in_another in [false, true] {
+            paused().block_on(async {
+                // The driver has passed the current time.
+                sleep(ms(1)).await;
+                let (sender, ran) = oneshot::channel();
+                let lock = std::sync::Arc::new(std::sync::Mutex::new(()));
+                let (calls, locks) = (Count::default(), lock.clone());
+                let count = calls.clone();
+                let timer = go::after_func(secs(3600), move || {
+                    count.add();
+                    let _locked = locks.lock().unwrap();
+                    let task = tokio::task::try_id();
+                    let runtime = tokio::runtime::Handle::current().id();
+                    sender.send((runtime, task.is_some())).unwrap();
+                });
+                let resetter = thread::spawn(move || {
+                    let other = paused();
+                    let _entered = in_another.then(|| other.enter());
+                    let _locked = lock.lock().unwrap();
+                    assert!(timer.reset(Duration::ZERO));
+                    // What was spawned there runs now.
+                    other.block_on(tokio::task::yield_now());
+                });
+                resetter.join().unwrap();
+                assert_eq!(calls.get(), 0, "called by the thread that resets");
+                let own = tokio::runtime::Handle::current().id();
+                assert_eq!(ran.await, Ok((own, true)));
+            });
+        }
+    });
+}

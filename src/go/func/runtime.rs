@@ -1,17 +1,19 @@
-//! [`Runtime`], the runtime in which a function is to run as a task.
+//! [`Runtime`], the runtime in which a function is to run as a task, and that [`Task`].
 //!
 //! A timer may outlive the runtime that it was made in, and what outlives a runtime must keep no
 //! descriptors open. A handle of `rt` does not, but one of tokio does. So the handle of a tokio
 //! runtime is kept only if another driver is to fire the timer. If it is the runtime's own, the
-//! timer fires on a thread of the runtime, and finds it there.
+//! timer fires on a thread of the runtime, and finds it there. It is spawned there alone: any other
+//! thread that resets the timer to a time that has passed leaves the function to the next turn.
 
+use crate::callback::Spawn;
 use crate::driver;
 
 pub(super) enum Runtime {
     Rt(on_rt::Handle),
     Tokio(on_tokio::Handle),
     /// That of tokio whose thread fires the timer.
-    TokioOfThread,
+    TokioOfThread(on_tokio::Id),
     /// None: the function runs in the turn of the driver.
     None,
 }
@@ -27,22 +29,43 @@ impl Runtime {
             (_, Some(handle)) if entered || driver::Handle::try_current().is_err() => {
                 Self::Tokio(handle)
             }
-            (_, Some(_)) => Self::TokioOfThread,
+            (_, Some(handle)) => Self::TokioOfThread(on_tokio::id(&handle)),
             (None, None) => Self::None,
         }
     }
 
     /// Runs `f` as a task.
-    pub(super) fn run(self, f: impl FnOnce() + Send + 'static) {
+    fn run(self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Rt(handle) => on_rt::spawn(&handle, f),
             Self::Tokio(handle) => on_tokio::spawn(&handle, f),
-            Self::TokioOfThread => match on_tokio::current() {
+            Self::TokioOfThread(id) => match on_tokio::current_if(id) {
                 Some(handle) => on_tokio::spawn(&handle, f),
                 None => f(),
             },
             Self::None => f(),
         }
+    }
+}
+
+/// A function, and where it is to run as a task.
+pub(super) struct Task<F> {
+    pub(super) runtime: Runtime,
+    pub(super) f: F,
+}
+
+impl<F: FnOnce() + Send + 'static> Spawn for Task<F> {
+    fn may_spawn_here(&self) -> bool {
+        match self.runtime {
+            Runtime::Rt(_) | Runtime::Tokio(_) => true,
+            Runtime::TokioOfThread(id) => on_tokio::current_if(id).is_some(),
+            Runtime::None => false,
+        }
+    }
+
+    fn spawn(self: Box<Self>) {
+        let Self { runtime, f } = *self;
+        runtime.run(f);
     }
 }
 
@@ -61,10 +84,19 @@ mod on_rt {
 
 #[cfg(feature = "tokio")]
 mod on_tokio {
-    pub(super) use tokio::runtime::Handle;
+    pub(super) use tokio::runtime::{Handle, Id};
 
     pub(super) fn current() -> Option<Handle> {
         Handle::try_current().ok()
+    }
+
+    pub(super) fn id(handle: &Handle) -> Id {
+        handle.id()
+    }
+
+    /// Returns the runtime that this thread is in, if it is the one with this `id`.
+    pub(super) fn current_if(id: Id) -> Option<Handle> {
+        current().filter(|handle| handle.id() == id)
     }
 
     pub(super) fn spawn(handle: &Handle, f: impl FnOnce() + Send + 'static) {
@@ -82,7 +114,21 @@ use self::without as on_tokio;
 mod without {
     pub(in crate::go::func) enum Handle {}
 
+    #[cfg(not(feature = "tokio"))]
+    #[derive(Clone, Copy)]
+    pub(in crate::go::func) struct Id;
+
     pub(super) fn current() -> Option<Handle> {
+        None
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    pub(super) fn id(handle: &Handle) -> Id {
+        match *handle {}
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    pub(super) fn current_if(_: Id) -> Option<Handle> {
         None
     }
 
