@@ -252,6 +252,11 @@ impl Link {
         seen
     }
 
+    /// Takes the waker of the owner's task, to wake it.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        self.lock().waker.take()
+    }
+
     /// Takes the value, if the timer was neither stopped nor reset since `version`, and notes the
     /// driver.
     pub(super) fn receive(&self, version: u64, driver: &Handle) -> bool {

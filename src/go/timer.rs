@@ -99,6 +99,8 @@ impl Timer {
     /// that, nothing is received until the timer is [reset](Self::reset). `false` means that its
     /// value was received or the timer was stopped before.
     ///
+    /// The driver forgets the timer at once, and with it the task that awaits it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -120,6 +122,11 @@ impl Timer {
     /// It works on any timer, also one that was stopped or whose value was received. A value that
     /// was due before is not received any more. If a task waits for the timer, it waits on.
     ///
+    /// After a [`stop`](Self::stop), or a value, poll the timer again for it to start: nothing wakes
+    /// a task that has polled it before. Only if the timer has a [`remote`](Self::remote), this call
+    /// wakes that task. This matters where the timer is polled in one place and reset in another, as
+    /// behind a lock or in a `FuturesUnordered`.
+    ///
     /// # Examples
     ///
     /// ```
@@ -136,13 +143,24 @@ impl Timer {
     /// ```
     pub fn reset(&mut self, duration: Duration) -> bool {
         self.sleep.reset_after(duration);
-        self.set_active(true)
+        let was_active = self.set_active(true);
+        // A stop has taken it out of the driver, and a task that waits has to arm it.
+        if !self.sleep.is_armed()
+            && let Some(waker) = self.link.get().and_then(|link| link.take_waker())
+        {
+            waker.wake();
+        }
+        was_active
     }
 
     /// Returns a handle by which other tasks and threads stop and reset this timer, also while its
     /// owner awaits it.
     ///
     /// The first call allocates what they share. A timer without a remote uses no lock.
+    ///
+    /// Make the first remote before the timer is awaited, or poll the timer again afterwards: a
+    /// remote wakes the task of a poll that came after it was made. One that comes later does not
+    /// wake the task that waits already, and what it does is noticed at the old deadline.
     ///
     /// # Examples
     ///

@@ -65,6 +65,58 @@ fn a_remote_wakes_the_task_that_waits() {
     assert_eq!(task.held(), 0);
 }
 
+/// Another holder of the timer stops and resets it, through a lock around it for example.
+#[test]
+fn the_task_that_waits_is_woken_by_the_owners_reset_of_a_stopped_timer() {
+    for by_remote in [false, true] {
+        let (clock, driver) = manual();
+        let _entered = driver.handle().enter();
+        let task = Task::new();
+        let mut timer = Timer::new(secs(60));
+        let remote = timer.remote();
+        assert!(task.poll(&mut timer).is_pending());
+        match by_remote {
+            true => assert!(remote.stop() && task.poll(&mut timer).is_pending()),
+            false => assert!(timer.stop()),
+        }
+        let before = task.wakes();
+        assert!(!timer.reset(ms(2)));
+        assert_eq!(task.wakes(), before + 1, "woken to arm it");
+        assert!(timer.reset(ms(1)));
+        assert_eq!(task.wakes(), before + 1, "woken once");
+        assert!(task.poll(&mut timer).is_pending());
+        assert!(timer.reset(ms(1)));
+        assert_eq!(task.wakes(), before + 1, "the driver moves it");
+        clock.advance(ms(1));
+        assert_eq!(task.wakes(), before + 2);
+        assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+        drop(timer);
+        assert_eq!(task.held(), 0);
+    }
+}
+
+/// It is polled again, as `remote` asks for, or notices at its old deadline.
+#[test]
+fn a_first_remote_of_a_timer_that_is_awaited_is_noticed_in_the_next_poll() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut timers = [Timer::new(secs(60)), Timer::new(secs(60))];
+    for timer in &mut timers {
+        assert!(task.poll(timer).is_pending());
+        assert!(timer.remote().reset(ms(1)));
+    }
+    let [polled, left] = &mut timers;
+    assert!(task.poll(polled).is_pending());
+    clock.advance(ms(1));
+    assert_eq!(task.wakes(), 1);
+    assert_eq!(task.poll(polled), Poll::Ready(clock.now()));
+    let due = clock.now();
+    clock.advance(secs(60));
+    assert_eq!(task.wakes(), 2);
+    assert_eq!(task.poll(left), Poll::Ready(due));
+}
+
 #[test]
 fn a_task_that_awaits_a_timer_is_moved_by_another() {
     everywhere(|on| async move {
