@@ -5,9 +5,10 @@
 //! [`park`](Driver::park) does both around a [`Park`].
 //!
 //! The modules: `shared` (what handles share with a driver, and how a loop is interrupted),
-//! `shared::fire` (firing), `wakers` (the timers, in order), `handle`, `slack` (why a wake-up may
-//! be delayed), and `sharded` (the drivers of a runtime, all on one loop). The
-//! futures are in `time`; `backend` finds the driver for a timer.
+//! `shared::announcement` (until when a loop parks), `shared::fire` (firing), `wakers` (the timers,
+//! in order), `handle`, `builder`, `turn` (what a turn returns), `slack` (why a wake-up may be
+//! delayed), and `sharded` (the drivers of a runtime, all on one loop). The futures are in `time`;
+//! `backend` finds the driver for a timer.
 
 mod builder;
 mod handle;

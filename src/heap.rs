@@ -25,8 +25,8 @@
 //! stale slots of each run, because a long sequence of them would turn the search for the earliest
 //! live slot into a pause.
 //!
-//! - H1 near < edge <= `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
-//!   below the next one's, and `runs[0].low` is the edge.
+//! - H1 near < edge = `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
+//!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run has RUN at most, and
 //!   beyond that only what `place_moved` added; it is then listed in `full`, and a later call
@@ -46,7 +46,7 @@
 //! maintenance in proportion to what it changes; there is no separate clean-up pass.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves
-//! are in `table`; `store` combines it with the heap.
+//! are in `table`, which `store` combines with the heap; those of a driver are in `driver::wakers`.
 
 mod maintenance;
 mod runs;
@@ -105,7 +105,8 @@ pub(crate) enum SlotState {
     Live,
     /// No timer needs it.
     Dead,
-    /// Its timer is armed for the later deadline of this slot.
+    /// Its timer is armed for the deadline of this slot: a later one, or the same with a newer
+    /// sequence number.
     Moved(Slot),
 }
 

@@ -2,10 +2,11 @@
 //! interrupted.
 //!
 //! Behind every [`Handle`](crate::Handle) is one [`Shared`]: a lock around the order of the timers,
-//! and atomics that are written under that lock and read without it, so that the common questions
-//! cost one load:
+//! and atomics that are read without it, and mostly written under it (see [`Atomics`]), so that the
+//! common questions cost one load:
 //!
-//! - `elapsed`: the clock as the last turn saw it. A deadline at or before it has passed.
+//! - `elapsed`: the time of the last turn that had timers to fire. A deadline at or before it has
+//!   passed.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
@@ -26,12 +27,12 @@
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
 //! and blocks. It announces no later time than the first slot of the heap is filed under, so only a
-//! timer that needs a new slot can be earlier. A thread that arms an earlier timer clears the announcement, under the same lock,
-//! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
-//! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
-//! announcement, and unparks; an unpark that comes before the loop blocks makes the block return.
-//! The first thread that interrupts clears the announcement, so the loop is interrupted once, and
-//! never while it runs.
+//! timer that needs a new slot can be earlier. A thread that arms an earlier timer clears the
+//! announcement, under the same lock, and then unparks the loop. So one of two things happens.
+//! Either the arming thread comes first, and the loop computes its timeout with the new timer in
+//! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
+//! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
+//! the loop is interrupted once, and never while it runs.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`].
 
@@ -122,8 +123,8 @@ struct Atomics {
     next: AtomicU64,
     /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
     interrupt_before: AtomicU64,
-    /// How often in a row a timer has interrupted the loop. No wait has ended at its time between
-    /// these interruptions.
+    /// How often a timer has interrupted the loop since a wait of the loop has last ended otherwise
+    /// than by an earlier timer.
     interruptions: AtomicU64,
     /// What the clock showed when the loop last looked at its timers, or zero. `Debug` shows it.
     turned: AtomicU64,
@@ -267,8 +268,8 @@ impl Shared {
             return Reset::Gone;
         }
         if deadline <= elapsed {
-            // No timer is armed for a deadline that has elapsed, or moved to an earlier one that
-            // has: see V1 in `wakers/words.rs`.
+            // V1 in `wakers/words.rs`: a word must not become a deadline that has elapsed. So the
+            // timer is removed, and the caller wakes it.
             let waker = self.chunks.take(index, old);
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
             let must_rearm = self.note_cancelled(old);
@@ -310,9 +311,8 @@ impl Shared {
     /// Returns whether a timer that was armed for `deadline` is armed no longer.
     #[inline]
     fn has_fired(&self, index: u32, deadline: u64) -> bool {
-        // Usually nothing is left that is due, and its word, which may be cold, need not be read:
-        // arming it has lowered `next` to its deadline or below, and a turn raises that only above
-        // deadlines of which no timer is left. Acquire: the turn that took it out happened before.
+        // The timer's word may be cold, so `next` is tried first: a timer that is armed keeps
+        // `next` at or below its deadline. Acquire: the turn that took it out happened before.
         deadline < self.atomics.0.next.load(Ordering::Acquire)
             || self.chunks.load(index) != deadline
     }
@@ -397,8 +397,8 @@ impl Shared {
         self.atomics.0.next.store(next, Ordering::Release);
     }
 
-    /// Marks the driver as gone. No timer is armed from now on. One that is being dropped or put
-    /// off at this moment still may be.
+    /// Marks the driver as gone. From now on no timer can be armed. A drop or a put-off that has
+    /// already begun may still succeed.
     fn mark_closed(&self) {
         let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);

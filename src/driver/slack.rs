@@ -6,7 +6,7 @@
 //! cost more than the work that it brings, so wake-ups keep a distance of the slack, and each fires
 //! all that came due in between. Network cards moderate interrupts in the same way (Mogul and
 //! Ramakrishnan, "Eliminating receive livelock", 1996): the first timer is on time, only a storm is
-//! batched, and nothing is later than the slack because of it.
+//! batched, and no timer is late by more than the slack because of it.
 //!
 //! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the
 //! time between firings. If a wait for the slack has brought fewer, it was in vain: one task that
@@ -126,11 +126,12 @@ impl Planner {
             self.suspended -= 1;
         } else if count >= DENSE {
             self.last_suspension = 0;
-        } else if self.waits(slack) && since >= slack {
+        } else if self.delays(slack) && since >= slack {
             self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
             self.suspended = self.last_suspension;
         }
-        // A pause only means "sparse". Capped, it is forgotten within a few turns.
+        // A long gap between firings only means "sparse". Capped, it is forgotten within a few
+        // turns.
         let gap = (since / count as u64).min(slack);
         self.gap = (self.gap.min(slack) * 3 + gap) / 4;
     }
@@ -139,7 +140,7 @@ impl Planner {
     /// storm.
     pub(crate) fn plan(&self, next: u64) -> Plan {
         let slack = self.slack.get();
-        let earliest = match self.waits(slack) {
+        let earliest = match self.delays(slack) {
             true => self.last.saturating_add(slack),
             false => 0,
         };
@@ -149,7 +150,8 @@ impl Planner {
         }
     }
 
-    fn waits(&self, slack: u64) -> bool {
+    /// Returns whether wake-ups are delayed now.
+    fn delays(&self, slack: u64) -> bool {
         self.suspended == 0 && self.gap < slack / DENSE as u64
     }
 }

@@ -70,7 +70,7 @@ pub(crate) struct Wakers {
 }
 
 /// How many more slots a call may find stale.
-pub(crate) struct Budget(pub(crate) usize);
+pub(crate) struct StaleSlots(pub(crate) usize);
 
 impl Wakers {
     /// Makes one without timers. Allocates nothing.
@@ -124,7 +124,7 @@ impl Wakers {
             counts.new_orphans += 1;
         }
         // No budget is asked for: the work of `push` is bounded without one, as that of `clean`.
-        let budget = &mut Budget(0);
+        let budget = &mut StaleSlots(0);
         let mut view = View::new(chunks, counts, budget);
         self.heap.push(slot, &mut view);
         if view.counts.new_orphans >= CLEAN {
@@ -144,7 +144,7 @@ impl Wakers {
         &mut self,
         chunks: &Chunks,
         now: u64,
-        budget: &mut Budget,
+        budget: &mut StaleSlots,
         most: usize,
         mut each: impl FnMut(Waker),
     ) {
@@ -170,7 +170,11 @@ impl Wakers {
 
     /// Returns the earliest deadline, or [`NEVER`] if no timer can come due; `None` if the budget
     /// is used up before it is known.
-    pub(crate) fn next_deadline(&mut self, chunks: &Chunks, budget: &mut Budget) -> Option<u64> {
+    pub(crate) fn next_deadline(
+        &mut self,
+        chunks: &Chunks,
+        budget: &mut StaleSlots,
+    ) -> Option<u64> {
         let mut view = View::new(chunks, &mut self.counts, budget);
         match self.heap.peek(NEVER, &mut view) {
             Some(slot) => Some(slot.when()),
@@ -194,7 +198,7 @@ impl Wakers {
 struct View<'a> {
     chunks: &'a Chunks,
     counts: &'a mut Counts,
-    budget: &'a mut Budget,
+    budget: &'a mut StaleSlots,
     /// The chunk of the last slot. It stays locked until a slot of another chunk comes: timers that
     /// were armed one after the other are in one chunk.
     locked: Option<Locked<'a>>,
@@ -202,7 +206,7 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     #[inline]
-    fn new(chunks: &'a Chunks, counts: &'a mut Counts, budget: &'a mut Budget) -> Self {
+    fn new(chunks: &'a Chunks, counts: &'a mut Counts, budget: &'a mut StaleSlots) -> Self {
         Self {
             chunks,
             counts,

@@ -24,7 +24,7 @@ const SAMPLE: usize = 16;
 
 impl<const RUN: usize> RunHeap<RUN> {
     /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
-    /// there is no run.
+    /// no slot is left, neither near nor in a run.
     ///
     /// The caller ensures that no slot is near.
     #[cold]
@@ -32,7 +32,8 @@ impl<const RUN: usize> RunHeap<RUN> {
         // Some of the moved slots may belong to this run.
         while !self.moved.is_empty() {
             self.place_moved(timers);
-            // Where nothing is marked, many moved slots may come from one run and go to one.
+            // Unmarked, `moved` may hold hundreds of slots for one run: split as we place, or it
+            // outgrows RUN.
             if !T::MARKS_STALE {
                 self.split_one(timers);
             }

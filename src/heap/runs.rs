@@ -10,8 +10,8 @@
 //! - R1 lows rise from run to run; a run's slots lie from its low to below the next one's.
 //! - R2 a group has 1 to GROUP runs, with the low and the tally of each; its own low is that of the
 //!   first.
-//! - R3 as many slots of a run are stale as the run and its tally count together; a run that is
-//!   borrowed mutably counts all of them itself.
+//! - R3 as many slots of a run are stale as the run and its tally count together. `IndexMut` first
+//!   adds the tally to the run's own count.
 //! - R4 while a tally has not reached its `limit`, its run is not `is_stale(STALENESS)`: slots that
 //!   are added in the meantime are live.
 

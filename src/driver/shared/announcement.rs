@@ -11,7 +11,7 @@
 
 use super::{Shared, State};
 use crate::driver::slack::{self, NO_INTERRUPT};
-use crate::driver::wakers::Budget;
+use crate::driver::wakers::StaleSlots;
 use crate::instant::NEVER;
 use crate::sync::{self, MutexGuard, atomic::Ordering};
 
@@ -61,7 +61,7 @@ impl Shared {
         let mut holds = 0;
         loop {
             let mut state = self.lock();
-            let mut budget = Budget(STALE_SLOTS);
+            let mut budget = StaleSlots(STALE_SLOTS);
             holds += 1;
             match state.timers.next_deadline(&self.chunks, &mut budget) {
                 Some(next) => return (state, next),
@@ -147,7 +147,7 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Notes that a wait of the loop has ended at its time, not by an interruption.
+    /// Notes that a wait of the loop has ended otherwise than by an earlier timer.
     pub(crate) fn note_timed_wake(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.
@@ -161,7 +161,8 @@ impl Shared {
         slack::needs_margin(interruptions) && !self.is_exact()
     }
 
-    /// Returns when to wake for a deadline at `next` if the clock shows `now`: a margin before it.
+    /// Returns when the loop should wake for a deadline at `next` if it is interrupted often and
+    /// the clock shows `now`: a margin before `next`.
     pub(crate) fn before(&self, next: u64, now: u64) -> u64 {
         if next == NEVER {
             return NEVER;

@@ -18,7 +18,7 @@ use std::task::Waker;
 use crate::clock::ClockObserver;
 use crate::driver::shared::Shared;
 use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
-use crate::driver::wakers::{Budget, Wakers};
+use crate::driver::wakers::{StaleSlots, Wakers};
 use crate::instant::NEVER;
 use crate::sync;
 
@@ -95,7 +95,7 @@ impl Shared {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
-        let mut budget = Budget(STALE_SLOTS);
+        let mut budget = StaleSlots(STALE_SLOTS);
         let timers = &mut state.timers;
         timers.pop(&self.chunks, now, &mut budget, BATCH, |waker| {
             batch.push(waker);
@@ -109,8 +109,8 @@ impl Shared {
     /// last.
     pub(crate) fn close(&self) {
         self.mark_closed();
-        // Bounded, because a timer that its owner keeps putting off is filed anew each time. Without
-        // such owners each hold of the lock gets rid of `BATCH` slots at least.
+        // Bounded, because a timer that its owner keeps putting off is filed anew each time.
+        // Without such owners each hold of the lock gets rid of `BATCH` slots at least.
         let slots = self.lock().timers.slots();
         let mut holds = 2 * slots / BATCH + 16;
         while holds > 0 && self.fire(NEVER, BATCH).1 {

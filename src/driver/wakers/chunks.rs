@@ -1,9 +1,9 @@
 //! The entries of a driver's timers, in chunks that have a lock each.
 //!
 //! A chunk holds up to [`CHUNK`] entries, and the [words](super::words) of their timers. A timer
-//! finds its chunk by its index, without the driver's lock: the chunks lie in lists, each as long
-//! as all those before it together, so adding one copies nothing. Its lock guards the entries, and
-//! is held to remove a timer, to exchange its waker, and to fire it.
+//! finds its chunk by its index, without the driver's lock: the chunks lie in lists of 1, 2, 4 and
+//! so on, each twice as long as the one before, so adding one copies nothing. A chunk's lock guards
+//! its entries, and is held to arm a timer, to remove it, to exchange its waker, and to fire it.
 //!
 //! New timers take entries of one chunk, the *current* one, until that has no free entry. So a
 //! program that keeps arming timers on one thread and dropping them on another takes two different
@@ -240,8 +240,8 @@ impl Chunks {
         chunks.map(Chunk::lock).collect::<Vec<_>>()
     }
 
-    /// Takes all entries out of a chunk of a driver that is gone and returns their wakers, `None` if
-    /// there is no such chunk.
+    /// Takes all entries out of a chunk of a driver that is gone and returns their wakers, `None`
+    /// if there is no such chunk.
     pub(crate) fn close(&self, chunk: u32) -> Option<impl Iterator<Item = Waker> + use<>> {
         let chunk = self.get(chunk)?;
         let mut entries = chunk.lock();
@@ -257,8 +257,8 @@ impl Chunks {
         }))
     }
 
-    /// Locks a chunk and writes each of its words as it is. Timers of it that are put off or removed
-    /// after that see what this thread did before. Returns whether there is such a chunk.
+    /// Locks a chunk and writes each of its words as it is. Timers of it that are put off or
+    /// removed after that see what this thread did before. Returns whether there is such a chunk.
     #[cfg(feature = "rt")]
     pub(crate) fn rewrite(&self, chunk: u32) -> bool {
         let Some(chunk) = self.get(chunk) else {

@@ -128,7 +128,7 @@ impl Pair {
         self.now = self.now.saturating_add(after).min(NEVER - 1);
         loop {
             let bound = self.wakers.bound();
-            let mut left = Budget(budget);
+            let mut left = StaleSlots(budget);
             let mut popped = None;
             let each = |waker| popped = Some(waker);
             self.wakers.pop(&self.chunks, self.now, &mut left, 1, each);
@@ -155,7 +155,10 @@ impl Pair {
         let next = self.model.keys().next().map_or(NEVER, |&(at, _)| at);
         loop {
             assert!(self.wakers.bound() <= next);
-            if let Some(found) = self.wakers.next_deadline(&self.chunks, &mut Budget(budget)) {
+            if let Some(found) = self
+                .wakers
+                .next_deadline(&self.chunks, &mut StaleSlots(budget))
+            {
                 return assert_eq!(found, next);
             }
         }

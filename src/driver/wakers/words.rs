@@ -5,8 +5,8 @@
 //!
 //! - V1 the word at a timer's index equals the timer's deadline if and only if it is armed. When it
 //!   fires, its deadline has elapsed. A timer that gets its index later is armed, or moved to an
-//!   earlier time, only for deadlines that have not elapsed, and put off only to later ones. So no
-//!   word is ever again what the owner of a fired timer compares it with.
+//!   earlier time, only for deadlines that have not elapsed, and put off only to later ones. So the
+//!   word at a fired timer's index never again equals that timer's deadline.
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `FREE`. So a timer that
@@ -72,8 +72,8 @@ impl Word {
             .is_ok()
     }
 
-    /// Writes the word as it is. If its timer is put off after that, its owner sees what this thread
-    /// did before.
+    /// Writes the word as it is. If its timer is put off after that, its owner sees what this
+    /// thread did before.
     #[cfg(feature = "rt")]
     pub(super) fn rewrite(&self) {
         // A read-modify-write, because the owner may put the timer off just now. Release: pairs

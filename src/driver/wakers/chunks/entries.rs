@@ -14,10 +14,12 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(in crate::driver::wakers) struct Entry {
     /// What the slot that it owns is filed under, or [`NEVER`] if it owns none.
     pub(in crate::driver::wakers) filed: u64,
-    /// The sequence number of that slot.
+    /// The sequence number of that slot. It differs from `seq` if the timer has adopted the slot,
+    /// or was reset since: then the slot is filed anew before the timer fires.
     pub(in crate::driver::wakers) tag: u32,
     /// The sequence number of the timer that is armed, or was last.
     pub(in crate::driver::wakers) seq: u32,
+    /// Its waker, or where the list of free entries goes on.
     pub(super) place: Place,
 }
 
@@ -39,9 +41,11 @@ pub(super) struct Entries {
     pub(super) all: Vec<Entry>,
     /// The first free entry, counted from the first one of the chunk; or `NONE`.
     pub(super) free: u32,
+    /// How many entries have an armed timer.
     pub(super) armed: u32,
     /// The last sequence number, if the chunk is current.
     pub(super) seq: u32,
+    /// New timers take their entries here.
     pub(super) is_current: bool,
 }
 
