@@ -20,7 +20,7 @@ use crate::park::{Park, ThreadPark};
 use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
-use crate::rt::local::{LocalQueue, ThreadNotifier};
+use crate::rt::local::{LocalQueue, ThreadWaker};
 use crate::rt::pool::Pool;
 use crate::rt::worker::{Mode, Worker};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
         ),
     };
     let park = ThreadPark::new();
-    let thread = BlockOnThread::new(inner, ThreadNotifier::of_thread(park.unparker()), outer);
+    let thread = BlockOnThread::new(inner, ThreadWaker::of_thread(park.unparker()), outer);
     // In this order: the future is dropped before the thread leaves the runtime, and its destructor
     // may call `block_on`.
     let future = pin!(future);
@@ -55,13 +55,13 @@ struct BlockOnThread {
     /// Whether this call keeps the runtime from ending. One in a destructor on a worker, or after
     /// the last member has left, does not.
     is_member: bool,
-    notifier: Arc<ThreadNotifier>,
+    notifier: Arc<ThreadWaker>,
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// If a future or destructor that this thread runs while it is no worker, or has lent it, makes
-    /// this call: the scope that kept time from moving. This call keeps it in its place, but not
-    /// while it waits, and gives the hold back when it ends.
+    /// The scope further out on this thread that kept time from moving when this call was made: it
+    /// held the clock, or had lent its worker. While this call runs, it holds the clock instead; it
+    /// lets go while it waits, and gives the hold back at its end.
     held_by: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,
@@ -73,13 +73,15 @@ struct BlockOnThread {
 }
 
 impl BlockOnThread {
-    fn new(inner: &Arc<Inner>, notifier: Arc<ThreadNotifier>, outer: Option<Rc<Scope>>) -> Self {
+    fn new(inner: &Arc<Inner>, notifier: Arc<ThreadWaker>, outer: Option<Rc<Scope>>) -> Self {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
         let is_member = outer.is_none() && inner.add_member();
         let caller = running_any();
         let guard = ScopeGuard::running(inner.clone(), notifier.clone());
-        let in_lent_poll = caller.as_ref().is_some_and(|caller| caller.has_lent(inner));
+        let in_lent_poll = caller
+            .as_ref()
+            .is_some_and(|caller| caller.has_lent_worker_of(inner));
         if in_lent_poll {
             inner.begin_inner_call();
         }
@@ -312,11 +314,11 @@ struct MainFuture<'a, F> {
 struct MainWaker {
     woken: AtomicBool,
     pool: Arc<Pool>,
-    notifier: Arc<ThreadNotifier>,
+    notifier: Arc<ThreadWaker>,
 }
 
 impl<'a, F: Future> MainFuture<'a, F> {
-    fn new(pool: Arc<Pool>, notifier: Arc<ThreadNotifier>, future: Pin<&'a mut F>) -> Self {
+    fn new(pool: Arc<Pool>, notifier: Arc<ThreadWaker>, future: Pin<&'a mut F>) -> Self {
         let main = Arc::new(MainWaker {
             // It has to be polled once to begin with.
             woken: AtomicBool::new(true),

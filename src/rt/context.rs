@@ -24,7 +24,7 @@ use crate::driver;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
-use crate::rt::local::{LocalQueue, ThreadNotifier};
+use crate::rt::local::{LocalQueue, ThreadWaker};
 use crate::rt::pool::Pool;
 use crate::rt::task::{self, OwnedTasks, Reason, Runnable, Spawned};
 use crate::sync::thread_local;
@@ -37,7 +37,7 @@ thread_local! {
 pub(super) struct Scope {
     inner: Arc<Inner>,
     /// `None` if the thread runs no futures.
-    notifier: Option<Arc<ThreadNotifier>>,
+    notifier: Option<Arc<ThreadWaker>>,
     /// `Some` while the thread is a worker, except in a `block_on` that a destructor calls on it.
     core: RefCell<Option<Core>>,
     /// The local tasks, once there was one.
@@ -135,7 +135,7 @@ impl Scope {
     }
 
     /// Returns whether this has the core of a worker of `inner`, and another thread may run it.
-    pub(super) fn has_lent(&self, inner: &Inner) -> bool {
+    pub(super) fn has_lent_worker_of(&self, inner: &Inner) -> bool {
         self.lent.get() && self.is_of(inner)
     }
 
@@ -168,11 +168,11 @@ pub(super) struct ScopeGuard(Rc<Scope>);
 
 impl ScopeGuard {
     /// Pushes the scope of a thread that runs futures.
-    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadNotifier>) -> Self {
+    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadWaker>) -> Self {
         Self::push(inner, Some(notifier))
     }
 
-    fn push(inner: Arc<Inner>, notifier: Option<Arc<ThreadNotifier>>) -> Self {
+    fn push(inner: Arc<Inner>, notifier: Option<Arc<ThreadWaker>>) -> Self {
         let scope = Rc::new(Scope {
             inner,
             notifier,

@@ -220,7 +220,7 @@ impl Core {
     }
 }
 
-/// A worker's LIFO slot: the one task that it runs next. `idle::slots` tells when another worker
+/// A worker's LIFO slot: the one task that it runs next. `idle::lifo_watch` tells when another worker
 /// takes it.
 ///
 /// The slot is a queue of `crossbeam-deque` that never holds more than one task. To take a task out

@@ -1,5 +1,8 @@
 //! Which workers are parked, until when, and which of them new work unparks.
 //!
+//! [`Idle`] also owns the runtime's sharded driver and its clock: the parked owner is the wake
+//! source of that driver, and a worker that parks may have to move the clock.
+//!
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
 //! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
@@ -26,11 +29,11 @@
 //! # No task is left in a LIFO slot
 //!
 //! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are
-//! to be checked, see [`slots`].
+//! to be checked, see [`lifo_watch`].
 
 mod all_parked;
 mod counts;
-mod slots;
+mod lifo_watch;
 mod source;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -39,8 +42,8 @@ use std::sync::{Arc, Weak};
 
 use self::all_parked::Next;
 use self::counts::{Counts, Leaving};
-pub(crate) use self::slots::ReportFlag;
-use self::slots::Slots;
+use self::lifo_watch::LifoWatch;
+pub(crate) use self::lifo_watch::ReportFlag;
 use self::source::{OwnerTimeout, ShardNotifier};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
@@ -65,7 +68,7 @@ pub(crate) struct Idle {
     /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
     parkers: Parkers,
-    slots: Slots,
+    slots: LifoWatch,
     drivers: ShardedDriver<OwnerTimeout>,
     clock: Clock,
 }
@@ -75,7 +78,7 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core. A worker that is lent counts once for each thread that has
+    /// How many threads have a core, without those that wait in an inner `block_on`. A worker that is lent counts once for each thread that has
     /// lent it, and once for the one that runs it.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
@@ -89,7 +92,7 @@ pub(crate) trait ParkContext {
 
     /// Returns whether a thread that has lent the first worker still polls its main future: time
     /// must not be moved then.
-    fn has_lent(&self) -> bool;
+    fn lender_polls(&self) -> bool;
 
     /// Returns whether this worker runs tasks, and not timers alone.
     fn runs_tasks(&self) -> bool;
@@ -141,7 +144,7 @@ impl Idle {
                 }),
                 timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
-                slots: Slots::new(parkers.len()),
+                slots: LifoWatch::new(parkers.len()),
                 parkers,
                 drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
                 clock: clock.clone(),
@@ -178,7 +181,7 @@ impl Idle {
         // Asked before the last look, because it runs foreign code: it asks the clock's drivers for
         // their next deadlines, and may drop the last reference to one. What foreign code wakes
         // after the last look would be missed.
-        let can_advance = self.clock.can_advance() && !context.has_lent();
+        let can_advance = self.clock.can_advance() && !context.lender_polls();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
             // While this worker searched, no other was unparked for what was pushed. So it counts
@@ -263,7 +266,8 @@ impl Idle {
         if expired {
             self.drivers.note_expired();
             context.fire();
-            // The successor has no timeout yet. If there is none, the next worker to park rearms.
+            // If something was due, `fire` has rearmed, and this changes nothing. If nothing was,
+            // the successor has no timeout yet. If none is parked, the next worker to park rearms.
             if self.has_parked() {
                 self.drivers.rearm();
             }
@@ -301,9 +305,8 @@ impl Idle {
         }
     }
 
-    /// Unparks a certain worker, if it is parked, and counts it as searching. The caller has
-    /// written before what [`has_work`](ParkContext::has_work) of that worker looks at, and then
-    /// fenced.
+    /// Unparks a certain worker, if it is parked, and counts it as searching. The caller must first
+    /// write what that worker's [`has_work`](ParkContext::has_work) reads, and then fence.
     pub(crate) fn notify(&self, worker: usize) {
         if !self.counts.has_parked() {
             return;

@@ -12,6 +12,16 @@
 //! `block_on`. Dropping the `Runtime` stops the runtime: workers return from their loops, a task
 //! that is spawned ends at once, and a worker drops a task instead of running it. When the last
 //! member leaves, it drops the tasks that are left.
+//!
+//! The flags of a shutdown are set in this order:
+//!
+//! 1. `stopping` of the pool: workers return from their loops.
+//! 2. `closed` of each list of tasks: its tasks become ready, and end; no task is added.
+//! 3. `Members::count` is zero: the last member has left, and there are no new ones.
+//! 4. `FirstWorker::closed`: all tasks are dropped, and no thread takes the first worker's core.
+//! 5. `closed` of the pool: the drivers, the I/O and the parkers are closed, and a thread in
+//!    `block_on` that runs the first worker stops doing so.
+//! 6. `Members::ended`: a thread that waits for the end goes on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +34,7 @@ use crate::driver::shared::fire::catch_panic;
 use crate::park::worker::Parkers;
 use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
-use crate::rt::local::ThreadNotifier;
+use crate::rt::local::ThreadWaker;
 use crate::rt::pool::Pool;
 use crate::rt::reactor::Reactor;
 use crate::rt::task::OwnedTasks;
@@ -49,8 +59,8 @@ struct FirstWorker {
     /// `None` while a thread has it.
     core: Option<Core>,
     /// The threads that wait to run it.
-    waiting: Vec<Arc<ThreadNotifier>>,
-    /// The runtime has ended: no thread takes it any more.
+    waiting: Vec<Arc<ThreadWaker>>,
+    /// The tasks of the runtime, which ends, are dropped: no thread takes this worker any more.
     closed: bool,
 }
 
@@ -127,9 +137,9 @@ impl Inner {
 
     /// Like [`take_core`](Self::take_core). If another thread runs the worker, `thread` is notified
     /// when that may have changed.
-    pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadNotifier>) -> Option<Core> {
+    pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadWaker>) -> Option<Core> {
         let mut first = lock(&self.first);
-        let is_same = |waiting: &Arc<ThreadNotifier>| Arc::ptr_eq(waiting, thread);
+        let is_same = |waiting: &Arc<ThreadWaker>| Arc::ptr_eq(waiting, thread);
         if first.is_running && !first.closed && !first.waiting.iter().any(is_same) {
             first.waiting.push(thread.clone());
         }
@@ -149,7 +159,7 @@ impl Inner {
     }
 
     /// Removes a thread from those that wait to run the first worker.
-    pub(super) fn stop_waiting(&self, thread: &Arc<ThreadNotifier>) {
+    pub(super) fn stop_waiting(&self, thread: &Arc<ThreadWaker>) {
         let mut first = lock(&self.first);
         first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
@@ -208,7 +218,7 @@ impl Inner {
     }
 
     /// Returns whether a thread that has lent the first worker polls its main future.
-    pub(super) fn has_lent(&self) -> bool {
+    pub(super) fn lender_polls(&self) -> bool {
         lock(&self.first).lent > 0
     }
 

@@ -128,7 +128,8 @@ impl Pool {
         !self.shared.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())
     }
 
-    /// Takes a task out of any queue.
+    /// Takes a task out of the shared queue, or that of any worker. It does not look into LIFO slots
+    /// and spare cores: [`make_stealable`](Self::make_stealable) has to empty those before.
     pub(super) fn pop_any(&self) -> Option<Runnable> {
         let mut queues = self.stealers.iter();
         self.pop()

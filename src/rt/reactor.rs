@@ -2,8 +2,8 @@
 //!
 //! All descriptors of a runtime are registered with one epoll instance, each for one event at a
 //! time. That instance is nested in the parker of the parked worker that waits for I/O (see
-//! `park/worker/epoll.rs`). The worker polls the reactor when it is unparked, and a busy worker
-//! polls it now and then. One thread at a time collects a batch of events, takes the wakers of the
+//! `park/worker/epoll.rs`). The worker polls the reactor after every park, and a busy worker polls
+//! it now and then. One thread at a time collects a batch of events, takes the wakers of the
 //! tasks that wait for them, and wakes these tasks with every lock released.
 //!
 //! An event carries the key of its registration. It may come late, when the descriptor was removed

@@ -174,7 +174,7 @@ impl OwnedTasks {
         waker.wake();
     }
 
-    /// Returns whether the task with this key was aborted.
+    /// Returns whether the task with this key has to end: it was aborted, or the list is closed.
     #[inline]
     fn has_aborted(&self, key: usize) -> bool {
         // Relaxed: the thread that aborts a task wakes it afterwards, and the task runs after that

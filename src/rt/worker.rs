@@ -8,7 +8,8 @@
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
-//! they are short. The main future has its turn then, or when the queue is empty, if it was woken.
+//! they are short. If the main future was woken, the loop returns at such a poll, or when the queue
+//! is empty, to `block_on`, which polls the main future.
 
 mod park;
 

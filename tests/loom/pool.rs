@@ -65,7 +65,7 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
         self.pool.stopping.load(Ordering::Relaxed)
     }
 
-    fn has_lent(&self) -> bool {
+    fn lender_polls(&self) -> bool {
         false
     }
 

@@ -23,7 +23,7 @@ impl ParkContext for Worker {
         false
     }
 
-    fn has_lent(&self) -> bool {
+    fn lender_polls(&self) -> bool {
         false
     }
 

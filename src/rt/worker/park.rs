@@ -52,8 +52,8 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         self.worker.pool.is_stopping()
     }
 
-    fn has_lent(&self) -> bool {
-        self.worker.scope.inner().has_lent()
+    fn lender_polls(&self) -> bool {
+        self.worker.scope.inner().lender_polls()
     }
 
     fn runs_tasks(&self) -> bool {

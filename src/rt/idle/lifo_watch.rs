@@ -67,7 +67,7 @@ impl ReportFlag {
 }
 
 /// Written under the lock of the parked workers, read by all threads.
-pub(super) struct Slots {
+pub(super) struct LifoWatch {
     flags: Box<[Arc<ReportFlag>]>,
     /// When the next check is due, on the parkers' clock, or [`NEVER`].
     due: AtomicU64,
@@ -75,7 +75,7 @@ pub(super) struct Slots {
     period: AtomicU64,
 }
 
-impl Slots {
+impl LifoWatch {
     pub(super) fn new(workers: usize) -> Self {
         // A single worker never reports: no other could take its task.
         let flag = || ReportFlag(CachePadded(AtomicBool::new(workers > 1)));
