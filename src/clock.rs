@@ -68,7 +68,8 @@ impl RefUnwindSafe for Clock {}
 struct Inner {
     /// Where this clock's zero lies on the axis of `system`.
     epoch: i64,
-    /// The longest wait that is taken as it is: a longer one counts as this long.
+    /// [`capped_deadline_after`](Clock::capped_deadline_after), and that alone, takes a longer wait
+    /// for one of this length.
     longest: u64,
     source: Source,
     /// Counts the changes between running and frozen, two for each: the count is odd while a change

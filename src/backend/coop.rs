@@ -114,8 +114,9 @@ pub(crate) fn note_time(now: u64) {
 
 /// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
-/// `yielded` is as in [`poll_consume`], but for the item. `waits` says that the last poll for the
-/// same item was pending: then other tasks have run since, and only the limit may yield.
+/// `yielded` is as in [`poll_consume`], but for the item. `waits` says not to yield here: the last
+/// poll for the same item was pending, so other tasks have run since; or the limit has ended, and
+/// has to say so.
 #[inline]
 pub(crate) fn poll_start_item(
     cx: &mut Context<'_>,

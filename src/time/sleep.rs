@@ -6,9 +6,9 @@
 //! that finds the deadline still to come arms it, and dropping it disarms it. How it is polled is
 //! in `sleep/poll.rs`.
 //!
-//! No flag says whether a timer has elapsed: it has if its deadline is at or before the `elapsed`
-//! time of its driver, which takes one load to check. Whether the driver still holds its waker is
-//! told by its word.
+//! Whether an armed timer has elapsed is not stored: it has if its deadline is at or before the
+//! `elapsed` time of its driver, which takes one load to check. Whether the driver still holds its
+//! waker is told by the timer's *word* (`driver/wakers/words.rs`).
 //!
 //! # Timers without a driver
 //!
@@ -171,10 +171,12 @@ impl Handle {
 /// A future that is ready once its deadline has passed, returned by [`sleep`] and [`sleep_until`].
 ///
 /// It is never ready early. A poll after the deadline is ready, whether or not the driver has
-/// turned since, unless the timer [yields](super#yielding). (To save reading the clock,
-/// the first poll after the timer was made for 1 ms or more, or was moved to a later deadline,
-/// assumes that the deadline has not passed. If it has, the driver fires the timer in its next
-/// turn.) Once ready, the future stays ready until it is [reset](Self::reset_at).
+/// turned since, unless the timer [yields](super#yielding). (To save reading the clock, one poll
+/// assumes that the deadline has not passed: the first one after the timer was made for 1 ms or
+/// more, or after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline,
+/// or by [`reset_after`](Self::reset_after) for 1 ms or more. If the deadline has passed, the driver
+/// fires the timer in its next turn.) Once ready, the future stays ready until it is
+/// [reset](Self::reset_at).
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made

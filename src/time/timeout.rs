@@ -1,8 +1,8 @@
 //! [`Timeout`], a future with a deadline, and the functions that make one.
 //!
-//! The future is polled first, and may be ready even after the deadline. The timer is polled only
-//! if the future is pending, so a future that is ready at its first poll does not arm a timer at
-//! all.
+//! The future is polled before the timer, and may be ready even after the deadline. The timer is
+//! polled only if the future is pending, so a future that is ready at its first poll does not arm a
+//! timer at all. Before both, `poll_start_item` may yield, if the task's budget is used up.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

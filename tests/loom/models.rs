@@ -1,11 +1,11 @@
 //! What two threads and a driver can do to each other: models for [loom].
 //!
 //! Loom runs each model in every order that its threads' steps and the memory model allow. The
-//! models are a test module of the crate, so they run the code that ships: the store and the park
-//! protocol (`driver/shared.rs`), batches (`driver/shared/fire.rs`), the sharded driver, the idle
-//! protocol of the executor (`rt/idle.rs`), and its notifiers. Those of the reactor are in `io.rs`,
-//! a test module of `rt/reactor.rs`, with a stand-in for the kernel. Each model says which
-//! interleaving it is about, and what a user would see if it went wrong.
+//! models are a test module of the crate, so they run the code that ships: a driver's timers
+//! (`driver/wakers.rs`), the park protocol (`driver/shared.rs`), batches (`driver/shared/fire.rs`),
+//! the sharded driver, the idle protocol of the executor (`rt/idle.rs`), and its notifiers. Those
+//! of the reactor are in `io.rs`, a test module of `rt/reactor.rs`, with a stand-in for the kernel.
+//! Each model says which interleaving it is about, and what a user would see if it went wrong.
 //!
 //! The package in this directory builds the library with these models, because some
 //! dev-dependencies of the main package do not build with `--cfg loom`. From the root of the

@@ -9,7 +9,8 @@
 //!    driver's lock is taken, to arm the timer or to exchange its waker.
 //!
 //! One poll leaves out the second check, and so does not read the clock: the first one after the
-//! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved to a later deadline.
+//! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved by `reset_at` to a
+//! later deadline, or by `reset_after` for `LONG_WAIT` or longer.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
