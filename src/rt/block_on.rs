@@ -83,6 +83,8 @@ impl BlockOnThread {
             .as_ref()
             .is_some_and(|caller| caller.has_lent_worker_of(inner));
         if in_lent_poll {
+            // Before it counts as waiting: time must stand still until this call waits.
+            guard.scope().hold_time();
             inner.begin_inner_call();
         }
         let held_by = caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
