@@ -7,6 +7,7 @@ mod support;
 
 use std::cell::Cell;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::Waker;
 use std::thread;
@@ -428,6 +429,45 @@ fn timers_fire_after_a_clock_has_panicked_on_a_thread_that_arms_one() {
                 sleep(ms(1)).await;
             });
             external.join().unwrap();
+        }
+    });
+}
+
+/// A worker that read it ended with the panic, and the timers that it was to fire never fired.
+#[test]
+fn timers_fire_on_workers_whose_clock_panics_now_and_then() {
+    thread_local! {
+        /// Set while a task reads the clock itself.
+        static IN_TASK: Cell<bool> = const { Cell::new(false) };
+    }
+    watched(|| {
+        for workers in WORKERS {
+            let (start, readings) = (std::time::Instant::now(), AtomicUsize::new(0));
+            let clock = Clock::custom(move || {
+                let reading = readings.fetch_add(1, Ordering::Relaxed);
+                assert!(IN_TASK.get() || reading % 5 != 0, "a clock that panics");
+                start.elapsed()
+            });
+            let slept = |wait| {
+                IN_TASK.set(true);
+                let sleep = sleep(wait);
+                IN_TASK.set(false);
+                sleep
+            };
+            runtime_on(workers, clock).block_on(async {
+                let tasks: Vec<_> = (0..10)
+                    .map(|n| {
+                        rt::spawn(async move {
+                            for _ in 0..5 {
+                                slept(ms(1 + n % 3)).await;
+                            }
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            });
         }
     });
 }

@@ -187,7 +187,7 @@ impl<'a> Worker<'a> {
         };
         // Without timers the clock is not read.
         if may_be_due(LAST) {
-            let now = self.pool.clock().nanos();
+            let now = self.pool.idle.now_or_zero();
             if may_be_due(now) {
                 if all {
                     self.fire_all(now);
@@ -245,7 +245,7 @@ impl<'a> Worker<'a> {
         if self.has_fired_all || !self.pool.may_be_due(LAST) {
             return;
         }
-        let now = self.pool.clock().nanos();
+        let now = self.pool.idle.now_or_zero();
         if self.pool.may_be_due(now) {
             self.fire_all(now);
         }

@@ -119,6 +119,14 @@ impl Idle {
         self.update_timeout(parked);
     }
 
+    /// Returns what the drivers' clock shows, or zero if it panics: then nothing is due, and the
+    /// next scan has the owner wake soon.
+    pub(crate) fn now_or_zero(&self) -> u64 {
+        let mut now = 0;
+        catch_panic(|| now = self.clock.nanos());
+        now
+    }
+
     /// Converts a time on the drivers' clock to one on the parkers' clock.
     fn on_parkers_clock(&self, at: u64) -> u64 {
         if at == NEVER {
