@@ -390,7 +390,7 @@ impl<P> Driver<P> {
             return Some(Duration::ZERO);
         }
         let next = match shared.needs_margin() {
-            true => shared.before(next, now),
+            true => shared.wake_with_margin(next, now),
             false => next,
         };
         let plan = self

@@ -451,7 +451,7 @@ fn announce(shard: &Shared) -> u64 {
     // The clock is foreign code: not under the lock.
     let now = shard.needs_margin().then(|| shard.clock.nanos());
     let (state, next) = shard.lock_and_find_next(false);
-    let next = now.map_or(next, |now| shard.before(next, now));
+    let next = now.map_or(next, |now| shard.wake_with_margin(next, now));
     let next = next.max(NO_INTERRUPT + 1);
     shard.announce_park(&state, next);
     next

@@ -155,7 +155,7 @@ impl Shared {
     }
 
     /// Returns whether the loop is interrupted so often that it should wake earlier than it has to,
-    /// by [`before`](Self::before).
+    /// by [`wake_with_margin`](Self::wake_with_margin).
     pub(crate) fn needs_margin(&self) -> bool {
         let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
         slack::needs_margin(interruptions) && !self.is_exact()
@@ -163,7 +163,7 @@ impl Shared {
 
     /// Returns when the loop should wake for a deadline at `next` if it is interrupted often and
     /// the clock shows `now`: a margin before `next`.
-    pub(crate) fn before(&self, next: u64, now: u64) -> u64 {
+    pub(crate) fn wake_with_margin(&self, next: u64, now: u64) -> u64 {
         if next == NEVER {
             return NEVER;
         }
