@@ -257,3 +257,39 @@ fn time_moves_for_a_call_on_another_runtime_that_such_a_thread_waits_in() {
         }
     });
 }
+
+/// The call runs a worker of the other runtime, which knows when that one is idle. The idle workers
+/// of the outer runtime moved time meanwhile.
+#[test]
+fn time_stands_still_while_another_runtime_runs_futures_on_such_a_thread() {
+    watched(|| {
+        for workers in [1, 2] {
+            let clock = ManualClock::new();
+            let other = runtime_on(1, &clock);
+            let runtime = runtime_on(workers, &clock);
+            on_second_thread(&runtime, |_| async move {
+                drop(rt::spawn(sleep(secs(3600))));
+                until_armed().await;
+                other.block_on(async {
+                    let start = Instant::now();
+                    for _ in 0..3 {
+                        rt::yield_now().await;
+                        assert_time_stands_still();
+                        let task = rt::spawn(async { assert_time_stands_still() });
+                        task.await.unwrap();
+                        let task = rt::spawn_local(async { assert_time_stands_still() });
+                        task.await.unwrap();
+                    }
+                    assert_eq!(start.elapsed(), secs(0));
+                    sleep(secs(1)).await;
+                    // It has moved, and stands still again.
+                    let task = rt::spawn(async { assert_time_stands_still() });
+                    task.await.unwrap();
+                    assert_time_stands_still();
+                });
+                drop(rt::spawn(sleep(secs(3600))));
+                assert_time_stands_still();
+            });
+        }
+    });
+}

@@ -21,6 +21,9 @@ use crate::sync::{atomic::Ordering, lock};
 /// moves it to the next deadline automatically, unless a [`hold`](Self::hold) says that work is
 /// still going on elsewhere.
 ///
+/// If several runtimes share the clock, each moves it when its own workers are idle: it does not
+/// know whether those of the others are.
+///
 /// It needs no feature. Code that makes its own drivers, or that asks for the current one, runs on
 /// it as on any clock. To stop a clock that runs, use `time::pause` (feature `test-util`).
 ///

@@ -60,7 +60,8 @@ struct BlockOnThread {
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
     /// The scope further out on this thread that kept time from moving when this call was made: it
-    /// held the clock, or had lent its worker. While this call runs, it holds the clock instead; it
+    /// held the clock, or had lent its worker. While this call runs, it holds the clock instead,
+    /// also as a worker, since the workers of the outer runtime do not know when this one runs. It
     /// lets go while it waits, and gives the hold back at its end.
     held_by: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
@@ -123,7 +124,7 @@ impl BlockOnThread {
             if self.inner().pool.is_closed() {
                 self.stop_working();
             }
-            if !self.is_worker() {
+            if !self.is_worker() || self.held_by.is_some() {
                 self.scope().hold_time();
             }
             if let Poll::Ready(output) = self.poll(&mut main) {
@@ -134,7 +135,9 @@ impl BlockOnThread {
                 self.take_core_or_register();
             }
             if self.is_worker() {
-                drop(self.scope().take_hold());
+                if self.held_by.is_none() {
+                    drop(self.scope().take_hold());
+                }
                 self.work(&main);
             } else {
                 self.wait(&main, &mut park);

@@ -123,6 +123,11 @@ impl Scope {
         self.hold.take()
     }
 
+    /// Puts back a hold that was taken.
+    pub(super) fn put_hold(&self, hold: Hold) {
+        self.hold.set(Some(hold));
+    }
+
     /// Takes over the hold of another scope, if it is on the same clock. Returns whether it did.
     pub(super) fn take_hold_from(&self, other: &Self) -> bool {
         let hold = other.take_hold();

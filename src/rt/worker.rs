@@ -61,6 +61,8 @@ pub(super) struct Worker<'a> {
     has_collected: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
+    /// It has parked, and has released the hold on time that its scope has while futures run.
+    has_released_time: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -82,6 +84,7 @@ impl<'a> Worker<'a> {
             budget_spent: false,
             has_collected: false,
             must_check_slots: false,
+            has_released_time: false,
         }
     }
 
@@ -120,6 +123,9 @@ impl<'a> Worker<'a> {
     #[inline]
     fn run_task(&mut self, task: Runnable) {
         self.end_search();
+        if self.has_released_time {
+            self.hold_time();
+        }
         if self.core.take_must_notify() {
             self.pool.idle.notify_one();
         }

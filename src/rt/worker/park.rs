@@ -19,6 +19,10 @@ impl Worker<'_> {
             self.end_search();
         }
         self.hooks.park.call();
+        if !self.release_time(should_return) {
+            self.hooks.unpark.call();
+            return;
+        }
         let was_searching = std::mem::take(&mut self.searching);
         let (idle, me) = (&self.pool.idle, self.core.index);
         let context = &mut Parking {
@@ -38,6 +42,39 @@ impl Worker<'_> {
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
         self.hooks.unpark.call();
+    }
+
+    /// Drops the hold on time of this worker's scope, if there is one: that is foreign code. Returns
+    /// `false`, and keeps it, if this worker has something to do, and so is not going to block.
+    fn release_time(&mut self, should_return: &impl Fn() -> bool) -> bool {
+        let Some(hold) = self.scope.take_hold() else {
+            return true;
+        };
+        let keeps = self.has_own_work(should_return);
+        if keeps {
+            self.scope.put_hold(hold);
+        } else {
+            self.has_released_time = true;
+            drop(hold);
+        }
+        !keeps
+    }
+
+    /// Returns whether there is something to do that was given to this worker.
+    fn has_own_work(&self, should_return: &impl Fn() -> bool) -> bool {
+        let has_task =
+            || !self.core.is_empty() || self.scope.local().is_some_and(LocalQueue::is_ready);
+        should_return() || self.runs_tasks() && has_task()
+    }
+
+    /// Takes that hold again, because a task runs next.
+    ///
+    /// A worker that was unparked and finds nothing does not: to drop the hold unparks workers of
+    /// the other runtimes on the clock, which would do the same, and so on for ever.
+    #[cold]
+    pub(super) fn hold_time(&mut self) {
+        self.has_released_time = false;
+        self.scope.hold_time();
     }
 }
 
@@ -62,12 +99,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
 
     fn has_work(&self) -> bool {
         let worker = &*self.worker;
-        let has_task = || {
-            !worker.core.is_empty()
-                || worker.scope.local().is_some_and(LocalQueue::is_ready)
-                || worker.pool.has_work()
-        };
-        (self.should_return)() || worker.runs_tasks() && has_task()
+        worker.has_own_work(self.should_return) || worker.runs_tasks() && worker.pool.has_work()
     }
 
     fn has_io(&self) -> bool {
