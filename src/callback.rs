@@ -31,6 +31,7 @@
 //! the driver. The circle is opened when the timer fires, is stopped, or the driver ends, which
 //! wakes all its timers.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -358,40 +359,61 @@ impl Callback {
         if state.arming {
             return;
         }
+        let mut panic = None;
         while !state.is_settled() {
             state.arming = true;
             let armed = state.armed.take();
             let wanted = state.wanted();
             drop(state);
-            let result = catch_unwind(AssertUnwindSafe(|| self.rearm(armed, wanted)));
+            let mut armed_now = None;
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                armed_now = self.rearm(armed, wanted, &mut panic);
+            }));
+            let failed = result.is_err();
+            panic = panic.or(result.err());
             state = self.lock();
-            match result {
-                Ok(armed) => state.armed = armed,
-                // An unpark or a clock, which are foreign code. Others must still be able to arm.
-                Err(payload) => {
-                    state.arming = false;
-                    drop(state);
-                    resume_unwind(payload);
-                }
+            state.armed = armed_now;
+            // A clock that panics does so again. But what another thread has decided meanwhile is
+            // left to this one.
+            if failed && state.wanted() == wanted {
+                break;
             }
         }
         state.arming = false;
+        drop(state);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
     }
 
     /// Moves the driver's timer, or arms or cancels it. Called with no lock held.
-    fn rearm(self: &Arc<Self>, armed: Option<Armed>, wanted: Option<u64>) -> Option<Armed> {
+    ///
+    /// A panic of the unpark is put into `panic`: what it was called for has been done before.
+    fn rearm(
+        self: &Arc<Self>,
+        armed: Option<Armed>,
+        wanted: Option<u64>,
+        panic: &mut Option<Panic>,
+    ) -> Option<Armed> {
         let shared = &self.handle.shared;
         let Some(due) = wanted else {
             let Armed {
                 index, deadline, ..
             } = armed?;
-            drop(shared.cancel(index, deadline));
+            drop(catch(panic, || shared.cancel(index, deadline)));
             return None;
         };
         let waker = match armed {
             None => self.waker(),
-            Some(armed) => match shared.reset(armed.index, armed.deadline, due) {
-                Reset::Moved => {
+            Some(armed) => match catch(panic, || shared.reset(armed.index, armed.deadline, due)) {
+                Some(Reset::Due(waker)) => waker,
+                Some(Reset::Gone) => self.waker(),
+                // After a panic it is at the new deadline, unless that has elapsed.
+                None if shared.has_elapsed(due) => {
+                    drop(catch(panic, || shared.cancel(armed.index, due)));
+                    self.waker()
+                }
+                Some(Reset::Moved) | None => {
                     let deadline = due;
                     return Some(Armed {
                         deadline,
@@ -399,24 +421,26 @@ impl Callback {
                         ..armed
                     });
                 }
-                Reset::Due(waker) => waker,
-                Reset::Gone => self.waker(),
             },
         };
-        self.arm(due, waker)
+        self.arm(due, waker, panic)
     }
 
     fn waker(self: &Arc<Self>) -> Waker {
         Waker::from(self.clone())
     }
 
-    fn arm(self: &Arc<Self>, due: u64, waker: Waker) -> Option<Armed> {
+    fn arm(self: &Arc<Self>, due: u64, waker: Waker, panic: &mut Option<Panic>) -> Option<Armed> {
         let shared = &self.handle.shared;
         let mut waker = Some(waker);
         let mut deadline = due;
         loop {
-            match shared.arm(deadline, &mut waker) {
+            let (arm, must_rearm) = shared.arm_silently(deadline, &mut waker);
+            match arm {
                 Arm::Armed(index) => {
+                    if must_rearm {
+                        catch(panic, || shared.rearm());
+                    }
                     return Some(Armed {
                         index,
                         deadline,
@@ -468,12 +492,16 @@ impl Callback {
         state.running = self.repeats && function.is_some();
         state.due = state.running.then(|| next_on_grid(due, now, state.period));
         drop(state);
-        self.rearm(armed, None);
+        let mut panic = None;
+        self.rearm(armed, None, &mut panic);
         match function {
             None => {}
             Some(Function::Once(f)) => f(),
             Some(Function::Spawn(task)) => task.spawn(),
             Some(Function::Every(f)) => self.run_once_of_many(f),
+        }
+        if let Some(payload) = panic {
+            resume_unwind(payload);
         }
     }
 
@@ -495,6 +523,20 @@ impl Callback {
         drop(ended);
         if let Err(payload) = result {
             resume_unwind(payload);
+        }
+    }
+}
+
+/// What a panic carries.
+type Panic = Box<dyn Any + Send>;
+
+/// Calls foreign code. Returns `None` if it panics, and keeps what the first panic carries.
+fn catch<T>(panic: &mut Option<Panic>, call: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            panic.get_or_insert(payload);
+            None
         }
     }
 }

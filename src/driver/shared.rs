@@ -214,30 +214,52 @@ impl Shared {
         }
     }
 
+    /// Arms a timer like [`arm`](Self::arm), but leaves it to the caller to interrupt the loop by
+    /// [`rearm`](Self::rearm), if the flag that is returned says so: that may panic, after the timer
+    /// was armed.
+    pub(crate) fn arm_silently(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
+        let has_elapsed = || self.has_elapsed(deadline);
+        match self.chunks.adopt(deadline, waker, has_elapsed) {
+            Some(index) => (Arm::Armed(index), false),
+            None => self.insert_locked(deadline, waker),
+        }
+    }
+
+    /// Interrupts the loop for a timer that was armed [silently](Self::arm_silently).
+    pub(crate) fn rearm(&self) {
+        self.notifier.rearm();
+    }
+
     fn arm_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
+        let (arm, must_rearm) = self.insert_locked(deadline, waker);
+        if must_rearm {
+            self.notifier.rearm();
+        }
+        arm
+    }
+
+    /// Arms a timer. Returns also whether the loop must be interrupted for it.
+    #[inline]
+    fn insert_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
         let mut state = self.lock();
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         if deadline <= elapsed {
             return match elapsed {
-                CLOSED => Arm::Closed,
-                _ => Arm::Due,
+                CLOSED => (Arm::Closed, false),
+                _ => (Arm::Due, false),
             };
         }
         let Some(waker) = waker.take() else {
             // Cannot happen: the caller brings one. (Passed by value and returned, it would cost 15
             // instructions more.)
-            return Arm::Due;
+            return (Arm::Due, false);
         };
         let Some(index) = state.timers.insert(&self.chunks, deadline, waker) else {
             // Cannot happen: there is a free entry.
-            return Arm::Due;
+            return (Arm::Due, false);
         };
         let must_rearm = self.note_armed(deadline);
-        drop(state);
-        if must_rearm {
-            self.notifier.rearm();
-        }
-        Arm::Armed(index)
+        (Arm::Armed(index), must_rearm)
     }
 
     /// Moves an armed timer from the deadline `old`.

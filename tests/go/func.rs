@@ -1,10 +1,11 @@
 //! `Handle::call_after`: a function that is called in the driver's turn.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use reveille::{Driver, FuncTimer, Handle, ThreadPark};
+use reveille::{Driver, FuncTimer, Handle, ManualClock, ThreadPark};
 
 use crate::support::{Count, Dial, Log, Task, manual, manual_counting_unparks, ms, secs};
 
@@ -287,4 +288,85 @@ fn an_unpark_that_panics_does_not_break_the_timer() {
     clock.advance(ms(1));
     assert_eq!(calls.get(), 1);
     assert!(!timer.stop());
+}
+
+/// A driver whose unpark calls a function, and then panics, once it is told to.
+fn unpark_panics(call: impl Fn() + Send + Sync + 'static) -> (ManualClock, Driver<()>, Switch) {
+    let (clock, switch) = (ManualClock::new(), Switch::default());
+    let on = switch.clone();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(move || {
+        if on.load(Ordering::SeqCst) {
+            call();
+            panic!("an unpark");
+        }
+    });
+    (clock, driver, switch)
+}
+
+type Switch = Arc<AtomicBool>;
+
+/// What the unpark decides is left to the thread that has called it.
+#[test]
+fn an_unpark_that_resets_the_timer_and_panics_leaves_it_armed_for_that() {
+    let own = Slot::default();
+    let slot = own.clone();
+    let (clock, driver, panics) = unpark_panics(move || {
+        slot.get().map(|timer| timer.reset(ms(3)));
+    });
+    let (timer, calls) = counting(driver.handle(), secs(5));
+    own.set(timer.clone()).unwrap();
+    let _ = driver.next_timeout();
+    panics.store(true, Ordering::SeqCst);
+    let moved = timer.clone();
+    let (message, _) = crate::support::panic_of(move || moved.reset(ms(1)));
+    assert_eq!(message, "an unpark");
+    panics.store(false, Ordering::SeqCst);
+    assert_eq!(driver.handle().armed(), 1);
+    clock.advance(ms(2));
+    assert_eq!(calls.get(), 0);
+    clock.advance(ms(1));
+    assert_eq!(calls.get(), 1);
+    assert!(!timer.stop());
+}
+
+/// Whether the timer was moved, or armed after a stop.
+#[test]
+fn a_timer_is_stopped_after_the_unpark_for_it_has_panicked() {
+    for stopped in [false, true] {
+        let (clock, driver, panics) = unpark_panics(|| {});
+        let (timer, calls) = counting(driver.handle(), secs(5));
+        assert!(!stopped || timer.stop());
+        let _other = driver.handle().call_after(secs(9), || {});
+        let _ = driver.next_timeout();
+        panics.store(true, Ordering::SeqCst);
+        let moved = timer.clone();
+        let (message, _) = crate::support::panic_of(move || moved.reset(ms(1)));
+        assert_eq!(message, "an unpark");
+        assert_eq!(driver.handle().armed(), 2);
+        panics.store(false, Ordering::SeqCst);
+        assert!(timer.stop());
+        assert_eq!(driver.handle().armed(), 1, "the other one");
+        clock.advance(secs(8));
+        assert_eq!(calls.get(), 0);
+    }
+}
+
+/// A closure that owns something is freed with its timer.
+#[test]
+fn an_unpark_that_panics_keeps_nothing_of_the_timer() {
+    let (_clock, driver, panics) = unpark_panics(|| {});
+    let owned = Arc::new(());
+    let held = owned.clone();
+    let timer = driver
+        .handle()
+        .call_after(Duration::MAX, move || drop(held));
+    let _other = driver.handle().call_after(secs(9), || {});
+    let _ = driver.next_timeout();
+    assert!(timer.stop());
+    panics.store(true, Ordering::SeqCst);
+    let armed = timer.clone();
+    crate::support::panic_of(move || armed.reset(ms(1)));
+    assert!(timer.stop());
+    drop(timer);
+    assert_eq!(Arc::strong_count(&owned), 1);
 }
