@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use crate::backend;
 use crate::driver::Handle;
 use crate::driver::shared::{Arm, Reset};
 use crate::instant::nanos;
@@ -58,6 +59,9 @@ impl Handle {
     /// are fired in the order of their deadlines. With `Duration::MAX` it is never called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.
+    ///
+    /// A child process has no copy of the process-wide thread after a `fork`: there `f` is not
+    /// called, and the first [`stop`](FuncTimer::stop) or [`reset`](FuncTimer::reset) ends the timer.
     ///
     /// # Examples
     ///
@@ -396,6 +400,9 @@ impl Callback {
         panic: &mut Option<Panic>,
     ) -> Option<Armed> {
         let shared = &self.handle.shared;
+        // The process-wide thread of the parent is not in this process, which may have been forked,
+        // and its lock may be held for ever.
+        backend::notice_fork(shared);
         let Some(due) = wanted else {
             let Armed {
                 index, deadline, ..
@@ -403,6 +410,11 @@ impl Callback {
             drop(catch(panic, || shared.cancel(index, deadline)));
             return None;
         };
+        if shared.is_closed() {
+            let ended = self.lock().end();
+            drop(ended);
+            return None;
+        }
         let waker = match armed {
             None => self.waker(),
             Some(armed) => match catch(panic, || shared.reset(armed.index, armed.deadline, due)) {

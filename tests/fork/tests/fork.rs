@@ -10,13 +10,14 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures::StreamExt;
 use reveille::time::{DelayQueue, Instant, Sleep, interval, sleep, timeout};
-use reveille::{DriverThread, Handle, rt};
+use reveille::{DriverThread, Handle, go, rt};
 use reveille_fork::{End, in_child};
 
 fn ms(millis: u64) -> Duration {
@@ -228,4 +229,60 @@ fn a_timer_made_on_the_parents_driver_and_polled_first_in_the_child_fires_there(
     let timer = Handle::current().sleep(ms(5));
     let ends = in_child(|| pollster::block_on(timer));
     assert_eq!(ends, End::Well);
+}
+
+/// The driver of its timer is gone in the child, as if it had been dropped: a reset ends it there.
+#[test]
+fn a_function_of_the_parents_ends_in_the_child_that_resets_it() {
+    wait(ms(1));
+    let owned = Arc::new(());
+    let held = owned.clone();
+    let timer = go::after_func(Duration::from_secs(3600), move || drop(held));
+    let ends = in_child(|| {
+        timer.reset(ms(1));
+        assert_eq!(Arc::strong_count(&owned), 1, "the function is dropped");
+        assert!(!timer.stop() && !timer.reset(ms(1)));
+        // One that is made here is the child's.
+        let (sender, called) = mpsc::channel();
+        go::after_func(ms(1), move || sender.send(()).unwrap());
+        called.recv().unwrap();
+    });
+    assert_eq!(ends, End::Well);
+    assert!(timer.reset(ms(1)));
+    while Arc::strong_count(&owned) > 1 {
+        wait(ms(1));
+    }
+}
+
+/// Other threads of the parent hold the lock of its driver when it forks.
+#[test]
+fn a_function_is_stopped_and_reset_in_a_child_whatever_the_parent_held() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
+                    let mut timers: Vec<_> = timers.collect();
+                    timers.iter_mut().for_each(arm);
+                }
+            })
+        })
+        .collect();
+    for round in 0..100 {
+        let timer = go::after_func(Duration::from_secs(3600), || {});
+        let ends = in_child(|| {
+            assert!(if round % 2 == 0 {
+                timer.reset(ms(1))
+            } else {
+                timer.stop()
+            });
+            assert!(!timer.stop());
+        });
+        assert_eq!(ends, End::Well);
+        assert!(timer.stop());
+    }
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().unwrap());
 }
