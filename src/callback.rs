@@ -198,7 +198,9 @@ impl FuncTimer {
     /// The driver forgets the timer at once. A function that was to be called once is kept for a
     /// [`reset`](Self::reset), until the last `FuncTimer` is dropped. The function of
     /// [`call_every`](Handle::call_every) is dropped by this call, or if it is running, when it
-    /// returns.
+    /// returns. So a function that is to be called once and owns a `FuncTimer` of its own keeps itself
+    /// after a `stop`, and is never freed: let it own a [`Weak`](std::sync::Weak) reference to what
+    /// holds the `FuncTimer`.
     ///
     /// # Examples
     ///
@@ -479,14 +481,21 @@ impl Callback {
         matches!(&self.lock().function, Some(Function::Spawn(task)) if task.may_spawn_here())
     }
 
-    /// Calls the function, if it is due.
+    /// Calls the function, if it is due. A panic of the clock or the unpark comes after that.
     fn call(self: &Arc<Self>) {
+        let mut panic = None;
+        self.call_catching(&mut panic);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+
+    fn call_catching(self: &Arc<Self>, panic: &mut Option<Panic>) {
         let shared = &self.handle.shared;
         // As in `reset`.
-        let now = if self.repeats {
-            shared.clock.nanos()
-        } else {
-            0
+        let now = match self.repeats {
+            true => catch(panic, || shared.clock.nanos()).unwrap_or(0),
+            false => 0,
         };
         let mut state = self.lock();
         let Some(due) = state.wanted().filter(|due| shared.has_elapsed(*due)) else {
@@ -504,16 +513,12 @@ impl Callback {
         state.running = self.repeats && function.is_some();
         state.due = state.running.then(|| next_on_grid(due, now, state.period));
         drop(state);
-        let mut panic = None;
-        self.rearm(armed, None, &mut panic);
+        self.rearm(armed, None, panic);
         match function {
             None => {}
             Some(Function::Once(f)) => f(),
             Some(Function::Spawn(task)) => task.spawn(),
             Some(Function::Every(f)) => self.run_once_of_many(f),
-        }
-        if let Some(payload) = panic {
-            resume_unwind(payload);
         }
     }
 
@@ -553,9 +558,11 @@ fn catch<T>(panic: &mut Option<Panic>, call: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Returns the first time after `now` that is whole periods after `due`, which has passed.
+/// Returns the first time after `now` and `due` that is whole periods after `due`, which has passed.
 fn next_on_grid(due: u64, now: u64, period: u64) -> u64 {
-    let late = now.saturating_sub(due);
+    // `now` is earlier if the timer was reset since the clock was read, or if the clock has panicked.
+    let now = now.max(due);
+    let late = now - due;
     // The same as `due + period * (1 + late / period)`, but does not overflow before the end.
     now.saturating_add(period - late % period)
 }
@@ -563,5 +570,26 @@ fn next_on_grid(due: u64, now: u64, period: u64) -> u64 {
 impl Wake for Callback {
     fn wake(self: Arc<Self>) {
         self.call();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::next_on_grid;
+
+    #[test]
+    fn the_next_time_of_the_grid_is_after_now_and_a_whole_period_after_the_last() {
+        assert_eq!(next_on_grid(10, 10, 5), 15);
+        assert_eq!(next_on_grid(10, 14, 5), 15);
+        assert_eq!(next_on_grid(10, 15, 5), 20);
+        assert_eq!(next_on_grid(10, 29, 5), 30);
+        assert_eq!(next_on_grid(10, u64::MAX, 5), u64::MAX);
+    }
+
+    /// Another thread has reset the timer, and a turn passed that time, since the clock was read.
+    #[test]
+    fn the_next_time_is_a_period_after_a_reset_that_came_since_the_clock_was_read() {
+        assert_eq!(next_on_grid(25, 10, 5), 30);
+        assert_eq!(next_on_grid(25, 0, 100), 125);
     }
 }

@@ -1,11 +1,12 @@
 //! `Handle::call_every`.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use reveille::{Driver, FuncTimer, Handle, ManualClock, ThreadPark};
+use reveille::{Clock, Driver, FuncTimer, Handle, ManualClock, ThreadPark};
 
 use crate::on::{On, everywhere};
 use crate::support::{Count, Dial, Log, manual, ms, panic_of, secs};
@@ -225,4 +226,33 @@ fn it_is_called_by_the_loop_of_every_executor() {
         // Its function is dropped, and with it the sender.
         while calls.next().await.is_some() {}
     });
+}
+
+/// The clock panics when the callback reads it. What is due is called, and goes on with its grid.
+#[test]
+fn a_clock_that_panics_once_ends_no_series() {
+    let (now, panics) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (time, once) = (now.clone(), panics.clone());
+    let clock = Clock::custom(move || {
+        assert!(!once.swap(false, Ordering::SeqCst), "a clock");
+        ms(time.load(Ordering::SeqCst))
+    });
+    let mut driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    // It comes first, in the turn that calls the other one.
+    let set = panics.clone();
+    let before = move || set.store(true, Ordering::SeqCst);
+    driver.handle().call_after(ms(10), before);
+    let calls = Count::default();
+    let count = calls.clone();
+    let timer = driver.handle().call_every(ms(10), move || count.add());
+    for (at, expected) in [(10, 1), (19, 1), (20, 2), (35, 3), (39, 3), (40, 4)] {
+        now.store(at, Ordering::SeqCst);
+        driver.turn();
+        assert_eq!(calls.get(), expected, "at {at}");
+        assert!(!panics.load(Ordering::SeqCst), "the clock has panicked");
+    }
+    assert!(timer.stop());
 }
