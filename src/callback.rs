@@ -54,8 +54,9 @@ impl Handle {
     /// [`go::after_func`](crate::go::after_func).
     ///
     /// It is never called early, and never by this call itself: with a `duration` of zero it is
-    /// called in the driver's next turn. (If the clock is a manual or paused one that stands still,
-    /// it is called when the clock next moves, by a nanosecond or more.) Callbacks and other timers
+    /// called in the driver's next turn at a later time. (If the clock is a manual or paused one that
+    /// stands still, and a turn has seen the time that it shows, that is when the clock next moves, by a
+    /// nanosecond or more: another turn at the same time calls nothing.) Callbacks and other timers
     /// are fired in the order of their deadlines. With `Duration::MAX` it is never called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.

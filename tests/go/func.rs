@@ -370,3 +370,19 @@ fn an_unpark_that_panics_keeps_nothing_of_the_timer() {
     drop(timer);
     assert_eq!(Arc::strong_count(&owned), 1);
 }
+
+/// A turn has seen the time that the clock shows: only a later time is a new turn's.
+#[test]
+fn a_function_of_zero_waits_for_a_clock_at_rest_if_a_turn_has_seen_its_time() {
+    let dial = Dial::default();
+    let mut driver = dial.driver();
+    dial.set(ms(1));
+    // No turn has seen this time yet.
+    let (_timer, first) = counting(driver.handle(), Duration::ZERO);
+    assert_eq!((driver.turn().fired(), first.get()), (1, 1));
+    let (timer, second) = counting(driver.handle(), Duration::ZERO);
+    assert_eq!((driver.turn().fired(), second.get()), (0, 0));
+    dial.set(ms(1) + Duration::from_nanos(1));
+    assert_eq!((driver.turn().fired(), second.get()), (1, 1));
+    assert!(!timer.stop());
+}
