@@ -54,15 +54,17 @@ impl Handle {
     /// [`go::after_func`](crate::go::after_func).
     ///
     /// It is never called early, and never by this call itself: with a `duration` of zero it is
-    /// called in the driver's next turn at a later time. (If the clock is a manual or paused one that
-    /// stands still, and a turn has seen the time that it shows, that is when the clock next moves, by a
-    /// nanosecond or more: another turn at the same time calls nothing.) Callbacks and other timers
-    /// are fired in the order of their deadlines. With `Duration::MAX` it is never called.
+    /// called in the driver's next turn at a later time. (If the clock is a manual or paused one
+    /// that stands still, and a turn has seen the time that it shows, that is when the clock next
+    /// moves, by a nanosecond or more: another turn at the same time calls nothing.) Callbacks and
+    /// other timers are fired in the order of their deadlines. With `Duration::MAX` it is never
+    /// called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.
     ///
     /// A child process has no copy of the process-wide thread after a `fork`: there `f` is not
-    /// called, and the first [`stop`](FuncTimer::stop) or [`reset`](FuncTimer::reset) ends the timer.
+    /// called, and the first [`stop`](FuncTimer::stop) or [`reset`](FuncTimer::reset) ends the
+    /// timer.
     ///
     /// # Examples
     ///
@@ -199,9 +201,9 @@ impl FuncTimer {
     /// The driver forgets the timer at once. A function that was to be called once is kept for a
     /// [`reset`](Self::reset), until the last `FuncTimer` is dropped. The function of
     /// [`call_every`](Handle::call_every) is dropped by this call, or if it is running, when it
-    /// returns. So a function that is to be called once and owns a `FuncTimer` of its own keeps itself
-    /// after a `stop`, and is never freed: let it own a [`Weak`](std::sync::Weak) reference to what
-    /// holds the `FuncTimer`.
+    /// returns. So a function that is to be called once and owns a `FuncTimer` of its own keeps
+    /// itself after a `stop`, and is never freed: let it own a [`Weak`](std::sync::Weak) reference
+    /// to what holds the `FuncTimer`.
     ///
     /// # Examples
     ///
@@ -559,9 +561,11 @@ fn catch<T>(panic: &mut Option<Panic>, call: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Returns the first time after `now` and `due` that is whole periods after `due`, which has passed.
+/// Returns the first time after `now` and `due` that is whole periods after `due`, which has
+/// passed.
 fn next_on_grid(due: u64, now: u64, period: u64) -> u64 {
-    // `now` is earlier if the timer was reset since the clock was read, or if the clock has panicked.
+    // `now` is earlier if the timer was reset since the clock was read, or if the clock has
+    // panicked.
     let now = now.max(due);
     let late = now - due;
     // The same as `due + period * (1 + late / period)`, but does not overflow before the end.

@@ -21,10 +21,10 @@ use crate::go::func::runtime::{Runtime, Task};
 /// loop's own thread, and otherwise the process-wide thread, on which other timers wait for it.
 ///
 /// It is never called early, and never by this call itself, nor by a [reset](FuncTimer::reset), on
-/// whichever thread that is. With a `duration` of zero it is spawned at once, or in the driver's next
-/// turn. With `Duration::MAX` it is never called. Until it is due it takes a timer, but no task. If
-/// `f` panics, no other timer or task is harmed; the panic hook reports it. If the runtime or the
-/// driver ends first, `f` is dropped without being called.
+/// whichever thread that is. With a `duration` of zero it is spawned at once, or in the driver's
+/// next turn. With `Duration::MAX` it is never called. Until it is due it takes a timer, but no
+/// task. If `f` panics, no other timer or task is harmed; the panic hook reports it. If the runtime
+/// or the driver ends first, `f` is dropped without being called.
 ///
 /// [`FuncTimer::stop`] returns `false` once `f` is spawned, though it may not have begun.
 ///

@@ -122,10 +122,10 @@ impl Timer {
     /// It works on any timer, also one that was stopped or whose value was received. A value that
     /// was due before is not received any more. If a task waits for the timer, it waits on.
     ///
-    /// After a [`stop`](Self::stop), or a value, poll the timer again for it to start: nothing wakes
-    /// a task that has polled it before. Only if the timer has a [`remote`](Self::remote), this call
-    /// wakes that task. This matters where the timer is polled in one place and reset in another, as
-    /// behind a lock or in a `FuturesUnordered`.
+    /// After a [`stop`](Self::stop), or a value, poll the timer again for it to start: nothing
+    /// wakes a task that has polled it before. Only if the timer has a [`remote`](Self::remote),
+    /// this call wakes that task. This matters where the timer is polled in one place and reset in
+    /// another, as behind a lock or in a `FuturesUnordered`.
     ///
     /// # Examples
     ///

@@ -92,3 +92,35 @@ fn remote_reset_against_the_wait() {
         });
     }
 }
+
+/// A poll moves the timer to another driver, with another clock, while a remote resets it: the wait
+/// counts on the clock of the new driver, from the reset or the poll on.
+#[test]
+fn remote_reset_against_the_move_to_another_driver() {
+    check(Some(3), || {
+        let race = Race::new();
+        let (first_time, time) = (Time::new(), Time::new());
+        let first = first_time.turner();
+        let mut second = time.turner();
+        let task = Task::new();
+        let entered = first.handle().enter();
+        let mut timer = Timer::new(LONG);
+        drop(entered);
+        let remote = timer.remote();
+        first_time.set(100);
+        time.set(5);
+        drop(first);
+        let _entered = second.handle().enter();
+        let resetter = race.spawn(move || assert!(remote.reset(ns(10))));
+        race.enter();
+        assert!(!receives(&mut timer, &task.waker()));
+        resetter.join().unwrap();
+        assert!(!receives(&mut timer, &task.waker()));
+        time.set(14);
+        second.turn();
+        assert!(!receives(&mut timer, &task.waker()), "early");
+        time.set(15);
+        second.turn();
+        assert!(receives(&mut timer, &task.waker()) && !timer.stop());
+    });
+}
