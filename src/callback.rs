@@ -580,7 +580,62 @@ impl Wake for Callback {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    #[cfg(feature = "rt")]
+    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(feature = "rt")]
+    use std::sync::{Arc, OnceLock};
+    #[cfg(feature = "rt")]
+    use std::time::Duration;
+
     use super::next_on_grid;
+    #[cfg(feature = "rt")]
+    use crate::instant::LAST;
+    #[cfg(feature = "rt")]
+    use crate::{Clock, Driver, FuncTimer};
+
+    /// An old wake calls a function that is armed anew meanwhile. That timer is cancelled, of which
+    /// the loop is told, which panics.
+    #[cfg(feature = "rt")]
+    #[test]
+    fn a_function_is_called_though_the_loop_that_is_told_of_its_other_timer_panics() {
+        let (time, panics) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let now = time.clone();
+        let clock = Clock::custom(move || Duration::from_nanos(now.load(Ordering::SeqCst)));
+        let panicked = Arc::new(AtomicUsize::new(0));
+        let (on, count) = (panics.clone(), panicked.clone());
+        let mut driver = Driver::builder().clock(clock).build_with_unpark(move || {
+            if on.swap(false, Ordering::SeqCst) {
+                count.fetch_add(1, Ordering::SeqCst);
+                panic!("an unpark");
+            }
+        });
+        // As the loops of runtimes on such a clock.
+        driver.handle().shared.set_notify_on_cancel(|| true);
+        let own = Arc::new(OnceLock::<FuncTimer>::new());
+        let (slot, parks) = (own.clone(), driver.handle().shared.clone());
+        let first = Duration::from_nanos(1);
+        // Fired first in the turn that fires the other one, too.
+        driver.handle().call_after(first, move || {
+            slot.get().unwrap().reset(Duration::ZERO);
+            // Another thread of the runtime parks.
+            parks.announce_park(&parks.lock(), LAST);
+            panics.store(true, Ordering::SeqCst);
+        });
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = calls.clone();
+        let timer = driver.handle().call_after(first, move || {
+            called.fetch_add(1, Ordering::SeqCst);
+        });
+        own.set(timer).unwrap();
+        time.store(5, Ordering::SeqCst);
+        driver.turn();
+        assert_eq!(panicked.load(Ordering::SeqCst), 1, "the loop was told");
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert_eq!(driver.handle().armed(), 0);
+    }
 
     #[test]
     fn the_next_time_of_the_grid_is_after_now_and_a_whole_period_after_the_last() {
