@@ -31,16 +31,16 @@
 //! the driver. The circle is opened when the timer fires, is stopped, or the driver ends, which
 //! wakes all its timers.
 
-use std::any::Any;
+mod arm;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Wake;
 use std::time::Duration;
 
-use crate::backend;
+use crate::callback::arm::{Panic, catch};
 use crate::driver::Handle;
-use crate::driver::shared::{Arm, Reset};
 use crate::instant::nanos;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -363,127 +363,6 @@ impl Callback {
         was_active
     }
 
-    /// Has the driver arm what the state says, unless another thread is about to.
-    fn settle<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
-        if state.arming {
-            return;
-        }
-        let mut panic = None;
-        while !state.is_settled() {
-            state.arming = true;
-            let armed = state.armed.take();
-            let wanted = state.wanted();
-            drop(state);
-            let mut armed_now = None;
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                armed_now = self.rearm(armed, wanted, &mut panic);
-            }));
-            let failed = result.is_err();
-            panic = panic.or(result.err());
-            state = self.lock();
-            state.armed = armed_now;
-            // A clock that panics does so again. But what another thread has decided meanwhile is
-            // left to this one.
-            if failed && state.wanted() == wanted {
-                break;
-            }
-        }
-        state.arming = false;
-        drop(state);
-        if let Some(payload) = panic {
-            resume_unwind(payload);
-        }
-    }
-
-    /// Moves the driver's timer, or arms or cancels it. Called with no lock held.
-    ///
-    /// A panic of the unpark is put into `panic`: what it was called for has been done before.
-    fn rearm(
-        self: &Arc<Self>,
-        armed: Option<Armed>,
-        wanted: Option<u64>,
-        panic: &mut Option<Panic>,
-    ) -> Option<Armed> {
-        let shared = &self.handle.shared;
-        // The process-wide thread of the parent is not in this process, which may have been forked,
-        // and its lock may be held for ever.
-        backend::notice_fork(shared);
-        let Some(due) = wanted else {
-            let Armed {
-                index, deadline, ..
-            } = armed?;
-            drop(catch(panic, || shared.cancel(index, deadline)));
-            return None;
-        };
-        if shared.is_closed() {
-            let ended = self.lock().end();
-            drop(ended);
-            return None;
-        }
-        let waker = match armed {
-            None => self.waker(),
-            Some(armed) => match catch(panic, || shared.reset(armed.index, armed.deadline, due)) {
-                Some(Reset::Due(waker)) => waker,
-                Some(Reset::Gone) => self.waker(),
-                // After a panic it is at the new deadline, unless that has elapsed.
-                None if shared.has_elapsed(due) => {
-                    drop(catch(panic, || shared.cancel(armed.index, due)));
-                    self.waker()
-                }
-                Some(Reset::Moved) | None => {
-                    let deadline = due;
-                    return Some(Armed {
-                        deadline,
-                        due,
-                        ..armed
-                    });
-                }
-            },
-        };
-        self.arm(due, waker, panic)
-    }
-
-    fn waker(self: &Arc<Self>) -> Waker {
-        Waker::from(self.clone())
-    }
-
-    fn arm(self: &Arc<Self>, due: u64, waker: Waker, panic: &mut Option<Panic>) -> Option<Armed> {
-        let shared = &self.handle.shared;
-        let mut waker = Some(waker);
-        let mut deadline = due;
-        loop {
-            let (arm, must_rearm) = shared.arm_silently(deadline, &mut waker);
-            match arm {
-                Arm::Armed(index) => {
-                    if must_rearm {
-                        catch(panic, || shared.rearm());
-                    }
-                    return Some(Armed {
-                        index,
-                        deadline,
-                        due,
-                    });
-                }
-                Arm::Due if self.may_spawn_here() => {
-                    self.call();
-                    return None;
-                }
-                // A turn has passed it already. The next turn is to call the function, not this
-                // thread: it may hold locks that the function takes.
-                Arm::Due => deadline = deadline.max(shared.clock.nanos()) + 1,
-                Arm::Closed => {
-                    let ended = self.lock().end();
-                    drop(ended);
-                    return None;
-                }
-            }
-        }
-    }
-
-    fn may_spawn_here(&self) -> bool {
-        matches!(&self.lock().function, Some(Function::Spawn(task)) if task.may_spawn_here())
-    }
-
     /// Calls the function, if it is due. A panic of the clock or the unpark comes after that.
     fn call(self: &Arc<Self>) {
         let mut panic = None;
@@ -547,20 +426,6 @@ impl Callback {
     }
 }
 
-/// What a panic carries.
-type Panic = Box<dyn Any + Send>;
-
-/// Calls foreign code. Returns `None` if it panics, and keeps what the first panic carries.
-fn catch<T>(panic: &mut Option<Panic>, call: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            panic.get_or_insert(payload);
-            None
-        }
-    }
-}
-
 /// Returns the first time after `now` and `due` that is whole periods after `due`, which has
 /// passed.
 fn next_on_grid(due: u64, now: u64, period: u64) -> u64 {
@@ -581,6 +446,8 @@ impl Wake for Callback {
 #[cfg(all(test, not(loom)))]
 mod tests {
     #[cfg(feature = "rt")]
+    use std::panic::catch_unwind;
+    #[cfg(feature = "rt")]
     use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     #[cfg(feature = "rt")]
     use std::sync::{Arc, OnceLock};
@@ -593,36 +460,61 @@ mod tests {
     #[cfg(feature = "rt")]
     use crate::{Clock, Driver, FuncTimer};
 
+    /// Returns a driver whose loop is told of cancelled timers, as those of runtimes on a clock that
+    /// may be paused, what its clock shows, and whether the loop panics when it is told next.
+    #[cfg(feature = "rt")]
+    fn driver_on_a_runtime() -> (Driver<()>, Arc<AtomicU64>, Arc<AtomicBool>) {
+        let time = Arc::new(AtomicU64::new(0));
+        let panics = Arc::new(AtomicBool::new(false));
+        let (now, panic) = (time.clone(), panics.clone());
+        let clock = Clock::custom(move || Duration::from_nanos(now.load(Ordering::SeqCst)));
+        let driver = Driver::builder().clock(clock).build_with_unpark(move || {
+            assert!(!panic.swap(false, Ordering::SeqCst), "the loop");
+        });
+        driver.handle().shared.set_notify_on_cancel(|| true);
+        (driver, time, panics)
+    }
+
+    /// The reset takes the timer out before it tells the loop.
+    #[cfg(feature = "rt")]
+    #[test]
+    fn a_reset_to_a_time_that_has_passed_arms_a_timer_though_the_loop_panics() {
+        let (mut driver, time, panics) = driver_on_a_runtime();
+        time.store(5, Ordering::SeqCst);
+        driver.turn();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = calls.clone();
+        let timer = driver.handle().call_after(Duration::from_secs(1), move || {
+            called.fetch_add(1, Ordering::SeqCst);
+        });
+        let shared = &driver.handle().shared;
+        shared.announce_park(&shared.lock(), LAST);
+        panics.store(true, Ordering::SeqCst);
+        assert!(catch_unwind(|| timer.reset(Duration::ZERO)).is_err());
+        let called = calls.load(Ordering::SeqCst);
+        assert_eq!((driver.handle().armed(), called), (1, 0));
+        time.store(6, Ordering::SeqCst);
+        driver.turn();
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert!(!timer.stop());
+    }
+
     /// An old wake calls a function that is armed anew meanwhile. That timer is cancelled, of which
     /// the loop is told, which panics.
     #[cfg(feature = "rt")]
     #[test]
     fn a_function_is_called_though_the_loop_that_is_told_of_its_other_timer_panics() {
-        let (time, panics) = (
-            Arc::new(AtomicU64::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let now = time.clone();
-        let clock = Clock::custom(move || Duration::from_nanos(now.load(Ordering::SeqCst)));
-        let panicked = Arc::new(AtomicUsize::new(0));
-        let (on, count) = (panics.clone(), panicked.clone());
-        let mut driver = Driver::builder().clock(clock).build_with_unpark(move || {
-            if on.swap(false, Ordering::SeqCst) {
-                count.fetch_add(1, Ordering::SeqCst);
-                panic!("an unpark");
-            }
-        });
-        // As the loops of runtimes on such a clock.
-        driver.handle().shared.set_notify_on_cancel(|| true);
+        let (mut driver, time, panics) = driver_on_a_runtime();
         let own = Arc::new(OnceLock::<FuncTimer>::new());
         let (slot, parks) = (own.clone(), driver.handle().shared.clone());
+        let panic = panics.clone();
         let first = Duration::from_nanos(1);
         // Fired first in the turn that fires the other one, too.
         driver.handle().call_after(first, move || {
             slot.get().unwrap().reset(Duration::ZERO);
             // Another thread of the runtime parks.
             parks.announce_park(&parks.lock(), LAST);
-            panics.store(true, Ordering::SeqCst);
+            panic.store(true, Ordering::SeqCst);
         });
         let calls = Arc::new(AtomicUsize::new(0));
         let called = calls.clone();
@@ -632,7 +524,7 @@ mod tests {
         own.set(timer).unwrap();
         time.store(5, Ordering::SeqCst);
         driver.turn();
-        assert_eq!(panicked.load(Ordering::SeqCst), 1, "the loop was told");
+        assert!(!panics.load(Ordering::SeqCst), "the loop was told");
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         assert_eq!(driver.handle().armed(), 0);
     }

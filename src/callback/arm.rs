@@ -1,0 +1,151 @@
+//! How the driver's timer follows what the callers have decided; see the head of `callback.rs`.
+//!
+//! All that is called here may be foreign code: an unpark, a clock, a destructor. If it panics, the
+//! timer is armed all the same, and the panic goes on when nothing is left to do.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::backend;
+use crate::callback::{Armed, Callback, Function, State};
+use crate::driver::shared::{Arm, Reset};
+use crate::sync::MutexGuard;
+
+impl Callback {
+    /// Has the driver arm what the state says, unless another thread is about to.
+    pub(super) fn settle<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
+        if state.arming {
+            return;
+        }
+        let mut panic = None;
+        while !state.is_settled() {
+            state.arming = true;
+            let armed = state.armed.take();
+            let wanted = state.wanted();
+            drop(state);
+            let mut armed_now = None;
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                armed_now = self.rearm(armed, wanted, &mut panic);
+            }));
+            let failed = result.is_err();
+            panic = panic.or(result.err());
+            state = self.lock();
+            state.armed = armed_now;
+            // A clock that panics does so again. But what another thread has decided meanwhile is
+            // left to this one.
+            if failed && state.wanted() == wanted {
+                break;
+            }
+        }
+        state.arming = false;
+        drop(state);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Moves the driver's timer, or arms or cancels it. Called with no lock held.
+    ///
+    /// A panic of the unpark is put into `panic`: what it was called for has been done before.
+    pub(super) fn rearm(
+        self: &Arc<Self>,
+        armed: Option<Armed>,
+        wanted: Option<u64>,
+        panic: &mut Option<Panic>,
+    ) -> Option<Armed> {
+        let shared = &self.handle.shared;
+        // The process-wide thread of the parent is not in this process, which may have been forked,
+        // and its lock may be held for ever.
+        backend::notice_fork(shared);
+        let Some(due) = wanted else {
+            let Armed {
+                index, deadline, ..
+            } = armed?;
+            drop(catch(panic, || shared.cancel(index, deadline)));
+            return None;
+        };
+        if shared.is_closed() {
+            let ended = self.lock().end();
+            drop(ended);
+            return None;
+        }
+        let waker = match armed {
+            None => self.waker(),
+            Some(armed) => match catch(panic, || shared.reset(armed.index, armed.deadline, due)) {
+                Some(Reset::Due(waker)) => waker,
+                Some(Reset::Gone) => self.waker(),
+                // After a panic it is at the new deadline, unless that has elapsed.
+                None if shared.has_elapsed(due) => {
+                    drop(catch(panic, || shared.cancel(armed.index, due)));
+                    self.waker()
+                }
+                Some(Reset::Moved) | None => {
+                    let deadline = due;
+                    return Some(Armed {
+                        deadline,
+                        due,
+                        ..armed
+                    });
+                }
+            },
+        };
+        self.arm(due, waker, panic)
+    }
+
+    fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(self.clone())
+    }
+
+    fn arm(self: &Arc<Self>, due: u64, waker: Waker, panic: &mut Option<Panic>) -> Option<Armed> {
+        let shared = &self.handle.shared;
+        let mut waker = Some(waker);
+        let mut deadline = due;
+        loop {
+            let (arm, must_rearm) = shared.arm_silently(deadline, &mut waker);
+            match arm {
+                Arm::Armed(index) => {
+                    if must_rearm {
+                        catch(panic, || shared.rearm());
+                    }
+                    return Some(Armed {
+                        index,
+                        deadline,
+                        due,
+                    });
+                }
+                Arm::Due if self.may_spawn_here() => {
+                    self.call();
+                    return None;
+                }
+                // A turn has passed it already. The next turn is to call the function, not this
+                // thread: it may hold locks that the function takes.
+                Arm::Due => deadline = deadline.max(shared.clock.nanos()) + 1,
+                Arm::Closed => {
+                    let ended = self.lock().end();
+                    drop(ended);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn may_spawn_here(&self) -> bool {
+        matches!(&self.lock().function, Some(Function::Spawn(task)) if task.may_spawn_here())
+    }
+}
+
+/// What a panic carries.
+pub(super) type Panic = Box<dyn Any + Send>;
+
+/// Calls foreign code. Returns `None` if it panics, and keeps what the first panic carries.
+pub(super) fn catch<T>(panic: &mut Option<Panic>, call: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            panic.get_or_insert(payload);
+            None
+        }
+    }
+}
