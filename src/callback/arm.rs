@@ -1,7 +1,7 @@
 //! How the driver's timer follows what the callers have decided; see the head of `callback.rs`.
 //!
-//! All that is called here may be foreign code: an unpark, a clock, a destructor. If it panics, the
-//! timer is armed all the same, and the panic goes on when nothing is left to do.
+//! An unpark is foreign code. If it panics, the timer is armed all the same, and so is what other
+//! threads have decided meanwhile. The panic goes on when nothing is left to do.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
