@@ -21,6 +21,8 @@ use crate::rt::reactor::Reactor;
 use crate::system;
 
 mod ends;
+#[cfg(feature = "futures-io")]
+mod errors;
 mod waits;
 mod watch;
 
