@@ -200,6 +200,34 @@ fn a_busy_worker_runs_the_task_that_a_blocked_one_has_woken() {
     });
 }
 
+/// A task that yields goes to the queue, and no worker is unparked for it: as a rule it runs next.
+/// A local task that it has woken may run before it, and block until it goes on.
+#[test]
+fn a_local_task_that_blocks_on_a_task_that_has_yielded_gets_its_answer() {
+    watched(|| {
+        for clock in clocks() {
+            runtime_on(2, clock).block_on(async {
+                for _ in 0..50 {
+                    let (message, arrives) = oneshot::channel();
+                    let (answer, answered) = mpsc::channel();
+                    let local = rt::spawn_local(async move {
+                        arrives.await.unwrap();
+                        answered.recv().unwrap();
+                    });
+                    let a = rt::spawn(async move {
+                        sleep(ms(1)).await;
+                        message.send(()).unwrap();
+                        rt::yield_now().await;
+                        answer.send(()).unwrap();
+                    });
+                    local.await.unwrap();
+                    a.await.unwrap();
+                }
+            });
+        }
+    });
+}
+
 /// A timer wakes a task, which goes to the LIFO slot, and a local task, which may run before it and
 /// block until it answers: no task has put it into the slot.
 #[test]
