@@ -97,6 +97,33 @@ fn task_in_the_slot_of_a_worker_that_waits_for_it_in_a_destructor_runs() {
     });
 }
 
+/// The task may need what the thread holds while it drops the future.
+#[test]
+fn worker_that_waits_in_a_destructor_runs_no_task() {
+    watched(|| {
+        let runtime = runtime(1);
+        let (handle, ran) = (runtime.handle().clone(), Count::default());
+        let (seen, sees) = mpsc::channel();
+        let count = ran.clone();
+        let guard = OnDrop(move || {
+            handle.block_on(sleep(ms(2)));
+            seen.send(count.get()).unwrap();
+        });
+        runtime.block_on(async move {
+            let dropped = rt::spawn(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            });
+            rt::yield_now().await;
+            dropped.abort();
+            let task = rt::spawn(async move { ran.add() });
+            assert!(dropped.await.unwrap_err().is_cancelled());
+            task.await.unwrap();
+        });
+        assert_eq!(sees.recv(), Ok(0));
+    });
+}
+
 /// A future that is spawned when the runtime ends is dropped at once, by the future that spawns it.
 #[test]
 fn destructor_of_a_future_that_is_spawned_too_late_may_block_on() {
