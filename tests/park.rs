@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier};
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,18 @@ fn unpark_before_park_makes_it_return_at_once() {
         park.park(None);
         park.unparker().unpark();
         park.park(Some(Duration::MAX));
+    });
+}
+
+#[test]
+fn a_waker_of_a_park_unparks_whether_it_is_used_up_or_not() {
+    watched(|| {
+        let mut park = ThreadPark::new();
+        let waker = Waker::from(park.unparker());
+        waker.wake_by_ref();
+        park.park(None);
+        waker.wake();
+        park.park(None);
     });
 }
 
