@@ -257,6 +257,28 @@ mod tests {
         assert!(late < 30, "{late} of 10000 kept waiting");
     }
 
+    /// After a wait in vain the next ones are suspended, but only for some turns: a storm that comes
+    /// afterwards is batched again.
+    #[test]
+    fn a_storm_after_a_wait_in_vain_is_batched() {
+        let mut planner = Planner::new(SharedSlack::new(100));
+        let mut now = 0;
+        for _ in 0..20 {
+            now += 5;
+            planner.fired(now, 1);
+        }
+        assert_eq!(planner.plan(now + 1).wake_at, now + 100);
+        // The wait for the slack brings one timer.
+        now += 100;
+        planner.fired(now, 1);
+        assert_eq!(planner.plan(now + 1).wake_at, now + 1, "not suspended");
+        for _ in 0..20 {
+            now += 5;
+            planner.fired(now, 1);
+        }
+        assert_eq!(planner.plan(now + 1).wake_at, now + 100);
+    }
+
     #[test]
     fn the_longest_slack_is_a_second_and_leaves_a_lone_timer_alone() {
         let mut planner = Planner::new(SharedSlack::new(u64::MAX));
