@@ -114,6 +114,27 @@ fn instants_keep_their_meaning_on_the_clock_of_the_first_poll() {
     assert_eq!(tick, Poll::Ready(epoch - secs(1)));
 }
 
+/// The driver has made no turn since its clock passed the instant, so the timer itself has to look.
+#[test]
+fn an_instant_that_has_passed_on_the_clock_of_the_first_poll_is_due_at_once() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    // Long after what the system's clock shows.
+    dial.set(secs(100 * 365 * 86_400));
+    let now = {
+        let _entered = driver.handle().enter();
+        Instant::now()
+    };
+    let mut timers = [sleep_until(now), sleep_until(now - ms(1))];
+    let mut later = sleep_until(now + ms(1));
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    for timer in &mut timers {
+        assert!(task.poll(timer).is_ready());
+    }
+    assert!(task.poll(&mut later).is_pending());
+}
+
 #[test]
 fn a_wait_starts_over_on_every_clock_that_is_not_the_systems() {
     let task = Task::new();
@@ -179,6 +200,20 @@ fn a_wait_counts_from_the_call_where_the_runtime_runs_on_the_systems_clock() {
         drop(runtime);
         assert!(timer.is_orphaned());
     });
+}
+
+/// The same if it was reset before it had a driver.
+#[test]
+fn a_wait_that_was_reset_outside_counts_from_the_reset_on_the_systems_clock() {
+    let mut timer = sleep(secs(60));
+    timer.reset_after(secs(30));
+    let deadline = timer.deadline();
+    spin_for_a_moment();
+    let driver = reveille::Driver::with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    assert!(poll_with(&mut timer, Waker::noop()).is_pending());
+    assert_eq!(timer.deadline(), deadline);
+    assert_eq!(driver.handle().armed(), 1);
 }
 
 #[test]
