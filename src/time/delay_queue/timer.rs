@@ -201,3 +201,25 @@ impl<T> DelayQueue<T> {
         self.find_first();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// They are stored in a hash map, in no order, and their deadlines are equal where the system's
+    /// clock has shown the same time for all.
+    #[test]
+    fn values_with_equal_waits_and_deadlines_start_over_in_their_order() {
+        let wait = Duration::from_secs(1);
+        let (mut queue, mut waits) = (TimerQueue::new(), UnboundWaits(HashMap::new()));
+        for value in 0..16 {
+            let key = queue.insert(Instant::at(5), value);
+            waits.0.insert(key, wait);
+        }
+        let now = Instant::at(7);
+        waits.start_over(&mut queue, now);
+        let due = std::iter::from_fn(|| queue.pop_due(now + wait));
+        let order: Vec<i32> = due.map(|due| due.value).collect();
+        assert_eq!(order, Vec::from_iter(0..16));
+    }
+}
