@@ -432,3 +432,17 @@ fn a_postponed_timer_is_polled_without_reading_the_clock() {
         assert_eq!(looks.get(), before);
     }
 }
+
+/// The driver has made no turn since the clock passed the deadline.
+#[test]
+fn reset_to_the_deadline_that_it_has_does_not_hide_that_it_has_passed() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let task = Task::new();
+    let mut sleep = driver.handle().sleep(ms(5));
+    assert!(task.poll(&mut sleep).is_pending());
+    dial.set(ms(5));
+    sleep.reset_at(sleep.deadline());
+    assert!(task.poll(&mut sleep).is_ready());
+    assert_eq!(driver.handle().armed(), 0);
+}
