@@ -335,3 +335,20 @@ mod pausing {
         }
     }
 }
+
+/// Tokio panics where a runtime without I/O is asked to wait for a descriptor. A program whose panic
+/// hook ends it would not survive that, although the panic is caught.
+///
+/// In a process of its own, because it is not asked where no runtime at all has I/O.
+#[cfg(all(feature = "tokio", target_os = "linux"))]
+#[test]
+fn no_panic_is_caught_where_no_tokio_runtime_has_io() {
+    use reveille::time::{Duration, sleep};
+
+    support::alone(|| {
+        std::panic::set_hook(Box::new(|_| std::process::exit(3)));
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build().unwrap();
+        runtime.block_on(async { sleep(Duration::from_millis(1)).await });
+    });
+}
