@@ -98,6 +98,27 @@ fn timers_of_a_blocked_worker_fire_on_an_idle_one() {
     });
 }
 
+/// The worker that wakes for such a timer fires it before it parks again. Otherwise it would find the
+/// timer only in its next look at the timers of all workers, after a dozen parks that end at once.
+#[test]
+fn a_worker_that_wakes_for_the_timer_of_a_blocked_one_fires_it_at_once() {
+    const TIMERS: usize = 50;
+    watched(|| {
+        let parks = Count::default();
+        let count = parks.clone();
+        let builder = Runtime::builder().worker_threads(2);
+        let runtime = builder.on_thread_park(move || count.add()).build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..TIMERS {
+                let (due, _sleep) = notify_when_due(ms(1));
+                due.recv().unwrap();
+            }
+        });
+        let parks = parks.get();
+        assert!(parks < 5 * TIMERS, "{parks} parks for {TIMERS} timers");
+    });
+}
+
 /// The timer is on the blocked worker, and the task that it wakes runs on another one.
 #[test]
 fn a_task_woken_by_the_timer_of_a_blocked_worker_runs_on_an_idle_one() {
