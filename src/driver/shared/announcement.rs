@@ -138,7 +138,7 @@ impl Shared {
         }
         // A timer that is put off without the lock after its word was written here finds the flag;
         // and if it was put off before, the next announcement finds its new deadline. The lock is
-        // not held for all pieces at once.
+        // not held for all chunks at once.
         let mut chunk = 0;
         while self.chunks.rewrite(chunk) {
             chunk += 1;
