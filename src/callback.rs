@@ -17,8 +17,9 @@
 //! what `State` asks for, and looks at it again, until the driver has armed what `State` says. A
 //! thread that finds the right claimed leaves the work to that thread. So:
 //!
-//! - C1 only the thread that has set `arming` uses `armed` to change the driver's timer, so the
-//!   index in it is used by its owner alone.
+//! - C1 a thread takes `armed` out of `State` before it changes the driver's timer, so an index is
+//!   used by one thread at a time. Only the thread that has set `arming` arms a timer or moves it;
+//!   a wake that calls the function cancels it at most.
 //! - C2 a wake that comes when `due` has not elapsed, or is `None`, is an old one, and does
 //!   nothing. For every `due` a wake comes after it has elapsed, because the timer is armed for it,
 //!   or is going to be.
@@ -54,11 +55,10 @@ impl Handle {
     /// [`go::after_func`](crate::go::after_func).
     ///
     /// It is never called early, and never by this call itself: with a `duration` of zero it is
-    /// called in the driver's next turn at a later time. (If the clock is a manual or paused one
-    /// that stands still, and a turn has seen the time that it shows, that is when the clock next
-    /// moves, by a nanosecond or more: another turn at the same time calls nothing.) Callbacks and
-    /// other timers are fired in the order of their deadlines. With `Duration::MAX` it is never
-    /// called.
+    /// called in the driver's next turn at a later time. (A turn at the time that an earlier turn
+    /// has seen calls nothing. So on a manual or paused clock `f` may have to wait until the clock
+    /// has moved, if only by a nanosecond.) Callbacks and other timers are fired in the order of
+    /// their deadlines. With `Duration::MAX` it is never called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.
     ///
@@ -83,8 +83,8 @@ impl Handle {
         FuncTimer::start(self, duration, Function::Once(Box::new(f)))
     }
 
-    /// Spawns `task` once `duration` has passed: in the driver's turn, or if the driver has passed
-    /// that time already, by this call, if it [may](Spawn::may_spawn_here).
+    /// Spawns `task` once `duration` has passed: in the driver's turn; or by this call, if the
+    /// driver has passed that time already and the task [may](Spawn::may_spawn_here).
     pub(crate) fn spawn_after(
         &self,
         duration: Duration,
@@ -374,7 +374,7 @@ impl Callback {
 
     fn call_catching(self: &Arc<Self>, panic: &mut Option<Panic>) {
         let shared = &self.handle.shared;
-        // As in `reset`.
+        // Read before the lock is taken, because a clock may be foreign code.
         let now = match self.repeats {
             true => catch(panic, || shared.clock.nanos()).unwrap_or(0),
             false => 0,
@@ -383,7 +383,7 @@ impl Callback {
         let Some(due) = state.wanted().filter(|due| shared.has_elapsed(*due)) else {
             return;
         };
-        // After `has_elapsed`, which says so of any deadline once the driver is gone.
+        // Asked after `has_elapsed`, which is true of any deadline once the driver is gone.
         if shared.is_closed() {
             let ended = state.end();
             drop(state);

@@ -163,8 +163,8 @@ impl Context {
     /// of this context, if any.
     ///
     /// If no driver is [current](crate::Handle::current) here, the child takes the one that is
-    /// current when something first waits for it. From when `duration` counts then is described at
-    /// [`sleep`](crate::time::sleep).
+    /// current when something first waits for it. [`sleep`](crate::time::sleep) describes from when
+    /// `duration` counts in that case.
     ///
     /// # Panics
     ///
@@ -322,9 +322,11 @@ impl Context {
     /// Returns whether this call did it: `false` if the context had ended before, also if its
     /// deadline has passed and nobody has noticed.
     ///
-    /// When a call that did it returns, what waited for the context or a descendant was woken and
-    /// called. When any call returns, all descendants have ended. (Unless, at this moment, another
-    /// thread is ending an ancestor, and this context with it: then they end a moment later.)
+    /// When a call that did it returns, all that waited for this context, or for a descendant that
+    /// ended with it, has been woken or called. When any call returns, all descendants have ended.
+    /// (There are two exceptions, in which some end a moment later: another thread is ending an
+    /// ancestor, and this context with it; or a descendant is [merged](Self::merge), and another
+    /// thread is ending its other parent.)
     ///
     /// It may be called anywhere, also in a waker or in a function of
     /// [`after_func`](Self::after_func).

@@ -363,8 +363,8 @@ impl<P> Driver<P> {
         }
         // The announcement comes before the deadlines are read: a timer that another thread arms
         // after that has to interrupt the park that follows, which no deadline would end. It is
-        // `NEVER`, so that every timer interrupts: the earliest one may be dropped before the
-        // deadlines are read, and a later one armed after.
+        // `NEVER`, so that every timer that needs a new slot interrupts: the earliest one may be
+        // dropped before the deadlines are read, and a later one armed after.
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {

@@ -1,7 +1,8 @@
 //! Go's timers: [`Timer`], [`Ticker`], [`after`], [`tick`] and [`after_func`].
 //!
 //! For programs that come from Go, and for the two things that Go's timers have and tokio's have
-//! not: `stop` and `reset` tell whether they came before the firing, and other tasks can call them.
+//! not: `stop` and `reset` tell whether the value, or the call, was still to come, and other tasks
+//! can call them.
 //! What each of Go's names became is on [a page of its own](crate::docs::from_go).
 //!
 //! | Go | here |
@@ -28,7 +29,8 @@
 //! # Which driver
 //!
 //! All of them work on any executor, on the [current driver](crate::Handle::current), like the
-//! functions of [`time`](crate::time), and move, yield and end as a [`Sleep`] does.
+//! functions of [`time`](crate::time). As a [`Sleep`] does, they move to another driver if theirs
+//! ends, and [yield](crate::time#yielding).
 //!
 //! [`Duration`]: crate::time::Duration
 //! [`Sleep`]: crate::time::Sleep
@@ -59,8 +61,9 @@
 // reset are in one order without any lock, and nothing is stored that could be stale: a value is
 // made when it is received. In Go the channel between the runtime and the receiver stores one.
 //
-// Other tasks stop and reset a `Timer` through a `TimerRemote`. They do not touch the `Sleep`, which
-// the owner may just be polling: they note what is to be, and wake the owner's task (`remote.rs`).
+// Other tasks stop and reset a `Timer` through a `TimerRemote`. They do not touch the `Sleep`,
+// which the owner may just be polling: they note what is to be, and wake the owner's task
+// (`remote.rs`).
 //
 // A `FuncTimer` is in `callback.rs`, since loops without futures use it too. `after_func` adds that
 // its function is spawned as a task (`func.rs`).

@@ -12,10 +12,12 @@ use crate::sync::lock;
 impl Context {
     /// Calls `function` once, when this context ends; at once if it has ended.
     ///
-    /// It is called on the thread that ends the context: in `cancel`, in the driver's turn that
-    /// finds the deadline passed, or here. No lock is held, and every descendant of the context has
-    /// ended by then. It must not block: to do so, let it spawn a task or a thread. If it panics,
-    /// the panic ends with it, after the panic hook has reported it.
+    /// It is called on the thread that ends the context: in `cancel`, in the driver's turn, here,
+    /// or in whichever call or poll is the first to find the deadline passed, such as
+    /// [`is_done`](Self::is_done), also that of a descendant. No lock of this crate is held then,
+    /// but such a caller may hold one of its own, which `function` must not take. Every descendant
+    /// of the context has ended by then. It must not block: to do so, let it spawn a task or a
+    /// thread. If it panics, the panic is caught, after the panic hook has reported it.
     ///
     /// Neither the returned [`AfterFunc`] nor any handle of this context need be kept: as long as
     /// something can end the context (its deadline, or one of its ancestors), the function is
@@ -110,8 +112,8 @@ pub struct AfterFunc {
 impl AfterFunc {
     /// Stops the function from being called, and drops it. Returns whether this call did so.
     ///
-    /// `false` means that the function was called, or that it was stopped before. It may be
-    /// running: this does not wait for it.
+    /// `false` means that the function was called or is about to be, or that it was stopped before.
+    /// It may be running: this does not wait for it.
     ///
     /// # Examples
     ///

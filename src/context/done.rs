@@ -50,12 +50,12 @@ impl Context {
     /// # Errors
     ///
     /// The returned future yields the [`ContextError`] if the context ends first. `future` is
-    /// dropped together with it.
+    /// dropped not then, but together with the returned future.
     ///
     /// # Cancel safety
     ///
-    /// The returned future is as safe to drop as `future` itself. Note that the end of the context
-    /// leaves `future` where it is, at any of its `await`s.
+    /// The returned future is as safe to drop as `future` itself. Note that once it has yielded the
+    /// error, `future` is not polled again, whichever `await` it has reached.
     ///
     /// # Examples
     ///

@@ -53,7 +53,8 @@ impl Node {
         if self.status().is_some() {
             return None;
         }
-        // Taken before the node is seen to have ended, and so never waited for here.
+        // Other threads take this lock only once they see that the node has ended, so it is free
+        // here.
         let subtree = (!state.children.is_empty()).then(|| lock(&self.subtree));
         self.set_status(&mut state, outcome);
         Some(subtree)

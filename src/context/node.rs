@@ -8,17 +8,19 @@
 //! - A child that has not ended points to its parent, so that a deadline far above reaches it. The
 //!   parent points to it. Neither is counted.
 //! - A node whose timer is armed is the timer's waker, so the driver points to it, not counted.
+//! - A node without a deadline of its own points to the ancestor that has it (`Limit::Inherited`),
+//!   and an `AfterFunc` points to its node. Neither is counted.
 //!
 //! These pointers form cycles, and [`prune`] takes them apart. A node that has no handle, no child
-//! and no function to call is *retired*: it leaves its parent, and its timer is disarmed. That
-//! parent may then be retired, too. A node that has no handle and that nothing can end any more (no
-//! parent, no timer) lets its children go: each of them is a root from then on.
+//! and no function to call is *released*: it leaves its parent, and its timer is disarmed. That
+//! parent may then be released, too. A node that has no handle and that nothing can end any more
+//! (no parent, no timer) lets its children go: each of them is a root from then on.
 //!
 //! Releasing is a loop, not a recursion, so that a chain of any length is released on any stack.
 //!
 //! Locks: `state` of a parent may be held while that of its child is taken ([`Node::attach`]), and
-//! never the other way round. Nothing is woken, called, cloned or dropped under a lock that could
-//! be foreign code: wakers, functions, causes, timers.
+//! never the other way round. No foreign code runs under a lock: no waker or function is called,
+//! cloned or dropped there, nor is a timer or the last reference to a cause dropped.
 
 use std::error::Error;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -104,7 +106,8 @@ struct Released {
     trigger: Trigger,
     parent: Option<Link>,
     second: Option<Box<Link>>,
-    /// What has kept the node, if nothing can end that any more. It is rare, hence the box.
+    /// What it had, if something needed it, but nothing can end it any more. It is rare, hence the
+    /// box.
     kept_by: Option<Box<KeptBy>>,
 }
 
@@ -218,12 +221,13 @@ impl Node {
         }
     }
 
-    /// Takes everything out that the node need not have any more, if nothing needs the node; see
+    /// Takes everything out of the node if nothing needs it, or if nothing can end it any more; see
     /// the head of this file.
     fn give_up(&self) -> Option<Released> {
-        // What made a node releasable was done under its lock, so the thread that comes last sees
-        // both: no handle, and no child. An ended node has been, or is being, emptied by the thread
-        // that ends it.
+        // The last handle is counted down before the lock is taken below, and the last child is
+        // taken out under the lock, before `handles` is read. So of two threads that do these at
+        // once, the one that takes the lock last sees both. An ended node has been, or is being,
+        // emptied by the thread that ends it.
         if self.handles.load(Ordering::Acquire) > 0 || self.status().is_some() {
             return None;
         }

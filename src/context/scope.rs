@@ -21,8 +21,8 @@ impl Context {
     /// Makes this context the [current](Self::current) one during each poll of `future`.
     ///
     /// The future may be polled on any thread. Scopes nest: the innermost one counts. After a poll,
-    /// also after one that panics, what was current before is so again. A task that `future` spawns
-    /// has no current context, unless it is given one by a scope of its own.
+    /// even one that panics, the context that was current before it is current again. A task that
+    /// `future` spawns has no current context, unless it is given one by a scope of its own.
     ///
     /// `future` goes on when the context ends. To stop it, use [`run`](Self::run):
     /// `context.scope(context.run(future))`.

@@ -42,8 +42,9 @@ pub(super) enum Limit {
 }
 
 pub(super) struct Deadline {
-    /// On the system's clock, until there is a driver.
-    made: Instant,
+    /// The deadline when it was made: on the driver's clock, or the system's if there was no
+    /// driver.
+    initial: Instant,
     /// The driver, and the deadline on its clock.
     bound: OnceLock<(Handle, Instant)>,
     /// The cause if this deadline ends the context.
@@ -72,13 +73,17 @@ pub(super) enum Source {
 impl Deadline {
     /// `driver` is that of `timer`, `None` if it has none yet.
     pub(super) fn new(timer: &Sleep, driver: Option<Handle>, cause: Option<Cause>) -> Self {
-        let made = timer.deadline();
-        let bound = driver.map_or_else(OnceLock::new, |driver| OnceLock::from((driver, made)));
-        Self { made, bound, cause }
+        let initial = timer.deadline();
+        let bound = driver.map_or_else(OnceLock::new, |driver| OnceLock::from((driver, initial)));
+        Self {
+            initial,
+            bound,
+            cause,
+        }
     }
 
     pub(super) fn at(&self) -> Instant {
-        self.bound.get().map_or(self.made, |(_, at)| *at)
+        self.bound.get().map_or(self.initial, |(_, at)| *at)
     }
 
     /// Returns the time on the clock that the deadline is on.
@@ -97,7 +102,7 @@ impl Deadline {
                 let now = driver.clock().now_without_foreign_code();
                 now.is_some_and(|now| now >= *at)
             }
-            None => self.now() >= self.made,
+            None => self.now() >= self.initial,
         }
     }
 

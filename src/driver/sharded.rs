@@ -171,9 +171,9 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due and sets the wake source again. To be called when the source has expired,
     /// on a thread of the runtime.
     ///
-    /// It fires about `budget` timers at most, and passes four times as many that were put off or
-    /// removed in each shard. If that leaves something due, the source expires again soon. The
-    /// result is that of [`rearm`](Self::rearm).
+    /// It fires about `budget` timers at most. In each shard it also ends after some 4096 slots of
+    /// timers that were put off or removed, if few timers are due among them. If that leaves
+    /// something due, the source expires again soon. The result is that of [`rearm`](Self::rearm).
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn expire(&self, budget: usize) -> Liveness {
         self.note_expired();
@@ -310,7 +310,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         Liveness::Gone
     }
 
-    /// Has the source expire soon: this thread has scanned often enough, or could not read the
+    /// Makes the source expire soon: this thread has scanned often enough, or could not read the
     /// clock.
     fn set_soon(&self, scanner: &mut Scanner<W>) -> Liveness {
         // Whatever the next scan finds, it sets the source.
@@ -335,7 +335,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         scanner.source.set(plan.wake_at)
     }
 
-    /// Has the shards announce, and returns when to wake. It may end with a panic of the clock.
+    /// Makes the shards announce, and returns when to wake. It may end with a panic of the clock.
     fn announce_and_plan(&self, scanner: &mut Scanner<W>) -> Plan {
         let expirations = self.expirations.load(Ordering::Acquire);
         if expirations != scanner.expirations {
@@ -439,7 +439,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 }
 
-/// Has a shard announce its next deadline, or a margin before that; returns what it announced.
+/// Makes a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
     // If `next` is later than the announcement, another thread has just fired what was announced

@@ -27,8 +27,10 @@
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
 //! and blocks. It announces no later time than the first slot of the heap is filed under, so only a
-//! timer that needs a new slot can be earlier. A thread that arms an earlier timer clears the
-//! announcement, under the same lock, and then unparks the loop. So one of two things happens.
+//! timer that needs a new slot can be earlier. (`Driver::advance_when_idle` announces `NEVER`, and
+//! reads the deadlines after that, so it finds a timer that has adopted a slot.) A thread that arms
+//! an earlier timer clears the announcement, under the same lock, and then unparks the loop. So one
+//! of two things happens.
 //! Either the arming thread comes first, and the loop computes its timeout with the new timer in
 //! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
@@ -78,7 +80,8 @@ pub(crate) struct Shared {
 /// Called with no lock held.
 pub(crate) trait Notifier: Send + Sync {
     /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
-    /// that it waits for was cancelled, if the loop is told of that.
+    /// that it waits for was cancelled, if the loop is told of that. (What wakes the loop is set
+    /// anew; no timer is armed again.)
     fn rearm(&self);
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
@@ -215,8 +218,8 @@ impl Shared {
     }
 
     /// Arms a timer like [`arm`](Self::arm), but leaves it to the caller to interrupt the loop by
-    /// [`rearm`](Self::rearm), if the flag that is returned says so: that may panic, after the timer
-    /// was armed.
+    /// [`rearm`](Self::rearm), if the flag that is returned says so: that may panic, after the
+    /// timer was armed.
     pub(crate) fn arm_silently(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
         let has_elapsed = || self.has_elapsed(deadline);
         match self.chunks.adopt(deadline, waker, has_elapsed) {
@@ -225,7 +228,7 @@ impl Shared {
         }
     }
 
-    /// Interrupts the loop for a timer that was armed [silently](Self::arm_silently).
+    /// Tells the loop of a timer that was armed [silently](Self::arm_silently).
     pub(crate) fn rearm(&self) {
         self.notifier.rearm();
     }

@@ -35,7 +35,7 @@ use self::words::FREE;
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
-/// How many new orphans have a run cleaned.
+/// After how many new orphans it is decided whether to clean a run of the heap.
 const CLEAN: usize = 64;
 
 impl Entry {
@@ -58,7 +58,7 @@ struct Counts {
     owned: usize,
     /// How many are orphans.
     orphans: usize,
-    /// How many of them are new since a run was cleaned.
+    /// How many orphans are new since it was last decided whether to clean a run.
     new_orphans: usize,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Wakers {
     growth: Growth,
 }
 
-/// How many more slots a call may find stale.
+/// How many more stale slots a call may come upon before it has to end.
 pub(crate) struct StaleSlots(pub(crate) usize);
 
 impl Wakers {

@@ -12,16 +12,16 @@ use crate::go::func::runtime::{Runtime, Task};
 /// `time.AfterFunc`.
 ///
 /// The runtime is the one that this thread is in at this call: that of the feature `rt`, or tokio's
-/// (feature `tokio`); if it is in both, the one that was entered last. When the timer is due, `f` is
-/// spawned there, so it runs on one of its workers, and does not keep other timers waiting. As any
-/// task, it should not block: for that, `f` can spawn with `spawn_blocking`.
+/// (feature `tokio`); if it is in both, the one that was entered last. When the timer is due, `f`
+/// is spawned there, so it runs on one of its workers, and does not keep other timers waiting. As
+/// any task, it should not block: for that, `f` can spawn with `spawn_blocking`.
 ///
 /// In no runtime `f` is called in the turn of the [current driver](Handle::current), like that of
 /// [`Handle::call_after`], and should be short: for a loop that has entered its driver, that is the
 /// loop's own thread, and otherwise the process-wide thread, on which other timers wait for it.
 ///
-/// It is never called early, and never by this call itself, nor by a [reset](FuncTimer::reset), on
-/// whichever thread that is. With a `duration` of zero it is spawned at once, or in the driver's
+/// `f` is never called early, and never inside this call or a [reset](FuncTimer::reset), on any
+/// thread. With a `duration` of zero it is spawned at once, or in the driver's
 /// next turn. With `Duration::MAX` it is never called. Until it is due it takes a timer, but no
 /// task. If `f` panics, no other timer or task is harmed; the panic hook reports it. If the runtime
 /// or the driver ends first, `f` is dropped without being called.

@@ -12,7 +12,7 @@
 //!   change finds the waker, and wakes the task.
 //! - L4 a remote reads the clock of the driver that the link knows, and notes the time only if the
 //!   link still knows that one. A poll that gives the `Sleep` another driver tells the link before
-//!   it returns, and an order that came in between then counts from that poll.
+//!   it returns, and a command that came in between then counts from that poll.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -78,7 +78,7 @@ impl TimerRemote {
         if !state.active {
             return false;
         }
-        state.change(false, Order::Stop);
+        state.change(false, Command::Stop);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -90,8 +90,8 @@ impl TimerRemote {
     /// Starts the timer anew, like [`Timer::reset`](super::Timer::reset): it is due when `duration`
     /// has passed from now. Returns whether it was active.
     ///
-    /// A task that awaits the timer is woken once, to move its deadline. If the timer was made where
-    /// no driver was current and was not awaited yet, `duration` counts from when it is.
+    /// A task that awaits the timer is woken once, to move its deadline. If the timer was made
+    /// where no driver was current and was not awaited yet, `duration` counts from when it is.
     ///
     /// Returns `false` and does nothing if the timer was dropped.
     ///
@@ -119,7 +119,8 @@ impl TimerRemote {
             let at = clock.instant(clock.deadline_after(duration));
             let state = self.link.lock();
             if state.driver.as_ref() == Some(&known) {
-                // It is kept until the lock is released: the last handle drops the clock.
+                // `known` is kept until the lock is released: it may be the last handle by now, and
+                // dropping that drops the clock, which is foreign code.
                 break (state, at, known);
             }
             // The timer got another driver meanwhile, on whose clock `at` means nothing.
@@ -127,7 +128,7 @@ impl TimerRemote {
             drop(state);
         };
         let was_active = state.active;
-        state.change(true, Order::Start { at, wait: duration });
+        state.change(true, Command::Start { at, wait: duration });
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -154,7 +155,7 @@ struct State {
     /// Whether a value is to come.
     active: bool,
     version: u64,
-    order: Order,
+    command: Command,
     /// The task that awaits the timer.
     waker: Option<Waker>,
     /// The driver of the timer, by whose clock it is reset. `None` once the timer is dropped.
@@ -163,7 +164,7 @@ struct State {
 
 /// What the last change of the version asks of the owner's `Sleep`.
 #[derive(Clone, Copy)]
-pub(super) enum Order {
+pub(super) enum Command {
     /// Nothing: the owner made the change itself.
     Own,
     Stop,
@@ -177,10 +178,10 @@ pub(super) enum Order {
 }
 
 impl State {
-    fn change(&mut self, active: bool, order: Order) {
+    fn change(&mut self, active: bool, command: Command) {
         self.active = active;
         self.version += 1;
-        self.order = order;
+        self.command = command;
     }
 
     /// Notes the driver of the timer. Returns the one before, which the caller drops when the lock
@@ -191,8 +192,8 @@ impl State {
             return None;
         }
         // `at` was read from the clock of the driver before.
-        if let Order::Start { wait, .. } = self.order {
-            self.order = Order::StartAfter(wait);
+        if let Command::Start { wait, .. } = self.command {
+            self.command = Command::StartAfter(wait);
         }
         self.driver.replace(driver.clone())
     }
@@ -204,7 +205,7 @@ impl Link {
             state: Mutex::new(State {
                 active,
                 version,
-                order: Order::Own,
+                command: Command::Own,
                 waker: None,
                 driver: Some(driver.clone()),
             }),
@@ -224,7 +225,7 @@ impl Link {
     pub(super) fn set_by_owner(&self, active: bool, driver: &Handle) -> (u64, bool) {
         let mut state = self.lock();
         let was_active = state.active;
-        state.change(active, Order::Own);
+        state.change(active, Command::Own);
         let version = state.version;
         let old_driver = state.set_driver(driver);
         drop(state);
@@ -234,7 +235,7 @@ impl Link {
 
     /// Stores the waker of the owner's task and the driver. Returns the version, what it asks for,
     /// and whether a value is to come.
-    pub(super) fn begin_poll(&self, waker: &Waker, driver: &Handle) -> (u64, Order, bool) {
+    pub(super) fn begin_poll(&self, waker: &Waker, driver: &Handle) -> (u64, Command, bool) {
         let mut state = self.lock();
         // What is replaced is dropped after the lock, because that is foreign code.
         let mut old_waker = None;
@@ -246,7 +247,7 @@ impl Link {
             old_waker = state.waker.replace(waker);
         }
         let old_driver = state.set_driver(driver);
-        let seen = (state.version, state.order, state.active);
+        let seen = (state.version, state.command, state.active);
         drop(state);
         drop((old_waker, old_driver));
         seen

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_core::future::FusedFuture;
 
-use crate::go::remote::{Link, Order, TimerRemote};
+use crate::go::remote::{Command, Link, TimerRemote};
 use crate::instant::Instant;
 use crate::time::Sleep;
 use crate::time::sleep;
@@ -158,9 +158,10 @@ impl Timer {
     ///
     /// The first call allocates what they share. A timer without a remote uses no lock.
     ///
-    /// Make the first remote before the timer is awaited, or poll the timer again afterwards: a
-    /// remote wakes the task of a poll that came after it was made. One that comes later does not
-    /// wake the task that waits already, and what it does is noticed at the old deadline.
+    /// Make the first remote before the timer is awaited, or poll the timer again afterwards:
+    /// remotes wake only a task that has polled the timer since the first of them was made. A task
+    /// that has waited since before that is not woken, and notices what they did only at the old
+    /// deadline.
     ///
     /// # Examples
     ///
@@ -195,18 +196,18 @@ impl Timer {
             return Poll::Pending;
         };
         loop {
-            let (version, order, active) = link.begin_poll(cx.waker(), self.sleep.handle());
+            let (version, command, active) = link.begin_poll(cx.waker(), self.sleep.handle());
             if version != self.seen {
                 self.seen = version;
-                match order {
-                    Order::Stop => self.sleep.disarm(),
+                match command {
+                    Command::Stop => self.sleep.disarm(),
                     // Without a driver there is no clock yet on which `at` means anything.
-                    Order::Start { wait, .. } if self.sleep.is_unbound() => {
+                    Command::Start { wait, .. } if self.sleep.is_unbound() => {
                         self.sleep.reset_after(wait);
                     }
-                    Order::Start { at, .. } => self.sleep.reset_at(at),
-                    Order::StartAfter(wait) => self.sleep.reset_after(wait),
-                    Order::Own => {}
+                    Command::Start { at, .. } => self.sleep.reset_at(at),
+                    Command::StartAfter(wait) => self.sleep.reset_after(wait),
+                    Command::Own => {}
                 }
             }
             if !active {

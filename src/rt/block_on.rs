@@ -59,11 +59,11 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// The scope further out on this thread that kept time from moving when this call was made: it
-    /// held the clock, or had lent its worker. While this call runs, it holds the clock instead,
-    /// also as a worker, since the workers of the outer runtime do not know when this one runs. It
-    /// lets go while it waits, and gives the hold back at its end.
-    held_by: Option<Rc<Scope>>,
+    /// The scope further out on this thread from which this call has taken over to keep time from
+    /// moving: that scope held the clock, or had lent its worker. This call has a hold of its own
+    /// while it runs, also as a worker, since the workers of the outer runtime do not know when it
+    /// runs. It drops that while it waits; at its end the outer scope takes a hold again.
+    took_hold_from: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
@@ -88,7 +88,8 @@ impl BlockOnThread {
             guard.scope().hold_time();
             inner.begin_inner_call();
         }
-        let held_by = caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
+        let took_hold_from =
+            caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
         match &outer {
             Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
             None => {
@@ -103,7 +104,7 @@ impl BlockOnThread {
             is_member,
             notifier,
             outer,
-            held_by,
+            took_hold_from,
             in_lent_poll,
             closed: Cell::new(false),
             guard,
@@ -124,7 +125,7 @@ impl BlockOnThread {
             if self.inner().pool.is_closed() {
                 self.stop_working();
             }
-            if !self.is_worker() || self.held_by.is_some() {
+            if !self.is_worker() || self.took_hold_from.is_some() {
                 self.scope().hold_time();
             }
             if let Poll::Ready(output) = self.poll(&mut main) {
@@ -135,7 +136,7 @@ impl BlockOnThread {
                 self.take_core_or_register();
             }
             if self.is_worker() {
-                if self.held_by.is_none() {
+                if self.took_hold_from.is_none() {
                     drop(self.scope().take_hold());
                 }
                 self.work(&main);
@@ -269,7 +270,7 @@ impl Drop for BlockOnThread {
         let inner = self.inner().clone();
         inner.stop_waiting(&self.notifier);
         self.entered = None;
-        if let Some(outer) = &self.held_by {
+        if let Some(outer) = &self.took_hold_from {
             outer.hold_time();
         }
         if self.in_lent_poll {

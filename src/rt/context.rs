@@ -110,8 +110,8 @@ impl Scope {
         self.lent.set(lent);
     }
 
-    /// Keeps time that is moved by hand from moving, until [`take_hold`](Self::take_hold). On a
-    /// clock that runs it does so, too, if the clock can be paused: a future may do that.
+    /// Keeps time that is moved by hand from moving, until [`take_hold`](Self::take_hold). A clock
+    /// that runs is held, too, if it can be paused, since a future may pause it.
     pub(super) fn hold_time(&self) {
         let hold = self.take_hold();
         let new = || self.inner.pool.clock().hold_if_movable();
@@ -405,8 +405,8 @@ fn finish_spawn<T>(task: Result<Runnable, Runnable>, spawned: Spawned<T>) -> Joi
 
 /// Schedules a task that was woken.
 ///
-/// A function, and the list is in the task's metadata: a closure that held the list would have to
-/// be kept alive during each call, which costs two atomic operations.
+/// It is a function, and finds the list in the task's metadata. If it were a closure that holds the
+/// list, `async_task` would keep the task alive during each call, by two atomic operations.
 fn wake(task: Runnable, info: ScheduleInfo) {
     let reason = if info.woken_while_running {
         Reason::Yielded

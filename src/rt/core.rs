@@ -220,12 +220,12 @@ impl Core {
     }
 }
 
-/// A worker's LIFO slot: the one task that it runs next. `idle::lifo_watch` tells when another worker
-/// takes it.
+/// A worker's LIFO slot: the one task that it runs next. `idle::lifo_watch` tells when another
+/// worker takes it.
 ///
-/// The slot is a queue of `crossbeam-deque` that never holds more than one task. To take a task out
-/// of a place that other threads reach costs an atomic read-modify-write in any case. This queue
-/// needs none to put one in, where a pointer that is swapped needs a second one.
+/// The slot is a queue of `crossbeam-deque` that never holds more than one task. Taking a task out
+/// of a place that other threads reach costs an atomic read-modify-write in any case. Putting one
+/// in costs none with this queue, and a second one with a pointer that is swapped.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
     /// Says whether the worker has to report that the slot is full while it runs another task.

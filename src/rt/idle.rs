@@ -78,8 +78,9 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core, without those that wait in an inner `block_on`. A worker that is lent counts once for each thread that has
-    /// lent it, and once for the one that runs it.
+    /// How many threads have a core, without those that have lent it and are in an inner call of
+    /// `block_on`. A worker that is lent counts once for each thread that has lent it, and once for
+    /// the one that runs it.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -130,8 +131,8 @@ impl Idle {
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
             // Set below, once the clock tells of each change.
             let notify_on_cancel = false;
-            let rearm = || Box::new(ShardNotifier(idle.clone()));
-            let shard = |_| Shared::new(clock.clone(), rearm(), notify_on_cancel, slack.clone());
+            let notifier = || Box::new(ShardNotifier(idle.clone()));
+            let shard = |_| Shared::new(clock.clone(), notifier(), notify_on_cancel, slack.clone());
             let shards = (0..shards).map(shard).collect();
             let source = OwnerTimeout(idle.clone());
             Self {
@@ -367,6 +368,7 @@ impl Idle {
     /// Returns whether any worker is parked. If it returns `false`, then a worker that parks from
     /// now on sees, in its last look, what the caller has written before.
     pub(crate) fn has_parked(&self) -> bool {
+        // Pairs with the fence in `Counts::add_parked`.
         fence(Ordering::SeqCst);
         self.counts.has_parked()
     }

@@ -119,6 +119,7 @@ impl ThreadWaker {
             // It runs, and looks before it parks.
             return;
         }
+        // Pairs with the fences in `set_worker` and, by `idle.notify`, in `Counts::add_parked`.
         fence(Ordering::SeqCst);
         match self.worker.load(Ordering::Relaxed) {
             NO_WORKER => {

@@ -128,8 +128,8 @@ impl Pool {
         !self.shared.is_empty() || self.stealers.iter().any(|queue| !queue.is_empty())
     }
 
-    /// Takes a task out of the shared queue, or that of any worker. It does not look into LIFO slots
-    /// and spare cores: [`make_stealable`](Self::make_stealable) has to empty those before.
+    /// Takes a task out of the shared queue, or that of any worker. It does not look into LIFO
+    /// slots and spare cores: [`make_stealable`](Self::make_stealable) has to empty those before.
     pub(super) fn pop_any(&self) -> Option<Runnable> {
         let mut queues = self.stealers.iter();
         self.pop()
@@ -176,8 +176,8 @@ impl Pool {
     /// Makes all workers return from their loops.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        // Pairs with the fence of a worker that is about to park, which reads `stopping` after
-        // that.
+        // Pairs with the fence in `Counts::add_parked`: a worker that is about to park reads
+        // `stopping` after that.
         fence(Ordering::SeqCst);
         for worker in 0..self.workers() {
             self.idle.notify(worker);

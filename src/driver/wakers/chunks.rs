@@ -51,9 +51,10 @@ type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
 /// Finds an entry by its index.
 pub(crate) struct Chunks {
     lists: [List; LISTS],
-    /// The current chunk, or `NONE` if the last timer that was armed under the driver's lock needed
-    /// a slot: the next one may need one, too.
-    adopts: CachePadded<AtomicU32>,
+    /// The chunk whose free entries are adopted from without the driver's lock: the current one, or
+    /// `NONE` if the last timer that was armed under the driver's lock needed a slot. Then the next
+    /// one may need one, too.
+    adopt_from: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
     available: Mutex<VecDeque<u32>>,
 }
@@ -83,7 +84,7 @@ impl Chunks {
     pub(crate) fn new() -> Self {
         Self {
             lists: [const { OnceLock::new() }; LISTS],
-            adopts: CachePadded(AtomicU32::new(NONE)),
+            adopt_from: CachePadded(AtomicU32::new(NONE)),
             available: Mutex::new(VecDeque::new()),
         }
     }
@@ -147,7 +148,7 @@ impl Chunks {
         waker: &mut Option<Waker>,
         has_elapsed: impl FnOnce() -> bool,
     ) -> Option<u32> {
-        let number = self.adopts.0.load(Ordering::Relaxed);
+        let number = self.adopt_from.0.load(Ordering::Relaxed);
         if number == NONE {
             return None;
         }

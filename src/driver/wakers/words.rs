@@ -37,9 +37,9 @@ impl Word {
     /// Returns the word, under the lock of its chunk.
     #[inline]
     pub(super) fn get(&self) -> u64 {
-        // Relaxed: the lock orders it after all that was stored under it. Only a timer that is
-        // put off is missed, and its slot stays early enough: what was read is a bound of the
-        // deadline, by which the slot is filed again.
+        // Relaxed: the lock orders it after all that was stored under it. Only a put-off, which
+        // takes no lock, may be missed. What was read is then earlier than the deadline: a slot
+        // that is filed by it is early enough, and is filed again when the heap gets to it.
         self.0.load(Ordering::Relaxed)
     }
 

@@ -1,10 +1,11 @@
 //! [`Runtime`], the runtime in which a function is to run as a task, and that [`Task`].
 //!
 //! A timer may outlive the runtime that it was made in, and what outlives a runtime must keep no
-//! descriptors open. A handle of `rt` does not, but one of tokio does. So the handle of a tokio
-//! runtime is kept only if another driver is to fire the timer. If it is the runtime's own, the
-//! timer fires on a thread of the runtime, and finds it there. It is spawned there alone: any other
-//! thread that resets the timer to a time that has passed leaves the function to the next turn.
+//! descriptors open. A handle of `rt` keeps none, but one of tokio does. So a timer keeps a handle
+//! of tokio's only if it is on another driver than that runtime's. Otherwise it keeps the runtime's
+//! id: it is fired on a thread of the runtime, which knows the handle. A thread outside of the
+//! runtime cannot spawn the function, so if it resets the timer to a time that has passed, it
+//! leaves the function to the driver's next turn.
 
 use crate::callback::Spawn;
 use crate::driver;

@@ -6,11 +6,11 @@
 //!
 //! # I/O that is ready comes first
 //!
-//! Then no worker makes I/O ready any more, but the driver owner may be blocked although there is
-//! some: I/O has ended its park, and it has not run since. So the worker that moves time asks the
-//! reactor before, and asks for the prepared parkers again after that. Another worker that has left
-//! its parker says so, and only then collects. So what it collects, the reactor still has when it
-//! is asked, or its parker is found to be prepared no longer.
+//! When all parkers are prepared, no worker makes I/O ready any more. But some may be ready: it has
+//! ended the park of the driver owner, which has not run since. So the worker that is about to move
+//! time asks the reactor, and then checks once more that all parkers are prepared. A worker that
+//! leaves its parker marks it as not prepared, and only then collects the I/O. So either the
+//! reactor still has that I/O when it is asked, or the second check finds the mark.
 
 use super::counts::Leaving;
 use super::{Idle, ParkContext, Parked};

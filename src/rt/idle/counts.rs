@@ -46,7 +46,9 @@ impl Counts {
     pub(super) fn add_parked(&self, was_searching: bool) {
         let change = PARKED - usize::from(was_searching);
         self.0.fetch_add(change, Ordering::SeqCst);
-        // Pairs with the fence in `wants_searcher_after_push`.
+        // Pairs with the fence in `wants_searcher_after_push`, and with those of threads that have
+        // written something else that a parking worker looks at: in `Idle::has_parked`,
+        // `Pool::stop` and `ThreadWaker::notify`.
         fence(Ordering::SeqCst);
     }
 

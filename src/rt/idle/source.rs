@@ -13,7 +13,7 @@ use crate::instant::NEVER;
 /// The wake source: the timeout of the parked worker that is the driver owner.
 ///
 /// It does not end before the drivers, and does not panic. So a scan ends with [`Liveness::Gone`]
-/// only if the runtime closes the drivers meanwhile, and those that rearm need not do so.
+/// only if the runtime closes the drivers meanwhile, and a caller of `rearm` need not close them.
 pub(crate) struct OwnerTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for OwnerTimeout {
@@ -98,8 +98,8 @@ impl ClockObserver for Idle {
 }
 
 impl Idle {
-    /// Notes whether time stands still. Then the owner waits without a timeout, so it has to be told
-    /// when the timer that was announced is cancelled.
+    /// Notes whether time stands still. Then the owner waits without a timeout, so it has to be
+    /// told when the timer that was announced is cancelled.
     ///
     /// To be called after each change, and once after the clock has begun to tell of changes.
     pub(super) fn note_whether_frozen(&self) {

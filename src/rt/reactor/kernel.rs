@@ -1,7 +1,7 @@
 //! The system calls of the reactor: an epoll instance in which each descriptor waits for one event.
 //!
-//! The loom models replace this file by `tests/loom/kernel.rs`, and run the reactor and the sources
-//! that ship.
+//! The loom models replace this file by `tests/loom/kernel.rs`, and run the reactor and the
+//! registrations that ship.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -69,8 +69,8 @@ impl Epoll {
     /// Returns whether there is an event to collect.
     ///
     /// It takes none. And it overlooks none, as an `epoll_wait` that does not block may: that looks
-    /// whether the list of events is empty without a lock, while another thread may be going through
-    /// the list, such as a parked worker that asks whether this instance is readable.
+    /// whether the list of events is empty without a lock, while another thread may be going
+    /// through the list, such as a parked worker that asks whether this instance is readable.
     pub(super) fn has_events(&self) -> bool {
         let at_once = Timespec {
             tv_sec: 0,

@@ -32,7 +32,8 @@ impl Worker<'_> {
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
         self.must_check_slots |= unparked.must_check_slots;
-        // For the tasks whose I/O it has collected: only now it is no longer parked itself.
+        // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
+        // list of parked workers, it might have been chosen itself.
         if self.has_collected {
             self.notify_if_stealable();
         }
@@ -44,8 +45,9 @@ impl Worker<'_> {
         self.hooks.unpark.call();
     }
 
-    /// Drops the hold on time of this worker's scope, if there is one: that is foreign code. Returns
-    /// `false`, and keeps it, if this worker has something to do, and so is not going to block.
+    /// Drops the hold on time of this worker's scope, if there is one: that is foreign code.
+    /// Returns `false`, and keeps it, if this worker has something to do, and so is not going to
+    /// block.
     fn release_time(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
@@ -67,7 +69,7 @@ impl Worker<'_> {
         should_return() || self.runs_tasks() && has_task()
     }
 
-    /// Takes that hold again, because a task runs next.
+    /// Takes the hold on time again that `release_time` has dropped, because a task runs next.
     ///
     /// A worker that was unparked and finds nothing does not: to drop the hold unparks workers of
     /// the other runtimes on the clock, which would do the same, and so on for ever.

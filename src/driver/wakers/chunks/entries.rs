@@ -15,7 +15,8 @@ pub(in crate::driver::wakers) struct Entry {
     /// What the slot that it owns is filed under, or [`NEVER`] if it owns none.
     pub(in crate::driver::wakers) filed: u64,
     /// The sequence number of that slot. It differs from `seq` if the timer has adopted the slot,
-    /// or was reset under the driver's lock since: then the slot is filed anew before the timer fires.
+    /// or was reset under the driver's lock since: then the slot is filed anew before the timer
+    /// fires.
     pub(in crate::driver::wakers) tag: u32,
     /// The sequence number of the timer that is armed, or was last.
     pub(in crate::driver::wakers) seq: u32,
@@ -60,8 +61,8 @@ impl Entry {
         }
     }
 
-    /// Has the entry own a new slot, for the timer that is armed there, if the one that it owns is
-    /// filed too late for that.
+    /// Makes the entry own a new slot for the timer that is armed there, and returns it, if the
+    /// slot that it owns is filed too late, or it owns none.
     #[inline]
     pub(in crate::driver::wakers) fn file(&mut self, index: u32, deadline: u64) -> Option<Filed> {
         if self.filed <= deadline {

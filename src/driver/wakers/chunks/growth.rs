@@ -40,12 +40,12 @@ impl Chunks {
         chunk.words.get(at)?.store(deadline);
         let index = growth.current * CHUNK as u32 + at as u32;
         let filed = entry.file(index, deadline);
-        let adopts = match filed {
+        let adopt_from = match filed {
             Some(_) => NONE,
             None => growth.current,
         };
-        if self.adopts.0.load(Ordering::Relaxed) != adopts {
-            self.adopts.0.store(adopts, Ordering::Relaxed);
+        if self.adopt_from.0.load(Ordering::Relaxed) != adopt_from {
+            self.adopt_from.0.store(adopt_from, Ordering::Relaxed);
         }
         Some((index, filed))
     }
