@@ -395,7 +395,7 @@ impl Callback {
         state.running = self.repeats && function.is_some();
         state.due = state.running.then(|| next_on_grid(due, now, state.period));
         drop(state);
-        self.rearm(armed, None, panic);
+        self.set_timer(armed, None, panic);
         match function {
             None => {}
             Some(Function::Once(f)) => f(),

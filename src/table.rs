@@ -6,10 +6,10 @@
 //! its slot if that is filed no later than the new deadline. A timeout that is set, and removed
 //! before it is due, usually touches nothing but its entry.
 //!
-//! - T1 an entry owns at most one slot: the one with its `tag`, filed under `filed`. If `filed` is
-//!   [`NEVER`], it owns none. Any other slot with its key is dead.
+//! - T1 an entry owns at most one slot: the one with its `slot_seq`, filed under `filed`. If
+//!   `filed` is [`NEVER`], it owns none. Any other slot with its key is dead.
 //! - T2 while armed, `filed <= when`: the heap gets to the slot no later than its timer is due.
-//! - T3 a free entry keeps `tag` and `filed`: its slot may still be in the heap.
+//! - T3 a free entry keeps `slot_seq` and `filed`: its slot may still be in the heap.
 //!
 //! A slot is *live* while its entry is armed for the deadline and the sequence number that the slot
 //! was filed with. The method that ends this returns the slot, exactly once, so that the heap can
@@ -49,7 +49,7 @@ struct Entry {
     /// The deadline; the next free entry while not armed.
     when: u64,
     filed: u64,
-    tag: u32,
+    slot_seq: u32,
     /// The sequence number of this arming, [`UNARMED`] while not armed.
     seq: u32,
 }
@@ -63,8 +63,8 @@ impl Entry {
     /// Returns the slot of an armed entry if it is live.
     #[inline]
     fn live_slot(&self, index: u32) -> Option<Slot> {
-        let is_live = self.tag == self.seq && self.filed == self.when && self.filed != NEVER;
-        is_live.then(|| Slot::new(self.filed, self.tag, index))
+        let is_live = self.slot_seq == self.seq && self.filed == self.when && self.filed != NEVER;
+        is_live.then(|| Slot::new(self.filed, self.slot_seq, index))
     }
 
     /// Sets the deadline of an armed entry. Returns the slot to be filed, or `None` if the entry's
@@ -77,7 +77,7 @@ impl Entry {
             return None;
         }
         self.filed = when;
-        self.tag = seq;
+        self.slot_seq = seq;
         Some(Slot::new(when, seq, index))
     }
 
@@ -157,7 +157,7 @@ impl<V> Table<V> {
         let mut entry = Entry {
             when,
             filed: NEVER,
-            tag: UNARMED,
+            slot_seq: UNARMED,
             seq,
         };
         let slot = entry.set(index, when, seq);
@@ -295,7 +295,7 @@ impl<V> Table<V> {
 
         let mut slots = Vec::with_capacity(armed.len());
         for (index, (entry, _)) in (0..).zip(&mut armed) {
-            (entry.filed, entry.tag) = (entry.when, entry.seq);
+            (entry.filed, entry.slot_seq) = (entry.when, entry.seq);
             slots.extend(entry.live_slot(index));
         }
         slots.sort_unstable();
@@ -335,20 +335,20 @@ impl<V> Timers for Table<V> {
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState {
         let index = slot.key();
         let entry = self.entry_mut(index);
-        if entry.tag != slot.seq() || entry.filed != slot.when() {
+        if entry.slot_seq != slot.seq() || entry.filed != slot.when() {
             return SlotState::Dead;
         }
         if !entry.is_armed() {
             entry.filed = NEVER;
             return SlotState::Dead;
         }
-        if entry.seq == entry.tag && entry.when == entry.filed {
+        if entry.seq == entry.slot_seq && entry.when == entry.filed {
             return SlotState::Live;
         }
         let moved = Slot::new(entry.when, entry.seq, index);
         if entry.when == NEVER || on_move == OnMove::Refile {
             entry.filed = entry.when;
-            entry.tag = entry.seq;
+            entry.slot_seq = entry.seq;
         }
         if entry.when == NEVER {
             SlotState::Dead

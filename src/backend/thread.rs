@@ -109,7 +109,7 @@ impl DriverThread {
 struct ThreadNotifier(ThreadUnpark, &'static str);
 
 impl Notifier for ThreadNotifier {
-    fn rearm(&self) {
+    fn replan(&self) {
         self.0.unpark();
     }
 

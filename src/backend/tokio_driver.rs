@@ -312,11 +312,11 @@ impl Wake for TokioDriver {
 struct ShardNotifier(Weak<TokioDriver>);
 
 impl ShardNotifier {
-    fn call(&self, rearm: impl FnOnce(&ShardedDriver<WakeSources<TokioDriver>>) -> Liveness) {
+    fn call(&self, replan: impl FnOnce(&ShardedDriver<WakeSources<TokioDriver>>) -> Liveness) {
         let Some(driver) = self.0.upgrade() else {
             return;
         };
-        if rearm(&driver.drivers) == Liveness::Gone {
+        if replan(&driver.drivers) == Liveness::Gone {
             driver.end_elsewhere();
         }
         driver.release();
@@ -324,12 +324,12 @@ impl ShardNotifier {
 }
 
 impl Notifier for ShardNotifier {
-    fn rearm(&self) {
-        self.call(ShardedDriver::rearm);
+    fn replan(&self) {
+        self.call(ShardedDriver::replan);
     }
 
     fn interrupt(&self) {
-        self.call(ShardedDriver::rearm_anew);
+        self.call(ShardedDriver::replan_from_scratch);
     }
 
     fn origin(&self) -> Origin {

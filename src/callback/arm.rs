@@ -27,7 +27,7 @@ impl Callback {
             drop(state);
             let mut armed_now = None;
             let result = catch_unwind(AssertUnwindSafe(|| {
-                armed_now = self.rearm(armed, wanted, &mut panic);
+                armed_now = self.set_timer(armed, wanted, &mut panic);
             }));
             let failed = result.is_err();
             panic = panic.or(result.err());
@@ -49,7 +49,7 @@ impl Callback {
     /// Moves the driver's timer, or arms or cancels it. Called with no lock held.
     ///
     /// A panic of the unpark is put into `panic`: what it was called for has been done before.
-    pub(super) fn rearm(
+    pub(super) fn set_timer(
         self: &Arc<Self>,
         armed: Option<Armed>,
         wanted: Option<u64>,
@@ -103,11 +103,11 @@ impl Callback {
         let mut waker = Some(waker);
         let mut deadline = due;
         loop {
-            let (arm, must_rearm) = shared.arm_silently(deadline, &mut waker);
+            let (arm, must_replan) = shared.arm_silently(deadline, &mut waker);
             match arm {
                 Arm::Armed(index) => {
-                    if must_rearm {
-                        catch(panic, || shared.rearm());
+                    if must_replan {
+                        catch(panic, || shared.replan());
                     }
                     return Some(Armed {
                         index,

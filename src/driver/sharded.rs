@@ -11,9 +11,9 @@
 //!
 //! Each shard announces, as a driver that parks does (see `shared`), until when it needs no
 //! attention: its own next deadline. A thread that arms an earlier timer clears the announcement,
-//! under the shard's lock, and calls [`rearm`](ShardedDriver::rearm).
+//! under the shard's lock, and calls [`replan`](ShardedDriver::replan).
 //!
-//! `rearm` scans the shards whose announcement was cleared, announces anew, and sets the wake
+//! `replan` scans the shards whose announcement was cleared, announces anew, and sets the wake
 //! source. One thread does so at a time, and no other waits for it: `requests` counts the calls.
 //! The thread that raises the count from zero scans, and leaves once the count has not changed
 //! since the scan began. The source may expire while it is being set, and so call back: that is one
@@ -32,7 +32,7 @@
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
 //! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
 //! that, and the caller has the driver closed where no such lock is held. A shard that has fired
-//! clears its announcement, and `rearm` has to follow.
+//! clears its announcement, and `replan` has to follow.
 //!
 //! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
 //! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
@@ -93,7 +93,7 @@ const PENDING: usize = 1 << (usize::BITS - 1);
 pub(crate) struct ShardedDriver<W> {
     clock: Clock,
     shards: Box<[Arc<Shared>]>,
-    /// Zero if no thread scans and none has to. Otherwise how often [`rearm`](Self::rearm) was
+    /// Zero if no thread scans and none has to. Otherwise how often [`replan`](Self::replan) was
     /// called since it was last zero, and perhaps [`PENDING`].
     requests: AtomicUsize,
     /// How often the source has expired, or had to be set anew for another reason: see
@@ -173,20 +173,21 @@ impl<W: WakeSource> ShardedDriver<W> {
     ///
     /// It fires about `budget` timers at most. In each shard it also ends after some 4096 slots of
     /// timers that were put off or removed, if few timers are due among them. If that leaves
-    /// something due, the source expires again soon. The result is that of [`rearm`](Self::rearm).
+    /// something due, the source expires again soon. The result is that of
+    /// [`replan`](Self::replan).
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn expire(&self, budget: usize) -> Liveness {
         self.note_expired();
         let (_, more) = self.fire_in_turn(self.clock.nanos(), budget);
         if more {
-            // Relaxed: `rearm` makes it visible.
+            // Relaxed: `replan` makes it visible.
             self.more_due.store(true, Ordering::Relaxed);
         }
-        self.rearm()
+        self.replan()
     }
 
     /// Notes that the source has expired, or may have: the next scan sets it, even for the same
-    /// time. [`rearm`](Self::rearm) has to follow.
+    /// time. [`replan`](Self::replan) has to follow.
     pub(crate) fn note_expired(&self) {
         // Release: pairs with the load in `scan`.
         self.expirations.fetch_add(1, Ordering::Release);
@@ -197,7 +198,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     ///
     /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called: by the caller, if
     /// it holds no lock that foreign code takes, otherwise by another thread.
-    pub(crate) fn rearm(&self) -> Liveness {
+    pub(crate) fn replan(&self) -> Liveness {
         // AcqRel: the thread that scans sees what this one did before, and this one what that one
         // did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
@@ -252,12 +253,12 @@ impl<W: WakeSource> ShardedDriver<W> {
         NextScan::ByThisThread
     }
 
-    /// Like [`rearm`](Self::rearm), and sets the wake source even if it is set for the right time:
-    /// the clock may have jumped.
-    pub(crate) fn rearm_anew(&self) -> Liveness {
+    /// Like [`replan`](Self::replan), and sets the wake source even if it is set for the right
+    /// time: the clock may have jumped.
+    pub(crate) fn replan_from_scratch(&self) -> Liveness {
         // As if the source had expired.
         self.note_expired();
-        self.rearm()
+        self.replan()
     }
 
     /// Sets the source for the first time, after `watch` has had the runtime wait for it.
@@ -267,7 +268,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn start(&self, watch: impl FnOnce() -> Liveness) -> Liveness {
         match watch() {
-            Liveness::Alive => self.rearm_anew(),
+            Liveness::Alive => self.replan_from_scratch(),
             Liveness::Gone => Liveness::Gone,
         }
     }
@@ -275,7 +276,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Removes the mark that a scan is to be made. Returns whether it was still there: then the
     /// caller makes the scan.
     fn take_pending(&self) -> bool {
-        // AcqRel: as in `rearm`.
+        // AcqRel: as in `replan`.
         self.requests.fetch_and(!PENDING, Ordering::AcqRel) & PENDING != 0
     }
 
@@ -373,7 +374,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many
     /// fired.
     ///
-    /// [`rearm`](Self::rearm) has to follow, also if none were due.
+    /// [`replan`](Self::replan) has to follow, also if none were due.
     #[cfg(any(feature = "rt", test))]
     pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
         self.fire_in_turn(now, budget).0

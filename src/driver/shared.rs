@@ -82,7 +82,7 @@ pub(crate) trait Notifier: Send + Sync {
     /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
     /// that it waits for was cancelled, if the loop is told of that. (What wakes the loop is set
     /// anew; no timer is armed again.)
-    fn rearm(&self);
+    fn replan(&self);
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
     /// the clock may have jumped.
@@ -110,7 +110,7 @@ impl Origin {
 
 /// A loop that was unparked looks at everything again.
 impl<U: Unpark> Notifier for U {
-    fn rearm(&self) {
+    fn replan(&self) {
         self.unpark();
     }
 
@@ -218,7 +218,7 @@ impl Shared {
     }
 
     /// Arms a timer like [`arm`](Self::arm), but leaves it to the caller to interrupt the loop by
-    /// [`rearm`](Self::rearm), if the flag that is returned says so: that may panic, after the
+    /// [`replan`](Self::replan), if the flag that is returned says so: that may panic, after the
     /// timer was armed.
     pub(crate) fn arm_silently(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
         let has_elapsed = || self.has_elapsed(deadline);
@@ -229,14 +229,14 @@ impl Shared {
     }
 
     /// Tells the loop of a timer that was armed [silently](Self::arm_silently).
-    pub(crate) fn rearm(&self) {
-        self.notifier.rearm();
+    pub(crate) fn replan(&self) {
+        self.notifier.replan();
     }
 
     fn arm_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
-        let (arm, must_rearm) = self.insert_locked(deadline, waker);
-        if must_rearm {
-            self.notifier.rearm();
+        let (arm, must_replan) = self.insert_locked(deadline, waker);
+        if must_replan {
+            self.notifier.replan();
         }
         arm
     }
@@ -261,8 +261,8 @@ impl Shared {
             // Cannot happen: there is a free entry.
             return (Arm::Due, false);
         };
-        let must_rearm = self.note_armed(deadline);
-        (Arm::Armed(index), must_rearm)
+        let must_replan = self.note_armed(deadline);
+        (Arm::Armed(index), must_replan)
     }
 
     /// Moves an armed timer from the deadline `old`.
@@ -297,20 +297,20 @@ impl Shared {
             // timer is removed, and the caller wakes it.
             let waker = self.chunks.take(index, old);
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
-            let must_rearm = self.note_cancelled(old);
+            let must_replan = self.note_cancelled(old);
             drop(state);
-            if must_rearm {
-                self.notifier.rearm();
+            if must_replan {
+                self.notifier.replan();
             }
             return waker.map_or(Reset::Gone, Reset::Due);
         }
         if !state.timers.reset(&self.chunks, index, old, deadline) {
             return Reset::Gone;
         }
-        let must_rearm = self.note_armed(deadline) || self.note_cancelled(old);
+        let must_replan = self.note_armed(deadline) || self.note_cancelled(old);
         drop(state);
-        if must_rearm {
-            self.notifier.rearm();
+        if must_replan {
+            self.notifier.replan();
         }
         Reset::Moved
     }

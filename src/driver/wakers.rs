@@ -8,13 +8,13 @@
 //! it learns of it when it gets to the slot. Then the slot of a timer that was put off is filed
 //! anew at its deadline, and that of a free entry is dropped.
 //!
-//! - W1 an entry owns at most one slot: the one with its `tag`, filed under `filed`. If `filed` is
-//!   [`NEVER`], it owns none. Any other slot with its key is an orphan.
+//! - W1 an entry owns at most one slot: the one with its `slot_seq`, filed under `filed`. If
+//!   `filed` is [`NEVER`], it owns none. Any other slot with its key is an orphan.
 //! - W2 while armed, `filed` is at or before the word: the heap gets to the slot no later than its
 //!   timer is due.
-//! - W3 a free entry keeps `tag` and `filed`: the next timer that gets it adopts the slot, unless
-//!   that is filed too late for it. When the heap gets to the slot first, it notes in the entry,
-//!   under the lock of its chunk, that it owns none any longer.
+//! - W3 a free entry keeps `slot_seq` and `filed`: the next timer that gets it adopts the slot,
+//!   unless that is filed too late for it. When the heap gets to the slot first, it notes in the
+//!   entry, under the lock of its chunk, that it owns none any longer.
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
 //!   until then [`bound`](Wakers::bound) may be earlier than the earliest deadline.
 //! - W5 there are no more slots than entries, but for orphans. A slot becomes one only if its
@@ -41,13 +41,13 @@ const CLEAN: usize = 64;
 impl Entry {
     #[inline]
     fn owns(&self, slot: Slot) -> bool {
-        self.tag == slot.seq() && self.filed == slot.when()
+        self.slot_seq == slot.seq() && self.filed == slot.when()
     }
 
     /// Returns whether `slot` is live.
     #[inline]
     fn is_live(&self, slot: Slot, word: u64) -> bool {
-        self.owns(slot) && self.seq == self.tag && word == slot.when()
+        self.owns(slot) && self.seq == self.slot_seq && word == slot.when()
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Wakers {
 }
 
 /// How many more stale slots a call may come upon before it has to end.
-pub(crate) struct StaleSlots(pub(crate) usize);
+pub(crate) struct StaleBudget(pub(crate) usize);
 
 impl Wakers {
     /// Makes one without timers. Allocates nothing.
@@ -124,7 +124,7 @@ impl Wakers {
             counts.new_orphans += 1;
         }
         // No budget is asked for: the work of `push` is bounded without one, as that of `clean`.
-        let budget = &mut StaleSlots(0);
+        let budget = &mut StaleBudget(0);
         let mut view = View::new(chunks, counts, budget);
         self.heap.push(slot, &mut view);
         if view.counts.new_orphans >= CLEAN {
@@ -144,7 +144,7 @@ impl Wakers {
         &mut self,
         chunks: &Chunks,
         now: u64,
-        budget: &mut StaleSlots,
+        budget: &mut StaleBudget,
         most: usize,
         mut each: impl FnMut(Waker),
     ) {
@@ -173,7 +173,7 @@ impl Wakers {
     pub(crate) fn next_deadline(
         &mut self,
         chunks: &Chunks,
-        budget: &mut StaleSlots,
+        budget: &mut StaleBudget,
     ) -> Option<u64> {
         let mut view = View::new(chunks, &mut self.counts, budget);
         match self.heap.peek(NEVER, &mut view) {
@@ -198,7 +198,7 @@ impl Wakers {
 struct View<'a> {
     chunks: &'a Chunks,
     counts: &'a mut Counts,
-    budget: &'a mut StaleSlots,
+    budget: &'a mut StaleBudget,
     /// The chunk of the last slot. It stays locked until a slot of another chunk comes: timers that
     /// were armed one after the other are in one chunk.
     locked: Option<Locked<'a>>,
@@ -206,7 +206,7 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     #[inline]
-    fn new(chunks: &'a Chunks, counts: &'a mut Counts, budget: &'a mut StaleSlots) -> Self {
+    fn new(chunks: &'a Chunks, counts: &'a mut Counts, budget: &'a mut StaleBudget) -> Self {
         Self {
             chunks,
             counts,
@@ -236,9 +236,9 @@ impl<'a> View<'a> {
         let chunks = self.chunks;
         let locked = self.lock(slot)?;
         let entry = locked.entry()?;
-        // `seq == tag`: an adopted slot has the number of an earlier timer. It is filed anew with
-        // this timer's own, or it would leave before equal deadlines that were armed earlier.
-        if !entry.owns(slot) || entry.seq != entry.tag {
+        // `seq == slot_seq`: an adopted slot has the number of an earlier timer. It is filed anew
+        // with this timer's own, or it would leave before equal deadlines that were armed earlier.
+        if !entry.owns(slot) || entry.seq != entry.slot_seq {
             return None;
         }
         if !locked.word().claim(slot.when()) {
@@ -275,7 +275,7 @@ impl Timers for View<'_> {
             self.counts.owned -= 1;
         } else if owns && on_move == OnMove::Refile {
             entry.filed = word;
-            entry.tag = entry.seq;
+            entry.slot_seq = entry.seq;
         } else if !owns {
             self.counts.orphans = self.counts.orphans.saturating_sub(1);
         }

@@ -16,9 +16,9 @@
 //! `until` is when the owner has to wake for timers, whichever worker is the owner. Its parker is
 //! set for `until`, or for the next check of the LIFO slots if that is earlier. `until` is written,
 //! and passed to a parker, under the lock, so parkers are told of changes in order. A parking
-//! worker rearms the sharded driver before its last look, so `until` is up to date by the time a
+//! worker replans the sharded driver before its last look, so `until` is up to date by the time a
 //! worker blocks on it. When the owner's timeout has ended, it sets `until` to never, under the
-//! lock, so that no successor wakes for the same deadline; then it fires and rearms. (Its own
+//! lock, so that no successor wakes for the same deadline; then it fires and replans. (Its own
 //! timeout stays expired until its parker is prepared again.)
 //!
 //! When the last parked worker leaves, it clears all announcements: while every worker runs, they
@@ -178,7 +178,7 @@ impl Idle {
         // Asked after the worker is in the list: a runtime that begins to end later finds it there,
         // and unparks it.
         let is_stopping = context.is_stopping();
-        self.drivers.rearm();
+        self.drivers.replan();
         // Asked before the last look, because it runs foreign code: it asks the clock's drivers for
         // their next deadlines, and may drop the last reference to one. What foreign code wakes
         // after the last look would be missed.
@@ -243,7 +243,7 @@ impl Idle {
     }
 
     /// Marks a worker as running. If it was the owner and its timeout has ended, has `context` fire
-    /// what is due, and rearms.
+    /// what is due, and replans.
     pub(crate) fn transition_from_parked(
         &self,
         worker: usize,
@@ -267,10 +267,10 @@ impl Idle {
         if expired {
             self.drivers.note_expired();
             context.fire();
-            // If something was due, `fire` has rearmed, and this changes nothing. If nothing was,
-            // the successor has no timeout yet. If none is parked, the next worker to park rearms.
+            // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
+            // the successor has no timeout yet. If none is parked, the next worker to park replans.
             if self.has_parked() {
-                self.drivers.rearm();
+                self.drivers.replan();
             }
         }
         Unparked {

@@ -241,7 +241,7 @@ impl<'a> Worker<'a> {
         self.budget_spent = fired >= TIMERS_PER_PASS;
         // Also if nothing was due after all: the shards' announcements are cleared.
         if self.pool.idle.has_parked() {
-            self.pool.idle.drivers().rearm();
+            self.pool.idle.drivers().replan();
         }
         self.notify_if_stealable();
     }

@@ -56,7 +56,7 @@ fn index_is_reused_between_batches() {
         let until = driver.handle().now() + ns(5);
         time.set(1);
         let (handle, waker) = (driver.handle().clone(), next.waker());
-        let rearmer = race.spawn(move || {
+        let updater = race.spawn(move || {
             let mut sleep = handle.sleep_until(until);
             assert!(!poll(&mut sleep, &waker));
             drop(first_batch);
@@ -64,7 +64,7 @@ fn index_is_reused_between_batches() {
         });
         race.enter();
         driver.turn();
-        let sleep = rearmer.join().unwrap();
+        let sleep = updater.join().unwrap();
 
         assert_eq!((next.wakes(), driver.handle().armed()), (0, 1));
         time.set(5);
@@ -140,7 +140,7 @@ fn poll_with_other_waker_between_batches() {
 /// Each arming wakes once at most, and the second one exactly once. If the second went to an entry
 /// that the first has not left, or the turn took the new one for due, that would not hold.
 #[test]
-fn rearm_against_turn() {
+fn reset_against_turn() {
     check(None, || {
         let race = Race::new();
         let time = Time::new();
@@ -151,7 +151,7 @@ fn rearm_against_turn() {
         let _others = [(); 2].map(|()| others.sleep(driver.handle(), ns(1)));
         time.set(1);
         let waker = task.waker();
-        let rearmer = race.spawn(move || {
+        let updater = race.spawn(move || {
             assert!(poll(&mut sleep, &waker));
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
@@ -159,7 +159,7 @@ fn rearm_against_turn() {
         });
         race.enter();
         let fired = driver.turn().fired();
-        let mut sleep = rearmer.join().unwrap();
+        let mut sleep = updater.join().unwrap();
 
         assert_eq!(others.wakes(), 2);
         assert_eq!(task.wakes(), fired - 2);

@@ -195,7 +195,7 @@ fn worker_that_parks_is_unparked_for_what_is_its_own() {
     });
 }
 
-/// An external thread arms while the worker parks: the worker rearms with the timer in view, or is
+/// An external thread arms while the worker parks: the worker replans with the timer in view, or is
 /// told.
 #[test]
 fn timer_armed_while_the_last_worker_parks_fires() {

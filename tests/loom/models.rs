@@ -36,7 +36,7 @@ mod notify;
 mod park;
 mod parker;
 mod pool;
-mod rearm;
+mod replan;
 mod runtime;
 mod sharded;
 mod storm;

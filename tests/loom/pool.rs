@@ -198,7 +198,7 @@ impl Pool {
     /// Does what a worker does before it blocks, up to that.
     pub(super) fn begin_park(&self, worker: usize) {
         self.idle.transition_to_parked(worker, false);
-        self.idle.drivers().rearm();
+        self.idle.drivers().replan();
         self.idle.prepare_parker(worker);
     }
 
@@ -247,11 +247,11 @@ impl Pool {
     }
 
     /// Does what a worker does between two tasks: fires at most about `budget` timers that are due,
-    /// and rearms the sharded driver if any worker is parked.
+    /// and replans the sharded driver if any worker is parked.
     pub(super) fn poll_timers(&self, budget: usize) {
         self.fire(budget);
         if self.idle.has_parked() {
-            self.idle.drivers().rearm();
+            self.idle.drivers().replan();
         }
     }
 

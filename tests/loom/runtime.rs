@@ -49,15 +49,15 @@ impl WakeSource for Told {
 struct Call(Weak<ShardedDriver<Told>>, FoundGone);
 
 impl Notifier for Call {
-    fn rearm(&self) {
+    fn replan(&self) {
         if let Some(driver) = self.0.upgrade() {
-            self.1.note(driver.rearm());
+            self.1.note(driver.replan());
         }
     }
 
     fn interrupt(&self) {
         if let Some(driver) = self.0.upgrade() {
-            self.1.note(driver.rearm_anew());
+            self.1.note(driver.replan_from_scratch());
         }
     }
 }
@@ -128,7 +128,7 @@ impl Runtime {
     pub(super) fn set_notify_on_cancel(&self, notify_on_cancel: bool) {
         let shards = self.driver.shards().iter();
         shards.for_each(|shard| shard.set_notify_on_cancel(|| notify_on_cancel));
-        self.driver.rearm_anew();
+        self.driver.replan_from_scratch();
     }
 
     /// Returns the driver of a thread.

@@ -33,9 +33,9 @@ impl WakeSource for TestSource {
 struct Call(Weak<ShardedDriver<TestSource>>);
 
 impl Notifier for Call {
-    fn rearm(&self) {
+    fn replan(&self) {
         if let Some(driver) = self.0.upgrade()
-            && driver.rearm() == Liveness::Gone
+            && driver.replan() == Liveness::Gone
         {
             driver.close();
         }
@@ -43,7 +43,7 @@ impl Notifier for Call {
 
     fn interrupt(&self) {
         if let Some(driver) = self.0.upgrade() {
-            driver.rearm_anew();
+            driver.replan_from_scratch();
         }
     }
 }
@@ -97,7 +97,7 @@ impl TestRuntime {
                 (0..2).map(shard).collect(),
             )
         });
-        driver.rearm();
+        driver.replan();
         Self {
             driver,
             time,
@@ -126,7 +126,7 @@ impl TestRuntime {
         self.time.store(time, Ordering::Relaxed);
         self.driver.note_expired();
         self.driver.fire(time, usize::MAX);
-        self.driver.rearm();
+        self.driver.replan();
     }
 
     /// Returns what the source was set to, in order, since the last call.
@@ -156,7 +156,7 @@ fn unpark_sets_the_source_anew_although_no_timer_has_changed() {
     let runtime = TestRuntime::quiet(false, 0);
     let _sleep = runtime.armed(0, 10);
     assert_eq!(runtime.set_to(), [NEVER, 10]);
-    runtime.driver.rearm();
+    runtime.driver.replan();
     assert_eq!(runtime.set_to(), [], "nothing has changed");
     runtime.handle(1).unpark();
     assert_eq!(runtime.set_to(), [10]);
@@ -188,7 +188,7 @@ fn a_slack_that_is_set_in_a_storm_sets_the_source_anew() {
     assert_eq!(runtime.set_to(), [110]);
 }
 
-/// The thread that rearmed stayed as long as others called, be it for ever.
+/// The thread that replanned stayed as long as others called, be it for ever.
 #[test]
 fn a_thread_leaves_although_others_call_during_each_scan() {
     // Each time that the source is set, a thread arms an earlier timer, a thousand times.
@@ -216,7 +216,7 @@ fn a_thread_leaves_although_others_call_during_each_scan() {
         assert_eq!(runtime.set_to().last(), Some(&1), "soon");
         // Any call will do; the source is sure to make one.
         if before.is_multiple_of(2) {
-            runtime.driver.rearm();
+            runtime.driver.replan();
         } else {
             runtime.expire_at(0);
         }
@@ -249,7 +249,7 @@ fn a_driver_that_is_closed_while_a_thread_scans_drops_its_source() {
     let sleep = runtime.armed(0, 10);
     assert!(sleep.is_orphaned());
     assert!(runtime.kept.upgrade().is_none());
-    assert_eq!(runtime.driver.rearm(), Liveness::Alive, "closed already");
+    assert_eq!(runtime.driver.replan(), Liveness::Alive, "closed already");
 }
 
 /// Each call began with the first shard, and if its timers used up the budget each time, those of

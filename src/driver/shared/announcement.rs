@@ -11,7 +11,7 @@
 
 use super::{Shared, State};
 use crate::driver::slack::{self, NO_INTERRUPT};
-use crate::driver::wakers::StaleSlots;
+use crate::driver::wakers::StaleBudget;
 use crate::instant::NEVER;
 use crate::sync::{self, MutexGuard, atomic::Ordering};
 
@@ -61,7 +61,7 @@ impl Shared {
         let mut holds = 0;
         loop {
             let mut state = self.lock();
-            let mut budget = StaleSlots(STALE_SLOTS);
+            let mut budget = StaleBudget(STALE_SLOTS);
             holds += 1;
             match state.timers.next_deadline(&self.chunks, &mut budget) {
                 Some(next) => return (state, next),
@@ -113,10 +113,10 @@ impl Shared {
     #[cold]
     pub(super) fn note_gone(&self, old: u64) {
         let state = self.lock();
-        let must_rearm = self.note_cancelled(old);
+        let must_replan = self.note_cancelled(old);
         drop(state);
-        if must_rearm {
-            self.notifier.rearm();
+        if must_replan {
+            self.notifier.replan();
         }
     }
 

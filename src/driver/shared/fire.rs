@@ -18,7 +18,7 @@ use std::task::Waker;
 use crate::clock::ClockObserver;
 use crate::driver::shared::Shared;
 use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
-use crate::driver::wakers::{StaleSlots, Wakers};
+use crate::driver::wakers::{StaleBudget, Wakers};
 use crate::instant::NEVER;
 use crate::sync;
 
@@ -95,7 +95,7 @@ impl Shared {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
-        let mut budget = StaleSlots(STALE_SLOTS);
+        let mut budget = StaleBudget(STALE_SLOTS);
         let timers = &mut state.timers;
         timers.pop(&self.chunks, now, &mut budget, BATCH, |waker| {
             batch.push(waker);

@@ -128,7 +128,7 @@ impl Pair {
         self.now = self.now.saturating_add(after).min(NEVER - 1);
         loop {
             let bound = self.wakers.bound();
-            let mut left = StaleSlots(budget);
+            let mut left = StaleBudget(budget);
             let mut popped = None;
             let each = |waker| popped = Some(waker);
             self.wakers.pop(&self.chunks, self.now, &mut left, 1, each);
@@ -157,7 +157,7 @@ impl Pair {
             assert!(self.wakers.bound() <= next);
             if let Some(found) = self
                 .wakers
-                .next_deadline(&self.chunks, &mut StaleSlots(budget))
+                .next_deadline(&self.chunks, &mut StaleBudget(budget))
             {
                 return assert_eq!(found, next);
             }

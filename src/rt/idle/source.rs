@@ -13,7 +13,7 @@ use crate::instant::NEVER;
 /// The wake source: the timeout of the parked worker that is the driver owner.
 ///
 /// It does not end before the drivers, and does not panic. So a scan ends with [`Liveness::Gone`]
-/// only if the runtime closes the drivers meanwhile, and a caller of `rearm` need not close them.
+/// only if the runtime closes the drivers meanwhile, and a caller of `replan` need not close them.
 pub(crate) struct OwnerTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for OwnerTimeout {
@@ -52,15 +52,15 @@ impl WakeSource for OwnerTimeout {
 pub(super) struct ShardNotifier(pub(super) Weak<Idle>);
 
 impl Notifier for ShardNotifier {
-    fn rearm(&self) {
+    fn replan(&self) {
         if let Some(idle) = self.0.upgrade() {
-            idle.drivers.rearm();
+            idle.drivers.replan();
         }
     }
 
     fn interrupt(&self) {
         if let Some(idle) = self.0.upgrade() {
-            idle.drivers.rearm_anew();
+            idle.drivers.replan_from_scratch();
         }
     }
 
@@ -85,14 +85,14 @@ impl ClockObserver for Idle {
     /// the shard's next deadline. So they are cleared.
     fn expire(&self) {
         self.drivers.clear_announcements();
-        self.drivers.rearm();
+        self.drivers.replan();
     }
 
     fn interrupt(&self) {
         // The deadline is another time on the parkers' clock now, and the owner may have to move
         // time.
         self.note_whether_frozen();
-        self.drivers.rearm_anew();
+        self.drivers.replan_from_scratch();
         self.make_owner_look_again();
     }
 }

@@ -17,7 +17,7 @@ pub(in crate::driver::wakers) struct Entry {
     /// The sequence number of that slot. It differs from `seq` if the timer has adopted the slot,
     /// or was reset under the driver's lock since: then the slot is filed anew before the timer
     /// fires.
-    pub(in crate::driver::wakers) tag: u32,
+    pub(in crate::driver::wakers) slot_seq: u32,
     /// The sequence number of the timer that is armed, or was last.
     pub(in crate::driver::wakers) seq: u32,
     /// Its waker, or where the list of free entries goes on.
@@ -68,7 +68,7 @@ impl Entry {
         if self.filed <= deadline {
             return None;
         }
-        self.tag = self.seq;
+        self.slot_seq = self.seq;
         let old = mem::replace(&mut self.filed, deadline);
         let slot = Slot::new(deadline, self.seq, index);
         Some(Filed { slot, old })
@@ -98,7 +98,7 @@ impl Entries {
         }
         self.all.push(Entry {
             filed: NEVER,
-            tag: 0,
+            slot_seq: 0,
             seq: 0,
             place: Place::Free(NONE),
         });

@@ -52,7 +52,7 @@ fn many_timers_that_were_put_off_are_filed_anew_in_small_steps() {
     pair.wakers.heap.take_effort();
     let (mut calls, mut longest) = (0, 0);
     loop {
-        let mut budget = StaleSlots(256);
+        let mut budget = StaleBudget(256);
         let each = |_| panic!("early");
         pair.wakers.pop(&pair.chunks, 2000, &mut budget, 64, each);
         longest = longest.max(pair.wakers.heap.take_effort());
@@ -84,7 +84,7 @@ fn slots_of_removed_timers_are_dropped_in_small_steps() {
     let mut count = 0;
     while pair
         .wakers
-        .next_deadline(&pair.chunks, &mut StaleSlots(256))
+        .next_deadline(&pair.chunks, &mut StaleBudget(256))
         .is_none()
     {
         let effort = pair.wakers.heap.take_effort();
