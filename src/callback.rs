@@ -19,7 +19,7 @@
 //!
 //! - C1 a thread takes `armed` out of `State` before it changes the driver's timer, so an index is
 //!   used by one thread at a time. Only the thread that has set `arming` arms a timer or moves it;
-//!   a wake that calls the function cancels it at most.
+//!   a wake that calls the function may only cancel it.
 //! - C2 a wake that comes when `due` has not elapsed, or is `None`, is an old one, and does
 //!   nothing. For every `due` a wake comes after it has elapsed, because the timer is armed for it,
 //!   or is going to be.
@@ -55,10 +55,10 @@ impl Handle {
     /// [`go::after_func`](crate::go::after_func).
     ///
     /// It is never called early, and never by this call itself: with a `duration` of zero it is
-    /// called in the driver's next turn at a later time. (A turn at the time that an earlier turn
-    /// has seen calls nothing. So on a manual or paused clock `f` may have to wait until the clock
-    /// has moved, if only by a nanosecond.) Callbacks and other timers are fired in the order of
-    /// their deadlines. With `Duration::MAX` it is never called.
+    /// called in the first turn at which the clock shows more than at any turn before. (So on a
+    /// manual or paused clock `f` may have to wait until the clock has moved, if only by a
+    /// nanosecond.) Callbacks and other timers are fired in the order of their deadlines. With
+    /// `Duration::MAX` it is never called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.
     ///
@@ -84,7 +84,8 @@ impl Handle {
     }
 
     /// Spawns `task` once `duration` has passed: in the driver's turn; or by this call, if the
-    /// driver has passed that time already and the task [may](Spawn::may_spawn_here).
+    /// driver has passed that time already and the task [may be spawned
+    /// there](Spawn::may_spawn_here).
     pub(crate) fn spawn_after(
         &self,
         duration: Duration,
@@ -300,7 +301,7 @@ struct State {
     function: Option<Function>,
     /// Of a function that is called again and again.
     period: u64,
-    /// Whether the function is called again and again, and runs.
+    /// Whether a function that is called again and again is running just now.
     running: bool,
     /// Whether a thread changes what the driver has armed.
     arming: bool,
@@ -400,11 +401,11 @@ impl Callback {
             None => {}
             Some(Function::Once(f)) => f(),
             Some(Function::Spawn(task)) => task.spawn(),
-            Some(Function::Every(f)) => self.run_once_of_many(f),
+            Some(Function::Every(f)) => self.run_repeating(f),
         }
     }
 
-    fn run_once_of_many(self: &Arc<Self>, mut f: Box<dyn FnMut() + Send>) {
+    fn run_repeating(self: &Arc<Self>, mut f: Box<dyn FnMut() + Send>) {
         let result = catch_unwind(AssertUnwindSafe(&mut f));
         let mut state = self.lock();
         state.running = false;

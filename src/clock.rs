@@ -68,16 +68,16 @@ impl RefUnwindSafe for Clock {}
 struct Inner {
     /// Where this clock's zero lies on the axis of `system`.
     epoch: i64,
-    /// [`capped_deadline_after`](Clock::capped_deadline_after), and that alone, takes a longer wait
-    /// for one of this length.
+    /// The longest wait: [`capped_deadline_after`](Clock::capped_deadline_after), and nothing else,
+    /// shortens a longer one to it.
     longest: u64,
     source: Source,
-    /// Counts the changes between running and frozen, two for each: the count is odd while a change
-    /// is being made. It stays zero unless the clock can be paused.
+    /// Counts the changes between running and frozen (but not `stop`), two for each: the count is
+    /// odd while a change is being made. It stays zero unless the clock can be paused.
     changes: AtomicU64,
     /// The time at which the clock stands, or `RUNNING`.
     frozen: AtomicU64,
-    /// Added to the source, wrapping, while the clock runs. `resume` changes it.
+    /// A signed number that is added to the source while the clock runs. `resume` changes it.
     shift: AtomicU64,
     /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that only
     /// reads them does not take it.
@@ -332,7 +332,7 @@ impl Clock {
     /// Returns whether the clock shows the time of the system's monotonic clock, so that an instant
     /// means the same on both.
     pub(crate) fn is_real(&self) -> bool {
-        // Only the system's clock and that of a runtime have the epoch zero.
+        // Of the clocks that run, only the system's and that of a runtime have the epoch zero.
         if self.inner.epoch != 0 || self.is_frozen() {
             return false;
         }

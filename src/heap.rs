@@ -21,7 +21,7 @@
 //! beforehand: a sorted array is a heap whose root is removed without any sifting.
 //!
 //! A slot whose timer was removed or reset is *stale*: it stays in the heap, and when the heap gets
-//! to it, the owner of its timer says what it stands for (a [`SlotState`]). The heap counts the
+//! to it, the table of its timers says what it stands for (a [`SlotState`]). The heap counts the
 //! stale slots of each run, because a long sequence of them would turn the search for the earliest
 //! live slot into a pause.
 //!
@@ -37,9 +37,9 @@
 //!   as stale: the heap asks for their state again when it places them, before it opens the next
 //!   run.
 //!
-//! An owner may choose not to mark the slots that turn stale ([`Timers::MARKS_STALE`]). Then H4 and
-//! the bound of H5 do not hold. The owner limits by a budget how many stale slots a call drops, and
-//! calls [`clean`](RunHeap::clean) if there are many.
+//! A table may choose not to mark the slots that turn stale ([`Timers::MARKS_STALE`]). Then H4 and
+//! the bound of H5 do not hold. Its caller then limits by a budget how many stale slots a call
+//! drops, and calls [`clean`](RunHeap::clean) if there are many.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the
@@ -119,9 +119,9 @@ pub(crate) enum OnMove {
     Keep,
 }
 
-/// The owner of the timers that the slots of a heap stand for.
+/// The table of the timers that the slots of a heap stand for.
 pub(crate) trait Timers {
-    /// Whether the owner calls [`RunHeap::mark_stale`] for each slot that turns stale. If not, the
+    /// Whether [`RunHeap::mark_stale`] is called for each slot that turns stale. If not, the
     /// heap finds out when it gets to the slot, and does not look for stale slots before.
     const MARKS_STALE: bool = true;
 

@@ -15,10 +15,10 @@
 //! was filed with. The method that ends this returns the slot, exactly once, so that the heap can
 //! count it as stale.
 //!
-//! Sequence numbers have 32 bits and wrap. A dead slot that matches its entry by accident is taken
-//! for a moved one, or for one that is live at its own deadline, never at an earlier one: no timer
-//! is lost or early. Two equal deadlines may leave in the wrong order if one was set before the
-//! wrap and one after it.
+//! Sequence numbers have 32 bits and wrap. A dead slot that matches its entry by accident counts as
+//! moved, or as live, the latter only if its deadline is that of the timer: no timer is lost or
+//! early. Two equal deadlines may leave in the wrong order if one was set before the wrap and one
+//! after it.
 //!
 //! Values are kept apart from entries. With a hundred thousand timers, the memory of the one that
 //! is reset is rarely in the cache, and a reset needs the entry alone: 24 bytes instead of 40, so

@@ -57,9 +57,9 @@ use crate::sync::{atomic::Ordering, lock};
 /// Timers fire in the order of their deadlines, and while one fires, the clock shows its deadline.
 /// Timers with *equal* deadlines fire in the order in which they were armed, that is first polled,
 /// or last [reset](crate::time::Sleep::reset_at). If they are on several drivers, those of the
-/// driver that was made first come first. The tasks that they wake are run in that order by `rt` on one worker;
-/// in `simulate` there is one task, which is polled after all of them have fired, and polls its
-/// branches in its own order.
+/// driver that was made first come first. The tasks that they wake are run in that order by `rt` on
+/// one worker; in `simulate` there is one task, which is polled after all of them have fired, and
+/// polls its branches in its own order.
 ///
 /// # Examples
 ///
@@ -260,7 +260,7 @@ impl Hold {
     }
 }
 
-// To release a runtime is one message to it.
+// Dropping what keeps a runtime from moving its clock only sends a message.
 impl UnwindSafe for Hold {}
 impl RefUnwindSafe for Hold {}
 

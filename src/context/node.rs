@@ -106,13 +106,12 @@ struct Released {
     trigger: Trigger,
     parent: Option<Link>,
     second: Option<Box<Link>>,
-    /// What it had, if something needed it, but nothing can end it any more. It is rare, hence the
-    /// box.
-    kept_by: Option<Box<KeptBy>>,
+    /// The children and waiters of a node that nothing can end any more. It is rare, hence the box.
+    still_needed: Option<Box<StillNeeded>>,
 }
 
-/// What keeps a node that has no handle.
-struct KeptBy {
+/// What still needs a node that has no handle.
+struct StillNeeded {
     children: List<Arc<Node>>,
     #[expect(dead_code, reason = "the functions among them are dropped")]
     waiters: List<Waiter>,
@@ -244,8 +243,8 @@ impl Node {
         }
         let state = &mut *state;
         state.functions = 0;
-        let kept_by = is_needed.then(|| {
-            Box::new(KeptBy {
+        let still_needed = is_needed.then(|| {
+            Box::new(StillNeeded {
                 children: std::mem::take(&mut state.children),
                 waiters: std::mem::take(&mut state.waiters),
             })
@@ -254,7 +253,7 @@ impl Node {
             trigger: std::mem::replace(&mut state.trigger, Trigger::Absent),
             parent: state.parent.take(),
             second: state.second.take(),
-            kept_by,
+            still_needed,
         })
     }
 
@@ -334,12 +333,12 @@ pub(super) fn prune(node: &Arc<Node>) {
         if !matches!(released.trigger, Trigger::Absent) {
             catch_panic(|| drop(released.trigger));
         }
-        if let Some(kept_by) = released.kept_by {
-            for child in kept_by.children.iter() {
+        if let Some(still_needed) = released.still_needed {
+            for child in still_needed.children.iter() {
                 child.detach(&node);
                 more.push(child.clone());
             }
-            catch_panic(|| drop(kept_by));
+            catch_panic(|| drop(still_needed));
         }
     }
 }

@@ -32,7 +32,7 @@
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
 //! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
 //! that, and the caller has the driver closed where no such lock is held. A shard that has fired
-//! clears its announcement, and `replan` has to follow.
+//! clears its announcement, and `replan` has to follow, unless all threads of the runtime run.
 //!
 //! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
 //! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
@@ -61,8 +61,8 @@ use crate::sync::{
 
 /// Wakes the runtime that a sharded driver belongs to; it expires once each time that it is set.
 ///
-/// Its functions are called by threads that may hold locks of their callers: they wake no task. A
-/// source that panics counts as gone.
+/// Its functions are called by threads whose caller may hold a lock of its own: they wake no task.
+/// A source that panics counts as gone.
 pub(crate) trait WakeSource: Send + 'static {
     /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
     /// before. [`NEVER`] disarms it; with a time that has passed it expires soon.
@@ -245,8 +245,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         // AcqRel: if the source has called before this, its expiration is seen below. If it calls
         // after this, it sees the mark, and all that this thread did.
         self.requests.fetch_or(PENDING, Ordering::AcqRel);
-        // If the source has expired since it was set, its call may have come before the mark. It
-        // need not expire again until a scan has noted that, so no other call may follow.
+        // If the source has expired since it was set, its call may have come before the mark. The
+        // source expires once for each time that it is set, so no other call may follow.
         if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
             return NextScan::ByNextCaller;
         }
@@ -374,7 +374,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many
     /// fired.
     ///
-    /// [`replan`](Self::replan) has to follow, also if none were due.
+    /// [`replan`](Self::replan) has to follow, also if none were due, unless all threads of the
+    /// runtime run.
     #[cfg(any(feature = "rt", test))]
     pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
         self.fire_in_turn(now, budget).0
@@ -444,8 +445,8 @@ impl<W: WakeSource> ShardedDriver<W> {
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
     // If `next` is later than the announcement, another thread has just fired what was announced
-    // and has not cleared the announcement yet. Then the next deadline has to be read under the
-    // lock.
+    // and has not cleared the announcement yet, or a margin was announced. Then the next deadline
+    // has to be read under the lock.
     if announced != NO_INTERRUPT && shard.may_be_due(announced) {
         return announced;
     }

@@ -5,8 +5,7 @@
 //! and atomics that are read without it, and mostly written under it (see [`Atomics`]), so that the
 //! common questions cost one load:
 //!
-//! - `elapsed`: the time of the last turn that had timers to fire. A deadline at or before it has
-//!   passed.
+//! - `elapsed`: up to which time timers have been fired. A deadline at or before it has passed.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
@@ -15,9 +14,10 @@
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
 //! heap is early enough, so the loop wakes in time. For the same reason a timer that finds such a
-//! slot in a free entry is armed under the lock of the chunk alone, and a timer is removed under
-//! that. Where the loop must know the earliest deadline exactly, because time moves on to it, the
-//! driver's lock is taken, too, when a timer is put off or removed.
+//! slot in a free entry is armed under the lock of the chunk alone (but the first one after a timer
+//! that needed a slot of its own), and a timer is removed under that. Where the loop must know the
+//! earliest deadline exactly, because time moves on to it, the driver's lock is taken, too, when a
+//! timer is put off or removed.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -80,8 +80,8 @@ pub(crate) struct Shared {
 /// Called with no lock held.
 pub(crate) trait Notifier: Send + Sync {
     /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
-    /// that it waits for was cancelled, if the loop is told of that. (What wakes the loop is set
-    /// anew; no timer is armed again.)
+    /// that it waits for was cancelled, if the loop is told of that. Only what wakes the loop is
+    /// set anew.
     fn replan(&self);
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:

@@ -22,7 +22,7 @@
 //!   slots are orphans than not, each [`CLEAN`] new ones have one run of the heap cleaned.
 //!
 //! Equal deadlines leave in the order in which they were armed, or reset under the lock, by the
-//! sequence number; it has 32 bits, of which `table` tells what happens when they wrap. A timer
+//! sequence number; it has 32 bits, and `table` tells what happens when these wrap. A timer
 //! that is put off without the lock keeps its number.
 
 pub(crate) mod chunks;

@@ -14,8 +14,8 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 /// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
 ///
 /// It is more than STALENESS, which ensures H4: looking at a whole run takes `len / STEP` calls,
-/// and when they start, `len / STALENESS` slots are live, so all slots that were stale by then are
-/// found before the live ones are used up.
+/// and when they start, `len / STALENESS` slots are live. So all slots that were stale by then are
+/// found while at least half of those live ones remain.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// One in this many slots of a run is looked at to tell whether many are stale, if they were not

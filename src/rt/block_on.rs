@@ -59,10 +59,10 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// The scope further out on this thread from which this call has taken over to keep time from
-    /// moving: that scope held the clock, or had lent its worker. This call has a hold of its own
-    /// while it runs, also as a worker, since the workers of the outer runtime do not know when it
-    /// runs. It drops that while it waits; at its end the outer scope takes a hold again.
+    /// A scope further out on this thread that held the clock, or had lent its worker. This call
+    /// keeps time from moving in its place: it has a hold of its own while it runs, also as a
+    /// worker, since the workers of the outer runtime do not know when it runs. It drops that while
+    /// it waits; at its end the outer scope takes a hold again.
     took_hold_from: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,

@@ -17,14 +17,15 @@
 //! set for `until`, or for the next check of the LIFO slots if that is earlier. `until` is written,
 //! and passed to a parker, under the lock, so parkers are told of changes in order. A parking
 //! worker replans the sharded driver before its last look, so `until` is up to date by the time a
-//! worker blocks on it. When the owner's timeout has ended, it sets `until` to never, under the
-//! lock, so that no successor wakes for the same deadline; then it fires and replans. (Its own
-//! timeout stays expired until its parker is prepared again.)
+//! worker blocks on it, or the thread that scans sets the worker's parker when it is done. When the
+//! owner's timeout has ended, it sets `until` to never, under the lock, so that no successor wakes
+//! for the same deadline; then it fires and replans. (Its own timeout stays expired until its
+//! parker is prepared again.)
 //!
 //! When the last parked worker leaves, it clears all announcements: while every worker runs, they
 //! poll the timers, and a thread that arms one need not request a scan. The announcements are
-//! cleared under the lock, so this cannot come after those of a worker that is parking. A scan that
-//! runs at that moment may announce again. That costs a scan and misses nothing.
+//! cleared under the lock, so this cannot clear what a worker that parks later has announced. A
+//! scan that runs at that moment may announce again. That costs a scan and misses nothing.
 //!
 //! # No task is left in a LIFO slot
 //!
@@ -78,9 +79,10 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core, without those that have lent it and are in an inner call of
-    /// `block_on`. A worker that is lent counts once for each thread that has lent it, and once for
-    /// the one that runs it.
+    /// How many threads may be running something: all are parked if `workers` has as many. Those
+    /// that have a core, without those that have lent it and are in an inner call of `block_on`. A
+    /// worker that is lent counts once for each thread that has lent it, and once for the one that
+    /// runs it.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

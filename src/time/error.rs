@@ -59,9 +59,9 @@ impl From<Elapsed> for io::Error {
 /// The reason why a timer could not be made; it exists only because `tokio::time` has it.
 ///
 /// No function of this crate returns it: a driver that is gone is replaced (see
-/// [`Sleep`](super::Sleep)), a driver holds as many timers as fit into memory (2³² - 1 at most;
-/// arming one more panics), and no duration is too long. It is for code that makes such errors or
-/// passes them on.
+/// [`Sleep`](super::Sleep)), a driver holds as many timers as fit into memory (some four thousand
+/// million at most; arming one more panics), and no duration is too long. It is for code that makes
+/// such errors or passes them on.
 ///
 /// # Examples
 ///

@@ -174,8 +174,8 @@ impl Handle {
 /// turned since, unless the timer [yields](super#yielding). (To save reading the clock, one poll
 /// assumes that the deadline has not passed: the first one after the timer was made for 1 ms or
 /// more, or after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline,
-/// or by [`reset_after`](Self::reset_after) for 1 ms or more. If the deadline has passed, the driver
-/// fires the timer in its next turn.) Once ready, the future stays ready until it is
+/// or by [`reset_after`](Self::reset_after) for 1 ms or more. If the deadline has passed, the
+/// driver fires the timer in its next turn.) Once ready, the future stays ready until it is
 /// [reset](Self::reset_at).
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
@@ -390,7 +390,7 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        // Nothing has shown that the old deadline has passed, and a later one has passed even less.
+        // No turn has passed the old deadline, so a later one has hardly passed.
         let next_poll = if deadline > self.deadline {
             NextPoll::SkipsClock
         } else {

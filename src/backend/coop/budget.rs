@@ -252,7 +252,7 @@ impl Budget {
     #[inline]
     fn consume_slow(&self, waker: &Waker, clock: Option<&Clock>) -> bool {
         self.note_waker(waker);
-        self.try_count(waker) || self.is_left_to_tokio() || self.count_and_check(clock)
+        self.try_count(waker) || self.leave_to_tokio() || self.count_and_check(clock)
     }
 
     /// Returns whether a result under this waker is counted without a reset.
@@ -279,7 +279,7 @@ impl Budget {
 
     /// Resets the budget if the thread is in a tokio runtime, whose own budget applies. Returns
     /// whether it is.
-    fn is_left_to_tokio(&self) -> bool {
+    fn leave_to_tokio(&self) -> bool {
         let is_left = !self.is_per_poll() && tokio_budget::is_in_runtime();
         if is_left {
             self.reset(Scope::AcrossPolls);
@@ -362,7 +362,7 @@ impl Budget {
     #[inline(never)]
     fn poll_yield_item(&self, cx: &mut Context<'_>, yielded: &mut bool) -> Poll<()> {
         let applies = self.is_for(cx.waker()) || self.is_exhausted_for_all_wakers();
-        if applies && !self.is_left_to_tokio() {
+        if applies && !self.leave_to_tokio() {
             return self.poll_yield(cx, yielded);
         }
         Poll::Ready(())

@@ -12,7 +12,7 @@
 //! - C1 all timers are armed under the lock of the chunk that is current by then. It hands its
 //!   sequence number on to the next one. So the numbers rise in the order in which timers are
 //!   armed.
-//! - C2 a chunk that has a free entry is the current one, or once in `available`.
+//! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once.
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
 
 mod entries;

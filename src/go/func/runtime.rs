@@ -22,14 +22,18 @@ pub(super) enum Runtime {
 impl Runtime {
     /// Returns the runtime that this thread is in.
     pub(super) fn current() -> Self {
-        // `None` if a tokio runtime was entered last, or nothing.
+        // The driver of the program or of `rt` that was entered last; none if a tokio runtime was
+        // entered since.
         let entered = driver::Handle::entered().is_some();
         match (on_rt::current(), on_tokio::current()) {
             (Some(handle), None) => Self::Rt(handle),
             (Some(handle), Some(_)) if entered => Self::Rt(handle),
+            // The timer is on no driver of tokio's, so its thread may be in no runtime when it
+            // fires.
             (_, Some(handle)) if entered || driver::Handle::try_current().is_err() => {
                 Self::Tokio(handle)
             }
+            // The timer is on that runtime's driver, whose thread is in the runtime.
             (_, Some(handle)) => Self::TokioOfThread(on_tokio::id(&handle)),
             (None, None) => Self::None,
         }

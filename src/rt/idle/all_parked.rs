@@ -22,8 +22,9 @@ pub(super) enum Next {
     /// It is marked as running, and moves time.
     Advance,
     Park,
-    /// It does not park, because I/O is ready: it collects that itself. If it relied on the driver
-    /// owner, the I/O might be gone when that runs, and no worker would move time.
+    /// It does not park, because I/O is ready: it collects that itself. If it left that to the
+    /// driver owner, another thread might read or remove the descriptor before the owner's park
+    /// ends: then that park would go on, and no worker would move time.
     CollectIo,
 }
 

@@ -8,9 +8,10 @@
 //! the system's clock, also where the runtime's clock is moved by hand.
 //!
 //! Each worker has a [`ReportFlag`], which each check raises. When the worker puts a task into its
-//! slot under a raised flag, it reports that, and the flag is lowered. If a check finds the flag
-//! still raised, and the slot full, then the task has lain there since the last check: its worker
-//! is stuck, and the checking worker takes the task.
+//! slot under a raised flag, it reports that (at once if it runs a task, otherwise before the next
+//! one), and the flag is lowered. If a check finds the flag still raised, and the slot full, then
+//! the task has lain there since the last check: its worker is stuck, and the checking worker takes
+//! the task.
 //!
 //! If all flags are still raised and no task was found, no slot was used since the last check, and
 //! the checks end. The next put under a raised flag starts them again, and then the flag stays

@@ -30,7 +30,7 @@ impl WakeSource for OwnerTimeout {
             }
             return Liveness::Alive;
         }
-        // Soon, if the clock panics: the owner then looks again.
+        // Zero, if the clock panics: that has passed, so the owner looks again.
         let mut until = 0;
         catch_panic(|| until = idle.on_parkers_clock(at));
         idle.set_until(until);
@@ -77,6 +77,7 @@ impl Notifier for ShardNotifier {
 /// What the clock tells when it is moved by hand, stopped, or started.
 impl ClockObserver for Idle {
     fn earliest(&self) -> u64 {
+        // The shards are observers themselves, and tell theirs.
         NEVER
     }
 

@@ -98,11 +98,11 @@ pub struct AsyncFd<T: AsFd> {
     pub(super) registration: Arc<Registration>,
     reactor: Arc<Reactor>,
     mode: Mode,
-    /// How many operations have succeeded in a row.
+    /// How many operations were tried without a wait.
     operations: AtomicU32,
 }
 
-/// How many operations may succeed in a row before other tasks have their turn.
+/// How many operations may be tried without a wait before other tasks have their turn.
 const OPERATIONS_IN_A_ROW: u32 = 64;
 
 impl<T: AsFd> AsyncFd<T> {
@@ -273,12 +273,12 @@ impl<T: AsFd> AsyncFd<T> {
             .poll(direction, waiter, cx, descriptor, self.key)
     }
 
-    /// Counts an operation that is about to be tried. Returns whether other tasks have their turn
-    /// first.
+    /// Counts an operation that is about to be tried. Returns whether the budget was spent before:
+    /// then other tasks have their turn first.
     ///
     /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other
     /// tasks and timers.
-    pub(super) fn is_budget_spent(&self) -> bool {
+    pub(super) fn spend_budget(&self) -> bool {
         let spent = self.operations.fetch_add(1, Relaxed) >= OPERATIONS_IN_A_ROW;
         if spent {
             self.reset_budget();

@@ -266,7 +266,7 @@ impl<T: AsFd> AsyncFd<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            if self.is_budget_spent() {
+            if self.spend_budget() {
                 yield_now().await;
             }
             match operation(self.get_ref()) {

@@ -23,7 +23,7 @@ impl<T: AsFd> AsyncFd<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            if self.is_budget_spent() {
+            if self.spend_budget() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -6,7 +6,7 @@
 //! 2. Has the clock passed it? Then the timer is ready, too: a task that was busy past its deadline
 //!    should not wait for the driver's next turn.
 //! 3. Is the timer armed, with the waker of this poll? Then there is nothing to do. Otherwise the
-//!    driver's lock is taken, to arm the timer or to exchange its waker.
+//!    timer is armed, or its waker is exchanged, under the lock of a chunk or of the driver.
 //!
 //! One poll leaves out the second check, and so does not read the clock: the first one after the
 //! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved by `reset_at` to a
@@ -179,8 +179,8 @@ impl Sleep {
         } else {
             next_clock.deadline_after(Duration::from_nanos(self.deadline - now))
         };
-        // It lives until the end of this poll, so that a driver to which the timer moves after this
-        // one has another address; see `Sleep::driver`.
+        // The old driver lives until the end of this poll: its address must not be used again
+        // before, since a timer tells by the address which driver it is on (`Sleep::driver`).
         let _left = std::mem::replace(&mut self.handle, successor);
         self.poll_elapsed(cx)
     }
