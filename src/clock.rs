@@ -168,6 +168,13 @@ impl Clock {
     /// early and blocks again. On a faster one, or one that jumps, timers are late unless the loop
     /// is [unparked](crate::Handle::unpark) or [turned](crate::Driver::turn).
     ///
+    /// # Panics
+    ///
+    /// A panic of `elapsed` goes to the caller that needed the time: it leaves the call that makes,
+    /// polls or moves a timer, or turns a driver. No timer is lost, and the next call reads the
+    /// clock again. On a runtime, where nobody has called, the time counts as unknown: a worker
+    /// looks again at once, and so uses its core until the function returns.
+    ///
     /// # Examples
     ///
     /// ```
