@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 420.0;
 /// What is left free around the plot for numbers and names.
 const LEFT: f64 = 60.0;
-const RIGHT: f64 = 240.0;
+const RIGHT: f64 = 280.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 52.0;
 
@@ -54,7 +54,7 @@ impl Chart {
             chart.rule((LEFT, at), (WIDTH - RIGHT, at));
             chart.text((LEFT - 8.0, at + 4.0), "end", "#555", &value.to_string());
         }
-        chart.text((LEFT, TOP - 6.0), "end", "#000", y.0);
+        chart.text((LEFT - 8.0, TOP - 12.0), "end", "#000", y.0);
         chart
     }
 
@@ -77,13 +77,24 @@ impl Chart {
         self.list(name, colour);
     }
 
-    /// Draws a point with a label beside it.
-    pub(crate) fn point(&mut self, label: &str, colour: &str, point: (f64, f64)) {
+    /// Draws a point, and lists its name at the right.
+    pub(crate) fn point(&mut self, name: &str, colour: &str, point: (f64, f64)) {
+        self.dot(colour, point);
+        self.list(name, colour);
+    }
+
+    /// Draws a point with a label below it.
+    pub(crate) fn label(&mut self, label: &str, colour: &str, point: (f64, f64)) {
+        self.dot(colour, point);
+        let (x, y) = self.at(point);
+        self.text((x - 6.0, y + 18.0), "end", colour, label);
+    }
+
+    fn dot(&mut self, colour: &str, point: (f64, f64)) {
         let (x, y) = self.at(point);
         self.add(format_args!(
             r#"<circle cx="{x:.1}" cy="{y:.1}" r="4.5" fill="{colour}"/>"#
         ));
-        self.text((x + 8.0, y - 6.0), "start", colour, label);
     }
 
     pub(crate) fn into_svg(mut self) -> String {

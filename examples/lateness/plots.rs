@@ -39,8 +39,12 @@ pub(crate) fn curve(slacks: &[Named], others: &[Named]) -> String {
     let mut chart = Chart::new(title, ("late by, µs", 0, 4), ("% CPU", y_end));
     let points: Vec<_> = slacks.iter().filter_map(|(_, sample)| at(sample)).collect();
     chart.line("reveille, slack by slack", COLOURS[0], points);
-    let labelled = slacks.iter().map(|named| (COLOURS[0], named));
-    for (colour, (name, sample)) in labelled.chain(COLOURS[1..].iter().copied().zip(others)) {
+    for (name, sample) in slacks {
+        if let Some(point) = at(sample) {
+            chart.label(name.trim_start_matches("slack "), COLOURS[0], point);
+        }
+    }
+    for ((name, sample), colour) in others.iter().zip(&COLOURS[1..]) {
         if let Some(point) = at(sample) {
             chart.point(name, colour, point);
         }
