@@ -22,7 +22,7 @@ mod wakers;
 use std::fmt;
 use std::time::Duration;
 
-use crate::driver::slack::{NO_INTERRUPT, Planner};
+use crate::driver::slack::{NO_INTERRUPT, Planner, SampledWait};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
 use crate::sync;
@@ -71,6 +71,7 @@ pub struct Driver<P> {
     inner: P,
     handle: Handle,
     planner: Planner,
+    sampled: SampledWait,
 }
 
 impl<P: Park> Driver<P> {
@@ -326,6 +327,9 @@ impl<P> Driver<P> {
     // A function of its own, so that a turn with nothing due saves no registers for it.
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
+        if let Some(sample) = self.sampled.take() {
+            self.planner.note_sample(now, sample);
+        }
         let (fired, unfinished) = self.handle.shared.fire(now, TIMERS_PER_TURN);
         self.planner.fired(now, fired);
         Turn { fired, unfinished }
@@ -379,6 +383,7 @@ impl<P> Driver<P> {
         // The clock is foreign code: not under the lock.
         let now = shared.clock.nanos();
         shared.note_turn(now);
+        self.sampled.set(None);
         let frozen = shared.clock.is_frozen();
         let limit_at = limit
             .filter(|_| !frozen)
@@ -405,6 +410,7 @@ impl<P> Driver<P> {
         if frozen || plan.wake_at == NEVER {
             return limit;
         }
+        self.sampled.set(self.planner.begin_sample(plan));
         Some(Duration::from_nanos(plan.wake_at - now))
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-pub(crate) use self::imp::{boottime, monotonic};
+pub(crate) use self::imp::{boottime, monotonic, thread_cpu};
 
 /// One moment on the clock of `std` and on the axis.
 ///
@@ -97,6 +97,14 @@ mod imp {
         read(ClockId::Boottime)
     }
 
+    /// Returns the CPU time of this thread in nanoseconds, `None` if the system does not tell. It
+    /// takes a system call.
+    pub(crate) fn thread_cpu() -> Option<u64> {
+        // Under a model checker no decision may depend on it.
+        let is_model = cfg!(any(loom, shuttle));
+        (!is_model).then(|| read(ClockId::ThreadCPUTime).cast_unsigned())
+    }
+
     #[inline]
     fn read(clock: ClockId) -> i64 {
         let time = clock_gettime(clock);
@@ -124,6 +132,11 @@ mod imp {
     /// in whether it counts suspended time.
     pub(crate) fn boottime() -> i64 {
         monotonic()
+    }
+
+    /// Returns `None`: these platforms have no function of std for the CPU time of a thread.
+    pub(crate) fn thread_cpu() -> Option<u64> {
+        None
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use reveille::Driver;
+use reveille::{Builder, Driver, ManualClock};
 
 use support::{Count, Dial, Task};
 
@@ -88,4 +88,149 @@ fn a_slack_set_in_a_storm_ends_the_wait_and_applies_to_the_next() {
         assert_eq!(driver.next_timeout(), Some(wait));
         assert_eq!(handle.slack(), slack);
     }
+}
+
+/// Waits as `next_timeout` says, and turns, until `ends`. Returns how many turns it took.
+fn run(
+    driver: &mut Driver<()>,
+    dial: &Dial,
+    mut now: Duration,
+    mut ends: impl FnMut() -> bool,
+) -> u32 {
+    let mut turns = 0;
+    while !ends() {
+        let Some(timeout) = driver.next_timeout() else {
+            // The task has used up its budget, and is to be polled again.
+            continue;
+        };
+        now += timeout;
+        dial.set(now);
+        driver.turn();
+        turns += 1;
+    }
+    turns
+}
+
+/// Only storms were merged, and a task that sleeps in a loop is none: it woke the loop for each of
+/// its timers, whatever the slack.
+#[test]
+fn under_a_slack_that_was_set_a_chain_wakes_the_loop_once_per_slack() {
+    let dial = Dial::default();
+    let mut driver = Driver::builder()
+        .clock(dial.clock())
+        .slack(us(1000))
+        .build_with_unpark(|| {});
+    let (handle, task) = (driver.handle().clone(), Task::new());
+    // Deadlines 500 µs apart, each armed when the one before has fired.
+    let start = handle.now();
+    let mut next = 1;
+    let mut sleep = handle.sleep_until(start + us(500));
+    let turns = run(&mut driver, &dial, us(0), || {
+        while task.poll(&mut sleep).is_ready() {
+            next += 1;
+            sleep.reset_at(start + us(500) * next);
+        }
+        next > 8000
+    });
+    assert_eq!(turns, 4001, "the first on time, and 4000 in 4 seconds");
+
+    // A task that sleeps again and again: each sleep begins when the one before has ended.
+    let now = handle.now().saturating_duration_since(start);
+    let mut left = 1000;
+    let mut sleep = handle.sleep(us(50));
+    let turns = run(&mut driver, &dial, now, || {
+        while task.poll(&mut sleep).is_ready() {
+            left -= 1;
+            sleep.reset_at(handle.now() + us(50));
+        }
+        left == 0
+    });
+    assert_eq!(turns, 1000, "one each");
+    let passed = handle.now().saturating_duration_since(start) - now;
+    assert_eq!(passed, us(1_000_000), "and they are the slack apart");
+}
+
+#[test]
+fn under_a_slack_that_was_set_the_first_timer_after_a_pause_is_on_time() {
+    let dial = Dial::default();
+    let mut driver = Driver::builder()
+        .clock(dial.clock())
+        .slack(us(1000))
+        .build_with_unpark(|| {});
+    let task = Task::new();
+    let mut now = us(0);
+    // The first of all, and others that are later than the slack allows.
+    for wait in [us(10), us(1000), us(1001), us(50_000)] {
+        let mut sleep = driver.handle().sleep(wait);
+        assert!(task.poll(&mut sleep).is_pending());
+        assert_eq!(driver.next_timeout(), Some(wait));
+        now += wait;
+        dial.set(now);
+        assert_eq!(driver.turn().fired(), 1);
+    }
+    // Within the slack.
+    let mut sleep = driver.handle().sleep(us(999));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.next_timeout(), Some(us(1000)));
+}
+
+/// Each timer that is earlier than all others interrupts the loop, after some the loop wakes before
+/// it has to. That wake-up and the one that follows it kept no distance.
+#[test]
+fn a_wake_up_before_the_deadline_keeps_the_distance_of_the_slack() {
+    for (first, wait) in [(us(100_000), us(98_990)), (us(1_500), us(1_490))] {
+        let dial = Dial::default();
+        let mut driver = Driver::builder()
+            .clock(dial.clock())
+            .slack(us(1000))
+            .build_with_unpark(|| {});
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut sleeps = Vec::new();
+        for earlier in 0..=10 {
+            let mut sleep = handle.sleep(first - us(earlier));
+            assert!(task.poll(&mut sleep).is_pending());
+            sleeps.push(sleep);
+            let _ = driver.next_timeout();
+        }
+        let announced = driver.next_timeout().unwrap();
+        assert_eq!(announced, wait, "a slack before the deadline, or at it");
+        dial.set(announced);
+        if driver.turn().fired() == 0 {
+            assert_eq!(driver.next_timeout(), Some(us(1000)));
+        }
+    }
+}
+
+#[test]
+fn on_a_manual_clock_no_slack_delays_anything() {
+    for slack in [None, Some(us(1000)), Some(Duration::MAX)] {
+        let clock = ManualClock::new();
+        let mut builder = Driver::builder().clock(&clock);
+        if let Some(slack) = slack {
+            builder = builder.slack(slack);
+        }
+        let mut driver = builder.build_with_unpark(|| {});
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let (start, chosen) = (clock.now(), handle.slack());
+        let mut sleep = handle.sleep(us(5));
+        for turn in 1..=1000 {
+            assert!(task.poll(&mut sleep).is_pending());
+            assert!(driver.advance_when_idle());
+            assert!(task.poll(&mut sleep).is_ready());
+            assert_eq!(clock.now(), start + us(5) * turn);
+            sleep.reset_at(clock.now() + us(5));
+        }
+        assert_eq!(handle.slack(), chosen, "nothing is measured");
+    }
+}
+
+#[test]
+fn a_slack_that_was_set_stays_and_one_that_adapts_begins_with_the_default() {
+    let driver = Driver::builder().build_with_unpark(|| {});
+    let handle = driver.handle();
+    assert_eq!(handle.slack(), Builder::DEFAULT_SLACK);
+    handle.set_slack(us(300));
+    assert_eq!(handle.slack(), us(300));
+    handle.adapt_slack();
+    assert_eq!(handle.slack(), Builder::DEFAULT_SLACK);
 }

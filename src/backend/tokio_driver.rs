@@ -20,12 +20,13 @@
 //! driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
 //!
 //! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
-//! tokio waits for), and `test_clock` (pausing tokio's clock).
+//! tokio waits for), `wake_cost` (what a wake-up costs), and `test_clock` (pausing tokio's clock).
 
 mod descriptor;
 #[cfg(feature = "test-util")]
 mod test_clock;
 mod time;
+mod wake_cost;
 mod wake_sources;
 
 use std::cell::RefCell;
@@ -39,11 +40,10 @@ use tokio::runtime::{self, Id, worker_index};
 use self::descriptor::Descriptor;
 use self::time::Probe;
 use self::wake_sources::WakeSources;
+use crate::driver::Handle;
 use crate::driver::sharded::{Liveness, ShardedDriver};
 use crate::driver::shared::{Notifier, Origin, Shared};
 use crate::driver::slack::SharedSlack;
-use crate::driver::{Builder, Handle};
-use crate::instant::nanos;
 use crate::sync::lock_std;
 
 #[cfg(feature = "test-util")]
@@ -182,7 +182,7 @@ impl TokioDriver {
         let (slack, budget) = if can_pause {
             (SharedSlack::none(), usize::MAX)
         } else {
-            (SharedSlack::new(nanos(Builder::DEFAULT_SLACK)), BUDGET)
+            (SharedSlack::adaptive(), BUDGET)
         };
         Some(Arc::new_cyclic(|driver: &Weak<Self>| {
             let notifier = || Box::new(ShardNotifier(driver.clone()));
@@ -221,7 +221,10 @@ impl TokioDriver {
         // calls again.
         let mut liveness = self.watch_descriptor();
         if liveness == Liveness::Alive {
-            liveness = self.drivers.expire(self.budget);
+            wake_cost::end_sample(self.runtime, &self.drivers);
+            self.drivers.fire_expired(self.budget);
+            wake_cost::begin_sample(self.runtime, &self.drivers);
+            liveness = self.drivers.replan();
         }
         if liveness == Liveness::Gone {
             self.end();

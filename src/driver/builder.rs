@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::driver::shared::{Notifier, Shared};
-use crate::driver::slack::{Planner, SharedSlack};
+use crate::driver::slack::{Planner, SampledWait, SharedSlack};
 use crate::driver::{Driver, Handle};
-use crate::instant::nanos;
 use crate::park::{Park, Unpark};
 
 /// Sets up a [`Driver`]; made by [`Driver::builder`].
@@ -27,19 +26,19 @@ use crate::park::{Park, Unpark};
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder {
     clock: Clock,
-    slack: Duration,
+    slack: Option<Duration>,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
             clock: Clock::monotonic(),
-            slack: Self::DEFAULT_SLACK,
+            slack: None,
         }
     }
 
-    /// The slack that [`Driver::new`] uses; the [benchmarks](crate::docs::benchmarks) show what it
-    /// costs and what it saves.
+    /// The slack that a driver begins with that chooses its slack itself: 150 µs. The
+    /// [benchmarks](crate::docs::benchmarks) show what a slack costs and what it saves.
     ///
     /// # Examples
     ///
@@ -64,13 +63,26 @@ impl Builder {
         self
     }
 
-    /// Sets how far apart wake-ups are kept when timers are dense, 150 µs by default.
+    /// Sets the slack: timers wake the loop at most once per slack.
     ///
-    /// While fewer than two timers become due within the slack, each wake-up is on time. In a storm
-    /// the loop wakes at most once per slack, and a timer is late by up to that much more. A longer
-    /// slack saves CPU, a shorter one is more punctual, and zero wakes the loop for every deadline.
-    /// More than a second counts as a second. [`Handle::set_slack`] sets it while the driver is in
-    /// use.
+    /// A longer slack saves CPU, a shorter one is more punctual: timers that are due at random are
+    /// late by half of it on average, none by more than the slack because of it. Zero wakes the
+    /// loop for every deadline. More than a second counts as a second. [`Handle::set_slack`] tells
+    /// what exactly is promised, and sets the slack while the driver is in use.
+    ///
+    /// # If no slack is set
+    ///
+    /// Then the driver chooses one, between 50 µs and 1 ms, and uses it only while timers are
+    /// dense. While fewer than two become due within the slack, each wake-up is on time, and so is
+    /// each timer of a single task that sleeps again and again. In a storm the loop wakes at most
+    /// once per slack.
+    ///
+    /// The choice is that wake-ups for dense timers take about a twentieth of a core. The driver
+    /// measures what one costs, the CPU time of its thread around a wait, in one wait of 16 in a
+    /// storm. A wake-up that takes 5 µs makes for a slack of 100 µs, one of 25 µs, as on a virtual
+    /// machine, for 500 µs. [`Handle::slack`] returns what is chosen. Before the first measurement
+    /// it is [`DEFAULT_SLACK`](Self::DEFAULT_SLACK), and it stays that on systems other than Linux,
+    /// and where time does not pass by itself.
     ///
     /// # Examples
     ///
@@ -82,7 +94,7 @@ impl Builder {
     /// # drop((punctual, frugal));
     /// ```
     pub fn slack(mut self, slack: Duration) -> Self {
-        self.slack = slack;
+        self.slack = Some(slack);
         self
     }
 
@@ -114,7 +126,7 @@ impl Builder {
     }
 
     pub(crate) fn driver<P>(self, park: P, notifier: Box<dyn Notifier>) -> Driver<P> {
-        let slack = SharedSlack::new(nanos(self.slack));
+        let slack = SharedSlack::of(self.slack);
         // Where time stands still, the driver itself moves it, and asks then what is armed.
         let notify_on_cancel = false;
         let handle = Handle {
@@ -124,6 +136,7 @@ impl Builder {
             inner: park,
             handle,
             planner: Planner::new(slack),
+            sampled: SampledWait::default(),
         }
     }
 }

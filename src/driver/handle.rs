@@ -83,7 +83,14 @@ impl Handle {
         self.shared.armed()
     }
 
-    /// Returns how far apart wake-ups are kept when timers are dense.
+    /// Returns the slack: how far apart wake-ups for timers are kept.
+    ///
+    /// If no slack was set, it is what the driver has chosen, between 50 µs and 1 ms, and changes
+    /// as the driver measures what a wake-up costs; [`Builder::slack`] tells how. It begins with
+    /// [`Builder::DEFAULT_SLACK`]. A timer is late by the slack at most on purpose.
+    ///
+    /// [`Builder::slack`]: crate::Builder::slack
+    /// [`Builder::DEFAULT_SLACK`]: crate::Builder::DEFAULT_SLACK
     ///
     /// # Examples
     ///
@@ -96,17 +103,29 @@ impl Handle {
         Duration::from_nanos(self.shared.slack.get())
     }
 
-    /// Sets how far apart wake-ups are kept when timers are dense; see [`Builder::slack`].
+    /// Sets the slack: timers wake the loop at most once per slack.
+    ///
+    /// That is a promise, for any timers: a thousand that are due at random, one task that sleeps
+    /// in a loop, a cache that removes key after key. With a millisecond there are at most a
+    /// thousand wake-ups for timers a second, which takes about as much CPU as `tokio::time`, at
+    /// half its lateness. A timer is late by the slack at most because of it, and by nothing if no
+    /// timer has fired within one slack before. Zero wakes the loop for every deadline. More than a
+    /// second counts as a second.
+    ///
+    /// If no slack is set, the driver chooses one itself, and uses it only while timers are dense;
+    /// see [`Builder::slack`].
     ///
     /// Any thread may call it at any time: the loop is interrupted, and waits by the new slack. The
     /// slack belongs to the loop. All workers of a runtime (tokio's, or one of `rt`) share one
     /// slack, which can be set through the handle of any of them. Where there is no other driver,
     /// the handle that [`Handle::current`] returns sets that of the process-wide thread.
     ///
-    /// Zero wakes the loop for every deadline. More than a second counts as a second. With a
-    /// millisecond the loop uses about as much CPU as `tokio::time`, at half its lateness. On a
-    /// tokio runtime whose clock may be paused (`test-util`, one thread) wake-ups are not merged:
-    /// the slack is zero, and stays zero.
+    /// Where time does not pass by itself, the slack is not used: on a manual clock, and while a
+    /// clock is paused. On a tokio runtime whose clock may be paused (`test-util`, one thread) it
+    /// is zero, and stays zero.
+    ///
+    /// What else wakes a loop is not counted: an [unpark](Self::unpark), I/O, or a timer that
+    /// another thread arms and that is due before all others.
     ///
     /// [`Builder::slack`]: crate::Builder::slack
     ///
@@ -122,7 +141,29 @@ impl Handle {
     /// assert_eq!(driver.handle().slack(), Duration::from_secs(1));
     /// ```
     pub fn set_slack(&self, slack: Duration) {
-        self.shared.slack.set(nanos(slack));
+        self.change_slack(Some(slack));
+    }
+
+    /// Has the driver choose its slack again, after [`set_slack`](Self::set_slack).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let handle = driver.handle();
+    /// handle.set_slack(Duration::ZERO);
+    /// // ... what must be as punctual as can be ...
+    /// handle.adapt_slack();
+    /// assert_eq!(handle.slack(), reveille::Builder::DEFAULT_SLACK);
+    /// ```
+    pub fn adapt_slack(&self) {
+        self.change_slack(None);
+    }
+
+    fn change_slack(&self, slack: Option<Duration>) {
+        self.shared.slack.set(slack.map(nanos));
         // The loop may be waiting by the old slack, of up to a second.
         self.shared.interrupt();
     }

@@ -51,7 +51,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
 use crate::driver::shared::fire::catch_panic;
-use crate::driver::slack::{NO_INTERRUPT, Plan, Planner, SharedSlack};
+use crate::driver::slack::{NO_INTERRUPT, Plan, Planner, Sample, SharedSlack};
 use crate::instant::NEVER;
 use crate::sync::{
     self, Mutex,
@@ -92,6 +92,7 @@ const PENDING: usize = 1 << (usize::BITS - 1);
 /// The drivers of a runtime's threads, and the wake source that they share.
 pub(crate) struct ShardedDriver<W> {
     clock: Clock,
+    slack: SharedSlack,
     shards: Box<[Arc<Shared>]>,
     /// Zero if no thread scans and none has to. Otherwise how often [`replan`](Self::replan) was
     /// called since it was last zero, and perhaps [`PENDING`].
@@ -149,6 +150,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     ) -> Self {
         Self {
             clock,
+            slack: slack.clone(),
             shards,
             requests: AtomicUsize::new(0),
             expirations: AtomicUsize::new(0),
@@ -175,15 +177,32 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// timers that were put off or removed, if few timers are due among them. If that leaves
     /// something due, the source expires again soon. The result is that of
     /// [`replan`](Self::replan).
-    #[cfg(any(feature = "tokio", test))]
+    #[cfg(test)]
     pub(crate) fn expire(&self, budget: usize) -> Liveness {
+        self.fire_expired(budget);
+        self.replan()
+    }
+
+    /// Does the first half of [`expire`](Self::expire); [`replan`](Self::replan) has to follow.
+    #[cfg(any(feature = "tokio", test))]
+    pub(crate) fn fire_expired(&self, budget: usize) {
         self.note_expired();
         let (_, more) = self.fire_in_turn(self.clock.nanos(), budget);
         if more {
             // Relaxed: `replan` makes it visible.
             self.more_due.store(true, Ordering::Relaxed);
         }
-        self.replan()
+    }
+
+    /// Begins to measure a wait of this thread for the source, if one is due.
+    #[inline]
+    pub(crate) fn begin_sample(&self) -> Option<Sample> {
+        self.slack.begin_sample()
+    }
+
+    /// Notes what that wait has cost, which has ended because the source has expired.
+    pub(crate) fn note_cost(&self, nanos: u64) {
+        self.slack.note_sample(nanos);
     }
 
     /// Notes that the source has expired, or may have: the next scan sets it, even for the same
@@ -351,7 +370,8 @@ impl<W: WakeSource> ShardedDriver<W> {
 
         let next = self.shards.iter().map(|shard| announce(shard)).min();
         let next = next.unwrap_or(NEVER);
-        let plan = match self.more_due.swap(false, Ordering::Relaxed) {
+        // Where no time passes by itself, no slack ends a wait.
+        let plan = match self.more_due.swap(false, Ordering::Relaxed) || self.clock.is_frozen() {
             true => Plan::on_time(next),
             false => scanner.planner.plan(next),
         };

@@ -1,28 +1,35 @@
 //! The planner: turns the earliest deadline and the slack into when a loop wakes, and what it
 //! announces.
 //!
-//! The *slack* is how late a wake-up may be made on purpose. While timers are sparse it is not
-//! used: the loop wakes at the earliest deadline. When timers are dense, one wake-up for each would
-//! cost more than the work that it brings, so wake-ups keep a distance of the slack, and each fires
-//! all that came due in between. Network cards moderate interrupts in the same way (Mogul and
-//! Ramakrishnan, "Eliminating receive livelock", 1996): the first timer is on time, only a storm is
-//! batched, and no timer is late by more than the slack because of it.
+//! The *slack* is how late a wake-up may be made on purpose. There are two kinds.
+//!
+//! A slack that *adapts*, the default, is not used while timers are sparse: the loop wakes at the
+//! earliest deadline. When timers are dense, one wake-up for each would cost more than the work
+//! that it brings, so wake-ups keep a distance of the slack, and each fires all that came due in
+//! between. Network cards moderate interrupts in the same way (Mogul and Ramakrishnan, "Eliminating
+//! receive livelock", 1996): the first timer is on time, only a storm is batched, and no timer is
+//! late by more than the slack because of it. How long it is follows from what a wake-up costs (see
+//! [`cost`]).
 //!
 //! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the
 //! time between firings. If a wait for the slack has brought fewer, it was in vain: one task that
 //! sleeps for a few microseconds over and over looks dense, and waiting only makes it slower. Then
 //! waits are suspended for some turns, and for more turns after each further wait in vain.
 //!
-//! The slack may be set while the loop runs, through a [`SharedSlack`].
+//! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
+//! are, also if each is armed when the one before has fired. The first one after a pause of the
+//! slack is on time. It may be set while the loop runs, through a [`SharedSlack`].
 //!
 //! If each timer that is armed is due earlier than all others, each interrupts the loop. After
 //! [`MANY`] interruptions in a row the loop announces an earlier time than it has to, by a
 //! [`margin`], so that the next ones are late enough not to interrupt it. The price is one wake-up
-//! that finds nothing due, after which the loop announces the deadline again.
+//! that finds nothing due, after which the loop announces the deadline again. A slack that was set
+//! counts that wake-up, too: the margin is a slack at least, or there is none.
 
-use std::sync::Arc;
+mod cost;
+mod shared;
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use self::shared::{Sample, SampledWait, SharedSlack};
 
 /// The announcement of a loop that no timer interrupts, because it runs, or because it wakes at a
 /// time that no timer changes.
@@ -31,46 +38,11 @@ pub(crate) const NO_INTERRUPT: u64 = 0;
 /// How many firings within one slack make a storm.
 const DENSE: usize = 2;
 
-/// The longest slack, one second. In a storm nothing interrupts the wait: without a bound, a slack
-/// of `Duration::MAX` would lose every timer.
-const LONGEST: u64 = 1_000_000_000;
-
 /// After how many interruptions in a row a loop announces an earlier time than it has to.
 const MANY: u64 = 4;
 
 /// The largest number of turns for which waits are suspended.
 const MAX_SUSPENDED: u32 = 1023;
-
-/// The slack in nanoseconds, at most [`LONGEST`]; zero turns it off. Clones share one value.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedSlack(Option<Arc<AtomicU64>>);
-
-impl SharedSlack {
-    pub(crate) fn new(nanos: u64) -> Self {
-        Self(Some(Arc::new(AtomicU64::new(nanos.min(LONGEST)))))
-    }
-
-    /// Makes a slack that stays zero, whatever it is set to.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    // Relaxed: nothing else is published with it. A loop that waits by the old slack is interrupted
-    // by the thread that sets the new one.
-    #[inline]
-    pub(crate) fn get(&self) -> u64 {
-        self.0
-            .as_ref()
-            .map_or(0, |nanos| nanos.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set(&self, nanos: u64) {
-        if let Some(slack) = &self.0 {
-            slack.store(nanos.min(LONGEST), Ordering::Relaxed);
-        }
-    }
-}
 
 /// Returns whether a loop that was interrupted this often in a row should announce an earlier time
 /// than it has to.
@@ -82,10 +54,18 @@ pub(crate) fn needs_margin(interruptions: u64) -> bool {
 /// Returns by how much such a loop should wake before a deadline that is `left` nanoseconds away: a
 /// thousandth of `left` at first, twice as much after each further interruption, half of `left` at
 /// most.
-pub(crate) fn margin(interruptions: u64, left: u64) -> u64 {
-    left >> 10_u64
-        .saturating_sub(interruptions.saturating_sub(MANY))
-        .max(1)
+///
+/// Under a slack that was set the wake-up keeps its distance from the deadline.
+pub(crate) fn margin(slack: &SharedSlack, interruptions: u64, left: u64) -> u64 {
+    let margin = left
+        >> 10_u64
+            .saturating_sub(interruptions.saturating_sub(MANY))
+            .max(1);
+    match slack.get_with_kind() {
+        (slack, true) if slack > left / 2 => 0,
+        (slack, true) => margin.max(slack),
+        (_, false) => margin,
+    }
 }
 
 /// Plans the wake-ups of one loop.
@@ -94,13 +74,15 @@ pub(crate) struct Planner {
     slack: SharedSlack,
     /// Moving average of the nanoseconds between two firings, over the last dozen turns.
     gap: u64,
-    /// When the last turn fired something.
-    last: u64,
+    /// When the last turn fired something, `None` if none has.
+    last: Option<u64>,
     /// For how many turns waits are suspended.
     suspended: u32,
     /// For how many turns they were suspended the last time, zero after a wait that was not in
     /// vain.
     last_suspension: u32,
+    /// How many waits for the slack have ended since one was measured.
+    unmeasured: u32,
 }
 
 impl Planner {
@@ -108,27 +90,40 @@ impl Planner {
         Self {
             slack,
             gap: u64::MAX,
-            last: 0,
+            last: None,
             suspended: 0,
             last_suspension: 0,
+            // The guess is soon replaced.
+            unmeasured: shared::EVERY,
         }
     }
 
     /// Notes that `count` timers fired at `now`.
     pub(crate) fn fired(&mut self, now: u64, count: usize) {
-        let slack = self.slack.get();
+        let (slack, is_set) = self.slack.get_with_kind();
         if count == 0 || slack == 0 {
             return;
         }
-        let since = now.saturating_sub(self.last);
-        self.last = now;
+        let since = now.saturating_sub(self.last.unwrap_or(0));
+        self.last = Some(now);
+        if is_set {
+            return;
+        }
+        let has_waited = self.delays(slack) && since >= slack;
         if self.suspended > 0 {
             self.suspended -= 1;
         } else if count >= DENSE {
             self.last_suspension = 0;
-        } else if self.delays(slack) && since >= slack {
+        } else if has_waited {
             self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
             self.suspended = self.last_suspension;
+        }
+        if has_waited {
+            self.unmeasured += 1;
+            if self.unmeasured >= shared::EVERY {
+                self.unmeasured = 0;
+                self.slack.request_sample();
+            }
         }
         // A long gap between firings only means "sparse". Capped, it is forgotten within a few
         // turns.
@@ -136,13 +131,35 @@ impl Planner {
         self.gap = (self.gap.min(slack) * 3 + gap) / 4;
     }
 
+    /// Begins to measure the wait for a plan, if it is one for the slack and a sample is due.
+    #[inline]
+    pub(crate) fn begin_sample(&self, plan: Plan) -> Option<Sample> {
+        match plan.is_fixed() {
+            true => self.slack.begin_sample(),
+            false => None,
+        }
+    }
+
+    /// Notes what a wait has cost that [was measured](Self::begin_sample), unless it has ended
+    /// before the slack was over, at `now`. To be called before what [`fired`](Self::fired) is told
+    /// of.
+    pub(crate) fn note_sample(&self, now: u64, sample: Sample) {
+        if self
+            .last
+            .is_some_and(|last| now.saturating_sub(last) >= self.slack.get())
+        {
+            self.slack.note_sample(sample.spent());
+        }
+    }
+
     /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a
-    /// storm.
+    /// storm, or if the slack was set.
     pub(crate) fn plan(&self, next: u64) -> Plan {
-        let slack = self.slack.get();
-        let earliest = match self.delays(slack) {
-            true => self.last.saturating_add(slack),
-            false => 0,
+        let (slack, is_set) = self.slack.get_with_kind();
+        let delays = slack > 0 && (is_set || self.delays(slack));
+        let earliest = match self.last {
+            Some(last) if delays => last.saturating_add(slack),
+            _ => 0,
         };
         Plan {
             wake_at: next.max(earliest),
@@ -204,54 +221,78 @@ impl Plan {
 mod tests {
     use super::*;
 
+    /// A hundredth of the slack of a driver that has measured nothing yet.
+    const UNIT: u64 = 1_500;
+    const SLACK: u64 = 100 * UNIT;
+
+    /// A planner whose slack adapts.
+    fn planner() -> Planner {
+        let slack = SharedSlack::adaptive();
+        assert_eq!(slack.get(), SLACK);
+        Planner::new(slack)
+    }
+
+    /// A planner whose slack was set.
+    fn promise(slack: u64) -> Planner {
+        Planner::new(SharedSlack::new(slack))
+    }
+
+    /// Has one timer fire every five units, `count` times from `start` on. Returns when the last
+    /// one has.
+    fn storm(planner: &mut Planner, start: u64, count: u64) -> u64 {
+        for turn in 1..=count {
+            planner.fired(start + turn * 5 * UNIT, 1);
+        }
+        start + count * 5 * UNIT
+    }
+
     #[test]
     fn sparse_timers_are_on_time() {
-        let mut planner = Planner::new(SharedSlack::new(100));
+        let mut planner = planner();
         for turn in 1..100 {
-            planner.fired(turn * 60, 1);
-            assert_eq!(planner.plan(turn * 60 + 60).wake_at, turn * 60 + 60);
+            let due = (turn + 1) * 60 * UNIT;
+            planner.fired(turn * 60 * UNIT, 1);
+            assert_eq!(planner.plan(due).wake_at, due);
         }
     }
 
     #[test]
     fn a_storm_is_batched_and_its_end_is_noticed() {
-        let mut planner = Planner::new(SharedSlack::new(100));
+        let mut planner = planner();
+        let now = storm(&mut planner, 0, 19);
+        assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
         for turn in 1..20 {
-            planner.fired(turn * 5, 1);
+            planner.fired(now + turn * SLACK, 20);
         }
-        assert_eq!(planner.plan(101).wake_at, 95 + 100);
-        for turn in 1..20 {
-            planner.fired(95 + turn * 100, 20);
-        }
+        let now = now + 19 * SLACK;
         assert_eq!(
-            planner.plan(2000).wake_at,
-            1995 + 100,
+            planner.plan(now + 1).wake_at,
+            now + SLACK,
             "batching does not look like calm"
         );
         for turn in 1..5 {
-            planner.fired(1995 + turn * 1_000, 1);
+            planner.fired(now + turn * 10 * SLACK, 1);
         }
-        assert_eq!(planner.plan(6000).wake_at, 6000);
+        let next = now + 41 * SLACK;
+        assert_eq!(planner.plan(next).wake_at, next);
     }
 
     #[test]
     fn a_timer_later_than_the_distance_is_not_delayed() {
-        let mut planner = Planner::new(SharedSlack::new(100));
-        for turn in 1..20 {
-            planner.fired(turn, 1);
-        }
-        assert_eq!(planner.plan(500).wake_at, 500);
+        let mut planner = planner();
+        let now = storm(&mut planner, 0, 19);
+        assert_eq!(planner.plan(now + 5 * SLACK).wake_at, now + 5 * SLACK);
     }
 
     #[test]
     fn one_timer_over_and_over_is_on_time() {
-        let mut planner = Planner::new(SharedSlack::new(100));
+        let mut planner = planner();
         let (mut now, mut late) = (0, 0);
         for _ in 0..10_000 {
-            let due = now + 20;
+            let due = now + 20 * UNIT;
             let woken = planner.plan(due).wake_at;
             late += usize::from(woken > due);
-            now = woken + 5;
+            now = woken + 5 * UNIT;
             planner.fired(now, 1);
         }
         assert!(late < 30, "{late} of 10000 kept waiting");
@@ -261,38 +302,107 @@ mod tests {
     /// afterwards is batched again.
     #[test]
     fn a_storm_after_a_wait_in_vain_is_batched() {
-        let mut planner = Planner::new(SharedSlack::new(100));
-        let mut now = 0;
-        for _ in 0..20 {
-            now += 5;
-            planner.fired(now, 1);
-        }
-        assert_eq!(planner.plan(now + 1).wake_at, now + 100);
+        let mut planner = planner();
+        let mut now = storm(&mut planner, 0, 20);
+        assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
         // The wait for the slack brings one timer.
-        now += 100;
+        now += SLACK;
         planner.fired(now, 1);
         assert_eq!(planner.plan(now + 1).wake_at, now + 1, "not suspended");
-        for _ in 0..20 {
-            now += 5;
-            planner.fired(now, 1);
-        }
-        assert_eq!(planner.plan(now + 1).wake_at, now + 100);
+        now = storm(&mut planner, now, 20);
+        assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
     }
 
     #[test]
-    fn the_longest_slack_is_a_second_and_leaves_a_lone_timer_alone() {
-        let mut planner = Planner::new(SharedSlack::new(u64::MAX));
-        assert_eq!(planner.plan(5).wake_at, 5);
-        for turn in 1..40 {
-            planner.fired(turn * 5, 10);
+    fn one_wait_of_sixteen_is_measured_and_only_in_a_storm() {
+        let mut planner = planner();
+        let is_measured = |planner: &Planner, now| {
+            let plan = planner.plan(now + 1);
+            plan.is_fixed() && planner.slack.is_sample_due()
+        };
+        for turn in 1..100 {
+            planner.fired(turn * 60 * UNIT, 1);
+            assert!(!is_measured(&planner, turn * 60 * UNIT), "sparse");
         }
-        assert_eq!(planner.plan(200).wake_at, 195 + LONGEST);
+        let mut now = storm(&mut planner, 100 * 60 * UNIT, 20);
+        assert!(!is_measured(&planner, now), "no wait has ended yet");
+        let mut measured = 0;
+        for _ in 0..160 {
+            now += SLACK;
+            planner.fired(now, 20);
+            if is_measured(&planner, now) {
+                measured += 1;
+                // Where the system tells no CPU time, too.
+                let _ = planner.slack.begin_sample();
+            }
+        }
+        assert_eq!(measured, 10);
+    }
+
+    #[test]
+    fn the_slack_follows_what_is_measured_and_a_slack_that_is_set_does_not() {
+        let mut planner = planner();
+        let now = storm(&mut planner, 0, 19);
+        for _ in 0..100 {
+            planner.slack.note_sample(25_000);
+        }
+        let slack = planner.slack.get();
+        assert!((450_000..=500_000).contains(&slack), "{slack}");
+        assert_eq!(planner.plan(now + 1).wake_at, now + slack);
+        planner.slack.set(Some(1_000));
+        for _ in 0..100 {
+            planner.slack.note_sample(40_000);
+        }
+        assert_eq!(planner.slack.get(), 1_000);
+        planner.slack.set(None);
+        assert!(planner.slack.get() > slack, "what was measured meanwhile");
+    }
+
+    /// A wait that something else has ended says nothing.
+    #[test]
+    fn a_wait_that_is_cut_short_is_not_measured() {
+        let mut planner = planner();
+        let now = storm(&mut planner, 0, 20);
+        planner.slack.request_sample();
+        let Some(sample) = planner.begin_sample(planner.plan(now + 1)) else {
+            // The system does not tell.
+            return;
+        };
+        planner.note_sample(now + SLACK - 1, sample);
+        assert_eq!(planner.slack.get(), SLACK);
+        planner.note_sample(now + SLACK, sample);
+        assert_ne!(planner.slack.get(), SLACK);
+    }
+
+    #[test]
+    fn under_a_slack_that_was_set_a_chain_wakes_once_per_slack() {
+        let mut planner = promise(100);
+        // Each timer is armed when the one before has fired, and is due 50 later.
+        let (mut now, mut wakes) = (7, 0);
+        while now < 10_007 {
+            let due = now + 50;
+            now = planner.plan(due).wake_at;
+            planner.fired(now, 1);
+            wakes += 1;
+        }
+        assert_eq!(wakes, 101, "the first is on time, and 100 in 10 000");
+        // After a pause the next one is on time.
+        let due = now + 100;
+        assert_eq!(planner.plan(due).wake_at, due);
+    }
+
+    #[test]
+    fn the_longest_slack_is_a_second_and_leaves_the_first_timer_alone() {
+        let mut planner = promise(u64::MAX);
+        assert_eq!(planner.plan(5).wake_at, 5);
+        planner.fired(195, 10);
+        assert_eq!(planner.plan(200).wake_at, 195 + shared::LONGEST);
         planner.fired(u64::MAX, usize::MAX);
     }
 
     #[test]
     fn no_slack_delays_nothing() {
-        let mut planner = Planner::new(SharedSlack::new(0));
+        let mut planner = promise(0);
         for turn in 1..20 {
             planner.fired(turn, 100);
         }
@@ -301,15 +411,24 @@ mod tests {
 
     #[test]
     fn a_slack_that_is_set_in_a_storm_counts_from_the_next_wait_on() {
-        let slack = SharedSlack::new(100);
-        let mut planner = Planner::new(slack.clone());
-        for turn in 1..20 {
-            planner.fired(turn * 5, 10);
-        }
-        assert_eq!(planner.plan(96).wake_at, 95 + 100);
-        slack.set(1_000);
-        assert_eq!(planner.plan(96).wake_at, 95 + 1_000);
-        slack.set(0);
-        assert_eq!(planner.plan(96).wake_at, 96);
+        let mut planner = planner();
+        let now = storm(&mut planner, 0, 19);
+        assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
+        planner.slack.set(Some(10 * SLACK));
+        assert_eq!(planner.plan(now + 1).wake_at, now + 10 * SLACK);
+        planner.slack.set(Some(0));
+        assert_eq!(planner.plan(now + 1).wake_at, now + 1);
+    }
+
+    #[test]
+    fn a_margin_keeps_the_distance_of_a_slack_that_was_set() {
+        let adapts = SharedSlack::adaptive();
+        assert_eq!(margin(&adapts, MANY, 1 << 20), 1 << 10);
+        assert_eq!(margin(&adapts, MANY + 3, 1 << 20), 1 << 13);
+        assert_eq!(margin(&adapts, u64::MAX, 1 << 20), 1 << 19);
+        let set = SharedSlack::new(5_000);
+        assert_eq!(margin(&set, MANY, 1 << 20), 5_000);
+        assert_eq!(margin(&set, MANY + 3, 1 << 20), 1 << 13);
+        assert_eq!(margin(&set, MANY, 9_999), 0, "no room for it");
     }
 }

@@ -6,8 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::driver;
-use crate::instant::nanos;
+use crate::driver::slack::SharedSlack;
 use crate::rt::inner::{Hook, Hooks};
 use crate::rt::runtime::Runtime;
 
@@ -34,7 +33,7 @@ pub struct Builder {
     workers: Option<usize>,
     name: String,
     clock: Clock,
-    slack: Duration,
+    slack: Option<Duration>,
     hooks: Hooks,
 }
 
@@ -44,7 +43,7 @@ impl Builder {
             workers: None,
             name: "reveille-worker".into(),
             clock: Clock::monotonic(),
-            slack: driver::Builder::DEFAULT_SLACK,
+            slack: None,
             hooks: Hooks::default(),
         }
     }
@@ -107,10 +106,10 @@ impl Builder {
         self
     }
 
-    /// Sets how far apart wake-ups are kept when timers are dense, by default 150 µs.
+    /// Sets the slack: timers wake the runtime at most once per slack.
     ///
-    /// See [`reveille::Builder::slack`](crate::Builder::slack). The timers of all workers together
-    /// count as dense or not.
+    /// See [`reveille::Builder::slack`](crate::Builder::slack), also for the slack that is chosen
+    /// if none is set. The timers of all workers together count as dense or not.
     ///
     /// # Examples
     ///
@@ -121,7 +120,7 @@ impl Builder {
     /// # drop(frugal);
     /// ```
     pub fn slack(mut self, slack: Duration) -> Self {
-        self.slack = slack;
+        self.slack = Some(slack);
         self
     }
 
@@ -197,7 +196,7 @@ impl Builder {
             workers,
             &self.name,
             self.clock,
-            nanos(self.slack),
+            SharedSlack::of(self.slack),
             self.hooks,
         )
     }

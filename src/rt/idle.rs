@@ -128,8 +128,12 @@ pub(crate) struct Unparked {
 
 impl Idle {
     /// Makes one for as many workers as there are parkers, with `shards` drivers on `clock`.
-    pub(crate) fn new(parkers: Parkers, shards: usize, clock: Clock, slack: u64) -> Arc<Self> {
-        let slack = SharedSlack::new(slack);
+    pub(crate) fn new(
+        parkers: Parkers,
+        shards: usize,
+        clock: Clock,
+        slack: SharedSlack,
+    ) -> Arc<Self> {
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
             // Set below, once the clock tells of each change.
             let notify_on_cancel = false;
@@ -175,6 +179,7 @@ impl Idle {
         was_searching: bool,
         context: &mut impl ParkContext,
     ) -> Unparked {
+        let sample = self.drivers.begin_sample();
         self.timers_only[worker].store(!context.runs_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
         // Asked after the worker is in the list: a runtime that begins to end later finds it there,
@@ -209,6 +214,11 @@ impl Idle {
             Next::CollectIo => {}
         }
         self.note_left_parker(worker);
+        if let Some(sample) = sample
+            && self.has_expired(worker)
+        {
+            self.drivers.note_cost(sample.spent());
+        }
         // The I/O is collected before another worker becomes the owner: as long as it is ready, it
         // would end that worker's park, too.
         context.collect_io();
@@ -345,6 +355,14 @@ impl Idle {
         if parked.workers.len() == self.expected(&parked, is_stopping) {
             self.unpark_to_look_again(&parked);
         }
+    }
+
+    /// Returns whether a worker has left its parker because timers are due.
+    #[cold]
+    fn has_expired(&self, worker: usize) -> bool {
+        let now = self.parkers[worker].now();
+        let parked = self.lock();
+        parked.owner == Some(worker) && parked.until <= now
     }
 
     /// Returns when the driver owner has to wake by itself.

@@ -31,6 +31,7 @@ use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
 use crate::driver::shared::fire::catch_panic;
+use crate::driver::slack::SharedSlack;
 use crate::park::worker::Parkers;
 use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
@@ -76,7 +77,7 @@ impl Inner {
         reactor: Arc<Reactor>,
         parkers: Parkers,
         clock: Clock,
-        slack: u64,
+        slack: SharedSlack,
         hooks: Hooks,
     ) -> (Arc<Self>, Vec<Core>) {
         let workers = parkers.len();

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::driver;
-use crate::instant::nanos;
+use crate::driver::slack::SharedSlack;
 use crate::park::worker::{Parkers, park_without_io, worker_park};
 use crate::rt::block_on::leave;
 use crate::rt::context::{Entered, ScopeGuard};
@@ -84,7 +83,6 @@ pub struct Runtime {
 impl Runtime {
     /// Makes a runtime of one worker, for a single call of `block_on`.
     pub(super) fn single() -> Self {
-        let slack = nanos(driver::Builder::DEFAULT_SLACK);
         let (reactor, parkers) = parkers(1).unwrap_or_else(|reason| {
             // A runtime without I/O: registering a descriptor fails with the reason.
             let parker = park_without_io();
@@ -94,7 +92,7 @@ impl Runtime {
             reactor,
             parkers,
             Clock::monotonic(),
-            slack,
+            SharedSlack::adaptive(),
             Hooks::default(),
         );
         Self {
@@ -107,7 +105,7 @@ impl Runtime {
         workers: usize,
         name: &str,
         clock: Clock,
-        slack: u64,
+        slack: SharedSlack,
         hooks: Hooks,
     ) -> io::Result<Self> {
         let (reactor, parkers) = parkers(workers)?;

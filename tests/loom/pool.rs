@@ -8,6 +8,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::parker::{Parker, Timeouts};
+use crate::driver::slack::SharedSlack;
 use crate::park::worker::WorkerPark;
 use crate::rt::idle::{Idle, ParkContext, Unparked};
 use crate::{Clock, Handle};
@@ -109,7 +110,7 @@ impl Pool {
             tasks: AtomicUsize::new(0),
             slots: (0..workers).map(|_| Slot::default()).collect(),
             // As many drivers as workers, and none for external threads: each has a lock to model.
-            idle: Idle::new(shared.collect(), workers, clock, 0),
+            idle: Idle::new(shared.collect(), workers, clock, SharedSlack::new(0)),
             parkers,
             time,
             stopping: AtomicBool::new(false),

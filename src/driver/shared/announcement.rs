@@ -169,6 +169,6 @@ impl Shared {
             return NEVER;
         }
         let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
-        next - slack::margin(interruptions, next.saturating_sub(now))
+        next - slack::margin(&self.slack, interruptions, next.saturating_sub(now))
     }
 }

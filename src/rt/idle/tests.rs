@@ -50,7 +50,12 @@ impl ParkContext for Worker {
 
 fn idle(workers: usize) -> Arc<Idle> {
     let parkers = (0..workers).map(|_| worker_park(workers, None).unwrap());
-    Idle::new(parkers.collect(), workers, Clock::monotonic(), 0)
+    Idle::new(
+        parkers.collect(),
+        workers,
+        Clock::monotonic(),
+        SharedSlack::new(0),
+    )
 }
 
 /// Parks the first worker, and asserts that nothing but an unpark ends that.
@@ -195,6 +200,11 @@ fn checks_end_when_every_worker_is_parked_or_gone() {
 /// No other worker could take its task.
 #[test]
 fn single_worker_reports_nothing() {
-    let idle = Idle::new(Box::new([park_without_io()]), 1, Clock::monotonic(), 0);
+    let idle = Idle::new(
+        Box::new([park_without_io()]),
+        1,
+        Clock::monotonic(),
+        SharedSlack::new(0),
+    );
     assert!(!idle.report_flag(0).is_raised());
 }

@@ -1,0 +1,84 @@
+//! Measures what it costs to wake a tokio runtime for its timers, for the slack that adapts.
+//!
+//! Tokio parks by itself, so a sample goes from the moment after the timers have fired to the next
+//! time that the wake source expires: the CPU time of the thread, without the time in which its
+//! worker ran tasks. The runtime's metrics count that, and the parks of the worker: a sample in
+//! which it has not parked just once, on this thread, is thrown away.
+
+use std::cell::Cell;
+
+use tokio::runtime::{self, Id, worker_index};
+
+use crate::driver::sharded::{ShardedDriver, WakeSource};
+use crate::driver::slack::Sample;
+use crate::instant::nanos;
+
+/// A wait that takes less was none, or the thread lost its core while it ran tasks, which counts as
+/// time in which it ran them.
+const LEAST: u64 = 1_000;
+
+thread_local! {
+    /// The wait of this thread that is measured.
+    static BEGUN: Cell<Option<Begun>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    runtime: Id,
+    sample: Sample,
+    worker: Worker,
+}
+
+/// What tokio has counted for a worker up to its latest park.
+#[derive(Clone, Copy)]
+struct Worker {
+    index: usize,
+    parks: u64,
+    busy: u64,
+}
+
+impl Worker {
+    /// Returns the worker that this thread is, `None` if it is none.
+    fn current() -> Option<Self> {
+        let index = worker_index()?;
+        let metrics = runtime::Handle::try_current().ok()?.metrics();
+        (index < metrics.num_workers()).then(|| Self {
+            index,
+            parks: metrics.worker_park_count(index),
+            busy: nanos(metrics.worker_total_busy_duration(index)),
+        })
+    }
+}
+
+/// Begins to measure the wait of this thread, if one is due.
+pub(super) fn begin_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W>) {
+    let Some(sample) = drivers.begin_sample() else {
+        return;
+    };
+    let begun = Worker::current().map(|worker| Begun {
+        runtime,
+        sample,
+        worker,
+    });
+    // A thread that is ending waits no more.
+    let _ = BEGUN.try_with(|it| it.set(begun));
+}
+
+/// Ends the sample of this thread, if there is one. To be called when the source has expired.
+pub(super) fn end_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W>) {
+    let Ok(Some(begun)) = BEGUN.try_with(Cell::take) else {
+        return;
+    };
+    let spent = begun.sample.spent();
+    let Some(worker) = Worker::current().filter(|_| begun.runtime == runtime) else {
+        return;
+    };
+    let before = begun.worker;
+    if worker.index != before.index || worker.parks != before.parks + 1 {
+        return;
+    }
+    let cost = spent.saturating_sub(worker.busy.saturating_sub(before.busy));
+    if cost >= LEAST {
+        drivers.note_cost(cost);
+    }
+}

@@ -1,0 +1,160 @@
+//! [`SharedSlack`]: the slack of one loop, which any thread may read or set.
+//!
+//! It is either set, or follows from what a wake-up costs. The loop measures that in a storm, in
+//! one wait of [`EVERY`]: the planner asks for a sample, and the thread that waits takes it.
+
+use std::sync::Arc;
+// Not the model checkers' atomics: nothing but a figure depends on these.
+use std::sync::atomic::{AtomicBool, AtomicU64 as Figure};
+use std::time::Duration;
+
+use super::cost;
+use crate::instant::nanos;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::system;
+
+/// The longest slack that can be set, one second. In a storm nothing interrupts the wait: without a
+/// bound, a slack of `Duration::MAX` would lose every timer.
+pub(super) const LONGEST: u64 = 1_000_000_000;
+
+/// What `set` holds while the slack follows from the cost of a wake-up.
+const ADAPTS: u64 = u64::MAX;
+
+/// One wait of so many is measured. It takes two system calls, together less than a fiftieth of
+/// what the wait costs.
+pub(super) const EVERY: u32 = 16;
+
+/// The slack, in nanoseconds. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedSlack(Option<Arc<Slack>>);
+
+#[derive(Debug)]
+struct Slack {
+    /// The slack that was set, at most [`LONGEST`], or [`ADAPTS`].
+    set: AtomicU64,
+    /// What a wake-up is taken to cost.
+    cost: Figure,
+    /// Whether the next wait is to be measured.
+    is_sample_due: AtomicBool,
+}
+
+/// The CPU time of the thread at the beginning of a wait that is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample(u64);
+
+impl Sample {
+    /// Returns the CPU time that this thread has spent since, in nanoseconds.
+    pub(crate) fn spent(self) -> u64 {
+        system::thread_cpu().map_or(0, |now| now.saturating_sub(self.0))
+    }
+}
+
+/// The wait of a loop that is measured, if one is. (It is set through a shared reference to a
+/// driver, whose loop alone does that.)
+#[derive(Debug, Default)]
+pub(crate) struct SampledWait(Figure);
+
+impl SampledWait {
+    pub(crate) fn set(&self, sample: Option<Sample>) {
+        self.0.store(sample.map_or(0, |it| it.0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Sample> {
+        match std::mem::take(self.0.get_mut()) {
+            0 => None,
+            begun => Some(Sample(begun)),
+        }
+    }
+}
+
+impl SharedSlack {
+    fn make(set: u64) -> Self {
+        Self(Some(Arc::new(Slack {
+            set: AtomicU64::new(set),
+            cost: Figure::new(cost::GUESS),
+            is_sample_due: AtomicBool::new(false),
+        })))
+    }
+
+    /// Makes a slack that is set; zero turns it off.
+    pub(crate) fn new(nanos: u64) -> Self {
+        Self::make(nanos.min(LONGEST))
+    }
+
+    /// Makes a slack that follows from the cost of a wake-up.
+    pub(crate) fn adaptive() -> Self {
+        Self::make(ADAPTS)
+    }
+
+    /// Makes a slack that is set, or that adapts if there is none.
+    pub(crate) fn of(slack: Option<Duration>) -> Self {
+        slack.map_or_else(Self::adaptive, |slack| Self::new(nanos(slack)))
+    }
+
+    /// Makes a slack that stays zero, whatever it is set to.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.get_with_kind().0
+    }
+
+    /// Returns the slack, and whether it was set.
+    // Relaxed: nothing else is published with it. A loop that waits by the old slack is interrupted
+    // by the thread that sets the new one.
+    #[inline]
+    pub(super) fn get_with_kind(&self) -> (u64, bool) {
+        let Some(slack) = &self.0 else {
+            return (0, true);
+        };
+        match slack.set.load(Ordering::Relaxed) {
+            ADAPTS => (cost::slack_for(slack.cost.load(Ordering::Relaxed)), false),
+            nanos => (nanos, true),
+        }
+    }
+
+    /// Sets the slack; `None` has it follow from the cost of a wake-up.
+    pub(crate) fn set(&self, nanos: Option<u64>) {
+        if let Some(slack) = &self.0 {
+            let nanos = nanos.map_or(ADAPTS, |nanos| nanos.min(LONGEST));
+            slack.set.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the next wait measured.
+    pub(super) fn request_sample(&self) {
+        if let Some(slack) = &self.0 {
+            slack.is_sample_due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_sample_due(&self) -> bool {
+        let slack = self.0.as_ref();
+        slack.is_some_and(|it| it.is_sample_due.load(Ordering::Relaxed))
+    }
+
+    /// Begins to measure a wait of this thread, if one is due.
+    #[inline]
+    pub(crate) fn begin_sample(&self) -> Option<Sample> {
+        let slack = self.0.as_ref()?;
+        if !slack.is_sample_due.load(Ordering::Relaxed) {
+            return None;
+        }
+        slack.is_sample_due.store(false, Ordering::Relaxed);
+        // Zero is no sample, see `SampledWait`.
+        system::thread_cpu().map(|now| Sample(now.max(1)))
+    }
+
+    /// Notes that a wait has taken `spent` nanoseconds of CPU time.
+    pub(crate) fn note_sample(&self, spent: u64) {
+        if let Some(slack) = &self.0 {
+            // Two threads of a runtime may do so at once. Then one of the samples is lost.
+            let cost = cost::after_sample(slack.cost.load(Ordering::Relaxed), spent);
+            slack.cost.store(cost, Ordering::Relaxed);
+        }
+    }
+}
