@@ -29,6 +29,7 @@
 mod cost;
 mod shared;
 
+use self::shared::EVERY;
 pub(crate) use self::shared::{Sample, SampledWait, SharedSlack};
 
 /// The announcement of a loop that no timer interrupts, because it runs, or because it wakes at a
@@ -81,6 +82,8 @@ pub(crate) struct Planner {
     /// For how many turns they were suspended the last time, zero after a wait that was not in
     /// vain.
     last_suspension: u32,
+    /// How many waits for the slack are measured one after the other, before one in [`EVERY`].
+    first_samples: u32,
     /// How many waits for the slack have ended since one was measured.
     unmeasured: u32,
 }
@@ -93,8 +96,8 @@ impl Planner {
             last: None,
             suspended: 0,
             last_suspension: 0,
-            // The guess is soon replaced.
-            unmeasured: shared::EVERY,
+            first_samples: EVERY,
+            unmeasured: 0,
         }
     }
 
@@ -120,7 +123,8 @@ impl Planner {
         }
         if has_waited {
             self.unmeasured += 1;
-            if self.unmeasured >= shared::EVERY {
+            if self.first_samples > 0 || self.unmeasured >= EVERY {
+                self.first_samples = self.first_samples.saturating_sub(1);
                 self.unmeasured = 0;
                 self.slack.request_sample();
             }
@@ -314,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wait_of_sixteen_is_measured_and_only_in_a_storm() {
+    fn the_first_waits_are_measured_then_one_of_sixteen_and_only_in_a_storm() {
         let mut planner = planner();
         let is_measured = |planner: &Planner, now| {
             let plan = planner.plan(now + 1);
@@ -327,7 +331,7 @@ mod tests {
         let mut now = storm(&mut planner, 100 * 60 * UNIT, 20);
         assert!(!is_measured(&planner, now), "no wait has ended yet");
         let mut measured = 0;
-        for _ in 0..160 {
+        for _ in 0..16 + 160 {
             now += SLACK;
             planner.fired(now, 20);
             if is_measured(&planner, now) {
@@ -336,7 +340,7 @@ mod tests {
                 let _ = planner.slack.begin_sample();
             }
         }
-        assert_eq!(measured, 10);
+        assert_eq!(measured, 16 + 10);
     }
 
     #[test]
@@ -344,10 +348,10 @@ mod tests {
         let mut planner = planner();
         let now = storm(&mut planner, 0, 19);
         for _ in 0..100 {
-            planner.slack.note_sample(25_000);
+            planner.slack.note_sample(20_000);
         }
         let slack = planner.slack.get();
-        assert!((450_000..=500_000).contains(&slack), "{slack}");
+        assert!((560_000..=600_000).contains(&slack), "{slack}");
         assert_eq!(planner.plan(now + 1).wake_at, now + slack);
         planner.slack.set(Some(1_000));
         for _ in 0..100 {

@@ -17,6 +17,7 @@ mod imp {
     use std::io;
     use std::os::fd::OwnedFd;
     use std::pin::Pin;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::task::{Context, Poll, Waker};
 
     use rustix::time::TimerfdClockId;
@@ -26,9 +27,15 @@ mod imp {
 
     use crate::backend::tokio_driver::time::catch_panic;
     use crate::driver::sharded::Liveness;
+    use crate::instant::NEVER;
     use crate::park::timerfd;
+    use crate::system;
 
-    pub(in crate::backend::tokio_driver) struct Descriptor(AsyncFd<OwnedFd>);
+    pub(in crate::backend::tokio_driver) struct Descriptor {
+        timer: AsyncFd<OwnedFd>,
+        /// What it was last set for. One thread at a time sets it.
+        set_for: AtomicU64,
+    }
 
     impl Descriptor {
         /// Creates a timerfd and registers it with the runtime that this thread is in. Returns
@@ -40,12 +47,28 @@ mod imp {
                 return None;
             }
             let timer = timerfd::create(TimerfdClockId::Monotonic).ok()?;
-            catch_panic(|| register(timer))?.ok().map(Self)
+            let timer = catch_panic(|| register(timer))?.ok()?;
+            Some(Self {
+                timer,
+                set_for: AtomicU64::new(NEVER),
+            })
         }
 
         /// Sets it to become readable at `at`, in nanoseconds of the monotonic clock.
+        ///
+        /// [`NEVER`] disarms it. If it has expired, it is disarmed already: a task that sleeps again
+        /// and again is spared every second system call.
         pub(in crate::backend::tokio_driver) fn set(&self, at: u64) {
-            timerfd::set(&self.0, at);
+            if at == NEVER && self.is_disarmed() {
+                return;
+            }
+            timerfd::set(&self.timer, at);
+            self.set_for.store(at, Ordering::Relaxed);
+        }
+
+        fn is_disarmed(&self) -> bool {
+            let set_for = self.set_for.load(Ordering::Relaxed);
+            set_for == NEVER || set_for <= system::monotonic().cast_unsigned()
         }
 
         /// Has tokio wake `waker` when it next becomes readable. If it has become so before, that
@@ -55,7 +78,7 @@ mod imp {
             loop {
                 // Not limited by the budget of the task that happens to run.
                 let mut poll = coop::unconstrained(poll_fn(|cx| {
-                    self.0
+                    self.timer
                         .poll_read_ready(cx)
                         .map_ok(|mut ready| ready.clear_ready())
                 }));

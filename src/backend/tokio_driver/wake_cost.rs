@@ -4,6 +4,10 @@
 //! time that the wake source expires: the CPU time of the thread, without the time in which its
 //! worker ran tasks. The runtime's metrics count that, and the parks of the worker: a sample in
 //! which it has not parked just once, on this thread, is thrown away.
+//!
+//! Tokio unparks other workers for the tasks that a wake-up has made ready, and each of them parks
+//! again. That is as dear as the first park, so the sample counts once for each park of any worker,
+//! at most [`MOST_PARKS`] times: I/O unparks workers, too.
 
 use std::cell::Cell;
 
@@ -16,6 +20,9 @@ use crate::instant::nanos;
 /// A wait that takes less was none, or the thread lost its core while it ran tasks, which counts as
 /// time in which it ran them.
 const LEAST: u64 = 1_000;
+
+/// For how many parks a sample counts at most.
+const MOST_PARKS: u64 = 3;
 
 thread_local! {
     /// The wait of this thread that is measured.
@@ -35,6 +42,8 @@ struct Worker {
     index: usize,
     parks: u64,
     busy: u64,
+    /// The parks of all workers.
+    all_parks: u64,
 }
 
 impl Worker {
@@ -42,10 +51,12 @@ impl Worker {
     fn current() -> Option<Self> {
         let index = worker_index()?;
         let metrics = runtime::Handle::try_current().ok()?.metrics();
-        (index < metrics.num_workers()).then(|| Self {
+        let workers = metrics.num_workers();
+        (index < workers).then(|| Self {
             index,
             parks: metrics.worker_park_count(index),
             busy: nanos(metrics.worker_total_busy_duration(index)),
+            all_parks: (0..workers).map(|it| metrics.worker_park_count(it)).sum(),
         })
     }
 }
@@ -79,6 +90,7 @@ pub(super) fn end_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W>)
     }
     let cost = spent.saturating_sub(worker.busy.saturating_sub(before.busy));
     if cost >= LEAST {
-        drivers.note_cost(cost);
+        let parks = worker.all_parks.saturating_sub(before.all_parks);
+        drivers.note_cost(cost.saturating_mul(parks.clamp(1, MOST_PARKS)));
     }
 }

@@ -188,6 +188,42 @@ fn a_slack_that_is_set_in_a_storm_sets_the_source_anew() {
     assert_eq!(runtime.set_to(), [110]);
 }
 
+/// Only storms were merged, and a task that sleeps in a loop is none.
+#[test]
+fn under_a_slack_that_was_set_a_chain_has_the_source_expire_once_per_slack() {
+    let runtime = TestRuntime::quiet(false, 100);
+    let (mut now, mut expirations) = (0, 0);
+    // Each timer is armed on another thread when the one before has fired.
+    while now < 10_000 {
+        let _sleep = runtime.armed(expirations % 2, 50);
+        now = *runtime.set_to().last().unwrap();
+        runtime.expire_at(now);
+        assert_eq!(runtime.handle(expirations % 2).armed(), 0);
+        expirations += 1;
+    }
+    assert_eq!(expirations, 101, "the first on time, and 100 more");
+    let _sleep = runtime.armed(0, 100);
+    assert_eq!(runtime.set_to().last(), Some(&(now + 100)), "after a pause");
+}
+
+/// Nothing would end a wait for the slack.
+#[test]
+#[cfg(feature = "test-util")]
+fn on_a_clock_that_is_paused_no_slack_delays_the_source() {
+    let runtime = TestRuntime::quiet(false, 100);
+    let _first = runtime.armed(0, 10);
+    runtime.expire_at(10);
+    let _second = runtime.armed(0, 10);
+    assert_eq!(runtime.set_to().last(), Some(&110), "while it runs");
+    runtime.handle(0).clock().freeze();
+    assert_eq!(runtime.set_to().last(), Some(&20));
+    let _earlier = runtime.armed(1, 5);
+    assert_eq!(runtime.set_to().last(), Some(&15), "and other threads call");
+    runtime.handle(0).clock().resume();
+    runtime.handle(0).unpark();
+    assert_eq!(runtime.set_to().last(), Some(&110));
+}
+
 /// The thread that replanned stayed as long as others called, be it for ever.
 #[test]
 fn a_thread_leaves_although_others_call_during_each_scan() {

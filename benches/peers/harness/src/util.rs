@@ -136,13 +136,23 @@ pub struct Countdown {
     pub count: AtomicUsize,
     pub target: usize,
     pub last_ns: AtomicU64,
+    /// The sum of the times of all hits since `epoch`, if it is to be counted.
+    pub sum_ns: Option<AtomicU64>,
     pub done: Arc<Flag>,
 }
 
 impl Countdown {
     pub fn new(target: usize) -> Arc<Self> {
+        Self::make(target, false)
+    }
+    /// One that also adds up when the hits come, which takes a reading of the clock each.
+    pub fn timed(target: usize) -> Arc<Self> {
+        Self::make(target, true)
+    }
+    fn make(target: usize, timed: bool) -> Arc<Self> {
         Arc::new(Self {
             epoch: Instant::now(),
+            sum_ns: timed.then(|| AtomicU64::new(0)),
             count: AtomicUsize::new(0),
             target,
             last_ns: AtomicU64::new(0),
@@ -151,6 +161,9 @@ impl Countdown {
     }
     #[inline]
     pub fn hit(&self) {
+        if let Some(sum) = &self.sum_ns {
+            sum.fetch_add(self.epoch.elapsed().as_nanos() as u64, Relaxed);
+        }
         if self.count.fetch_add(1, AcqRel) + 1 == self.target {
             self.last_ns
                 .store(self.epoch.elapsed().as_nanos() as u64, SeqCst);

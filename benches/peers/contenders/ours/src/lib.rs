@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use harness::Contender;
-use reveille::Builder;
 use reveille::rt;
 use reveille::time::{self, Interval, Sleep};
 
@@ -18,7 +17,8 @@ pub trait Flavor: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     /// The number of workers, except in W5, which uses two.
     const THREADS: usize = 1;
-    const SLACK: Duration = Builder::DEFAULT_SLACK;
+    /// The slack that is set, if one is.
+    const SLACK: Option<Duration> = None;
 }
 
 #[derive(Clone)]
@@ -36,17 +36,22 @@ impl<Fl: Flavor> Contender for Ours<Fl> {
         Fut: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        // To try others: SLACK_US=25 target/release/ours w8
+        // To try others: SLACK_US=25 target/release/ours w8. SHOW_SLACK=1 shows what was chosen.
         let slack = std::env::var("SLACK_US").map_or(Fl::SLACK, |us| {
-            Duration::from_micros(us.parse().expect("SLACK_US is a number"))
+            let us = us.parse().expect("SLACK_US is a number");
+            Some(Duration::from_micros(us))
         });
-        let runtime = rt::Runtime::builder()
-            .worker_threads(threads)
-            .slack(slack)
-            .build()
-            .unwrap();
+        let mut builder = rt::Runtime::builder().worker_threads(threads);
+        if let Some(slack) = slack {
+            builder = builder.slack(slack);
+        }
+        let runtime = builder.build().unwrap();
         let task = runtime.spawn(async move { main(Self(PhantomData)).await });
-        runtime.block_on(task).unwrap()
+        let result = runtime.block_on(task).unwrap();
+        if std::env::var("SHOW_SLACK").is_ok() {
+            eprintln!("slack: {:?}", runtime.handle().timers().slack());
+        }
+        result
     }
     fn spawn<F>(&self, fut: F)
     where

@@ -33,9 +33,11 @@ impl<Fl: Flavor> Contender for Tokio<Fl> {
         T: Send + 'static,
     {
         let rt = Fl::runtime(threads);
-        prepare(&rt);
+        let prepared = prepare(&rt);
         let task = rt.spawn(async move { main(Tokio(std::marker::PhantomData)).await });
-        rt.block_on(task).unwrap()
+        let result = rt.block_on(task).unwrap();
+        drop(prepared);
+        result
     }
     fn spawn<F>(&self, fut: F)
     where

@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering::*};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::stats::{emit, ns};
+use crate::stats::{emit, emit_switches, ns};
 use crate::util::{Countdown, Rng, Slab, ext_sleep, poll_with, yield_now};
 use crate::{Args, Contender, sys};
 
 /// `mode=wake`: timers polled once with a waker that only counts.
 /// `mode=task`: one spawned task per timer, through the executor.
-/// `win=0` puts all timers on one deadline.
+/// `win=0` puts all timers on one deadline. `late=1` also measures the mean lateness, which takes a
+/// reading of the clock for each timer.
 pub fn w4<C: Contender>(a: Args) {
     let win = a.ms("win", 1000);
     let icount = a.num("icount", 0) > 0;
+    let late = a.num("late", 0) > 0;
     C::run(C::THREADS, move |c: C| async move {
         for mode in a.str("mode", "wake,task").split(',') {
             for n in a.list("n", "10000,100000") {
@@ -25,7 +27,7 @@ pub fn w4<C: Contender>(a: Args) {
                 if icount {
                     lead *= 6;
                 }
-                while !point(&c, mode, n, win, lead, icount).await {
+                while !point(&c, mode, n, win, lead, icount, late).await {
                     lead *= 2;
                     if lead > Duration::from_secs(20) {
                         eprintln!("{}: w4 {mode} N={n}: cannot arm in time", C::NAME);
@@ -44,14 +46,23 @@ async fn point<C: Contender>(
     win: Duration,
     lead: Duration,
     icount: bool,
+    late: bool,
 ) -> bool {
-    let hits = Countdown::new(n);
+    let hits = match late {
+        true => Countdown::timed(n),
+        false => Countdown::new(n),
+    };
     let mut rng = Rng(4);
     let mut slab = Slab::<C::Timer>::new(if mode == "wake" { n } else { 0 });
     let base = Instant::now() + lead;
-    let at = |rng: &mut Rng| match win {
-        Duration::ZERO => base,
-        w => base + rng.dur(Duration::ZERO, w),
+    let mut due = 0.0;
+    let mut at = |rng: &mut Rng| {
+        let at = match win {
+            Duration::ZERO => base,
+            w => base + rng.dur(Duration::ZERO, w),
+        };
+        due += ns(at.saturating_duration_since(hits.epoch));
+        at
     };
     if mode == "wake" {
         let waker = Waker::from(hits.clone());
@@ -91,7 +102,7 @@ async fn point<C: Contender>(
     let arm_ns = ns(now - (base - lead)) / n as f64;
     ext_sleep(quiet - now).await;
     assert_eq!(hits.count.load(SeqCst), 0, "fired before the window");
-    let cpu0 = sys::cpu();
+    let (cpu0, switches0) = (sys::cpu(), sys::switches(0));
     if icount {
         sys::icount_start();
     }
@@ -121,6 +132,11 @@ async fn point<C: Contender>(
         ns(cpu) / n as f64,
         "ns",
     );
+    if let Some(sum) = &hits.sum_ns {
+        let late = (sum.load(SeqCst) as f64 - due) / n as f64;
+        emit(C::NAME, "w4", &params, "late_mean", late / 1000.0, "us");
+        emit_switches(C::NAME, "w4", &params, switches0, last - quiet);
+    }
     emit(C::NAME, "w4", &params, "overrun", ns(over) / 1000.0, "us");
     emit(C::NAME, "w4", &params, "arm_ns", arm_ns, "ns");
     // Every single one must be done, not just N wakes seen.

@@ -7,7 +7,7 @@ use bench_ours::{Flavor, Ours};
 struct Exact;
 impl Flavor for Exact {
     const NAME: &'static str = "ours_exact";
-    const SLACK: Duration = Duration::ZERO;
+    const SLACK: Option<Duration> = Some(Duration::ZERO);
 }
 
 fn main() {

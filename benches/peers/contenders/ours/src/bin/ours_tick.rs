@@ -7,7 +7,7 @@ use bench_ours::{Flavor, Ours};
 struct Tick;
 impl Flavor for Tick {
     const NAME: &'static str = "ours_tick";
-    const SLACK: Duration = Duration::from_millis(1);
+    const SLACK: Option<Duration> = Some(Duration::from_millis(1));
 }
 
 fn main() {

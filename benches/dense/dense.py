@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Dense timers: CPU against lateness, for several slacks, beside tokio on the same runtimes.
+
+    ./dense.py [--rounds N] [--ms N] [--slacks default,150,1000] [--rows w4,w6m,w8] [--bin DIR]
+
+Runs the programs of ../peers in interleaved rounds (build them first: `cargo build --release -p
+bench-ours -p bench-ours-tokio -p bench-tokio` in ../peers) and prints tables. Each figure is a
+median over the rounds, and each ratio the median of the rounds' ratios. "wake-ups" are voluntary
+context switches: on one worker, one for each time that the timers wake it. `late x wakes` is the
+mean lateness in seconds times the wake-ups a second: no driver whose wake-ups are spread evenly can
+have less than 0.5 if timers are due at random.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+# Ours and what it is compared with.
+PAIRS = [
+    ("ours_tokio_ct", "tokio_ct"),
+    ("ours_tokio_mt", "tokio_mt"),
+    ("ours", "tokio_ct"),
+    ("ours_rt", "tokio_mt"),
+]
+# For each row: its arguments, the metric of CPU, and that of lateness (mean).
+ROWS = {
+    "w4": (["w4", "mode=wake", "n=100000", "late=1"], "cpu_ns_per_fire", "late_mean"),
+    "w6m": (["w6m"], "cpu_percent", "late_mean"),
+    "w8": (["w8"], "cpu_percent", "late_mean"),
+}
+
+
+def run(bin_dir, contender, row, slack, ms):
+    env = dict(os.environ, SHOW_SLACK="1")
+    env.pop("SLACK_US", None)
+    if slack not in (None, "default"):
+        env["SLACK_US"] = slack
+    command = [str(bin_dir / contender), *ROWS[row][0]]
+    if row != "w4":
+        command.append(f"ms={ms}")
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    lines = map(json.loads, done.stdout.splitlines())
+    result = {line["metric"]: line["value"] for line in lines}
+    for line in done.stderr.splitlines():
+        if line.startswith("slack: "):
+            result["slack"] = line.removeprefix("slack: ")
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ms", type=int, default=700)
+    parser.add_argument("--slacks", default="default,150,1000")
+    parser.add_argument("--rows", default="w4,w6m,w8")
+    parser.add_argument("--pairs", default="", help="contenders of ours, all by default")
+    parser.add_argument("--bin", default=HERE.parent / "peers/target/release", type=pathlib.Path)
+    args = parser.parse_args()
+    slacks, rows = args.slacks.split(","), args.rows.split(",")
+    pairs = [p for p in PAIRS if not args.pairs or p[0] in args.pairs.split(",")]
+    peers = sorted({peer for _, peer in pairs})
+
+    runs = {}
+    for _ in range(args.rounds):
+        for row in rows:
+            jobs = [(peer, None) for peer in peers]
+            jobs += [(ours, slack) for ours, _ in pairs for slack in slacks]
+            for contender, slack in jobs:
+                result = run(args.bin, contender, row, slack, args.ms)
+                runs.setdefault((contender, slack, row), []).append(result)
+
+    def values(contender, slack, row, metric):
+        return [r.get(metric, 0) for r in runs[contender, slack, row]]
+
+    def product(contender, slack, row):
+        each = runs[contender, slack, row]
+        if "switches_per_s" not in each[0]:
+            return "-"
+        return f"{statistics.median(r['late_mean'] * r['switches_per_s'] / 1e6 for r in each):.2f}"
+
+    def ratio(a, b):
+        return statistics.median(x / y for x, y in zip(a, b))
+
+    for row in rows:
+        _, cpu, late = ROWS[row]
+        print(f"\n{row} ({cpu}, {late} us)\n")
+        print("| | slack | chosen | CPU | / tokio | late p50 | late mean | / tokio | wake-ups/s | late x wakes |")
+        print("|---|---|---|---|---|---|---|---|---|---|")
+        for contender, slack, peer in [(p, None, p) for p in peers] + [
+            (ours, slack, peer) for ours, peer in pairs for slack in slacks
+        ]:
+            mid = lambda metric: statistics.median(values(contender, slack, row, metric))
+            cpus = [values(who, s, row, cpu) for who, s in [(contender, slack), (peer, None)]]
+            lates = [values(who, s, row, late) for who, s in [(contender, slack), (peer, None)]]
+            chosen = runs[contender, slack, row][-1].get("slack", "-")
+            print(
+                f"| {contender} | {slack or '-'} | {chosen} | {mid(cpu):.1f} | {ratio(*cpus):.2f} "
+                f"| {mid('late_p50'):.0f} | {mid(late):.0f} | {ratio(*lates):.2f} "
+                f"| {mid('switches_per_s'):.0f} | {product(contender, slack, row)} |"
+            )
+
+
+if __name__ == "__main__":
+    main()
