@@ -234,3 +234,84 @@ fn a_slack_that_was_set_stays_and_one_that_adapts_begins_with_the_default() {
     handle.adapt_slack();
     assert_eq!(handle.slack(), Builder::DEFAULT_SLACK);
 }
+
+/// What a wake-up costs is measured on every loop that waits for dense timers. (On Linux, where the
+/// system tells the CPU time of a thread.)
+#[cfg(target_os = "linux")]
+mod measured {
+    use std::time::Instant;
+
+    use reveille::{Handle, ThreadPark};
+
+    use super::*;
+
+    /// Two dozen tasks, each with one timer after the other, which are dense until the driver has
+    /// chosen another slack than that with which it began.
+    async fn dense(handle: &Handle) {
+        let start = Instant::now();
+        let tasks = (0..24).map(|task| async move {
+            while handle.slack() == Builder::DEFAULT_SLACK {
+                assert!(start.elapsed() < Duration::from_secs(60), "not measured");
+                handle.sleep(us(100 + 7 * task)).await;
+            }
+        });
+        futures::future::join_all(tasks).await;
+        let chosen = handle.slack();
+        assert!(us(50) <= chosen && chosen <= us(1000), "{chosen:?}");
+    }
+
+    #[test]
+    fn on_a_loop_of_its_own() {
+        let mut driver = Driver::new(ThreadPark::new());
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut dense = Box::pin(dense(&handle));
+        while task.poll(&mut dense).is_pending() {
+            driver.park();
+        }
+    }
+
+    #[test]
+    fn on_a_loop_that_blocks_elsewhere() {
+        let mut driver = Driver::with_unpark(|| {});
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut dense = Box::pin(dense(&handle));
+        while task.poll(&mut dense).is_pending() {
+            if let Some(timeout) = driver.next_timeout() {
+                std::thread::sleep(timeout);
+            }
+            driver.turn();
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "rt")]
+    fn on_the_executor() {
+        for workers in [1, 2] {
+            let runtime = reveille::rt::Runtime::builder()
+                .worker_threads(workers)
+                .build()
+                .unwrap();
+            runtime.block_on(async { dense(&Handle::current()).await });
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tokio")]
+    fn on_tokio() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let task = runtime.spawn(async { dense(&Handle::current()).await });
+        runtime.block_on(task).unwrap();
+        // A clock that may be paused is exact.
+        if cfg!(not(feature = "test-util")) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async { dense(&Handle::current()).await });
+        }
+    }
+}

@@ -73,6 +73,7 @@ pub fn main<C: Contender>() {
         "w4" => workloads::w4::<C>(args),
         "w5" => workloads::w5::<C>(args),
         "w6" => workloads::w6::<C>(args),
+        "w6c" => workloads::w6c::<C>(args),
         "w6m" => workloads::w6m::<C>(args),
         "w7" => workloads::w7::<C>(args),
         "w8" => workloads::w8::<C>(args),

@@ -95,6 +95,31 @@ pub fn w6m<C: Contender>(a: Args) {
     })
 }
 
+/// A chain: one task that waits for `n` deadlines, `us` apart, one after the other, as a cache does
+/// that removes key after key. Those that have passed meanwhile it does not wait for.
+pub fn w6c<C: Contender>(a: Args) {
+    let n = a.num("n", 8000) as u32;
+    let gap = Duration::from_micros(a.num("us", 500));
+    C::run(C::THREADS, move |c: C| async move {
+        let mut v = Vec::with_capacity(n as usize);
+        let (cpu0, switches0) = (sys::cpu(), sys::switches(0));
+        let start = Instant::now();
+        for k in 1..=n {
+            let due = start + gap * k;
+            if Instant::now() < due {
+                c.sleep_until(due).await;
+            }
+            v.push(late(Instant::now(), due));
+        }
+        let cpu = sys::cpu() - cpu0;
+        let params = format!("{n} deadlines {}us apart", gap.as_micros());
+        let switches = (sys::switches(0) - switches0) as f64;
+        emit(C::NAME, "w6c", &params, "switches", switches, "count");
+        emit(C::NAME, "w6c", &params, "cpu_ms", ns(cpu) / 1e6, "ms");
+        emit_lateness(C::NAME, "w6c", &params, &mut v);
+    })
+}
+
 /// `tickers` tickers of `period_ms` at random phases for `ms`.
 /// Lateness of tick k is against start + k * period, so it includes drift.
 pub fn w8<C: Contender>(a: Args) {
