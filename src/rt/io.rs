@@ -107,12 +107,15 @@
 
 // The modules: `mode` (the non-blocking mode), `async_fd` and `ready` (the owner of a descriptor,
 // and its futures), which wait on the runtime's `reactor`; on these, `connect` (connections),
-// `transfer` (bytes), `datagrams` (of UDP) and `traits` (of futures-io).
+// `transfer` (bytes), `datagrams` (of UDP), `poll` (for traits that poll) and `traits` (of
+// futures-io).
 
 mod async_fd;
 mod connect;
 mod datagrams;
 mod mode;
+#[cfg(any(feature = "futures-io", feature = "hyper"))]
+mod poll;
 mod ready;
 #[cfg(test)]
 mod tests;

@@ -8,45 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::reactor::registration::{Direction, WaiterId};
-
-impl<T: AsFd> AsyncFd<T> {
-    /// Tries an operation, and begins to wait if it fails with `WouldBlock`.
-    fn poll_with<R>(
-        &self,
-        direction: Direction,
-        cx: &mut Context<'_>,
-        mut operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        loop {
-            if self.spend_budget() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match operation(self.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_ready(direction, &mut WaiterId::Poll, cx))?;
-                    self.reset_budget();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
-            }
-        }
-    }
-
-    /// Ends the writing half of a socket. For anything else, which is closed by its drop, does
-    /// nothing.
-    fn shut_down(&self) -> io::Result<()> {
-        match shutdown(self.get_ref(), Shutdown::Write) {
-            Ok(()) | Err(Errno::NOTSOCK | Errno::NOTCONN) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
 
 /// With the feature `futures-io`. One task at a time may read; see
 /// [`poll_readable`](AsyncFd::poll_readable).
@@ -59,7 +22,7 @@ where
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_with(Direction::Read, cx, |mut io| io.read(buffer))
+        self.poll_read_with(cx, |mut io| io.read(buffer))
     }
 
     fn poll_read_vectored(
@@ -67,7 +30,7 @@ where
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_with(Direction::Read, cx, |mut io| io.read_vectored(buffers))
+        self.poll_read_with(cx, |mut io| io.read_vectored(buffers))
     }
 }
 
@@ -83,7 +46,7 @@ where
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_with(Direction::Write, cx, |mut io| io.write(bytes))
+        self.poll_write_with(cx, |mut io| io.write(bytes))
     }
 
     fn poll_write_vectored(
@@ -91,11 +54,11 @@ where
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_with(Direction::Write, cx, |mut io| io.write_vectored(buffers))
+        self.poll_write_with(cx, |mut io| io.write_vectored(buffers))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_with(Direction::Write, cx, |mut io| io.flush())
+        self.poll_write_with(cx, |mut io| io.flush())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

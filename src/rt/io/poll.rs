@@ -1,0 +1,64 @@
+//! Operations for traits that poll: those of futures-io and hyper.
+//!
+//! They wait as `poll_readable` and `poll_writable` do: one task at a time for each direction.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
+
+use crate::rt::io::async_fd::AsyncFd;
+use crate::rt::reactor::registration::{Direction, WaiterId};
+
+impl<T: AsFd> AsyncFd<T> {
+    /// Tries a reading operation, and begins to wait if it fails with `WouldBlock`.
+    pub(crate) fn poll_read_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_with(Direction::Read, cx, operation)
+    }
+
+    /// Tries a writing operation, and begins to wait if it fails with `WouldBlock`.
+    pub(crate) fn poll_write_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_with(Direction::Write, cx, operation)
+    }
+
+    fn poll_with<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            if self.spend_budget() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match operation(self.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_ready(direction, &mut WaiterId::Poll, cx))?;
+                    self.reset_budget();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Ends the writing half of a socket. For anything else, which is closed by its drop, does
+    /// nothing.
+    pub(crate) fn shut_down(&self) -> io::Result<()> {
+        match shutdown(self.get_ref(), Shutdown::Write) {
+            Ok(()) | Err(Errno::NOTSOCK | Errno::NOTCONN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
