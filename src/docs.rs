@@ -6,6 +6,7 @@
 //! | a program that comes from Go | its [`time`](from_go) and its [`context`](from_go_context) |
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
+//! | hyper, and other crates that ask for a timer | [adapters] |
 //! | deadlines that travel with a request | [contexts](context) |
 //! | how late timers are, and what they cost | [benchmarks] |
 //! | how it works, and why it works that way | [architecture] |
@@ -13,6 +14,11 @@
 //!
 //! They are the files of the folder `docs`, so the module exists in the documentation only, and
 //! their examples run as tests.
+
+// Its examples need the crates that the adapters are for. `tests/ecosystem` runs them.
+#[cfg(not(doctest))]
+#[doc = include_str!("../docs/adapters.md")]
+pub mod adapters {}
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}

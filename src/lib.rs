@@ -32,6 +32,9 @@ pub mod rt;
 
 pub mod go;
 
+#[cfg(feature = "hyper")]
+pub mod adapters;
+
 #[cfg(doc)]
 pub mod docs;
 

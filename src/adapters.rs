@@ -1,0 +1,16 @@
+//! Timers and sockets for crates that ask for them by a trait of their own.
+//!
+//! Each adapter is a feature with the name of the crate that it is for. The page
+//! [`docs::adapters`] has a block to copy for each.
+//!
+//! | crate | feature | what it gets |
+//! |---|---|---|
+//! | [hyper](https://docs.rs/hyper/1) | `hyper` | a timer, sockets and an executor: HTTP on [`rt`](crate::rt) alone, or timers for hyper on tokio |
+//! | [hyper-util](https://docs.rs/hyper-util/0.1) | `hyper-util` | a connector for its client |
+//!
+//! [`docs::adapters`]: https://docs.rs/reveille/latest/reveille/docs/adapters/index.html
+
+// Each module is a leaf: nothing else in the crate uses it.
+
+#[cfg(feature = "hyper")]
+pub mod hyper;

@@ -1,0 +1,210 @@
+//! [`HyperConnector`], which connects hyper-util's client.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use tower_service::Service;
+
+use crate::future_ext::FutureExt;
+use crate::rt::{self, io::AsyncFd};
+
+/// Connects to the servers of `http` addresses, for hyper-util's client on a runtime of
+/// [`rt`](crate::rt); feature `hyper-util`.
+///
+/// It looks up the name by [`rt::spawn_blocking`](crate::rt::spawn_blocking), tries the addresses
+/// one after the other, and turns off Nagle's algorithm. For TLS, give it to a connector that
+/// encrypts, such as that of the crate hyper-rustls, with
+/// [`enforce_http(false)`](Self::enforce_http).
+///
+/// # Panics
+///
+/// A connector made with [`new`](Self::new) panics where it connects if no runtime of `rt` is
+/// current there.
+///
+/// # Errors
+///
+/// Connecting fails with the system's error for the last address that was tried, with
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that is not `http` or has no host,
+/// and with [`TimedOut`](io::ErrorKind::TimedOut) after the [limit](Self::connect_timeout).
+///
+/// # Examples
+///
+/// The client is made by `Client::builder(HyperExecutor::new()).build(HyperConnector::new())`;
+/// [`docs::adapters`](https://docs.rs/reveille/latest/reveille/docs/adapters/index.html) has a whole
+/// program. The connector by itself:
+///
+/// ```
+/// use reveille::adapters::hyper::HyperConnector;
+/// use std::{net::TcpListener, time::Duration};
+/// use tower_service::Service;
+///
+/// reveille::rt::block_on(async {
+///     let server = TcpListener::bind("127.0.0.1:0")?;
+///     let uri = format!("http://localhost:{}/", server.local_addr()?.port());
+///     let mut connector = HyperConnector::new().connect_timeout(Duration::from_secs(5));
+///     let stream = connector.call(uri.parse()?).await?;
+///     assert_eq!(stream.get_ref().peer_addr()?, server.local_addr()?);
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HyperConnector {
+    runtime: Option<rt::Handle>,
+    connect_timeout: Duration,
+    enforce_http: bool,
+}
+
+impl HyperConnector {
+    /// Makes a connector that connects on the runtime that is current at each call.
+    ///
+    /// # Examples
+    ///
+    /// See [`HyperConnector`].
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            runtime: None,
+            connect_timeout: Duration::MAX,
+            enforce_http: true,
+        }
+    }
+
+    /// Makes a connector that always connects on `runtime`, for a client that is also used by
+    /// threads outside of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{adapters::hyper::HyperConnector, rt::Runtime};
+    /// use std::net::TcpListener;
+    /// use tower_service::Service;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let server = TcpListener::bind("127.0.0.1:0")?;
+    /// let uri = format!("http://{}/", server.local_addr()?);
+    /// let mut connector = HyperConnector::with_runtime(runtime.handle().clone());
+    /// let stream = pollster::block_on(connector.call(uri.parse()?))?;
+    /// assert_eq!(stream.get_ref().peer_addr()?, server.local_addr()?);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_runtime(runtime: rt::Handle) -> Self {
+        Self {
+            runtime: Some(runtime),
+            connect_timeout: Duration::MAX,
+            enforce_http: true,
+        }
+    }
+
+    /// Sets how long connecting may take, the lookup of the name included. Without this call there
+    /// is no limit other than the kernel's, which is about two minutes for each address.
+    ///
+    /// # Examples
+    ///
+    /// See [`HyperConnector`].
+    #[must_use]
+    pub const fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Sets whether addresses other than those of `http` are refused. That is the default, because
+    /// this connector does not encrypt. Turn it off only for a connector that does, on top of this
+    /// one; the port of `https` is then 443 if the address has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::adapters::hyper::HyperConnector;
+    ///
+    /// let below_tls = HyperConnector::new().enforce_http(false);
+    /// ```
+    #[must_use]
+    pub const fn enforce_http(mut self, enforce: bool) -> Self {
+        self.enforce_http = enforce;
+        self
+    }
+
+    /// Returns the host and the port to connect to.
+    fn target(&self, uri: &Uri) -> io::Result<(String, u16)> {
+        let invalid = |why| io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {why}"));
+        let default_port = match uri.scheme_str() {
+            Some("http") => 80,
+            _ if self.enforce_http => return Err(invalid("not an http address")),
+            Some("https") => 443,
+            _ => return Err(invalid("neither an http nor an https address")),
+        };
+        let host = uri.host().ok_or_else(|| invalid("no host"))?;
+        // An IPv6 address is in brackets.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok((host.to_owned(), uri.port_u16().unwrap_or(default_port)))
+    }
+}
+
+impl Default for HyperConnector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Service<Uri> for HyperConnector {
+    type Response = AsyncFd<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let target = self.target(&uri);
+        let limit = self.connect_timeout;
+        let mut connect = Box::pin(async move {
+            let (host, port) = target?;
+            connect(host, port).timeout(limit).await?
+        });
+        let Some(runtime) = self.runtime.clone() else {
+            return connect;
+        };
+        Box::pin(poll_fn(move |cx| {
+            let _entered = runtime.enter();
+            connect.as_mut().poll(cx)
+        }))
+    }
+}
+
+async fn connect(host: String, port: u16) -> io::Result<AsyncFd<TcpStream>> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+    for address in look_up(host, port).await? {
+        match AsyncFd::connect(address).await {
+            Ok(stream) => {
+                stream.get_ref().set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let look_up = move || Ok((host.as_str(), port).to_socket_addrs()?.collect());
+    rt::spawn_blocking(look_up).await?
+}
+
+/// With the feature `hyper-util`: a connection of its client.
+impl Connection for AsyncFd<TcpStream> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
