@@ -8,6 +8,9 @@
 //! | [hyper](https://docs.rs/hyper/1) | `hyper` | a timer, sockets and an executor: HTTP on [`rt`](crate::rt) alone, or timers for hyper on tokio |
 //! | [hyper-util](https://docs.rs/hyper-util/0.1) | `hyper-util` | a connector for its client |
 //!
+//! Crates that use [futures-timer](https://docs.rs/futures-timer/3), such as governor and libp2p, are
+//! moved to this crate's timers by the package in `compat/futures-timer`, without a feature.
+//!
 //! [`docs::adapters`]: https://docs.rs/reveille/latest/reveille/docs/adapters/index.html
 
 // Each module is a leaf: nothing else in the crate uses it.
