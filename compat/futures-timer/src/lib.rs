@@ -12,14 +12,17 @@
 //!
 //! ```toml
 //! [dependencies]
-//! reveille = { version = "0.1", features = ["tokio"] } # for a program on tokio
+//! reveille = { path = "../reveille", features = ["tokio"] } # for a program on tokio
 //!
 //! [patch.crates-io]
 //! futures-timer = { path = "../reveille/compat/futures-timer" }
 //! ```
 //!
-//! then `cargo update -p futures-timer`, if the program has a `Cargo.lock` already. `cargo tree -i
-//! futures-timer` shows which package is used.
+//! Both are from one clone, or from one address of git: otherwise the program has two copies of
+//! reveille, and this package knows no drivers of the other one.
+//!
+//! Then run `cargo update -p futures-timer`, if the program has a `Cargo.lock` already.
+//! `cargo tree -i futures-timer` shows which package is used.
 //!
 //! # Differences
 //!
