@@ -101,7 +101,7 @@ impl Drop for Feeder {
     }
 }
 
-#[allow(dead_code, reason = "others include this file as a module")]
+#[allow(dead_code, reason = "the tests include this file as a module")]
 fn main() {
     const PERIOD: Duration = Duration::from_millis(100);
     let start = Instant::now();

@@ -82,7 +82,7 @@ pub(crate) fn measure(operations: u32) -> [Duration; 3] {
     [new, reset, pooled]
 }
 
-#[allow(dead_code, reason = "others include this file as a module")]
+#[allow(dead_code, reason = "the tests include this file as a module")]
 fn main() {
     let [new, reset, pooled] = measure(1_000_000);
     println!("A million operations with a limit that is not reached; one operation takes, with");

@@ -90,7 +90,10 @@ fn on_rt(guide: &mut Guide) {
         thread::sleep(ms(40)); // this worker fires nothing meanwhile
         armed.await
     });
-    let (armed_on, ran_on, took) = runtime.block_on(tasks).flatten().expect("no task panics");
+    let (armed_on, ran_on, took) = runtime
+        .block_on(tasks)
+        .and_then(|armed| armed)
+        .expect("no task panics");
     guide.at_least("on rt, beside a blocked worker", took, ms(5));
     guide.note(match armed_on == ran_on {
         true => "it ran on the worker that had armed it",

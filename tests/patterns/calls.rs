@@ -1,0 +1,212 @@
+//! Calls of a service: `retry.rs`, `circuit_breaker.rs`, and `fan_in.rs`.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::channel::mpsc;
+use futures::future::join;
+use reveille::time::{Instant, sleep};
+use reveille::{Context, ContextError, ManualClock};
+
+use crate::circuit_breaker::{Breaker, Error};
+use crate::fan_in::{gather, produce};
+use crate::retry::{Failure, GaveUp, pauses, retry};
+use crate::{ms, simulated};
+
+const REFUSED: Failure = Failure::Temporary("refused");
+
+/// Retries an operation of 100 ms that fails `fails` times, and returns when each attempt began.
+fn attempts(
+    fails: usize,
+    pauses: ExponentialBuilder,
+    limit: u64,
+) -> (Vec<u128>, Result<usize, GaveUp>) {
+    let at = RefCell::new(Vec::new());
+    let (result, _) = ManualClock::new().simulate(async {
+        let start = Instant::now();
+        let context = Context::background().with_timeout(ms(limit));
+        let operation = || {
+            at.borrow_mut().push(start.elapsed().as_millis());
+            let number = at.borrow().len();
+            async move {
+                sleep(ms(100)).await;
+                (number > fails).then_some(number).ok_or(REFUSED)
+            }
+        };
+        retry(&context, pauses, operation).await
+    });
+    (at.into_inner(), result)
+}
+
+#[test]
+fn a_retry_pauses_twice_as_long_each_time() {
+    let (at, result) = attempts(3, pauses(), 60_000);
+    assert_eq!(at, [0, 1100, 3200, 7300]);
+    assert_eq!(result, Ok(4));
+}
+
+#[test]
+fn a_retry_gives_up_after_five_attempts_with_the_last_error() {
+    let (at, result) = attempts(99, pauses(), 60_000);
+    assert_eq!(at, [0, 1100, 3200, 7300, 15_400]);
+    let gave_up = GaveUp {
+        attempts: 5,
+        last: Some(REFUSED),
+        ended: None,
+    };
+    assert_eq!(result, Err(gave_up));
+}
+
+#[test]
+fn the_deadline_of_a_retry_ends_a_pause_and_an_attempt() {
+    let ended = |attempts| {
+        Err(GaveUp {
+            attempts,
+            last: Some(REFUSED),
+            ended: Some(ContextError::DeadlineExceeded),
+        })
+    };
+    // In the pause after the second attempt, and in the third attempt.
+    assert_eq!(attempts(99, pauses(), 2000).1, ended(2));
+    assert_eq!(attempts(99, pauses(), 3250).1, ended(3));
+}
+
+#[test]
+fn a_permanent_failure_is_not_retried() {
+    let (result, took) = ManualClock::new().simulate(async {
+        let operation = || async { Err::<(), _>(Failure::Permanent("no such user")) };
+        retry(&Context::background(), pauses(), operation).await
+    });
+    let gave_up = result.unwrap_err();
+    assert_eq!((gave_up.attempts, took), (1, ms(0)));
+    assert_eq!(gave_up.last, Some(Failure::Permanent("no such user")));
+}
+
+/// With jitter a pause is longer than without, by less than its length.
+#[test]
+fn the_jitter_of_a_retry_stays_within_its_bounds() {
+    let exact: Vec<_> = pauses().build().collect();
+    let mut all_same = true;
+    for seed in 0..50 {
+        let jittered = pauses().with_jitter().with_jitter_seed(seed);
+        let (at, _) = attempts(99, jittered, 600_000);
+        for (pause, pair) in exact.iter().zip(at.windows(2)) {
+            let waited = pair[1] - pair[0] - 100;
+            let least = pause.as_millis();
+            assert!(
+                waited >= least && waited <= 2 * least,
+                "{waited} of {least}"
+            );
+            all_same &= waited == least;
+        }
+    }
+    assert!(!all_same);
+}
+
+/// Calls a service that fails at once, or works at once.
+async fn call(breaker: &Breaker, works: bool) -> Result<(), Error<()>> {
+    breaker.call(async { works.then_some(()).ok_or(()) }).await
+}
+
+#[test]
+fn a_breaker_opens_after_failures_in_a_row_and_tries_one_call() {
+    ManualClock::new().simulate(async {
+        let breaker = Breaker::new(3, ms(1000), ms(100));
+        // A success in between starts the count anew.
+        for works in [false, false, true, false, false, false] {
+            assert_eq!(call(&breaker, works).await.is_ok(), works);
+        }
+        assert_eq!(call(&breaker, true).await, Err(Error::Open));
+        sleep(ms(999)).await;
+        assert_eq!(call(&breaker, true).await, Err(Error::Open));
+        sleep(ms(1)).await;
+        // One call passes, and no other until it has ended. It fails: open for another second.
+        let slow = breaker.call(async {
+            sleep(ms(50)).await;
+            Err::<(), _>(())
+        });
+        let (tried, refused) = join(slow, call(&breaker, true)).await;
+        assert_eq!((tried, refused), (Err(Error::Failed(())), Err(Error::Open)));
+        sleep(ms(999)).await;
+        assert_eq!(call(&breaker, true).await, Err(Error::Open));
+        sleep(ms(1)).await;
+        assert_eq!(call(&breaker, true).await, Ok(()));
+        assert_eq!(call(&breaker, false).await, Err(Error::Failed(())));
+        assert_eq!(call(&breaker, true).await, Ok(()));
+    });
+}
+
+#[test]
+fn a_call_that_takes_too_long_has_failed() {
+    let (result, took) = ManualClock::new().simulate(async {
+        let breaker = Breaker::new(1, ms(1000), ms(100));
+        let slow = breaker.call(pending::<Result<(), ()>>()).await;
+        (slow, call(&breaker, true).await)
+    });
+    assert_eq!(result, (Err(Error::TooSlow), Err(Error::Open)));
+    assert_eq!(took, ms(100));
+}
+
+/// A breaker that waited for the end of a call that was dropped would refuse calls for ever.
+#[test]
+fn a_trial_that_is_dropped_opens_the_breaker_again() {
+    ManualClock::new().simulate(async {
+        let breaker = Breaker::new(1, ms(1000), ms(100));
+        assert_eq!(call(&breaker, false).await, Err(Error::Failed(())));
+        sleep(ms(1000)).await;
+        let trial = breaker.call(pending::<Result<(), ()>>());
+        assert!(reveille::time::timeout(ms(10), trial).await.is_err());
+        assert_eq!(call(&breaker, true).await, Err(Error::Open));
+        sleep(ms(1000)).await;
+        assert_eq!(call(&breaker, true).await, Ok(()));
+    });
+}
+
+#[test]
+fn an_old_call_that_ends_late_does_not_close_the_breaker() {
+    ManualClock::new().simulate(async {
+        let breaker = Breaker::new(1, ms(1000), ms(100));
+        let old = breaker.call(async {
+            sleep(ms(50)).await;
+            Ok::<_, ()>(())
+        });
+        let (old, failed) = join(old, call(&breaker, false)).await;
+        assert_eq!((old, failed), (Ok(()), Err(Error::Failed(()))));
+        assert_eq!(call(&breaker, true).await, Err(Error::Open));
+    });
+}
+
+/// Two producers, one value each 10 ms and each 40 ms, three of each.
+fn gathered(limit: u64) -> (usize, bool, u128) {
+    simulated(async move {
+        let start = Instant::now();
+        let (to_one, one) = mpsc::channel(0);
+        let (to_two, two) = mpsc::channel(0);
+        reveille::rt::spawn(produce("one", 3, ms(10), to_one));
+        reveille::rt::spawn(produce("two", 3, ms(40), to_two));
+        let (came, all) = gather(one, two, ms(limit)).await;
+        (came.len(), all, start.elapsed().as_millis())
+    })
+}
+
+#[test]
+fn what_came_from_two_producers_by_the_limit_is_kept() {
+    assert_eq!(gathered(1000), (6, true, 120));
+    assert_eq!(gathered(50), (4, false, 50));
+    // What comes at the limit is received.
+    assert_eq!(gathered(40), (4, false, 40));
+    assert_eq!(gathered(5), (0, false, 5));
+}
+
+#[test]
+fn producers_end_when_nobody_receives() {
+    let sent = Cell::new(Ok(()));
+    let ((), took) = ManualClock::new().simulate(async {
+        let (channel, receiver) = mpsc::channel(0);
+        drop(receiver);
+        sent.set(produce("one", 1000, ms(10), channel).await);
+    });
+    assert!(sent.into_inner().is_err());
+    assert_eq!(took, ms(10));
+}

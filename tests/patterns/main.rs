@@ -1,0 +1,46 @@
+//! Tests of the patterns in `examples`, on a manual clock: what the examples run is what is tested
+//! here, the same files.
+
+#![cfg(all(feature = "rt", not(loom)))]
+
+#[path = "../../examples/circuit_breaker.rs"]
+mod circuit_breaker;
+#[path = "../../examples/debounce_throttle.rs"]
+mod debounce_throttle;
+#[path = "../../examples/delayed_work.rs"]
+mod delayed_work;
+#[path = "../../examples/graceful_shutdown/drain.rs"]
+mod drain;
+#[path = "../../examples/fan_in.rs"]
+mod fan_in;
+#[path = "../../examples/rate_limiter.rs"]
+mod rate_limiter;
+#[path = "../../examples/retry.rs"]
+mod retry;
+#[path = "../../examples/session_store.rs"]
+mod session_store;
+#[path = "../../examples/timer_reuse.rs"]
+mod timer_reuse;
+
+mod calls;
+mod ends;
+mod pace;
+mod stores;
+
+use std::time::Duration;
+
+use reveille::ManualClock;
+use reveille::rt::Runtime;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Runs tasks on a clock that moves by itself when they all wait.
+fn simulated<F: Future>(future: F) -> F::Output {
+    let runtime = Runtime::builder()
+        .worker_threads(1)
+        .clock(ManualClock::new())
+        .build();
+    runtime.unwrap().block_on(future)
+}
