@@ -1,0 +1,96 @@
+//! The heartbeat on a manual clock: real WebSockets, over a pipe in memory.
+
+use futures_util::future::join;
+use futures_util::{SinkExt, StreamExt};
+use reveille::ManualClock;
+use reveille::time::{Duration, Instant, sleep};
+use reveille_systems::heartbeat::{Ended, listen, serve};
+use tokio::io::DuplexStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Serves one client with a ping each 10 s and a patience of 30 s. Returns how the connection has
+/// ended, and after which time.
+fn served<F: Future>(
+    buffer: usize,
+    client: impl FnOnce(WebSocketStream<DuplexStream>) -> F,
+) -> (Ended, Duration) {
+    let (end, _) = ManualClock::new().simulate(async {
+        let start = Instant::now();
+        let (near, far) = tokio::io::duplex(buffer);
+        let server = async {
+            let socket = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+            let ended = serve(socket, seconds(10), seconds(30)).await;
+            (ended.unwrap(), start.elapsed())
+        };
+        let client = async {
+            client(WebSocketStream::from_raw_socket(far, Role::Client, None).await).await;
+        };
+        join(server, client).await.0
+    });
+    end
+}
+
+/// Closes a connection as the protocol wants it.
+async fn close(mut socket: WebSocketStream<DuplexStream>) {
+    socket.close(None).await.unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+}
+
+#[test]
+fn a_peer_that_only_answers_pings_is_kept_for_an_hour() {
+    let ended = served(1024, async |mut socket| {
+        let texts = listen(&mut socket, "hello", seconds(3600)).await;
+        assert_eq!(texts.unwrap(), ["hello"]);
+        close(socket).await;
+    });
+    assert_eq!(ended, (Ended::Closed, seconds(3600)));
+}
+
+#[test]
+fn a_peer_that_never_answers_is_dropped_when_the_patience_is_over() {
+    let ended = served(1024, async |socket| {
+        sleep(seconds(100)).await;
+        drop(socket);
+    });
+    assert_eq!(ended, (Ended::Silent, seconds(30)));
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_dropped_some_time_after_its_last_frame() {
+    let ended = served(1024, async |mut socket| {
+        listen(&mut socket, "hello", seconds(95)).await.unwrap();
+        sleep(seconds(1000)).await;
+        drop(socket);
+    });
+    // It has answered the ping of second 90.
+    assert_eq!(ended, (Ended::Silent, seconds(120)));
+}
+
+/// The buffer takes no more than one ping, so the server waits in a send.
+#[test]
+fn a_peer_that_does_not_read_is_dropped_although_the_server_waits_in_a_send() {
+    let ended = served(3, async |socket| {
+        sleep(seconds(100)).await;
+        drop(socket);
+    });
+    assert_eq!(ended, (Ended::Silent, seconds(30)));
+}
+
+/// Text keeps it alive, too; it is echoed.
+#[test]
+fn a_peer_that_sends_text_is_kept() {
+    let ended = served(1 << 16, async |mut socket| {
+        for _ in 0..10 {
+            sleep(seconds(29)).await;
+            socket.send(Message::text("x")).await.unwrap();
+        }
+        close(socket).await;
+    });
+    assert_eq!(ended, (Ended::Closed, seconds(290)));
+}
