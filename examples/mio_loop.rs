@@ -56,16 +56,19 @@ fn main() -> io::Result<()> {
 
     // The first pings are due now. One that was sent is due again, until the answer removes it.
     let mut unanswered = TimerQueue::new();
-    let mut now = Instant::now();
+    let start = Instant::now();
     let mut keys = [const { None }; PINGS as usize];
     for ping in 0..FIRST {
-        keys[usize::from(ping)] = Some(unanswered.insert(now, ping));
+        keys[usize::from(ping)] = Some(unanswered.insert(start, ping));
     }
-    let (start, mut sent, mut lost, mut answered) = (now, 0, 0, 0);
+    let (mut sent, mut lost, mut answered) = (0, 0, 0);
     while answered < PINGS {
         // Without a timer, `None`: the poll waits for sockets and orders alone. Mio counts
         // milliseconds, and rounds up.
-        let timeout = unanswered.next_deadline().map(|next| next - now);
+        let next = unanswered.next_deadline();
+        // The time is read here: after an interrupted poll, and after the work of the last round, less
+        // of the wait is left.
+        let timeout = next.map(|next| next - Instant::now());
         match poll.poll(&mut events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
@@ -97,7 +100,7 @@ fn main() -> io::Result<()> {
                 }
             }
         }
-        now = Instant::now();
+        let now = Instant::now();
         while let Some(due) = unanswered.pop_due(now) {
             client.send(&[due.value])?;
             sent += 1;

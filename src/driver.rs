@@ -289,9 +289,10 @@ impl<P> Driver<P> {
     ///
     /// The earliest timer fires first, and equal deadlines in the order in which they were armed,
     /// or last reset to an earlier time. On a clock that is moved by hand, a reset to a later time
-    /// counts, too. Wakers are called outside of every lock. One turn fires about a thousand timers
-    /// at most (see [`Turn::is_unfinished`]). If a waker panics, the others are woken all the same,
-    /// and the turn returns. If nothing is due, a turn costs one read of the clock.
+    /// counts, too. Wakers are called outside of every lock of the driver; release locks of your
+    /// own that wakers take, such as that of a queue of tasks. One turn fires about a thousand
+    /// timers at most (see [`Turn::is_unfinished`]). If a waker panics, the others are woken all
+    /// the same, and the turn returns. If nothing is due, a turn costs one read of the clock.
     ///
     /// # Examples
     ///

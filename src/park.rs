@@ -145,7 +145,9 @@ pub trait Unpark: Send + Sync + 'static {
     /// Makes the running `park` return, or else the next one.
     ///
     /// Calls merge until a `park` has returned. A call must not block, panic, or wait for the
-    /// parked thread, and is cheap when that thread is awake.
+    /// parked thread, and is cheap when that thread is awake. The driver calls it with no lock of
+    /// its own held, on the thread that arms the timer. So it may take a short lock of yours,
+    /// unless that thread may hold it while it makes, polls or moves a timer.
     fn unpark(&self);
 }
 

@@ -87,7 +87,8 @@ impl fmt::Display for NoDriver {
         write!(
             f,
             "no timer driver is entered on this thread: call Handle::enter and keep the guard, \
-             or make the timer through a Handle{}",
+             make the timer inside of the future that runs there, as in `async {{ sleep(d).await }}`, \
+             or through a Handle{}",
             tokio_driver::HINT
         )
     }
@@ -100,9 +101,16 @@ impl Error for NoDriver {}
 #[cold]
 #[track_caller]
 pub(crate) fn no_clock(function: &str) -> ! {
+    // Its clock is a manual one, which is not paused.
+    let is_for_simulate = function == "advance";
+    let simulate = if is_for_simulate {
+        ", of ManualClock::simulate"
+    } else {
+        ""
+    };
     panic!(
         "there is no clock to {function}, since no timer driver is entered on this thread: call it \
-         inside of reveille::rt::block_on or ManualClock::simulate, or after Handle::enter{}",
+         inside of reveille::rt::block_on{simulate}, or after Handle::enter{}",
         tokio_driver::HINT
     );
 }

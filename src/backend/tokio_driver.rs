@@ -50,9 +50,8 @@ use crate::sync::lock_std;
 pub(crate) use self::test_clock::{advance, can_advance, owns, pause, resume};
 pub(crate) use self::time::now;
 
-/// What an error message adds about tokio where a driver is missing: nothing, since a runtime has
-/// one.
-pub(super) const HINT: &str = "";
+/// What an error message adds about tokio where a driver is missing: a runtime has one.
+pub(super) const HINT: &str = ", or inside of a tokio runtime";
 
 /// About how many timers fire each time that a wake source expires, before tasks run again. What is
 /// left takes one more system call and one more pass of tokio's loop.

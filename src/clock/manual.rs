@@ -224,7 +224,8 @@ impl From<&ManualClock> for Clock {
 
 /// A guard that keeps executors from moving a clock until it is dropped; see [`Clock::hold`].
 ///
-/// If there are several guards, time may move once the last one is dropped.
+/// If there are several guards, time may move once the last one is dropped. That unparks the
+/// drivers on the clock, so an executor that waits for it need not be told.
 ///
 /// # Examples
 ///

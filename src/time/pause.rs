@@ -58,7 +58,10 @@ pub fn pause() {
         !clock.is_manual(),
         "a ManualClock stands still without being paused: use ManualClock::advance to move it"
     );
-    assert!(clock.freeze(), "time is already frozen");
+    assert!(
+        clock.freeze(),
+        "time is already frozen: it was paused before, or the runtime was started with start_paused"
+    );
 }
 
 /// Lets a paused clock run on from where it stands; feature `test-util`.

@@ -55,13 +55,22 @@ use crate::rt::reactor::registration::{Direction, Registration, WaiterId};
 /// ```
 /// use reveille::FutureExt;
 /// use reveille::rt::{self, io::AsyncFd};
+/// use reveille::time::{Duration, sleep};
+/// use std::io;
 /// use std::net::{TcpListener, TcpStream};
-/// use std::{io, time::Duration};
 ///
-/// async fn serve(listener: AsyncFd<TcpListener>) -> io::Result<()> {
+/// async fn serve(listener: AsyncFd<TcpListener>) {
 ///     loop {
-///         let (stream, _) = listener.accept().await?;
-///         rt::spawn(echo(stream));
+///         match listener.accept().await {
+///             Ok((stream, _)) => drop(rt::spawn(echo(stream))),
+///             // The client has gone already.
+///             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+///             // The system is short of something, such as descriptors. It may be better soon.
+///             Err(error) => {
+///                 eprintln!("no connection accepted: {error}");
+///                 sleep(Duration::from_millis(100)).await;
+///             }
+///         }
 ///     }
 /// }
 ///

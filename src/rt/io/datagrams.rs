@@ -112,12 +112,15 @@ impl AsyncFd<UdpSocket> {
     ///
     /// # Examples
     ///
-    /// A request that is sent again until it is answered:
+    /// A request that is sent again until it is answered. A peer that refuses it may listen a
+    /// little later, so that counts as lost, too. (If several requests are sent through one socket,
+    /// they need numbers: a late answer would be taken for that to the next request.)
     ///
     /// ```
     /// use reveille::FutureExt;
     /// use reveille::rt::{self, io::AsyncFd};
-    /// use std::{io, net::{SocketAddr, UdpSocket}, time::Duration};
+    /// use reveille::time::{Duration, Instant, sleep_until};
+    /// use std::{io, net::{SocketAddr, UdpSocket}};
     ///
     /// async fn ask(server: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     ///     let socket = UdpSocket::bind("127.0.0.1:0")?;
@@ -125,11 +128,18 @@ impl AsyncFd<UdpSocket> {
     ///     let socket = AsyncFd::new(socket)?;
     ///     let mut buffer = [0; 65_535];
     ///     for attempt in 0..5 {
-    ///         socket.send(request).await?;
     ///         let limit = Duration::from_millis(10 << attempt); // twice as long each time
-    ///         match socket.recv(&mut buffer).timeout(limit).await {
-    ///             Ok(len) => return Ok(buffer[..len?].to_vec()),
-    ///             Err(_) => {} // lost, or late: send it again
+    ///         let next_attempt = Instant::now() + limit;
+    ///         let answer = async {
+    ///             socket.send(request).await?;
+    ///             socket.recv(&mut buffer).await
+    ///         };
+    ///         match answer.timeout_at(next_attempt).await {
+    ///             Ok(Ok(len)) => return Ok(buffer[..len].to_vec()),
+    ///             Ok(Err(error)) if error.kind() != io::ErrorKind::ConnectionRefused => {
+    ///                 return Err(error);
+    ///             }
+    ///             _ => sleep_until(next_attempt).await, // lost, late or refused: send it again
     ///         }
     ///     }
     ///     Err(io::ErrorKind::TimedOut.into())
