@@ -32,7 +32,7 @@ pub mod rt;
 
 pub mod go;
 
-#[cfg(feature = "hyper")]
+#[cfg(any(feature = "hyper", feature = "tower"))]
 pub mod adapters;
 
 #[cfg(doc)]

@@ -48,6 +48,14 @@ impl Context {
         }
     }
 
+    /// Makes this context the current one while `function` runs.
+    #[cfg(feature = "tower")]
+    pub(crate) fn sync_scope<R>(&self, function: impl FnOnce() -> R) -> R {
+        let mut context = Some(self.clone());
+        let _swapped = Swapped::new(&mut context);
+        function()
+    }
+
     /// Returns the context of the innermost [`scope`](Self::scope) that is being polled on this
     /// thread, `None` if there is none.
     ///
