@@ -32,7 +32,7 @@ pub mod rt;
 
 pub mod go;
 
-#[cfg(any(feature = "hyper", feature = "tower"))]
+#[cfg(any(feature = "governor", feature = "hyper", feature = "tower"))]
 pub mod adapters;
 
 #[cfg(doc)]

@@ -9,8 +9,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Jitter, Quota, RateLimiter};
 use reveille::rt;
-use reveille_ecosystem::{on_rt, on_tokio, watched};
 
+use crate::watchdog::{on_rt, on_tokio, watched};
 use crate::{HOUR, ms};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>;

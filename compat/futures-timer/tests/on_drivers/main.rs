@@ -1,7 +1,9 @@
-//! The package in `compat/futures-timer`, in place of the crate, and governor on it.
+//! This package in place of the original, and governor on it.
 
 mod delay;
 mod governor;
+#[path = "../../../../tests/ecosystem/src/lib.rs"]
+mod watchdog;
 
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use futures_timer::Delay;
 use reveille::rt::Runtime;
 use reveille::{ManualClock, rt};
-use reveille_ecosystem::{on_rt, on_tokio, watched};
 
+use crate::watchdog::{on_rt, on_tokio, watched};
 use crate::{HOUR, ms};
 
 #[test]
