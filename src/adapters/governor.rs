@@ -202,12 +202,13 @@ where
 /// let two = NonZeroU32::new(2).unwrap();
 /// let quota = Quota::with_period(Duration::from_secs(1)).unwrap().allow_burst(two);
 /// let limiter = RateLimiter::direct_with_clock(quota, GovernorClock::with_clock(&clock));
+/// let start = clock.now();
 /// clock.simulate(async {
-///     until_n_ready(&limiter, two).await?; // at once
-///     until_n_ready(&limiter, two).await?; // two seconds later
-///     Ok::<_, governor::InsufficientCapacity>(())
-/// })?;
-/// # Ok::<_, governor::InsufficientCapacity>(())
+///     until_n_ready(&limiter, two).await.unwrap(); // at once
+///     until_n_ready(&limiter, two).await.unwrap();
+///     assert_eq!(clock.now() - start, Duration::from_secs(2));
+///     assert!(until_n_ready(&limiter, NonZeroU32::new(3).unwrap()).await.is_err());
+/// });
 /// ```
 pub async fn until_n_ready<S, M>(
     limiter: &RateLimiter<NotKeyed, S, GovernorClock, M>,
@@ -232,15 +233,14 @@ where
 /// # Examples
 ///
 /// ```
-/// use governor::{Quota, RateLimiter, state::keyed::HashMapStateStore};
+/// use governor::{Quota, RateLimiter};
 /// use reveille::{ManualClock, adapters::governor::{GovernorClock, until_key_ready}};
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
 /// let start = clock.now();
 /// let quota = Quota::with_period(Duration::from_secs(1)).unwrap();
-/// let states = HashMapStateStore::default();
-/// let limiter = RateLimiter::new(quota, states, GovernorClock::with_clock(&clock));
+/// let limiter = RateLimiter::hashmap_with_clock(quota, GovernorClock::with_clock(&clock));
 /// clock.simulate(async {
 ///     until_key_ready(&limiter, &"one").await;
 ///     until_key_ready(&limiter, &"another").await; // at once, too
