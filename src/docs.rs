@@ -3,6 +3,8 @@
 //! | for | read |
 //! |---|---|
 //! | a timer that never fires, or an error | [troubleshooting] |
+//! | the guide to Go's timers as programs, and patterns to copy | [the guide](guide) |
+//! | what has to happen although the process may end | [where a timer ends](durable) |
 //! | a program that comes from Go | its [`time`](from_go) and its [`context`](from_go_context) |
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
@@ -32,6 +34,9 @@ pub mod changelog {}
 #[doc = include_str!("../docs/context.md")]
 pub mod context {}
 
+#[doc = include_str!("../docs/durable.md")]
+pub mod durable {}
+
 #[doc = include_str!("../docs/executor.md")]
 pub mod executor {}
 
@@ -43,6 +48,9 @@ pub mod from_go_context {}
 
 #[doc = include_str!("../docs/from-tokio.md")]
 pub mod from_tokio {}
+
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}

@@ -1,7 +1,9 @@
-//! Calls of a service: `retry.rs`, `circuit_breaker.rs`, and `fan_in.rs`.
+//! Calls of a service: `connect_timeout/attempt.rs`, `retry.rs`, `circuit_breaker.rs`, and
+//! `fan_in.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
+use std::io::{self, ErrorKind};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::channel::mpsc;
@@ -9,6 +11,7 @@ use futures::future::join;
 use reveille::time::{Instant, sleep};
 use reveille::{Context, ContextError, ManualClock};
 
+use crate::attempt::connect_to_any;
 use crate::circuit_breaker::{Breaker, Error};
 use crate::fan_in::{gather, produce};
 use crate::retry::{Failure, GaveUp, pauses, retry};
@@ -209,4 +212,31 @@ fn producers_end_when_nobody_receives() {
     });
     assert!(sent.into_inner().is_err());
     assert_eq!(took, ms(10));
+}
+
+/// Connects to hosts that answer after so many milliseconds, each within 100 ms, all within 250. One
+/// that answers after zero refuses.
+fn connected(hosts: &[u64]) -> (Result<u64, ErrorKind>, u128) {
+    let connect = async |answers: u64| {
+        sleep(ms(answers)).await;
+        match answers {
+            0 => Err(io::Error::from(ErrorKind::ConnectionRefused)),
+            _ => Ok(answers),
+        }
+    };
+    let attempt = connect_to_any(hosts, ms(100), ms(250), connect);
+    let (connection, took) = ManualClock::new().simulate(attempt);
+    (connection.map_err(|error| error.kind()), took.as_millis())
+}
+
+#[test]
+fn a_host_that_does_not_answer_is_given_up_for_the_next() {
+    assert_eq!(connected(&[50, 20]), (Ok(50), 50));
+    assert_eq!(connected(&[3000, 20]), (Ok(20), 120));
+    assert_eq!(connected(&[0, 20]), (Ok(20), 20));
+    // A limit for all: the third has only 50 ms, the fourth is not tried.
+    let late = Err(ErrorKind::TimedOut);
+    assert_eq!(connected(&[3000, 3000, 90, 1]), (late, 250));
+    assert_eq!(connected(&[0]), (Err(ErrorKind::ConnectionRefused), 0));
+    assert_eq!(connected(&[]), (Err(ErrorKind::InvalidInput), 0));
 }

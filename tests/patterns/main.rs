@@ -3,6 +3,8 @@
 
 #![cfg(all(feature = "rt", not(loom)))]
 
+#[path = "../../examples/connect_timeout/attempt.rs"]
+mod attempt;
 #[path = "../../examples/circuit_breaker.rs"]
 mod circuit_breaker;
 #[path = "../../examples/debounce_throttle.rs"]

@@ -216,11 +216,12 @@ async fn a_cancelled_job_is_not_run_and_a_failed_one_is_tried_again() {
     let Some(url) = url() else { return };
     let (schema, stop, ran) = (schema("cancel"), Context::background(), Ran::default());
     let jobs = Jobs::connect(&url, &schema).await.unwrap();
-    let worker = worker(&url, &schema, "one", &stop, &ran).await;
-    let cancelled = jobs.schedule("cancelled", ms(50)).await.unwrap();
-    let done = jobs.schedule("fails once", ms(60)).await.unwrap();
+    // Before there is a worker, so that it cannot come too late. It would run first.
+    let cancelled = jobs.schedule("cancelled", ms(1)).await.unwrap();
     assert!(jobs.cancel(cancelled).await.unwrap());
     assert!(!jobs.cancel(cancelled).await.unwrap());
+    let worker = worker(&url, &schema, "one", &stop, &ran).await;
+    let done = jobs.schedule("fails once", ms(2)).await.unwrap();
     let start = Instant::now();
     until(&ran, 2).await; // the second time after a second
     assert!(start.elapsed() >= ms(1000));
