@@ -19,7 +19,7 @@ fn main() -> std::io::Result<()> {
     use reveille::rt::{self, io::AsyncFd};
     use reveille::time::Instant;
 
-    const EACH: Duration = Duration::from_millis(50);
+    const EACH: Duration = Duration::from_millis(100);
 
     // Room for one connection that nobody accepts. The next one gets no answer.
     let dead = TcpListener::bind("127.0.0.1:0")?;

@@ -15,7 +15,7 @@ use reveille::{Context, ContextError};
 use crate::guide::Guide;
 use crate::timers::ms;
 
-const LIMIT: Duration = Duration::from_millis(50);
+const LIMIT: Duration = Duration::from_millis(200);
 
 pub(crate) fn deadline(guide: &mut Guide) {
     guide.part(
@@ -44,8 +44,8 @@ fn play(guide: &mut Guide) -> io::Result<()> {
     });
 
     let (status, took) = get(address, "/quick")?;
-    guide.expect("a handler of 10 ms, limit 50 ms", status, 200);
-    guide.at_least("answered after", took, ms(10));
+    guide.expect("a handler of 5 ms, limit 200 ms", status, 200);
+    guide.at_least("answered after", took, ms(5));
     let (status, took) = get(address, "/slow")?;
     guide.expect("a handler of an hour", status, 504);
     guide.at_least("answered after", took, LIMIT);
@@ -90,7 +90,7 @@ async fn handler(path: &str, stopped: &AtomicU32) {
     }
     let unless_done = Stop(stopped);
     sleep(if path == "/quick" {
-        ms(10)
+        ms(5)
     } else {
         ms(3_600_000)
     })

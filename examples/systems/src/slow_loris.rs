@@ -36,13 +36,6 @@ impl hyper::rt::Timer for HyperTimer {
     fn now(&self) -> std::time::Instant {
         Instant::now().into_std()
     }
-
-    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, at: std::time::Instant) {
-        match sleep.as_mut().downcast_mut_pin::<HyperSleep>() {
-            Some(mut sleep) => sleep.0.reset_at(at.into()),
-            None => *sleep = self.sleep_until(at),
-        }
-    }
 }
 
 impl hyper::rt::Sleep for HyperSleep {}
@@ -74,20 +67,20 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         .await
 }
 
-/// Serves at most `places` connections at once. The others wait to be accepted.
+/// Serves as many connections at once as there are `places`. The others wait.
 ///
 /// # Errors
 ///
 /// If the system accepts no more connections.
 pub async fn serve(
     listener: TcpListener,
-    places: usize,
+    places: Arc<Semaphore>,
     header: Option<Duration>,
 ) -> io::Result<Infallible> {
-    let places = Arc::new(Semaphore::new(places));
     loop {
-        let place = places.clone().acquire_owned().await;
         let (stream, _) = listener.accept().await?;
+        // Nobody closes the semaphore, so there is a place at some time.
+        let place = places.clone().acquire_owned().await;
         tokio::spawn(async move {
             let _ = connection(stream, header).await;
             drop(place);

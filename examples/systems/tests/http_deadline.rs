@@ -35,13 +35,16 @@ where
             .unwrap();
         let both = join(serve(near, server, ms(100), work), connection);
         let client = client(sender);
-        match select(Box::pin(client), Box::pin(both)).await {
-            Either::Left((output, _)) => output,
-            // Both ends are closed; the client still has something to look at.
-            Either::Right((_, client)) => client.await,
-        }
+        let ended = async {
+            match select(Box::pin(client), Box::pin(both)).await {
+                Either::Left((output, _)) => output,
+                // Both ends are closed; the client still has something to look at.
+                Either::Right((_, client)) => client.await,
+            }
+        };
+        timeout(Duration::from_secs(3600), ended).await
     });
-    output
+    output.expect("nothing waits for an hour")
 }
 
 /// Sends a request. Returns the status and the body of its answer, and after how many milliseconds

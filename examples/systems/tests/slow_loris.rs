@@ -32,8 +32,7 @@ fn without_a_deadline_it_holds_its_place_for_hours() {
     assert!(held.is_err());
 }
 
-/// The deadline is for each header: it is moved in place, and a client that is slow, but not too
-/// slow, is served.
+/// The deadline is for each header, so a client that is slow, but not too slow, is served.
 #[test]
 fn a_client_that_needs_less_than_the_deadline_for_each_header_is_served() {
     ManualClock::new().simulate(async {

@@ -60,7 +60,7 @@ impl Run for Print {
     async fn run(&mut self, _: &Transaction<'_>, job: &Job) -> Result<(), tokio_postgres::Error> {
         println!("begins {}", job.payload);
         if job.payload == "long" {
-            sleep(300 * MS).await;
+            sleep(1000 * MS).await;
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ async fn direct(url: &str) -> Result<ExitCode, Box<dyn Error>> {
         jobs.schedule(&format!("job {number}"), delay).await?;
     }
     jobs.schedule("long", 150 * MS).await?;
-    println!("{JOBS} jobs due within 400 ms, and one that takes 300 ms");
+    println!("{JOBS} jobs due within 400 ms, and one that takes 1 s");
 
     let victim = loop {
         let begun = workers.iter().position(|worker| worker.has_begun("long"));

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_tungstenite::{accept_async, client_async};
 
-const PING: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_millis(60);
+const PING: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -54,14 +54,14 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let stream = TcpStream::connect(address).await?;
     let (mut socket, _) = client_async("ws://localhost/", stream).await?;
-    let texts = listen(&mut socket, "hello", 5 * PATIENCE).await?;
+    let texts = listen(&mut socket, "hello", 2 * PATIENCE).await?;
     socket.close(None).await?;
 
     let ends = timeout(Duration::from_secs(30), server).await??;
     drop(silent);
     let ends = ends.map_err(|error| error as Box<dyn Error>)?;
     let silent_first = ends[0].0 == Ended::Silent && ends[0].1 >= PATIENCE;
-    let other_alive = ends[1].0 == Ended::Closed && ends[1].1 >= 5 * PATIENCE;
+    let other_alive = ends[1].0 == Ended::Closed && ends[1].1 >= 2 * PATIENCE;
     if silent_first && other_alive && texts == ["hello"] {
         println!("OK: the dead peer was dropped, the other one was kept.");
         return Ok(ExitCode::SUCCESS);

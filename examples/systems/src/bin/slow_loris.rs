@@ -6,10 +6,12 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use reveille::time::{Duration, Instant, sleep, timeout};
 use reveille_systems::slow_loris::{attack, request, serve};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 const PLACES: usize = 50;
@@ -46,8 +48,10 @@ async fn under_attack(
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let mut tasks = JoinSet::new();
+    let places = Arc::new(Semaphore::new(PLACES));
+    let left = places.clone();
     tasks.spawn(async move {
-        let _ = serve(listener, PLACES, header).await;
+        let _ = serve(listener, places, header).await;
     });
     for _ in 0..PLACES {
         tasks.spawn(async move {
@@ -57,7 +61,9 @@ async fn under_attack(
             }
         });
     }
-    sleep(50 * MS).await; // until they have their places
+    while left.available_permits() > 0 {
+        sleep(MS).await;
+    }
     let start = Instant::now();
     let honest = TcpStream::connect(address).await?;
     let answered = match timeout(patience, request(honest)).await {
