@@ -36,11 +36,12 @@ if [ -z "$bin" ]; then
     [ -n "$bin" ] || give_up "it was installed, but there is no initdb"
 fi
 
-# As another user than root.
-as=()
-data=$(mktemp -d "${TMPDIR:-/tmp}/postgres.XXXXXX")
 if [ "$(id -u)" = 0 ]; then
     id postgres >/dev/null 2>&1 || give_up "there is no user postgres, and it does not run as root"
+fi
+data=$(mktemp -d "${TMPDIR:-/tmp}/postgres.XXXXXX")
+as=()
+if [ "$(id -u)" = 0 ]; then
     as=(setpriv --reuid=postgres --regid=postgres --clear-groups env HOME="$data")
     chown postgres "$data"
 fi
