@@ -395,7 +395,14 @@ impl Callback {
         let function = state.function.take();
         state.running = self.repeats && function.is_some();
         state.due = state.running.then(|| next_on_grid(due, now, state.period));
+        let missed = match state.running {
+            true => now.saturating_sub(due) / state.period,
+            false => 0,
+        };
         drop(state);
+        if missed > 0 {
+            shared.counters.count_missed_ticks(missed);
+        }
         self.set_timer(armed, None, panic);
         match function {
             None => {}

@@ -11,11 +11,13 @@
 //! `backend` finds the driver for a timer.
 
 mod builder;
+mod counters;
 mod handle;
 #[cfg(any(feature = "tokio", feature = "rt"))]
 pub(crate) mod sharded;
 pub(crate) mod shared;
 pub(crate) mod slack;
+pub(crate) mod stats;
 mod turn;
 mod wakers;
 
@@ -305,6 +307,7 @@ impl<P> Driver<P> {
     /// ```
     pub fn turn(&mut self) -> Turn {
         let shared = &self.handle.shared;
+        shared.counters.count_turn();
         if shared.interrupt_before() != NO_INTERRUPT {
             shared.note_timed_wake();
             shared.clear_announcement();
@@ -395,6 +398,7 @@ impl<P> Driver<P> {
             shared.announce_park(&state, NO_INTERRUPT);
             return Some(Duration::ZERO);
         }
+        shared.counters.count_park();
         let next = match shared.needs_margin() {
             true => shared.wake_with_margin(next, now),
             false => next,

@@ -437,6 +437,7 @@ impl<W: WakeSource> ShardedDriver<W> {
             return (0, false);
         }
         shard.note_turn(now);
+        shard.counters.count_shard_turn();
         let (fired, more) = shard.fire(now, budget);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         shard.clear_announcement();

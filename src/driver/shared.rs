@@ -47,9 +47,11 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::clock::Clock;
+use crate::driver::counters::Counters;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
+use crate::driver::stats::Stats;
 use crate::driver::wakers::Wakers;
-use crate::driver::wakers::chunks::Chunks;
+use crate::driver::wakers::chunks::{Chunks, Removal};
 use crate::instant::{LAST, NEVER};
 use crate::park::Unpark;
 use crate::sync::{
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,
+    pub(crate) counters: Counters,
     atomics: CachePadded<Atomics>,
     chunks: Chunks,
     state: CachePadded<Mutex<State>>,
@@ -170,6 +173,7 @@ impl Shared {
             notifier,
             notify_on_cancel: AtomicBool::new(notify_on_cancel),
             slack,
+            counters: Counters::new(),
             atomics: CachePadded(Atomics {
                 elapsed: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
@@ -230,13 +234,14 @@ impl Shared {
 
     /// Tells the loop of a timer that was armed [silently](Self::arm_silently).
     pub(crate) fn replan(&self) {
+        self.counters.count_unpark();
         self.notifier.replan();
     }
 
     fn arm_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
         let (arm, must_replan) = self.insert_locked(deadline, waker);
         if must_replan {
-            self.notifier.replan();
+            self.replan();
         }
         arm
     }
@@ -274,6 +279,7 @@ impl Shared {
         if !self.chunks.put_off(index, old, deadline) {
             return Reset::Gone;
         }
+        self.counters.resets.count();
         // The loop may have begun to wait for the exact deadline after the check above. Then either
         // it has found the new one, or this thread finds the flag: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
@@ -282,6 +288,8 @@ impl Shared {
         Reset::Moved
     }
 
+    // A function of its own, so that a timer that is put off saves no registers for it.
+    #[inline(never)]
     fn reset_locked(&self, index: u32, old: u64, deadline: u64) -> Reset {
         // As in `replace_waker`.
         if self.is_closed() {
@@ -295,22 +303,27 @@ impl Shared {
         if deadline <= elapsed {
             // V1 in `wakers/words.rs`: a word must not become a deadline that has elapsed. So the
             // timer is removed, and the caller wakes it.
-            let waker = self.chunks.take(index, old);
+            let waker = self.chunks.take(index, old, Removal::Fired);
+            if waker.is_some() {
+                self.counters.count_locked_reset();
+                self.counters.count_fired_early();
+            }
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
             let must_replan = self.note_cancelled(old);
             drop(state);
             if must_replan {
-                self.notifier.replan();
+                self.replan();
             }
             return waker.map_or(Reset::Gone, Reset::Due);
         }
         if !state.timers.reset(&self.chunks, index, old, deadline) {
             return Reset::Gone;
         }
+        self.counters.count_locked_reset();
         let must_replan = self.note_armed(deadline) || self.note_cancelled(old);
         drop(state);
         if must_replan {
-            self.notifier.replan();
+            self.replan();
         }
         Reset::Moved
     }
@@ -318,6 +331,22 @@ impl Shared {
     /// Removes an armed timer and returns its waker, `None` if it has fired.
     #[inline]
     pub(crate) fn cancel(&self, index: u32, deadline: u64) -> Option<Waker> {
+        self.remove(index, deadline, Removal::Cancelled)
+    }
+
+    /// Removes a timer like [`cancel`](Self::cancel), because it was found due before a turn has
+    /// taken it out: it counts as fired.
+    #[inline]
+    pub(crate) fn end(&self, index: u32, deadline: u64) -> Option<Waker> {
+        let waker = self.remove(index, deadline, Removal::Fired);
+        if waker.is_some() {
+            self.counters.count_fired_early();
+        }
+        waker
+    }
+
+    #[inline]
+    fn remove(&self, index: u32, deadline: u64, removal: Removal) -> Option<Waker> {
         // A driver that is gone wakes all tasks itself, and after a fork its lock may be held for
         // ever. If the deadline has not elapsed, the timer is armed: reading its word here would
         // only make the lock wait for a cache miss.
@@ -325,7 +354,7 @@ impl Shared {
         if elapsed == CLOSED || deadline <= elapsed && self.has_fired(index, deadline) {
             return None;
         }
-        let waker = self.chunks.take(index, deadline);
+        let waker = self.chunks.take(index, deadline, removal);
         // After the timer was taken out: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
             self.note_gone(deadline);
@@ -357,6 +386,13 @@ impl Shared {
         self.chunks.armed()
     }
 
+    /// Adds what was counted to `stats`. Takes no lock: after a fork a lock may be held for ever.
+    pub(super) fn add_stats(&self, stats: &mut Stats) {
+        // What ends a timer is read before what begins one.
+        self.counters.add_to(stats);
+        self.chunks.add_to(stats);
+    }
+
     /// Takes each lock there is.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn lock_all(&self) -> impl Sized {
@@ -378,6 +414,7 @@ impl Shared {
     /// It does so whatever the loop has announced: the loop may have read the clock and not
     /// announced anything yet.
     pub(crate) fn interrupt(&self) {
+        self.counters.count_unpark();
         self.notifier.interrupt();
     }
 

@@ -136,7 +136,7 @@ impl Wakers {
     }
 
     /// Takes out the earliest timers that are due at `now`, up to `most`, and calls `each` with the
-    /// waker of each.
+    /// waker and the deadline of each.
     ///
     /// Fewer than `most` are taken out if no more are due, or if the budget is used up.
     #[inline]
@@ -146,7 +146,7 @@ impl Wakers {
         now: u64,
         budget: &mut StaleBudget,
         most: usize,
-        mut each: impl FnMut(Waker),
+        mut each: impl FnMut(Waker, u64),
     ) {
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;
@@ -154,7 +154,7 @@ impl Wakers {
             && let Some(slot) = self.heap.pop_until(now, &mut view)
         {
             if let Some(waker) = view.claim(slot) {
-                each(waker);
+                each(waker, slot.when());
                 popped += 1;
                 continue;
             }

@@ -127,7 +127,11 @@ impl Ticker {
         let period = self.period.as_nanos();
         // The casts fit, because the difference of two instants does.
         let (missed, into) = ((late / period) as u64, (late % period) as u64);
-        self.dropped = self.dropped.saturating_add(missed);
+        if missed > 0 {
+            self.dropped = self.dropped.saturating_add(missed);
+            let shared = &self.sleep.handle().shared;
+            shared.counters.count_missed_ticks(missed);
+        }
         // `now` cannot be earlier than `due`, unless the clock stopped with its driver.
         let next = now.max(due) + (self.period - Duration::from_nanos(into));
         self.sleep.reset_at(next);

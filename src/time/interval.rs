@@ -173,6 +173,18 @@ impl MissedTickBehavior {
             }
         }
     }
+
+    /// Returns how many ticks were missed, if the one for `scheduled` took place too late, at
+    /// `now`: that one, and those that will not come.
+    fn missed(self, scheduled: Instant, now: Instant, period: Duration) -> u64 {
+        match self {
+            Self::Burst => 1,
+            // The cast saturates only in theory: the difference of two instants fits in 64 bits.
+            Self::Delay | Self::Skip => {
+                1 + ((now - scheduled).as_nanos() / period.as_nanos()) as u64
+            }
+        }
+    }
 }
 
 /// A series of ticks, returned by [`interval`] and [`interval_at`].
@@ -268,7 +280,11 @@ impl Interval {
         let now = self.sleep.handle().now();
         let scheduled = self.scheduled;
         let next = if now - scheduled > self.tolerance() {
-            self.behavior.next(scheduled, now, self.period)
+            let next = self.behavior.next(scheduled, now, self.period);
+            let missed = self.behavior.missed(scheduled, now, self.period);
+            let shared = &self.sleep.handle().shared;
+            shared.counters.count_missed_ticks(missed);
+            next
         } else {
             scheduled + self.period
         };

@@ -116,7 +116,7 @@ impl Shared {
         let must_replan = self.note_cancelled(old);
         drop(state);
         if must_replan {
-            self.notifier.replan();
+            self.replan();
         }
     }
 

@@ -16,8 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::clock::ClockObserver;
-use crate::driver::shared::Shared;
 use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
+use crate::driver::shared::{CLOSED, Shared};
 use crate::driver::wakers::{StaleBudget, Wakers};
 use crate::instant::NEVER;
 use crate::sync;
@@ -80,9 +80,22 @@ impl Shared {
             stale_holds += usize::from(batch.len < BATCH);
             batch.wake();
             if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
+                if fired > 0 && now != CLOSED {
+                    self.count_duration(now);
+                }
                 return (fired, more);
             }
         }
+    }
+
+    /// Counts how long a turn took that began at `now`. The clock is foreign code, and must not keep
+    /// the loop from learning what has fired.
+    #[cold]
+    fn count_duration(&self, now: u64) {
+        catch_panic(|| {
+            let nanos = self.clock.nanos().saturating_sub(now);
+            self.counters.count_duration(nanos);
+        });
     }
 
     /// Fires all timers due at `now`.
@@ -96,10 +109,17 @@ impl Shared {
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
         let mut budget = StaleBudget(STALE_SLOTS);
+        let mut lateness = self.counters.begin_batch(now);
         let timers = &mut state.timers;
-        timers.pop(&self.chunks, now, &mut budget, BATCH, |waker| {
+        timers.pop(&self.chunks, now, &mut budget, BATCH, |waker, deadline| {
+            lateness.record(deadline);
             batch.push(waker);
         });
+        if now == CLOSED {
+            self.counters.count_orphaned(batch.len);
+        } else {
+            self.counters.end_batch(lateness);
+        }
         let next = state.timers.bound();
         self.set_next(&state, next);
         next <= now && next != NEVER

@@ -21,6 +21,7 @@ mod growth;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
 pub(super) use self::entries::{Entry, Filed};
@@ -28,6 +29,8 @@ pub(super) use self::growth::Growth;
 
 use self::entries::{Entries, NONE, Place};
 use super::words::{FREE, Word};
+use crate::driver::counters::bump;
+use crate::driver::stats::Stats;
 use crate::sync::{
     self, CachePadded, Mutex, MutexGuard,
     atomic::{AtomicU32, Ordering},
@@ -42,8 +45,28 @@ const LISTS: usize = 33 - CHUNK.ilog2() as usize;
 
 /// See the head of this file.
 struct Chunk {
-    entries: CachePadded<Mutex<Entries>>,
+    head: CachePadded<Head>,
     words: [Word; CHUNK],
+}
+
+/// What is written whenever a timer is armed or removed, on one cache line.
+#[repr(C)]
+struct Head {
+    /// How many timers were armed. Written under the lock, as is the next.
+    armed: AtomicU64,
+    /// How many were removed before they fired.
+    cancelled: AtomicU64,
+    entries: Mutex<Entries>,
+}
+
+/// Why a timer is removed. The value is what is added to the count of those that were cancelled.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+pub(crate) enum Removal {
+    /// It was found due.
+    Fired = 0,
+    /// It is not needed any longer.
+    Cancelled = 1,
 }
 
 type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
@@ -57,6 +80,9 @@ pub(crate) struct Chunks {
     adopt_from: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
     available: Mutex<VecDeque<u32>>,
+    /// How many entries there have been: the most timers that were armed at once. Written under the
+    /// driver's lock.
+    peak: AtomicU64,
 }
 
 /// A chunk that is locked, and one of its entries.
@@ -70,13 +96,17 @@ pub(super) struct Locked<'a> {
 impl Chunk {
     fn new() -> Self {
         Self {
-            entries: CachePadded(Mutex::new(Entries::new())),
+            head: CachePadded(Head {
+                armed: AtomicU64::new(0),
+                cancelled: AtomicU64::new(0),
+                entries: Mutex::new(Entries::new()),
+            }),
             words: std::array::from_fn(|_| Word::new()),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        lock(&self.entries.0)
+        lock(&self.head.0.entries)
     }
 }
 
@@ -86,6 +116,7 @@ impl Chunks {
             lists: [const { OnceLock::new() }; LISTS],
             adopt_from: CachePadded(AtomicU32::new(NONE)),
             available: Mutex::new(VecDeque::new()),
+            peak: AtomicU64::new(0),
         }
     }
 
@@ -164,6 +195,7 @@ impl Chunks {
         }
         // Not by `Entries::arm`, which would look the entry up once more.
         let waker = waker.take()?;
+        bump(&chunk.head.0.armed, 1);
         entries.armed += 1;
         entries.seq = entries.seq.wrapping_add(1);
         entries.free = entry.arm(waker, entries.seq);
@@ -173,7 +205,7 @@ impl Chunks {
 
     /// Removes a timer and returns its waker, if it is armed for `deadline`.
     #[inline]
-    pub(crate) fn take(&self, index: u32, deadline: u64) -> Option<Waker> {
+    pub(crate) fn take(&self, index: u32, deadline: u64, removal: Removal) -> Option<Waker> {
         let (number, at) = (index / CHUNK as u32, index as usize % CHUNK);
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
@@ -185,6 +217,7 @@ impl Chunks {
             return None;
         }
         word.store(FREE);
+        bump(&chunk.head.0.cancelled, removal as u64);
         self.free(&mut entries, number, at)
     }
 
@@ -227,6 +260,20 @@ impl Chunks {
         chunks.map(|chunk| chunk.lock().armed as usize).sum()
     }
 
+    /// Adds what was counted to `stats`, without a lock.
+    pub(in crate::driver) fn add_to(&self, stats: &mut Stats) {
+        let chunks = || (0..).map_while(|chunk| self.get(chunk).map(|chunk| &chunk.head.0));
+        let sum = |count: fn(&Head) -> &AtomicU64| -> u64 {
+            chunks()
+                .map(|head| count(head).load(Ordering::Relaxed))
+                .sum()
+        };
+        // What ends a timer is read before what begins one.
+        stats.cancelled += sum(|head| &head.cancelled);
+        stats.armed += sum(|head| &head.armed);
+        stats.peak += self.peak.load(Ordering::Relaxed);
+    }
+
     /// Returns how many entries there are.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
@@ -250,7 +297,8 @@ impl Chunks {
         // driver is gone.
         chunk.words.iter().for_each(|word| word.store(FREE));
         entries.free = NONE;
-        entries.armed = 0;
+        let armed = mem::take(&mut entries.armed);
+        bump(&chunk.head.0.cancelled, u64::from(armed));
         let all = mem::take(&mut entries.all).into_iter();
         Some(all.filter_map(|entry| match entry.place {
             Place::Armed(waker) => Some(waker),

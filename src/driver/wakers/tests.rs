@@ -8,6 +8,7 @@ use std::task::Wake;
 
 use proptest::prelude::*;
 
+use super::chunks::Removal;
 use super::*;
 
 impl Wakers {
@@ -116,9 +117,13 @@ impl Pair {
         assert!(self.chunks.replace_waker(index, deadline, &mut other));
         assert_eq!(other.data(), data);
         assert!(self.chunks.replace_waker(index, deadline, &mut other));
-        let waker = self.chunks.take(index, deadline);
+        let waker = self.chunks.take(index, deadline, Removal::Cancelled);
         assert_eq!(waker.as_ref().map(Waker::data), Some(data));
-        assert!(self.chunks.take(index, deadline).is_none());
+        assert!(
+            self.chunks
+                .take(index, deadline, Removal::Cancelled)
+                .is_none()
+        );
         assert!(!self.chunks.replace_waker(index, deadline, &mut other));
         self.model.remove(&(deadline, order));
     }
@@ -130,7 +135,7 @@ impl Pair {
             let bound = self.wakers.bound();
             let mut left = StaleBudget(budget);
             let mut popped = None;
-            let each = |waker| popped = Some(waker);
+            let each = |waker, _| popped = Some(waker);
             self.wakers.pop(&self.chunks, self.now, &mut left, 1, each);
             let Some(waker) = popped else {
                 if left.0 > 0 {

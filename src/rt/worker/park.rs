@@ -25,6 +25,7 @@ impl Worker<'_> {
         }
         let was_searching = std::mem::take(&mut self.searching);
         let (idle, me) = (&self.pool.idle, self.core.index);
+        idle.drivers().shards()[me].counters.count_park();
         let context = &mut Parking {
             worker: self,
             should_return,

@@ -146,7 +146,10 @@ impl Sleep {
     #[inline]
     fn end(&mut self) -> bool {
         let waited = self.is_armed();
-        self.disarm();
+        if waited {
+            // The waker is dropped as in `cancel`.
+            drop(self.handle.shared.end(self.index, self.deadline));
+        }
         self.phase = Phase::Done;
         waited
     }

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use super::entries::{Entries, Filed, NONE};
 use super::{CHUNK, Chunk, Chunks};
+use crate::driver::counters::bump;
 use crate::sync::{MutexGuard, atomic::Ordering, lock};
 
 /// What the driver's lock guards of the chunks.
@@ -13,6 +14,8 @@ pub(in crate::driver::wakers) struct Growth {
     current: u32,
     /// How many chunks there are.
     len: u32,
+    /// How many entries can be added to the last chunk.
+    room: usize,
 }
 
 impl Growth {
@@ -20,6 +23,7 @@ impl Growth {
         Self {
             current: NONE,
             len: 0,
+            room: 0,
         }
     }
 }
@@ -37,6 +41,7 @@ impl Chunks {
         let (chunk, mut guard) = self.lock_current(growth);
         let at = guard.free as usize;
         let entry = guard.arm(waker)?;
+        bump(&chunk.head.0.armed, 1);
         chunk.words.get(at)?.store(deadline);
         let index = growth.current * CHUNK as u32 + at as u32;
         let filed = entry.file(index, deadline);
@@ -71,36 +76,55 @@ impl Chunks {
         self.find_free(growth, None)
     }
 
+    /// Takes a chunk that has a free entry. An entry is added only if there is none in any chunk, so
+    /// there are as many entries as there were timers at once. Then only the last chunk has room
+    /// for more.
     #[cold]
     fn find_free<'a>(
         &'a self,
         growth: &mut Growth,
         current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
-        let mut seq = 0;
-        if let Some((chunk, mut entries)) = current {
-            if entries.add(growth.current == 0) {
-                return (chunk, entries);
-            }
-            entries.is_current = false;
-            seq = entries.seq;
-        }
         let available = lock(&self.available).pop_front();
-        growth.current = available.unwrap_or(growth.len);
-        if available.is_none() {
+        if available.is_none() && growth.room == 0 {
+            growth.room = CHUNK;
             growth.len += 1;
             assert!(
                 growth.len <= NONE / CHUNK as u32,
                 "a driver holds at most {NONE} timers at once"
             );
         }
-        let chunk = self.get_or_add(growth.current);
-        let mut entries = chunk.lock();
-        if available.is_none() {
-            entries.add(growth.current == 0);
+        let next = available.unwrap_or(growth.len - 1);
+        let (chunk, mut entries) = match current {
+            Some(current) if next == growth.current => current,
+            current => self.make_current(growth, next, current),
+        };
+        if entries.free == NONE && entries.add(next == 0) {
+            growth.room -= 1;
+            bump(&self.peak, 1);
         }
+        (chunk, entries)
+    }
+
+    /// Makes `next` the current chunk instead of `current`, and locks it.
+    fn make_current<'a>(
+        &'a self,
+        growth: &mut Growth,
+        next: u32,
+        current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
+    ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
+        let mut seq = 0;
+        if let Some((_, mut entries)) = current {
+            entries.is_current = false;
+            seq = entries.seq;
+        }
+        growth.current = next;
+        let chunk = self.get_or_add(next);
+        let mut entries = chunk.lock();
         entries.is_current = true;
         entries.seq = seq;
+        // An entry of the last chunk may have become free before the lock was taken here.
+        lock(&self.available).retain(|&chunk| chunk != next);
         (chunk, entries)
     }
 

@@ -35,6 +35,11 @@ impl Chunks {
             }
         }
         assert_eq!(with_free, available.len(), "C2");
+        let entries: usize = (0..)
+            .map_while(|chunk| self.get(chunk))
+            .map(|chunk| chunk.lock().all.len())
+            .sum();
+        assert_eq!(self.peak.load(Ordering::Relaxed), entries as u64);
         assert!(current <= 1, "{current} chunks are current");
     }
 }

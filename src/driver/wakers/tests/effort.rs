@@ -53,7 +53,7 @@ fn many_timers_that_were_put_off_are_filed_anew_in_small_steps() {
     let (mut calls, mut longest) = (0, 0);
     loop {
         let mut budget = StaleBudget(256);
-        let each = |_| panic!("early");
+        let each = |_, _| panic!("early");
         pair.wakers.pop(&pair.chunks, 2000, &mut budget, 64, each);
         longest = longest.max(pair.wakers.heap.take_effort());
         calls += 1;
@@ -73,12 +73,12 @@ fn slots_of_removed_timers_are_dropped_in_small_steps() {
     for i in 0..100_000 {
         let at = 1000 + i * 7919 % 100_000;
         let index = pair.arm(at, waker());
-        assert!(pair.chunks.take(index, at).is_some() || i == 0);
+        assert!(pair.chunks.take(index, at, Removal::Cancelled).is_some() || i == 0);
         let _ = pair.arm(at, waker());
     }
     for index in 0..pair.chunks.entries() as u32 {
         let at = pair.chunks.load(index);
-        assert!(pair.chunks.take(index, at).is_some());
+        assert!(pair.chunks.take(index, at, Removal::Cancelled).is_some());
     }
     pair.wakers.heap.take_effort();
     let mut count = 0;

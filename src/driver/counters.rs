@@ -1,0 +1,285 @@
+//! What a driver counts, always: the figures behind [`Stats`].
+//!
+//! Counting must cost next to nothing, so no count adds a read-modify-write to what timers do. Each
+//! is written where a lock is held anyway, or by one thread alone:
+//!
+//! | counted | where |
+//! |---|---|
+//! | armed, cancelled | for each chunk of timers, under its lock (`wakers/chunks.rs`) |
+//! | fired, their lateness, the size of their batch | under the driver's lock, for each batch |
+//! | turns, parks | by the thread of the driver's loop |
+//! | reset | by the thread that resets: see [`Tally`] |
+//!
+//! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`. All are read without
+//! a lock, so reading them stops nothing. They are atomics of std even in a model, because they
+//! order nothing: a model would only have more orders to try.
+
+mod tally;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::driver::stats::{BATCH_BUCKETS, BUCKETS, Stats, batch_bucket, bucket_of, lower_bound};
+use crate::sync::CachePadded;
+
+use self::tally::Tally;
+
+/// Adds to a counter that no other thread writes at the same time.
+#[inline]
+pub(crate) fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(by),
+        Ordering::Relaxed,
+    );
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// See the head of this file.
+pub(crate) struct Counters {
+    /// Timers that were put off.
+    pub(super) resets: Tally,
+    /// Written for each batch that fires, under the driver's lock.
+    firing: CachePadded<Firing>,
+    looping: CachePadded<Looping>,
+    rare: CachePadded<Rare>,
+}
+
+struct Firing {
+    fired: AtomicU64,
+    /// Resets that took the driver's lock.
+    resets_locked: AtomicU64,
+    batches: [AtomicU64; BATCH_BUCKETS],
+    lateness: Histogram,
+}
+
+struct Looping {
+    turns: AtomicU64,
+    parks: AtomicU64,
+}
+
+/// Counted by any thread, at any time.
+struct Rare {
+    /// Timers that were found due before a turn took them out: by a poll, or by a reset.
+    fired_early: AtomicU64,
+    /// Timers that were taken out because the driver ended.
+    orphaned: AtomicU64,
+    rejected: AtomicU64,
+    unparks: AtomicU64,
+    missed_ticks: AtomicU64,
+    /// How long turns took that have fired timers.
+    durations: Histogram,
+}
+
+/// What a [`stats::Histogram`](crate::driver::stats::Histogram) is copied from.
+struct Histogram {
+    buckets: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self {
+            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+            sum: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+        }
+    }
+
+    fn raise_max(&self, nanos: u64) {
+        if nanos > get(&self.max) {
+            self.max.store(nanos, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts the timers of one batch, in order of deadline, under the driver's lock.
+///
+/// Timers of a batch are mostly late by about the same, so one comparison tells that a timer
+/// belongs into the same bucket as the one before.
+pub(super) struct Lateness<'a> {
+    histogram: &'a Histogram,
+    now: u64,
+    /// The last deadline that belongs into the current bucket.
+    until: u64,
+    bucket: usize,
+    /// How many belong there, and how many there were before.
+    count: u64,
+    counted: u64,
+    /// The sum of all deadlines.
+    sum: u64,
+}
+
+impl Lateness<'_> {
+    #[inline]
+    pub(super) fn record(&mut self, deadline: u64) {
+        if deadline > self.until {
+            self.next_bucket(deadline);
+        }
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(deadline);
+    }
+
+    #[cold]
+    fn next_bucket(&mut self, deadline: u64) {
+        self.flush();
+        let late = self.now.saturating_sub(deadline);
+        self.histogram.raise_max(late);
+        self.bucket = bucket_of(late);
+        self.until = self.now.saturating_sub(lower_bound(self.bucket));
+    }
+
+    fn flush(&mut self) {
+        bump(&self.histogram.buckets[self.bucket], self.count);
+        self.counted += self.count;
+        self.count = 0;
+    }
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self {
+            resets: Tally::new(),
+            firing: CachePadded(Firing {
+                fired: AtomicU64::new(0),
+                resets_locked: AtomicU64::new(0),
+                batches: [const { AtomicU64::new(0) }; BATCH_BUCKETS],
+                lateness: Histogram::new(),
+            }),
+            looping: CachePadded(Looping {
+                turns: AtomicU64::new(0),
+                parks: AtomicU64::new(0),
+            }),
+            rare: CachePadded(Rare {
+                fired_early: AtomicU64::new(0),
+                orphaned: AtomicU64::new(0),
+                rejected: AtomicU64::new(0),
+                unparks: AtomicU64::new(0),
+                missed_ticks: AtomicU64::new(0),
+                durations: Histogram::new(),
+            }),
+        }
+    }
+
+    /// Begins a batch of timers that fire at `now`, under the driver's lock.
+    #[inline]
+    pub(super) fn begin_batch(&self, now: u64) -> Lateness<'_> {
+        Lateness {
+            histogram: &self.firing.0.lateness,
+            now,
+            // So that the first timer finds its bucket. (Zero is no deadline.)
+            until: 0,
+            bucket: 0,
+            count: 0,
+            counted: 0,
+            sum: 0,
+        }
+    }
+
+    /// Ends a batch, under the driver's lock.
+    pub(super) fn end_batch(&self, mut lateness: Lateness<'_>) {
+        lateness.flush();
+        let count = lateness.counted;
+        if count == 0 {
+            return;
+        }
+        let firing = &self.firing.0;
+        bump(&firing.fired, count);
+        bump(&firing.batches[batch_bucket(count)], 1);
+        let late = lateness.now.wrapping_mul(count).wrapping_sub(lateness.sum);
+        bump(&firing.lateness.sum, late);
+    }
+
+    /// Counts a reset, under the driver's lock.
+    pub(super) fn count_locked_reset(&self) {
+        bump(&self.firing.0.resets_locked, 1);
+    }
+
+    /// Counts a timer that a poll or a reset has found due before a turn took it out.
+    #[cold]
+    pub(super) fn count_fired_early(&self) {
+        self.rare.0.fired_early.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts timers that were taken out because the driver ended.
+    #[cold]
+    pub(super) fn count_orphaned(&self, count: usize) {
+        let orphaned = &self.rare.0.orphaned;
+        orphaned.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a turn, on the thread of the loop.
+    #[inline]
+    pub(super) fn count_turn(&self) {
+        bump(&self.looping.0.turns, 1);
+    }
+
+    /// Counts a turn of a shard, on any thread.
+    #[cfg(any(feature = "tokio", feature = "rt"))]
+    pub(super) fn count_shard_turn(&self) {
+        self.looping.0.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts how long a turn took that has fired timers.
+    pub(super) fn count_duration(&self, nanos: u64) {
+        // Threads may fire timers of one shard at once.
+        let durations = &self.rare.0.durations;
+        durations.buckets[bucket_of(nanos)].fetch_add(1, Ordering::Relaxed);
+        durations.sum.fetch_add(nanos, Ordering::Relaxed);
+        durations.max.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// Counts a park, on the thread of the loop.
+    pub(crate) fn count_park(&self) {
+        bump(&self.looping.0.parks, 1);
+    }
+
+    pub(super) fn count_unpark(&self) {
+        self.rare.0.unparks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cold]
+    pub(crate) fn count_missed_ticks(&self, count: u64) {
+        self.rare.0.missed_ticks.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Adds all counts to `stats`, but for those of the chunks.
+    pub(super) fn add_to(&self, stats: &mut Stats) {
+        let Firing {
+            fired,
+            resets_locked,
+            batches,
+            lateness,
+        } = &self.firing.0;
+        let Looping { turns, parks } = &self.looping.0;
+        let Rare {
+            fired_early,
+            orphaned,
+            rejected,
+            unparks,
+            missed_ticks,
+            durations,
+        } = &self.rare.0;
+        stats.fired += get(fired) + get(fired_early);
+        stats.cancelled += get(orphaned);
+        stats.reset += get(resets_locked) + self.resets.get();
+        stats.turns += get(turns);
+        stats.parks += get(parks);
+        stats.rejected += get(rejected);
+        stats.unparks += get(unparks);
+        stats.missed_ticks += get(missed_ticks);
+        stats.batch_sizes.add(batches.each_ref().map(get));
+        for (from, to) in [
+            (lateness, &mut stats.lateness),
+            (durations, &mut stats.turn_duration),
+        ] {
+            to.add(
+                from.buckets.each_ref().map(get),
+                get(&from.sum),
+                get(&from.max),
+            );
+        }
+    }
+}
