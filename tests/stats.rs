@@ -48,31 +48,33 @@ fn each_way_in_which_a_timer_ends_is_counted_once() {
     let mut due_at_poll = armed(&handle, ms(2), &task);
     let mut due_by_reset = armed(&handle, ms(9), &task);
     let late = armed(&handle, ms(9), &task);
-    drop(dropped);
-    assert_eq!(flow(&handle.stats()), (5, 0, 1, 4));
+    let forever = armed(&handle, Duration::MAX, &task);
+    drop((dropped, forever));
+    let forever = armed(&handle, Duration::MAX, &task);
+    assert_eq!(flow(&handle.stats()), (7, 0, 2, 5));
     nanos.store(1_500_000, Ordering::SeqCst);
     assert_eq!(driver.turn().fired(), 1);
-    assert_eq!(flow(&handle.stats()), (5, 1, 1, 3));
+    assert_eq!(flow(&handle.stats()), (7, 1, 2, 4));
     assert!(task.poll(&mut fired).is_ready());
     drop(fired);
-    assert_eq!(flow(&handle.stats()), (5, 1, 1, 3), "it had fired");
+    assert_eq!(flow(&handle.stats()), (7, 1, 2, 4), "it had fired");
     due_by_reset.reset_after(Duration::ZERO);
-    assert_eq!(flow(&handle.stats()), (5, 2, 1, 2), "by the call");
+    assert_eq!(flow(&handle.stats()), (7, 2, 2, 3), "by the call");
     nanos.store(2_000_000, Ordering::SeqCst);
     assert!(task.poll(&mut due_at_poll).is_ready());
     assert_eq!(
         flow(&handle.stats()),
-        (5, 3, 1, 1),
+        (7, 3, 2, 2),
         "before the driver's turn"
     );
     driver.turn();
-    assert_eq!(flow(&handle.stats()), (5, 3, 1, 1));
+    assert_eq!(flow(&handle.stats()), (7, 3, 2, 2));
     assert_eq!(handle.stats().reset(), 1);
 
     drop(driver);
-    assert_eq!(flow(&handle.stats()), (5, 3, 2, 0), "the driver ended");
-    drop(late);
-    assert_eq!(flow(&handle.stats()), (5, 3, 2, 0));
+    assert_eq!(flow(&handle.stats()), (7, 3, 4, 0), "the driver ended");
+    drop((late, forever));
+    assert_eq!(flow(&handle.stats()), (7, 3, 4, 0));
 }
 
 #[test]

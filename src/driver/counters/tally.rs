@@ -77,3 +77,20 @@ impl Tally {
         get(&self.own.0) + others.sum::<u64>()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_count_at_once_lose_nothing() {
+        const EACH: u64 = 200_000;
+        let tally = Tally::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..EACH).for_each(|_| tally.count()));
+            }
+        });
+        assert_eq!(tally.get(), 4 * EACH);
+    }
+}
