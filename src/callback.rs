@@ -41,7 +41,7 @@ use std::task::Wake;
 use std::time::Duration;
 
 use crate::callback::arm::{Panic, catch};
-use crate::driver::Handle;
+use crate::driver::{DriverRef, Handle};
 use crate::instant::nanos;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -178,7 +178,7 @@ impl RefUnwindSafe for FuncTimer {}
 impl FuncTimer {
     fn start(handle: &Handle, duration: Duration, function: Function) -> Self {
         let callback = Arc::new(Callback {
-            handle: handle.clone(),
+            handle: handle.driver_ref(),
             repeats: matches!(function, Function::Every(_)),
             state: Mutex::new(State {
                 due: Some(handle.shared.clock.deadline_after(duration)),
@@ -281,7 +281,7 @@ impl fmt::Debug for FuncTimer {
 
 /// See the head of this file.
 struct Callback {
-    handle: Handle,
+    handle: DriverRef,
     /// Whether the function is one that is called again and again.
     repeats: bool,
     state: Mutex<State>,

@@ -473,9 +473,11 @@ impl Context {
     #[track_caller]
     fn with_wait(&self, duration: Duration, cause: Option<Cause>) -> Self {
         match Handle::try_current() {
-            Ok(driver) => {
-                self.with_timer(Sleep::limit(driver.clone(), duration), Some(driver), cause)
-            }
+            Ok(driver) => self.with_timer(
+                Sleep::limit(driver.driver_ref(), duration),
+                Some(driver),
+                cause,
+            ),
             Err(_) => self.with_timer(time::sleep::limit(duration), None, cause),
         }
     }

@@ -13,6 +13,7 @@
 mod builder;
 mod counters;
 mod handle;
+pub(crate) mod limits;
 #[cfg(any(feature = "tokio", feature = "rt"))]
 pub(crate) mod sharded;
 pub(crate) mod shared;
@@ -30,6 +31,7 @@ use crate::park::{Park, Unpark};
 use crate::sync;
 
 pub use self::builder::Builder;
+pub(crate) use self::handle::DriverRef;
 pub use self::handle::Handle;
 pub use self::turn::Turn;
 

@@ -48,6 +48,7 @@ pub use crate::clock::{Clock, Hold, ManualClock};
 #[doc(inline)]
 pub use crate::context::{Context, ContextError};
 pub use crate::driver::Handle;
+pub use crate::driver::limits::{LimitError, Limits};
 pub use crate::driver::stats::{BatchSizes, Histogram, Stats};
 pub use crate::driver::{Builder, Driver, Turn};
 pub use crate::future_ext::FutureExt;

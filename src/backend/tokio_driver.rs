@@ -208,9 +208,7 @@ impl TokioDriver {
         let shards = self.drivers.shards();
         let last = shards.len() - 1;
         let index = worker_index().map_or(last, |worker| worker.min(last));
-        Handle {
-            shared: shards[index].clone(),
-        }
+        Handle::new(shards[index].clone())
     }
 
     /// Fires what is due and sets the wake sources again. For threads that hold no lock of their

@@ -26,7 +26,7 @@ use crate::backend::coop;
 use crate::context::ContextError;
 use crate::context::end::end;
 use crate::context::node::{Cause, Node, Outcome};
-use crate::driver::Handle;
+use crate::driver::{DriverRef, Handle};
 use crate::instant::Instant;
 use crate::sync::lock;
 use crate::system;
@@ -46,7 +46,7 @@ pub(super) struct Deadline {
     /// driver.
     initial: Instant,
     /// The driver, and the deadline on its clock.
-    bound: OnceLock<(Handle, Instant)>,
+    bound: OnceLock<(DriverRef, Instant)>,
     /// The cause if this deadline ends the context.
     cause: Option<Cause>,
 }
@@ -74,7 +74,9 @@ impl Deadline {
     /// `driver` is that of `timer`, `None` if it has none yet.
     pub(super) fn new(timer: &Sleep, driver: Option<Handle>, cause: Option<Cause>) -> Self {
         let initial = timer.deadline();
-        let bound = driver.map_or_else(OnceLock::new, |driver| OnceLock::from((driver, initial)));
+        let bound = driver.map_or_else(OnceLock::new, |driver| {
+            OnceLock::from((driver.into(), initial))
+        });
         Self {
             initial,
             bound,

@@ -1,8 +1,9 @@
-//! The builder of a driver: its clock and its slack.
+//! The builder of a driver: its clock, its slack and its limits.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::driver::limits::Limits;
 use crate::driver::shared::{Notifier, Shared};
 use crate::driver::slack::{Planner, SampledWait, SharedSlack};
 use crate::driver::{Driver, Handle};
@@ -27,6 +28,7 @@ use crate::park::{Park, Unpark};
 pub struct Builder {
     clock: Clock,
     slack: Option<Duration>,
+    limits: Limits,
 }
 
 impl Builder {
@@ -34,6 +36,7 @@ impl Builder {
         Self {
             clock: Clock::monotonic(),
             slack: None,
+            limits: Limits::new(),
         }
     }
 
@@ -98,6 +101,24 @@ impl Builder {
         self
     }
 
+    /// Limits the `try_` constructors of the driver's [`handle`](Driver::handle), and of those that
+    /// are made of it, all together: see [`Handle::limited`]. By default there are no limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, Limits, ThreadPark};
+    /// use std::time::Duration;
+    ///
+    /// let limits = Limits::new().timers(100_000).longest(Duration::from_secs(86_400));
+    /// let driver = Driver::builder().limits(limits).build(ThreadPark::new());
+    /// assert!(driver.handle().try_sleep(Duration::from_secs(604_800)).is_err());
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Makes a driver that blocks in `park`.
     ///
     /// # Examples
@@ -129,9 +150,11 @@ impl Builder {
         let slack = SharedSlack::of(self.slack);
         // Where time stands still, the driver itself moves it, and asks then what is armed.
         let notify_on_cancel = false;
-        let handle = Handle {
-            shared: Shared::new(self.clock, notifier, notify_on_cancel, slack.clone()),
-        };
+        let shared = Shared::new(self.clock, notifier, notify_on_cancel, slack.clone());
+        let mut handle = Handle::new(shared);
+        if self.limits != Limits::new() {
+            handle = handle.limited(self.limits);
+        }
         Driver {
             inner: park,
             handle,

@@ -236,6 +236,12 @@ impl Counters {
         bump(&self.looping.0.parks, 1);
     }
 
+    /// Counts a timer that was refused.
+    #[cold]
+    pub(super) fn count_rejected(&self) {
+        self.rare.0.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count_unpark(&self) {
         self.rare.0.unparks.fetch_add(1, Ordering::Relaxed);
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::driver::limits::Tenant;
 use crate::driver::shared::Shared;
 use crate::instant::{Instant, nanos};
 
@@ -34,13 +35,68 @@ use crate::instant::{Instant, nanos};
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
+    /// `None` if the handle has no limits.
+    pub(super) tenant: Option<Arc<Tenant>>,
+}
+
+/// A reference to a driver without any limits: what a timer keeps.
+#[derive(Clone)]
+pub(crate) struct DriverRef {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl DriverRef {
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    pub(crate) fn slack(&self) -> Duration {
+        Duration::from_nanos(self.shared.slack.get())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+}
+
+impl PartialEq for DriverRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl From<Handle> for DriverRef {
+    #[inline]
+    fn from(handle: Handle) -> Self {
+        let shared = handle.shared;
+        Self { shared }
+    }
 }
 
 // No foreign code runs under a lock, so a panic of a waker or an unpark leaves no half of a change.
 impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
+impl UnwindSafe for DriverRef {}
+impl RefUnwindSafe for DriverRef {}
 
 impl Handle {
+    /// Makes a handle without limits.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let tenant = None;
+        Self { shared, tenant }
+    }
+
+    /// Returns what a timer on this driver keeps.
+    #[inline]
+    pub(crate) fn driver_ref(&self) -> DriverRef {
+        let shared = self.shared.clone();
+        DriverRef { shared }
+    }
+
     /// Returns the time on the driver's clock.
     ///
     /// # Examples
@@ -205,7 +261,7 @@ impl Handle {
     }
 }
 
-/// Handles are equal if they refer to the same driver.
+/// Handles are equal if they refer to the same driver, whatever their limits.
 impl PartialEq for Handle {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)

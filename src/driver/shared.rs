@@ -48,6 +48,7 @@ use std::task::Waker;
 
 use crate::clock::Clock;
 use crate::driver::counters::Counters;
+use crate::driver::limits::Permit;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
 use crate::driver::stats::Stats;
 use crate::driver::wakers::Wakers;
@@ -246,10 +247,30 @@ impl Shared {
         arm
     }
 
+    /// Arms a timer [silently](Self::arm_silently) that has a permit. The permit is given back when
+    /// the timer leaves the driver, or by this call if it is not armed.
+    pub(crate) fn arm_with_permit(
+        &self,
+        deadline: u64,
+        waker: &mut Option<Waker>,
+        permit: Permit,
+    ) -> (Arm, bool) {
+        let mut state = self.lock();
+        let (arm, must_replan) = self.insert(&mut state, deadline, waker);
+        if let Arm::Armed(index) = arm {
+            self.chunks.keep(index, permit);
+        }
+        (arm, must_replan)
+    }
+
     /// Arms a timer. Returns also whether the loop must be interrupted for it.
     #[inline]
     fn insert_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
-        let mut state = self.lock();
+        self.insert(&mut self.lock(), deadline, waker)
+    }
+
+    #[inline]
+    fn insert(&self, state: &mut State, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         if deadline <= elapsed {
             return match elapsed {

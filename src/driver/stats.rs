@@ -155,6 +155,23 @@ impl Stats {
         self.reset
     }
 
+    /// Returns how many timers were refused by a [limit](Handle::limited).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::Limits;
+    ///
+    /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+    /// let tenant = driver.handle().limited(Limits::new().timers(0));
+    /// assert!(tenant.try_sleep(std::time::Duration::from_secs(1)).is_err());
+    /// assert_eq!(driver.handle().stats().rejected(), 1);
+    /// ```
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
     /// Returns how many timers are armed: [`armed`](Self::armed) without those that have fired or
     /// were cancelled.
     ///

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::driver::Handle;
+use crate::driver::DriverRef;
 use crate::instant::Instant;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -159,7 +159,7 @@ struct State {
     /// The task that awaits the timer.
     waker: Option<Waker>,
     /// The driver of the timer, by whose clock it is reset. `None` once the timer is dropped.
-    driver: Option<Handle>,
+    driver: Option<DriverRef>,
 }
 
 /// What the last change of the version asks of the owner's `Sleep`.
@@ -187,7 +187,7 @@ impl State {
     /// Notes the driver of the timer. Returns the one before, which the caller drops when the lock
     /// is released.
     #[must_use]
-    fn set_driver(&mut self, driver: &Handle) -> Option<Handle> {
+    fn set_driver(&mut self, driver: &DriverRef) -> Option<DriverRef> {
         if self.driver.as_ref() == Some(driver) {
             return None;
         }
@@ -200,7 +200,7 @@ impl State {
 }
 
 impl Link {
-    pub(super) fn new(active: bool, version: u64, driver: &Handle) -> Self {
+    pub(super) fn new(active: bool, version: u64, driver: &DriverRef) -> Self {
         Self {
             state: Mutex::new(State {
                 active,
@@ -222,7 +222,7 @@ impl Link {
 
     /// Notes a stop or reset by the owner, which may have given the timer its driver. Returns the
     /// new version, and whether the timer was active.
-    pub(super) fn set_by_owner(&self, active: bool, driver: &Handle) -> (u64, bool) {
+    pub(super) fn set_by_owner(&self, active: bool, driver: &DriverRef) -> (u64, bool) {
         let mut state = self.lock();
         let was_active = state.active;
         state.change(active, Command::Own);
@@ -235,7 +235,7 @@ impl Link {
 
     /// Stores the waker of the owner's task and the driver. Returns the version, what it asks for,
     /// and whether a value is to come.
-    pub(super) fn begin_poll(&self, waker: &Waker, driver: &Handle) -> (u64, Command, bool) {
+    pub(super) fn begin_poll(&self, waker: &Waker, driver: &DriverRef) -> (u64, Command, bool) {
         let mut state = self.lock();
         // What is replaced is dropped after the lock, because that is foreign code.
         let mut old_waker = None;
@@ -260,7 +260,7 @@ impl Link {
 
     /// Takes the value, if the timer was neither stopped nor reset since `version`, and notes the
     /// driver.
-    pub(super) fn receive(&self, version: u64, driver: &Handle) -> bool {
+    pub(super) fn receive(&self, version: u64, driver: &DriverRef) -> bool {
         let mut state = self.lock();
         if state.version != version || !state.active {
             return false;

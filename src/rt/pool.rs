@@ -55,9 +55,7 @@ impl Pool {
     /// Returns the driver of a worker or, at the index after the last worker's, that of all
     /// external threads.
     pub(super) fn shard_handle(&self, shard: usize) -> Handle {
-        Handle {
-            shared: self.idle.drivers().shards()[shard].clone(),
-        }
+        Handle::new(self.idle.drivers().shards()[shard].clone())
     }
 
     /// Returns how many timers are armed in all drivers.

@@ -55,7 +55,7 @@ impl<S> Timeout<S> {
         let driver = Handle::try_current().ok();
         Self {
             stream,
-            timer: driver.map(|driver| Sleep::limit(driver, duration)),
+            timer: driver.map(|driver| Sleep::limit(driver.into(), duration)),
             duration,
             spent: false,
             waits: false,

@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
-use crate::driver::Handle;
+use crate::driver::limits::Permit;
+use crate::driver::{DriverRef, Handle};
 use crate::instant::Instant;
 use crate::system;
 use crate::time::sleep::{Sleep, sleep, sleep_until};
@@ -209,6 +210,8 @@ pub struct Interval {
     scheduled: Instant,
     period: Duration,
     behavior: MissedTickBehavior,
+    /// Kept until the interval is dropped.
+    _permit: Option<Permit>,
 }
 
 impl Interval {
@@ -223,7 +226,14 @@ impl Interval {
             scheduled: start,
             period,
             behavior: MissedTickBehavior::default(),
+            _permit: None,
         }
+    }
+
+    /// Keeps a permit of a limited handle until the interval is dropped.
+    pub(in crate::time) fn with_permit(mut self, permit: Option<Permit>) -> Self {
+        self._permit = permit;
+        self
     }
 
     /// Waits for the next tick and returns when it was due.
@@ -427,7 +437,7 @@ impl Interval {
         self.handle().slack().saturating_add(own)
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &DriverRef {
         self.sleep.handle()
     }
 

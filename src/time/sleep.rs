@@ -27,6 +27,7 @@
 //! that a timer needs no more memory for it.
 
 mod debug;
+mod limited;
 mod poll;
 
 use std::future::Future;
@@ -39,8 +40,8 @@ use futures_core::future::FusedFuture;
 
 use crate::backend::NoDriver;
 use crate::backend::coop::{self, Snapshot};
-use crate::driver::Handle;
 use crate::driver::shared::Reset;
+use crate::driver::{DriverRef, Handle};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::system;
 use crate::time::sleep::poll::Identity;
@@ -85,7 +86,7 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     match Handle::try_current() {
-        Ok(handle) => Sleep::after(handle, duration),
+        Ok(handle) => Sleep::after(handle.into(), duration),
         Err(error) => Sleep::unbound_after(error, duration),
     }
 }
@@ -125,7 +126,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     match Handle::try_current() {
-        Ok(handle) => Sleep::at(handle, deadline),
+        Ok(handle) => Sleep::at(handle.into(), deadline),
         Err(error) => Sleep::unbound_at(error, deadline),
     }
 }
@@ -135,7 +136,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[track_caller]
 pub(crate) fn limit(duration: Duration) -> Sleep {
     match Handle::try_current() {
-        Ok(handle) => Sleep::limit(handle, duration),
+        Ok(handle) => Sleep::limit(handle.into(), duration),
         Err(error) => Sleep::unbound_limit(error, duration),
     }
 }
@@ -151,7 +152,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        Sleep::after(self.clone(), duration)
+        Sleep::after(self.driver_ref(), duration)
     }
 
     /// Waits until `deadline`, like [`time::sleep_until`](sleep_until), on this driver.
@@ -164,7 +165,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep::at(self.clone(), deadline)
+        Sleep::at(self.driver_ref(), deadline)
     }
 }
 
@@ -210,7 +211,7 @@ impl Handle {
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sleep {
-    handle: Handle,
+    handle: DriverRef,
     /// The deadline in nanoseconds on the driver's clock.
     deadline: u64,
     /// While `Armed`, the identity of the waker that the driver holds. While unbound, the duration.
@@ -264,7 +265,7 @@ impl NextPoll {
 }
 
 impl Sleep {
-    pub(super) fn after(handle: Handle, duration: Duration) -> Self {
+    pub(super) fn after(handle: DriverRef, duration: Duration) -> Self {
         let deadline = handle.shared.clock.capped_deadline_after(duration);
         Self::new(handle, deadline, NextPoll::first(duration))
     }
@@ -272,17 +273,17 @@ impl Sleep {
     /// Makes a timer that limits something else. A duration beyond the clock's longest wait means
     /// no limit at all, where [`after`](Self::after) caps it: otherwise an idle paused clock would
     /// advance to the end of the limit.
-    pub(crate) fn limit(handle: Handle, duration: Duration) -> Self {
+    pub(crate) fn limit(handle: DriverRef, duration: Duration) -> Self {
         let deadline = handle.shared.clock.deadline_after(duration);
         Self::new(handle, deadline, NextPoll::first(duration))
     }
 
-    pub(super) fn at(handle: Handle, deadline: Instant) -> Self {
+    pub(super) fn at(handle: DriverRef, deadline: Instant) -> Self {
         let deadline = handle.shared.clock.nanos_of(deadline);
         Self::new(handle, deadline, NextPoll::ReadsClock)
     }
 
-    fn new(handle: Handle, deadline: u64, next_poll: NextPoll) -> Self {
+    fn new(handle: DriverRef, deadline: u64, next_poll: NextPoll) -> Self {
         Self {
             handle,
             deadline,
@@ -295,7 +296,7 @@ impl Sleep {
         }
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &DriverRef {
         &self.handle
     }
 
@@ -510,7 +511,8 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_after(error: NoDriver, duration: Duration) -> Self {
-        Self::after(Handle::placeholder(error), duration).unbind(Phase::UnboundWait, duration)
+        Self::after(Handle::placeholder(error).into(), duration)
+            .unbind(Phase::UnboundWait, duration)
     }
 
     /// Makes a timer like [`limit`](Self::limit), where there is no driver.
@@ -518,7 +520,8 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_limit(error: NoDriver, duration: Duration) -> Self {
-        Self::limit(Handle::placeholder(error), duration).unbind(Phase::UnboundLimit, duration)
+        Self::limit(Handle::placeholder(error).into(), duration)
+            .unbind(Phase::UnboundLimit, duration)
     }
 
     /// Makes a timer like [`at`](Self::at), where there is no driver.
@@ -526,7 +529,7 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_at(error: NoDriver, deadline: Instant) -> Self {
-        let sleep = Self::at(Handle::placeholder(error), deadline);
+        let sleep = Self::at(Handle::placeholder(error).into(), deadline);
         sleep.unbind(Phase::UnboundInstant, Duration::ZERO)
     }
 
@@ -589,7 +592,7 @@ impl Sleep {
         self.waker = Identity::NONE;
         // The timer may have been made long ago.
         self.next_poll = NextPoll::ReadsClock;
-        self.handle = driver;
+        self.handle = driver.into();
         starts_over
     }
 }

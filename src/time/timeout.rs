@@ -99,7 +99,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn timeout<F: IntoFuture>(&self, duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-        Timeout::new(future, Sleep::limit(self.clone(), duration))
+        Timeout::new(future, Sleep::limit(self.driver_ref(), duration))
     }
 
     /// Requires `future` to complete before `at`, like [`time::timeout_at`](timeout_at), on this
@@ -143,7 +143,7 @@ pin_project! {
 }
 
 impl<T> Timeout<T> {
-    fn new<F: IntoFuture<IntoFuture = T>>(future: F, sleep: Sleep) -> Self
+    pub(in crate::time) fn new<F: IntoFuture<IntoFuture = T>>(future: F, sleep: Sleep) -> Self
     where
         T: Future<Output = F::Output>,
     {

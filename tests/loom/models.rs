@@ -32,6 +32,7 @@ mod cut;
 mod driver;
 mod go;
 mod idle;
+mod limits;
 mod notify;
 mod park;
 mod parker;

@@ -123,9 +123,7 @@ impl Pool {
 
     /// Returns the timers of a worker.
     pub(super) fn timers(&self, worker: usize) -> Handle {
-        Handle {
-            shared: self.idle.drivers().shards()[worker].clone(),
-        }
+        Handle::new(self.idle.drivers().shards()[worker].clone())
     }
 
     /// Lets time pass.

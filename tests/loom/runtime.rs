@@ -133,8 +133,6 @@ impl Runtime {
 
     /// Returns the driver of a thread.
     pub(super) fn handle(&self, thread: usize) -> Handle {
-        Handle {
-            shared: self.driver.shards()[thread].clone(),
-        }
+        Handle::new(self.driver.shards()[thread].clone())
     }
 }

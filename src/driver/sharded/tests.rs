@@ -112,9 +112,7 @@ impl TestRuntime {
     }
 
     fn handle(&self, thread: usize) -> Handle {
-        Handle {
-            shared: self.driver.shards()[thread].clone(),
-        }
+        Handle::new(self.driver.shards()[thread].clone())
     }
 
     fn armed(&self, thread: usize, nanos: u64) -> Sleep {
@@ -237,7 +235,7 @@ fn a_thread_leaves_although_others_call_during_each_scan() {
             if n > 0 {
                 more.store(n - 1, Ordering::Relaxed);
                 let shared = driver.upgrade().unwrap().shards()[n % 2].clone();
-                std::mem::forget(armed(&Handle { shared }, n as u64));
+                std::mem::forget(armed(&Handle::new(shared), n as u64));
             }
         })
     });

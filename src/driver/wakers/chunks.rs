@@ -30,6 +30,7 @@ pub(super) use self::growth::Growth;
 use self::entries::{Entries, NONE, Place};
 use super::words::{FREE, Word};
 use crate::driver::counters::bump;
+use crate::driver::limits::Permit;
 use crate::driver::stats::Stats;
 use crate::sync::{
     self, CachePadded, Mutex, MutexGuard,
@@ -254,6 +255,15 @@ impl Chunks {
         }
     }
 
+    /// Keeps the permit of a timer that has just been armed, under the driver's lock: it cannot have
+    /// fired yet.
+    pub(crate) fn keep(&self, index: u32, permit: Permit) {
+        if let Some(mut locked) = self.lock(index) {
+            let at = locked.at;
+            locked.entries.keep(at, permit);
+        }
+    }
+
     /// Returns how many timers are armed.
     pub(crate) fn armed(&self) -> usize {
         let chunks = (0..).map_while(|chunk| self.get(chunk));
@@ -296,11 +306,9 @@ impl Chunks {
         // The owner of a timer may put it off at this moment, and finds at its next poll that the
         // driver is gone.
         chunk.words.iter().for_each(|word| word.store(FREE));
-        entries.free = NONE;
-        let armed = mem::take(&mut entries.armed);
+        let (all, armed) = entries.close();
         bump(&chunk.head.0.cancelled, u64::from(armed));
-        let all = mem::take(&mut entries.all).into_iter();
-        Some(all.filter_map(|entry| match entry.place {
+        Some(all.into_iter().filter_map(|entry| match entry.place {
             Place::Armed(waker) => Some(waker),
             Place::Free(_) => None,
         }))

@@ -16,8 +16,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::backend::{self, coop};
-use crate::driver::Handle;
 use crate::driver::shared::Arm;
+use crate::driver::{DriverRef, Handle};
 use crate::time::sleep::{NextPoll, Phase, Sleep};
 
 /// The identity of a waker. Two wakers that exist at the same time and have equal identities wake
@@ -48,7 +48,7 @@ impl Identity {
         (self.vtable as u64) << 32 | self.data as u64
     }
 
-    fn of(waker: &Waker) -> Self {
+    pub(super) fn of(waker: &Waker) -> Self {
         Self {
             data: waker.data().addr(),
             vtable: std::ptr::from_ref(waker.vtable()).addr(),
@@ -173,7 +173,7 @@ impl Sleep {
         if clock.is_frozen() {
             return Poll::Pending;
         }
-        let Some(successor) = Handle::successor() else {
+        let Some(successor) = Handle::successor().map(DriverRef::from) else {
             return Poll::Pending;
         };
         let next_clock = &successor.shared.clock;

@@ -4,6 +4,7 @@ use std::mem;
 use std::task::Waker;
 
 use super::CHUNK;
+use crate::driver::limits::Permit;
 use crate::heap::Slot;
 use crate::instant::NEVER;
 
@@ -37,7 +38,8 @@ pub(in crate::driver::wakers) struct Filed {
     pub(in crate::driver::wakers) old: u64,
 }
 
-/// What the lock of a chunk guards.
+/// What the lock of a chunk guards. All but `permits` is on one cache line.
+#[repr(C)]
 pub(super) struct Entries {
     pub(super) all: Vec<Entry>,
     /// The first free entry, counted from the first one of the chunk; or `NONE`.
@@ -48,6 +50,10 @@ pub(super) struct Entries {
     pub(super) seq: u32,
     /// New timers take their entries here.
     pub(super) is_current: bool,
+    /// Whether any timer of the chunk has ever had a permit.
+    has_permits: bool,
+    /// The permits of limited timers, by their entries.
+    permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
 
 impl Entry {
@@ -83,6 +89,8 @@ impl Entries {
             armed: 0,
             seq: 0,
             is_current: false,
+            has_permits: false,
+            permits: None,
         }
     }
 
@@ -126,6 +134,9 @@ impl Entries {
     /// Takes the waker out of an entry and makes that the first free one.
     #[inline]
     pub(super) fn free(&mut self, at: usize) -> Option<Waker> {
+        if self.has_permits {
+            self.give_back(at);
+        }
         let entry = self.all.get_mut(at)?;
         let next = mem::replace(&mut self.free, at as u32);
         self.armed -= 1;
@@ -136,5 +147,28 @@ impl Entries {
                 None
             }
         }
+    }
+    /// Keeps the permit of the timer that is armed in an entry, until that is freed.
+    #[cold]
+    pub(super) fn keep(&mut self, at: usize, permit: Permit) {
+        self.has_permits = true;
+        let none = || Box::new([const { None }; CHUNK]);
+        self.permits.get_or_insert_with(none)[at] = Some(permit);
+    }
+
+    #[cold]
+    fn give_back(&mut self, at: usize) {
+        if let Some(permits) = &mut self.permits {
+            permits[at] = None;
+        }
+    }
+
+    /// Takes all entries out, because the driver is gone, and gives all permits back. Returns the
+    /// entries, and how many timers were armed.
+    pub(super) fn close(&mut self) -> (Vec<Entry>, u32) {
+        self.free = NONE;
+        self.has_permits = false;
+        self.permits = None;
+        (mem::take(&mut self.all), mem::take(&mut self.armed))
     }
 }
