@@ -13,6 +13,7 @@
 mod builder;
 mod counters;
 mod handle;
+pub(crate) mod late;
 pub(crate) mod limits;
 #[cfg(any(feature = "tokio", feature = "rt"))]
 pub(crate) mod sharded;

@@ -34,6 +34,8 @@ pub mod go;
 
 #[cfg(any(feature = "governor", feature = "hyper", feature = "tower"))]
 pub mod adapters;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub mod exporters;
 
 #[cfg(doc)]
 pub mod docs;
@@ -48,6 +50,7 @@ pub use crate::clock::{Clock, Hold, ManualClock};
 #[doc(inline)]
 pub use crate::context::{Context, ContextError};
 pub use crate::driver::Handle;
+pub use crate::driver::late::LateTurn;
 pub use crate::driver::limits::{LimitError, Limits};
 pub use crate::driver::stats::{BatchSizes, Histogram, Stats};
 pub use crate::driver::{Builder, Driver, Turn};

@@ -238,7 +238,7 @@ fn no_permit_is_lost_under_races() {
     let mut driver = Driver::new(ThreadPark::new());
     let tenant = timers(driver.handle(), LIMIT);
     let done = AtomicBool::new(false);
-    let (refused, driver): (u64, _) = std::thread::scope(|scope| {
+    let (refused, _driver): (u64, _) = std::thread::scope(|scope| {
         let turns = scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
                 driver.park_timeout(ms(1));

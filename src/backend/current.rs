@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use crate::backend::fallback;
 use crate::backend::tokio_driver::{self, OuterRuntime};
-use crate::driver::Handle;
+use crate::driver::{DriverRef, Handle};
 use crate::sync::thread_local;
 use crate::system;
 
@@ -229,6 +229,26 @@ impl Handle {
             .try_with(|current| innermost(&current.borrow()).cloned())
             .ok()
             .flatten()
+    }
+
+    /// Returns the same as [`entered`](Self::entered), without its limits.
+    #[inline]
+    pub(crate) fn entered_driver() -> Option<DriverRef> {
+        CURRENT
+            .try_with(|current| innermost(&current.borrow()).map(Handle::driver_ref))
+            .ok()
+            .flatten()
+    }
+
+    /// Returns the same as [`try_current`](Self::try_current), without its limits: for a timer that
+    /// a plain constructor makes.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn try_current_driver() -> Result<DriverRef, NoDriver> {
+        match Self::entered_driver() {
+            Some(driver) => Ok(driver),
+            None => tokio_driver::handle().map(DriverRef::from).ok_or(NoDriver),
+        }
     }
 
     /// Calls `f` with the driver entered on this thread, without a reference of its own.

@@ -110,6 +110,8 @@ pub(super) struct Lateness<'a> {
     counted: u64,
     /// The sum of all deadlines.
     sum: u64,
+    /// How late the first one is.
+    latest: u64,
 }
 
 impl Lateness<'_> {
@@ -126,7 +128,10 @@ impl Lateness<'_> {
     fn next_bucket(&mut self, deadline: u64) {
         self.flush();
         let late = self.now.saturating_sub(deadline);
-        self.histogram.raise_max(late);
+        if late > self.latest {
+            self.latest = late;
+            self.histogram.raise_max(late);
+        }
         self.bucket = bucket_of(late);
         self.until = self.now.saturating_sub(lower_bound(self.bucket));
     }
@@ -175,21 +180,24 @@ impl Counters {
             count: 0,
             counted: 0,
             sum: 0,
+            latest: 0,
         }
     }
 
     /// Ends a batch, under the driver's lock.
-    pub(super) fn end_batch(&self, mut lateness: Lateness<'_>) {
+    /// Returns how late the first timer is, the latest of all.
+    pub(super) fn end_batch(&self, mut lateness: Lateness<'_>) -> u64 {
         lateness.flush();
         let count = lateness.counted;
         if count == 0 {
-            return;
+            return 0;
         }
         let firing = &self.firing.0;
         bump(&firing.fired, count);
         bump(&firing.batches[batch_bucket(count)], 1);
         let late = lateness.now.wrapping_mul(count).wrapping_sub(lateness.sum);
         bump(&firing.lateness.sum, late);
+        lateness.latest
     }
 
     /// Counts a reset, under the driver's lock.

@@ -48,6 +48,7 @@ use std::task::Waker;
 
 use crate::clock::Clock;
 use crate::driver::counters::Counters;
+use crate::driver::late::LateObserver;
 use crate::driver::limits::Permit;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
 use crate::driver::stats::Stats;
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,
     pub(crate) counters: Counters,
+    pub(super) late: LateObserver,
     atomics: CachePadded<Atomics>,
     chunks: Chunks,
     state: CachePadded<Mutex<State>>,
@@ -175,6 +177,7 @@ impl Shared {
             notify_on_cancel: AtomicBool::new(notify_on_cancel),
             slack,
             counters: Counters::new(),
+            late: LateObserver::new(),
             atomics: CachePadded(Atomics {
                 elapsed: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),

@@ -52,10 +52,10 @@ pin_project! {
 
 impl<S> Timeout<S> {
     pub(super) fn new(stream: S, duration: Duration) -> Self {
-        let driver = Handle::try_current().ok();
+        let driver = Handle::try_current_driver().ok();
         Self {
             stream,
-            timer: driver.map(|driver| Sleep::limit(driver.into(), duration)),
+            timer: driver.map(|driver| Sleep::limit(driver, duration)),
             duration,
             spent: false,
             waits: false,

@@ -85,8 +85,8 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 #[inline]
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    match Handle::try_current() {
-        Ok(handle) => Sleep::after(handle.into(), duration),
+    match Handle::try_current_driver() {
+        Ok(driver) => Sleep::after(driver, duration),
         Err(error) => Sleep::unbound_after(error, duration),
     }
 }
@@ -125,8 +125,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[inline]
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    match Handle::try_current() {
-        Ok(handle) => Sleep::at(handle.into(), deadline),
+    match Handle::try_current_driver() {
+        Ok(driver) => Sleep::at(driver, deadline),
         Err(error) => Sleep::unbound_at(error, deadline),
     }
 }
@@ -135,8 +135,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[inline]
 #[track_caller]
 pub(crate) fn limit(duration: Duration) -> Sleep {
-    match Handle::try_current() {
-        Ok(handle) => Sleep::limit(handle.into(), duration),
+    match Handle::try_current_driver() {
+        Ok(driver) => Sleep::limit(driver, duration),
         Err(error) => Sleep::unbound_limit(error, duration),
     }
 }

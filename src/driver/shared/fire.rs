@@ -71,9 +71,10 @@ impl Shared {
     /// other things first. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();
-        let (mut fired, mut spent, mut stale_holds) = (0, 0_usize, 0);
+        let (mut fired, mut spent, mut stale_holds, mut latest) = (0, 0_usize, 0, 0);
         loop {
-            let more = self.collect(now, &mut batch);
+            let (more, late) = self.collect(now, &mut batch);
+            latest = late.max(latest);
             fired += batch.len;
             spent = spent.saturating_add(BATCH);
             // A batch that is not full ended because of stale slots, or is the last one.
@@ -82,6 +83,9 @@ impl Shared {
             if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
                 if fired > 0 && now != CLOSED {
                     self.count_duration(now);
+                }
+                if self.late.is_late(latest) {
+                    self.late.report(latest, fired);
                 }
                 return (fired, more);
             }
@@ -103,8 +107,9 @@ impl Shared {
         while self.fire(now, usize::MAX).1 {}
     }
 
-    /// Takes out one batch of due wakers. Returns whether more may be due.
-    fn collect(&self, now: u64, batch: &mut Batch) -> bool {
+    /// Takes out one batch of due wakers. Returns whether more may be due, and how late the first
+    /// timer is.
+    fn collect(&self, now: u64, batch: &mut Batch) -> (bool, u64) {
         let mut state = self.lock();
         // Before anything is popped: a task that is woken must find its deadline elapsed.
         let now = self.set_elapsed(&state, now);
@@ -115,14 +120,15 @@ impl Shared {
             lateness.record(deadline);
             batch.push(waker);
         });
-        if now == CLOSED {
+        let late = if now == CLOSED {
             self.counters.count_orphaned(batch.len);
+            0
         } else {
-            self.counters.end_batch(lateness);
-        }
+            self.counters.end_batch(lateness)
+        };
         let next = state.timers.bound();
         self.set_next(&state, next);
-        next <= now && next != NEVER
+        (next <= now && next != NEVER, late)
     }
 
     /// Closes the driver and wakes all its timers, in order of deadline; those that never fire come
@@ -141,6 +147,8 @@ impl Shared {
             wakers.for_each(|waker| catch_panic(|| waker.wake()));
             chunk += 1;
         }
+        // It may refer to the driver.
+        self.late.forget();
         // Their memory is freed with the lock released.
         let timers = std::mem::replace(&mut self.lock().timers, Wakers::new());
         drop(timers);

@@ -219,10 +219,22 @@ impl Chunks {
         }
         word.store(FREE);
         bump(&chunk.head.0.cancelled, removal as u64);
+        if entries.has_permits {
+            return self.free_limited(&mut entries, number, at);
+        }
         self.free(&mut entries, number, at)
     }
 
-    /// Frees an entry, whose word is free, and returns its waker.
+    /// Frees an entry like [`free`](Self::free), and gives the permit of its timer back, if it has
+    /// one.
+    #[cold]
+    #[inline(never)]
+    fn free_limited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
+        entries.give_back(at);
+        self.free(entries, number, at)
+    }
+
+    /// Frees an entry, whose word is free, and returns its waker. Its timer has no permit.
     #[inline]
     fn free(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         let had_none = entries.free == NONE;
@@ -349,6 +361,9 @@ impl Locked<'_> {
     /// Takes the waker out and frees the entry, whose word is free.
     #[inline]
     pub(super) fn free(&mut self, chunks: &Chunks) -> Option<Waker> {
+        if self.entries.has_permits {
+            return chunks.free_limited(&mut self.entries, self.number, self.at);
+        }
         chunks.free(&mut self.entries, self.number, self.at)
     }
 }

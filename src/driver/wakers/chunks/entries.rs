@@ -51,7 +51,7 @@ pub(super) struct Entries {
     /// New timers take their entries here.
     pub(super) is_current: bool,
     /// Whether any timer of the chunk has ever had a permit.
-    has_permits: bool,
+    pub(super) has_permits: bool,
     /// The permits of limited timers, by their entries.
     permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
@@ -134,9 +134,6 @@ impl Entries {
     /// Takes the waker out of an entry and makes that the first free one.
     #[inline]
     pub(super) fn free(&mut self, at: usize) -> Option<Waker> {
-        if self.has_permits {
-            self.give_back(at);
-        }
         let entry = self.all.get_mut(at)?;
         let next = mem::replace(&mut self.free, at as u32);
         self.armed -= 1;
@@ -156,8 +153,7 @@ impl Entries {
         self.permits.get_or_insert_with(none)[at] = Some(permit);
     }
 
-    #[cold]
-    fn give_back(&mut self, at: usize) {
+    pub(super) fn give_back(&mut self, at: usize) {
         if let Some(permits) = &mut self.permits {
             permits[at] = None;
         }

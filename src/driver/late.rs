@@ -1,0 +1,148 @@
+//! [`Handle::on_late_turn`]: a function that is called when timers have fired late.
+//!
+//! It is for programs that want to know of a delay when it happens, and not from the figures of a
+//! [`Stats`](crate::Stats) afterwards. Whether a turn was late is one comparison. The function is
+//! foreign code: it is called with no lock held, after the turn's tasks were woken, and its panic
+//! ends there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::driver::Handle;
+use crate::driver::shared::fire::catch_panic;
+use crate::instant::nanos;
+use crate::sync::lock_std;
+
+type Function = Arc<dyn Fn(LateTurn) + Send + Sync>;
+
+impl Handle {
+    /// Calls `f` after each turn in which a timer fired late by `threshold` or more.
+    ///
+    /// It is called on the thread that turns the driver, after the tasks of the timers were woken,
+    /// with no lock held; it may use the driver. It should be short, since the loop waits for it. A
+    /// panic in it is reported by the panic hook and goes no further. It replaces the function of
+    /// an earlier call; a `threshold` of `Duration::MAX` is never reached. It is dropped when the
+    /// driver ends. Of a runtime with several workers, it is called for the drivers of all of them.
+    ///
+    /// To emit an event of the `tracing` crate, use the feature of that name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, ThreadPark};
+    /// use std::time::Duration;
+    ///
+    /// let driver = Driver::new(ThreadPark::new());
+    /// driver.handle().on_late_turn(Duration::from_millis(10), |turn| {
+    ///     eprintln!("{} timers fired, one of them {:?} late", turn.fired(), turn.lateness());
+    /// });
+    /// ```
+    pub fn on_late_turn(&self, threshold: Duration, f: impl Fn(LateTurn) + Send + Sync + 'static) {
+        let f: Function = Arc::new(f);
+        let origin = self.shared.origin();
+        if origin.shards.is_empty() {
+            self.shared.late.set(threshold, f.clone());
+        }
+        for shard in &origin.shards {
+            shard.late.set(threshold, f.clone());
+        }
+        // The driver may have ended meanwhile, and nobody would drop the function.
+        if self.is_closed() {
+            origin.shards.iter().for_each(|shard| shard.late.forget());
+            self.shared.late.forget();
+        }
+    }
+}
+
+/// A turn that has fired timers late: see [`Handle::on_late_turn`].
+///
+/// # Examples
+///
+/// ```
+/// use reveille::{Driver, LateTurn, ThreadPark};
+/// use std::time::Duration;
+///
+/// let driver = Driver::new(ThreadPark::new());
+/// let report = |turn: LateTurn| eprintln!("{turn:?}");
+/// driver.handle().on_late_turn(Duration::from_millis(10), report);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateTurn {
+    lateness: Duration,
+    fired: usize,
+}
+
+impl LateTurn {
+    /// Returns how late the first of its timers was, the latest one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let late = |turn: reveille::LateTurn| eprintln!("late by {:?}", turn.lateness());
+    /// # drop(late);
+    /// ```
+    #[must_use]
+    pub fn lateness(&self) -> Duration {
+        self.lateness
+    }
+
+    /// Returns how many timers it has fired, late or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let late = |turn: reveille::LateTurn| eprintln!("{} timers", turn.fired());
+    /// # drop(late);
+    /// ```
+    #[must_use]
+    pub fn fired(&self) -> usize {
+        self.fired
+    }
+}
+
+/// The function of one driver, and when it is called.
+pub(super) struct LateObserver {
+    /// In nanoseconds; `u64::MAX` if there is no function.
+    threshold: AtomicU64,
+    function: Mutex<Option<Function>>,
+}
+
+impl LateObserver {
+    pub(super) fn new() -> Self {
+        Self {
+            threshold: AtomicU64::new(u64::MAX),
+            function: Mutex::new(None),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_late(&self, nanos: u64) -> bool {
+        nanos >= self.threshold.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    pub(super) fn report(&self, lateness: u64, fired: usize) {
+        // Called, and perhaps dropped, with the lock released.
+        let function = lock_std(&self.function).clone();
+        let lateness = Duration::from_nanos(lateness);
+        catch_panic(move || {
+            if let Some(function) = function {
+                function(LateTurn { lateness, fired });
+            }
+        });
+    }
+
+    fn set(&self, threshold: Duration, function: Function) {
+        let before = lock_std(&self.function).replace(function);
+        self.threshold.store(nanos(threshold), Ordering::Relaxed);
+        drop(before);
+    }
+
+    /// Drops the function.
+    pub(super) fn forget(&self) {
+        self.threshold.store(u64::MAX, Ordering::Relaxed);
+        let before = lock_std(&self.function).take();
+        catch_panic(|| drop(before));
+    }
+}
