@@ -10,6 +10,7 @@
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
 //! | hyper, and other crates that ask for a timer | [adapters] |
 //! | deadlines that travel with a request | [contexts](context) |
+//! | limits for tenants; figures of what timers do | [limits and figures](limits) |
 //! | how late timers are, and what they cost | [benchmarks] |
 //! | how it works, and why it works that way | [architecture] |
 //! | what has changed | [changelog] |
@@ -51,6 +52,8 @@ pub mod from_tokio {}
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
+#[doc = include_str!("../docs/limits.md")]
+pub mod limits {}
 
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}

@@ -267,7 +267,8 @@ impl Shared {
     }
 
     /// Arms a timer. Returns also whether the loop must be interrupted for it.
-    #[inline]
+    // A function of its own, so that a poll that does not come here saves no registers for it.
+    #[inline(never)]
     fn insert_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
         self.insert(&mut self.lock(), deadline, waker)
     }

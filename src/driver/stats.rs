@@ -210,7 +210,8 @@ impl Stats {
 
     /// Returns how often the driver's loop has looked at its timers: calls of
     /// [`turn`](crate::Driver::turn) and [`park`](crate::Driver::park). Of a runtime, how often one
-    /// of its threads has found timers due in one of its drivers.
+    /// of its threads has found timers due in one of its drivers. To move a clock by hand is no turn,
+    /// though it fires timers.
     ///
     /// # Examples
     ///
