@@ -63,7 +63,9 @@ fn run(name: &str, flood: Option<Limits>) -> [f64; 2] {
         thread::sleep(TIME);
         done.store(true, Ordering::Relaxed);
     });
-    callbacks.iter().for_each(|callback| drop(callback.stop()));
+    for callback in &callbacks {
+        callback.stop();
+    }
     let mut late = std::mem::take(&mut *late.lock().unwrap());
     late.sort_unstable();
     let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize] as f64 / 1e3;
