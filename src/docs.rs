@@ -52,6 +52,7 @@ pub mod from_tokio {}
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
+
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 
