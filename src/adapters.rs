@@ -6,6 +6,7 @@
 //! | crate | feature | what it gets |
 //! |---|---|---|
 //! | [governor](https://docs.rs/governor/0.10) | `governor` | a clock, so that a test moves the time of a rate limiter |
+//! | [backon](https://docs.rs/backon/1) | `backon` | pauses between attempts |
 //! | [hyper](https://docs.rs/hyper/1) | `hyper` | a timer, sockets and an executor: HTTP on [`rt`](crate::rt) alone, or timers for hyper on tokio |
 //! | [hyper-util](https://docs.rs/hyper-util/0.1) | `hyper-util` | a connector for its client |
 //! | [tower](https://docs.rs/tower/0.5) | `tower` | layers for timeouts, delays, and deadlines that travel with a request |
@@ -19,6 +20,8 @@
 
 #[cfg(feature = "governor")]
 pub mod governor;
+#[cfg(feature = "backon")]
+pub mod backon;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 #[cfg(feature = "tower")]

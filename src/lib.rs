@@ -32,7 +32,12 @@ pub mod rt;
 
 pub mod go;
 
-#[cfg(any(feature = "governor", feature = "hyper", feature = "tower"))]
+#[cfg(any(
+    feature = "backon",
+    feature = "governor",
+    feature = "hyper",
+    feature = "tower"
+))]
 pub mod adapters;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod exporters;
