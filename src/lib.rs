@@ -33,6 +33,7 @@ pub mod rt;
 pub mod go;
 
 #[cfg(any(
+    feature = "aws",
     feature = "backon",
     feature = "governor",
     feature = "hyper",
