@@ -11,6 +11,7 @@
 //! | [hyper](https://docs.rs/hyper/1) | `hyper` | a timer, sockets and an executor: HTTP on [`rt`](crate::rt) alone, or timers for hyper on tokio |
 //! | [hyper-util](https://docs.rs/hyper-util/0.1) | `hyper-util` | a connector for its client |
 //! | [tower](https://docs.rs/tower/0.5) | `tower` | layers for timeouts, delays, and deadlines that travel with a request |
+//! | [quinn](https://docs.rs/quinn/0.11) | `quinn-0_11` | timers, sockets and tasks: QUIC on [`rt`](crate::rt) alone, or timers for quinn on tokio |
 //!
 //! Crates that use [futures-timer](https://docs.rs/futures-timer/3), such as governor and libp2p, are
 //! moved to this crate's timers by the package in `compat/futures-timer`, without a feature.
@@ -27,5 +28,7 @@ pub mod aws;
 pub mod backon;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+#[cfg(feature = "quinn-0_11")]
+pub mod quinn_0_11;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -37,6 +37,7 @@ pub mod go;
     feature = "backon",
     feature = "governor",
     feature = "hyper",
+    feature = "quinn-0_11",
     feature = "tower"
 ))]
 pub mod adapters;
