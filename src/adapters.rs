@@ -5,9 +5,9 @@
 //!
 //! | crate | feature | what it gets |
 //! |---|---|---|
-//! | [governor](https://docs.rs/governor/0.10) | `governor` | a clock, so that a test moves the time of a rate limiter |
 //! | [aws-smithy-async](https://docs.rs/aws-smithy-async/1) | `aws` | timeouts and retries of the AWS SDK, and the time of day in tests |
 //! | [backon](https://docs.rs/backon/1) | `backon` | pauses between attempts |
+//! | [governor](https://docs.rs/governor/0.10) | `governor` | a clock, so that a test moves the time of a rate limiter |
 //! | [hyper](https://docs.rs/hyper/1) | `hyper` | a timer, sockets and an executor: HTTP on [`rt`](crate::rt) alone, or timers for hyper on tokio |
 //! | [hyper-util](https://docs.rs/hyper-util/0.1) | `hyper-util` | a connector for its client |
 //! | [tower](https://docs.rs/tower/0.5) | `tower` | layers for timeouts, delays, and deadlines that travel with a request |
@@ -20,12 +20,12 @@
 
 // Each module is a leaf: nothing else in the crate uses it.
 
-#[cfg(feature = "governor")]
-pub mod governor;
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "backon")]
 pub mod backon;
+#[cfg(feature = "governor")]
+pub mod governor;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 #[cfg(feature = "quinn-0_11")]
