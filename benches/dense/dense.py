@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Dense timers: CPU against lateness, for several slacks, beside tokio on the same runtimes.
 
-    ./dense.py [--rounds N] [--ms N] [--slacks default,150,1000] [--rows w4,w6m,w8] [--bin DIR]
+    ./dense.py [--rounds N] [--ms N] [--slacks default,150,1000] [--rows w4,w6m,w8]
+               [--pairs ours_tokio_ct,..] [--bin DIR] [--results FILE]
 
 Runs the programs of ../peers in interleaved rounds (build them first: `cargo build --release -p
 bench-ours -p bench-ours-tokio -p bench-tokio` in ../peers) and prints tables. Each figure is a
 median over the rounds, and each ratio the median of the rounds' ratios. "wake-ups" are voluntary
 context switches: on one worker, one for each time that the timers wake it. `late x wakes` is the
 mean lateness in seconds times the wake-ups a second: no driver whose wake-ups are spread evenly can
-have less than 0.5 if timers are due at random.
+have less than 0.5 if timers are due at random. With two workers the switches are also those by which
+one worker wakes another, so the product says nothing there. `--results` adds the rounds to a file, and
+prints tables of all rounds in it. The last row, w6c, is a chain: one task, 2000 deadlines 500 us apart.
 """
 
 import argparse
@@ -31,6 +34,7 @@ ROWS = {
     "w4": (["w4", "mode=wake", "n=100000", "late=1"], "cpu_ns_per_fire", "late_mean"),
     "w6m": (["w6m"], "cpu_percent", "late_mean"),
     "w8": (["w8"], "cpu_percent", "late_mean"),
+    "w6c": (["w6c", "n=2000"], "cpu_ms", "late_mean"),
 }
 
 
@@ -40,11 +44,13 @@ def run(bin_dir, contender, row, slack, ms):
     if slack not in (None, "default"):
         env["SLACK_US"] = slack
     command = [str(bin_dir / contender), *ROWS[row][0]]
-    if row != "w4":
+    if row in ("w6m", "w8"):
         command.append(f"ms={ms}")
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     lines = map(json.loads, done.stdout.splitlines())
     result = {line["metric"]: line["value"] for line in lines}
+    if "switches" in result:
+        result["switches_per_s"] = result["switches"]  # the chain takes a second
     for line in done.stderr.splitlines():
         if line.startswith("slack: "):
             result["slack"] = line.removeprefix("slack: ")
@@ -56,15 +62,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ms", type=int, default=700)
     parser.add_argument("--slacks", default="default,150,1000")
-    parser.add_argument("--rows", default="w4,w6m,w8")
+    parser.add_argument("--rows", default="w4,w6m,w8,w6c")
     parser.add_argument("--pairs", default="", help="contenders of ours, all by default")
     parser.add_argument("--bin", default=HERE.parent / "peers/target/release", type=pathlib.Path)
+    parser.add_argument("--results", type=pathlib.Path)
     args = parser.parse_args()
     slacks, rows = args.slacks.split(","), args.rows.split(",")
     pairs = [p for p in PAIRS if not args.pairs or p[0] in args.pairs.split(",")]
     peers = sorted({peer for _, peer in pairs})
 
     runs = {}
+    if args.results and args.results.exists():
+        for line in args.results.read_text().splitlines():
+            *key, result = json.loads(line)
+            runs.setdefault(tuple(key), []).append(result)
     for _ in range(args.rounds):
         for row in rows:
             jobs = [(peer, None) for peer in peers]
@@ -72,6 +83,9 @@ def main():
             for contender, slack in jobs:
                 result = run(args.bin, contender, row, slack, args.ms)
                 runs.setdefault((contender, slack, row), []).append(result)
+                if args.results:
+                    with args.results.open("a") as file:
+                        file.write(json.dumps([contender, slack, row, result]) + "\n")
 
     def values(contender, slack, row, metric):
         return [r.get(metric, 0) for r in runs[contender, slack, row]]

@@ -131,7 +131,7 @@ impl SharedSlack {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn is_sample_due(&self) -> bool {
         let slack = self.0.as_ref();
         slack.is_some_and(|it| it.is_sample_due.load(Ordering::Relaxed))
