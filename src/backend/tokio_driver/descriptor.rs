@@ -114,6 +114,36 @@ mod imp {
             .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
             .any(|target| target.as_os_str() == "anon_inode:[eventpoll]")
     }
+
+    #[cfg(all(test, not(loom)))]
+    mod tests {
+        use super::*;
+
+        /// A task that sleeps in a loop had it disarmed after each sleep, and set for the next one.
+        #[test]
+        fn one_that_has_expired_counts_as_disarmed_and_one_that_is_set_is_disarmed() {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+                .unwrap();
+            let _inside = runtime.enter();
+            let timer = Descriptor::new().unwrap();
+            assert!(timer.is_disarmed(), "never set");
+            let hour = 3_600_000_000_000;
+            timer.set(system::monotonic().cast_unsigned() + hour);
+            assert!(!timer.is_disarmed());
+            timer.set(NEVER);
+            assert!(timer.is_disarmed());
+            let left = || {
+                rustix::time::timerfd_gettime(&timer.timer)
+                    .unwrap()
+                    .it_value
+            };
+            assert_eq!((left().tv_sec, left().tv_nsec), (0, 0), "the system agrees");
+            timer.set(1);
+            assert!(timer.is_disarmed(), "that has passed");
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
