@@ -8,7 +8,10 @@ mod timeout;
 
 use std::time::Duration;
 
-use reveille::adapters::tower::{BoxError, Elapsed};
+use reveille::adapters::tower::{
+    BoxError, Deadline, DeadlineBody, DeadlineFuture, DeadlineLayer, Delay, DelayLayer, Elapsed,
+    Timeout, TimeoutFuture, TimeoutLayer,
+};
 use reveille::{Context, ContextError, ManualClock};
 use reveille_ecosystem::watched;
 
@@ -40,4 +43,14 @@ fn assert_canceled(error: &BoxError) {
 /// The time that the current context has.
 fn current_remaining() -> Option<Duration> {
     Context::current()?.remaining()
+}
+
+#[test]
+fn all_types_go_from_thread_to_thread() {
+    fn check<T: Send + Sync + Unpin + 'static>() {}
+    type Response = std::future::Ready<Result<http::Response<String>, BoxError>>;
+    check::<(TimeoutLayer, DelayLayer, DeadlineLayer)>();
+    check::<(Timeout<()>, Delay<()>, Deadline<()>)>();
+    check::<(TimeoutFuture<Response>, DeadlineFuture<Response>)>();
+    check::<DeadlineBody<String>>();
 }
