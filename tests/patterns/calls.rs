@@ -214,8 +214,8 @@ fn producers_end_when_nobody_receives() {
     assert_eq!(took, ms(10));
 }
 
-/// Connects to hosts that answer after so many milliseconds, each within 100 ms, all within 250. One
-/// that answers after zero refuses.
+/// Connects to hosts that answer after so many milliseconds, each within 100 ms, all within 250.
+/// One that answers after zero refuses.
 fn connected(hosts: &[u64]) -> (Result<u64, ErrorKind>, u128) {
     let connect = async |answers: u64| {
         sleep(ms(answers)).await;

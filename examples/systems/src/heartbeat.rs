@@ -37,6 +37,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut silence = sleep(patience);
     loop {
         let message = select! {
+            // In this order: where the process has stood still, what came meanwhile counts.
+            biased;
             message = socket.next() => match message {
                 Some(message) => message?,
                 None => return Ok(Ended::Closed),
@@ -60,7 +62,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Sends a message. Returns false if the peer did not take it before the `silence` is over: one that
+/// Sends a message. Returns false if the peer has not taken it when the `silence` is over: one that
 /// does not read either, and whose buffers are full.
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<S>,
@@ -73,8 +75,8 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// A client: says something, and then only listens, for `listens`. While it does, tungstenite answers
-/// the pings. Returns the texts that came.
+/// A client: says something, and then only listens, for `listens`. While it does, tungstenite
+/// answers the pings. Returns the texts that came.
 ///
 /// # Errors
 ///

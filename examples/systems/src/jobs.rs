@@ -1,8 +1,8 @@
 //! Delayed jobs in PostgreSQL: they outlive every process, and each runs at its time.
 //!
 //! The table is the truth. A timer in each worker only says when to look at it next: when the next
-//! job is due, not every second. Whoever adds an earlier job notifies the workers (`NOTIFY`), and
-//! they look at once.
+//! job is due, not every second. The database notifies the workers of a job that is added
+//! (`NOTIFY`), and they look at once.
 //!
 //! A worker takes a job by locking its row (`FOR UPDATE SKIP LOCKED`: rows that another worker has
 //! locked are left out), and runs it in the same transaction. If the worker dies, its connection is
@@ -17,7 +17,7 @@ use reveille::time::{Duration, Instant, timeout_at};
 use tokio::sync::Notify;
 use tokio_postgres::{AsyncMessage, Client, Error, NoTls, Statement, Transaction};
 
-/// When to look again after a job that another worker runs. Nobody notifies if that worker dies.
+/// When to look again after a job that another worker runs. No notification comes if it dies.
 const RECHECK: Duration = Duration::from_millis(200);
 
 /// The table of jobs, over one connection.

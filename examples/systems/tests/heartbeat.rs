@@ -94,3 +94,26 @@ fn a_peer_that_sends_text_is_kept() {
     });
     assert_eq!(ended, (Ended::Closed, seconds(290)));
 }
+
+/// A server that has stood still must not drop all its peers: what they have sent counts.
+#[test]
+fn a_peer_is_kept_whose_frame_came_while_the_server_stood_still() {
+    for _ in 0..20 {
+        let clock = ManualClock::new();
+        let (ended, _) = clock.simulate(async {
+            let (near, far) = tokio::io::duplex(1024);
+            let server = async {
+                let socket = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+                serve(socket, seconds(10), seconds(30)).await.unwrap()
+            };
+            let client = async {
+                let mut socket = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+                socket.send(Message::text("x")).await.unwrap();
+                clock.advance(seconds(100)); // the server is not polled meanwhile
+                close(socket).await;
+            };
+            join(server, client).await.0
+        });
+        assert_eq!(ended, Ended::Closed);
+    }
+}

@@ -1,7 +1,7 @@
 //! A query's deadline and delayed jobs, on a real PostgreSQL.
 //!
-//! `examples/systems/with-postgres.sh cargo test …` starts one. Without it the tests say so, and test
-//! nothing.
+//! `examples/systems/with-postgres.sh cargo test …` starts one. Without it the tests say so, and
+//! test nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;

@@ -5,8 +5,8 @@
 //!     --manifest-path examples/systems/Cargo.toml --target-dir target/systems --bin durable_jobs
 //! ```
 //!
-//! The program starts itself twice, as workers. When one of them has begun a job that takes long, it
-//! is killed with `kill -9`, in the middle of it.
+//! The program starts itself twice, as workers. When one of them has begun a job that takes long,
+//! it is killed with `kill -9`, in the middle of it.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,8 @@
 //! A WebSocket server with a heartbeat, a client that listens, and one that is dead.
 //!
 //! ```sh
-//! cargo run --release --manifest-path examples/systems/Cargo.toml --target-dir target/systems --bin heartbeat
+//! cargo run --release --manifest-path examples/systems/Cargo.toml \
+//!     --target-dir target/systems --bin heartbeat
 //! ```
 
 use std::error::Error;
@@ -21,7 +22,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let start = Instant::now();
-    println!("A ping each {PING:?}; who is silent for {PATIENCE:?} is dropped.");
+    println!("A ping each {PING:?}. A peer that is silent for {PATIENCE:?} is dropped.");
 
     let server = tokio::spawn(async move {
         let mut connections = JoinSet::new();

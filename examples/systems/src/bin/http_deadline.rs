@@ -1,7 +1,8 @@
 //! A hyper server whose handlers have a deadline: it answers 504, and the work has stopped.
 //!
 //! ```sh
-//! cargo run --release --manifest-path examples/systems/Cargo.toml --target-dir target/systems --bin http_deadline
+//! cargo run --release --manifest-path examples/systems/Cargo.toml \
+//!     --target-dir target/systems --bin http_deadline
 //! ```
 //!
 //! The handler gives its work to a thread that computes, as a query or an image would be. That

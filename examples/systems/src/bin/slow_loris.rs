@@ -1,7 +1,8 @@
 //! Slow clients take all places of a hyper server, until the header has a deadline.
 //!
 //! ```sh
-//! cargo run --release --manifest-path examples/systems/Cargo.toml --target-dir target/systems --bin slow_loris
+//! cargo run --release --manifest-path examples/systems/Cargo.toml \
+//!     --target-dir target/systems --bin slow_loris
 //! ```
 
 use std::error::Error;
