@@ -6,7 +6,8 @@
 //!
 //! Both keep what is left in a counter, and a timer adds to it. [`Bucket`] allows bursts: right
 //! before and right after it is refilled, twice its capacity passes. [`TokenBucket`] spreads the
-//! requests: one token comes at a time. Neither needs a task of its own.
+//! requests: one token comes at a time. Neither needs a task of its own. A service takes the crate
+//! `governor`, which computes instead of counting: `examples/systems` has it on these timers.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -6,4 +6,5 @@ pub mod heartbeat;
 pub mod http_deadline;
 pub mod jobs;
 pub mod query_deadline;
+pub mod rate_limit;
 pub mod slow_loris;

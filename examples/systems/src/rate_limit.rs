@@ -1,0 +1,50 @@
+//! A rate limiter by the crate `governor`, on the clock and the timers of this crate.
+//!
+//! `governor` needs no timer to decide: it computes when the next request may pass. A timer only
+//! waits until then. On the clock of the current driver it can be tested on a manual one.
+
+use std::num::NonZeroU32;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use reveille::time::{Instant, sleep};
+
+/// The clock of the current driver.
+#[derive(Clone, Copy, Debug)]
+pub struct DriverClock;
+
+impl Clock for DriverClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        (Instant::now() - Instant::ORIGIN).into()
+    }
+}
+
+/// A limiter for all requests together.
+pub type Limiter = RateLimiter<NotKeyed, InMemoryState, DriverClock, NoOpMiddleware<Nanos>>;
+
+/// Returns a limiter that lets so many requests pass each second, and as many as `burst` at once.
+///
+/// # Panics
+///
+/// If one of them is zero.
+#[must_use]
+pub fn limiter(each_second: u32, burst: u32) -> Limiter {
+    let some = |count| NonZeroU32::new(count).expect("at least one request may pass");
+    let quota = Quota::per_second(some(each_second)).allow_burst(some(burst));
+    RateLimiter::direct_with_clock(quota, DriverClock)
+}
+
+/// Waits until a request may pass.
+///
+/// Dropping the future takes nothing from the limiter.
+pub async fn until_ready(limiter: &Limiter) {
+    while let Err(not_until) = limiter.check() {
+        // Another task may have been faster then: it looks again.
+        sleep(not_until.wait_time_from(DriverClock.now())).await;
+    }
+}
