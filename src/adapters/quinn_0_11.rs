@@ -56,10 +56,10 @@ pub use self::runtime::QuinnRuntime;
 /// use std::{io, net::UdpSocket, sync::Arc};
 ///
 /// /// Makes an endpoint on any runtime of quinn, such as `quinn::TokioRuntime`.
-/// fn endpoint(runtime: impl Runtime) -> io::Result<Endpoint> {
+/// fn endpoint(config: EndpointConfig, runtime: impl Runtime) -> io::Result<Endpoint> {
 ///     let socket = UdpSocket::bind("127.0.0.1:0")?;
 ///     let runtime = Arc::new(QuinnTimers::new(runtime));
-///     Endpoint::new(EndpointConfig::default(), None, socket, runtime)
+///     Endpoint::new(config, None, socket, runtime)
 /// }
 /// ```
 #[derive(Clone, Debug)]

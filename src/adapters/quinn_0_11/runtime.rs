@@ -40,10 +40,10 @@ use crate::rt;
 /// use reveille::{adapters::quinn_0_11::QuinnRuntime, rt};
 /// use std::{io, net::UdpSocket, sync::Arc};
 ///
-/// async fn serve(config: ServerConfig) -> io::Result<()> {
+/// async fn serve(config: EndpointConfig, server: ServerConfig) -> io::Result<()> {
 ///     let socket = UdpSocket::bind("0.0.0.0:4433")?;
 ///     let runtime = Arc::new(QuinnRuntime::current());
-///     let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+///     let endpoint = Endpoint::new(config, Some(server), socket, runtime)?;
 ///     while let Some(incoming) = endpoint.accept().await {
 ///         rt::spawn(async move {
 ///             let connection = incoming.await?;
@@ -68,15 +68,16 @@ impl QuinnRuntime {
     ///
     /// ```
     /// # use quinn_0_11 as quinn;
-    /// use quinn::{Endpoint, EndpointConfig};
-    /// use reveille::{adapters::quinn_0_11::QuinnRuntime, rt};
-    /// use std::{net::UdpSocket, sync::Arc};
+    /// use quinn::Runtime;
+    /// use reveille::{ManualClock, adapters::quinn_0_11::QuinnRuntime, rt};
+    /// use std::net::UdpSocket;
     ///
-    /// let runtime = rt::Runtime::new()?;
-    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
-    /// let quinn = Arc::new(QuinnRuntime::new(runtime.handle().clone()));
-    /// let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, quinn)?;
-    /// runtime.block_on(endpoint.wait_idle());
+    /// let clock = ManualClock::new();
+    /// let runtime = rt::Runtime::builder().clock(&clock).build()?;
+    /// let quinn = QuinnRuntime::new(runtime.handle().clone());
+    /// let socket = quinn.wrap_udp_socket(UdpSocket::bind("127.0.0.1:0")?)?;
+    /// assert!(socket.local_addr()?.ip().is_loopback());
+    /// assert_eq!(quinn.now(), clock.now().into_std());
     /// # Ok::<_, std::io::Error>(())
     /// ```
     #[must_use]

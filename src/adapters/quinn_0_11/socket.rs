@@ -20,16 +20,13 @@ pub(super) struct Socket {
     io: Arc<AsyncFd<UdpSocket>>,
     /// What the kernel can do, such as to take several datagrams at once.
     state: UdpSocketState,
-    full: Arc<Full>,
+    /// Whether the kernel has refused a datagram for lack of room, and no task has found room since.
+    ///
+    /// quinn asks whether the socket is writable before it sends, and it nearly always is. The flag
+    /// saves a wait for the kernel's answer. It is a hint: a task that finds the socket full sets it
+    /// before it waits, and if another task then clears it too early, that costs one more try.
+    full: Arc<AtomicBool>,
 }
-
-/// Whether the kernel has refused a datagram for lack of room, and no task has waited since.
-///
-/// quinn asks whether a socket is writable before each datagram, and it nearly always is. The flag
-/// saves that wait: it is a hint, and only the kernel knows. Each task that finds the socket full
-/// sets it before it waits, so a flag that another task has cleared too early costs one more try.
-#[derive(Debug, Default)]
-struct Full(AtomicBool);
 
 impl Socket {
     /// Opens a socket on the current runtime.
@@ -56,7 +53,7 @@ impl AsyncUdpSocket for Socket {
         if let Err(error) = &result
             && error.kind() == ErrorKind::WouldBlock
         {
-            self.full.0.store(true, Relaxed);
+            self.full.store(true, Relaxed);
         }
         result
     }
@@ -104,7 +101,7 @@ impl AsyncUdpSocket for Socket {
 /// The waits of one task for room in a socket.
 struct Poller {
     io: Arc<AsyncFd<UdpSocket>>,
-    full: Arc<Full>,
+    full: Arc<AtomicBool>,
     wait: Option<Writable<'static, UdpSocket>>,
 }
 
@@ -113,12 +110,12 @@ impl UdpPoller for Poller {
         let this = &mut *self;
         let wait = match &mut this.wait {
             Some(wait) => wait,
-            None if !this.full.0.load(Relaxed) => return Poll::Ready(Ok(())),
+            None if !this.full.load(Relaxed) => return Poll::Ready(Ok(())),
             none => none.insert(this.io.clone().writable_owned()),
         };
         let result = ready!(Pin::new(wait).poll(cx));
         this.wait = None;
-        this.full.0.store(false, Relaxed);
+        this.full.store(false, Relaxed);
         Poll::Ready(result)
     }
 }

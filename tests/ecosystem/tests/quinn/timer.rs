@@ -48,6 +48,26 @@ fn waits_on_any_executor() {
     watched(|| pollster::block_on(waits(runtime)));
 }
 
+/// A timer yields after many ready results in one poll of a task. quinn must learn all the same that
+/// the deadline has passed, and must be polled again.
+async fn yields(runtime: Arc<dyn Runtime>) {
+    let deadline = runtime.now();
+    let mut timer = runtime.new_timer(deadline);
+    let ready = futures::future::poll_fn(|cx| {
+        let polls = (0..10_000).take_while(|_| timer.as_mut().poll(cx).is_ready());
+        Poll::Ready(polls.count())
+    });
+    assert!(ready.await < 10_000);
+    assert!(runtime.now() >= deadline);
+    wait(&mut timer).await;
+}
+
+#[test]
+fn an_overdue_timer_that_yields_wakes_its_task() {
+    on_rt(async { yields(Arc::new(QuinnRuntime::current())).await });
+    on_tokio(yields(Arc::new(QuinnTimers::new(TokioRuntime))));
+}
+
 #[test]
 fn counts_on_the_clock_of_its_driver_and_stays_ready_until_it_is_moved() {
     let clock = ManualClock::new();
