@@ -36,10 +36,13 @@
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
 //! the loop is interrupted once, and never while it runs.
 //!
-//! What is announced is in [`announcement`], firing in [`fire`].
+//! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`], and
+//! timers with a limit in [`limited`].
 
 mod announcement;
+mod counting;
 pub(crate) mod fire;
+mod limited;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -49,9 +52,7 @@ use std::task::Waker;
 use crate::clock::Clock;
 use crate::driver::counters::Counters;
 use crate::driver::late::LateObserver;
-use crate::driver::limits::Permit;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
-use crate::driver::stats::Stats;
 use crate::driver::wakers::Wakers;
 use crate::driver::wakers::chunks::{Chunks, Removal};
 use crate::instant::{LAST, NEVER};
@@ -250,22 +251,6 @@ impl Shared {
         arm
     }
 
-    /// Arms a timer [silently](Self::arm_silently) that has a permit. The permit is given back when
-    /// the timer leaves the driver, or by this call if it is not armed.
-    pub(crate) fn arm_with_permit(
-        &self,
-        deadline: u64,
-        waker: &mut Option<Waker>,
-        permit: Permit,
-    ) -> (Arm, bool) {
-        let mut state = self.lock();
-        let (arm, must_replan) = self.insert(&mut state, deadline, waker);
-        if let Arm::Armed(index) = arm {
-            self.chunks.keep(index, permit);
-        }
-        (arm, must_replan)
-    }
-
     /// Arms a timer. Returns also whether the loop must be interrupted for it.
     // A function of its own, so that a poll that does not come here saves no registers for it.
     #[inline(never)]
@@ -359,17 +344,6 @@ impl Shared {
         self.remove(index, deadline, Removal::Cancelled)
     }
 
-    /// Removes a timer like [`cancel`](Self::cancel), because it was found due before a turn has
-    /// taken it out: it counts as fired.
-    #[inline]
-    pub(crate) fn end(&self, index: u32, deadline: u64) -> Option<Waker> {
-        let waker = self.remove(index, deadline, Removal::Fired);
-        if waker.is_some() {
-            self.counters.count_fired_early();
-        }
-        waker
-    }
-
     #[inline]
     fn remove(&self, index: u32, deadline: u64, removal: Removal) -> Option<Waker> {
         // A driver that is gone wakes all tasks itself, and after a fork its lock may be held for
@@ -409,13 +383,6 @@ impl Shared {
     /// Returns how many timers are armed.
     pub(crate) fn armed(&self) -> usize {
         self.chunks.armed()
-    }
-
-    /// Adds what was counted to `stats`. Takes no lock: after a fork a lock may be held for ever.
-    pub(super) fn add_stats(&self, stats: &mut Stats) {
-        // What ends a timer is read before what begins one.
-        self.counters.add_to(stats);
-        self.chunks.add_to(stats);
     }
 
     /// Takes each lock there is.

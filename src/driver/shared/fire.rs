@@ -82,24 +82,11 @@ impl Shared {
             batch.wake();
             if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
                 if fired > 0 && now != CLOSED {
-                    self.count_duration(now);
-                }
-                if self.late.is_late(latest) {
-                    self.late.report(latest, fired);
+                    self.note_fired(now, fired, latest);
                 }
                 return (fired, more);
             }
         }
-    }
-
-    /// Counts how long a turn took that began at `now`. The clock is foreign code, and must not keep
-    /// the loop from learning what has fired.
-    #[cold]
-    fn count_duration(&self, now: u64) {
-        catch_panic(|| {
-            let nanos = self.clock.nanos().saturating_sub(now);
-            self.counters.count_duration(nanos);
-        });
     }
 
     /// Fires all timers due at `now`.

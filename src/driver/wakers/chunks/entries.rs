@@ -53,7 +53,7 @@ pub(super) struct Entries {
     /// Whether any timer of the chunk has ever had a permit.
     pub(super) has_permits: bool,
     /// The permits of limited timers, by their entries.
-    permits: Option<Box<[Option<Permit>; CHUNK]>>,
+    pub(super) permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
 
 impl Entry {
@@ -145,6 +145,7 @@ impl Entries {
             }
         }
     }
+
     /// Keeps the permit of the timer that is armed in an entry, until that is freed.
     #[cold]
     pub(super) fn keep(&mut self, at: usize, permit: Permit) {
@@ -153,6 +154,7 @@ impl Entries {
         self.permits.get_or_insert_with(none)[at] = Some(permit);
     }
 
+    /// Gives the permit back of the timer whose entry is freed, if it has one.
     pub(super) fn give_back(&mut self, at: usize) {
         if let Some(permits) = &mut self.permits {
             permits[at] = None;

@@ -99,6 +99,11 @@ impl Chunks {
             Some(current) if next == growth.current => current,
             current => self.make_current(growth, next, current),
         };
+        if available.is_none() && entries.free != NONE {
+            // It has become free since there was none. The chunk is current now, so it does not
+            // belong into the list.
+            lock(&self.available).retain(|&chunk| chunk != next);
+        }
         if entries.free == NONE && entries.add(next == 0) {
             growth.room -= 1;
             bump(&self.peak, 1);
@@ -123,8 +128,6 @@ impl Chunks {
         let mut entries = chunk.lock();
         entries.is_current = true;
         entries.seq = seq;
-        // An entry of the last chunk may have become free before the lock was taken here.
-        lock(&self.available).retain(|&chunk| chunk != next);
         (chunk, entries)
     }
 

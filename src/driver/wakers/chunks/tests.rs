@@ -48,7 +48,12 @@ impl Chunks {
 fn a_place_is_as_large_as_a_waker_and_an_entry_is_thirty_two_bytes() {
     assert_eq!(size_of::<Place>(), size_of::<Waker>());
     assert_eq!(size_of::<Entry>(), 32);
-    assert_eq!(size_of::<Chunk>(), 64 + 8 * CHUNK);
+    assert_eq!(size_of::<Chunk>(), 128 + 8 * CHUNK);
+    // What every timer needs is on the first cache line: the counts, the lock, the entries.
+    let rest = size_of::<Mutex<Entries>>() - size_of::<Entries>();
+    let permits =
+        std::mem::offset_of!(Head, entries) + rest + std::mem::offset_of!(Entries, permits);
+    assert_eq!(permits, 64);
 }
 
 #[test]
