@@ -151,7 +151,7 @@ fn a_child_counts_in_its_parents_and_leaves_nothing_where_it_is_refused() {
     let limits = Limits::new().timers(3);
     let driver = Driver::builder().limits(limits).build(ThreadPark::new());
     let customer = timers(driver.handle(), 2);
-    let (one, two) = (timers(&customer, 2), timers(&customer, 2));
+    let (one, two) = (timers(&customer, 5), timers(&customer, 5));
     let first = one.try_sleep(secs(1)).unwrap();
     let second = two.try_sleep(secs(1)).unwrap();
     for _ in 0..10 {
