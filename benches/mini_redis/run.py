@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mini-redis on `reveille::time` and on `tokio::time`: CPU and context switches of the server.
 
-    ./run.py [--rounds N] [--seconds N] [--clients 50] [--rate 1800]
+    ./run.py [--rounds N] [--seconds N] [--clients 50] [--rate 1800] [--servers "default,1 ms"]
 
 Copies the published crate out of cargo's registry, changes its import of `tokio::time`, builds both
 servers, and has clients set keys that expire after 1 to 100 ms. The rounds are interleaved; the
@@ -112,15 +112,17 @@ def main():
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--rate", type=int, default=1800)
+    parser.add_argument("--servers", default="default,150 us,1 ms", help="those beside tokio")
     parser.add_argument("--no-build", action="store_true")
     args = parser.parse_args()
     if not args.no_build:
         port_the_crate()
         subprocess.run(["cargo", "build", "--release", "--manifest-path", HERE / "Cargo.toml"], check=True)
     binaries = HERE / "target/release"
-    runs = {name: [] for name, _, _ in SERVERS}
+    servers = [s for s in SERVERS if s[0] == "tokio" or s[0] in args.servers.split(",")]
+    runs = {name: [] for name, _, _ in servers}
     for _ in range(args.rounds):
-        for name, program, slack in SERVERS:
+        for name, program, slack in servers:
             runs[name].append(run(binaries, program, slack, args))
     print("| server | CPU % | / tokio | switches/s | / tokio | keys/s |")
     print("|---|---|---|---|---|---|")
