@@ -63,6 +63,10 @@ pub(crate) trait WorkerPark: Send + Sync {
     /// never so for a later timeout; the park may then still end at the earlier one.
     fn set_timeout(&self, at: u64) -> bool;
 
+    /// Returns whether a timeout takes effect on a worker that is parked, so that
+    /// [`set_timeout`](Self::set_timeout) never asks for an unpark.
+    fn moves_timeout(&self) -> bool;
+
     /// Sets whether I/O ends the park. The rules are those of [`set_timeout`](Self::set_timeout).
     fn set_io(&self, waits: bool) -> bool;
 
@@ -148,6 +152,10 @@ impl WorkerPark for TimedPark {
 
     fn set_timeout(&self, at: u64) -> bool {
         at < self.timeout.swap(at, Relaxed)
+    }
+
+    fn moves_timeout(&self) -> bool {
+        false
     }
 
     fn set_io(&self, _waits: bool) -> bool {

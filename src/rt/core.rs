@@ -53,6 +53,8 @@ pub(super) struct LoopState {
     pub(super) tick: u32,
     /// Whether a local task ran before others the last time: the two kinds take turns.
     pub(super) local_first: bool,
+    /// How long a task took lately, on average, in nanoseconds.
+    pub(super) task_nanos: u64,
 }
 
 /// How many tasks at most run between two polls of the timers.
@@ -103,6 +105,7 @@ impl Core {
                 last_poll: 0,
                 tick: 0,
                 local_first: false,
+                task_nanos: 0,
             }),
             seed: Cell::new(index as u64 + 1),
         }
@@ -197,6 +200,11 @@ impl Core {
         if let Some(task) = self.slot.task.pop() {
             self.queue.push(task);
         }
+    }
+
+    /// Returns how many tasks are ready.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len() + self.slot.task.len()
     }
 
     /// Returns whether there is a task that other workers may steal.

@@ -36,6 +36,7 @@ mod all_parked;
 mod counts;
 mod lifo_watch;
 mod source;
+mod standby;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -46,6 +47,7 @@ use self::counts::{Counts, Leaving};
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
 use self::source::{OwnerTimeout, ShardNotifier};
+use self::standby::Absence;
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
@@ -68,6 +70,9 @@ pub(crate) struct Idle {
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
+    /// Whether the owner has woken for several timers the last time: a hint, which no model has to
+    /// follow.
+    is_dense: std::sync::atomic::AtomicBool,
     parkers: Parkers,
     slots: LifoWatch,
     drivers: ShardedDriver<OwnerTimeout>,
@@ -86,6 +91,7 @@ struct Parked {
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
+    absence: Absence,
 }
 
 /// What a worker does while it parks.
@@ -110,8 +116,11 @@ pub(crate) trait ParkContext {
     /// Collects the I/O that is ready.
     fn collect_io(&mut self);
 
-    /// Fires the timers that are due.
-    fn fire(&mut self);
+    /// Returns whether the tasks that this worker is about to wake are expected to be short.
+    fn expects_short_tasks(&self) -> bool;
+
+    /// Fires the timers that are due. Returns about how many fired.
+    fn fire(&mut self) -> usize;
 
     /// Moves time on to the next deadline, and fires what is due there.
     fn advance(&mut self);
@@ -124,6 +133,8 @@ pub(crate) struct Unparked {
     pub(crate) searching: bool,
     /// It is to check the LIFO slots.
     pub(crate) must_check_slots: bool,
+    /// When it was unparked, on the parkers' clock.
+    pub(crate) at: u64,
 }
 
 impl Idle {
@@ -148,9 +159,11 @@ impl Idle {
                     owner: None,
                     threads: 0,
                     until: NEVER,
+                    absence: Absence::default(),
                 }),
                 timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
+                is_dense: std::sync::atomic::AtomicBool::new(false),
                 slots: LifoWatch::new(parkers.len()),
                 parkers,
                 drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
@@ -241,17 +254,20 @@ impl Idle {
     /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
     /// owner, I/O.
     pub(crate) fn prepare_parker(&self, worker: usize) {
-        let parked = self.lock();
+        let mut parked = self.lock();
         self.prepared[worker].store(true, Ordering::Relaxed);
-        let is_owner = parked.owner == Some(worker);
-        let timeout = if is_owner {
-            self.timeout(&parked)
-        } else {
-            NEVER
-        };
+        let standby = self.take_back(&mut parked, worker);
         // The results are ignored: the worker that prepares its parker is not blocked in it.
-        self.parkers[worker].set_timeout(timeout);
-        self.parkers[worker].set_io(is_owner);
+        if parked.owner == Some(worker) {
+            self.parkers[worker].set_timeout(self.timeout(&parked));
+            self.parkers[worker].set_io(!parked.absence.is_any_away());
+        } else {
+            self.prepare_other(&mut parked, worker);
+        }
+        // Only now: to set the later of two timeouts first would program both into the hardware.
+        if let Some(standby) = standby {
+            self.make_standby(&mut parked, standby);
+        }
     }
 
     /// Marks a worker as running. If it was the owner and its timeout has ended, has `context` fire
@@ -263,6 +279,11 @@ impl Idle {
     ) -> Unparked {
         let now = self.parkers[worker].now();
         let mut parked = self.lock();
+        if parked.until <= now && parked.absence.is_standby_due(worker, now) {
+            // The owner's thread has not run since its timeout has ended.
+            parked.owner = Some(worker);
+            parked.absence.forget_standby(worker);
+        }
         let is_owner = parked.owner == Some(worker);
         let expired = is_owner && parked.until <= now;
         if expired {
@@ -272,13 +293,21 @@ impl Idle {
         if must_check_slots {
             self.slots.put_off(now);
         }
+        let relieves = is_owner && parked.absence.end_if_over(now);
+        if expired && context.expects_short_tasks() {
+            self.begin_absence(&mut parked, worker, now);
+        }
+        let leaving = match relieves {
+            true => Leaving::ToSearch,
+            false => Leaving::ToRun,
+        };
         let at = parked.position(worker);
-        let successor = at.and_then(|at| self.remove(&mut parked, at, Leaving::ToRun));
+        let successor = at.and_then(|at| self.remove(&mut parked, at, leaving));
         drop(parked);
         self.unpark(successor);
         if expired {
             self.drivers.note_expired();
-            context.fire();
+            self.note_fired(context.fire());
             // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
             // the successor has no timeout yet. If none is parked, the next worker to park replans.
             if self.has_parked() {
@@ -287,8 +316,9 @@ impl Idle {
         }
         Unparked {
             // The thread that removed it has counted it as searching.
-            searching: at.is_none(),
+            searching: relieves || at.is_none(),
             must_check_slots,
+            at: now,
         }
     }
 
@@ -367,7 +397,8 @@ impl Idle {
 
     /// Returns when the driver owner has to wake by itself.
     fn timeout(&self, parked: &Parked) -> u64 {
-        parked.until.min(self.slots.due())
+        let until = parked.until.min(parked.absence.relief());
+        until.min(self.slots.due())
     }
 
     /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
@@ -383,6 +414,11 @@ impl Idle {
             .filter(|&owner| self.set_timeout(&parked, owner));
         drop(parked);
         self.unpark(owner);
+    }
+
+    /// Returns what the clock of a worker's parker shows.
+    pub(crate) fn parkers_now(&self, worker: usize) -> u64 {
+        self.parkers[worker].now()
     }
 
     /// Returns whether any worker is parked. If it returns `false`, then a worker that parks from
@@ -422,8 +458,10 @@ impl Idle {
     fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
         let worker = parked.workers.remove(at);
         self.counts.remove_parked(leaving);
+        parked.absence.forget_standby(worker);
         if parked.workers.is_empty() {
             parked.owner = None;
+            parked.absence.end();
             self.drivers.clear_announcements();
             return None;
         }
@@ -432,12 +470,13 @@ impl Idle {
         }
         let successor = *parked.workers.last()?;
         parked.owner = Some(successor);
+        parked.absence.forget_standby(successor);
         if !self.is_prepared(successor) {
             // It prepares its parker itself before it blocks.
             return None;
         }
         let for_timeout = self.set_timeout(parked, successor);
-        let for_io = self.parkers[successor].set_io(true);
+        let for_io = self.parkers[successor].set_io(!parked.absence.is_any_away());
         (for_timeout || for_io).then_some(successor)
     }
 

@@ -61,6 +61,9 @@ pub(super) struct Worker<'a> {
     has_collected: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
+    /// When it was last unparked, on the parkers' clock, and how many tasks it has run since.
+    unparked_at: u64,
+    ran: u64,
     /// It has parked, and has released the hold on time that its scope has while futures run.
     has_released_time: bool,
 }
@@ -84,6 +87,8 @@ impl<'a> Worker<'a> {
             budget_spent: false,
             has_collected: false,
             must_check_slots: false,
+            unparked_at: 0,
+            ran: 0,
             has_released_time: false,
         }
     }
@@ -133,6 +138,7 @@ impl<'a> Worker<'a> {
         if self.core.must_report() {
             self.pool.idle.report_full_slot(self.core.index);
         }
+        self.ran += 1;
         self.scope.run(task);
     }
 
@@ -230,11 +236,12 @@ impl<'a> Worker<'a> {
         self.after_firing(fired);
     }
 
-    /// Fires the timers of all workers that are due.
-    fn fire_all(&mut self, now: u64) {
+    /// Fires the timers of all workers that are due. Returns about how many fired.
+    fn fire_all(&mut self, now: u64) -> usize {
         self.has_fired_all = true;
         let fired = self.while_waking(|| self.pool.idle.drivers().fire(now, TIMERS_PER_PASS));
         self.after_firing(fired);
+        fired
     }
 
     fn after_firing(&mut self, fired: usize) {
@@ -243,17 +250,21 @@ impl<'a> Worker<'a> {
         if self.pool.idle.has_parked() {
             self.pool.idle.drivers().replan();
         }
-        self.notify_if_stealable();
+        if self.core.has_stealable() && !self.leaves_to_relief() {
+            self.pool.idle.notify_one();
+        }
     }
 
-    /// Fires the timers of all workers that are due, unless that was done in this pass.
-    fn fire_all_once(&mut self) {
+    /// Fires the timers of all workers that are due, unless that was done in this pass. Returns
+    /// about how many fired.
+    fn fire_all_once(&mut self) -> usize {
         if self.has_fired_all || !self.pool.may_be_due(LAST) {
-            return;
+            return 0;
         }
         let now = self.pool.idle.now_or_zero();
-        if self.pool.may_be_due(now) {
-            self.fire_all(now);
+        match self.pool.may_be_due(now) {
+            true => self.fire_all(now),
+            false => 0,
         }
     }
 

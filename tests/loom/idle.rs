@@ -18,6 +18,10 @@ use super::support::{LONG, Race, Task, check, ns, poll};
 /// Both kinds of parkers.
 const PARKERS: [Timeouts; 2] = [Timeouts::Fixed, Timeouts::Moved];
 
+/// When a timer is due that is armed while an owner is away, in nanoseconds: long after the standby
+/// has taken over.
+const LONG_AFTER: u64 = 1_000_000;
+
 /// Parks and searches as a worker does, until it has taken a task.
 fn work(pool: &Pool, worker: usize, mut searching: bool) {
     loop {
@@ -297,10 +301,81 @@ fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
             race.enter();
             pool.end_park(0);
             parking.join().unwrap();
-            assert_eq!((task.wakes(), pool.timeout(1)), (1, u64::MAX));
+            assert!(task.wakes() == 1 && pool.timeout(1) > 20);
             assert_eq!(pool.unparks(1), 0);
         });
     }
+}
+
+/// It unparks no worker for the task that it leaves in its queue, if the other worker has parked in
+/// time to stand by. Then it is busy for good.
+#[test]
+fn task_that_an_owner_leaves_while_it_is_away_is_taken_by_the_standby() {
+    for timeouts in PARKERS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, timeouts, None);
+            let _sleep = armed(&pool, 0, 20, Waker::noop());
+            pool.begin_park(0);
+            pool.set_time(20);
+            let race = Race::new();
+            let standby = pool.clone();
+            let parking = race.spawn(move || work(&standby, 1, false));
+            race.enter();
+            pool.end_park(0);
+            pool.leave(0);
+            parking.join().unwrap();
+        });
+    }
+}
+
+/// It arms another timer before it is busy for good.
+#[test]
+fn timer_that_is_due_while_the_owner_is_away_fires() {
+    for timeouts in PARKERS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, timeouts, None);
+            let _sleep = armed(&pool, 0, 20, Waker::noop());
+            pool.begin_park(0);
+            pool.set_time(20);
+            let flag = Flag::new();
+            let waker = main_of(&pool, 1, &flag);
+            let race = Race::new();
+            let standby = pool.clone();
+            let parking = race.spawn(move || wait(&standby, 1, &flag));
+            race.enter();
+            pool.end_park(0);
+            let sleep = armed(&pool, 0, 30, &waker);
+            parking.join().unwrap();
+            drop(sleep);
+        });
+    }
+}
+
+/// The owner parks again just when the standby takes over.
+#[test]
+fn timer_fires_that_an_owner_has_armed_while_it_was_away() {
+    check(Some(2), || {
+        let pool = Pool::new(2, Timeouts::Moved, None);
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        pool.begin_park(0);
+        pool.begin_park(1);
+        pool.set_time(20);
+        pool.end_park(0);
+        let flag = Flag::new();
+        let sleep = armed(&pool, 0, LONG_AFTER, &main_of(&pool, 1, &flag));
+        let race = Race::new();
+        let standby = pool.clone();
+        let parking = race.spawn(move || {
+            standby.set_time(LONG_AFTER);
+            standby.end_park(1);
+            wait(&standby, 1, &flag);
+        });
+        race.enter();
+        // It does not leave its parker again.
+        pool.begin_park(0);
+        parking.join().unwrap();
+        drop(sleep);
+    });
 }
 
 /// A busy worker polls for a timer that was cancelled, which clears the announcement. Then it arms

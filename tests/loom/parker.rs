@@ -90,6 +90,10 @@ impl WorkerPark for Arc<Parker> {
         self.timeouts == Timeouts::Fixed && at < before
     }
 
+    fn moves_timeout(&self) -> bool {
+        self.timeouts == Timeouts::Moved
+    }
+
     fn set_io(&self, _waits: bool) -> bool {
         false
     }

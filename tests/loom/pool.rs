@@ -13,6 +13,9 @@ use crate::park::worker::WorkerPark;
 use crate::rt::idle::{Idle, ParkContext, Unparked};
 use crate::{Clock, Handle};
 
+/// How many timers an owner seems to have fired: with one alone, no worker would stand by.
+const SEVERAL: usize = 2;
+
 /// What the workers of a runtime share.
 pub(super) struct Pool {
     tasks: AtomicUsize,
@@ -86,8 +89,13 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
         (self.collect)();
     }
 
-    fn fire(&mut self) {
+    fn expects_short_tasks(&self) -> bool {
+        true
+    }
+
+    fn fire(&mut self) -> usize {
         self.pool.fire(usize::MAX);
+        SEVERAL
     }
 
     fn advance(&mut self) {
@@ -106,7 +114,7 @@ impl Pool {
         let counter = time.clone();
         let running = move || std::time::Duration::from_nanos(counter.load(Ordering::Acquire));
         let clock = clock.unwrap_or_else(|| Clock::custom(running));
-        Arc::new(Self {
+        let pool = Arc::new(Self {
             tasks: AtomicUsize::new(0),
             slots: (0..workers).map(|_| Slot::default()).collect(),
             // As many drivers as workers, and none for external threads: each has a lock to model.
@@ -114,7 +122,9 @@ impl Pool {
             parkers,
             time,
             stopping: AtomicBool::new(false),
-        })
+        });
+        pool.idle.note_fired(SEVERAL);
+        pool
     }
 
     pub(super) fn idle(&self) -> &Idle {
@@ -136,6 +146,14 @@ impl Pool {
         // Relaxed, both here and where it is looked for: the fences have to do.
         self.tasks.fetch_add(1, Ordering::Relaxed);
         self.idle.notify_one();
+    }
+
+    /// A worker puts a task into its queue, which it may leave to the standby if it is away.
+    pub(super) fn leave(&self, worker: usize) {
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        if !self.idle.is_relieved(worker) {
+            self.idle.notify_one();
+        }
     }
 
     /// Takes a task.
@@ -204,7 +222,9 @@ impl Pool {
     /// Does what a worker does after that.
     pub(super) fn end_park(&self, worker: usize) {
         let context = &mut self.parking(|| false, || false, || {});
-        self.idle.transition_from_parked(worker, context);
+        if self.idle.transition_from_parked(worker, context).searching {
+            self.found();
+        }
     }
 
     /// A worker that has found nothing parks, unless it finds a task now, or `is_wanted`.

@@ -137,6 +137,10 @@ impl WorkerPark for EpollPark {
         false
     }
 
+    fn moves_timeout(&self) -> bool {
+        true
+    }
+
     fn set_io(&self, waits: bool) -> bool {
         if self.waits_for_io.swap(waits, Relaxed) != waits
             && let Some(descriptors) = self.descriptors.upgrade()

@@ -23,6 +23,7 @@ impl Worker<'_> {
             self.hooks.unpark.call();
             return;
         }
+        self.note_task_time();
         let was_searching = std::mem::take(&mut self.searching);
         let (idle, me) = (&self.pool.idle, self.core.index);
         idle.drivers().shards()[me].counters.count_park();
@@ -32,6 +33,7 @@ impl Worker<'_> {
         };
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
+        self.unparked_at = unparked.at;
         self.must_check_slots |= unparked.must_check_slots;
         // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
         // list of parked workers, it might have been chosen itself.
@@ -44,6 +46,30 @@ impl Worker<'_> {
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
         self.hooks.unpark.call();
+    }
+
+    /// Notes how long the tasks took that have run since the last park.
+    fn note_task_time(&mut self) {
+        let ran = std::mem::take(&mut self.ran);
+        if ran == 0 || self.unparked_at == 0 {
+            return;
+        }
+        let now = self.pool.idle.parkers_now(self.core.index);
+        let each = now.saturating_sub(self.unparked_at) / ran;
+        let average = self.state.task_nanos;
+        self.state.task_nanos = average - average / 4 + each.min(LONGEST_COUNTED) / 4;
+    }
+
+    /// Returns whether so many tasks, if they take as long as others did lately, are done before
+    /// another worker would have begun with them.
+    fn are_short(&self, tasks: u64) -> bool {
+        tasks.saturating_mul(self.state.task_nanos) < SHORT
+    }
+
+    /// Returns whether the ready tasks of this worker need no other one now: this one is expected
+    /// to finish them soon, and if it does not, another one comes.
+    pub(super) fn leaves_to_relief(&self) -> bool {
+        self.are_short(self.core.len() as u64) && self.pool.idle.is_relieved(self.core.index)
     }
 
     /// Drops the hold on time of this worker's scope, if there is one: that is foreign code.
@@ -80,6 +106,14 @@ impl Worker<'_> {
         self.scope.hold_time();
     }
 }
+
+/// What a worker finishes in so many nanoseconds, no other one is unparked for: that would take as
+/// much of CPU, and begin as late.
+const SHORT: u64 = 50_000;
+
+/// A task that takes more nanoseconds than this counts as one that takes so many. One is enough to
+/// expect long tasks, and a dozen short ones are enough to forget it: it may have been held up.
+const LONGEST_COUNTED: u64 = 8 * SHORT;
 
 /// A worker that is about to park.
 struct Parking<'p, 'a, F> {
@@ -119,10 +153,14 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         }
     }
 
-    fn fire(&mut self) {
+    fn expects_short_tasks(&self) -> bool {
+        self.worker.are_short(1)
+    }
+
+    fn fire(&mut self) -> usize {
         // A worker that has parked begins anew: timers may have come due meanwhile.
         self.worker.has_fired_all = false;
-        self.worker.fire_all_once();
+        self.worker.fire_all_once()
     }
 
     fn advance(&mut self) {

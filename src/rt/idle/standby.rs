@@ -1,0 +1,173 @@
+//! The worker that stands by while the driver owner fires timers, and takes over if that takes long.
+//!
+//! Timers are often dense and their tasks short. If the owner handed its timeout to another worker
+//! each time that it wakes, the two would take turns: each finds its caches cold, and a third of
+//! the CPU time is lost. So when every worker is parked, one of them, the *standby*, has a timeout
+//! as well, [`RELIEF`] later than the owner's. An owner whose timeout has ended is *away*: it leaves
+//! the parked workers, fires, runs what it has woken, and parks again as the owner. The standby does
+//! not run. Only if the owner is not back by then, the standby's timeout ends, and it takes what the
+//! owner has not got to.
+//!
+//! The other way, to set a timeout when the owner wakes and to cancel it when it parks, costs more
+//! than it saves: to program a timer that is due in 50 µs into the hardware, and to cancel it, takes
+//! 10 µs on a virtual machine. The standby's timeout is set with the owner's, for later, and so is
+//! rarely the next one of its processor.
+//!
+//! # What holds
+//!
+//! While the owner is away, the standby is the owner in every respect but one: it does not wait for
+//! I/O. Its timeout is that of any owner, or `relief` if that is earlier. So timers that are armed
+//! meanwhile are not late, and a worker that is away need not unpark another one for the tasks that
+//! it has woken: by `relief` the standby searches for them ([`is_relieved`](Idle::is_relieved)).
+//! There is no relief without a parked worker that waits for it.
+//!
+//! If tasks of this worker have taken long lately, the owner hands its timeout over at once, and
+//! another worker is unparked at once.
+
+use super::{Idle, Parked};
+use crate::instant::NEVER;
+use crate::sync::atomic::Ordering::Relaxed;
+
+/// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has some
+/// 50 µs for its tasks, after it was scheduled 20 to 60 µs late.
+pub(super) const RELIEF: u64 = 120_000;
+
+/// A parked worker that is not the owner, and has a timeout.
+#[derive(Clone, Copy)]
+pub(super) struct Standby {
+    worker: usize,
+    at: u64,
+}
+
+/// Part of what the lock of the parked workers guards.
+#[derive(Default)]
+pub(super) struct Absence {
+    standby: Option<Standby>,
+    /// The worker that was the owner and is away, and when the present owner takes over for good.
+    away: Option<(usize, u64)>,
+}
+
+impl Absence {
+    /// Returns when the present owner takes over from the one that is away.
+    pub(super) fn relief(&self) -> u64 {
+        self.away.map_or(NEVER, |(_, relief)| relief)
+    }
+
+    /// Returns whether the owner that is away is expected back.
+    pub(super) fn is_any_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Notes that a worker is not the standby, or no longer.
+    pub(super) fn forget_standby(&mut self, worker: usize) {
+        if self.standby.is_some_and(|standby| standby.worker == worker) {
+            self.standby = None;
+        }
+    }
+
+    /// Notes that no worker is parked: there is none to take over, and none is needed.
+    pub(super) fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns whether a worker is the standby and its timeout has ended.
+    pub(super) fn is_standby_due(&self, worker: usize, now: u64) -> bool {
+        let is_due = |standby: Standby| standby.worker == worker && standby.at <= now;
+        self.standby.is_some_and(is_due)
+    }
+
+    /// Ends the absence if it is time for that. Returns whether it did.
+    pub(super) fn end_if_over(&mut self, now: u64) -> bool {
+        let is_over = self.relief() <= now;
+        if is_over {
+            self.away = None;
+        }
+        is_over
+    }
+
+    /// Begins the absence of the owner, if there is a standby whose timeout ends soon. Returns the
+    /// standby, which is to be the owner now.
+    fn begin(&mut self, owner: usize, now: u64) -> Option<usize> {
+        let soon = now..=now.saturating_add(RELIEF);
+        let standby = self.standby.filter(|it| soon.contains(&it.at))?;
+        self.standby = None;
+        self.away = Some((owner, standby.at));
+        Some(standby.worker)
+    }
+}
+
+impl Idle {
+    /// Returns whether a parked worker searches for tasks before long, because this one is away. If
+    /// so, it finds those that the caller has pushed before.
+    pub(crate) fn is_relieved(&self, worker: usize) -> bool {
+        if !self.counts.has_parked() {
+            return false;
+        }
+        let parked = self.lock();
+        let is_away = |(away, _)| away == worker;
+        let runs_tasks = |owner: usize| !self.timers_only[owner].load(Relaxed);
+        parked.absence.away.is_some_and(is_away) && parked.owner.is_some_and(runs_tasks)
+    }
+
+    /// Notes how many timers an owner has fired whose timeout had ended.
+    pub(crate) fn note_fired(&self, fired: usize) {
+        let is_dense = fired > 1;
+        if self.is_dense.load(Relaxed) != is_dense {
+            self.is_dense.store(is_dense, Relaxed);
+        }
+    }
+
+    /// Notes that the owner, whose timeout has ended, is about to fire, and is expected back soon.
+    pub(super) fn begin_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
+        if let Some(standby) = parked.absence.begin(owner, now) {
+            parked.owner = Some(standby);
+            // It has this timeout already, unless the LIFO slots are to be checked before.
+            self.set_timeout(parked, standby);
+        }
+    }
+
+    /// Makes a worker that was away, and is about to block, the owner again. Returns the worker
+    /// that has been the owner meanwhile, which the caller makes the standby.
+    pub(super) fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
+        let is_away = |(away, _)| away == worker;
+        // It is not in the list if another thread has unparked it meanwhile.
+        if !parked.absence.away.is_some_and(is_away) || parked.position(worker).is_none() {
+            return None;
+        }
+        parked.absence.away = None;
+        let former = parked.owner.replace(worker);
+        // A worker that is about to block prepares its parker itself.
+        let prepared = |&former: &usize| former != worker && self.is_prepared(former);
+        former.filter(prepared)
+    }
+
+    /// Prepares the parker of a worker that is not the owner.
+    pub(super) fn prepare_other(&self, parked: &mut Parked, worker: usize) {
+        parked.absence.forget_standby(worker);
+        if parked.absence.standby.is_none() && parked.absence.away.is_none() {
+            self.make_standby(parked, worker);
+        } else {
+            self.parkers[worker].set_timeout(NEVER);
+            self.parkers[worker].set_io(false);
+        }
+    }
+
+    /// Makes a worker that is not the owner the standby, if one is of use. If none is, the worker
+    /// has no timeout. Its parker is prepared, or about to be.
+    pub(super) fn make_standby(&self, parked: &mut Parked, worker: usize) {
+        // If a worker runs, it may set the owner's timeout at any time, and would have to set that
+        // of the standby as often. And one task that sleeps over and over would pay for two
+        // timeouts, and gain nothing: no other worker is unparked for it.
+        let all_parked = parked.workers.len() == self.parkers.len();
+        let is_dense = self.is_dense.load(Relaxed);
+        let at = match all_parked && is_dense && self.parkers[worker].moves_timeout() {
+            true => parked.until.saturating_add(RELIEF),
+            false => NEVER,
+        };
+        parked.absence.standby = (at != NEVER).then_some(Standby { worker, at });
+        // The results are ignored: the worker is not blocked, or the timeout is a later one and
+        // takes effect without an unpark.
+        self.parkers[worker].set_timeout(at);
+        self.parkers[worker].set_io(false);
+    }
+}
