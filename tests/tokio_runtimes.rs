@@ -6,6 +6,8 @@ mod support;
 
 use std::future::pending;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -318,5 +320,42 @@ fn timers_under_any_slack_end_and_none_early() {
                 }
             }
         });
+    });
+}
+
+/// Returns whether a timer fires while the task of an earlier timer computes, which it does until
+/// then, or until `give_up`.
+fn fires_beside_a_task_that_computes(runtime: &Runtime, give_up: Duration) -> bool {
+    let fired = Arc::new(AtomicBool::new(false));
+    let fires = fired.clone();
+    runtime.block_on(async {
+        let later = tokio::spawn(async move {
+            sleep(ms(60)).await;
+            fires.store(true, Ordering::Release);
+        });
+        let computing = tokio::spawn(async move {
+            sleep(ms(20)).await;
+            let start = std::time::Instant::now();
+            while !fired.load(Ordering::Acquire) && start.elapsed() < give_up {
+                thread::sleep(ms(1));
+            }
+            fired.load(Ordering::Acquire)
+        });
+        let result = computing.await.unwrap();
+        later.await.unwrap();
+        result
+    })
+}
+
+/// Tokio leaves its poller to itself while the worker that has waited there runs one task. Once
+/// timers were late for it, another worker is made to wait there.
+#[test]
+fn task_that_computes_does_not_keep_other_timers_of_its_runtime_late_again() {
+    watched(|| {
+        let runtime = multi_thread();
+        // Whether this first time another worker waits is tokio's choice.
+        fires_beside_a_task_that_computes(&runtime, ms(100));
+        let fires = (0..3).any(|_| fires_beside_a_task_that_computes(&runtime, secs(10)));
+        assert!(fires, "no worker waited for the timer");
     });
 }

@@ -20,9 +20,11 @@
 //! driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
 //!
 //! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
-//! tokio waits for), `wake_cost` (what a wake-up costs), and `test_clock` (pausing tokio's clock).
+//! tokio waits for), `wake_cost` (what a wake-up costs), `relay` (who waits while a task computes),
+//! and `test_clock` (pausing tokio's clock).
 
 mod descriptor;
+mod relay;
 #[cfg(feature = "test-util")]
 mod test_clock;
 mod time;
@@ -38,6 +40,7 @@ use std::thread;
 use tokio::runtime::{self, Id, worker_index};
 
 use self::descriptor::Descriptor;
+use self::relay::Relay;
 use self::time::Probe;
 use self::wake_sources::WakeSources;
 use crate::driver::Handle;
@@ -69,6 +72,7 @@ struct TokioDriver {
     /// What tells whether the runtime has ended, if it may end without waking this driver. Then
     /// [`end_unwatched`](Self::end_unwatched) asks.
     unwatched: Option<Probe>,
+    relay: Relay,
 }
 
 /// The drivers of all runtimes in which a timer was made, and which have not ended.
@@ -191,6 +195,7 @@ impl TokioDriver {
                 runtime: runtime.id(),
                 descriptor: sources.descriptor(),
                 budget,
+                relay: Relay::new(workers, &clock),
                 unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
                 drivers: ShardedDriver::new(
                     sources.waking(driver.clone()),
@@ -218,6 +223,8 @@ impl TokioDriver {
         // calls again.
         let mut liveness = self.watch_descriptor();
         if liveness == Liveness::Alive {
+            self.relay
+                .before_firing(self.runtime, self.drivers.shards());
             wake_cost::end_sample(self.runtime, &self.drivers);
             self.drivers.fire_expired(self.budget);
             wake_cost::begin_sample(self.runtime, &self.drivers);

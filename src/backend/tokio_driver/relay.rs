@@ -1,0 +1,72 @@
+//! [`Relay`]: has another worker of a tokio runtime wait for timers, where tasks keep one from it.
+//!
+//! One worker at a time waits in tokio's poller, and it is the one on which our timers fire. If a
+//! timer wakes a single task there, tokio unparks no other worker: the task runs on that worker, and
+//! until it returns, nothing waits in the poller. If the task computes for 150 ms, all timers that
+//! are due meanwhile are late, those of tokio as well as ours.
+//!
+//! For two tasks tokio does unpark another worker, which finds nothing to steal, parks, and waits
+//! in the poller. So a second task is enough, one that ends at once. But to unpark a worker takes
+//! some 25 µs of CPU, and nearly all tasks are short. So a runtime pays for it only while it is
+//! known to need it: for [`COVERED`] after timers were [`OVERDUE`], and once every [`PERIOD`] at
+//! most.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::runtime::{self, Id};
+
+use crate::clock::Clock;
+use crate::driver::shared::Shared;
+
+/// How late timers are, in nanoseconds, if no worker has waited for them.
+const OVERDUE: u64 = 10_000_000;
+
+/// How long other workers are unparked after timers were overdue, in nanoseconds.
+const COVERED: u64 = 10_000_000_000;
+
+/// The shortest time from one such unpark to the next, in nanoseconds.
+const PERIOD: u64 = 1_000_000;
+
+/// When other workers are unparked. A hint: threads that race for it do no harm.
+pub(super) struct Relay {
+    /// `None` in a runtime of one worker.
+    clock: Option<Clock>,
+    covered_until: AtomicU64,
+    /// Not before this time.
+    next: AtomicU64,
+}
+
+impl Relay {
+    pub(super) fn new(workers: usize, clock: &Clock) -> Self {
+        Self {
+            clock: (workers > 1).then(|| clock.clone()),
+            covered_until: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Unparks another worker if the tasks that timers are about to wake may run for long. To be
+    /// called where tokio calls the driver's waker, before timers fire.
+    pub(super) fn before_firing(&self, runtime: Id, shards: &[Arc<Shared>]) {
+        let Some(clock) = &self.clock else {
+            return;
+        };
+        let now = clock.nanos();
+        let overdue = now.saturating_sub(OVERDUE);
+        if shards.iter().any(|shard| shard.may_be_due(overdue)) {
+            self.covered_until
+                .store(now.saturating_add(COVERED), Relaxed);
+        }
+        if now >= self.covered_until.load(Relaxed) || now < self.next.load(Relaxed) {
+            return;
+        }
+        self.next.store(now.saturating_add(PERIOD), Relaxed);
+        // On another thread, such as one that shuts the runtime down, it would unpark no worker.
+        if let Ok(handle) = runtime::Handle::try_current()
+            && handle.id() == runtime
+        {
+            drop(handle.spawn(async {}));
+        }
+    }
+}
