@@ -43,6 +43,10 @@ const RUNNING: u64 = u64::MAX;
 /// for it from each read.
 const CAN_PAUSE: bool = cfg!(feature = "test-util");
 
+/// By how much a deadline has to be later than what the system's coarse clock shows to be taken for
+/// one that has not passed: ten ticks of the system, at 100 a second.
+pub(crate) const FAR: u64 = 100_000_000;
+
 /// A source of time for drivers.
 ///
 /// Clones share one clock. The default is [`Clock::monotonic`].
@@ -293,6 +297,18 @@ impl Clock {
         }
     }
 
+    /// Returns whether `deadline` is so far off that the system's coarse clock shows that it has
+    /// not passed. `false` means that the clock has to be read to know.
+    ///
+    /// The coarse clock is behind by a tick of the system, 10 ms at most. If a virtual machine is
+    /// held up, its ticks may be so for longer than [`FAR`]: then a deadline may have passed.
+    #[inline]
+    pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
+        let coarse = || system::coarse().map(i64::cast_unsigned);
+        self.inner.is_system()
+            && coarse().is_some_and(|coarse| coarse.saturating_add(FAR) < deadline)
+    }
+
     /// Returns the time, like [`now`](Self::now), but `None` if reading it would call foreign code.
     #[inline]
     pub(crate) fn now_without_foreign_code(&self) -> Option<Instant> {
@@ -361,6 +377,13 @@ impl Inner {
     #[inline]
     fn end(&self) -> u64 {
         (i64::MAX - self.epoch) as u64
+    }
+
+    /// Returns whether this is the system's clock, and was never paused.
+    #[inline]
+    fn is_system(&self) -> bool {
+        matches!(self.source, Source::Monotonic)
+            && (!CAN_PAUSE || self.changes.load(Ordering::Acquire) == 0)
     }
 
     /// Reads the usual clock, the system's that was never paused. Returns `None` for any other.

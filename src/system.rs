@@ -9,7 +9,7 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-pub(crate) use self::imp::{boottime, monotonic, thread_cpu};
+pub(crate) use self::imp::{boottime, coarse, monotonic, thread_cpu};
 
 /// One moment on the clock of `std` and on the axis.
 ///
@@ -91,6 +91,13 @@ mod imp {
         read(ClockId::Monotonic)
     }
 
+    /// Returns the time on the axis at the last tick of the system: a few milliseconds ago, or more
+    /// if the machine is held up. Reading that takes a fifth of the time of the exact one.
+    #[inline]
+    pub(crate) fn coarse() -> Option<i64> {
+        Some(read(ClockId::MonotonicCoarse))
+    }
+
     /// Returns the nanoseconds of the clock that also counts suspended time. They are not on the
     /// axis.
     pub(crate) fn boottime() -> i64 {
@@ -128,6 +135,11 @@ mod imp {
         i64::try_from(ZERO.elapsed().as_nanos()).unwrap_or(i64::MAX)
     }
 
+    /// Returns `None`, because these platforms have no clock that is cheaper to read.
+    pub(crate) fn coarse() -> Option<i64> {
+        None
+    }
+
     /// Returns the time on the axis, because these platforms have no second clock that differs only
     /// in whether it counts suspended time.
     pub(crate) fn boottime() -> i64 {
@@ -156,6 +168,14 @@ mod tests {
             // `PAIR` reads `std` first, too, so the time may be behind by the gap between its
             // reads.
             assert!(to_std(now) + Duration::from_millis(1) >= std, "behind std");
+        }
+    }
+
+    #[test]
+    fn the_coarse_clock_is_never_ahead() {
+        for _ in 0..1_000 {
+            let coarse = coarse();
+            assert!(coarse.is_none_or(|coarse| coarse > 0 && coarse <= monotonic()));
         }
     }
 

@@ -49,7 +49,7 @@ mod tests;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, FAR};
 use crate::driver::counters::Counters;
 use crate::driver::late::LateObserver;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
@@ -207,6 +207,16 @@ impl Shared {
         // Acquire: pairs with the release in `set_elapsed`. A thread that finds a timer elapsed
         // also sees what happened before the turn.
         deadline <= self.atomics.0.elapsed.load(Ordering::Acquire)
+    }
+
+    /// Returns whether a deadline that has not elapsed is so far off that the clock need not be
+    /// read to know that it has not passed; see [`Clock::is_far_off`].
+    #[inline]
+    pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
+        // The time of the last turn tells, mostly, that a deadline is near: then the coarse clock
+        // would be read in vain.
+        let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
+        deadline > elapsed.saturating_add(FAR) && self.clock.is_far_off(deadline)
     }
 
     #[inline]

@@ -176,8 +176,9 @@ impl Handle {
 /// assumes that the deadline has not passed: the first one after the timer was made for 1 ms or
 /// more, or after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline,
 /// or by [`reset_after`](Self::reset_after) for 1 ms or more. If the deadline has passed, the
-/// driver fires the timer in its next turn.) Once ready, the future stays ready until it is
-/// [reset](Self::reset_at).
+/// driver fires the timer in its next turn. On Linux the same holds for a deadline more than 100 ms
+/// after the last tick of the system, should a virtual machine hold up its ticks for longer than
+/// that.) Once ready, the future stays ready until it is [reset](Self::reset_at).
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made
@@ -248,6 +249,7 @@ enum Phase {
 /// What the next poll does if no turn of the driver has passed the deadline.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NextPoll {
+    /// If the timer is armed, the system's coarse clock may do instead.
     ReadsClock,
     /// It takes the deadline for one that has not passed. The poll after it reads the clock.
     SkipsClock,
@@ -280,7 +282,11 @@ impl Sleep {
 
     pub(super) fn at(handle: DriverRef, deadline: Instant) -> Self {
         let deadline = handle.shared.clock.nanos_of(deadline);
-        Self::new(handle, deadline, NextPoll::ReadsClock)
+        let next_poll = match handle.shared.is_far_off(deadline) {
+            true => NextPoll::SkipsClock,
+            false => NextPoll::ReadsClock,
+        };
+        Self::new(handle, deadline, next_poll)
     }
 
     fn new(handle: DriverRef, deadline: u64, next_poll: NextPoll) -> Self {

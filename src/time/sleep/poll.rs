@@ -10,7 +10,9 @@
 //!
 //! One poll leaves out the second check, and so does not read the clock: the first one after the
 //! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved by `reset_at` to a
-//! later deadline, or by `reset_after` for `LONG_WAIT` or longer.
+//! later deadline, or by `reset_after` for `LONG_WAIT` or longer; or after it was made for an
+//! instant that is far off by the system's coarse clock. To read that costs a fifth. The polls of
+//! an armed timer, too, ask it first.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -68,7 +70,11 @@ impl Sleep {
             return self.end_or_move(cx);
         }
         let this_poll = std::mem::replace(&mut self.next_poll, NextPoll::ReadsClock);
-        if this_poll == NextPoll::ReadsClock {
+        let is_armed = self.phase == Phase::Armed;
+        // Before it is armed, a timer that reads the clock is due soon, or has just been found not
+        // to be far off.
+        let is_far_off = || is_armed && shared.is_far_off(self.deadline);
+        if this_poll == NextPoll::ReadsClock && !is_far_off() {
             let now = shared.clock.nanos();
             if now >= self.deadline {
                 coop::note_time(now);
@@ -76,7 +82,7 @@ impl Sleep {
                 return coop::poll_consume(cx, waited, &mut self.yielded, None);
             }
         }
-        if self.phase == Phase::Armed {
+        if is_armed {
             if self.waker == Identity::of(cx.waker()) {
                 return Poll::Pending;
             }

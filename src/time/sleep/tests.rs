@@ -139,3 +139,35 @@ fn timer_that_moves_twice_in_one_poll_keeps_its_first_driver_until_the_end_of_th
     assert_eq!(state.lock().unwrap().first_is_alive, Some(true));
     assert_ne!(sleep.driver(), identity);
 }
+
+/// Only a deadline that is far off on the system's clock is told from one that has passed without
+/// reading the clock exactly.
+#[test]
+fn a_deadline_that_is_far_off_is_known_not_to_have_passed() {
+    let far_off = |clock: &Clock, wait| clock.is_far_off(clock.deadline_after(wait));
+    let system = Clock::monotonic();
+    assert_eq!(
+        far_off(&system, Duration::from_secs(60)),
+        cfg!(target_os = "linux")
+    );
+    assert!(!system.is_far_off(0));
+    assert!(!far_off(&system, Duration::from_millis(50)));
+    let custom = Clock::custom(|| Duration::from_secs(1));
+    let manual = ManualClock::new();
+    for clock in [custom, (&manual).into(), Clock::boottime()] {
+        assert!(!far_off(&clock, Duration::from_secs(60)), "{clock:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "test-util")]
+fn a_deadline_on_a_clock_that_was_paused_is_compared_with_that() {
+    let driver = crate::Driver::with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    let deadline = crate::time::Instant::now() + Duration::from_secs(60);
+    crate::time::pause();
+    pollster::block_on(crate::time::advance(Duration::from_secs(61)));
+    let mut sleep = driver.handle().sleep_until(deadline);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_ready());
+}
