@@ -10,8 +10,8 @@
 //! | [governor](https://docs.rs/governor/0.10) | `governor` | a clock, so that a test moves the time of a rate limiter |
 //! | [hyper](https://docs.rs/hyper/1) | `hyper` | a timer, sockets and an executor: HTTP on [`rt`](crate::rt) alone, or timers for hyper on tokio |
 //! | [hyper-util](https://docs.rs/hyper-util/0.1) | `hyper-util` | a connector for its client |
-//! | [tower](https://docs.rs/tower/0.5) | `tower` | layers for timeouts, delays, and deadlines that travel with a request |
 //! | [quinn](https://docs.rs/quinn/0.11) | `quinn-0_11` | timers, sockets and tasks: QUIC on [`rt`](crate::rt) alone, or timers for quinn on tokio |
+//! | [tower](https://docs.rs/tower/0.5) | `tower` | layers for timeouts, delays, and deadlines that travel with a request |
 //!
 //! Crates that use [futures-timer](https://docs.rs/futures-timer/3), such as governor and libp2p, are
 //! moved to this crate's timers by the package in `compat/futures-timer`, without a feature.

@@ -262,7 +262,7 @@ impl Workers {
         let parkers: Vec<Arc<TestPark>> = (0..count).map(|_| Arc::default()).collect();
         let boxed = |parker: &Arc<TestPark>| Box::new(parker.clone()) as Box<_>;
         let boxed = parkers.iter().map(boxed).collect();
-        let idle = Idle::new(boxed, count, Clock::monotonic(), 0);
+        let idle = Idle::new(boxed, count, Clock::monotonic(), SharedSlack::new(0));
         let workers = Self { idle, parkers };
         workers.idle.note_fired(2);
         for worker in 0..count {
