@@ -47,7 +47,7 @@ impl Handle {
         for shard in &origin.shards {
             shard.late.set(threshold, f.clone());
         }
-        // The driver may have ended meanwhile, and nobody would drop the function.
+        // The driver may have ended meanwhile: then its end has not dropped the function.
         if self.is_closed() {
             origin.shards.iter().for_each(|shard| shard.late.forget());
             self.shared.late.forget();
