@@ -397,7 +397,10 @@ impl Idle {
 
     /// Returns when the driver owner has to wake by itself.
     fn timeout(&self, parked: &Parked) -> u64 {
-        let until = parked.until.min(parked.absence.relief());
+        let until = match parked.absence.relief() {
+            NEVER => parked.until,
+            relief => relief,
+        };
         until.min(self.slots.due())
     }
 

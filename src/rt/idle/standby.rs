@@ -15,11 +15,14 @@
 //!
 //! # What holds
 //!
-//! While the owner is away, the standby is the owner in every respect but one: it does not wait for
-//! I/O. Its timeout is that of any owner, or `relief` if that is earlier. So timers that are armed
-//! meanwhile are not late, and a worker that is away need not unpark another one for the tasks that
-//! it has woken: by `relief` the standby searches for them ([`is_relieved`](Idle::is_relieved)).
-//! There is no relief without a parked worker that waits for it.
+//! While the owner is away, the standby is the owner, but it waits for nothing but its timeout,
+//! `relief`: neither for I/O, nor for a timer that is due before that. The worker that is away sees
+//! to these, as any worker that runs, and if it does not get to them, they are late by [`RELIEF`] at
+//! most. To set the standby's timeout for the next deadline would cost a system call for each
+//! absence where deadlines are denser than `RELIEF`. A worker that is away need not unpark another
+//! one for the tasks that it has woken either: at `relief` the standby searches for them
+//! ([`is_relieved`](Idle::is_relieved)). There is no relief without a parked worker that waits for
+//! it.
 //!
 //! If tasks of this worker have taken long lately, the owner hands its timeout over at once, and
 //! another worker is unparked at once.
@@ -121,7 +124,7 @@ impl Idle {
     pub(super) fn begin_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         if let Some(standby) = parked.absence.begin(owner, now) {
             parked.owner = Some(standby);
-            // It has this timeout already, unless the LIFO slots are to be checked before.
+            // It has this timeout already, unless the LIFO slots are to be checked before that.
             self.set_timeout(parked, standby);
         }
     }
