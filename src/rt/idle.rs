@@ -251,25 +251,6 @@ impl Idle {
         self.counts.add_parked(was_searching);
     }
 
-    /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
-    /// owner, I/O.
-    pub(crate) fn prepare_parker(&self, worker: usize) {
-        let mut parked = self.lock();
-        self.prepared[worker].store(true, Ordering::Relaxed);
-        let standby = self.take_back(&mut parked, worker);
-        // The results are ignored: the worker that prepares its parker is not blocked in it.
-        if parked.owner == Some(worker) {
-            self.parkers[worker].set_timeout(self.timeout(&parked));
-            self.parkers[worker].set_io(!parked.absence.is_any_away());
-        } else {
-            self.prepare_other(&mut parked, worker);
-        }
-        // Only now: to set the later of two timeouts first would program both into the hardware.
-        if let Some(standby) = standby {
-            self.make_standby(&mut parked, standby);
-        }
-    }
-
     /// Marks a worker as running. If it was the owner and its timeout has ended, has `context` fire
     /// what is due, and replans.
     pub(crate) fn transition_from_parked(
@@ -393,30 +374,6 @@ impl Idle {
         let now = self.parkers[worker].now();
         let parked = self.lock();
         parked.owner == Some(worker) && parked.until <= now
-    }
-
-    /// Returns when the driver owner has to wake by itself.
-    fn timeout(&self, parked: &Parked) -> u64 {
-        let until = match parked.absence.relief() {
-            NEVER => parked.until,
-            relief => relief,
-        };
-        until.min(self.slots.due())
-    }
-
-    /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
-    fn set_timeout(&self, parked: &Parked, owner: usize) -> bool {
-        // A worker whose parker is not prepared yet does that itself before it blocks.
-        self.is_prepared(owner) && self.parkers[owner].set_timeout(self.timeout(parked))
-    }
-
-    /// Sets the timeout of the owner, if there is one, and unparks it if it has to be.
-    fn update_timeout(&self, parked: MutexGuard<'_, Parked>) {
-        let owner = parked
-            .owner
-            .filter(|&owner| self.set_timeout(&parked, owner));
-        drop(parked);
-        self.unpark(owner);
     }
 
     /// Returns what the clock of a worker's parker shows.

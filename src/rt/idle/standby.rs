@@ -1,4 +1,5 @@
-//! The worker that stands by while the driver owner fires timers, and takes over if that takes long.
+//! The timeouts of the parked workers: that of the driver owner, and that of the worker that stands
+//! by while the owner fires timers, and takes over if that takes long.
 //!
 //! Timers are often dense and their tasks short. If the owner handed its timeout to another worker
 //! each time that it wakes, the two would take turns: each finds its caches cold, and a third of
@@ -29,6 +30,7 @@
 
 use super::{Idle, Parked};
 use crate::instant::NEVER;
+use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has some
@@ -100,6 +102,34 @@ impl Absence {
 }
 
 impl Idle {
+    /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
+    /// owner, I/O.
+    pub(crate) fn prepare_parker(&self, worker: usize) {
+        let mut parked = self.lock();
+        self.prepared[worker].store(true, Relaxed);
+        let standby = self.take_back(&mut parked, worker);
+        // The results are ignored: the worker that prepares its parker is not blocked in it.
+        if parked.owner == Some(worker) {
+            self.parkers[worker].set_timeout(self.timeout(&parked));
+            self.parkers[worker].set_io(!parked.absence.is_any_away());
+        } else {
+            self.prepare_other(&mut parked, worker);
+        }
+        // Only now: to set the later of two timeouts first would program both into the hardware.
+        if let Some(standby) = standby {
+            self.make_standby(&mut parked, standby);
+        }
+    }
+
+    /// Returns when the driver owner has to wake by itself.
+    pub(super) fn timeout(&self, parked: &Parked) -> u64 {
+        let until = match parked.absence.relief() {
+            NEVER => parked.until,
+            relief => relief,
+        };
+        until.min(self.slots.due())
+    }
+
     /// Returns whether a parked worker searches for tasks before long, because this one is away. If
     /// so, it finds those that the caller has pushed before.
     pub(crate) fn is_relieved(&self, worker: usize) -> bool {
@@ -129,9 +159,24 @@ impl Idle {
         }
     }
 
+    /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
+    pub(super) fn set_timeout(&self, parked: &Parked, owner: usize) -> bool {
+        // A worker whose parker is not prepared yet does that itself before it blocks.
+        self.is_prepared(owner) && self.parkers[owner].set_timeout(self.timeout(parked))
+    }
+
+    /// Sets the timeout of the owner, if there is one, and unparks it if it has to be.
+    pub(super) fn update_timeout(&self, parked: MutexGuard<'_, Parked>) {
+        let owner = parked
+            .owner
+            .filter(|&owner| self.set_timeout(&parked, owner));
+        drop(parked);
+        self.unpark(owner);
+    }
+
     /// Makes a worker that was away, and is about to block, the owner again. Returns the worker
     /// that has been the owner meanwhile, which the caller makes the standby.
-    pub(super) fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
+    fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         let is_away = |(away, _)| away == worker;
         // It is not in the list if another thread has unparked it meanwhile.
         if !parked.absence.away.is_some_and(is_away) || parked.position(worker).is_none() {
@@ -145,7 +190,7 @@ impl Idle {
     }
 
     /// Prepares the parker of a worker that is not the owner.
-    pub(super) fn prepare_other(&self, parked: &mut Parked, worker: usize) {
+    fn prepare_other(&self, parked: &mut Parked, worker: usize) {
         parked.absence.forget_standby(worker);
         if parked.absence.standby.is_none() && parked.absence.away.is_none() {
             self.make_standby(parked, worker);
@@ -157,7 +202,7 @@ impl Idle {
 
     /// Makes a worker that is not the owner the standby, if one is of use. If none is, the worker
     /// has no timeout. Its parker is prepared, or about to be.
-    pub(super) fn make_standby(&self, parked: &mut Parked, worker: usize) {
+    fn make_standby(&self, parked: &mut Parked, worker: usize) {
         // If a worker runs, it may set the owner's timeout at any time, and would have to set that
         // of the standby as often. And one task that sleeps over and over would pay for two
         // timeouts, and gain nothing: no other worker is unparked for it.
