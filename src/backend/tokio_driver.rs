@@ -42,7 +42,7 @@ use tokio::runtime::{self, Id, worker_index};
 use self::descriptor::Descriptor;
 use self::relay::Relay;
 use self::time::Probe;
-use self::wake_sources::WakeSources;
+use self::wake_sources::{CallNote, WakeSources};
 use crate::driver::Handle;
 use crate::driver::sharded::{Liveness, ShardedDriver};
 use crate::driver::shared::{Notifier, Origin, Shared};
@@ -66,6 +66,7 @@ struct TokioDriver {
     drivers: ShardedDriver<WakeSources<Self>>,
     /// The timerfd among the wake sources, which own it.
     descriptor: Option<Weak<Descriptor>>,
+    calls: CallNote,
     /// How many timers fire at once: [`BUDGET`], but all that are due if the clock may be paused,
     /// since tokio may then advance it.
     budget: usize,
@@ -194,6 +195,7 @@ impl TokioDriver {
             Self {
                 runtime: runtime.id(),
                 descriptor: sources.descriptor(),
+                calls: sources.calls(),
                 budget,
                 relay: Relay::new(workers, &clock),
                 unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
@@ -308,6 +310,7 @@ impl Wake for TokioDriver {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.calls.note();
         if !wake_sources::note_if_setting() {
             self.expire();
         }

@@ -98,7 +98,7 @@ pub fn resume() {
         !clock.is_manual(),
         "a ManualClock does not run: use ManualClock::advance to move it"
     );
-    assert!(clock.resume(), "time is not frozen");
+    assert!(clock.resume(), "time is not frozen: call pause first");
 }
 
 /// Moves a paused clock on by `duration`, and fires what comes due: on the way, or, inside a tokio

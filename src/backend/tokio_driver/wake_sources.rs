@@ -21,9 +21,20 @@
 //! a time that has passed, if it expires at that moment, or if the runtime is gone. That thread may
 //! hold a lock of its caller, so it must not fire timers. It only notes the call
 //! ([`note_if_setting`]), and has the waker called again by the runtime.
+//!
+//! # When the runtime shuts down
+//!
+//! To poll a `Sleep` then is a panic, which ends the process if panics abort. To reset it is none:
+//! it then has elapsed at once, under the lock under which tokio expires its timers. So a `Sleep`
+//! is reset first, and polled only if it has not elapsed. It is also polled only if it has to be,
+//! to register the waker: when it is new, and when tokio has called the waker, which takes it
+//! ([`CallNote`]). Tokio calls it while it waits for its timers, on a thread without which the
+//! runtime cannot shut down. What is left is another thread that sets a new `Sleep`, or one that
+//! has just expired, if the shutdown begins between its reset and its poll.
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -83,6 +94,31 @@ fn noting_calls<T>(set: impl FnOnce() -> T) -> (T, bool) {
     (result, SETTING.get() == Setting::Called)
 }
 
+/// Notes that tokio has called the waker, or that there is a new `Sleep`: then the `Sleep` may have
+/// no waker.
+///
+/// If tokio takes the waker on another thread at the moment at which the `Sleep` is reset, nothing
+/// is noted yet. But the call follows: it notes that, and has the sources set again.
+#[derive(Clone)]
+pub(super) struct CallNote(Arc<AtomicBool>);
+
+impl CallNote {
+    fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// To be called first in each call of the waker.
+    #[inline]
+    pub(super) fn note(&self) {
+        // Release: pairs with `take`. The scan that follows the call sees it.
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Acquire)
+    }
+}
+
 /// The wake sources of one runtime, which wake a `W`.
 pub(super) struct WakeSources<W> {
     target: Weak<W>,
@@ -92,6 +128,7 @@ pub(super) struct WakeSources<W> {
     clock_runtime: Option<ClockRuntime>,
     descriptor: Option<Arc<Descriptor>>,
     sleep: Option<TokioSleep>,
+    calls: CallNote,
 }
 
 /// A tokio `Sleep`, which is made again when it is needed.
@@ -99,6 +136,7 @@ struct TokioSleep {
     runtime: runtime::Handle,
     /// `None` while no timer is armed and tokio must have no timer of ours.
     sleep: Option<Pin<Box<Sleep>>>,
+    calls: CallNote,
 }
 
 impl<W> WakeSources<W> {
@@ -113,7 +151,10 @@ impl<W> WakeSources<W> {
         let clock_runtime = time::can_pause(runtime).then(|| ClockRuntime::new(runtime.clone()));
         // On a clock that cannot be paused a timerfd is enough.
         let needs_sleep = descriptor.is_none() || clock_runtime.is_some();
-        let sleep = needs_sleep.then(|| TokioSleep::new(runtime)).flatten();
+        let calls = CallNote::new();
+        let sleep = needs_sleep
+            .then(|| TokioSleep::new(runtime, calls.clone()))
+            .flatten();
         if descriptor.is_none() && sleep.is_none() {
             return None;
         }
@@ -126,6 +167,7 @@ impl<W> WakeSources<W> {
             clock_runtime,
             descriptor: descriptor.map(Arc::new),
             sleep,
+            calls,
         })
     }
 
@@ -141,6 +183,10 @@ impl<W> WakeSources<W> {
 
     pub(super) fn descriptor(&self) -> Option<Weak<Descriptor>> {
         self.descriptor.as_ref().map(Arc::downgrade)
+    }
+
+    pub(super) fn calls(&self) -> CallNote {
+        self.calls.clone()
     }
 
     pub(super) fn can_pause(&self) -> bool {
@@ -192,12 +238,13 @@ impl<W: Wake + Send + Sync + 'static> WakeSource for WakeSources<W> {
 impl TokioSleep {
     /// Returns `None` if the runtime has no time.
     #[track_caller]
-    fn new(runtime: &runtime::Handle) -> Option<Self> {
+    fn new(runtime: &runtime::Handle, calls: CallNote) -> Option<Self> {
         let _entered = runtime.enter();
         let sleep = time::catch_panic(|| tokio::time::sleep(YEAR))?;
         Some(Self {
             runtime: runtime.clone(),
             sleep: Some(Box::pin(sleep)),
+            calls,
         })
     }
 
@@ -213,29 +260,35 @@ impl TokioSleep {
             // whole millisecond.
             at = at.saturating_sub(TICK - 1).max(now + 1);
         }
-        // Unconstrained: the task that arms a timer may have used up its budget. If the runtime
-        // shuts down at this moment, on another thread, tokio panics, and the source counts as
-        // gone.
-        let (poll, called) = noting_calls(|| {
-            let mut sleep = unconstrained(self.reset(at, clock));
-            Pin::new(&mut sleep).poll(&mut Context::from_waker(waker))
-        });
-        match poll {
-            Poll::Pending if !called => Liveness::Alive,
+        let (elapsed, called) = noting_calls(|| self.reset_and_watch(at, clock, waker));
+        match elapsed {
+            false if !called => Liveness::Alive,
             // Tokio's timers are never early: the runtime has shut down.
-            Poll::Ready(()) if clock.nanos() < at => Liveness::Gone,
+            true if clock.nanos() < at => Liveness::Gone,
             _ => self.wake_soon(waker),
         }
     }
 
-    fn reset(&mut self, at: u64, clock: &Clock) -> Pin<&mut Sleep> {
+    /// Resets the `Sleep`, and has it wake `waker`. Returns whether it has elapsed.
+    fn reset_and_watch(&mut self, at: u64, clock: &Clock, waker: &Waker) -> bool {
         let at = clock.instant(at).into();
         let sleep = self.sleep.get_or_insert_with(|| {
             let _entered = self.runtime.enter();
+            self.calls.note();
             Box::pin(tokio::time::sleep_until(at))
         });
         sleep.as_mut().reset(at);
-        sleep.as_mut()
+        if sleep.is_elapsed() {
+            // That it has no waker stays noted.
+            return true;
+        }
+        if !self.calls.take() {
+            return false;
+        }
+        // Unconstrained: the task that arms a timer may have used up its budget.
+        let mut sleep = unconstrained(sleep.as_mut());
+        let poll = Pin::new(&mut sleep).poll(&mut Context::from_waker(waker));
+        poll == Poll::Ready(())
     }
 
     /// Has `waker` called by the runtime's own loop.
