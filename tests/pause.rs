@@ -120,7 +120,7 @@ fn misuse_of_the_test_clock_panics_and_says_why() {
     };
     let at_caller = [
         (entered(twice), "time is already frozen"),
-        (entered(resume), "time is not frozen"),
+        (entered(resume), "time is not frozen: call pause first"),
         (panic_of(pause), "Handle::enter"),
         (panic_of(resume), "Handle::enter"),
         (
