@@ -282,7 +282,9 @@ impl TokioSleep {
             // That it has no waker stays noted.
             return true;
         }
-        if !self.calls.take() {
+        // Tokio's alternative timer, which only an unstable build can have, loses the waker when it
+        // is reset.
+        if !self.calls.take() && !cfg!(tokio_unstable) {
             return false;
         }
         // Unconstrained: the task that arms a timer may have used up its budget.

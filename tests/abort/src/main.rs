@@ -103,7 +103,8 @@ fn run(situation: &str, kind: &str) {
     }
     drop(runtime);
     if situation == "static_queue" && kind != "paused" {
-        // What is in it is not lost, and moves to the runtime that polls it.
+        // What is in it is not lost, and moves to the runtime that polls it. It stays if the clock
+        // was paused.
         assert_eq!(CACHE.lock().unwrap().len(), 1);
         let next = self::runtime(kind);
         next.block_on(async {
