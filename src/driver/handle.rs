@@ -136,6 +136,10 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn armed(&self) -> usize {
+        // After a fork the locks of a driver that is gone may be held for ever.
+        if self.is_closed() {
+            return 0;
+        }
         self.shared.armed()
     }
 

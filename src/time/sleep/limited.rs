@@ -151,6 +151,10 @@ impl Sleep {
         let shared = self.handle.shared.clone();
         // As in a poll: see `Sleep::poll_elapsed`.
         backend::notice_fork(&shared);
+        if shared.is_closed() {
+            // After a fork its lock may be held for ever. The first poll finds another driver.
+            return self;
+        }
         let waker = Waker::noop().clone();
         let identity = Identity::of(&waker);
         let (arm, must_replan) = shared.arm_with_permit(self.deadline, &mut Some(waker), permit);

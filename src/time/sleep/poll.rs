@@ -90,6 +90,10 @@ impl Sleep {
         }
         // The timer may have got its driver before this process was forked.
         backend::notice_fork(&self.handle.shared);
+        if self.handle.is_closed() {
+            // After a fork its lock may be held for ever.
+            return self.move_to_successor(cx);
+        }
         self.arm(cx)
     }
 

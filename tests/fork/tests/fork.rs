@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use reveille::time::{DelayQueue, Instant, Sleep, interval, sleep, timeout};
-use reveille::{DriverThread, Handle, go, rt};
+use reveille::{DriverThread, Handle, Limits, go, rt};
 use reveille_fork::{End, in_child};
 
 fn ms(millis: u64) -> Duration {
@@ -109,6 +109,42 @@ fn a_lock_held_at_the_fork_does_not_block_the_child() {
             pollster::block_on(&mut timer);
             drop(timer);
             wait(ms(1));
+        });
+        assert_eq!(ends, End::Well);
+    }
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// The first timer that the child uses is not armed, and was made on the parent's driver.
+#[test]
+fn a_lock_held_at_the_fork_does_not_block_a_timer_that_is_armed_first_in_the_child() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
+                    let mut timers: Vec<_> = timers.collect();
+                    timers.iter_mut().for_each(arm);
+                }
+            })
+        })
+        .collect();
+    wait(ms(1));
+    let parents = Handle::current();
+    let tenant = parents.limited(Limits::new().timers(10));
+    for round in 0..200 {
+        let mut timer = Some(sleep(ms(5)));
+        let ends = in_child(|| {
+            let mut timer = match round % 2 {
+                0 => timer.take().unwrap(),
+                _ => tenant.try_sleep(ms(5)).unwrap(),
+            };
+            pollster::block_on(&mut timer);
+            drop(timer);
+            assert_eq!(parents.armed(), 0, "in the child, where its driver is gone");
         });
         assert_eq!(ends, End::Well);
     }
