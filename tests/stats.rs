@@ -77,6 +77,24 @@ fn each_way_in_which_a_timer_ends_is_counted_once() {
     assert_eq!(flow(&handle.stats()), (7, 3, 4, 0));
 }
 
+/// The end of a driver takes out all timers, as if all time had passed.
+#[test]
+fn a_timer_that_the_end_of_its_driver_takes_out_is_not_late() {
+    let (nanos, mut driver) = set_by_hand();
+    let (handle, task) = (driver.handle().clone(), Task::new());
+    let fired = armed(&handle, ms(1), &task);
+    nanos.store(3_000_000, Ordering::SeqCst);
+    driver.turn();
+    let pending = armed(&handle, secs(1), &task);
+    let forever = armed(&handle, Duration::MAX, &task);
+    drop(driver);
+    let stats = handle.stats();
+    let late = stats.lateness();
+    assert_eq!((late.count(), late.max(), late.sum()), (1, ms(2), ms(2)));
+    assert_eq!(flow(&stats), (3, 1, 2, 0));
+    drop((fired, pending, forever));
+}
+
 #[test]
 fn a_timer_that_is_moved_counts_as_reset_alone() {
     // On a clock that runs, and on a frozen one, where a reset takes another way.

@@ -18,7 +18,10 @@ mod tally;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::driver::stats::{BATCH_BUCKETS, BUCKETS, Stats, batch_bucket, bucket_of, lower_bound};
+use crate::driver::stats::{
+    self, BATCH_BUCKETS, BUCKETS, Stats, batch_bucket, bucket_of, lower_bound,
+};
+use crate::instant::NEVER;
 use crate::sync::CachePadded;
 
 use self::tally::Tally;
@@ -88,6 +91,16 @@ impl Histogram {
         }
     }
 
+    /// Adds what was counted to `to`.
+    ///
+    /// The buckets are read first, and pair with the stores that count a time in them: a time that
+    /// is found in a bucket is also in the sum, and is no longer than the longest time that is read.
+    fn add_to(&self, to: &mut stats::Histogram) {
+        let load = |bucket: &AtomicU64| bucket.load(Ordering::Acquire);
+        let buckets = self.buckets.each_ref().map(load);
+        to.add(buckets, get(&self.sum), get(&self.max));
+    }
+
     fn raise_max(&self, nanos: u64) {
         if nanos > get(&self.max) {
             self.max.store(nanos, Ordering::Relaxed);
@@ -108,7 +121,7 @@ pub(super) struct Lateness<'a> {
     /// How many belong there, and how many there were before.
     count: u64,
     counted: u64,
-    /// The sum of all deadlines.
+    /// The sum of the deadlines that belong there.
     sum: u64,
     /// How late the first one is.
     latest: u64,
@@ -137,9 +150,13 @@ impl Lateness<'_> {
     }
 
     fn flush(&mut self) {
-        bump(&self.histogram.buckets[self.bucket], self.count);
+        let late = self.now.wrapping_mul(self.count).wrapping_sub(self.sum);
+        bump(&self.histogram.sum, late);
+        // Release, and after the sum and the longest time: see `Histogram::add_to`.
+        let bucket = &self.histogram.buckets[self.bucket];
+        bucket.store(get(bucket).wrapping_add(self.count), Ordering::Release);
         self.counted += self.count;
-        self.count = 0;
+        (self.count, self.sum) = (0, 0);
     }
 }
 
@@ -174,8 +191,9 @@ impl Counters {
         Lateness {
             histogram: &self.firing.0.lateness,
             now,
-            // So that the first timer finds its bucket. (Zero is no deadline.)
-            until: 0,
+            // Zero, which is no deadline, has the first timer find its bucket. At the end of the
+            // driver none needs one: a timer that is taken out then is not late.
+            until: if now == NEVER { NEVER } else { 0 },
             bucket: 0,
             count: 0,
             counted: 0,
@@ -195,8 +213,6 @@ impl Counters {
         let firing = &self.firing.0;
         bump(&firing.fired, count);
         bump(&firing.batches[batch_bucket(count)], 1);
-        let late = lateness.now.wrapping_mul(count).wrapping_sub(lateness.sum);
-        bump(&firing.lateness.sum, late);
         lateness.latest
     }
 
@@ -234,9 +250,10 @@ impl Counters {
     pub(super) fn count_duration(&self, nanos: u64) {
         // Threads may fire timers of one shard at once.
         let durations = &self.rare.0.durations;
-        durations.buckets[bucket_of(nanos)].fetch_add(1, Ordering::Relaxed);
-        durations.sum.fetch_add(nanos, Ordering::Relaxed);
         durations.max.fetch_max(nanos, Ordering::Relaxed);
+        durations.sum.fetch_add(nanos, Ordering::Relaxed);
+        // Release, and last: see `Histogram::add_to`.
+        durations.buckets[bucket_of(nanos)].fetch_add(1, Ordering::Release);
     }
 
     /// Counts a park, on the thread of the loop.
@@ -285,15 +302,7 @@ impl Counters {
         stats.unparks += get(unparks);
         stats.missed_ticks += get(missed_ticks);
         stats.batch_sizes.add(batches.each_ref().map(get));
-        for (from, to) in [
-            (lateness, &mut stats.lateness),
-            (durations, &mut stats.turn_duration),
-        ] {
-            to.add(
-                from.buckets.each_ref().map(get),
-                get(&from.sum),
-                get(&from.max),
-            );
-        }
+        lateness.add_to(&mut stats.lateness);
+        durations.add_to(&mut stats.turn_duration);
     }
 }
