@@ -41,16 +41,18 @@ impl Handle {
     pub fn on_late_turn(&self, threshold: Duration, f: impl Fn(LateTurn) + Send + Sync + 'static) {
         let f: Function = Arc::new(f);
         let origin = self.shared.origin();
-        if origin.shards.is_empty() {
-            self.shared.late.set(threshold, f.clone());
-        }
-        for shard in &origin.shards {
-            shard.late.set(threshold, f.clone());
-        }
-        // The driver may have ended meanwhile: then its end has not dropped the function.
-        if self.is_closed() {
-            origin.shards.iter().for_each(|shard| shard.late.forget());
-            self.shared.late.forget();
+        let own = std::slice::from_ref(&self.shared);
+        let shards = match origin.shards.is_empty() {
+            true => own,
+            false => &origin.shards,
+        };
+        for shard in shards {
+            let before = shard.late.set(threshold, f.clone());
+            // It may have ended meanwhile: then its end has not dropped the function.
+            if shard.is_closed() {
+                shard.late.forget();
+            }
+            drop(before);
         }
     }
 }
@@ -103,9 +105,10 @@ impl LateTurn {
 
 /// The function of one driver, and when it is called.
 pub(super) struct LateObserver {
-    /// In nanoseconds; `u64::MAX` if there is no function.
+    /// In nanoseconds; `u64::MAX` if there is no function. A copy, written under the lock, that is
+    /// read without it.
     threshold: AtomicU64,
-    function: Mutex<Option<Function>>,
+    function: Mutex<Option<(u64, Function)>>,
 }
 
 impl LateObserver {
@@ -124,25 +127,106 @@ impl LateObserver {
     #[cold]
     pub(super) fn report(&self, lateness: u64, fired: usize) {
         // Called, and perhaps dropped, with the lock released.
-        let function = lock_std(&self.function).clone();
-        let lateness = Duration::from_nanos(lateness);
+        let observer = lock_std(&self.function).clone();
         catch_panic(move || {
-            if let Some(function) = function {
+            // Another thread may just have set a function with another threshold.
+            if let Some((threshold, function)) = observer
+                && lateness >= threshold
+            {
+                let lateness = Duration::from_nanos(lateness);
                 function(LateTurn { lateness, fired });
             }
         });
     }
 
-    fn set(&self, threshold: Duration, function: Function) {
-        let before = lock_std(&self.function).replace(function);
-        self.threshold.store(nanos(threshold), Ordering::Relaxed);
-        drop(before);
+    /// Returns what was set before, to be dropped with no lock held.
+    #[must_use]
+    fn set(&self, threshold: Duration, function: Function) -> Option<(u64, Function)> {
+        let threshold = nanos(threshold);
+        let mut current = lock_std(&self.function);
+        self.threshold.store(threshold, Ordering::Relaxed);
+        current.replace((threshold, function))
     }
 
     /// Drops the function.
     pub(super) fn forget(&self) {
+        let mut current = lock_std(&self.function);
         self.threshold.store(u64::MAX, Ordering::Relaxed);
-        let before = lock_std(&self.function).take();
+        let before = current.take();
+        drop(current);
         catch_panic(|| drop(before));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::driver::shared::{Notifier, Origin, Shared};
+    use crate::driver::slack::SharedSlack;
+
+    /// The loop of a runtime with these drivers.
+    #[derive(Default)]
+    struct Loop(Mutex<Vec<Arc<Shared>>>);
+
+    impl Notifier for Arc<Loop> {
+        fn replan(&self) {}
+
+        fn interrupt(&self) {}
+
+        fn origin(&self) -> Origin {
+            let shards = lock_std(&self.0).clone().into_boxed_slice();
+            Origin {
+                name: "test",
+                shards,
+            }
+        }
+    }
+
+    /// The drivers of a runtime end one after the other.
+    #[test]
+    fn a_function_that_is_set_while_a_runtime_ends_stays_where_no_driver_has_ended() {
+        let shards = Arc::new(Loop::default());
+        for _ in 0..3 {
+            let notifier = Box::new(shards.clone());
+            let slack = SharedSlack::adaptive();
+            let shard = Shared::new(Clock::monotonic(), notifier, false, slack);
+            lock_std(&shards.0).push(shard);
+        }
+        let drivers = std::mem::take(&mut *lock_std(&shards.0));
+        *lock_std(&shards.0) = drivers.clone();
+        drivers[1].close();
+        let held = Arc::new(());
+        let function = held.clone();
+        Handle::new(drivers[0].clone()).on_late_turn(Duration::ZERO, move |_| {
+            let _ = &function;
+        });
+        let is_set = |driver: &Arc<Shared>| lock_std(&driver.late.function).is_some();
+        assert_eq!(
+            drivers.iter().map(is_set).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+        drivers.iter().for_each(|driver| driver.close());
+        assert_eq!(Arc::strong_count(&held), 1);
+        lock_std(&shards.0).clear();
+    }
+
+    /// A turn compares with one threshold, and another thread sets the next function before the turn
+    /// reports.
+    #[test]
+    fn a_function_is_never_called_with_the_threshold_of_another() {
+        let observer = LateObserver::new();
+        let called = Arc::new(AtomicU64::new(0));
+        let counts = called.clone();
+        let count: Function = Arc::new(move |turn: LateTurn| {
+            counts.fetch_add(turn.fired() as u64, Ordering::Relaxed);
+        });
+        drop(observer.set(Duration::from_nanos(1), count.clone()));
+        assert!(observer.is_late(5));
+        drop(observer.set(Duration::from_nanos(10), count));
+        observer.report(5, 1);
+        assert_eq!(called.load(Ordering::Relaxed), 0);
+        observer.report(10, 1);
+        assert_eq!(called.load(Ordering::Relaxed), 1);
     }
 }
