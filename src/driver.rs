@@ -26,7 +26,7 @@ mod wakers;
 use std::fmt;
 use std::time::Duration;
 
-use crate::driver::slack::{NO_INTERRUPT, Planner, SampledWait};
+use crate::driver::slack::{NO_INTERRUPT, PlannedWait, Planner};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::park::{Park, Unpark};
 use crate::sync;
@@ -76,7 +76,7 @@ pub struct Driver<P> {
     inner: P,
     handle: Handle,
     planner: Planner,
-    sampled: SampledWait,
+    wait: PlannedWait,
 }
 
 impl<P: Park> Driver<P> {
@@ -321,11 +321,15 @@ impl<P> Driver<P> {
         };
         // Without timers the clock is not read either.
         if !shared.may_have_timers() {
+            self.wait.clear();
             return nothing;
         }
         let now = shared.clock.nanos();
         shared.note_turn(now);
         if !shared.may_be_due(now) {
+            // The wait was cut short. What this thread does until something is due is no part of
+            // its cost.
+            self.wait.clear();
             return nothing;
         }
         self.fire(now)
@@ -334,10 +338,14 @@ impl<P> Driver<P> {
     // A function of its own, so that a turn with nothing due saves no registers for it.
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
-        if let Some(sample) = self.sampled.take() {
+        let (wake_at, sample) = self.wait.take();
+        if let Some(sample) = sample {
             self.planner.note_sample(now, sample);
         }
         let (fired, unfinished) = self.handle.shared.fire(now, TIMERS_PER_TURN);
+        if fired == 0 && now >= wake_at {
+            self.planner.woke_in_vain(now);
+        }
         self.planner.fired(now, fired);
         Turn { fired, unfinished }
     }
@@ -390,7 +398,7 @@ impl<P> Driver<P> {
         // The clock is foreign code: not under the lock.
         let now = shared.clock.nanos();
         shared.note_turn(now);
-        self.sampled.set(None);
+        self.wait.set(NEVER, None);
         let frozen = shared.clock.is_frozen();
         let limit_at = limit
             .filter(|_| !frozen)
@@ -418,7 +426,8 @@ impl<P> Driver<P> {
         if frozen || plan.wake_at == NEVER {
             return limit;
         }
-        self.sampled.set(self.planner.begin_sample(plan));
+        let sample = self.planner.begin_sample(plan);
+        self.wait.set(plan.wake_at, sample);
         Some(Duration::from_nanos(plan.wake_at - now))
     }
 }

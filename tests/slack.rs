@@ -201,6 +201,39 @@ fn a_wake_up_before_the_deadline_keeps_the_distance_of_the_slack() {
     }
 }
 
+/// A wake-up whose timer was dropped or put off during the wait counts like any other, or a thousand
+/// timers that are put off all the time would wake the loop a thousand times.
+#[test]
+fn under_a_slack_that_was_set_a_wake_up_that_fires_nothing_counts() {
+    for is_dropped in [false, true] {
+        let dial = Dial::default();
+        let mut driver = Driver::builder()
+            .clock(dial.clock())
+            .slack(us(1000))
+            .build_with_unpark(|| {});
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut sleeps = vec![handle.sleep(us(5001)), handle.sleep(us(5600))];
+        for sleep in &mut sleeps {
+            assert!(task.poll(sleep).is_pending());
+        }
+        assert_eq!(driver.next_timeout(), Some(us(5001)));
+        let mut gone = sleeps.remove(0);
+        gone.reset_after(us(90_000));
+        if is_dropped {
+            drop(gone);
+        }
+        dial.set(us(5001));
+        assert_eq!(driver.turn().fired(), 0);
+        assert_eq!(driver.next_timeout(), Some(us(1000)));
+        // A wait that was cut short is no wake-up of the plan.
+        dial.set(us(5500));
+        assert_eq!(driver.turn().fired(), 0);
+        assert_eq!(driver.next_timeout(), Some(us(501)));
+        dial.set(us(6001));
+        assert_eq!(driver.turn().fired(), 1);
+    }
+}
+
 #[test]
 fn on_a_manual_clock_no_slack_delays_anything() {
     for slack in [None, Some(us(1000)), Some(Duration::MAX)] {
@@ -244,6 +277,37 @@ mod measured {
     use reveille::{Handle, ThreadPark};
 
     use super::*;
+
+    /// What the thread did after the wait was taken for the cost of the wake-up.
+    #[test]
+    fn a_wait_that_was_cut_short_is_not_measured_when_the_slack_is_over() {
+        let dial = Dial::default();
+        let mut driver = Driver::builder()
+            .clock(dial.clock())
+            .build_with_unpark(|| {});
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut now = us(0);
+        // A storm, in which all waits are cut short.
+        for _ in 0..50 {
+            let mut sleeps: Vec<_> = (10..30).map(|at| handle.sleep(us(at))).collect();
+            for sleep in &mut sleeps {
+                assert!(task.poll(sleep).is_pending());
+            }
+            let wait = driver.next_timeout().unwrap();
+            assert!(wait >= us(10));
+            now += us(1);
+            dial.set(now);
+            assert_eq!(driver.turn().fired(), 0);
+            let begun = Instant::now();
+            while begun.elapsed() < us(100) {
+                std::hint::spin_loop();
+            }
+            now += us(150);
+            dial.set(now);
+            assert_eq!(driver.turn().fired(), 20);
+        }
+        assert_eq!(handle.slack(), Builder::DEFAULT_SLACK);
+    }
 
     /// Two dozen tasks, each with one timer after the other, which are dense until the driver has
     /// chosen another slack than that with which it began.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::driver::limits::Limits;
 use crate::driver::shared::{Notifier, Shared};
-use crate::driver::slack::{Planner, SampledWait, SharedSlack};
+use crate::driver::slack::{PlannedWait, Planner, SharedSlack};
 use crate::driver::{Driver, Handle};
 use crate::park::{Park, Unpark};
 
@@ -159,7 +159,7 @@ impl Builder {
             inner: park,
             handle,
             planner: Planner::new(slack),
-            sampled: SampledWait::default(),
+            wait: PlannedWait::none(),
         }
     }
 }

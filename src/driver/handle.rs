@@ -169,8 +169,8 @@ impl Handle {
     /// in a loop, a cache that removes key after key. With a millisecond there are at most a
     /// thousand wake-ups for timers a second, which takes about as much CPU as `tokio::time`, at
     /// half its lateness. A timer is late by the slack at most because of it, and by nothing if no
-    /// timer has fired within one slack before. Zero wakes the loop for every deadline. More than a
-    /// second counts as a second.
+    /// timer has woken the loop within one slack before. Zero wakes the loop for every deadline.
+    /// More than a second counts as a second.
     ///
     /// If no slack is set, the driver chooses one itself, and uses it only while timers are dense;
     /// see [`Builder::slack`].
@@ -185,7 +185,8 @@ impl Handle {
     /// is zero, and stays zero.
     ///
     /// What else wakes a loop is not counted: an [unpark](Self::unpark), I/O, or a timer that
-    /// another thread arms and that is due before all others.
+    /// another thread arms and that is due before all others. Of a runtime, nor is a wake-up that
+    /// fires nothing, because its timer was dropped or put off during the wait.
     ///
     /// [`Builder::slack`]: crate::Builder::slack
     ///

@@ -49,21 +49,45 @@ impl Sample {
     }
 }
 
-/// The wait of a loop that is measured, if one is. (It is set through a shared reference to a
-/// driver, whose loop alone does that.)
-#[derive(Debug, Default)]
-pub(crate) struct SampledWait(Figure);
+/// The wait of a loop: until when it is planned, and how it is measured, if it is. (It is set
+/// through a shared reference to a driver, whose loop alone does that.)
+#[derive(Debug)]
+pub(crate) struct PlannedWait {
+    /// When the plan wakes the loop, `u64::MAX` if there is no wait, or no plan ends it.
+    wake_at: Figure,
+    /// The CPU time at the beginning of the wait, or zero.
+    sample: Figure,
+}
 
-impl SampledWait {
-    pub(crate) fn set(&self, sample: Option<Sample>) {
-        self.0.store(sample.map_or(0, |it| it.0), Ordering::Relaxed);
+impl PlannedWait {
+    pub(crate) fn none() -> Self {
+        Self {
+            wake_at: Figure::new(u64::MAX),
+            sample: Figure::new(0),
+        }
     }
 
-    pub(crate) fn take(&mut self) -> Option<Sample> {
-        match std::mem::take(self.0.get_mut()) {
+    pub(crate) fn set(&self, wake_at: u64, sample: Option<Sample>) {
+        let sample = sample.map_or(0, |it| it.0);
+        self.wake_at.store(wake_at, Ordering::Relaxed);
+        self.sample.store(sample, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        *self.wake_at.get_mut() = u64::MAX;
+        *self.sample.get_mut() = 0;
+    }
+
+    /// Ends the wait. Returns when the plan wakes the loop, and the sample.
+    pub(crate) fn take(&mut self) -> (u64, Option<Sample>) {
+        let sample = match *self.sample.get_mut() {
             0 => None,
             begun => Some(Sample(begun)),
-        }
+        };
+        let wake_at = *self.wake_at.get_mut();
+        self.clear();
+        (wake_at, sample)
     }
 }
 
@@ -145,7 +169,7 @@ impl SharedSlack {
             return None;
         }
         slack.is_sample_due.store(false, Ordering::Relaxed);
-        // Zero is no sample, see `SampledWait`.
+        // Zero is no sample, see `PlannedWait`.
         system::thread_cpu().map(|now| Sample(now.max(1)))
     }
 
