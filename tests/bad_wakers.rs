@@ -9,11 +9,11 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use reveille::time::{Instant, Sleep};
+use reveille::time::{Instant, Interval, Sleep};
 use reveille::{Driver, DriverThread, Handle};
 
 use support::{
@@ -135,6 +135,34 @@ fn waker_that_panics_in_reset_removes_no_other_timer() {
     assert_eq!((handle.armed(), task.held()), (1, 1));
     dial.set(ms(10));
     assert_eq!((driver.turn().fired(), task.wakes()), (1, 1));
+}
+
+/// The tick after the reset said that it was scheduled for the time before the reset.
+#[test]
+fn waker_that_panics_in_the_reset_of_an_interval_leaves_it_reset() {
+    type Reset = fn(&mut Interval, Instant);
+    let resets: [Reset; 3] = [
+        |interval, _| interval.reset_immediately(),
+        |interval, _| interval.reset_after(Duration::ZERO),
+        Interval::reset_at,
+    ];
+    for reset in resets {
+        let dial = Dial::default();
+        let mut driver = dial.driver();
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut interval = handle.interval_at(handle.now() + secs(1), secs(1));
+        let waker = panicking();
+        let mut cx = Context::from_waker(&waker);
+        assert!(interval.poll_tick(&mut cx).is_pending());
+        let mut sleep = handle.sleep(ms(5));
+        assert!(task.poll(&mut sleep).is_pending());
+        dial.set(ms(5));
+        assert_eq!(driver.turn().fired(), 1);
+        let now = handle.now();
+        let result = catch_unwind(AssertUnwindSafe(|| reset(&mut interval, now)));
+        assert!(result.is_err(), "its waker panics");
+        assert_eq!(interval.poll_tick(&mut task.context()), Poll::Ready(now));
+    }
 }
 
 #[test]

@@ -363,8 +363,9 @@ impl Interval {
     /// });
     /// ```
     pub fn reset_after(&mut self, after: Duration) {
-        self.sleep.reset_after(after);
-        self.scheduled = self.sleep.deadline();
+        // The reset may wake a task, and the waker may panic.
+        let interval = RescheduleOnDrop(self);
+        interval.0.sleep.reset_after(after);
     }
 
     /// Starts over: the next tick is at `deadline`.
@@ -444,6 +445,15 @@ impl Interval {
     fn schedule(&mut self, next: Instant) {
         self.scheduled = next;
         self.sleep.reset_at(next);
+    }
+}
+
+/// Notes when the next tick is due, after its timer was moved, also if that panics.
+struct RescheduleOnDrop<'a>(&'a mut Interval);
+
+impl Drop for RescheduleOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.scheduled = self.0.sleep.deadline();
     }
 }
 
