@@ -51,6 +51,20 @@ fn an_error_tells_which_limit_it_was_and_what_was_asked() {
 }
 
 #[test]
+fn the_limit_of_the_length_that_is_told_is_the_tightest_one() {
+    let driver = Driver::new(ThreadPark::new());
+    let parent = driver.handle().limited(Limits::new().longest(secs(10)));
+    let child = parent.limited(Limits::new().longest(secs(60)));
+    let grandchild = child.limited(Limits::new());
+    for tenant in [&parent, &child, &grandchild] {
+        let (limit, asked) = (secs(10), secs(61));
+        let error = tenant.try_sleep(asked).unwrap_err();
+        assert_eq!(error, LimitError::Longest { limit, asked });
+        assert!(tenant.try_sleep(secs(11)).is_err() && tenant.try_sleep(secs(10)).is_ok());
+    }
+}
+
+#[test]
 fn a_permit_is_given_back_however_the_timer_ends() {
     let (clock, mut driver) = manual();
     let (tenant, task) = (timers(driver.handle(), 1), Task::new());

@@ -241,14 +241,15 @@ impl Tenant {
     }
 
     fn check_length(&self, asked: Duration) -> Result<(), LimitError> {
-        let longest = |tenant: &Self| (tenant.longest < nanos(asked)).then_some(tenant.longest);
-        match self.and_parents().find_map(longest) {
-            Some(longest) => Err(LimitError::Longest {
-                limit: Duration::from_nanos(longest),
-                asked,
-            }),
-            None => Ok(()),
+        let tightest = |longest: u64, tenant: &Self| longest.min(tenant.longest);
+        let longest = self.and_parents().fold(u64::MAX, tightest);
+        if nanos(asked) <= longest {
+            return Ok(());
         }
+        Err(LimitError::Longest {
+            limit: Duration::from_nanos(longest),
+            asked,
+        })
     }
 
     fn take_one(&self) -> Result<(), LimitError> {
