@@ -119,6 +119,8 @@ pub struct Exporter {
     labels: Vec<Label>,
     /// What was exported last: a histogram is told only of what is new.
     last: Stats,
+    /// What the recorder was told of each counter, the most of all calls.
+    counts: [u64; COUNTERS.len()],
 }
 
 impl Exporter {
@@ -140,6 +142,7 @@ impl Exporter {
             handle: handle.clone(),
             labels: Vec::new(),
             last: Stats::default(),
+            counts: [0; COUNTERS.len()],
         }
     }
 
@@ -162,6 +165,9 @@ impl Exporter {
 
     /// Hands the figures of the driver, as they are now, to the current recorder.
     ///
+    /// A counter never gets less than before, also if the driver is one of a runtime that has ended
+    /// meanwhile: see [`Stats`].
+    ///
     /// A histogram gets one value for each time that was counted since the last call: the upper end
     /// of its bucket (see [`Histogram::quantile`](crate::Histogram::quantile)), in seconds.
     ///
@@ -181,9 +187,10 @@ impl Exporter {
         let key =
             |name| metrics::Key::from_parts(KeyName::from_const_str(name), self.labels.clone());
         metrics::with_recorder(|recorder| {
-            for (name, _, count) in COUNTERS {
+            for ((name, _, count), exported) in COUNTERS.iter().zip(&mut self.counts) {
+                *exported = count(stats).max(*exported);
                 let counter = recorder.register_counter(&key(name), &METADATA);
-                counter.absolute(count(stats));
+                counter.absolute(*exported);
             }
             let pending = recorder.register_gauge(&key(PENDING.0), &METADATA);
             pending.set(stats.pending() as f64);

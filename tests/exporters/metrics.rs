@@ -1,12 +1,16 @@
 //! The feature `metrics`, with `metrics_util`'s recorder.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use metrics::{Unit, with_local_recorder};
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use reveille::Limits;
 use reveille::exporters::metrics::Exporter;
+use reveille::{Handle, Limits, rt, time};
 
 use crate::{armed, ms, set_by_hand};
 
@@ -103,6 +107,79 @@ fn what_was_exported_is_not_exported_again() {
             assert_eq!(late.len(), 1, "a snapshot takes the values out");
             let fired = &values["reveille_timer_fired_total"].1;
             assert_eq!(*fired, DebugValue::Counter(times));
+        }
+    });
+}
+
+/// Keeps what counters were set to last, also if it is less than before.
+#[derive(Default)]
+struct LastCounts(Mutex<BTreeMap<String, Arc<LastCount>>>);
+
+#[derive(Default)]
+struct LastCount(AtomicU64);
+
+impl CounterFn for LastCount {
+    fn increment(&self, _value: u64) {
+        unreachable!("counts are absolute");
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Recorder for LastCounts {
+    fn describe_counter(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn describe_gauge(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn describe_histogram(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _metadata: &Metadata<'_>) -> Counter {
+        let mut counts = self.0.lock().unwrap();
+        let count = counts.entry(key.name().to_owned()).or_default();
+        Counter::from_arc(count.clone())
+    }
+
+    fn register_gauge(&self, _key: &Key, _metadata: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _key: &Key, _metadata: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// The handle then tells of one driver alone.
+#[test]
+fn after_the_end_of_a_runtime_no_counter_gets_less_than_before() {
+    let recorder = LastCounts::default();
+    let values = || -> BTreeMap<String, u64> {
+        let counts = recorder.0.lock().unwrap();
+        let value = |count: &Arc<LastCount>| count.0.load(Ordering::Relaxed);
+        counts
+            .iter()
+            .map(|(name, count)| (name.clone(), value(count)))
+            .collect()
+    };
+    with_local_recorder(&recorder, || {
+        let runtime = rt::Runtime::builder().worker_threads(2).build().unwrap();
+        let handle = runtime.block_on(async { Handle::current() });
+        for _ in 0..100 {
+            let task = runtime.spawn(async { time::sleep(ms(1)).await });
+            runtime.block_on(task).unwrap();
+        }
+        let mut exporter = Exporter::new(&handle);
+        exporter.export();
+        let before = values();
+        assert!(before["reveille_timer_armed_total"] > 0);
+        drop(runtime);
+        assert!(handle.stats().armed() < before["reveille_timer_armed_total"]);
+        for _ in 0..2 {
+            exporter.export();
+            for (name, value) in values() {
+                assert!(value >= before[&name], "{name}: {value}");
+            }
         }
     });
 }
