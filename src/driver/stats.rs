@@ -59,7 +59,9 @@ impl Handle {
 
 /// What a driver has done, returned by [`Handle::stats`].
 ///
-/// All counts begin when the driver is made, and only grow, but for [`pending`](Self::pending).
+/// All counts begin when the driver is made, and only grow, but for [`pending`](Self::pending). When
+/// a runtime has ended, a handle tells of one of its drivers alone, so its counts may then be less
+/// than before.
 /// What is counted are timers that a driver was told of: a timeout whose future is ready at its
 /// first poll, or a timer that is due at its first poll, is not among them.
 ///
@@ -272,7 +274,8 @@ impl Stats {
 
     /// Returns how many ticks came so late that they
     /// [count as missed](crate::time::MissedTickBehavior), or did not come at all: of intervals, of
-    /// tickers, and of [`call_every`](Handle::call_every).
+    /// tickers, and of [`call_every`](Handle::call_every). Of the last two only ticks that did not
+    /// come at all, because a whole period had passed.
     ///
     /// # Examples
     ///
