@@ -201,8 +201,8 @@ fn a_wake_up_before_the_deadline_keeps_the_distance_of_the_slack() {
     }
 }
 
-/// A wake-up whose timer was dropped or put off during the wait counts like any other, or a thousand
-/// timers that are put off all the time would wake the loop a thousand times.
+/// A wake-up whose timer was dropped or put off during the wait counts like any other, or a
+/// thousand timers that are put off all the time would wake the loop a thousand times.
 #[test]
 fn under_a_slack_that_was_set_a_wake_up_that_fires_nothing_counts() {
     for is_dropped in [false, true] {

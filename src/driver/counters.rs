@@ -94,7 +94,7 @@ impl Histogram {
     /// Adds what was counted to `to`.
     ///
     /// The buckets are read first, and pair with the stores that count a time in them: a time that
-    /// is found in a bucket is also in the sum, and is no longer than the longest time that is read.
+    /// is found in a bucket is also in the sum, and is not longer than the longest one.
     fn add_to(&self, to: &mut stats::Histogram) {
         let load = |bucket: &AtomicU64| bucket.load(Ordering::Acquire);
         let buckets = self.buckets.each_ref().map(load);

@@ -211,8 +211,8 @@ mod tests {
         lock_std(&shards.0).clear();
     }
 
-    /// A turn compares with one threshold, and another thread sets the next function before the turn
-    /// reports.
+    /// A turn compares with one threshold, and another thread sets the next function before the
+    /// turn reports.
     #[test]
     fn a_function_is_never_called_with_the_threshold_of_another() {
         let observer = LateObserver::new();

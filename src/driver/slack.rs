@@ -75,8 +75,8 @@ pub(crate) struct Planner {
     slack: SharedSlack,
     /// Moving average of the nanoseconds between two firings, over the last dozen turns.
     gap: u64,
-    /// When the last turn fired something, or, under a slack that was set, when a plan last woke the
-    /// loop in vain; `None` if neither has happened.
+    /// When the last turn fired something, or, under a slack that was set, when a plan last woke
+    /// the loop in vain; `None` if neither has happened.
     last: Option<u64>,
     /// For how many turns waits are suspended.
     suspended: u32,
@@ -136,8 +136,8 @@ impl Planner {
         self.gap = (self.gap.min(slack) * 3 + gap) / 4;
     }
 
-    /// Notes that a plan has woken the loop at `now`, and nothing was due: the timer that it was for
-    /// was dropped or put off. Under a slack that was set it counts like any other wake-up.
+    /// Notes that a plan has woken the loop at `now`, and nothing was due: the timer that it was
+    /// for was dropped or put off. Under a slack that was set it counts like any other wake-up.
     pub(crate) fn woke_in_vain(&mut self, now: u64) {
         if let (1.., true) = self.slack.get_with_kind() {
             self.last = Some(now);

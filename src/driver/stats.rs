@@ -59,9 +59,9 @@ impl Handle {
 
 /// What a driver has done, returned by [`Handle::stats`].
 ///
-/// All counts begin when the driver is made, and only grow, but for [`pending`](Self::pending). When
-/// a runtime has ended, a handle tells of one of its drivers alone, so its counts may then be less
-/// than before.
+/// All counts begin when the driver is made, and only grow, but for [`pending`](Self::pending).
+/// When a runtime has ended, a handle tells of one of its drivers alone, so its counts may then be
+/// less than before.
 /// What is counted are timers that a driver was told of: a timeout whose future is ready at its
 /// first poll, or a timer that is due at its first poll, is not among them.
 ///
