@@ -67,18 +67,25 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         .await
 }
 
-/// Serves as many connections at once as there are `places`. The others wait.
-///
-/// # Errors
-///
-/// If the system accepts no more connections.
+/// Serves as many connections at once as there are `places`. The others wait. If the system cannot
+/// accept one, such as without a free descriptor, it is asked again after 100 ms.
 pub async fn serve(
     listener: TcpListener,
     places: Arc<Semaphore>,
     header: Option<Duration>,
-) -> io::Result<Infallible> {
+) -> Infallible {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // It is about one client, which has gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            // The system is short of something, for now.
+            Err(error) => {
+                eprintln!("no client accepted: {error}");
+                time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         // Nobody closes the semaphore, so there is a place at some time.
         let place = places.clone().acquire_owned().await;
         tokio::spawn(async move {
