@@ -4,7 +4,7 @@
 //! its memory is held, for hours. A ping asks the peer for a sign of life.
 
 use futures_util::{SinkExt, StreamExt};
-use reveille::time::{Duration, MissedTickBehavior, Sleep, interval, sleep, timeout_at};
+use reveille::time::{Duration, Instant, MissedTickBehavior, Sleep, interval, sleep, timeout_at};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
 use tokio_tungstenite::WebSocketStream;
@@ -20,7 +20,10 @@ pub enum Ended {
 }
 
 /// Echoes text to the peer, and pings it `every` so often. Ends if nothing has come for `patience`,
-/// which should be more than twice as long.
+/// which should be at least three times as long.
+///
+/// Where the process has stood still, what came meanwhile may be known only some time after the
+/// timers are due. No peer is dropped for that: each has another `every` to answer one more ping.
 ///
 /// # Errors
 ///
@@ -33,6 +36,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut pings = interval(every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Skip);
     pings.reset(); // the first one after a period, not at once
+    let mut pinged = Instant::now();
     // One timer, which each frame of the peer moves: a pong, but any other as well.
     let mut silence = sleep(patience);
     loop {
@@ -44,6 +48,13 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 None => return Ok(Ended::Closed),
             },
             _ = pings.tick() => {
+                // Pings were missed. It is this branch that finds that out, since a ping is due
+                // earlier than the silence is.
+                let now = Instant::now();
+                if now - pinged > every * 3 / 2 && silence.deadline() < now + every {
+                    silence.reset_at(now + every);
+                }
+                pinged = now;
                 if send(&mut socket, Message::Ping(Bytes::new()), &silence).await? {
                     continue;
                 }

@@ -1,11 +1,15 @@
 //! The heartbeat on a manual clock: real WebSockets, over a pipe in memory.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use futures_util::future::join;
 use futures_util::{SinkExt, StreamExt};
 use reveille::ManualClock;
-use reveille::time::{Duration, Instant, sleep};
+use reveille::time::{Duration, Instant, Sleep, sleep};
 use reveille_systems::heartbeat::{Ended, listen, serve};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -115,5 +119,72 @@ fn a_peer_is_kept_whose_frame_came_while_the_server_stood_still() {
             join(server, client).await.0
         });
         assert_eq!(ended, Ended::Closed);
+    }
+}
+
+/// A pipe from which nothing can be read before an instant, although it is there: as with a socket
+/// whose readiness is among the last ones of thousands.
+struct LateToRead {
+    pipe: DuplexStream,
+    from: Sleep,
+}
+
+impl AsyncRead for LateToRead {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        std::task::ready!(Pin::new(&mut self.from).poll(cx));
+        Pin::new(&mut self.pipe).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for LateToRead {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+/// The timers are due before the loop knows of what came. A peer that is dead is dropped after it.
+#[test]
+fn after_a_standstill_a_peer_has_time_to_answer_before_it_is_dropped() {
+    for lives in [true, false] {
+        let clock = ManualClock::new();
+        let (ended, _) = clock.simulate(async {
+            let (near, far) = tokio::io::duplex(1024);
+            let pipe = LateToRead {
+                pipe: near,
+                from: sleep(seconds(101)),
+            };
+            let server = async {
+                let socket = WebSocketStream::from_raw_socket(pipe, Role::Server, None).await;
+                serve(socket, seconds(10), seconds(30)).await.unwrap()
+            };
+            let client = async {
+                let mut socket = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+                clock.advance(seconds(100)); // the server is not polled meanwhile
+                if lives {
+                    socket.send(Message::text("x")).await.unwrap();
+                    close(socket).await;
+                } else {
+                    sleep(seconds(1000)).await;
+                }
+            };
+            join(server, client).await.0
+        });
+        assert_eq!(ended, if lives { Ended::Closed } else { Ended::Silent });
     }
 }
