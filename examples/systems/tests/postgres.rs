@@ -121,6 +121,14 @@ impl Run for Note {
             "fails once" if payloads(&self.ran).len() == 1 => {
                 transaction.execute("select 1 / 0", &[]).await?;
             }
+            "hides an error" => drop(transaction.execute("select 1 / 0", &[]).await),
+            "defers an error" => {
+                let twice = "create table twice (n int unique deferrable initially deferred); \
+                    insert into twice values (1), (1)";
+                transaction.batch_execute(twice).await?;
+            }
+            "panics" => panic!("a job that panics"),
+            "commits" => transaction.batch_execute("commit; select 1 / 0").await?,
             _ => {}
         }
         Ok(())
@@ -243,4 +251,54 @@ async fn a_worker_finishes_its_job_before_it_stops() {
     worker.await.unwrap();
     // It is done, so there is nothing to cancel, and no other worker finds it.
     assert!(!jobs.cancel(long).await.unwrap());
+}
+
+/// A job that fails at its end is put off as one that returns an error, and the worker goes on.
+#[tokio::test]
+async fn a_job_that_fails_at_its_end_or_panics_is_put_off_and_ends_no_worker() {
+    let Some(url) = url() else { return };
+    for poison in ["hides an error", "defers an error", "panics", "commits"] {
+        let schema = schema("poison") + &poison.replace(' ', "_");
+        let (stop, ran) = (Context::background(), Ran::default());
+        let jobs = Jobs::connect(&url, &schema).await.unwrap();
+        let bad = jobs.schedule(poison, ms(0)).await.unwrap();
+        jobs.schedule("good", ms(0)).await.unwrap();
+        let worker = worker(&url, &schema, "one", &stop, &ran).await;
+        until(&ran, 2).await; // in this order, also if the first is due again by then
+        stop.cancel();
+        worker.await.expect(poison);
+        assert!(payloads(&ran).contains(&"good".to_owned()), "{poison}");
+        let other = Database::connect(&url).await.unwrap();
+        let attempts = format!("select attempts from \"{schema}\".jobs where id = {bad}");
+        let rows = other.query(&Context::background(), &attempts).await;
+        assert!(rows.unwrap()[0].get::<_, i32>(0) >= 1, "{poison}");
+        assert!(jobs.cancel(bad).await.unwrap(), "{poison} is done");
+    }
+}
+
+/// The name of the schema is no SQL, and the worker recognises the notifications of it.
+#[tokio::test]
+async fn a_schema_with_any_name_is_notified_of_its_jobs() {
+    let Some(url) = url() else { return };
+    let names = [
+        schema("Mixed"),
+        schema(&"long".repeat(20)),
+        schema("a\"; create schema injected; --"),
+    ];
+    for schema in names {
+        let (stop, ran) = (Context::background(), Ran::default());
+        let jobs = Jobs::connect(&url, &schema).await.unwrap();
+        jobs.schedule("never", ms(3_600_000)).await.unwrap();
+        let worker = worker(&url, &schema, "one", &stop, &ran).await;
+        sleep(ms(50)).await; // it has looked most probably, and waits
+        jobs.schedule("now", ms(0)).await.unwrap();
+        let soon = timeout(PATIENCE / 2, until(&ran, 1)).await;
+        assert!(soon.is_ok(), "the worker of {schema} was not notified");
+        stop.cancel();
+        worker.await.unwrap();
+    }
+    let other = Database::connect(&url).await.unwrap();
+    let injected = "select from pg_namespace where nspname = 'injected'";
+    let rows = other.query(&Context::background(), injected).await;
+    assert!(rows.unwrap().is_empty());
 }
