@@ -10,6 +10,8 @@ use reveille::time::{Duration, Instant, sleep, timeout};
 use reveille::{Context, ContextError};
 use reveille_systems::jobs::{Job, Jobs, Run};
 use reveille_systems::query_deadline::{Database, QueryError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Error, Transaction};
 
@@ -83,6 +85,57 @@ async fn a_query_that_is_dropped_is_cancelled_in_the_database() {
     until_none_runs(&url, "pg_sleep(3602)").await;
     let next = timeout(PATIENCE, database.query(&context, "select 7")).await;
     assert_eq!(next.unwrap().unwrap()[0].get::<_, i32>(0), 7);
+}
+
+/// Forwards connections to the database, but swallows requests to cancel: nothing answers them, and
+/// their connection stays open. Returns its address.
+async fn swallow_cancellations(url: &str) -> String {
+    let config: tokio_postgres::Config = url.parse().unwrap();
+    let port = config.get_ports()[0];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let its = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut first = [0; 8]; // the length, and the number of the protocol or the request
+                near.read_exact(&mut first).await.unwrap();
+                if first[4..] == 80_877_102_u32.to_be_bytes() {
+                    return std::future::pending().await;
+                }
+                let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                far.write_all(&first).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    url.replace(&format!("port={port}"), &format!("port={its}"))
+}
+
+#[tokio::test]
+async fn a_query_whose_cancellation_is_lost_does_not_lock_the_database_for_ever() {
+    let Some(url) = url() else { return };
+    let url = swallow_cancellations(&url).await;
+    let database = Database::connect(&url).await.unwrap();
+    let context = Context::background();
+    // One that ends meanwhile, and one that does not.
+    for slow in ["select pg_sleep(0.2)", "select pg_sleep(50)"] {
+        let limited = context.with_timeout(ms(50));
+        let slow = database.query(&limited, slow).await;
+        assert!(matches!(slow, Err(QueryError::Ended(_))), "{slow:?}");
+        let next = timeout(PATIENCE / 2, database.query(&context, "select 7")).await;
+        let next = next.expect("the database is locked").unwrap();
+        assert_eq!(next[0].get::<_, i32>(0), 7);
+    }
+}
+
+/// A request to cancel a query goes to a server that the program has to know.
+#[tokio::test]
+async fn an_address_with_several_hosts_or_a_socket_is_refused() {
+    for url in ["host=a,b user=x", "host=/tmp user=x", "user=x"] {
+        let refused = Database::connect(url).await.err();
+        assert!(matches!(refused, Some(QueryError::NotOneHost)), "{url}");
+    }
 }
 
 #[tokio::test]
