@@ -329,6 +329,36 @@ async fn a_job_that_fails_at_its_end_or_panics_is_put_off_and_ends_no_worker() {
     }
 }
 
+/// A trigger makes it slow to put the job off, so that the other worker looks meanwhile.
+#[tokio::test]
+async fn no_other_worker_takes_a_failed_job_before_it_is_put_off() {
+    let Some(url) = url() else { return };
+    let (schema, stop, ran) = (schema("gap"), Context::background(), Ran::default());
+    let jobs = Jobs::connect(&url, &schema).await.unwrap();
+    let other = Database::connect(&url).await.unwrap();
+    for sql in [
+        format!(
+            "create function {schema}.slow() returns trigger language plpgsql \
+             as 'begin perform pg_sleep(0.5); return null; end'"
+        ),
+        format!(
+            "create trigger slow before update of attempts on {schema}.jobs \
+             for each statement execute function {schema}.slow()"
+        ),
+    ] {
+        other.query(&Context::background(), &sql).await.unwrap();
+    }
+    jobs.schedule("fails once", ms(0)).await.unwrap();
+    let one = worker(&url, &schema, "one", &stop, &ran).await;
+    let two = worker(&url, &schema, "two", &stop, &ran).await;
+    until(&ran, 2).await;
+    stop.cancel();
+    one.await.unwrap();
+    two.await.unwrap();
+    let started: Vec<_> = ran.lock().unwrap().iter().map(|job| job.3).collect();
+    assert!(started[1].duration_since(started[0]).unwrap() >= ms(1000));
+}
+
 /// The name of the schema is no SQL, and the worker recognises the notifications of it.
 #[tokio::test]
 async fn a_schema_with_any_name_is_notified_of_its_jobs() {
