@@ -23,7 +23,8 @@ pub enum Ended {
 /// which should be at least three times as long.
 ///
 /// Where the process has stood still, what came meanwhile may be known only some time after the
-/// timers are due. No peer is dropped for that: each has another `every` to answer one more ping.
+/// timers are due. So each peer has another `every` to answer one more ping, except one whose
+/// buffers were full already, so that a message to it had to wait.
 ///
 /// # Errors
 ///
@@ -51,7 +52,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 // Pings were missed. It is this branch that finds that out, since a ping is due
                 // earlier than the silence is.
                 let now = Instant::now();
-                if now - pinged > every * 3 / 2 && silence.deadline() < now + every {
+                if now - pinged > every.saturating_mul(3) / 2 && silence.deadline() < now + every {
                     silence.reset_at(now + every);
                 }
                 pinged = now;
