@@ -12,7 +12,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
 use crate::future_ext::FutureExt;
-use crate::rt::{self, io::AsyncFd};
+use crate::rt::{self, AbortHandle, io::AsyncFd};
+use crate::time::Instant;
 
 /// Connects to the servers of `http` addresses, for hyper-util's client on a runtime of
 /// [`rt`](crate::rt); feature `hyper-util`.
@@ -31,7 +32,8 @@ use crate::rt::{self, io::AsyncFd};
 ///
 /// Connecting fails with the system's error for the last address that was tried, with
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that is not `http` or has no host,
-/// and with [`TimedOut`](io::ErrorKind::TimedOut) after the [limit](Self::connect_timeout).
+/// and with [`TimedOut`](io::ErrorKind::TimedOut) if the lookup or the last attempt takes longer
+/// than its part of the [limit](Self::connect_timeout).
 ///
 /// # Examples
 ///
@@ -106,6 +108,9 @@ impl HyperConnector {
     /// Sets how long connecting may take, the lookup of the name included. Without this call there
     /// is no limit other than the kernel's, which is about two minutes for each address.
     ///
+    /// If the name has several addresses, each attempt may take the time that is left, divided by
+    /// the number of addresses that are left. So one that does not answer leaves time for the next.
+    ///
     /// # Examples
     ///
     /// See [`HyperConnector`].
@@ -168,7 +173,7 @@ impl Service<Uri> for HyperConnector {
         let limit = self.connect_timeout;
         let mut connect = Box::pin(async move {
             let (host, port) = target?;
-            connect(host, port).timeout(limit).await?
+            connect(host, port, limit).await
         });
         let Some(runtime) = self.runtime.clone() else {
             return connect;
@@ -180,18 +185,39 @@ impl Service<Uri> for HyperConnector {
     }
 }
 
-async fn connect(host: String, port: u16) -> io::Result<AsyncFd<TcpStream>> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
-    for address in look_up(host, port).await? {
-        match AsyncFd::connect(address).await {
-            Ok(stream) => {
-                stream.get_ref().set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
+async fn connect(host: String, port: u16, limit: Duration) -> io::Result<AsyncFd<TcpStream>> {
+    let start = Instant::now();
+    let no_address = format!("{host} has no address");
+    let addresses = look_up(host, port).timeout(limit).await??;
+    let left = limit.saturating_sub(start.elapsed());
+    let stream = connect_to_any(&addresses, left).await?;
+    stream.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, no_address))
+}
+
+/// Connects to the first address that accepts, within `limit`. Returns `None` if there is no
+/// address.
+async fn connect_to_any(
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> io::Result<Option<AsyncFd<TcpStream>>> {
+    let start = Instant::now();
+    let mut result = Ok(None);
+    for (&address, addresses_left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let left = limit.saturating_sub(start.elapsed());
+        let share = left / u32::try_from(addresses_left).unwrap_or(u32::MAX);
+        result = match connect_to(address).timeout(share).await {
+            Ok(Ok(stream)) => return Ok(Some(stream)),
+            Ok(Err(error)) => Err(error),
+            Err(elapsed) => Err(elapsed.into()),
+        };
     }
-    Err(last)
+    result
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<AsyncFd<TcpStream>> {
+    let stream = AsyncFd::connect(address).await?;
+    stream.get_ref().set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -199,12 +225,108 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let look_up = move || Ok((host.as_str(), port).to_socket_addrs()?.collect());
-    rt::spawn_blocking(look_up).await?
+    unblock(look_up).await?
+}
+
+/// Runs `work` where it may block. If this future is dropped before `work` has begun, `work` is not
+/// called.
+async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let task = rt::spawn_blocking(work);
+    let _abort = AbortOnDrop(task.abort_handle());
+    Ok(task.await?)
+}
+
+/// Aborts a lookup that nobody waits for any longer. Otherwise, while a name server does not
+/// answer, the lookups of all requests that have timed out would be called one after the other,
+/// before those that are waited for.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// With the feature `hyper-util`: a connection of its client.
 impl Connection for AsyncFd<TcpStream> {
     fn connected(&self) -> Connected {
         Connected::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex, mpsc};
+
+    /// How many threads there are for work that blocks.
+    const THREADS: usize = 500;
+
+    #[test]
+    fn work_that_is_given_up_while_all_threads_are_blocked_is_not_called() {
+        rt::block_on(async {
+            let (begins, begun) = mpsc::channel();
+            let (open, gate) = mpsc::channel::<()>();
+            let gate = Arc::new(Mutex::new(gate));
+            for _ in 0..THREADS {
+                let (begins, gate) = (begins.clone(), gate.clone());
+                drop(rt::spawn_blocking(move || {
+                    begins.send(()).unwrap();
+                    let _ = gate.lock().unwrap().recv();
+                }));
+            }
+            assert_eq!(begun.iter().take(THREADS).count(), THREADS);
+
+            let called = Arc::new(AtomicU32::new(0));
+            for _ in 0..10 {
+                let its = called.clone();
+                let work = unblock(move || its.fetch_add(1, Ordering::Relaxed));
+                assert!(work.timeout(Duration::from_millis(1)).await.is_err());
+            }
+            rt::yield_now().await; // the aborted tasks are dropped
+            drop(open);
+            while Arc::strong_count(&called) > 1 {
+                crate::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(called.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        rt::block_on(async {
+            // A listener whose queue is full: the kernel answers no more attempts.
+            let full = TcpListener::bind("127.0.0.1:0").unwrap();
+            rustix::net::listen(&full, 0).unwrap();
+            let dead = full.local_addr().unwrap();
+            let mut queued = Vec::new();
+            let limit = Duration::from_millis(20);
+            while let Ok(stream) = AsyncFd::connect(dead).timeout(limit).await {
+                queued.push(stream.unwrap());
+                assert!(queued.len() < 100);
+            }
+
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let live = listener.local_addr().unwrap();
+            let stream = connect_to_any(&[dead, live], Duration::from_secs(2)).await;
+            let peer = stream.unwrap().unwrap().get_ref().peer_addr();
+            assert_eq!(peer.unwrap(), live);
+        });
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_last_address() {
+        rt::block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let refuses = listener.local_addr().unwrap();
+            drop(listener);
+            let error = connect_to_any(&[refuses; 2], Duration::MAX)
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            assert!(connect_to_any(&[], Duration::MAX).await.unwrap().is_none());
+        });
     }
 }
