@@ -4,10 +4,15 @@
 //! |---|---|---|
 //! | [`TimeoutLayer`] | limits the time until there is a response | any service |
 //! | [`DelayLayer`] | waits before it calls the service | any service |
-//! | [`DeadlineLayer`] | gives each request a [`Context`](crate::Context), with the deadline that the request states; limits its response, the whole body included; passes on what is left | services of HTTP, such as axum's and hyper-util's client |
+//! | [`DeadlineLayer`] | gives each request a [`Context`](crate::Context), with the deadline that the request states; limits its response, the body included; passes on what is left | services of HTTP, such as axum's and hyper-util's client |
 //!
 //! Their timers are on the driver that is [current](crate::Handle::current) where the service is
 //! called, so a test moves them on a manual clock.
+//!
+//! A body is ended at the deadline when the server polls it. On HTTP/1 hyper does not poll it while
+//! its write buffer is full, so a client that does not read keeps the body beyond the deadline. What
+//! limits that is a timeout for writing, in the stream or in a proxy, or `TCP_USER_TIMEOUT` of the
+//! socket.
 //!
 //! # Errors
 //!
