@@ -23,7 +23,15 @@ pub(crate) struct Breaker {
     cool_down: Duration,
     /// How long a call may take. One that takes longer has failed.
     limit: Duration,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// How often it has opened. The end of a call that began before the last time is ignored: it
+    /// says nothing about the present, also if the breaker is closed again.
+    generation: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,13 +46,6 @@ enum State {
     Trying,
 }
 
-/// Which calls pass.
-#[derive(Clone, Copy, Debug)]
-enum Call {
-    Normal,
-    Try,
-}
-
 /// Why there is no result.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Error<E> {
@@ -56,12 +57,15 @@ pub(crate) enum Error<E> {
 
 impl Breaker {
     pub(crate) fn new(threshold: u32, cool_down: Duration, limit: Duration) -> Self {
-        let state = Mutex::new(State::Closed { failures: 0 });
+        let inner = Inner {
+            state: State::Closed { failures: 0 },
+            generation: 0,
+        };
         Self {
             threshold,
             cool_down,
             limit,
-            state,
+            inner: Mutex::new(inner),
         }
     }
 
@@ -72,12 +76,12 @@ impl Breaker {
         &self,
         service: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error<E>> {
-        let Some(call) = self.may_pass() else {
+        let Some(generation) = self.may_pass() else {
             return Err(Error::Open);
         };
         let mut end = CallEnd {
             breaker: self,
-            call,
+            generation,
             works: false,
         };
         let result = match timeout(self.limit, service).await {
@@ -89,50 +93,55 @@ impl Breaker {
         result
     }
 
-    fn may_pass(&self) -> Option<Call> {
-        let mut state = self.lock();
-        match *state {
-            State::Closed { .. } => Some(Call::Normal),
+    /// Returns the generation of a call, if it may pass.
+    fn may_pass(&self) -> Option<u64> {
+        let mut inner = self.lock();
+        match inner.state {
+            State::Closed { .. } => {}
             State::Open { until } if Instant::now() >= until => {
-                *state = State::Trying; // this one call, and no other until it has ended
-                Some(Call::Try)
+                inner.state = State::Trying; // this one call, and no other until it has ended
             }
-            State::Open { .. } | State::Trying => None,
+            State::Open { .. } | State::Trying => return None,
+        }
+        Some(inner.generation)
+    }
+
+    fn ended(&self, generation: u64, works: bool) {
+        let mut inner = self.lock();
+        if generation != inner.generation {
+            return;
+        }
+        let failures = match inner.state {
+            _ if works => 0,
+            State::Closed { failures } => failures + 1,
+            // The one that tried.
+            State::Open { .. } | State::Trying => self.threshold,
+        };
+        if failures < self.threshold {
+            inner.state = State::Closed { failures };
+        } else {
+            inner.generation += 1;
+            inner.state = State::Open {
+                until: Instant::now() + self.cool_down,
+            };
         }
     }
 
-    fn ended(&self, call: Call, works: bool) {
-        let mut state = self.lock();
-        let failures = match (*state, call) {
-            (State::Closed { .. }, _) | (State::Trying, Call::Try) if works => 0,
-            (State::Closed { failures }, _) => failures + 1,
-            (State::Trying, Call::Try) => self.threshold,
-            // One that had begun before the breaker opened says nothing about the present.
-            (State::Open { .. }, _) | (State::Trying, Call::Normal) => return,
-        };
-        *state = match failures < self.threshold {
-            true => State::Closed { failures },
-            false => State::Open {
-                until: Instant::now() + self.cool_down,
-            },
-        };
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Tells the breaker how a call has ended, also if it was dropped or has panicked.
 struct CallEnd<'a> {
     breaker: &'a Breaker,
-    call: Call,
+    generation: u64,
     works: bool,
 }
 
 impl Drop for CallEnd<'_> {
     fn drop(&mut self) {
-        self.breaker.ended(self.call, self.works);
+        self.breaker.ended(self.generation, self.works);
     }
 }
 

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! [`go::after_func`] spawns the work as a task when it is due. Of a `cancel` that comes just then,
-//! the answer is exact: either the work is cancelled, or it has begun. What has to outlive the
-//! process belongs into a database: `examples/systems` has that, and `docs/durable.md` tells when.
+//! the answer is exact: either the work is cancelled, or its task was spawned, and does it. What has
+//! to outlive the process belongs into a database: `examples/systems` has that, and
+//! `docs/durable.md` tells when.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -67,14 +68,15 @@ impl<K: Hash + Eq + Clone + Send + 'static> Delayed<K> {
         true
     }
 
-    /// Cancels work. Returns false if there is none, or it has begun.
+    /// Cancels work. Returns false if there is none, or its task was spawned.
     pub(crate) fn cancel(&self, key: &K) -> bool {
         // The lock is released before a stopped function, and what it owns, is dropped.
         let timer = self.lock().remove(key);
         timer.is_some_and(|(_, timer)| timer.stop())
     }
 
-    /// Puts work off until `delay` from now. Returns false if there is none, or it has begun.
+    /// Puts work off until `delay` from now. Returns false if there is none, or its task was
+    /// spawned.
     pub(crate) fn put_off(&self, key: &K, delay: Duration) -> bool {
         self.lock()
             .get(key)

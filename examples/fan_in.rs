@@ -6,16 +6,16 @@
 
 use std::time::Duration;
 
-use futures::channel::mpsc::{self, Receiver, SendError, Sender};
-use futures::{SinkExt, StreamExt, select_biased, stream};
+use futures::channel::mpsc::{self, SendError, Sender};
+use futures::{SinkExt, Stream, StreamExt, select_biased, stream};
 use reveille::rt;
 use reveille::time::{Instant, interval, sleep};
 
 /// Receives from both until they have ended or `limit` has passed. Returns what came, in order, and
 /// whether that is all.
 pub(crate) async fn gather<T>(
-    one: Receiver<T>,
-    two: Receiver<T>,
+    one: impl Stream<Item = T> + Unpin,
+    two: impl Stream<Item = T> + Unpin,
     limit: Duration,
 ) -> (Vec<T>, bool) {
     let mut came = Vec::new();
@@ -25,10 +25,16 @@ pub(crate) async fn gather<T>(
     loop {
         select_biased! {
             value = both.next() => match value {
-                Some(value) => came.push(value),
+                Some(value) => {
+                    came.push(value);
+                    // While there is always another value, the timer below is never polled.
+                    if Instant::now() >= limit.deadline() {
+                        return (came, false);
+                    }
+                }
                 None => return (came, true), // both have ended
             },
-            // Below the other: what is there at the limit is still received.
+            // Below the other: a value that comes at the limit is still received.
             _ = limit => return (came, false),
         }
     }

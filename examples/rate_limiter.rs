@@ -69,12 +69,18 @@ impl TokenBucket {
     pub(crate) fn start(capacity: u32, period: Duration) -> Self {
         let tokens = Arc::new(AtomicU32::new(capacity));
         let fed = tokens.clone();
+        let driver = Handle::current();
+        let clock = driver.clock().clone();
+        let mut fed_until = clock.now();
         let feed = move || {
-            let add = |tokens| (tokens < capacity).then_some(tokens + 1);
-            // An error says that the bucket is full.
+            // Not one for each call: those that a late loop misses are left out.
+            let periods = (clock.now() - fed_until).as_nanos() / period.as_nanos();
+            let periods = u32::try_from(periods).unwrap_or(u32::MAX);
+            fed_until += period * periods;
+            let add = |tokens: u32| Some(tokens.saturating_add(periods).min(capacity));
             let _ = fed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         };
-        let feeder = Feeder(Handle::current().call_every(period, feed));
+        let feeder = Feeder(driver.call_every(period, feed));
         Self {
             tokens,
             feeder: Arc::new(feeder),

@@ -51,24 +51,28 @@ impl<K: Hash + Eq + Clone, V: Clone> Expiring<K, V> {
 
     /// Returns the value, unless it has expired. This is what a cache does.
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        self.lock().live(key).map(|(value, _)| value)
+        self.lock().live(key).map(|(value, _)| value.clone())
     }
 
     /// Returns the value, unless it has expired, and lets it live for `life` from now. This is what
     /// a store of sessions does at each request.
     pub(crate) fn touch(&self, key: &K, life: Duration) -> Option<V> {
         let mut inner = self.lock();
-        let (value, deadline) = inner.live(key)?;
+        let (value, deadline) = inner.live(key)?.clone();
         inner.deadlines.reset(&deadline, life);
         Some(value)
     }
 
-    /// Removes a value, as when its user logs out.
+    /// Removes a value, as when its user logs out, and returns it. One that has expired is left to
+    /// [`next_expired`](Self::next_expired), so that each value is returned by one of the two.
     pub(crate) fn remove(&self, key: &K) -> Option<V> {
         let mut inner = self.lock();
-        let (value, deadline) = inner.values.remove(key)?;
-        let expired = inner.deadlines.try_remove(&deadline)?;
-        (expired.deadline() > Instant::now()).then_some(value)
+        let deadline = inner.live(key)?.1;
+        let (its_key, (value, _)) = inner.values.remove_entry(key)?;
+        let its_deadline = inner.deadlines.try_remove(&deadline);
+        drop(inner); // before the keys: their destructors may use the store
+        drop((its_key, its_deadline));
+        Some(value)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -102,10 +106,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Expiring<K, V> {
 impl<K: Hash + Eq, V: Clone> Inner<K, V> {
     /// Returns a value that has not expired. One that has may still be here, if the task that
     /// removes it is busy.
-    fn live(&self, key: &K) -> Option<(V, Key)> {
-        let (value, deadline) = self.values.get(key)?;
-        let lives = self.deadlines.deadline(deadline) > Instant::now();
-        lives.then(|| (value.clone(), *deadline))
+    fn live(&self, key: &K) -> Option<&(V, Key)> {
+        let entry = self.values.get(key)?;
+        (self.deadlines.deadline(&entry.1) > Instant::now()).then_some(entry)
     }
 }
 

@@ -92,11 +92,12 @@ impl Drain {
             done: false,
         };
         let kill = self.kill.clone();
-        Some(async move {
-            // As a whole: it counts until this future is dropped.
-            let mut running = running;
-            running.done = kill.run(work).await.is_ok();
-        })
+        let tracked = Tracked {
+            work,
+            kill,
+            running,
+        };
+        Some(tracked.run())
     }
 
     /// Waits until nothing runs, for `limit` at most, and then ends what is left.
@@ -114,6 +115,25 @@ impl Drain {
 impl Tracker {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A piece of work that counts. Fields are dropped in order, so it counts until its destructors have
+/// run, also if it was never polled.
+struct Tracked<F> {
+    work: F,
+    kill: Context,
+    running: Running,
+}
+
+impl<F: Future> Tracked<F> {
+    async fn run(self) {
+        let Self {
+            work,
+            kill,
+            mut running,
+        } = self;
+        running.done = kill.run(work).await.is_ok();
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::channel::mpsc;
 use futures::future::join;
+use futures::{StreamExt, stream};
 use reveille::time::{Instant, sleep};
 use reveille::{Context, ContextError, ManualClock};
 
@@ -180,6 +181,27 @@ fn an_old_call_that_ends_late_does_not_close_the_breaker() {
     });
 }
 
+/// It began before the service failed, so it says nothing about the service that works again.
+#[test]
+fn an_old_call_that_fails_after_the_recovery_does_not_open_the_breaker() {
+    ManualClock::new().simulate(async {
+        let breaker = Breaker::new(1, ms(100), ms(10_000));
+        let old = breaker.call(async {
+            sleep(ms(500)).await;
+            Err::<(), _>(())
+        });
+        let recovery = async {
+            assert_eq!(call(&breaker, false).await, Err(Error::Failed(())));
+            sleep(ms(100)).await;
+            assert_eq!(call(&breaker, true).await, Ok(()));
+            sleep(ms(450)).await;
+            call(&breaker, true).await
+        };
+        let (old, new) = join(old, recovery).await;
+        assert_eq!((old, new), (Err(Error::Failed(())), Ok(())));
+    });
+}
+
 /// Two producers, one value each 10 ms and each 40 ms, three of each.
 fn gathered(limit: u64) -> (usize, bool, u128) {
     simulated(async move {
@@ -200,6 +222,15 @@ fn what_came_from_two_producers_by_the_limit_is_kept() {
     // What comes at the limit is received.
     assert_eq!(gathered(40), (4, false, 40));
     assert_eq!(gathered(5), (0, false, 5));
+}
+
+/// A producer that always has a value, which takes 1 ms each.
+#[test]
+fn the_limit_ends_a_loop_whose_producer_is_always_ready() {
+    let clock = ManualClock::new();
+    let always = stream::iter(1..=1000).inspect(|_| clock.advance(ms(1)));
+    let (gathered, _) = clock.simulate(gather(always, stream::empty(), ms(10)));
+    assert_eq!(gathered, ((1..=10).collect(), false));
 }
 
 #[test]
@@ -239,4 +270,12 @@ fn a_host_that_does_not_answer_is_given_up_for_the_next() {
     assert_eq!(connected(&[3000, 3000, 90, 1]), (late, 250));
     assert_eq!(connected(&[0]), (Err(ErrorKind::ConnectionRefused), 0));
     assert_eq!(connected(&[]), (Err(ErrorKind::InvalidInput), 0));
+}
+
+#[test]
+fn hosts_without_any_time_are_timed_out() {
+    let connect = async |_: u8| Ok(());
+    let attempt = connect_to_any(&[1, 2], ms(100), ms(0), connect);
+    let (connection, _) = ManualClock::new().simulate(attempt);
+    assert_eq!(connection.unwrap_err().kind(), ErrorKind::TimedOut);
 }

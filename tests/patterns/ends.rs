@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep, timeout};
@@ -70,6 +71,37 @@ fn work_that_panics_or_is_dropped_is_not_waited_for() {
         let all = timeout(Duration::from_secs(3600), drain.drain(Duration::MAX)).await;
         let (done, given_up) = (0, 2);
         assert_eq!(all.unwrap(), Drained { done, given_up });
+    });
+}
+
+/// Notes when it is dropped, and then what a drain says that begins at that moment.
+struct DrainsInDrop(Arc<Drain>, Arc<Mutex<Vec<Option<Drained>>>>);
+
+impl Drop for DrainsInDrop {
+    fn drop(&mut self) {
+        let drained = self.0.drain(Duration::MAX).now_or_never();
+        self.1.lock().unwrap().push(drained);
+    }
+}
+
+/// A program that ended then would cut off what the destructors do.
+#[test]
+fn work_is_waited_for_until_its_destructors_have_run() {
+    simulated(async {
+        for is_polled in [false, true] {
+            let (drain, noted) = (Arc::new(Drain::new()), Arc::default());
+            let drains = DrainsInDrop(drain.clone(), Arc::clone(&noted));
+            let work = async move {
+                let _drains = drains;
+                pending::<()>().await;
+            };
+            let mut tracked = Box::pin(drain.track(work).unwrap());
+            if is_polled {
+                assert_eq!((&mut tracked).now_or_never(), None);
+            }
+            drop(tracked);
+            assert_eq!(*noted.lock().unwrap(), [None]);
+        }
     });
 }
 

@@ -1,12 +1,14 @@
 //! How fast things may come: `rate_limiter.rs`, `debounce_throttle.rs`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures::channel::mpsc;
 use futures::future::join;
 use futures::{StreamExt, stream};
 use reveille::time::{Instant, sleep, sleep_until};
-use reveille::{Handle, ManualClock};
+use reveille::{Clock, Driver, Handle, ManualClock, ThreadPark};
 
 use crate::debounce_throttle::{Gate, search, send_slowly, type_in};
 use crate::ms;
@@ -51,6 +53,26 @@ fn a_token_bucket_gets_one_token_each_period_up_to_its_capacity() {
         let full = [(); 4].map(|()| bucket.allow());
         assert_eq!(full, [true, true, true, false]);
     });
+}
+
+/// As after a task that has blocked the loop.
+#[test]
+fn a_token_bucket_gets_the_tokens_of_the_periods_that_its_loop_has_missed() {
+    let millis = Arc::new(AtomicU64::new(0));
+    let its_millis = millis.clone();
+    let clock = Clock::custom(move || ms(its_millis.load(Relaxed)));
+    let mut driver = Driver::builder().clock(clock).build(ThreadPark::new());
+    let _entered = driver.handle().enter();
+    let bucket = TokenBucket::start(3, ms(500));
+    let mut taken_at = |at| {
+        millis.store(at, Relaxed);
+        driver.turn();
+        (0..10).filter(|_| bucket.allow()).count()
+    };
+    assert_eq!(taken_at(0), 3);
+    assert_eq!(taken_at(1250), 2);
+    assert_eq!(taken_at(1500), 1); // the half of a period was not lost
+    assert_eq!(taken_at(60_000), 3);
 }
 
 #[test]

@@ -97,6 +97,19 @@ fn what_has_expired_is_not_returned_where_no_task_removes_it() {
     });
 }
 
+/// As when the user logs out before the task that removes what has expired gets to it.
+#[test]
+fn an_expired_value_that_is_removed_is_still_reported() {
+    ManualClock::new().simulate(async {
+        let cache = Expiring::new();
+        cache.insert("a", 1, ms(100));
+        sleep(ms(100)).await;
+        assert_eq!(cache.remove(&"a"), None);
+        let reported = timeout(ms(1000), cache.next_expired()).await;
+        assert_eq!(reported, Ok(("a", 1)));
+    });
+}
+
 #[test]
 fn a_timer_out_of_a_pool_yields_no_stale_value() {
     ManualClock::new().simulate(async {
