@@ -33,8 +33,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Spawns a task on the runtime that this thread is in.
 ///
-/// The task may run on any worker. Its panic is the error of its [`JoinHandle`]. A panic in the
-/// *drop* of its future, or of an output that was not taken, aborts the process.
+/// The task may run on any worker, so `future` has to be `Send`; for one that is not, see
+/// [`spawn_local`]. Its panic is the error of its [`JoinHandle`]. A panic in the *drop* of its
+/// future, or of an output that was not taken, aborts the process.
 ///
 /// # Panics
 ///
