@@ -83,6 +83,34 @@ fn other_workers_run_tasks_while_a_park_hook_blocks() {
     });
 }
 
+/// As with a park hook: a worker that was unparked to search stays in its hook.
+#[test]
+fn other_workers_run_tasks_while_an_unpark_hook_blocks() {
+    watched(|| {
+        let (leave, left) = mpsc::channel::<()>();
+        let left = Mutex::new(left);
+        let entered = Count::default();
+        let count = entered.clone();
+        let hook = move || {
+            count.add();
+            if count.get() == 1 {
+                let _ = left.lock().unwrap().recv();
+            }
+        };
+        let builder = Runtime::builder().worker_threads(3);
+        let runtime = builder.on_thread_unpark(hook).build().unwrap();
+        // Both workers that have threads are parked by then, if the machine is not too busy.
+        thread::sleep(ms(50));
+        let first = runtime.spawn(async {});
+        while entered.get() < 1 {
+            thread::yield_now();
+        }
+        pollster::block_on(runtime.spawn(async {})).unwrap();
+        drop(leave);
+        pollster::block_on(first).unwrap();
+    });
+}
+
 /// The hook ran after the worker had searched for the last time, so a task that it woke did not run
 /// until something else happened.
 #[test]

@@ -197,7 +197,7 @@ impl TokioDriver {
                 descriptor: sources.descriptor(),
                 calls: sources.calls(),
                 budget,
-                relay: Relay::new(workers, &clock),
+                relay: Relay::new(workers, &clock, slack.clone()),
                 unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
                 drivers: ShardedDriver::new(
                     sources.waking(driver.clone()),

@@ -6,15 +6,17 @@
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
 //! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
-//! thread; the others park without end. When the owner is unparked, another parked worker becomes
-//! the owner: its *successor*.
+//! thread; the others park without end, except for one that stands by for the owner (see
+//! [`standby`]). When the owner is unparked, another parked worker becomes the owner: its
+//! *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`counts`].
 //!
 //! # No deadline is missed
 //!
 //! `until` is when the owner has to wake for timers, whichever worker is the owner. Its parker is
-//! set for `until`, or for the next check of the LIFO slots if that is earlier. `until` is written,
+//! set for `until`, or for the next check of the LIFO slots if that is earlier. (While an owner is
+//! away, firing timers, its stand-in is set for a little later: see [`standby`].) `until` is written,
 //! and passed to a parker, under the lock, so parkers are told of changes in order. A parking
 //! worker replans the sharded driver before its last look, so `until` is up to date by the time a
 //! worker blocks on it, or the thread that scans sets the worker's parker when it is done. When the
@@ -51,6 +53,7 @@ use self::standby::Absence;
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
+use crate::driver::shared::fire::catch_panic;
 use crate::driver::slack::SharedSlack;
 use crate::instant::NEVER;
 use crate::park::worker::Parkers;
@@ -202,7 +205,10 @@ impl Idle {
         // Asked before the last look, because it runs foreign code: it asks the clock's drivers for
         // their next deadlines, and may drop the last reference to one. What foreign code wakes
         // after the last look would be missed.
-        let can_advance = self.clock.can_advance() && !context.lender_polls();
+        // A panic there must not leave this worker in the list without its thread.
+        let mut can_advance = false;
+        catch_panic(|| can_advance = self.clock.can_advance());
+        can_advance &= !context.lender_polls();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
             // While this worker searched, no other was unparked for what was pushed. So it counts

@@ -18,6 +18,7 @@ use tokio::runtime::{self, Id};
 
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
+use crate::driver::slack::SharedSlack;
 
 /// How late timers are, in nanoseconds, if no worker has waited for them.
 const OVERDUE: u64 = 10_000_000;
@@ -32,14 +33,16 @@ const PERIOD: u64 = 1_000_000;
 pub(super) struct Relay {
     /// `None` in a runtime of one worker.
     clock: Option<Clock>,
+    slack: SharedSlack,
     covered_until: AtomicU64,
     /// Not before this time.
     next: AtomicU64,
 }
 
 impl Relay {
-    pub(super) fn new(workers: usize, clock: &Clock) -> Self {
+    pub(super) fn new(workers: usize, clock: &Clock, slack: SharedSlack) -> Self {
         Self {
+            slack,
             clock: (workers > 1).then(|| clock.clone()),
             covered_until: AtomicU64::new(0),
             next: AtomicU64::new(0),
@@ -53,7 +56,8 @@ impl Relay {
             return;
         };
         let now = clock.nanos();
-        let overdue = now.saturating_sub(OVERDUE);
+        // Within the slack they are late on purpose.
+        let overdue = now.saturating_sub(OVERDUE + self.slack.get());
         if shards.iter().any(|shard| shard.may_be_due(overdue)) {
             self.covered_until
                 .store(now.saturating_add(COVERED), Relaxed);

@@ -18,8 +18,8 @@
 //!
 //! While the owner is away, the standby is the owner, but it waits for nothing but its timeout,
 //! `relief`: neither for I/O, nor for a timer that is due before that. The worker that is away sees
-//! to these, as any worker that runs, and if it does not get to them, they are late by [`RELIEF`] at
-//! most. To set the standby's timeout for the next deadline would cost a system call for each
+//! to timers between its tasks, and to I/O when it has run them all; if it does not get to them,
+//! they are late by [`RELIEF`] at most. To set the standby's timeout for the next deadline would cost a system call for each
 //! absence where deadlines are denser than `RELIEF`. A worker that is away need not unpark another
 //! one for the tasks that it has woken either: at `relief` the standby searches for them
 //! ([`is_relieved`](Idle::is_relieved)). There is no relief without a parked worker that waits for

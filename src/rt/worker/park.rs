@@ -1,6 +1,7 @@
 //! How a worker parks: what it does right before and after, and what it does for `idle` meanwhile.
 
 use super::Worker;
+use crate::driver::shared::fire::catch_panic;
 use crate::rt::core::LONGEST_INTERVAL;
 use crate::rt::idle::ParkContext;
 use crate::rt::local::LocalQueue;
@@ -45,6 +46,10 @@ impl Worker<'_> {
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
+        // As before the other hook.
+        if self.hooks.unpark.is_set() {
+            self.end_search();
+        }
         self.hooks.unpark.call();
     }
 
@@ -165,7 +170,11 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
 
     fn advance(&mut self) {
         let worker = &*self.worker;
-        worker.while_waking(|| worker.pool.clock().advance_when_idle());
+        worker.while_waking(|| {
+            catch_panic(|| {
+                worker.pool.clock().advance_when_idle();
+            });
+        });
         worker.notify_if_stealable();
     }
 }
