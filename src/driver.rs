@@ -297,7 +297,8 @@ impl<P> Driver<P> {
     /// counts, too. Wakers are called outside of every lock of the driver; release locks of your
     /// own that wakers take, such as that of a queue of tasks. One turn fires about a thousand
     /// timers at most (see [`Turn::is_unfinished`]). If a waker panics, the others are woken all
-    /// the same, and the turn returns. If nothing is due, a turn costs one read of the clock.
+    /// the same, and the turn returns. If nothing is due, a turn costs one read of the clock, and
+    /// without timers not even that.
     ///
     /// # Examples
     ///

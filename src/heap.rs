@@ -42,7 +42,8 @@
 //! drops, and calls [`clean`](RunHeap::clean) if there are many.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
-//! times RUN if it opens or splits a run, otherwise a few times STEP. Each call does a share of the
+//! times RUN if it opens, splits or cleans a run, or makes one of the near slots, otherwise a few
+//! times STEP. Each call does a share of the
 //! maintenance in proportion to what it changes; there is no separate clean-up pass.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves

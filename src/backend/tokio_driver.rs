@@ -14,10 +14,11 @@
 //!
 //! To fire timers, to close a driver and to drop it runs foreign code: the wakers of tasks, and
 //! destructors of what the runtime holds. That is done where tokio calls the driver's waker, on a
-//! thread of the runtime or the one that shuts it down. It is not done on a thread that makes, arms
-//! or drops a timer, which may hold a lock that this code takes. But that thread may be the one
-//! that finds that the runtime is gone, if it arms a timer while the runtime shuts down. Then the
-//! driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
+//! thread of the runtime or the one that shuts it down. Apart from `time::advance`, and from a
+//! driver without timers or a system that starts no thread, it is not done on a thread that makes,
+//! arms or drops a timer, which may hold a lock that this code takes. But that thread may be the
+//! one that finds that the runtime is gone, if it arms a timer while the runtime shuts down. Then
+//! the driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
 //!
 //! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
 //! tokio waits for), `wake_cost` (what a wake-up costs), `relay` (who waits while a task computes),

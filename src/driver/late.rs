@@ -76,7 +76,7 @@ pub struct LateTurn {
 }
 
 impl LateTurn {
-    /// Returns how late the first of its timers was, the latest one.
+    /// Returns the greatest lateness, which is that of its first timer.
     ///
     /// # Examples
     ///

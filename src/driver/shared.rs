@@ -5,7 +5,8 @@
 //! and atomics that are read without it, and mostly written under it (see [`Atomics`]), so that the
 //! common questions cost one load:
 //!
-//! - `elapsed`: up to which time timers have been fired. A deadline at or before it has passed.
+//! - `elapsed`: what the clock showed in the last turn that fired. A deadline at or before it has
+//!   passed: its timer has been fired, or is being fired.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
@@ -14,10 +15,10 @@
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
 //! heap is early enough, so the loop wakes in time. For the same reason a timer that finds such a
-//! slot in a free entry is armed under the lock of the chunk alone (but the first one after a timer
-//! that needed a slot of its own), and a timer is removed under that. Where the loop must know the
-//! earliest deadline exactly, because time moves on to it, the driver's lock is taken, too, when a
-//! timer is put off or removed.
+//! slot in a free entry is armed under the lock of the chunk alone (except for the first one after
+//! a timer that needed a slot of its own), and a timer is removed under that. Where the loop must
+//! know the earliest deadline exactly, because time moves on to it, the driver's lock is taken,
+//! too, when a timer is put off or removed.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -30,14 +31,14 @@
 //! timer that needs a new slot can be earlier. (`Driver::advance_when_idle` announces `NEVER`, and
 //! reads the deadlines after that, so it finds a timer that has adopted a slot.) A thread that arms
 //! an earlier timer clears the announcement, under the same lock, and then unparks the loop. So one
-//! of two things happens.
-//! Either the arming thread comes first, and the loop computes its timeout with the new timer in
-//! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
-//! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
-//! the loop is interrupted once, and never while it runs.
+//! of two things happens. Either the arming thread comes first, and the loop computes its timeout
+//! with the new timer in view. Or it comes second, sees the announcement, and unparks; an unpark
+//! that comes before the loop blocks makes the block return. The first thread that interrupts
+//! clears the announcement, so the loop is interrupted once for each announcement, and while it
+//! runs at most just after an unpark.
 //!
-//! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`], and
-//! timers with a limit in [`limited`].
+//! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],
+//! and timers with a limit in [`limited`].
 
 mod announcement;
 mod counting;

@@ -18,8 +18,8 @@
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
 //!   until then [`bound`](Wakers::bound) may be earlier than the earliest deadline.
 //! - W5 there are no more slots than entries, but for orphans. A slot becomes one only if its
-//!   entry's timer is armed for, or reset to, an earlier time than it is filed under. While more
-//!   slots are orphans than not, each [`CLEAN`] new ones have one run of the heap cleaned.
+//!   entry's timer is armed for, or reset to, an earlier time than it is filed under. While most
+//!   slots are orphans, one run of the heap is cleaned for every [`CLEAN`] new orphans.
 //!
 //! Equal deadlines leave in the order in which they were armed, or reset under the lock, by the
 //! sequence number; it has 32 bits, and `table` tells what happens when these wrap. A timer

@@ -16,13 +16,13 @@
 //!
 //! `until` is when the owner has to wake for timers, whichever worker is the owner. Its parker is
 //! set for `until`, or for the next check of the LIFO slots if that is earlier. (While an owner is
-//! away, firing timers, its stand-in is set for a little later: see [`standby`].) `until` is written,
-//! and passed to a parker, under the lock, so parkers are told of changes in order. A parking
-//! worker replans the sharded driver before its last look, so `until` is up to date by the time a
-//! worker blocks on it, or the thread that scans sets the worker's parker when it is done. When the
-//! owner's timeout has ended, it sets `until` to never, under the lock, so that no successor wakes
-//! for the same deadline; then it fires and replans. (Its own timeout stays expired until its
-//! parker is prepared again.)
+//! away, firing timers, the standby is set for a little later: see [`standby`].) `until` is
+//! written, and passed to a parker, under the lock, so parkers are told of changes in order. A
+//! parking worker replans the sharded driver before its last look, so `until` is up to date by the
+//! time a worker blocks on it, or the thread that scans sets the worker's parker when it is done.
+//! When the owner's timeout has ended, it sets `until` to never, under the lock, so that no
+//! successor wakes for the same deadline; then it fires and replans. (Its own timeout stays expired
+//! until its parker is prepared again.)
 //!
 //! When the last parked worker leaves, it clears all announcements: while every worker runs, they
 //! poll the timers, and a thread that arms one need not request a scan. The announcements are

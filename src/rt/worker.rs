@@ -212,7 +212,7 @@ impl<'a> Worker<'a> {
         if all {
             self.take_stuck();
         }
-        // If a worker is parked, the driver owner waits for I/O, or its stand-in looks soon (see
+        // If a worker is parked, the driver owner waits for I/O, or the standby looks soon (see
         // `idle::standby`), so this one need not look.
         if all && self.pool.reactor.has_registrations() && !self.pool.idle.has_parked() {
             self.collect_io();

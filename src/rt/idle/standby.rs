@@ -3,25 +3,26 @@
 //!
 //! Timers are often dense and their tasks short. If the owner handed its timeout to another worker
 //! each time that it wakes, the two would take turns: each finds its caches cold, and a third of
-//! the CPU time is lost. So when every worker is parked, one of them, the *standby*, has a timeout
-//! as well, [`RELIEF`] later than the owner's. An owner whose timeout has ended is *away*: it leaves
-//! the parked workers, fires, runs what it has woken, and parks again as the owner. The standby does
-//! not run. Only if the owner is not back by then, the standby's timeout ends, and it takes what the
-//! owner has not got to.
+//! the CPU time is lost. So when every worker is parked and the last firing was dense, one of them,
+//! the *standby*, has a timeout as well, [`RELIEF`] later than the owner's. An owner whose timeout
+//! has ended is *away*: it leaves the parked workers, fires, runs what it has woken, and parks
+//! again as the owner. The standby does not run. Only if the owner is not back by then, the
+//! standby's timeout ends, and it takes what the owner has not got to.
 //!
 //! The other way, to set a timeout when the owner wakes and to cancel it when it parks, costs more
-//! than it saves: to program a timer that is due in 50 µs into the hardware, and to cancel it, takes
-//! 10 µs on a virtual machine. The standby's timeout is set with the owner's, for later, and so is
-//! rarely the next one of its processor.
+//! than it saves: to program a timer that is due in 50 µs into the hardware, and to cancel it,
+//! takes 10 µs on a virtual machine. The standby's timeout is set with the owner's, for later, and
+//! so is rarely the next one of its processor.
 //!
 //! # What holds
 //!
 //! While the owner is away, the standby is the owner, but it waits for nothing but its timeout,
-//! `relief`: neither for I/O, nor for a timer that is due before that. The worker that is away sees
-//! to timers between its tasks, and to I/O when it has run them all; if it does not get to them,
-//! they are late by [`RELIEF`] at most. To set the standby's timeout for the next deadline would cost a system call for each
-//! absence where deadlines are denser than `RELIEF`. A worker that is away need not unpark another
-//! one for the tasks that it has woken either: at `relief` the standby searches for them
+//! `relief` (or the next check of the LIFO slots): neither for I/O, nor for a timer that is due
+//! before that. The worker that is away sees to timers between its tasks, and to I/O when it has
+//! run them all; if it does not get to them, they are late by [`RELIEF`] at most. To set the
+//! standby's timeout for the next deadline would cost a system call for each absence where
+//! deadlines are denser than `RELIEF`. A worker that is away need not unpark another one for the
+//! tasks that it has woken either: at `relief` the standby searches for them
 //! ([`is_relieved`](Idle::is_relieved)). There is no relief without a parked worker that waits for
 //! it.
 //!
@@ -33,8 +34,8 @@ use crate::instant::NEVER;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has some
-/// 50 µs for its tasks, after it was scheduled 20 to 60 µs late.
+/// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has
+/// some 50 µs for its tasks, after it was scheduled 20 to 60 µs late.
 pub(super) const RELIEF: u64 = 120_000;
 
 /// A parked worker that is not the owner, and has a timeout.

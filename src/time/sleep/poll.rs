@@ -71,8 +71,8 @@ impl Sleep {
         }
         let this_poll = std::mem::replace(&mut self.next_poll, NextPoll::ReadsClock);
         let is_armed = self.phase == Phase::Armed;
-        // Before it is armed, a timer that reads the clock is due soon, or has just been found not
-        // to be far off.
+        // Before it is armed, a timer that reads the clock is mostly due soon; after a reset it may
+        // be far off, and reads it once for nothing.
         let is_far_off = || is_armed && shared.is_far_off(self.deadline);
         if this_poll == NextPoll::ReadsClock && !is_far_off() {
             let now = shared.clock.nanos();
