@@ -8,6 +8,9 @@
 //! what is to be done and when, the loop blocks until its earliest deadline, and then takes out
 //! what is due.
 //!
+//! In a manifest of your own mio needs two features: `mio = { version = "1", features = ["net",
+//! "os-poll"] }`.
+//!
 //! The queue belongs to the loop. Another thread that wants a timer sends the loop a message, and
 //! ends its poll by the poll's own waker.
 

@@ -381,6 +381,7 @@ impl<T> TimerQueue<T> {
     /// assert!(queue.pop_due(now + Duration::from_millis(1)).is_none());
     /// ```
     #[inline]
+    #[must_use = "it takes a value out of the queue"]
     pub fn pop_due(&mut self, now: Instant) -> Option<Due<T>> {
         let (index, deadline, item) = self.store.pop(store_deadline(now))?;
         let Item { number, value } = item;
