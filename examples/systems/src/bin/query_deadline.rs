@@ -12,9 +12,10 @@ use reveille::Context;
 use reveille::time::{Duration, Instant, sleep};
 use reveille_systems::query_deadline::Database;
 
-/// Asks how many queries that sleep are running in the database.
+/// Asks how many queries such as the one below are running in the database. Others may sleep there,
+/// too.
 const RUNNING: &str = "select count(*) from pg_stat_activity \
-    where state = 'active' and query like 'select pg_sleep%'";
+    where state = 'active' and query = 'select pg_sleep(3600)'";
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
