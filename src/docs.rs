@@ -27,6 +27,14 @@ pub mod adapters {}
 pub mod architecture {}
 
 #[doc = include_str!("../docs/benchmarks.md")]
+/// ## Two plots
+///
+/// By `cargo run --release -p reveille-examples --features rt,tokio,smol --example lateness`.
+///
+/// <div>
+#[doc = include_str!("../docs/lateness-distribution.svg")]
+#[doc = include_str!("../docs/lateness-slack.svg")]
+/// </div>
 pub mod benchmarks {}
 
 #[doc = include_str!("../docs/changelog.md")]

@@ -2,8 +2,12 @@
 //!
 //! ```sh
 //! cargo run --release --example lateness
-//! cargo run --release --features rt,tokio,smol --example lateness      # beside other timers
+//! # Beside other timers:
+//! cargo run --release -p reveille-examples --features rt,tokio,smol --example lateness
 //! ```
+//!
+//! (Without `-p`, cargo turns on what the tests of the crate need, too: tokio's `test-util`, with
+//! which the clock of a runtime of one thread may be paused, so no wake-ups are merged there.)
 //!
 //! A thousand tasks sleep again and again, for 1 to 10 ms at random, all on one thread. For each way
 //! to sleep the program shows the distribution of the lateness and the CPU time that it took. Then
