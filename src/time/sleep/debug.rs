@@ -20,7 +20,7 @@ impl fmt::Debug for Sleep {
         let phase = match self.phase {
             Phase::Done => "Ended",
             Phase::DoneByReset => "Fired",
-            Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundLimit => "Unbound",
+            Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => "Unbound",
             Phase::Idle | Phase::Armed if self.is_orphaned() => "Orphaned",
             Phase::Idle => "Unarmed",
             Phase::Armed if self.is_elapsed() => "Fired",

@@ -1,0 +1,212 @@
+use super::*;
+
+/// A hundredth of the slack of a driver that has measured nothing yet.
+const UNIT: u64 = 1_500;
+const SLACK: u64 = 100 * UNIT;
+
+/// A planner whose slack adapts.
+fn planner() -> Planner {
+    let slack = SharedSlack::adaptive();
+    assert_eq!(slack.get(), SLACK);
+    Planner::new(slack)
+}
+
+/// A planner whose slack was set.
+fn promise(slack: u64) -> Planner {
+    Planner::new(SharedSlack::new(slack))
+}
+
+/// Has one timer fire every five units, `count` times from `start` on. Returns when the last
+/// one has.
+fn storm(planner: &mut Planner, start: u64, count: u64) -> u64 {
+    for turn in 1..=count {
+        planner.fired(start + turn * 5 * UNIT, 1);
+    }
+    start + count * 5 * UNIT
+}
+
+#[test]
+fn sparse_timers_are_on_time() {
+    let mut planner = planner();
+    for turn in 1..100 {
+        let due = (turn + 1) * 60 * UNIT;
+        planner.fired(turn * 60 * UNIT, 1);
+        assert_eq!(planner.plan(due).wake_at, due);
+    }
+}
+
+#[test]
+fn a_storm_is_batched_and_its_end_is_noticed() {
+    let mut planner = planner();
+    let now = storm(&mut planner, 0, 19);
+    assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
+    for turn in 1..20 {
+        planner.fired(now + turn * SLACK, 20);
+    }
+    let now = now + 19 * SLACK;
+    assert_eq!(
+        planner.plan(now + 1).wake_at,
+        now + SLACK,
+        "batching does not look like calm"
+    );
+    for turn in 1..5 {
+        planner.fired(now + turn * 10 * SLACK, 1);
+    }
+    let next = now + 41 * SLACK;
+    assert_eq!(planner.plan(next).wake_at, next);
+}
+
+#[test]
+fn a_timer_later_than_the_distance_is_not_delayed() {
+    let mut planner = planner();
+    let now = storm(&mut planner, 0, 19);
+    assert_eq!(planner.plan(now + 5 * SLACK).wake_at, now + 5 * SLACK);
+}
+
+#[test]
+fn one_timer_over_and_over_is_on_time() {
+    let mut planner = planner();
+    let (mut now, mut late) = (0, 0);
+    for _ in 0..10_000 {
+        let due = now + 20 * UNIT;
+        let woken = planner.plan(due).wake_at;
+        late += usize::from(woken > due);
+        now = woken + 5 * UNIT;
+        planner.fired(now, 1);
+    }
+    assert!(late < 30, "{late} of 10000 kept waiting");
+}
+
+/// After a wait in vain the next ones are suspended, but only for some turns: a storm that comes
+/// afterwards is batched again.
+#[test]
+fn a_storm_after_a_wait_in_vain_is_batched() {
+    let mut planner = planner();
+    let mut now = storm(&mut planner, 0, 20);
+    assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
+    // The wait for the slack brings one timer.
+    now += SLACK;
+    planner.fired(now, 1);
+    assert_eq!(planner.plan(now + 1).wake_at, now + 1, "not suspended");
+    now = storm(&mut planner, now, 20);
+    assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
+}
+
+#[test]
+fn the_first_waits_are_measured_then_one_of_sixteen_and_only_in_a_storm() {
+    let mut planner = planner();
+    let is_measured = |planner: &Planner, now| {
+        let plan = planner.plan(now + 1);
+        plan.is_fixed() && planner.slack.is_sample_due()
+    };
+    for turn in 1..100 {
+        planner.fired(turn * 60 * UNIT, 1);
+        assert!(!is_measured(&planner, turn * 60 * UNIT), "sparse");
+    }
+    let mut now = storm(&mut planner, 100 * 60 * UNIT, 20);
+    assert!(!is_measured(&planner, now), "no wait has ended yet");
+    let mut measured = 0;
+    for _ in 0..16 + 160 {
+        now += SLACK;
+        planner.fired(now, 20);
+        if is_measured(&planner, now) {
+            measured += 1;
+            // Where the system tells no CPU time, too.
+            let _ = planner.slack.begin_sample();
+        }
+    }
+    assert_eq!(measured, 16 + 10);
+}
+
+#[test]
+fn the_slack_follows_what_is_measured_and_a_slack_that_is_set_does_not() {
+    let mut planner = planner();
+    let now = storm(&mut planner, 0, 19);
+    for _ in 0..100 {
+        planner.slack.note_sample(20_000);
+    }
+    let slack = planner.slack.get();
+    assert!((740_000..=800_000).contains(&slack), "{slack}");
+    assert_eq!(planner.plan(now + 1).wake_at, now + slack);
+    planner.slack.set(Some(1_000));
+    for _ in 0..100 {
+        planner.slack.note_sample(25_000);
+    }
+    assert_eq!(planner.slack.get(), 1_000);
+    planner.slack.set(None);
+    assert!(planner.slack.get() > slack, "what was measured meanwhile");
+}
+
+/// A wait that something else has ended says nothing.
+#[test]
+fn a_wait_that_is_cut_short_is_not_measured() {
+    let mut planner = planner();
+    let now = storm(&mut planner, 0, 20);
+    planner.slack.request_sample();
+    let Some(sample) = planner.begin_sample(planner.plan(now + 1)) else {
+        // The system does not tell.
+        return;
+    };
+    planner.note_sample(now + SLACK - 1, sample);
+    assert_eq!(planner.slack.get(), SLACK);
+    planner.note_sample(now + SLACK, sample);
+    assert_ne!(planner.slack.get(), SLACK);
+}
+
+#[test]
+fn under_a_slack_that_was_set_a_chain_wakes_once_per_slack() {
+    let mut planner = promise(100);
+    // Each timer is armed when the one before has fired, and is due 50 later.
+    let (mut now, mut wakes) = (7, 0);
+    while now < 10_007 {
+        let due = now + 50;
+        now = planner.plan(due).wake_at;
+        planner.fired(now, 1);
+        wakes += 1;
+    }
+    assert_eq!(wakes, 101, "the first is on time, and 100 in 10 000");
+    // After a pause the next one is on time.
+    let due = now + 100;
+    assert_eq!(planner.plan(due).wake_at, due);
+}
+
+#[test]
+fn the_longest_slack_is_a_second_and_leaves_the_first_timer_alone() {
+    let mut planner = promise(u64::MAX);
+    assert_eq!(planner.plan(5).wake_at, 5);
+    planner.fired(195, 10);
+    assert_eq!(planner.plan(200).wake_at, 195 + shared::LONGEST);
+    planner.fired(u64::MAX, usize::MAX);
+}
+
+#[test]
+fn no_slack_delays_nothing() {
+    let mut planner = promise(0);
+    for turn in 1..20 {
+        planner.fired(turn, 100);
+    }
+    assert_eq!(planner.plan(20).wake_at, 20);
+}
+
+#[test]
+fn a_slack_that_is_set_in_a_storm_counts_from_the_next_wait_on() {
+    let mut planner = planner();
+    let now = storm(&mut planner, 0, 19);
+    assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
+    planner.slack.set(Some(10 * SLACK));
+    assert_eq!(planner.plan(now + 1).wake_at, now + 10 * SLACK);
+    planner.slack.set(Some(0));
+    assert_eq!(planner.plan(now + 1).wake_at, now + 1);
+}
+
+#[test]
+fn a_margin_keeps_the_distance_of_a_slack_that_was_set() {
+    let adapts = SharedSlack::adaptive();
+    assert_eq!(margin(&adapts, MANY, 1 << 20), 1 << 10);
+    assert_eq!(margin(&adapts, MANY + 3, 1 << 20), 1 << 13);
+    assert_eq!(margin(&adapts, u64::MAX, 1 << 20), 1 << 19);
+    let set = SharedSlack::new(5_000);
+    assert_eq!(margin(&set, MANY, 1 << 20), 5_000);
+    assert_eq!(margin(&set, MANY + 3, 1 << 20), 1 << 13);
+    assert_eq!(margin(&set, MANY, 9_999), 0, "no room for it");
+}
