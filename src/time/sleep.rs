@@ -227,7 +227,8 @@ enum Phase {
     UnboundInstant,
     /// The same, for a duration.
     UnboundWait,
-    /// The same, for a duration that limits something else.
+    /// The same, for a duration that is not capped: it limits something else, or was given to a
+    /// reset.
     UnboundUncapped,
 }
 

@@ -116,8 +116,9 @@ impl Worker<'_> {
 /// much of CPU, and begin as late.
 const SHORT: u64 = 50_000;
 
-/// A task that takes more nanoseconds than this counts as one that takes so many. One is enough to
-/// expect long tasks, and a dozen short ones are enough to forget it: it may have been held up.
+/// A task that takes more nanoseconds than this counts as one that takes so many. What counts is
+/// the mean of the tasks since the last park. One long task is enough to expect more of them if it
+/// has run alone, and a dozen short ones are enough to forget it: it may have been held up.
 const LONGEST_COUNTED: u64 = 8 * SHORT;
 
 /// A worker that is about to park.
