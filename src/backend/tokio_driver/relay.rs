@@ -74,3 +74,44 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::Handle;
+
+    /// Returns whether a timer that is late by `late` is taken for one that no worker has waited for.
+    fn covers(late: Duration, slack: Duration) -> bool {
+        let time = Arc::new(AtomicU64::new(0));
+        let reading = time.clone();
+        let clock = Clock::custom(move || Duration::from_nanos(reading.load(Relaxed)));
+        let slack = SharedSlack::of(Some(slack));
+        let shard = Shared::new(clock.clone(), Box::new(|| {}), false, slack.clone());
+        let handle = Handle::new(shard.clone());
+        let mut timer = pin!(handle.sleep(Duration::from_millis(1)));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(timer.as_mut().poll(&mut cx).is_pending());
+
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let relay = Relay::new(2, &clock, slack);
+        let now = Duration::from_millis(1) + late;
+        time.store(u64::try_from(now.as_nanos()).unwrap(), Relaxed);
+        relay.before_firing(runtime.handle().id(), &[shard]);
+        relay.covered_until.load(Relaxed) > 0
+    }
+
+    /// A slack of 50 ms had the relay unpark a second worker at each wake-up, for good.
+    #[test]
+    fn timers_that_are_late_within_the_slack_are_not_overdue() {
+        let ms = Duration::from_millis;
+        assert!(covers(ms(20), Duration::ZERO));
+        assert!(!covers(ms(5), Duration::ZERO));
+        assert!(!covers(ms(40), ms(50)));
+        assert!(covers(ms(70), ms(50)));
+    }
+}
