@@ -208,6 +208,18 @@ impl<const RUN: usize> RunHeap<RUN> {
         }
     }
 
+    /// Adds live slots. Those that come in decreasing order cost little.
+    pub(crate) fn extend(&mut self, slots: impl Iterator<Item = Slot>, timers: &mut impl Timers) {
+        for slot in slots {
+            // As `place` does, but without a call.
+            let is_next = self.front.last().is_some_and(|&root| slot < root);
+            match is_next && slot < self.edge && self.front.len() < RUN {
+                true => self.front.push(slot),
+                false => self.push(slot, timers),
+            }
+        }
+    }
+
     /// Marks a slot as stale: its timer was removed or moved. Does a share of the maintenance.
     ///
     /// `timers` must reflect the change already.

@@ -14,11 +14,11 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. For the same reason a timer that finds such a
-//! slot in a free entry is armed under the lock of the chunk alone (except for the first one after
-//! a timer that needed a slot of its own), and a timer is removed under that. Where the loop must
-//! know the earliest deadline exactly, because time moves on to it, the driver's lock is taken,
-//! too, when a timer is put off or removed.
+//! heap is early enough, so the loop wakes in time. For the same reason a timer that is due at or
+//! after a time for which the loop wakes is armed under the lock of the chunk alone: if it needs a
+//! slot, that is *pending* there until the loop looks at its timers. And a timer is removed under
+//! that lock. Where the loop must know the earliest deadline exactly, because time moves on to it,
+//! the driver's lock is taken, too, when a timer is put off or removed.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -27,15 +27,15 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. It announces no later time than the first slot of the heap is filed under, so only a
-//! timer that needs a new slot can be earlier. (`Driver::advance_when_idle` announces `NEVER`, and
-//! reads the deadlines after that, so it finds a timer that has adopted a slot.) A thread that arms
-//! an earlier timer clears the announcement, under the same lock, and then unparks the loop. So one
-//! of two things happens. Either the arming thread comes first, and the loop computes its timeout
-//! with the new timer in view. Or it comes second, sees the announcement, and unparks; an unpark
-//! that comes before the loop blocks makes the block return. The first thread that interrupts
-//! clears the announcement, so the loop is interrupted once for each announcement, and while it
-//! runs at most just after an unpark.
+//! and blocks. It announces no later time than the first slot of the heap is filed under, and from
+//! when it has found that, no slot that is earlier is left pending. (`Driver::advance_when_idle`
+//! announces `NEVER`, and reads the deadlines after that, so it finds all that are pending.) A
+//! thread that arms an earlier timer clears the announcement, under the same lock, and then unparks
+//! the loop. So one of two things happens. Either the arming thread comes first, and the loop
+//! computes its timeout with the new timer in view. Or it comes second, sees the announcement, and
+//! unparks; an unpark that comes before the loop blocks makes the block return. The first thread
+//! that interrupts clears the announcement, so the loop is interrupted once for each announcement,
+//! and while it runs at most just after an unpark.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],
 //! and timers with a limit in [`limited`].
@@ -230,19 +230,28 @@ impl Shared {
     /// `waker` is taken only if the answer is `Armed`.
     #[inline]
     pub(crate) fn arm(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
-        let has_elapsed = || self.has_elapsed(deadline);
-        match self.chunks.adopt(deadline, waker, has_elapsed) {
+        match self.arm_in_chunk(deadline, waker) {
             Some(index) => Arm::Armed(index),
             None => self.arm_locked(deadline, waker),
         }
+    }
+
+    /// Arms a timer without the driver's lock, if that can be.
+    #[inline]
+    fn arm_in_chunk(&self, deadline: u64, waker: &mut Option<Waker>) -> Option<u32> {
+        // A first check without the lock of the chunk: see P1 there. Relaxed: it is only a hint.
+        if deadline < self.atomics.0.next.load(Ordering::Relaxed) {
+            return None;
+        }
+        let has_elapsed = || self.has_elapsed(deadline);
+        self.chunks.arm(deadline, waker, has_elapsed)
     }
 
     /// Arms a timer like [`arm`](Self::arm), but leaves it to the caller to interrupt the loop by
     /// [`replan`](Self::replan), if the flag that is returned says so: that may panic, after the
     /// timer was armed.
     pub(crate) fn arm_silently(&self, deadline: u64, waker: &mut Option<Waker>) -> (Arm, bool) {
-        let has_elapsed = || self.has_elapsed(deadline);
-        match self.chunks.adopt(deadline, waker, has_elapsed) {
+        match self.arm_in_chunk(deadline, waker) {
             Some(index) => (Arm::Armed(index), false),
             None => self.insert_locked(deadline, waker),
         }
@@ -278,13 +287,10 @@ impl Shared {
                 _ => (Arm::Due, false),
             };
         }
-        let Some(waker) = waker.take() else {
-            // Cannot happen: the caller brings one. (Passed by value and returned, it would cost 15
-            // instructions more.)
-            return (Arm::Due, false);
-        };
+        self.lower_next(state, deadline);
         let Some(index) = state.timers.insert(&self.chunks, deadline, waker) else {
-            // Cannot happen: there is a free entry.
+            // Cannot happen: there is a free entry, and the caller brings a waker. (Passed by value
+            // and returned, it would cost 15 instructions more.)
             return (Arm::Due, false);
         };
         let must_replan = self.note_armed(deadline);
@@ -324,7 +330,8 @@ impl Shared {
         if deadline <= elapsed {
             // V1 in `wakers/words.rs`: a word must not become a deadline that has elapsed. So the
             // timer is removed, and the caller wakes it.
-            let waker = self.chunks.take(index, old, Removal::Fired);
+            let has_elapsed = || self.has_elapsed(old);
+            let waker = self.chunks.take(index, old, Removal::Fired, has_elapsed);
             if waker.is_some() {
                 self.counters.count_locked_reset();
                 self.counters.count_fired_early();
@@ -337,6 +344,7 @@ impl Shared {
             }
             return waker.map_or(Reset::Gone, Reset::Due);
         }
+        self.lower_next(&state, deadline);
         if !state.timers.reset(&self.chunks, index, old, deadline) {
             return Reset::Gone;
         }
@@ -358,13 +366,13 @@ impl Shared {
     #[inline]
     fn remove(&self, index: u32, deadline: u64, removal: Removal) -> Option<Waker> {
         // A driver that is gone wakes all tasks itself, and after a fork its lock may be held for
-        // ever. If the deadline has not elapsed, the timer is armed: reading its word here would
-        // only make the lock wait for a cache miss.
+        // ever. If the deadline has not elapsed, the timer is armed.
         let elapsed = self.atomics.0.elapsed.load(Ordering::Acquire);
         if elapsed == CLOSED || deadline <= elapsed && self.has_fired(index, deadline) {
             return None;
         }
-        let waker = self.chunks.take(index, deadline, removal);
+        let has_elapsed = || self.has_elapsed(deadline);
+        let waker = self.chunks.take(index, deadline, removal, has_elapsed);
         // After the timer was taken out: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
             self.note_gone(deadline);

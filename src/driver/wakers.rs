@@ -3,13 +3,14 @@
 //! It is a `heap` of slots and a table of entries, as `store` is, but a timer's owner reaches its
 //! entry without the driver's lock: the entries lie in [`chunks`], each with a lock of its own, and
 //! each timer's deadline is a *word* that takes no lock at all (see [`words`]). So a timer is put
-//! off by one compare-and-exchange, and removing one, or arming one in the place of one that was
-//! removed, takes the lock of its chunk alone. Nothing is told to the heap in any of these cases:
-//! it learns of it when it gets to the slot. Then the slot of a timer that was put off is filed
-//! anew at its deadline, and that of a free entry is dropped.
+//! off by one compare-and-exchange, and removing one, or arming one that the loop need not be told
+//! of, takes the lock of its chunk alone. Nothing is told to the heap in any of these cases: it
+//! learns of it when it gets to the slot. Then the slot of a timer that was put off is filed anew
+//! at its deadline, and that of a free entry is dropped. A new slot may be *pending*, see
+//! [`chunks`], before it is in the heap.
 //!
-//! - W1 an entry owns at most one slot: the one with its `slot_seq`, filed under `filed`. If
-//!   `filed` is [`NEVER`], it owns none. Any other slot with its key is an orphan.
+//! - W1 an entry owns at most one slot: the one with its `slot_seq`, filed under `filed`, or
+//!   pending. If `filed` is [`NEVER`], it owns none. Any other slot with its key is an orphan.
 //! - W2 while armed, `filed` is at or before the word: the heap gets to the slot no later than its
 //!   timer is due.
 //! - W3 a free entry keeps `slot_seq` and `filed`: the next timer that gets it adopts the slot,
@@ -30,8 +31,7 @@ mod words;
 
 use std::task::Waker;
 
-use self::chunks::{Chunks, Entry, Filed, Growth, Locked};
-use self::words::FREE;
+use self::chunks::{Chunks, Current, Entry, Growth, Locked, Pending};
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
@@ -47,17 +47,20 @@ impl Entry {
     /// Returns whether `slot` is live.
     #[inline]
     fn is_live(&self, slot: Slot, word: u64) -> bool {
-        self.owns(slot) && self.seq == self.slot_seq && word == slot.when()
+        self.owns(slot) && self.seq == slot.seq() && word == slot.when() && self.is_armed()
     }
 }
 
-/// How many slots there are.
+/// How many slots are filed.
+///
+/// A slot counts when it is filed. If another one has taken its place while it was pending, the
+/// numbers are off by one until then, and may be negative.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.
-    owned: usize,
+    owned: isize,
     /// How many are orphans.
-    orphans: usize,
+    orphans: isize,
     /// How many orphans are new since it was last decided whether to clean a run.
     new_orphans: usize,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Wakers {
     heap: RunHeap<RUN_LEN>,
     counts: Counts,
     growth: Growth,
+    /// Slots that are about to be filed. It is empty between two calls.
+    pending: Pending,
 }
 
 /// How many more stale slots a call may come upon before it has to end.
@@ -79,23 +84,30 @@ impl Wakers {
             heap: RunHeap::new(),
             counts: Counts::default(),
             growth: Growth::new(),
+            pending: Pending::default(),
         }
     }
 
-    /// Arms a timer and returns its index. The deadline has not elapsed.
+    /// Arms a timer and returns its index. The deadline has not elapsed, and the driver's `next` is
+    /// not after it.
     #[inline]
-    pub(crate) fn insert(&mut self, chunks: &Chunks, deadline: u64, waker: Waker) -> Option<u32> {
-        let (index, filed) = chunks.insert(&mut self.growth, deadline, waker)?;
-        if let Some(filed) = filed {
-            self.push(chunks, filed);
-        }
-        Some(index)
+    pub(crate) fn insert(
+        &mut self,
+        chunks: &Chunks,
+        deadline: u64,
+        waker: &mut Option<Waker>,
+    ) -> Option<u32> {
+        let (growth, pending) = (&mut self.growth, &mut self.pending);
+        let index = chunks.insert(growth, deadline, waker, pending);
+        self.push_pending(chunks);
+        index
     }
 
     /// Moves a timer from the deadline `from`, under the lock, and returns whether it is armed. The
-    /// new deadline has not elapsed.
+    /// new deadline has not elapsed, and the driver's `next` is not after it.
     pub(crate) fn reset(&mut self, chunks: &Chunks, index: u32, from: u64, to: u64) -> bool {
-        let seq = chunks.next_seq(&self.growth);
+        let seq = chunks.with_current(&self.growth, Current::next_seq);
+        let seq = seq.unwrap_or(0);
         let Some(mut locked) = chunks.lock(index) else {
             return false;
         };
@@ -110,29 +122,55 @@ impl Wakers {
         let filed = entry.file(index, to);
         drop(locked);
         if let Some(filed) = filed {
-            self.push(chunks, filed);
+            self.pending.add(filed);
+            self.push_pending(chunks);
         }
         true
     }
 
-    fn push(&mut self, chunks: &Chunks, Filed { slot, old }: Filed) {
-        let counts = &mut self.counts;
-        if old == NEVER {
-            counts.owned += 1;
-        } else {
-            counts.orphans += 1;
-            counts.new_orphans += 1;
-        }
-        // No budget is asked for: the work of `push` is bounded without one, as that of `clean`.
+    /// Files the slots in `pending`.
+    fn push_pending(&mut self, chunks: &Chunks) {
+        let Pending { slots, orphaning } = &mut self.pending;
+        let (orphaned, counts) = (std::mem::take(orphaning), &mut self.counts);
+        counts.owned += slots.len() as isize - orphaned as isize;
+        counts.orphans += orphaned as isize;
+        counts.new_orphans += orphaned;
+        // No budget is asked for: the work of `extend` is bounded without one, as that of `clean`.
         let budget = &mut StaleBudget(0);
         let mut view = View::new(chunks, counts, budget);
-        self.heap.push(slot, &mut view);
-        if view.counts.new_orphans >= CLEAN {
-            view.counts.new_orphans = 0;
+        self.heap.extend(slots.drain(..), &mut view);
+        while view.counts.new_orphans >= CLEAN {
+            view.counts.new_orphans -= CLEAN;
             if view.counts.orphans > view.counts.owned {
                 self.heap.clean(&mut view);
             }
         }
+    }
+
+    /// Files what is pending. Returns the earliest of these slots and `filed`, a time before which
+    /// no slot was filed, and from now on leaves no slot pending that is due before that.
+    #[inline]
+    fn file_pending(&mut self, chunks: &Chunks, filed: u64) -> u64 {
+        let (growth, pending) = (&self.growth, &mut self.pending);
+        let take = |current: &mut Current| {
+            current.take_pending(pending);
+            let earliest = pending.slots.iter().map(|slot| slot.when()).min();
+            let earliest = earliest.map_or(filed, |earliest| earliest.min(filed));
+            current.pends_from = current.pends_from.max(earliest);
+            earliest
+        };
+        let earliest = chunks.with_current(growth, take).unwrap_or(filed);
+        if !self.pending.slots.is_empty() {
+            self.push_pending(chunks);
+        }
+        earliest
+    }
+
+    /// Lets slots pend from `time` on, if that is earlier: the loop wakes by then. The driver's
+    /// `next` is not after it.
+    pub(crate) fn pend_from(&self, chunks: &Chunks, time: u64) {
+        let lower = |current: &mut Current| current.pends_from = current.pends_from.min(time);
+        chunks.with_current(&self.growth, lower);
     }
 
     /// Takes out the earliest timers that are due at `now`, up to `most`, and calls `each` with the
@@ -148,6 +186,8 @@ impl Wakers {
         most: usize,
         mut each: impl FnMut(Waker, u64),
     ) {
+        // No timer that is due is armed after this: its deadline has elapsed.
+        self.file_pending(chunks, self.heap.bound());
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;
         while popped < most
@@ -175,22 +215,32 @@ impl Wakers {
         chunks: &Chunks,
         budget: &mut StaleBudget,
     ) -> Option<u64> {
-        let mut view = View::new(chunks, &mut self.counts, budget);
-        match self.heap.peek(NEVER, &mut view) {
-            Some(slot) => Some(slot.when()),
-            None => view.has_budget().then_some(NEVER),
+        loop {
+            let mut view = View::new(chunks, &mut self.counts, budget);
+            let filed = match self.heap.peek(NEVER, &mut view) {
+                Some(slot) => slot.when(),
+                None if view.has_budget() => NEVER,
+                None => return None,
+            };
+            drop(view);
+            if self.file_pending(chunks, filed) == filed {
+                return Some(filed);
+            }
+            // One of these is earlier, unless it was removed since. The budget ends this, should
+            // other threads go on to arm earlier ones.
+            budget.0 = budget.0.saturating_sub(1);
         }
     }
 
-    /// Returns a time at or before the earliest deadline, without any work.
+    /// Returns a time at or before the earliest deadline, with little work.
     #[inline]
-    pub(crate) fn bound(&self) -> u64 {
-        self.heap.bound()
+    pub(crate) fn bound(&mut self, chunks: &Chunks) -> u64 {
+        self.file_pending(chunks, self.heap.bound())
     }
 
-    /// Returns how many slots there are.
+    /// Returns how many slots are filed.
     pub(crate) fn slots(&self) -> usize {
-        self.counts.owned + self.counts.orphans
+        (self.counts.owned + self.counts.orphans).max(0) as usize
     }
 }
 
@@ -218,36 +268,28 @@ impl<'a> View<'a> {
     #[inline]
     fn lock(&mut self, slot: Slot) -> Option<&mut Locked<'a>> {
         let index = slot.key();
-        if !self
-            .locked
-            .as_mut()
-            .is_some_and(|locked| locked.go_to(index))
-        {
-            // First the one, then the other: see C3.
-            self.locked = None;
-            self.locked = self.chunks.lock(index);
+        let locked = self.locked.as_mut();
+        if !locked.is_some_and(|locked| locked.go_to(index)) {
+            self.lock_other(index);
         }
         self.locked.as_mut()
+    }
+
+    /// Unlocks the chunk that is locked, and locks that of another entry.
+    #[inline(never)]
+    fn lock_other(&mut self, index: u32) {
+        // First the one, then the other: see C3.
+        self.locked = None;
+        self.locked = self.chunks.lock(index);
     }
 
     /// Frees the entry of a slot that has left the heap and returns the waker, if the slot is live.
     #[inline]
     fn claim(&mut self, slot: Slot) -> Option<Waker> {
         let chunks = self.chunks;
-        let locked = self.lock(slot)?;
-        let entry = locked.entry()?;
-        // `seq == slot_seq`: an adopted slot has the number of an earlier timer. It is filed anew
-        // with this timer's own, or it would leave before equal deadlines that were armed earlier.
-        if !entry.owns(slot) || entry.seq != entry.slot_seq {
-            return None;
-        }
-        if !locked.word().claim(slot.when()) {
-            return None;
-        }
-        locked.entry()?.filed = NEVER;
-        let waker = locked.free(chunks);
+        let waker = self.lock(slot)?.claim(chunks, slot)?;
         self.counts.owned -= 1;
-        waker
+        Some(waker)
     }
 }
 
@@ -263,27 +305,25 @@ impl Timers for View<'_> {
         let Some(entry) = locked.entry() else {
             return SlotState::Dead;
         };
-        if entry.is_live(slot, word) {
-            return SlotState::Live;
-        }
-        let moved = Slot::new(word, entry.seq, slot.key());
-        let owns = entry.owns(slot);
-        let is_dead = !owns || word == FREE || word == NEVER;
-        if owns && is_dead {
+        let state = if !entry.owns(slot) {
+            self.counts.orphans -= 1;
+            SlotState::Dead
+        } else if !entry.is_armed() || word == NEVER {
             // Under the lock of the chunk, so that no timer adopts the slot any longer.
             entry.filed = NEVER;
             self.counts.owned -= 1;
-        } else if owns && on_move == OnMove::Refile {
-            entry.filed = word;
-            entry.slot_seq = entry.seq;
-        } else if !owns {
-            self.counts.orphans = self.counts.orphans.saturating_sub(1);
-        }
+            SlotState::Dead
+        } else if entry.seq == slot.seq() && word == slot.when() {
+            return SlotState::Live;
+        } else {
+            if on_move == OnMove::Refile {
+                entry.filed = word;
+                entry.slot_seq = entry.seq;
+            }
+            SlotState::Moved(Slot::new(word, entry.seq, slot.key()))
+        };
         self.budget.0 = self.budget.0.saturating_sub(1);
-        if is_dead {
-            return SlotState::Dead;
-        }
-        SlotState::Moved(moved)
+        state
     }
 
     #[inline]

@@ -36,6 +36,7 @@ mod limits;
 mod notify;
 mod park;
 mod parker;
+mod pending;
 mod pool;
 mod replan;
 mod runtime;

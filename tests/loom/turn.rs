@@ -32,6 +32,33 @@ fn drop_against_turn() {
     });
 }
 
+/// The timer is dropped while the driver fires it and gives its entry to another one.
+///
+/// If the drop took the timer for armed because its deadline had not elapsed a moment before, it
+/// would remove the other one, which would never fire.
+#[test]
+fn drop_against_a_turn_after_which_another_timer_gets_the_entry() {
+    check(None, || {
+        let race = Race::new();
+        let time = Time::new();
+        let mut driver = time.turner();
+        let (task, other) = (Task::new(), Task::new());
+        let sleep = task.sleep(driver.handle(), ns(1));
+        time.set(1);
+        let dropper = race.spawn(move || drop(sleep));
+        race.enter();
+        let fired = driver.turn().fired();
+        let late = other.sleep(driver.handle(), ns(4));
+        dropper.join().unwrap();
+
+        assert_eq!((task.wakes(), driver.handle().armed()), (fired, 1));
+        time.set(5);
+        assert_eq!((driver.turn().fired(), other.wakes()), (1, 1));
+        drop(late);
+        assert!(task.is_released() && other.is_released());
+    });
+}
+
 /// The timer is dropped, and only then does its deadline come; the driver turns all the while.
 ///
 /// Nothing of it may be on its way out when it is dropped, so nothing fires.

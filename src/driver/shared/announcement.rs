@@ -30,8 +30,23 @@ impl Shared {
         self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
     }
 
+    /// Publishes, under the lock, that a deadline may be the next one: before its slot may be
+    /// pending, or is filed (P1 in `wakers/chunks.rs`).
+    #[inline]
+    pub(super) fn lower_next(&self, state: &State, deadline: u64) {
+        if deadline < self.atomics.0.next.load(Ordering::Relaxed) {
+            self.set_next(state, deadline);
+        }
+    }
+
     /// Announces, under the lock, that the loop parks until `until`, in clock time.
-    pub(crate) fn announce_park(&self, _state: &State, until: u64) {
+    pub(crate) fn announce_park(&self, state: &State, until: u64) {
+        let next = self.atomics.0.next.load(Ordering::Relaxed);
+        if (NO_INTERRUPT + 1..next).contains(&until) && self.needs_margin() {
+            // The loop wakes early, so timers that are due after that need not be filed before.
+            self.lower_next(state, until);
+            state.timers.pend_from(&self.chunks, until);
+        }
         self.atomics
             .0
             .interrupt_before
@@ -66,7 +81,7 @@ impl Shared {
             match state.timers.next_deadline(&self.chunks, &mut budget) {
                 Some(next) => return (state, next),
                 None if holds >= HOLDS && !exactly && !self.is_exact() => {
-                    let bound = state.timers.bound();
+                    let bound = state.timers.bound(&self.chunks);
                     return (state, bound);
                 }
                 None => {}
@@ -78,10 +93,6 @@ impl Shared {
     #[inline]
     pub(super) fn note_armed(&self, deadline: u64) -> bool {
         let atomics = &self.atomics.0;
-        if deadline < atomics.next.load(Ordering::Relaxed) {
-            // Release: as in `set_next`.
-            atomics.next.store(deadline, Ordering::Release);
-        }
         let interrupt = deadline < atomics.interrupt_before.load(Ordering::Relaxed);
         if interrupt {
             atomics

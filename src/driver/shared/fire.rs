@@ -12,6 +12,7 @@
 //! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has reported
 //! it by then. If it went on, it would take down a loop that is not to blame.)
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
@@ -41,13 +42,16 @@ impl Batch {
 
     #[inline]
     fn push(&mut self, waker: Waker) {
-        self.wakers[self.len] = Some(waker);
+        let free = self.wakers[self.len].replace(waker);
+        debug_assert!(free.is_none());
+        // It need not be dropped.
+        mem::forget(free);
         self.len += 1;
     }
 
     /// Wakes all of them in order. A panic of one does not keep the others from being woken.
     fn wake(&mut self) {
-        let len = std::mem::take(&mut self.len);
+        let len = mem::take(&mut self.len);
         for waker in self.wakers[..len].iter_mut().filter_map(Option::take) {
             catch_panic(|| waker.wake());
         }
@@ -59,7 +63,7 @@ pub(crate) fn catch_panic(foreign: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign))
         && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
     {
-        std::mem::forget(payload);
+        mem::forget(payload);
     }
 }
 
@@ -113,7 +117,7 @@ impl Shared {
         } else {
             self.counters.end_batch(lateness)
         };
-        let next = state.timers.bound();
+        let next = state.timers.bound(&self.chunks);
         self.set_next(&state, next);
         (next <= now && next != NEVER, late)
     }
@@ -137,7 +141,7 @@ impl Shared {
         // It may refer to the driver.
         self.late.forget();
         // Their memory is freed with the lock released.
-        let timers = std::mem::replace(&mut self.lock().timers, Wakers::new());
+        let timers = mem::replace(&mut self.lock().timers, Wakers::new());
         drop(timers);
     }
 }

@@ -184,6 +184,31 @@ fn a_frozen_clock_is_announced_exactly_however_often_timers_interrupt() {
     }
 }
 
+/// A reset finds that the timer has fired, and a poll arms it anew. The loop waits for a later one,
+/// and has to be told.
+#[test]
+fn a_timer_that_has_fired_and_is_reset_interrupts_a_loop_whose_clock_is_frozen() {
+    let (clock, unparks) = (crate::ManualClock::new(), Arc::<AtomicUsize>::default());
+    let counted = unparks.clone();
+    let driver = Driver::builder().clock(&clock).build_with_unpark(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut cx = Context::from_waker(Waker::noop());
+    let [mut late, mut sleep] =
+        [3600, 1].map(|wait| driver.handle().sleep(Duration::from_secs(wait)));
+    assert!(Pin::new(&mut late).poll(&mut cx).is_pending());
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    clock.advance(Duration::from_secs(1));
+    assert!(sleep.is_elapsed());
+    assert_eq!(driver.next_timeout(), None);
+
+    let before = unparks.load(Ordering::Relaxed);
+    sleep.reset_after(Duration::from_secs(60));
+    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    assert_eq!(unparks.load(Ordering::Relaxed), before + 1);
+    drop(late);
+}
+
 /// A hundred thousand connections have a limit of 30 s each, and each is put off every 5 s.
 ///
 /// The loop wakes for slots that turn out to be early, and files many of them anew each time.

@@ -9,29 +9,46 @@
 //! program that keeps arming timers on one thread and dropping them on another takes two different
 //! locks; and the chunk that comes next has collected free entries in the meantime.
 //!
+//! Most timers that need a slot of their own do not take the driver's lock for it either: the slot
+//! is *pending* in the current chunk until a thread that holds the driver's lock files it. So a
+//! program that arms many timers in a row files their slots together.
+//!
 //! - C1 all timers are armed under the lock of the chunk that is current by then. It hands its
-//!   sequence number on to the next one. So the numbers rise in the order in which timers are
-//!   armed.
-//! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once.
+//!   sequence number, and the pending slots, on to the next one. So the numbers rise in the order
+//!   in which timers are armed.
+//! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once. An
+//!   entry is added only to the current chunk, under its lock, and only where `available` is empty:
+//!   so there are as many entries as there were timers at once, and only the last chunk has room
+//!   for more.
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
+//! - P1 a slot is left pending only if its timer is due at `pends_from` or later. The driver's
+//!   `next` is at or before `pends_from`, so a turn finds that such a timer may be due. To raise
+//!   `next`, first all that is pending is taken out, and `pends_from` raised, under one hold of the
+//!   chunk's lock.
+//! - P2 before the loop waits beyond `pends_from`, it raises that, in the same way. It is lowered
+//!   only to a time at which a timer is armed that the loop is told of, if it waits for longer, or
+//!   to the time for which the loop waits.
 
+mod available;
 mod entries;
 mod growth;
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
-pub(super) use self::entries::{Entry, Filed};
+pub(super) use self::entries::{Current, Entry, Pending};
 pub(super) use self::growth::Growth;
 
+use self::available::Available;
 use self::entries::{Entries, NONE, Place};
 use super::words::{FREE, Word};
 use crate::driver::counters::bump;
 use crate::driver::limits::Permit;
 use crate::driver::stats::Stats;
+use crate::heap::Slot;
+use crate::instant::NEVER;
 use crate::sync::{
     self, CachePadded, Mutex, MutexGuard,
     atomic::{AtomicU32, Ordering},
@@ -39,7 +56,10 @@ use crate::sync::{
 };
 
 /// How many entries a chunk holds.
-pub(super) const CHUNK: usize = sync::in_models(2, 256);
+pub(super) const CHUNK: usize = sync::in_models(2, 512);
+
+/// How many slots are pending at most.
+pub(super) const MOST_PENDING: usize = sync::in_models(2, 256);
 
 /// How many lists there are: enough for every index.
 const LISTS: usize = 33 - CHUNK.ilog2() as usize;
@@ -75,14 +95,12 @@ type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
 /// Finds an entry by its index.
 pub(crate) struct Chunks {
     lists: [List; LISTS],
-    /// The chunk whose free entries are adopted from without the driver's lock: the current one, or
-    /// `NONE` if the last timer that was armed under the driver's lock needed a slot. Then the next
-    /// one may need one, too.
-    adopt_from: CachePadded<AtomicU32>,
+    /// The current chunk, or `NONE`.
+    current: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
-    available: Mutex<VecDeque<u32>>,
+    available: Available,
     /// How many entries there have been: the most timers that were armed at once. Written under the
-    /// driver's lock.
+    /// lock of the current chunk.
     peak: AtomicU64,
 }
 
@@ -109,14 +127,30 @@ impl Chunk {
     fn lock(&self) -> MutexGuard<'_, Entries> {
         lock(&self.head.0.entries)
     }
+
+    /// Arms a timer in the first free entry of this chunk, which is the current one, and counts it.
+    /// Returns its index, `None` if no entry is free.
+    // Always inlined, as is the other one: a call would cost 20 instructions of 400.
+    #[inline(always)]
+    fn arm(
+        &self,
+        entries: &mut Entries,
+        number: u32,
+        deadline: u64,
+        waker: &mut Option<Waker>,
+    ) -> Option<u32> {
+        let index = entries.arm(number, &self.words, deadline, waker)?;
+        bump(&self.head.0.armed, 1);
+        Some(index)
+    }
 }
 
 impl Chunks {
     pub(crate) fn new() -> Self {
         Self {
             lists: [const { OnceLock::new() }; LISTS],
-            adopt_from: CachePadded(AtomicU32::new(NONE)),
-            available: Mutex::new(VecDeque::new()),
+            current: CachePadded(AtomicU32::new(NONE)),
+            available: Available::new(),
             peak: AtomicU64::new(0),
         }
     }
@@ -167,87 +201,83 @@ impl Chunks {
         self.word(index).is_some_and(|word| word.put_off(from, to))
     }
 
-    /// Arms a timer in the first free entry of the current chunk, if the slot that this owns is
-    /// filed early enough, and returns its index. The loop need not be told: it wakes by what is
-    /// filed.
+    /// Arms a timer in the current chunk, if its slot may be pending or the entry owns one already,
+    /// and returns its index. The loop need not be told: see P2.
     ///
     /// `has_elapsed` tells whether the deadline has elapsed. `waker` is taken only if the timer is
     /// armed.
     #[inline]
-    pub(crate) fn adopt(
+    pub(crate) fn arm(
         &self,
         deadline: u64,
         waker: &mut Option<Waker>,
         has_elapsed: impl FnOnce() -> bool,
     ) -> Option<u32> {
-        let number = self.adopt_from.0.load(Ordering::Relaxed);
-        if number == NONE {
-            return None;
-        }
+        let number = self.current.0.load(Ordering::Relaxed);
         let chunk = self.get(number)?;
-        let mut guard = chunk.lock();
-        let entries = &mut *guard;
-        let at = entries.free as usize;
-        let entry = entries.all.get_mut(at)?;
-        // Under the lock: if this entry's last timer has fired, its deadline is seen to have
-        // elapsed (V1); and if the driver is gone, so is that.
-        if entry.filed > deadline || !entries.is_current || has_elapsed() {
+        let mut entries = chunk.lock();
+        let current = entries.current.as_deref()?;
+        // `has_elapsed` under the lock: if the last timer of the entry has fired, its deadline is
+        // seen to have elapsed (V1); and if the driver is gone, so is that.
+        if deadline < current.pends_from
+            || current.pending.slots.len() >= MOST_PENDING
+            || has_elapsed()
+        {
             return None;
         }
-        // Not by `Entries::arm`, which would look the entry up once more.
-        let waker = waker.take()?;
-        bump(&chunk.head.0.armed, 1);
-        entries.armed += 1;
-        entries.seq = entries.seq.wrapping_add(1);
-        entries.free = entry.arm(waker, entries.seq);
-        chunk.words.get(at)?.store(deadline);
-        Some(number * CHUNK as u32 + at as u32)
+        if entries.free == NONE && !self.grow(&mut entries, number) {
+            return None;
+        }
+        chunk.arm(&mut entries, number, deadline, waker)
     }
 
-    /// Removes a timer and returns its waker, if it is armed for `deadline`.
+    /// Removes a timer that was armed for `deadline` and returns its waker, if it has not fired.
+    /// `has_elapsed` tells whether the deadline has elapsed.
     #[inline]
-    pub(crate) fn take(&self, index: u32, deadline: u64, removal: Removal) -> Option<Waker> {
+    pub(crate) fn take(
+        &self,
+        index: u32,
+        deadline: u64,
+        removal: Removal,
+        has_elapsed: impl FnOnce() -> bool,
+    ) -> Option<Waker> {
         let (number, at) = (index / CHUNK as u32, index as usize % CHUNK);
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
-        let word = &chunk.words[at];
-        // Under the lock, only its owner writes the word of an armed timer, and that is the caller:
-        // it need not be exchanged, so on x86 the cache misses of the word and of the waker
-        // overlap.
-        if word.get() != deadline {
+        // Under the lock, so that if the timer has fired before, its deadline is seen to have
+        // elapsed. If it has not, the timer is armed, and its word need not be touched: in a large
+        // driver that is a cache miss.
+        if has_elapsed() && chunk.words[at].get() != deadline {
             return None;
         }
-        word.store(FREE);
         bump(&chunk.head.0.cancelled, removal as u64);
-        if entries.has_permits {
-            return self.free_limited(&mut entries, number, at);
-        }
         self.free(&mut entries, number, at)
     }
 
-    /// Frees an entry like [`free`](Self::free), and gives the permit of its timer back, if it has
-    /// one.
+    /// Frees an entry and returns its waker. If its timer has a permit, that is given back.
+    #[inline]
+    fn free(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
+        if entries.has_permits {
+            return self.free_limited(entries, number, at);
+        }
+        self.free_unlimited(entries, number, at)
+    }
+
     #[cold]
     #[inline(never)]
     fn free_limited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         entries.give_back(at);
-        self.free(entries, number, at)
+        self.free_unlimited(entries, number, at)
     }
 
-    /// Frees an entry, whose word is free, and returns its waker. Its timer has no permit.
     #[inline]
-    fn free(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
+    fn free_unlimited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         let had_none = entries.free == NONE;
         let waker = entries.free(at);
-        if had_none && !entries.is_current {
-            self.add_available(number);
+        if had_none && entries.current.is_none() {
+            self.available.push(number);
         }
         waker
-    }
-
-    #[cold]
-    fn add_available(&self, number: u32) {
-        lock(&self.available).push_back(number);
     }
 
     /// Exchanges the waker of a timer, if it is armed for `deadline`. Returns whether it was.
@@ -358,13 +388,19 @@ impl Locked<'_> {
         self.entries.all.get_mut(self.at)
     }
 
-    /// Takes the waker out and frees the entry, whose word is free.
+    /// Frees the entry of a slot that has left the heap and returns the waker, if the slot is live.
     #[inline]
-    pub(super) fn free(&mut self, chunks: &Chunks) -> Option<Waker> {
-        if self.entries.has_permits {
-            return chunks.free_limited(&mut self.entries, self.number, self.at);
+    pub(super) fn claim(&mut self, chunks: &Chunks, slot: Slot) -> Option<Waker> {
+        let entries = &mut *self.entries;
+        let entry = entries.all.get_mut(self.at)?;
+        // Its own number: an adopted slot has that of an earlier timer. It is filed anew with this
+        // timer's, or it would leave before equal deadlines that were armed earlier.
+        let is_current = entry.seq == slot.seq() && entry.owns(slot) && entry.is_armed();
+        if !is_current || !self.chunk.words.get(self.at)?.claim(slot.when()) {
+            return None;
         }
-        chunks.free(&mut self.entries, self.number, self.at)
+        entry.filed = NEVER;
+        chunks.free(entries, self.number, self.at)
     }
 }
 

@@ -8,7 +8,8 @@ use std::task::Wake;
 
 use proptest::prelude::*;
 
-use super::chunks::Removal;
+use super::chunks::{MOST_PENDING, Removal};
+use super::words::FREE;
 use super::*;
 
 impl Wakers {
@@ -18,12 +19,27 @@ impl Wakers {
         let slots = self.heap.verify(|_| true);
         let mut owned = 0;
         chunks.verify(|entry, word| {
-            owned += usize::from(entry.filed != NEVER);
-            assert!(word == FREE || entry.filed <= word, "W2");
-            assert!(word == FREE || word == NEVER || entry.filed != NEVER, "W1");
+            owned += isize::from(entry.filed != NEVER);
+            assert!(!entry.is_armed() || entry.filed <= word, "W2");
+            assert!(
+                !entry.is_armed() || word == NEVER || entry.filed != NEVER,
+                "W1"
+            );
         });
-        assert_eq!(owned, self.counts.owned);
-        assert_eq!(slots, owned + self.counts.orphans, "W5");
+        let pending = |current: &mut Current| {
+            let Pending { slots, orphaning } = &current.pending;
+            assert!(slots.len() <= MOST_PENDING);
+            let mut slots_when = slots.iter().map(|slot| slot.when());
+            assert!(slots_when.all(|when| when >= current.pends_from), "P1");
+            slots.len() as isize - *orphaning as isize
+        };
+        let pending = chunks.with_current(&self.growth, pending);
+        assert_eq!(owned, self.counts.owned + pending.unwrap_or(0));
+        assert_eq!(
+            slots as isize,
+            self.counts.owned + self.counts.orphans,
+            "W5"
+        );
     }
 }
 
@@ -82,9 +98,9 @@ impl Pair {
 
     fn arm(&mut self, deadline: u64, waker: Waker) -> u32 {
         let mut waker = Some(waker);
-        let adopted = self.chunks.adopt(deadline, &mut waker, || false);
-        let insert = || self.wakers.insert(&self.chunks, deadline, waker?);
-        adopted.or_else(insert).unwrap()
+        let armed = self.chunks.arm(deadline, &mut waker, || false);
+        let insert = || self.wakers.insert(&self.chunks, deadline, &mut waker);
+        armed.or_else(insert).unwrap()
     }
 
     /// Puts a timer off without the lock: it keeps its place among equal deadlines.
@@ -117,13 +133,9 @@ impl Pair {
         assert!(self.chunks.replace_waker(index, deadline, &mut other));
         assert_eq!(other.data(), data);
         assert!(self.chunks.replace_waker(index, deadline, &mut other));
-        let waker = self.chunks.take(index, deadline, Removal::Cancelled);
+        let removal = Removal::Cancelled;
+        let waker = self.chunks.take(index, deadline, removal, || false);
         assert_eq!(waker.as_ref().map(Waker::data), Some(data));
-        assert!(
-            self.chunks
-                .take(index, deadline, Removal::Cancelled)
-                .is_none()
-        );
         assert!(!self.chunks.replace_waker(index, deadline, &mut other));
         self.model.remove(&(deadline, order));
     }
@@ -132,7 +144,7 @@ impl Pair {
     fn fire(&mut self, after: u64, budget: usize) {
         self.now = self.now.saturating_add(after).min(NEVER - 1);
         loop {
-            let bound = self.wakers.bound();
+            let bound = self.wakers.bound(&self.chunks);
             let mut left = StaleBudget(budget);
             let mut popped = None;
             let each = |waker, _| popped = Some(waker);
@@ -159,7 +171,7 @@ impl Pair {
     fn next_deadline(&mut self, budget: usize) {
         let next = self.model.keys().next().map_or(NEVER, |&(at, _)| at);
         loop {
-            assert!(self.wakers.bound() <= next);
+            assert!(self.wakers.bound(&self.chunks) <= next);
             if let Some(found) = self
                 .wakers
                 .next_deadline(&self.chunks, &mut StaleBudget(budget))

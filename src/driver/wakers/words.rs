@@ -1,12 +1,15 @@
 //! The word of a timer: one integer, which its owner reaches without a lock.
 //!
-//! The word of an armed timer is its deadline; that of a free entry is [`FREE`]. It is 8 bytes, so
-//! that those of a hundred thousand timers stay in the second-level cache.
+//! The word of an armed timer is its deadline; that of an entry whose timer has fired is [`FREE`].
+//! A timer that is dropped leaves its word as it is. It is 8 bytes, so that those of a hundred
+//! thousand timers stay in the second-level cache.
 //!
-//! - V1 the word at a timer's index equals the timer's deadline if and only if it is armed. When it
-//!   fires, its deadline has elapsed. A timer that gets its index later is armed, or moved to an
-//!   earlier time, only for deadlines that have not elapsed, and put off only to later ones. So the
-//!   word at a fired timer's index never again equals that timer's deadline.
+//! - V1 to a timer's owner, the word at its index equals the timer's deadline if and only if it is
+//!   armed. When it fires, its deadline has elapsed. A timer that gets its index later is armed, or
+//!   moved to an earlier time, only for deadlines that have not elapsed, and put off only to later
+//!   ones; and when it is dropped, the word stays at one of these. So the word at a fired timer's
+//!   index never again equals that timer's deadline. To all others, the entry tells whether it is
+//!   armed.
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `FREE`. So a timer that
@@ -14,8 +17,8 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The word of an entry that is not armed. Zero is the deadline of no timer, since it has elapsed
-/// before the driver begins.
+/// The word of an entry that was never armed, or whose timer has fired. Zero is the deadline of no
+/// timer, since it has elapsed before the driver begins.
 pub(crate) const FREE: u64 = 0;
 
 /// See the head of this file.
@@ -50,8 +53,8 @@ impl Word {
         self.0.store(word, Ordering::Release);
     }
 
-    /// Frees the word if it is `deadline`, under the lock of its chunk. If it is not, its owner has
-    /// put the timer off, or removed it.
+    /// Frees the word of an armed timer if it is `deadline`, under the lock of its chunk. If it is
+    /// not, its owner has put the timer off.
     #[inline]
     pub(super) fn claim(&self, deadline: u64) -> bool {
         // Release: as in `store`. Acquire: what the owner did before it put the timer off comes

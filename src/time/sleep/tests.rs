@@ -140,6 +140,28 @@ fn timer_that_moves_twice_in_one_poll_keeps_its_first_driver_until_the_end_of_th
     assert_ne!(sleep.driver(), identity);
 }
 
+/// The loop wakes for the first one, so it need not be told of the second one, which took the
+/// driver's lock for its place in the heap.
+#[test]
+fn arming_a_timer_that_is_due_later_than_another_does_not_take_the_drivers_lock() {
+    let driver = Driver::with_unpark(|| {});
+    let first = armed(&driver, Duration::from_secs(10));
+    let (done, is_done) = mpsc::channel();
+    let was_armed = thread::scope(|scope| {
+        let locked = driver.handle().shared.lock();
+        scope.spawn(|| {
+            let second = armed(&driver, Duration::from_secs(20));
+            done.send(second).unwrap();
+        });
+        let second = is_done.recv_timeout(Duration::from_secs(60));
+        drop(locked);
+        second.is_ok()
+    });
+    assert!(was_armed);
+    assert_eq!(driver.handle().armed(), 1);
+    assert_eq!(driver.next_deadline(), Some(first.deadline()));
+}
+
 /// Only a deadline that is far off on the system's clock is told from one that has passed without
 /// reading the clock exactly.
 #[test]

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use super::CHUNK;
 use crate::driver::limits::Permit;
+use crate::driver::wakers::words::Word;
 use crate::heap::Slot;
 use crate::instant::NEVER;
 
@@ -45,18 +46,71 @@ pub(super) struct Entries {
     /// The first free entry, counted from the first one of the chunk; or `NONE`.
     pub(super) free: u32,
     /// How many entries have an armed timer.
-    pub(super) armed: u32,
-    /// The last sequence number, if the chunk is current.
-    pub(super) seq: u32,
-    /// New timers take their entries here.
-    pub(super) is_current: bool,
+    pub(super) armed: u16,
     /// Whether any timer of the chunk has ever had a permit.
     pub(super) has_permits: bool,
+    /// What the current chunk has beside its entries, `None` if this is another one.
+    pub(super) current: Option<Box<Current>>,
     /// The permits of limited timers, by their entries.
     pub(super) permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
 
+/// What the current chunk has beside its entries, and hands on to the next one.
+pub(in crate::driver::wakers) struct Current {
+    /// The last sequence number.
+    pub(super) seq: u32,
+    /// The slots of timers that are due at this time or later are left in `pending`.
+    pub(in crate::driver::wakers) pends_from: u64,
+    pub(in crate::driver::wakers) pending: Pending,
+}
+
+/// Slots that entries own, and that are not in the heap yet.
+#[derive(Default)]
+pub(in crate::driver::wakers) struct Pending {
+    pub(in crate::driver::wakers) slots: Vec<Slot>,
+    /// How many of them belong to entries that owned another slot before.
+    pub(in crate::driver::wakers) orphaning: usize,
+}
+
+impl Pending {
+    #[inline]
+    pub(in crate::driver::wakers) fn add(&mut self, Filed { slot, old }: Filed) {
+        self.slots.push(slot);
+        self.orphaning += usize::from(old != NEVER);
+    }
+}
+
+impl Current {
+    pub(super) fn new() -> Self {
+        Self {
+            seq: 0,
+            pends_from: NEVER,
+            pending: Pending::default(),
+        }
+    }
+
+    /// Returns the next sequence number.
+    #[inline]
+    pub(in crate::driver::wakers) fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+
+    /// Takes the pending slots out. `pending` is empty, and its memory is used for later ones.
+    #[inline]
+    pub(in crate::driver::wakers) fn take_pending(&mut self, pending: &mut Pending) {
+        debug_assert!(pending.slots.is_empty() && pending.orphaning == 0);
+        mem::swap(&mut self.pending, pending);
+    }
+}
+
 impl Entry {
+    /// Returns whether a timer is armed in the entry.
+    #[inline]
+    pub(in crate::driver::wakers) fn is_armed(&self) -> bool {
+        matches!(self.place, Place::Armed(_))
+    }
+
     /// Puts a waker into the entry, which is free, and returns the next free one.
     #[inline]
     pub(super) fn arm(&mut self, waker: Waker, seq: u32) -> u32 {
@@ -87,9 +141,8 @@ impl Entries {
             all: Vec::new(),
             free: NONE,
             armed: 0,
-            seq: 0,
-            is_current: false,
             has_permits: false,
+            current: None,
             permits: None,
         }
     }
@@ -114,21 +167,28 @@ impl Entries {
         true
     }
 
-    /// Returns the next sequence number.
-    #[inline]
-    pub(super) fn next_seq(&mut self) -> u32 {
-        self.seq = self.seq.wrapping_add(1);
-        self.seq
-    }
-
-    /// Puts a waker into the first free entry and returns that.
-    #[inline]
-    pub(super) fn arm(&mut self, waker: Waker) -> Option<&mut Entry> {
-        let entry = self.all.get_mut(self.free as usize)?;
+    /// Arms a timer in the first free entry of this chunk, which is the current one. Returns its
+    /// index, `None` if no entry is free. If it needs a slot, that is pending.
+    // Always inlined: a call would cost 20 instructions of 400.
+    #[inline(always)]
+    pub(super) fn arm(
+        &mut self,
+        chunk: u32,
+        words: &[Word; CHUNK],
+        deadline: u64,
+        waker: &mut Option<Waker>,
+    ) -> Option<u32> {
+        let current = self.current.as_deref_mut()?;
+        let at = self.free as usize;
+        let (entry, word) = (self.all.get_mut(at)?, words.get(at)?);
+        self.free = entry.arm(waker.take()?, current.next_seq());
         self.armed += 1;
-        self.seq = self.seq.wrapping_add(1);
-        self.free = entry.arm(waker, self.seq);
-        Some(entry)
+        word.store(deadline);
+        let index = chunk * CHUNK as u32 + at as u32;
+        if let Some(filed) = entry.file(index, deadline) {
+            current.pending.add(filed);
+        }
+        Some(index)
     }
 
     /// Takes the waker out of an entry and makes that the first free one.
@@ -163,8 +223,9 @@ impl Entries {
 
     /// Takes all entries out, because the driver is gone, and gives all permits back. Returns the
     /// entries, and how many timers were armed.
-    pub(super) fn close(&mut self) -> (Vec<Entry>, u32) {
+    pub(super) fn close(&mut self) -> (Vec<Entry>, u16) {
         self.free = NONE;
+        self.current = None;
         self.has_permits = false;
         self.permits = None;
         (mem::take(&mut self.all), mem::take(&mut self.armed))

@@ -4,18 +4,16 @@
 use std::sync::OnceLock;
 use std::task::Waker;
 
-use super::entries::{Entries, Filed, NONE};
+use super::entries::{Current, Entries, NONE, Pending};
 use super::{CHUNK, Chunk, Chunks};
 use crate::driver::counters::bump;
-use crate::sync::{MutexGuard, atomic::Ordering, lock};
+use crate::sync::{MutexGuard, atomic::Ordering};
 
 /// What the driver's lock guards of the chunks.
 pub(in crate::driver::wakers) struct Growth {
     current: u32,
     /// How many chunks there are.
     len: u32,
-    /// How many entries can be added to the last chunk.
-    room: usize,
 }
 
 impl Growth {
@@ -23,57 +21,68 @@ impl Growth {
         Self {
             current: NONE,
             len: 0,
-            room: 0,
         }
     }
 }
 
 impl Chunks {
-    /// Arms a timer in a free entry, under the driver's lock. Returns its index, and what has to be
-    /// filed: see [`Entry::file`].
+    /// Arms a timer in a free entry, under the driver's lock, and takes out what is pending: the
+    /// slot of this timer, too, if it needs one. Returns its index.
     #[inline]
     pub(in crate::driver::wakers) fn insert(
         &self,
         growth: &mut Growth,
         deadline: u64,
-        waker: Waker,
-    ) -> Option<(u32, Option<Filed>)> {
-        let (chunk, mut guard) = self.lock_current(growth);
-        let at = guard.free as usize;
-        let entry = guard.arm(waker)?;
-        bump(&chunk.head.0.armed, 1);
-        chunk.words.get(at)?.store(deadline);
-        let index = growth.current * CHUNK as u32 + at as u32;
-        let filed = entry.file(index, deadline);
-        let adopt_from = match filed {
-            Some(_) => NONE,
-            None => growth.current,
-        };
-        if self.adopt_from.0.load(Ordering::Relaxed) != adopt_from {
-            self.adopt_from.0.store(adopt_from, Ordering::Relaxed);
-        }
-        Some((index, filed))
+        waker: &mut Option<Waker>,
+        pending: &mut Pending,
+    ) -> Option<u32> {
+        let (chunk, mut entries) = self.lock_current(growth);
+        let index = chunk.arm(&mut entries, growth.current, deadline, waker)?;
+        let current = entries.current.as_deref_mut()?;
+        // The loop is told of this timer. (Of one that is reset it is not, if that has fired.)
+        current.pends_from = current.pends_from.min(deadline);
+        current.take_pending(pending);
+        Some(index)
     }
 
-    /// Returns the next sequence number, under the driver's lock.
-    pub(in crate::driver::wakers) fn next_seq(&self, growth: &Growth) -> u32 {
-        let Some(chunk) = self.get(growth.current) else {
-            return 0;
-        };
-        chunk.lock().next_seq()
+    /// Locks the current chunk, under the driver's lock, and calls `f`, if there is one.
+    #[inline]
+    pub(in crate::driver::wakers) fn with_current<T>(
+        &self,
+        growth: &Growth,
+        f: impl FnOnce(&mut Current) -> T,
+    ) -> Option<T> {
+        let mut entries = self.get(growth.current)?.lock();
+        entries.current.as_deref_mut().map(f)
     }
 
     /// Locks the current chunk, which has a free entry; if it had none, another one is current now.
     #[inline]
     fn lock_current(&self, growth: &mut Growth) -> (&Chunk, MutexGuard<'_, Entries>) {
         if let Some(chunk) = self.get(growth.current) {
-            let entries = chunk.lock();
-            if entries.free != NONE {
+            let mut entries = chunk.lock();
+            if entries.free != NONE || self.grow(&mut entries, growth.current) {
                 return (chunk, entries);
             }
             return self.find_free(growth, Some((chunk, entries)));
         }
         self.find_free(growth, None)
+    }
+
+    /// Adds a free entry to the current chunk, if that has room and no other chunk has a free entry.
+    /// Returns whether it did.
+    #[inline(never)]
+    pub(super) fn grow(&self, entries: &mut Entries, number: u32) -> bool {
+        self.available.is_empty() && self.add_entry(entries, number)
+    }
+
+    /// Adds a free entry to the current chunk, if that has room. Returns whether it had.
+    fn add_entry(&self, entries: &mut Entries, number: u32) -> bool {
+        let has_room = entries.add(number == 0);
+        if has_room {
+            bump(&self.peak, 1);
+        }
+        has_room
     }
 
     /// Takes a chunk that has a free entry. An entry is added only if there is none in any chunk, so
@@ -85,14 +94,16 @@ impl Chunks {
         growth: &mut Growth,
         current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
-        let available = lock(&self.available).pop_front();
-        if available.is_none() && growth.room == 0 {
-            growth.room = CHUNK;
-            growth.len += 1;
+        let available = self.available.pop();
+        let entries = self.peak.load(Ordering::Relaxed);
+        let has_room = entries < u64::from(growth.len) * CHUNK as u64;
+        if available.is_none() && !has_room {
+            // Before `current` is taken out, since it has slots of other timers.
             assert!(
-                growth.len <= NONE / CHUNK as u32,
+                growth.len < NONE / CHUNK as u32,
                 "a driver holds at most {NONE} timers at once"
             );
+            growth.len += 1;
         }
         let next = available.unwrap_or(growth.len - 1);
         let (chunk, mut entries) = match current {
@@ -102,11 +113,10 @@ impl Chunks {
         if available.is_none() && entries.free != NONE {
             // It has become free since there was none. The chunk is current now, so it does not
             // belong into the list.
-            lock(&self.available).retain(|&chunk| chunk != next);
+            self.available.remove(next);
         }
-        if entries.free == NONE && entries.add(next == 0) {
-            growth.room -= 1;
-            bump(&self.peak, 1);
+        if entries.free == NONE {
+            self.add_entry(&mut entries, next);
         }
         (chunk, entries)
     }
@@ -118,16 +128,12 @@ impl Chunks {
         next: u32,
         current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
-        let mut seq = 0;
-        if let Some((_, mut entries)) = current {
-            entries.is_current = false;
-            seq = entries.seq;
-        }
+        let current = current.and_then(|(_, mut entries)| entries.current.take());
         growth.current = next;
         let chunk = self.get_or_add(next);
         let mut entries = chunk.lock();
-        entries.is_current = true;
-        entries.seq = seq;
+        entries.current = current.or_else(|| Some(Box::new(Current::new())));
+        self.current.0.store(next, Ordering::Relaxed);
         (chunk, entries)
     }
 

@@ -6,7 +6,8 @@ impl Chunks {
     /// Checks the lists of free entries, the counts, and C2; calls `each` for every entry with its
     /// word.
     pub(in crate::driver::wakers) fn verify(&self, mut each: impl FnMut(&Entry, u64)) {
-        let available = lock(&self.available);
+        let available = lock(&self.available.chunks);
+        assert_eq!(self.available.is_empty(), available.is_empty());
         let (mut with_free, mut current) = (0, 0);
         let chunks = (0..).map_while(|chunk| self.get(chunk));
         for (number, chunk) in (0..).zip(chunks) {
@@ -14,8 +15,8 @@ impl Chunks {
             let mut armed = 0;
             for (entry, word) in entries.all.iter().zip(&chunk.words) {
                 let word = word.get();
-                assert_eq!(word != FREE, matches!(entry.place, Place::Armed(_)));
-                armed += usize::from(word != FREE);
+                assert!(word != FREE || !entry.is_armed());
+                armed += usize::from(entry.is_armed());
                 each(entry, word);
             }
             assert_eq!(armed, entries.armed as usize);
@@ -28,8 +29,8 @@ impl Chunks {
                 assert!(free <= CHUNK, "a circle of free entries");
             }
             assert_eq!(free + armed, entries.all.len());
-            current += usize::from(entries.is_current);
-            if free > 0 && !entries.is_current {
+            current += usize::from(entries.current.is_some());
+            if free > 0 && entries.current.is_none() {
                 with_free += 1;
                 assert!(available.contains(&number), "C2");
             }
