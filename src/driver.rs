@@ -7,8 +7,9 @@
 //! The modules: `shared` (what handles share with a driver, and how a loop is interrupted),
 //! `shared::announcement` (until when a loop parks), `shared::fire` (firing), `wakers` (the timers,
 //! in order), `handle`, `builder`, `turn` (what a turn returns), `slack` (why a wake-up may be
-//! delayed), and `sharded` (the drivers of a runtime, all on one loop). The futures are in `time`;
-//! `backend` finds the driver for a timer.
+//! delayed), `sharded` (the drivers of a runtime, all on one loop), `counters` and `stats` (what is
+//! counted), `limits` (how many timers there may be), and `late` (a function to call when timers
+//! are late). The futures are in `time`; `backend` finds the driver for a timer.
 
 mod builder;
 mod counters;
@@ -383,8 +384,9 @@ impl<P> Driver<P> {
         }
         // The announcement comes before the deadlines are read: a timer that another thread arms
         // after that has to interrupt the park that follows, which no deadline would end. It is
-        // `NEVER`, so that every timer that needs a new slot interrupts: the earliest one may be
-        // dropped before the deadlines are read, and a later one armed after.
+        // `NEVER`, so that a timer interrupts that comes after the deadlines were read: the earliest
+        // one may be dropped before they are, and a later one armed after. (While time is held they
+        // are not read. The end of the hold interrupts the park.)
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! A textbook binary min-heap keeps those three as the array `[B100, A200, C150]`; after B has
-//! fired, C is the root and the array is `[C150, A200]`. `recent` is exactly that heap: it takes
-//! the slots that arrive one by one, out of order. The front is better for slots that are all known
+//! fired, C is the root and the array is `[C150, A200]`. `recent` is such a heap: it takes the
+//! slots that arrive one by one, out of order. The front is better for slots that are all known
 //! beforehand: a sorted array is a heap whose root is removed without any sifting.
 //!
 //! A slot whose timer was removed or reset is *stale*: it stays in the heap, and when the heap gets
@@ -29,8 +29,9 @@
 //!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run has RUN at most, and
-//!   beyond that only what `place_moved` added; it is then listed in `full`, and a later call
-//!   splits it.
+//!   beyond that what `unload_front`, `place_moved`, and pushes until it is split have added. A run
+//!   that outgrows RUN is listed in `full` once for each RUN / 8 slots. A later call splits it, or
+//!   the one that opens it.
 //! - H4 a run has a slot, and at least one in 2 STALENESS (32) of its slots is live, except for a
 //!   first run that `unload_front` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `moved` are not below the edge, no more than 2 RUN, and not counted
@@ -43,8 +44,8 @@
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or makes one of the near slots, otherwise a few
-//! times STEP. Each call does a share of the
-//! maintenance in proportion to what it changes; there is no separate clean-up pass.
+//! times [`STEP`]. Each call does a share of the maintenance in proportion to what it changes. There
+//! is no other clean-up pass but `clean`, one run a call.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves
 //! are in `table`, which `store` combines with the heap; those of a driver are in `driver::wakers`.
@@ -130,7 +131,7 @@ pub(crate) trait Timers {
     ///
     /// The heap takes the slot out if it is dead, or if it has moved and `on_move` is
     /// [`OnMove::Refile`]; in the latter case the heap files the slot that the timer has moved to.
-    /// The owner records this.
+    /// The table records this.
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState;
 
     /// Returns whether most of the timers that were ever armed at once are gone, so that the heap
@@ -139,8 +140,8 @@ pub(crate) trait Timers {
         false
     }
 
-    /// Returns whether a slot is live, and changes nothing. The heap asks an owner that does not
-    /// mark stale slots.
+    /// Returns whether a slot is live, and changes nothing. The heap asks a table that does not mark
+    /// stale slots.
     fn is_live(&mut self, _slot: Slot) -> bool {
         true
     }
@@ -160,7 +161,7 @@ pub(crate) struct RunHeap<const RUN: usize> {
     /// How many slots of `front` and `recent` are stale.
     stale: usize,
     runs: Runs,
-    /// One slot of each run that has grown to RUN and was not split since.
+    /// Slots of runs that have grown to RUN, one or more of each.
     full: Vec<Slot>,
     /// Slots that left their run because their timers moved, to be placed in other runs.
     moved: Vec<Slot>,
@@ -244,7 +245,7 @@ impl<const RUN: usize> RunHeap<RUN> {
     }
 
     /// Returns the earliest live slot, or `None` if all slots up to `limit` are stale, or if the
-    /// owner's budget is used up.
+    /// table's budget is used up.
     ///
     /// The slot leaves only if the caller calls [`pop`](Self::pop) next.
     #[inline(always)]
@@ -279,7 +280,7 @@ impl<const RUN: usize> RunHeap<RUN> {
     }
 
     /// Takes out the earliest slot, whatever it stands for, if it is at or before `limit`. Returns
-    /// `None` if there is none, or if the owner's budget is used up.
+    /// `None` if there is none, or if the table's budget is used up.
     #[inline]
     pub(crate) fn pop_until(&mut self, limit: u64, timers: &mut impl Timers) -> Option<Slot> {
         if !timers.has_budget() {

@@ -1,16 +1,17 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
-//! Counting must cost next to nothing, so no count adds a read-modify-write to what timers do. Each
-//! is written where a lock is held anyway, or by one thread alone:
+//! Counting must cost next to nothing, so no count adds a read-modify-write for each timer. Each is
+//! written where a lock is held anyway, or by one thread alone:
 //!
 //! | counted | where |
 //! |---|---|
 //! | armed, cancelled | for each chunk of timers, under its lock (`wakers/chunks.rs`) |
 //! | fired, their lateness, the size of their batch | under the driver's lock, for each batch |
-//! | turns, parks | by the thread of the driver's loop |
+//! | turns, parks | by the thread of the driver's loop; turns of a shard with `fetch_add` |
+//! | how long a turn took | with `fetch_add`, once for each turn that fires |
 //! | reset | by the thread that resets: see [`Tally`] |
 //!
-//! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`. All are read without
+//! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`, too. All are read without
 //! a lock, so reading them stops nothing. They are atomics of std even in a model, because they
 //! order nothing: a model would only have more orders to try.
 

@@ -4,7 +4,8 @@
 //! tenant may have a parent, whose limits hold for all its children together. Each timer of a
 //! tenant has a [`Permit`], which counts in the tenant and in all its parents. Dropping the permit
 //! gives it back, so it is given back exactly once. The driver keeps it beside the timer's waker,
-//! and drops it when the timer fires, is removed, or the driver ends.
+//! and drops it when the timer fires, is removed, or the driver ends. An interval keeps its permit
+//! itself until it is dropped.
 //!
 //! A permit is first taken in the tenant itself, then in its parent, and so on. So a tenant that has
 //! reached its own limit touches no count of the others.

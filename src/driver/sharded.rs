@@ -31,8 +31,9 @@
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
 //! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
-//! that, and the caller has the driver closed where no such lock is held. A shard that has fired
-//! clears its announcement, and `replan` has to follow, unless all threads of the runtime run.
+//! that, and the caller has the driver closed where no such lock is held. A shard that the runtime
+//! fires clears its announcement, and `replan` has to follow, unless all threads of the runtime
+//! run.
 //!
 //! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
 //! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
@@ -466,8 +467,8 @@ impl<W: WakeSource> ShardedDriver<W> {
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
     // If `next` is later than the announcement, another thread has just fired what was announced
-    // and has not cleared the announcement yet, or a margin was announced. Then the next deadline
-    // has to be read under the lock.
+    // and has not cleared the announcement yet. Then the next deadline has to be read under the
+    // lock.
     if announced != NO_INTERRUPT && shard.may_be_due(announced) {
         return announced;
     }

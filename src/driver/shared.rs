@@ -27,15 +27,15 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. It announces no later time than the first slot of the heap is filed under, and from
-//! when it has found that, no slot that is earlier is left pending. (`Driver::advance_when_idle`
-//! announces `NEVER`, and reads the deadlines after that, so it finds all that are pending.) A
-//! thread that arms an earlier timer clears the announcement, under the same lock, and then unparks
+//! and blocks. It announces the time of the heap's first slot, or an earlier one. Once it has found
+//! that slot, no earlier one is left pending. (`Driver::advance_when_idle` announces `NEVER`, and
+//! then, unless time is held, reads the deadlines, so it finds all that are pending.) A thread that arms an earlier timer clears the announcement, under the same lock, and then unparks
 //! the loop. So one of two things happens. Either the arming thread comes first, and the loop
 //! computes its timeout with the new timer in view. Or it comes second, sees the announcement, and
 //! unparks; an unpark that comes before the loop blocks makes the block return. The first thread
-//! that interrupts clears the announcement, so the loop is interrupted once for each announcement,
-//! and while it runs at most just after an unpark.
+//! that interrupts clears the announcement, so the loop is interrupted once for each announcement.
+//! A loop that runs is interrupted only if it was unparked just before, and has not cleared its
+//! announcement yet.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],
 //! and timers with a limit in [`limited`].
@@ -134,10 +134,11 @@ struct Atomics {
     next: AtomicU64,
     /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
     interrupt_before: AtomicU64,
-    /// How often a timer has interrupted the loop since a wait of the loop has last ended otherwise
-    /// than by an earlier timer.
+    /// How often in a row an earlier timer has interrupted the loop: since a wait has last ended in
+    /// another way.
     interruptions: AtomicU64,
-    /// What the clock showed when the loop last looked at its timers, or zero. `Debug` shows it.
+    /// What the clock showed when the loop last looked at its timers (in a runtime, when it last
+    /// found that some may be due), or zero. `Debug` shows it.
     turned: AtomicU64,
 }
 

@@ -31,7 +31,7 @@ mod words;
 
 use std::task::Waker;
 
-use self::chunks::{Chunks, Current, Entry, Growth, Locked, Pending};
+use self::chunks::{Arming, Chunks, Entry, Growth, Locked, Pending};
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
@@ -53,8 +53,9 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot counts when it is filed. If another one has taken its place while it was pending, the
-/// numbers are off by one until then, and may be negative.
+/// A slot counts when it is filed. If an entry gives up a slot that is still pending, that slot is
+/// counted as an orphan before it was counted at all. So the numbers are off by one until it is
+/// filed, and may be negative.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.
@@ -106,7 +107,7 @@ impl Wakers {
     /// Moves a timer from the deadline `from`, under the lock, and returns whether it is armed. The
     /// new deadline has not elapsed, and the driver's `next` is not after it.
     pub(crate) fn reset(&mut self, chunks: &Chunks, index: u32, from: u64, to: u64) -> bool {
-        let seq = chunks.with_current(&self.growth, Current::next_seq);
+        let seq = chunks.with_current(&self.growth, Arming::next_seq);
         let seq = seq.unwrap_or(0);
         let Some(mut locked) = chunks.lock(index) else {
             return false;
@@ -119,10 +120,10 @@ impl Wakers {
             return false;
         };
         entry.seq = seq;
-        let filed = entry.file(index, to);
+        let slot = entry.own_new_slot(index, to);
         drop(locked);
-        if let Some(filed) = filed {
-            self.pending.add(filed);
+        if let Some(slot) = slot {
+            self.pending.add(slot);
             self.push_pending(chunks);
         }
         true
@@ -147,16 +148,17 @@ impl Wakers {
         }
     }
 
-    /// Files what is pending. Returns the earliest of these slots and `filed`, a time before which
-    /// no slot was filed, and from now on leaves no slot pending that is due before that.
+    /// Files what is pending. `filed` is a time before which no slot was filed. Returns that, or the
+    /// time of the earliest slot that was pending, if that is earlier. From now on no slot that is
+    /// due before the result is left pending.
     #[inline]
     fn file_pending(&mut self, chunks: &Chunks, filed: u64) -> u64 {
         let (growth, pending) = (&self.growth, &mut self.pending);
-        let take = |current: &mut Current| {
-            current.take_pending(pending);
+        let take = |arming: &mut Arming| {
+            arming.take_pending(pending);
             let earliest = pending.slots.iter().map(|slot| slot.when()).min();
             let earliest = earliest.map_or(filed, |earliest| earliest.min(filed));
-            current.pends_from = current.pends_from.max(earliest);
+            arming.pends_from = arming.pends_from.max(earliest);
             earliest
         };
         let earliest = chunks.with_current(growth, take).unwrap_or(filed);
@@ -169,7 +171,7 @@ impl Wakers {
     /// Lets slots pend from `time` on, if that is earlier: the loop wakes by then. The driver's
     /// `next` is not after it.
     pub(crate) fn pend_from(&self, chunks: &Chunks, time: u64) {
-        let lower = |current: &mut Current| current.pends_from = current.pends_from.min(time);
+        let lower = |arming: &mut Arming| arming.pends_from = arming.pends_from.min(time);
         chunks.with_current(&self.growth, lower);
     }
 

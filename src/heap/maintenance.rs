@@ -24,9 +24,7 @@ const SAMPLE: usize = 16;
 
 impl<const RUN: usize> RunHeap<RUN> {
     /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
-    /// no slot is left, neither near nor in a run.
-    ///
-    /// The caller ensures that no slot is near.
+    /// there is no run. No slot is near when it is called.
     #[cold]
     pub(super) fn load_front<T: Timers>(&mut self, timers: &mut T) -> bool {
         // Some of the moved slots may belong to this run.

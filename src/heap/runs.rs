@@ -22,7 +22,8 @@ use super::Slot;
 /// When only one in this many slots of a run is live, the heap begins to take the stale ones out.
 ///
 /// Looking at a live slot is wasted work, and a slot that is filed anew turns stale when its timer
-/// is reset again. Of timers that are reset all the time, one reset in STALENESS pays for that.
+/// is reset again. So of timers that are reset all the time, about one slot in STALENESS is looked
+/// at, or filed anew, for nothing.
 pub(super) const STALENESS: usize = 16;
 
 /// The same for a heap most of whose timers are gone.

@@ -141,7 +141,7 @@ fn poll_with_other_waker_between_batches() {
 /// that the first has not left, or the turn took the new one for due, that would not hold.
 #[test]
 fn reset_against_turn() {
-    check(None, || {
+    check(Some(5), || {
         let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();

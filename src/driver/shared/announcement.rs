@@ -43,7 +43,7 @@ impl Shared {
     pub(crate) fn announce_park(&self, state: &State, until: u64) {
         let next = self.atomics.0.next.load(Ordering::Relaxed);
         if (NO_INTERRUPT + 1..next).contains(&until) && self.needs_margin() {
-            // The loop wakes early, so timers that are due after that need not be filed before.
+            // The loop wakes early, so timers that are due after that need not be filed before then.
             self.lower_next(state, until);
             state.timers.pend_from(&self.chunks, until);
         }

@@ -70,8 +70,8 @@ pub(crate) fn catch_panic(foreign: impl FnOnce()) {
 impl Shared {
     /// Fires timers due at `now`, earliest first, at most about `budget` of them.
     ///
-    /// Returns how many fired and whether more may be due. Unless the loop must know that exactly,
-    /// the call also ends when it has filed or dropped so many slots that the loop should see to
+    /// Returns how many fired and whether more may be due. Unless the loop must know the earliest
+    /// deadline exactly, the call also ends when it has filed or dropped so many slots that the loop should see to
     /// other things first. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();

@@ -17,17 +17,18 @@
 //!   sequence number, and the pending slots, on to the next one. So the numbers rise in the order
 //!   in which timers are armed.
 //! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once. An
-//!   entry is added only to the current chunk, under its lock, and only where `available` is empty:
-//!   so there are as many entries as there were timers at once, and only the last chunk has room
-//!   for more.
+//!   entry is added only to the current chunk, under its lock, and only where `available` is found
+//!   empty: so there are as many entries as there were timers at once, and only the last chunk has
+//!   room for more. (A chunk that another thread puts there at that moment may be missed. Then an
+//!   entry is added as if its timer had been armed before the other one was removed.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
 //! - P1 a slot is left pending only if its timer is due at `pends_from` or later. The driver's
 //!   `next` is at or before `pends_from`, so a turn finds that such a timer may be due. To raise
 //!   `next`, first all that is pending is taken out, and `pends_from` raised, under one hold of the
 //!   chunk's lock.
-//! - P2 before the loop waits beyond `pends_from`, it raises that, in the same way. It is lowered
-//!   only to a time at which a timer is armed that the loop is told of, if it waits for longer, or
-//!   to the time for which the loop waits.
+//! - P2 before the loop waits beyond `pends_from`, it raises that, in the same way. `pends_from` is
+//!   lowered in two cases: to the deadline of a timer that is armed under the driver's lock (if the
+//!   loop waits for longer, it is interrupted), and to the time for which the loop waits.
 
 mod available;
 mod entries;
@@ -38,7 +39,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
-pub(super) use self::entries::{Current, Entry, Pending};
+pub(super) use self::entries::{Arming, Entry, Pending};
 pub(super) use self::growth::Growth;
 
 use self::available::Available;
@@ -95,7 +96,8 @@ type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
 /// Finds an entry by its index.
 pub(crate) struct Chunks {
     lists: [List; LISTS],
-    /// The current chunk, or `NONE`.
+    /// The current chunk, or `NONE`: a copy of the one in [`Growth`], to be read without the driver's
+    /// lock. It may be old, and then that chunk has no [`Arming`].
     current: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
     available: Available,
@@ -130,7 +132,7 @@ impl Chunk {
 
     /// Arms a timer in the first free entry of this chunk, which is the current one, and counts it.
     /// Returns its index, `None` if no entry is free.
-    // Always inlined, as is the other one: a call would cost 20 instructions of 400.
+    // Always inlined, as is `Entries::arm`: a call would cost 20 instructions of 400.
     #[inline(always)]
     fn arm(
         &self,
@@ -157,7 +159,7 @@ impl Chunks {
 
     /// Returns in which list a chunk is, and at which place of that list.
     #[inline]
-    fn place(chunk: u32) -> (usize, usize) {
+    fn locate(chunk: u32) -> (usize, usize) {
         let nth = u64::from(chunk) + 1;
         let list = nth.ilog2();
         (list as usize, (nth ^ 1 << list) as usize)
@@ -165,7 +167,7 @@ impl Chunks {
 
     #[inline]
     fn get(&self, chunk: u32) -> Option<&Chunk> {
-        let (list, at) = Self::place(chunk);
+        let (list, at) = Self::locate(chunk);
         let chunk = self.lists.get(list)?.get()?.get(at)?.get()?;
         Some(chunk)
     }
@@ -216,11 +218,11 @@ impl Chunks {
         let number = self.current.0.load(Ordering::Relaxed);
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
-        let current = entries.current.as_deref()?;
+        let arming = entries.arming.as_deref()?;
         // `has_elapsed` under the lock: if the last timer of the entry has fired, its deadline is
         // seen to have elapsed (V1); and if the driver is gone, so is that.
-        if deadline < current.pends_from
-            || current.pending.slots.len() >= MOST_PENDING
+        if deadline < arming.pends_from
+            || arming.pending.slots.len() >= MOST_PENDING
             || has_elapsed()
         {
             return None;
@@ -274,7 +276,7 @@ impl Chunks {
     fn free_unlimited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         let had_none = entries.free == NONE;
         let waker = entries.free(at);
-        if had_none && entries.current.is_none() {
+        if had_none && entries.arming.is_none() {
             self.available.push(number);
         }
         waker

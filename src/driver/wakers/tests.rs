@@ -26,11 +26,11 @@ impl Wakers {
                 "W1"
             );
         });
-        let pending = |current: &mut Current| {
-            let Pending { slots, orphaning } = &current.pending;
+        let pending = |arming: &mut Arming| {
+            let Pending { slots, orphaning } = &arming.pending;
             assert!(slots.len() <= MOST_PENDING);
             let mut slots_when = slots.iter().map(|slot| slot.when());
-            assert!(slots_when.all(|when| when >= current.pends_from), "P1");
+            assert!(slots_when.all(|when| when >= arming.pends_from), "P1");
             slots.len() as isize - *orphaning as isize
         };
         let pending = chunks.with_current(&self.growth, pending);

@@ -11,8 +11,8 @@
 //! One poll leaves out the second check, and so does not read the clock: the first one after the
 //! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved by `reset_at` to a
 //! later deadline, or by `reset_after` for `LONG_WAIT` or longer; or after it was made for an
-//! instant that is far off by the system's coarse clock. To read that costs a fifth. The polls of
-//! an armed timer, too, ask it first.
+//! instant that is far off by the system's coarse clock. To read that clock costs a fifth of what
+//! the exact one costs. The polls of an armed timer, too, ask it first.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -71,8 +71,9 @@ impl Sleep {
         }
         let this_poll = std::mem::replace(&mut self.next_poll, NextPoll::ReadsClock);
         let is_armed = self.phase == Phase::Armed;
-        // Before it is armed, a timer that reads the clock is mostly due soon; after a reset it may
-        // be far off, and reads it once for nothing.
+        // A timer that is not armed yet and has not skipped the clock is mostly due soon, so the
+        // coarse clock is not asked. (If it was reset before it was armed, it may be far off: then
+        // this one poll reads the exact clock for nothing.)
         let is_far_off = || is_armed && shared.is_far_off(self.deadline);
         if this_poll == NextPoll::ReadsClock && !is_far_off() {
             let now = shared.clock.nanos();

@@ -33,7 +33,7 @@ pub(super) enum Place {
 }
 
 /// A slot that an entry owns from now on, to be added to the heap with no chunk locked.
-pub(in crate::driver::wakers) struct Filed {
+pub(in crate::driver::wakers) struct NewSlot {
     pub(in crate::driver::wakers) slot: Slot,
     /// What the slot that it owned before is filed under, or [`NEVER`] if there is none.
     pub(in crate::driver::wakers) old: u64,
@@ -50,13 +50,13 @@ pub(super) struct Entries {
     /// Whether any timer of the chunk has ever had a permit.
     pub(super) has_permits: bool,
     /// What the current chunk has beside its entries, `None` if this is another one.
-    pub(super) current: Option<Box<Current>>,
+    pub(super) arming: Option<Box<Arming>>,
     /// The permits of limited timers, by their entries.
     pub(super) permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
 
-/// What the current chunk has beside its entries, and hands on to the next one.
-pub(in crate::driver::wakers) struct Current {
+/// What arming a timer needs: the current chunk has it, and hands it on to the next one.
+pub(in crate::driver::wakers) struct Arming {
     /// The last sequence number.
     pub(super) seq: u32,
     /// The slots of timers that are due at this time or later are left in `pending`.
@@ -74,13 +74,13 @@ pub(in crate::driver::wakers) struct Pending {
 
 impl Pending {
     #[inline]
-    pub(in crate::driver::wakers) fn add(&mut self, Filed { slot, old }: Filed) {
+    pub(in crate::driver::wakers) fn add(&mut self, NewSlot { slot, old }: NewSlot) {
         self.slots.push(slot);
         self.orphaning += usize::from(old != NEVER);
     }
 }
 
-impl Current {
+impl Arming {
     pub(super) fn new() -> Self {
         Self {
             seq: 0,
@@ -124,14 +124,18 @@ impl Entry {
     /// Makes the entry own a new slot for the timer that is armed there, and returns it, if the
     /// slot that it owns is filed too late, or it owns none.
     #[inline]
-    pub(in crate::driver::wakers) fn file(&mut self, index: u32, deadline: u64) -> Option<Filed> {
+    pub(in crate::driver::wakers) fn own_new_slot(
+        &mut self,
+        index: u32,
+        deadline: u64,
+    ) -> Option<NewSlot> {
         if self.filed <= deadline {
             return None;
         }
         self.slot_seq = self.seq;
         let old = mem::replace(&mut self.filed, deadline);
         let slot = Slot::new(deadline, self.seq, index);
-        Some(Filed { slot, old })
+        Some(NewSlot { slot, old })
     }
 }
 
@@ -142,7 +146,7 @@ impl Entries {
             free: NONE,
             armed: 0,
             has_permits: false,
-            current: None,
+            arming: None,
             permits: None,
         }
     }
@@ -178,15 +182,15 @@ impl Entries {
         deadline: u64,
         waker: &mut Option<Waker>,
     ) -> Option<u32> {
-        let current = self.current.as_deref_mut()?;
+        let arming = self.arming.as_deref_mut()?;
         let at = self.free as usize;
         let (entry, word) = (self.all.get_mut(at)?, words.get(at)?);
-        self.free = entry.arm(waker.take()?, current.next_seq());
+        self.free = entry.arm(waker.take()?, arming.next_seq());
         self.armed += 1;
         word.store(deadline);
         let index = chunk * CHUNK as u32 + at as u32;
-        if let Some(filed) = entry.file(index, deadline) {
-            current.pending.add(filed);
+        if let Some(slot) = entry.own_new_slot(index, deadline) {
+            arming.pending.add(slot);
         }
         Some(index)
     }
@@ -225,7 +229,7 @@ impl Entries {
     /// entries, and how many timers were armed.
     pub(super) fn close(&mut self) -> (Vec<Entry>, u16) {
         self.free = NONE;
-        self.current = None;
+        self.arming = None;
         self.has_permits = false;
         self.permits = None;
         (mem::take(&mut self.all), mem::take(&mut self.armed))

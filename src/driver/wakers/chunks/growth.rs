@@ -1,10 +1,10 @@
-//! From which chunk new timers take their entries, and how chunks are added: all of this under the
-//! driver's lock.
+//! From which chunk new timers take their entries, and how chunks are added: under the driver's
+//! lock, except for `grow`, which takes that of the current chunk alone.
 
 use std::sync::OnceLock;
 use std::task::Waker;
 
-use super::entries::{Current, Entries, NONE, Pending};
+use super::entries::{Arming, Entries, NONE, Pending};
 use super::{CHUNK, Chunk, Chunks};
 use crate::driver::counters::bump;
 use crate::sync::{MutexGuard, atomic::Ordering};
@@ -38,10 +38,11 @@ impl Chunks {
     ) -> Option<u32> {
         let (chunk, mut entries) = self.lock_current(growth);
         let index = chunk.arm(&mut entries, growth.current, deadline, waker)?;
-        let current = entries.current.as_deref_mut()?;
-        // The loop is told of this timer. (Of one that is reset it is not, if that has fired.)
-        current.pends_from = current.pends_from.min(deadline);
-        current.take_pending(pending);
+        let arming = entries.arming.as_deref_mut()?;
+        // P2: the loop is told of this timer. (`Wakers::reset` does not lower it: should its timer
+        // have fired meanwhile, the loop is told of nothing.)
+        arming.pends_from = arming.pends_from.min(deadline);
+        arming.take_pending(pending);
         Some(index)
     }
 
@@ -50,10 +51,10 @@ impl Chunks {
     pub(in crate::driver::wakers) fn with_current<T>(
         &self,
         growth: &Growth,
-        f: impl FnOnce(&mut Current) -> T,
+        f: impl FnOnce(&mut Arming) -> T,
     ) -> Option<T> {
         let mut entries = self.get(growth.current)?.lock();
-        entries.current.as_deref_mut().map(f)
+        entries.arming.as_deref_mut().map(f)
     }
 
     /// Locks the current chunk, which has a free entry; if it had none, another one is current now.
@@ -85,20 +86,20 @@ impl Chunks {
         has_room
     }
 
-    /// Takes a chunk that has a free entry. An entry is added only if there is none in any chunk, so
-    /// there are as many entries as there were timers at once. Then only the last chunk has room
-    /// for more.
+    /// Takes a chunk that has a free entry. An entry is added only if none is found in any chunk, so
+    /// there are about as many entries as there were timers at once. Then only the last chunk has
+    /// room for more.
     #[cold]
     fn find_free<'a>(
         &'a self,
         growth: &mut Growth,
-        current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
+        locked: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
         let available = self.available.pop();
         let entries = self.peak.load(Ordering::Relaxed);
         let has_room = entries < u64::from(growth.len) * CHUNK as u64;
         if available.is_none() && !has_room {
-            // Before `current` is taken out, since it has slots of other timers.
+            // Before `arming` is taken out, since it has slots of other timers.
             assert!(
                 growth.len < NONE / CHUNK as u32,
                 "a driver holds at most {NONE} timers at once"
@@ -106,13 +107,13 @@ impl Chunks {
             growth.len += 1;
         }
         let next = available.unwrap_or(growth.len - 1);
-        let (chunk, mut entries) = match current {
-            Some(current) if next == growth.current => current,
-            current => self.make_current(growth, next, current),
+        let (chunk, mut entries) = match locked {
+            Some(locked) if next == growth.current => locked,
+            locked => self.make_current(growth, next, locked),
         };
         if available.is_none() && entries.free != NONE {
-            // It has become free since there was none. The chunk is current now, so it does not
-            // belong into the list.
+            // One of its entries has become free since `available` was found empty, so the chunk
+            // was put there. It is current now, and does not belong there.
             self.available.remove(next);
         }
         if entries.free == NONE {
@@ -121,24 +122,24 @@ impl Chunks {
         (chunk, entries)
     }
 
-    /// Makes `next` the current chunk instead of `current`, and locks it.
+    /// Makes `next` the current chunk instead of the one that is locked, and locks it.
     fn make_current<'a>(
         &'a self,
         growth: &mut Growth,
         next: u32,
-        current: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
+        locked: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
-        let current = current.and_then(|(_, mut entries)| entries.current.take());
+        let arming = locked.and_then(|(_, mut entries)| entries.arming.take());
         growth.current = next;
         let chunk = self.get_or_add(next);
         let mut entries = chunk.lock();
-        entries.current = current.or_else(|| Some(Box::new(Current::new())));
+        entries.arming = arming.or_else(|| Some(Box::new(Arming::new())));
         self.current.0.store(next, Ordering::Relaxed);
         (chunk, entries)
     }
 
     pub(super) fn get_or_add(&self, number: u32) -> &Chunk {
-        let (list, at) = Self::place(number);
+        let (list, at) = Self::locate(number);
         let chunks = || (0..1_usize << list).map(|_| OnceLock::new()).collect();
         let list = self.lists[list].get_or_init(chunks);
         list[at].get_or_init(|| Box::new(Chunk::new()))

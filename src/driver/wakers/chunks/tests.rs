@@ -29,8 +29,8 @@ impl Chunks {
                 assert!(free <= CHUNK, "a circle of free entries");
             }
             assert_eq!(free + armed, entries.all.len());
-            current += usize::from(entries.current.is_some());
-            if free > 0 && entries.current.is_none() {
+            current += usize::from(entries.arming.is_some());
+            if free > 0 && entries.arming.is_none() {
                 with_free += 1;
                 assert!(available.contains(&number), "C2");
             }
