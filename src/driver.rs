@@ -413,24 +413,27 @@ impl<P> Driver<P> {
             return Some(Duration::ZERO);
         }
         shared.counters.count_park();
-        let next = match shared.needs_margin() {
-            true => shared.wake_with_margin(next, now),
-            false => next,
-        };
-        let plan = self
-            .planner
-            .plan(next)
-            .no_later_than(limit_at.unwrap_or(NEVER));
+        let early = shared
+            .needs_margin()
+            .then(|| shared.wake_with_margin(next, now));
+        let next = early.unwrap_or(next);
+        let plan = self.planner.plan(next);
+        // The end of the limit is no wake-up for a timer.
+        let for_timers = plan.wake_at;
+        let plan = plan.no_later_than(limit_at.unwrap_or(NEVER));
         // Where no time passes by itself, no slack ends a wait: every earlier timer interrupts it.
         let until = if frozen { next } else { plan.announcement() };
-        shared.announce_park(&state, until);
+        match early == Some(until) {
+            true => shared.announce_early(&state, until),
+            false => shared.announce_park(&state, until),
+        }
         drop(state);
 
         if frozen || plan.wake_at == NEVER {
             return limit;
         }
         let sample = self.planner.begin_sample(plan);
-        self.wait.set(plan.wake_at, sample);
+        self.wait.set(for_timers, sample);
         Some(Duration::from_nanos(plan.wake_at - now))
     }
 }

@@ -137,6 +137,28 @@ fn waker_that_panics_in_reset_removes_no_other_timer() {
     assert_eq!((driver.turn().fired(), task.wakes()), (1, 1));
 }
 
+/// The poll that found the timer due removed it, and its drop did so again: it took the entry of
+/// another timer, which never fired.
+#[test]
+fn a_waker_that_panics_when_a_poll_drops_it_removes_no_other_timer() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let (handle, task) = (driver.handle().clone(), Task::new());
+    let mut sleep = handle.sleep(ms(5));
+    let waker = owning(OnDrop(|| panic!("a waker's own panic")));
+    assert!(poll_with(&mut sleep, &waker).is_pending());
+    drop(waker);
+    // No turn has fired it.
+    dial.set(ms(5));
+    let polled = catch_unwind(AssertUnwindSafe(|| task.poll(&mut sleep)));
+    assert_eq!(handle.armed(), 0);
+    let mut other = handle.sleep(ms(10));
+    assert!(task.poll(&mut other).is_pending());
+    drop(sleep);
+    assert_eq!((handle.armed(), task.held()), (1, 1));
+    drop((polled, driver));
+}
+
 /// The tick after the reset said that it was scheduled for the time before the reset.
 #[test]
 fn waker_that_panics_in_the_reset_of_an_interval_leaves_it_reset() {

@@ -3,6 +3,9 @@
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use reveille::{Driver, Handle, LimitError, Limits, ThreadPark};
@@ -158,6 +161,36 @@ fn an_unpark_that_panics_leaves_no_permit_taken() {
     assert_eq!(tenant.armed(), 0);
     assert_free(&tenant, 1);
     driver.turn();
+}
+
+/// A timer that was armed or moved by then did not know it, so its drop left it in the driver, and
+/// its permit taken.
+#[test]
+fn an_unpark_that_panics_leaves_no_timer_behind() {
+    let clock = reveille::ManualClock::new();
+    let panics = Arc::new(AtomicBool::new(false));
+    let fails = panics.clone();
+    let driver = Driver::builder()
+        .clock(&clock)
+        .build_with_unpark(move || assert!(!fails.load(Relaxed), "of the unpark"));
+    let handle = driver.handle().clone();
+    let tenant = timers(&handle, 1);
+    let mut moved = tenant.try_sleep(secs(2)).unwrap();
+    assert!(driver.next_timeout().is_none(), "announces a park");
+    panics.store(true, Relaxed);
+    let at = handle.now() + secs(1);
+    assert!(catch_unwind(AssertUnwindSafe(|| moved.reset_at(at))).is_err());
+    drop(moved);
+    assert_eq!(tenant.armed(), 0);
+    assert_free(&tenant, 1);
+
+    assert!(driver.next_timeout().is_none(), "announces a park");
+    let task = Task::new();
+    let mut armed = handle.sleep(secs(1));
+    assert!(catch_unwind(AssertUnwindSafe(|| task.poll(&mut armed))).is_err());
+    assert_eq!((handle.armed(), task.held()), (1, 1));
+    drop(armed);
+    assert_eq!((handle.armed(), task.held()), (0, 0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use reveille::{Builder, Driver, ManualClock};
+use reveille::{Builder, Driver, ManualClock, Park};
 
 use support::{Count, Dial, Task};
 
@@ -232,6 +232,42 @@ fn under_a_slack_that_was_set_a_wake_up_that_fires_nothing_counts() {
         dial.set(us(6001));
         assert_eq!(driver.turn().fired(), 1);
     }
+}
+
+/// A park that begins when the dial shows zero, and whose end it shows.
+struct Shown(Dial);
+
+impl Park for Shown {
+    type Unpark = fn();
+
+    fn unparker(&self) -> fn() {
+        || {}
+    }
+
+    fn park(&mut self, timeout: Option<Duration>) {
+        self.0.set(timeout.expect("a limit"));
+    }
+}
+
+/// It counted as one if a timer that was dropped had been due by then.
+#[test]
+fn under_a_slack_that_was_set_the_end_of_a_limit_is_no_wake_up_for_a_timer() {
+    let dial = Dial::default();
+    let mut driver = Driver::builder()
+        .clock(dial.clock())
+        .slack(us(100_000))
+        .build(Shown(dial.clone()));
+    let (handle, task) = (driver.handle().clone(), Task::new());
+    let mut gone = handle.sleep(us(5000));
+    let mut last = handle.sleep(us(60_000_000));
+    for sleep in [&mut gone, &mut last] {
+        assert!(task.poll(sleep).is_pending());
+    }
+    drop(gone);
+    driver.park_timeout(us(10_000));
+    let mut sleep = handle.sleep(us(10_000));
+    assert!(task.poll(&mut sleep).is_pending());
+    assert_eq!(driver.next_timeout(), Some(us(10_000)), "on time");
 }
 
 #[test]

@@ -81,7 +81,10 @@ impl Callback {
                     drop(catch(panic, || shared.cancel(armed.index, due)));
                     self.waker()
                 }
-                Some(Reset::Moved) | None => {
+                moved @ (Some(Reset::Moved { .. }) | None) => {
+                    if let Some(Reset::Moved { must_replan: true }) = moved {
+                        catch(panic, || shared.replan());
+                    }
                     let deadline = due;
                     return Some(Armed {
                         deadline,
@@ -103,9 +106,8 @@ impl Callback {
         let mut waker = Some(waker);
         let mut deadline = due;
         loop {
-            let (arm, must_replan) = shared.arm_silently(deadline, &mut waker);
-            match arm {
-                Arm::Armed(index) => {
+            match shared.arm(deadline, &mut waker) {
+                Arm::Armed { index, must_replan } => {
                     if must_replan {
                         catch(panic, || shared.replan());
                     }

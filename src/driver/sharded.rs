@@ -441,6 +441,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         shard.counters.count_shard_turn();
         let (fired, more) = shard.fire(now, budget);
         self.fired.fetch_add(fired, Ordering::Relaxed);
+        if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
+            // What was announced has come, be it a margin before the deadline: the next
+            // announcement is that deadline.
+            shard.note_timed_wake();
+        }
         shard.clear_announcement();
         (fired, more)
     }
@@ -475,10 +480,14 @@ fn announce(shard: &Shared) -> u64 {
     // The clock is foreign code: not under the lock.
     let now = shard.needs_margin().then(|| shard.clock.nanos());
     let (state, next) = shard.lock_and_find_next(false);
-    let next = now.map_or(next, |now| shard.wake_with_margin(next, now));
-    let next = next.max(NO_INTERRUPT + 1);
-    shard.announce_park(&state, next);
-    next
+    let Some(now) = now else {
+        let next = next.max(NO_INTERRUPT + 1);
+        shard.announce_park(&state, next);
+        return next;
+    };
+    let early = shard.wake_with_margin(next, now).max(NO_INTERRUPT + 1);
+    shard.announce_early(&state, early);
+    early
 }
 
 #[cfg(all(test, not(loom)))]

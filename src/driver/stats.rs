@@ -17,7 +17,7 @@ impl Handle {
     ///
     /// The figures are always kept, and cost next to nothing. Reading them takes no lock and stops
     /// nothing, so any thread may do so at any time: it takes about a microsecond, and one more for
-    /// a few hundred chunks of 256 timers each.
+    /// a few hundred chunks of 512 timers each.
     ///
     /// Of a runtime with several workers, of `rt` or of tokio, they are the sums over the drivers
     /// of all workers and of the external threads, until the runtime ends. They are those of all
@@ -212,7 +212,7 @@ impl Stats {
 
     /// Returns how often the driver's loop has looked at its timers: calls of
     /// [`turn`](crate::Driver::turn) and [`park`](crate::Driver::park). Of a runtime, how often one
-    /// of its threads has found timers due in one of its drivers. To move a clock by hand is no turn,
+    /// of its threads has found that timers may be due in one of its drivers. To move a clock by hand is no turn,
     /// though it fires timers.
     ///
     /// # Examples

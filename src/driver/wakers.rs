@@ -225,12 +225,14 @@ impl Wakers {
                 None => return None,
             };
             drop(view);
+            let before = self.slots();
             if self.file_pending(chunks, filed) == filed {
                 return Some(filed);
             }
             // One of these is earlier, unless it was removed since. The budget ends this, should
             // other threads go on to arm earlier ones.
-            budget.0 = budget.0.saturating_sub(1);
+            let added = self.slots().saturating_sub(before);
+            budget.0 = budget.0.saturating_sub(added.max(1));
         }
     }
 

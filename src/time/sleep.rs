@@ -485,9 +485,12 @@ impl Sleep {
             }
         }
         match self.handle.shared.reset(self.index, old, deadline) {
-            Reset::Moved => {
+            Reset::Moved { must_replan } => {
                 self.phase = Phase::Armed;
                 self.next_poll = next_poll;
+                if must_replan {
+                    self.handle.shared.replan();
+                }
             }
             Reset::Due(waker) => {
                 self.phase = Phase::DoneByReset;

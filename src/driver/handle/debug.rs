@@ -12,7 +12,7 @@ use crate::instant::NEVER;
 /// Shows whose loop fires the timers, how many are armed, when the next one is due, and when the
 /// loop last turned or parked, by the driver's clock: so a loop that never turns can be told from
 /// timers that are not due. (A turn that finds no timer at all is not noted, nor, in a runtime, one
-/// that finds none due.)
+/// that finds that none can be due.)
 ///
 /// Of a runtime with several drivers it shows the timers of all of them, and whose driver this is.
 /// Nothing is changed: no loop is interrupted, no wait announced, and no timer armed.

@@ -222,6 +222,22 @@ fn on_a_clock_that_is_paused_no_slack_delays_the_source() {
     assert_eq!(runtime.set_to().last(), Some(&110));
 }
 
+/// A worker that looked at its timers just then found none due, and had another margin announced,
+/// half as long as before: for an hour, 27 of them.
+#[test]
+fn a_margin_that_has_come_is_followed_by_the_deadline_itself() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let deadlines: Vec<u64> = (0..12).map(|n| 1 << (40 - n)).collect();
+    let _sleeps: Vec<_> = deadlines.iter().map(|&at| runtime.armed(0, at)).collect();
+    let margin = *runtime.set_to().last().unwrap();
+    assert!(margin < deadlines[11], "{margin}");
+    // The source has not expired yet.
+    runtime.time.store(margin, Ordering::Relaxed);
+    assert_eq!(runtime.driver.fire(margin, usize::MAX), 0);
+    runtime.driver.replan();
+    assert_eq!(runtime.set_to(), deadlines[11..]);
+}
+
 /// The thread that replanned stayed as long as others called, be it for ever.
 #[test]
 fn a_thread_leaves_although_others_call_during_each_scan() {

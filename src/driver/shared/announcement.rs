@@ -39,14 +39,17 @@ impl Shared {
         }
     }
 
+    /// Announces, under the lock, that the loop parks until `until`, a margin before its next
+    /// deadline.
+    pub(crate) fn announce_early(&self, state: &State, until: u64) {
+        // Timers that are due after that need not be filed before then.
+        self.lower_next(state, until);
+        state.timers.pend_from(&self.chunks, until);
+        self.announce_park(state, until);
+    }
+
     /// Announces, under the lock, that the loop parks until `until`, in clock time.
-    pub(crate) fn announce_park(&self, state: &State, until: u64) {
-        let next = self.atomics.0.next.load(Ordering::Relaxed);
-        if (NO_INTERRUPT + 1..next).contains(&until) && self.needs_margin() {
-            // The loop wakes early, so timers that are due after that need not be filed before then.
-            self.lower_next(state, until);
-            state.timers.pend_from(&self.chunks, until);
-        }
+    pub(crate) fn announce_park(&self, _state: &State, until: u64) {
         self.atomics
             .0
             .interrupt_before

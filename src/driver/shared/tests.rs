@@ -263,7 +263,7 @@ fn timers_of_a_driver_that_was_abandoned_do_not_wait_for_its_lock() {
     let driver = Driver::with_unpark(|| {});
     let shared = &driver.handle().shared;
     let mut waker = Some(Waker::noop().clone());
-    let Arm::Armed(index) = shared.arm(20, &mut waker) else {
+    let Arm::Armed { index, .. } = shared.arm(20, &mut waker) else {
         panic!("the driver has not turned yet");
     };
     let held = shared.lock_all();
@@ -295,14 +295,17 @@ fn calls_to_get_past_timers_that_were_put_off(clock: Clock) -> usize {
     for i in 0..COUNT {
         let at = 1_000 + i;
         let mut waker = Some(Waker::noop().clone());
-        let Arm::Armed(index) = shared.arm(at, &mut waker) else {
+        let Arm::Armed { index, .. } = shared.arm(at, &mut waker) else {
             panic!("not armed");
         };
-        assert!(matches!(shared.reset(index, at, at << 20), Reset::Moved));
+        assert!(matches!(
+            shared.reset(index, at, at << 20),
+            Reset::Moved { .. }
+        ));
     }
     let mut waker = Some(Waker::noop().clone());
     let armed = shared.arm(2_000 + COUNT, &mut waker);
-    assert!(matches!(armed, Arm::Armed(_)));
+    assert!(matches!(armed, Arm::Armed { .. }));
     for calls in 1.. {
         let (fired, more) = shared.fire(3_000 + COUNT, usize::MAX);
         assert_eq!(fired, usize::from(!more));

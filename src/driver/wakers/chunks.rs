@@ -26,7 +26,8 @@
 //!   `next` is at or before `pends_from`, so a turn finds that such a timer may be due. To raise
 //!   `next`, first all that is pending is taken out, and `pends_from` raised, under one hold of the
 //!   chunk's lock.
-//! - P2 before the loop waits beyond `pends_from`, it raises that, in the same way. `pends_from` is
+//! - P2 before the loop waits beyond `pends_from` for a deadline, it raises that, in the same way.
+//!   (Within a slack, and while time is held, it waits for something else, and looks again then.) `pends_from` is
 //!   lowered in two cases: to the deadline of a timer that is armed under the driver's lock (if the
 //!   loop waits for longer, it is interrupted), and to the time for which the loop waits.
 
@@ -203,8 +204,7 @@ impl Chunks {
         self.word(index).is_some_and(|word| word.put_off(from, to))
     }
 
-    /// Arms a timer in the current chunk, if its slot may be pending or the entry owns one already,
-    /// and returns its index. The loop need not be told: see P2.
+    /// Arms a timer in the current chunk, if its slot may be pending, and returns its index. The loop need not be told: see P2.
     ///
     /// `has_elapsed` tells whether the deadline has elapsed. `waker` is taken only if the timer is
     /// armed.

@@ -1,7 +1,8 @@
 //! The word of a timer: one integer, which its owner reaches without a lock.
 //!
-//! The word of an armed timer is its deadline; that of an entry whose timer has fired is [`FREE`].
-//! A timer that is dropped leaves its word as it is. It is 8 bytes, so that those of a hundred
+//! The word of an armed timer is its deadline; that of an entry whose timer was fired by a turn is
+//! [`FREE`]. A timer that its owner removes, because it is dropped or found due, leaves its word as
+//! it is; and the owner never asks for it again. A word is 8 bytes, so that those of a hundred
 //! thousand timers stay in the second-level cache.
 //!
 //! - V1 to a timer's owner, the word at its index equals the timer's deadline if and only if it is
@@ -17,7 +18,7 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The word of an entry that was never armed, or whose timer has fired. Zero is the deadline of no
+/// The word of an entry that was never armed, or whose timer was fired by a turn. Zero is the deadline of no
 /// timer, since it has elapsed before the driver begins.
 pub(crate) const FREE: u64 = 0;
 

@@ -157,15 +157,15 @@ impl Sleep {
         }
         let waker = Waker::noop().clone();
         let identity = Identity::of(&waker);
-        let (arm, must_replan) = shared.arm_with_permit(self.deadline, &mut Some(waker), permit);
-        if let Arm::Armed(index) = arm {
+        let arm = shared.arm_with_permit(self.deadline, &mut Some(waker), permit);
+        if let Arm::Armed { index, must_replan } = arm {
             self.waker = identity;
             self.index = index;
             self.phase = Phase::Armed;
-        }
-        if must_replan {
-            // It is foreign code. If it panics, the timer is dropped.
-            shared.replan();
+            if must_replan {
+                // It is foreign code. If it panics, the timer is dropped.
+                shared.replan();
+            }
         }
         self
     }

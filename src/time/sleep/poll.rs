@@ -113,9 +113,12 @@ impl Sleep {
         self.waker = Identity::of(&waker);
         let mut waker = Some(waker);
         match self.handle.shared.arm(self.deadline, &mut waker) {
-            Arm::Armed(index) => {
+            Arm::Armed { index, must_replan } => {
                 self.index = index;
                 self.phase = Phase::Armed;
+                if must_replan {
+                    self.handle.shared.replan();
+                }
                 Poll::Pending
             }
             Arm::Due => self.end_now(cx),
@@ -157,11 +160,12 @@ impl Sleep {
     #[inline]
     fn end(&mut self) -> bool {
         let waited = self.is_armed();
+        // First, because the waker is dropped as in `cancel`, and that may panic: no timer is
+        // removed twice, since another one may have its entry by then.
+        self.phase = Phase::Done;
         if waited {
-            // The waker is dropped as in `cancel`.
             drop(self.handle.shared.end(self.index, self.deadline));
         }
-        self.phase = Phase::Done;
         waited
     }
 
