@@ -527,9 +527,6 @@ fn time_moves_for_the_last_worker_when_another_one_leaves() {
     check(Some(3), || {
         let clock = ManualClock::new();
         let pool = Pool::new(2, Timeouts::Moved, Some(Clock::from(&clock)));
-        for _ in 0..2 {
-            pool.idle().add_thread();
-        }
         pool.stop();
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
@@ -678,8 +675,6 @@ fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
     for timeouts in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, timeouts, None);
-            pool.idle().add_thread();
-            pool.idle().add_thread();
             let ran = AtomicUsize::new(0);
             let race = Race::new();
             let putter = pool.clone();
@@ -698,8 +693,6 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
     for timeouts in PARKERS {
         check(Some(3), move || {
             let pool = Pool::new(2, timeouts, None);
-            pool.idle().add_thread();
-            pool.idle().add_thread();
             let ran = Arc::new(AtomicUsize::new(0));
             let race = Race::new();
             let (putter, runs) = (pool.clone(), ran.clone());
@@ -725,8 +718,6 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
 fn checks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {
         let pool = Pool::new(2, Timeouts::Moved, None);
-        pool.idle().add_thread();
-        pool.idle().add_thread();
         let race = Race::new();
         let leaver = pool.clone();
         let leaving = race.spawn(move || {

@@ -104,7 +104,8 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
 }
 
 impl Pool {
-    /// `timeouts`: of the parkers. `clock`: one that is moved by hand, `None` for one that runs.
+    /// Each worker has a thread. `timeouts`: of the parkers. `clock`: one that is moved by hand,
+    /// `None` for one that runs.
     pub(super) fn new(workers: usize, timeouts: Timeouts, clock: Option<Clock>) -> Arc<Self> {
         let time = Arc::new(AtomicU64::new(0));
         let parkers = (0..workers).map(|_| Arc::new(Parker::new(timeouts, time.clone())));
@@ -123,6 +124,9 @@ impl Pool {
             time,
             stopping: AtomicBool::new(false),
         });
+        for _ in 0..workers {
+            pool.idle.add_thread();
+        }
         pool.idle.note_fired(SEVERAL);
         pool
     }

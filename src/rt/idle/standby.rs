@@ -205,10 +205,10 @@ impl Idle {
     /// has no timeout. Its parker is prepared, or about to be.
     fn make_standby(&self, parked: &mut Parked, worker: usize) {
         // If a worker runs, it may set the owner's timeout at any time, and would have to set that
-        // of the standby as often. (The first worker counts as running while no thread is in
-        // `block_on`: there is no standby then.) And one task that sleeps over and over would pay
-        // for two timeouts, and gain nothing: no other worker is unparked for it.
-        let all_parked = parked.workers.len() == self.parkers.len();
+        // of the standby as often. (A worker without a thread does not run: the first one, while no
+        // thread is in `block_on`.) And one task that sleeps over and over would pay for two
+        // timeouts, and gain nothing: no other worker is unparked for it.
+        let all_parked = parked.workers.len() == parked.threads;
         let is_dense = self.is_dense.load(Relaxed);
         let at = match all_parked && is_dense && self.parkers[worker].moves_timeout() {
             true => parked.until.saturating_add(RELIEF),

@@ -49,15 +49,22 @@ struct Workers {
 impl Workers {
     /// All of them are parked, and the first one is the owner, until `until`.
     fn parked(count: usize, until: u64) -> Self {
+        Self::parked_without(0, count, until)
+    }
+
+    /// The first `without` of them have no thread. The others are parked, and the first one of
+    /// those is the owner, until `until`.
+    fn parked_without(without: usize, count: usize, until: u64) -> Self {
         let parkers: Vec<Arc<TestPark>> = (0..count).map(|_| Arc::default()).collect();
         let boxed = |parker: &Arc<TestPark>| Box::new(parker.clone()) as Box<_>;
         let boxed = parkers.iter().map(boxed).collect();
         let idle = Idle::new(boxed, count, Clock::monotonic(), SharedSlack::new(0));
         let workers = Self { idle, parkers };
         workers.idle.note_fired(2);
-        for worker in 0..count {
+        (without..count).for_each(|_| workers.idle.add_thread());
+        for worker in without..count {
             workers.idle.transition_to_parked(worker, false);
-            if worker == 0 {
+            if worker == without {
                 workers.idle.set_until(until);
             }
             workers.idle.prepare_parker(worker);
@@ -191,6 +198,25 @@ fn no_worker_stands_by_unless_all_are_parked() {
     workers.leaves(0, DUE);
     assert!(!workers.idle.is_relieved(0));
     assert_eq!(workers.owner(), Some(1));
+}
+
+/// The first worker has no thread while none is in `block_on`: it does not run, and no standby was
+/// there because it never parked. When a thread begins to run it, it is a worker that runs.
+#[test]
+fn worker_stands_by_while_the_first_one_has_no_thread() {
+    let workers = Workers::parked_without(1, 3, DUE);
+    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(
+        (workers.timeout(1), workers.timeout(2)),
+        (DUE, DUE + RELIEF)
+    );
+    workers.leaves(1, DUE);
+    assert!(workers.idle.is_relieved(1));
+
+    workers.idle.add_thread();
+    workers.idle.set_until(2 * DUE);
+    workers.park(1);
+    assert_eq!((workers.timeout(1), workers.timeout(2)), (2 * DUE, NEVER));
 }
 
 /// A single task that sleeps over and over would pay for two timeouts.
