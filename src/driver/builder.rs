@@ -75,15 +75,15 @@ impl Builder {
     ///
     /// # If no slack is set
     ///
-    /// Then the driver chooses one, between 50 µs and 1 ms, and uses it only while timers are
+    /// Then the driver chooses one, between 50 and 900 µs, and uses it only while timers are
     /// dense. While fewer than two become due within the slack, each wake-up is on time, and so is
     /// each timer of a single task that sleeps again and again. In a storm the loop wakes at most
     /// once per slack.
     ///
-    /// The choice is that wake-ups for dense timers take a fortieth of a core. The driver measures
+    /// The choice is that wake-ups for dense timers take a sixtieth of a core. The driver measures
     /// what one costs, the CPU time of its thread around a wait, in one wait of 16 in a storm. A
-    /// wake-up that takes 4 µs makes for a slack of 160 µs, one of 20 µs, as on a virtual machine,
-    /// for 800 µs. [`Handle::slack`] returns what is chosen. Before the first measurement
+    /// wake-up that takes 4 µs makes for a slack of 240 µs, one of 15 µs, as on a virtual machine,
+    /// for 900 µs. [`Handle::slack`] returns what is chosen. Before the first measurement
     /// it is [`DEFAULT_SLACK`](Self::DEFAULT_SLACK), and it stays that on systems other than Linux,
     /// and where time does not pass by itself.
     ///

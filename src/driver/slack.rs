@@ -31,7 +31,7 @@ mod shared;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use self::shared::EVERY;
+use self::shared::{EVERY, FIRST, MOST_TRIES};
 pub(crate) use self::shared::{PlannedWait, Sample, SharedSlack};
 
 /// The announcement of a loop that no timer interrupts, because it runs, or because it wakes at a
@@ -85,8 +85,9 @@ pub(crate) struct Planner {
     /// For how many turns they were suspended the last time, zero after a wait that was not in
     /// vain.
     last_suspension: u32,
-    /// How many waits for the slack are measured one after the other, before one in [`EVERY`].
-    first_samples: u32,
+    /// How many waits for the slack may still be measured one after the other, before one in
+    /// [`EVERY`] is.
+    first_tries: u32,
     /// How many waits for the slack have ended since one was measured.
     unmeasured: u32,
 }
@@ -99,7 +100,7 @@ impl Planner {
             last: None,
             suspended: 0,
             last_suspension: 0,
-            first_samples: EVERY,
+            first_tries: MOST_TRIES,
             unmeasured: 0,
         }
     }
@@ -126,8 +127,9 @@ impl Planner {
         }
         if has_waited {
             self.unmeasured += 1;
-            if self.first_samples > 0 || self.unmeasured >= EVERY {
-                self.first_samples = self.first_samples.saturating_sub(1);
+            let is_guess = self.first_tries > 0 && self.slack.samples() < FIRST;
+            if is_guess || self.unmeasured >= EVERY {
+                self.first_tries = self.first_tries.saturating_sub(1);
                 self.unmeasured = 0;
                 self.slack.request_sample();
             }

@@ -24,6 +24,13 @@ const ADAPTS: u64 = u64::MAX;
 /// waits take 50 µs on the fastest machines.
 pub(super) const EVERY: u32 = 16;
 
+/// So many samples come first, one wait after the other: then little of the first guess is left.
+pub(super) const FIRST: u64 = 32;
+
+/// How many waits are measured for the first samples at most. On a runtime of several threads most
+/// samples may have to be thrown away.
+pub(super) const MOST_TRIES: u32 = 128;
+
 /// The slack, in nanoseconds. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedSlack(Option<Arc<Slack>>);
@@ -34,6 +41,8 @@ struct Slack {
     set: AtomicU64,
     /// What a wake-up is taken to cost.
     cost: Figure,
+    /// How many samples that follows from.
+    samples: Figure,
     /// Whether the next wait is to be measured.
     is_sample_due: AtomicBool,
 }
@@ -96,6 +105,7 @@ impl SharedSlack {
         Self(Some(Arc::new(Slack {
             set: AtomicU64::new(set),
             cost: Figure::new(cost::GUESS),
+            samples: Figure::new(0),
             is_sample_due: AtomicBool::new(false),
         })))
     }
@@ -155,6 +165,12 @@ impl SharedSlack {
         }
     }
 
+    /// Returns how many waits have been measured.
+    pub(super) fn samples(&self) -> u64 {
+        let slack = self.0.as_ref();
+        slack.map_or(0, |it| it.samples.load(Ordering::Relaxed))
+    }
+
     #[cfg(all(test, not(loom)))]
     pub(super) fn is_sample_due(&self) -> bool {
         let slack = self.0.as_ref();
@@ -179,6 +195,7 @@ impl SharedSlack {
             // Two threads of a runtime may do so at once. Then one of the samples is lost.
             let cost = cost::after_sample(slack.cost.load(Ordering::Relaxed), spent);
             slack.cost.store(cost, Ordering::Relaxed);
+            slack.samples.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
