@@ -75,7 +75,7 @@ impl Builder {
     ///
     /// # If no slack is set
     ///
-    /// Then the driver chooses one, between 50 and 900 µs, and uses it only while timers are
+    /// Then the driver chooses one, between 50 µs and 1 ms, and uses it only while timers are
     /// dense. While fewer than two become due within the slack, each wake-up is on time, and so is
     /// each timer of a single task that sleeps again and again. In a storm the loop wakes at most
     /// once per slack.

@@ -145,7 +145,7 @@ impl Handle {
 
     /// Returns the slack: how far apart wake-ups for timers are kept.
     ///
-    /// If no slack was set, it is what the driver has chosen, between 50 and 900 µs, and changes
+    /// If no slack was set, it is what the driver has chosen, between 50 µs and 1 ms, and changes
     /// as the driver measures what a wake-up costs; [`Builder::slack`] tells how. It begins with
     /// [`Builder::DEFAULT_SLACK`]. A timer is late by the slack at most on purpose.
     ///

@@ -193,9 +193,9 @@ impl SharedSlack {
     pub(crate) fn note_sample(&self, spent: u64) {
         if let Some(slack) = &self.0 {
             // Two threads of a runtime may do so at once. Then one of the samples is lost.
-            let cost = cost::after_sample(slack.cost.load(Ordering::Relaxed), spent);
+            let earlier = slack.samples.fetch_add(1, Ordering::Relaxed);
+            let cost = cost::after_sample(slack.cost.load(Ordering::Relaxed), spent, earlier);
             slack.cost.store(cost, Ordering::Relaxed);
-            slack.samples.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
