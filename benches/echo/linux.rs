@@ -165,22 +165,67 @@ const CONTENDERS: [Contender; 3] = [
     ("async-io on rt", on_rt::<smol::Async<TcpStream>>),
 ];
 
-pub(super) fn run() {
-    println!("medians of {ROUNDS} rounds of {MESSAGES} messages");
-    println!("workers  connections                   messages/s   CPU, us each");
-    for (workers, connections) in [(1, 1), (1, 100), (2, 1), (2, 100), (16, 100)] {
-        let mut samples = [const { Vec::new() }; CONTENDERS.len()];
-        for round in 0..ROUNDS {
-            for turn in 0..CONTENDERS.len() {
-                let i = (round + turn) % CONTENDERS.len();
-                samples[i].push((CONTENDERS[i].1)(workers, connections));
+const ROWS: [(usize, usize); 5] = [(1, 1), (1, 100), (2, 1), (2, 100), (16, 100)];
+
+/// What is to be measured, by the arguments: rows such as `2,1` (workers, connections), contenders by
+/// the beginning of their names, and a number of rounds. Everything, if none is given.
+struct Choice {
+    rows: Vec<(usize, usize)>,
+    contenders: Vec<Contender>,
+    rounds: usize,
+}
+
+impl Choice {
+    fn from_arguments() -> Self {
+        // Cargo adds `--bench`.
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        let arguments = arguments.iter().filter(|text| !text.starts_with("--"));
+        let (mut rows, mut names, mut rounds) = (Vec::new(), Vec::new(), ROUNDS);
+        for argument in arguments {
+            if let Some((workers, connections)) = argument.split_once(',') {
+                let number = |text: &str| text.parse().expect("a row such as 2,1");
+                rows.push((number(workers), number(connections)));
+            } else if let Ok(number) = argument.parse() {
+                rounds = number;
+            } else {
+                names.push(argument.as_str());
             }
         }
-        for ((name, _), samples) in CONTENDERS.iter().zip(&samples) {
+        if rows.is_empty() {
+            rows = ROWS.into();
+        }
+        let is_chosen = |(name, _): &Contender| {
+            names.is_empty() || names.iter().any(|chosen| name.starts_with(chosen))
+        };
+        Self {
+            rows,
+            contenders: CONTENDERS.into_iter().filter(is_chosen).collect(),
+            rounds,
+        }
+    }
+}
+
+pub(super) fn run() {
+    let Choice {
+        rows,
+        contenders,
+        rounds,
+    } = Choice::from_arguments();
+    println!("medians of {rounds} rounds of {MESSAGES} messages");
+    println!("workers  connections                   messages/s   CPU, us each");
+    for (workers, connections) in rows {
+        let mut samples = vec![Vec::new(); contenders.len()];
+        for round in 0..rounds {
+            for turn in 0..contenders.len() {
+                let i = (round + turn) % contenders.len();
+                samples[i].push((contenders[i].1)(workers, connections));
+            }
+        }
+        for ((name, _), samples) in contenders.iter().zip(&samples) {
             let median = |time: fn(&(Duration, Duration)) -> Duration| {
                 let mut times: Vec<_> = samples.iter().map(time).collect();
                 times.sort_unstable();
-                times[ROUNDS / 2].as_secs_f64() / MESSAGES as f64
+                times[rounds / 2].as_secs_f64() / MESSAGES as f64
             };
             let (wall, cpu) = (1.0 / median(|times| times.0), median(|times| times.1) * 1e6);
             println!("{workers:<8} {connections:<12} {name:<16} {wall:>11.0} {cpu:>14.1}");

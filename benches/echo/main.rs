@@ -6,7 +6,7 @@
 //! tasks, and which threads are woken. The CPU time is that of the whole process, helper threads
 //! included, and varies less than the wall time. The contenders take turns in rounds.
 //!
-//! `cargo bench --features io --bench echo`
+//! `cargo bench --features io --bench echo`, for a few rows and contenders `... -- 2,1 rt tokio`
 //!
 //! Linux only, like `rt::io`.
 

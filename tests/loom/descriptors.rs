@@ -9,7 +9,7 @@ use rustix::event::epoll::EventFlags;
 
 use crate::rt::reactor::Reactor;
 use crate::rt::reactor::kernel::{Epoll, File};
-use crate::rt::reactor::registration::{Direction, Registration, WaiterId};
+use crate::rt::reactor::registration::{Attempt, Direction, Registration, Wait, WaiterId};
 
 /// The I/O of a runtime.
 #[derive(Clone)]
@@ -30,12 +30,14 @@ pub(super) struct Fd {
     key: usize,
     registration: Arc<Registration>,
     reactor: Arc<Reactor>,
+    epoll: Weak<Epoll>,
 }
 
 /// A task's wait; a `Readable` or `Writable`.
-pub(super) struct Wait<'a> {
+pub(super) struct Ready<'a> {
     fd: &'a Fd,
     direction: Direction,
+    wait: Wait,
     id: WaiterId,
 }
 
@@ -66,6 +68,7 @@ impl Io {
             key,
             registration,
             reactor: self.reactor.clone(),
+            epoll: self.epoll.clone(),
         })
     }
 
@@ -131,33 +134,78 @@ impl Peer {
 
 impl Fd {
     /// Waits until it is readable.
-    pub(super) fn readable(&self) -> Wait<'_> {
-        self.wait(Direction::Read)
+    pub(super) fn readable(&self) -> Ready<'_> {
+        self.wait(Direction::Read, Wait::Asking)
     }
 
     /// Waits until it is writable.
-    pub(super) fn writable(&self) -> Wait<'_> {
-        self.wait(Direction::Write)
+    pub(super) fn writable(&self) -> Ready<'_> {
+        self.wait(Direction::Write, Wait::Asking)
     }
 
-    fn wait(&self, direction: Direction) -> Wait<'_> {
-        Wait {
+    fn wait(&self, direction: Direction, wait: Wait) -> Ready<'_> {
+        Ready {
             fd: self,
             direction,
+            wait,
             id: WaiterId::Future(None),
         }
     }
 
     /// Polls for it becoming readable, for one task at a time.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let id = &mut WaiterId::Poll;
+        let (id, wait) = (&mut WaiterId::Poll, Wait::Asking);
+        let descriptor = (&*self.file, self.key);
         self.registration
-            .poll(Direction::Read, id, cx, &self.file, self.key)
+            .poll(Direction::Read, wait, id, cx, descriptor)
+    }
+
+    /// Reads all that there is, or waits until there is more.
+    pub(super) fn read(&self) -> Result<(), Ready<'_>> {
+        self.attempt(Direction::Read)
+    }
+
+    /// Fills all the room that there is, or waits until there is more.
+    pub(super) fn write(&self) -> Result<(), Ready<'_>> {
+        self.attempt(Direction::Write)
+    }
+
+    fn attempt(&self, direction: Direction) -> Result<(), Ready<'_>> {
+        let taken = match direction {
+            Direction::Read => EventFlags::IN,
+            Direction::Write => EventFlags::OUT,
+        };
+        let operation = || match self.epoll.upgrade() {
+            Some(epoll) => epoll.take(&self.file, taken),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        match self.registration.attempt(direction, operation) {
+            Attempt::Done(result) => Ok(result.expect("no error but WouldBlock")),
+            Attempt::Blocked(wait) => Err(self.wait(direction, wait)),
+        }
+    }
+
+    /// Reads as a trait that polls does, for one task at a time.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut ready = match self.read() {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(ready) => ready,
+            };
+            ready.id = WaiterId::Poll;
+            let polled = ready.poll(cx);
+            // Not to be cancelled by its drop.
+            ready.id = WaiterId::Future(None);
+            match polled {
+                Poll::Ready(Ok(())) => {}
+                polled => return polled,
+            }
+        }
     }
 
     /// What giving out `&mut T` does.
     pub(super) fn get_mut(&mut self) {
-        self.registration.disarm_unused();
+        self.registration.forget_unused();
     }
 }
 
@@ -168,15 +216,17 @@ impl Drop for Fd {
     }
 }
 
-impl Wait<'_> {
+impl Ready<'_> {
     /// As the method of a future.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { fd, direction, id } = self;
-        fd.registration.poll(*direction, id, cx, &fd.file, fd.key)
+        let Self { fd, id, .. } = self;
+        let descriptor = (&*fd.file, fd.key);
+        fd.registration
+            .poll(self.direction, self.wait, id, cx, descriptor)
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for Ready<'_> {
     fn drop(&mut self) {
         self.fd.registration.cancel(self.direction, &mut self.id);
     }

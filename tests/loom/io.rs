@@ -10,7 +10,7 @@ mod descriptors;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use self::descriptors::{Fd, Io, Peer};
+use self::descriptors::{Fd, Io, Peer, Ready};
 use crate::Park;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
@@ -70,6 +70,25 @@ fn read(fd: &Fd, peer: &Peer) {
     }
 }
 
+/// Repeats an operation until it does not block, as `read_with` does.
+fn until_done<'a>(operation: impl Fn() -> Result<(), Ready<'a>>) -> std::io::Result<()> {
+    loop {
+        let Err(mut ready) = operation() else {
+            return Ok(());
+        };
+        block_on(|cx| ready.poll(cx))?;
+    }
+}
+
+/// Has the kernel report the edges for reading, as it does after the first wait.
+fn report_edges(fd: &Fd) {
+    let Err(mut ready) = fd.read() else {
+        panic!("nothing was sent");
+    };
+    let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+}
+
 fn opened() -> (Io, Arc<Peer>, Arc<Fd>) {
     let io = Io::new();
     let peer = io.open();
@@ -120,8 +139,8 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
     });
 }
 
-/// The event of one direction ends what was asked for both. A task that waits for the other one has
-/// to ask again, perhaps while that event is on its way to the registration.
+/// The event of one direction comes while a task begins to wait for the other one, which changes
+/// what the kernel is asked for.
 #[test]
 fn task_that_waits_for_the_other_direction_waits_on() {
     check(Some(2), || {
@@ -173,8 +192,8 @@ fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
 }
 
 /// The worker has collected an event when its descriptor goes, and another one gets the same key.
-/// The event then ends a wait of that one for nothing, and may make its registration forget what
-/// was asked.
+/// The event then ends a wait of that one for nothing, and its registration takes what was asked for
+/// as told.
 #[test]
 fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
     check(Some(3), || {
@@ -276,5 +295,238 @@ fn descriptors_that_come_and_go_while_the_runtime_ends_keep_nothing_open() {
         worker.join().unwrap();
         assert!(!io.is_open());
         assert!(late.is_err() || wait_readable(&late.unwrap()).is_err());
+    });
+}
+
+/// It comes before the operation looks, between that and the wait, or while the task waits. The
+/// kernel is not asked.
+#[test]
+fn what_comes_around_an_operation_that_would_block_ends_its_wait() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let ended = tasks.clone();
+        let task = race.spawn(move || {
+            until_done(|| fd.read()).unwrap();
+            ended.end_one();
+        });
+        let sender = race.spawn(move || peer.make_readable());
+        race.enter();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// The same for the first wait, which asks the kernel.
+#[test]
+fn what_comes_around_the_first_operation_that_would_block_ends_its_wait() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let ended = tasks.clone();
+        let task = race.spawn(move || {
+            until_done(|| fd.read()).unwrap();
+            ended.end_one();
+        });
+        let sender = race.spawn(move || peer.make_readable());
+        race.enter();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// Both are told of one message, and the one that does not get it waits for the next.
+#[test]
+fn two_tasks_that_read_get_a_message_each() {
+    check(Some(2), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        // The task that reads this sends the next.
+        peer.make_readable();
+        let (tasks, race) = (Tasks::new(2, &io), Race::new());
+        let (reading, ended, next) = (fd.clone(), tasks.clone(), peer.clone());
+        let first = race.spawn(move || {
+            until_done(|| reading.read()).unwrap();
+            next.make_readable();
+            ended.end_one();
+        });
+        let ended = tasks.clone();
+        let second = race.spawn(move || {
+            until_done(|| fd.read()).unwrap();
+            peer.make_readable();
+            ended.end_one();
+        });
+        race.enter();
+        tasks.work();
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// One for reading and one for writing; each changes what the kernel is asked for.
+#[test]
+fn reader_and_writer_of_one_descriptor_are_each_woken() {
+    check(Some(2), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let (tasks, race) = (Tasks::new(2, &io), Race::new());
+        let (reading, ended, sending) = (fd.clone(), tasks.clone(), peer.clone());
+        let reader = race.spawn(move || {
+            until_done(|| reading.read()).unwrap();
+            sending.make_writable();
+            ended.end_one();
+        });
+        let ended = tasks.clone();
+        let writer = race.spawn(move || {
+            peer.make_readable();
+            until_done(|| fd.write()).unwrap();
+            ended.end_one();
+        });
+        race.enter();
+        tasks.work();
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// A task that asks for one direction takes the other one back, which no task waits for: one may
+/// be about to, with an operation that has failed already.
+#[test]
+fn direction_that_is_taken_back_is_asked_for_by_the_next_wait() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let (reading, ended) = (fd.clone(), tasks.clone());
+        let reader = race.spawn(move || {
+            until_done(|| reading.read()).unwrap();
+            ended.end_one();
+        });
+        let asking = race.spawn(move || {
+            let _ = fd.writable().poll(&mut Context::from_waker(Waker::noop()));
+            peer.make_readable();
+        });
+        race.enter();
+        tasks.work();
+        reader.join().unwrap();
+        asking.join().unwrap();
+    });
+}
+
+/// A direction that has told for nothing is taken back by an operation of the other one.
+#[test]
+fn direction_that_has_told_for_nothing_is_asked_for_by_the_next_wait() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        peer.make_readable();
+        io.poll();
+        fd.read().unwrap_or_else(|_| panic!("it was sent"));
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let (reading, ended) = (fd.clone(), tasks.clone());
+        let reader = race.spawn(move || {
+            until_done(|| reading.read()).unwrap();
+            ended.end_one();
+        });
+        let writer = race.spawn(move || {
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Err(mut ready) = fd.write() {
+                let _ = ready.poll(&mut cx);
+            }
+            peer.make_readable();
+        });
+        race.enter();
+        tasks.work();
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// The event of what is there already may be delivered before the task waits, to nobody.
+#[test]
+fn task_that_asks_learns_of_what_was_told_before() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        peer.make_readable();
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let (waiting, ended) = (fd.clone(), tasks.clone());
+        let task = race.spawn(move || {
+            wait_readable(&waiting).unwrap();
+            ended.end_one();
+        });
+        race.enter();
+        io.poll();
+        tasks.work();
+        task.join().unwrap();
+    });
+}
+
+/// A task reads at the place that is for one and waits there, and another one reads there too.
+#[test]
+fn task_that_polls_is_woken_by_what_comes_or_by_the_next_one() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let (reading, ended) = (fd.clone(), tasks.clone());
+        let task = race.spawn(move || {
+            block_on(|cx| reading.poll_read(cx)).unwrap();
+            ended.end_one();
+        });
+        let other = race.spawn(move || {
+            let waker = Task::new().waker();
+            let read = fd.poll_read(&mut Context::from_waker(&waker));
+            peer.make_readable();
+            assert!(read.is_pending());
+        });
+        race.enter();
+        tasks.work();
+        task.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// Whatever the event of a descriptor that is gone does to the next one with its key, a task that
+/// has read nothing there waits for what comes.
+#[test]
+fn late_event_of_a_descriptor_that_is_gone_ends_no_wait_for_good() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        peer.make_readable();
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let next = Arc::new(io.open());
+        let (ended, awaited) = (tasks.clone(), next.clone());
+        let task = race.spawn(move || {
+            drop(fd);
+            let fd = io.register(&awaited).unwrap();
+            until_done(|| fd.read()).unwrap();
+            ended.end_one();
+        });
+        let sender = race.spawn(move || next.make_readable());
+        race.enter();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// The runtime ends between the operation and the wait, or while the task waits.
+#[test]
+fn task_whose_operation_would_block_learns_that_the_runtime_ends() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let race = Race::new();
+        let reader = race.spawn(move || until_done(|| fd.read()).unwrap_err());
+        race.enter();
+        io.close();
+        reader.join().unwrap();
+        assert!(!io.is_open());
+        drop(peer);
     });
 }

@@ -1,8 +1,9 @@
 //! A stand-in for `src/rt/reactor/kernel.rs` in the models: an epoll instance and its descriptors.
 //!
-//! A descriptor stays ready until it is made not ready. An event is reported once for each time
-//! that it was asked for; it is made up when it is collected, out of what is ready and was asked
-//! for then, as Linux does.
+//! A descriptor stays ready until what made it so is taken. There is an edge when it becomes ready
+//! for something that was asked for and it was not ready before, and when it is asked for what it
+//! is ready for. Linux makes more edges than that, which no task may rely on. An event is made up
+//! when it is collected, out of what is ready and asked for then, as Linux does.
 
 use std::io;
 use std::sync::Arc;
@@ -42,14 +43,26 @@ struct Open {
 #[derive(Clone, Copy)]
 struct Entry {
     key: usize,
-    armed: EventFlags,
+    interest: EventFlags,
+    /// There was an edge since the last event.
+    has_edge: bool,
 }
 
 impl Open {
     fn event(&self) -> Option<(usize, EventFlags)> {
-        let Entry { key, armed } = self.entry.filter(|entry| !entry.armed.is_empty())?;
-        let event = self.ready & (armed | EventFlags::ERR | EventFlags::HUP);
+        let Entry { key, interest, .. } = self.entry.filter(|entry| entry.has_edge)?;
+        let event = self.ready & (interest | EventFlags::ERR | EventFlags::HUP);
         (!event.is_empty()).then_some((key, event))
+    }
+}
+
+impl Entry {
+    fn new(key: usize, interest: EventFlags, ready: EventFlags) -> Self {
+        Self {
+            key,
+            interest,
+            has_edge: ready.intersects(interest),
+        }
     }
 }
 
@@ -64,20 +77,20 @@ impl Epoll {
     }
 
     pub(super) fn add(&self, file: &File, key: usize) -> io::Result<()> {
-        let armed = EventFlags::empty();
-        let entry = Entry { key, armed };
+        let entry = Entry::new(key, EventFlags::empty(), EventFlags::empty());
         match self.lock().files[file.0].entry.replace(entry) {
             None => Ok(()),
             Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
         }
     }
 
-    pub(super) fn arm(&self, file: &File, key: usize, armed: EventFlags) -> io::Result<()> {
+    pub(super) fn ask(&self, file: &File, key: usize, interest: EventFlags) -> io::Result<()> {
         let mut state = self.lock();
-        let Some(entry) = &mut state.files[file.0].entry else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        *entry = Entry { key, armed };
+        let Open { ready, entry } = &mut state.files[file.0];
+        match entry {
+            Some(entry) => *entry = Entry::new(key, interest, *ready),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -105,10 +118,10 @@ impl Epoll {
         for file in &mut self.lock().files {
             if let Some(event) = file.event() {
                 batch.push(event);
-                file.entry = file.entry.map(|Entry { key, .. }| {
-                    let armed = EventFlags::empty();
-                    Entry { key, armed }
-                });
+            }
+            // Also the edge of what was taken meanwhile.
+            if let Some(entry) = &mut file.entry {
+                entry.has_edge = false;
             }
         }
         batch.drain(..)
@@ -127,9 +140,27 @@ impl Epoll {
         File(state.files.len() - 1)
     }
 
-    pub(super) fn set_ready(&self, file: &File, ready: EventFlags) {
-        self.lock().files[file.0].ready |= ready;
+    pub(super) fn set_ready(&self, file: &File, made: EventFlags) {
+        let mut state = self.lock();
+        let Open { ready, entry } = &mut state.files[file.0];
+        let new = made & !*ready;
+        *ready |= made;
+        if let Some(entry) = entry {
+            entry.has_edge |= new.intersects(entry.interest);
+        }
+        drop(state);
         self.changed.notify_one();
+    }
+
+    /// Takes all that it is ready with for a direction, or fails with `WouldBlock`.
+    pub(super) fn take(&self, file: &File, taken: EventFlags) -> io::Result<()> {
+        let mut state = self.lock();
+        let ready = &mut state.files[file.0].ready;
+        match ready.intersects(taken) {
+            true => ready.remove(taken),
+            false => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        Ok(())
     }
 
     pub(super) fn is_ready(&self, file: &File, wanted: EventFlags) -> bool {

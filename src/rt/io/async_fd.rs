@@ -15,7 +15,7 @@ use crate::rt::context;
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
 use crate::rt::reactor::Reactor;
-use crate::rt::reactor::registration::{Direction, Registration, WaiterId};
+use crate::rt::reactor::registration::{Direction, Registration, Wait, WaiterId};
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///
@@ -40,7 +40,10 @@ use crate::rt::reactor::registration::{Direction, Registration, WaiterId};
 /// executor. The workers of the runtime on which it was made wake them. A descriptor that is ready
 /// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
 /// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
-/// [`write_with`](Self::write_with) try, wait and try again.
+/// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after the
+/// operation has failed with `WouldBlock`, and is no system call, except for the first one.
+/// [`readable`](Self::readable) and the like ask the kernel each time, and end at once if the
+/// descriptor is ready already.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
 /// readable and writable, because a task learns of them by reading or writing. Once the runtime is
@@ -236,7 +239,7 @@ impl<T: AsFd> AsyncFd<T> {
     )]
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
-        self.registration.disarm_unused();
+        self.registration.forget_unused();
         self.io.as_mut().expect("taken by into_inner")
     }
 
@@ -273,13 +276,14 @@ impl<T: AsFd> AsyncFd<T> {
     pub(super) fn poll_ready(
         &self,
         direction: Direction,
+        wait: Wait,
         waiter: &mut WaiterId,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         // This is the caller's code, so it is called before any lock is taken.
-        let descriptor = self.as_fd();
+        let descriptor = (self.as_fd(), self.key);
         self.registration
-            .poll(direction, waiter, cx, descriptor, self.key)
+            .poll(direction, wait, waiter, cx, descriptor)
     }
 
     /// Counts an operation that is about to be tried. Returns whether the budget was spent before:

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::reactor::registration::{Direction, WaiterId};
+use crate::rt::reactor::registration::{Attempt, Direction, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Tries a reading operation, and begins to wait if it fails with `WouldBlock`.
@@ -42,13 +42,16 @@ impl<T: AsFd> AsyncFd<T> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match operation(self.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_ready(direction, &mut WaiterId::Poll, cx))?;
+            match self
+                .registration
+                .attempt(direction, || operation(self.get_ref()))
+            {
+                Attempt::Blocked(wait) => {
+                    ready!(self.poll_ready(direction, wait, &mut WaiterId::Poll, cx))?;
                     self.reset_budget();
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Attempt::Done(result) => return Poll::Ready(result),
             }
         }
     }

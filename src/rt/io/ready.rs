@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
 use crate::rt::join::yield_now;
-use crate::rt::reactor::registration::{Direction, WaiterId};
+use crate::rt::reactor::registration::{Attempt, Direction, Wait, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor is readable: there are data, a connection to accept, or the end.
@@ -41,7 +41,11 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn readable(&self) -> Readable<'_, T> {
-        Readable(Ready::new(Fd::Borrowed(self), Direction::Read))
+        Readable(Ready::new(
+            Fd::Borrowed(self),
+            Direction::Read,
+            Wait::Asking,
+        ))
     }
 
     /// Waits until the descriptor is writable: there is room, or a connection was made, or has
@@ -69,7 +73,11 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn writable(&self) -> Writable<'_, T> {
-        Writable(Ready::new(Fd::Borrowed(self), Direction::Write))
+        Writable(Ready::new(
+            Fd::Borrowed(self),
+            Direction::Write,
+            Wait::Asking,
+        ))
     }
 
     /// Waits until the descriptor is readable, as [`readable`](Self::readable) does. The returned
@@ -110,7 +118,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn readable_owned(self: Arc<Self>) -> Readable<'static, T> {
-        Readable(Ready::new(Fd::Shared(self), Direction::Read))
+        Readable(Ready::new(Fd::Shared(self), Direction::Read, Wait::Asking))
     }
 
     /// Waits until the descriptor is writable, as [`writable`](Self::writable) does. The returned
@@ -138,7 +146,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn writable_owned(self: Arc<Self>) -> Writable<'static, T> {
-        Writable(Ready::new(Fd::Shared(self), Direction::Write))
+        Writable(Ready::new(Fd::Shared(self), Direction::Write, Wait::Asking))
     }
 
     /// Polls whether the descriptor has become readable since the last call that returned `Ready`.
@@ -166,7 +174,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Read, &mut WaiterId::Poll, cx)
+        self.poll_ready(Direction::Read, Wait::Asking, &mut WaiterId::Poll, cx)
     }
 
     /// Polls whether the descriptor has become writable since the last call that returned `Ready`.
@@ -191,7 +199,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Write, &mut WaiterId::Poll, cx)
+        self.poll_ready(Direction::Write, Wait::Asking, &mut WaiterId::Poll, cx)
     }
 
     /// Runs a reading operation, and repeats it until it does not fail with `WouldBlock`.
@@ -199,6 +207,12 @@ impl<T: AsFd> AsyncFd<T> {
     /// It is tried at once, and then each time that the descriptor becomes readable. An operation
     /// that a signal interrupts is repeated at once. After 64 operations in a row other tasks have
     /// their turn first.
+    ///
+    /// The operation may fail with `WouldBlock` only where the descriptor did, because it had
+    /// nothing more to read. What is there already makes the descriptor *become* readable no more:
+    /// an operation that leaves bytes there and fails with `WouldBlock` is tried again when more
+    /// come, and not before. To look at what is there without taking it, wait by
+    /// [`readable`](Self::readable), which ends at once if there is anything.
     ///
     /// # Cancel safety
     ///
@@ -233,7 +247,8 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Runs a writing operation, and repeats it until it does not fail with `WouldBlock`.
     ///
-    /// Like [`read_with`](Self::read_with), but waits until the descriptor is writable.
+    /// Like [`read_with`](Self::read_with), but waits until the descriptor is writable. The operation
+    /// may fail with `WouldBlock` only where the descriptor did, because it had no more room.
     ///
     /// # Errors
     ///
@@ -269,13 +284,16 @@ impl<T: AsFd> AsyncFd<T> {
             if self.spend_budget() {
                 yield_now().await;
             }
-            match operation(self.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    Ready::new(Fd::Borrowed(self), direction).await?;
+            match self
+                .registration
+                .attempt(direction, || operation(self.get_ref()))
+            {
+                Attempt::Blocked(wait) => {
+                    Ready::new(Fd::Borrowed(self), direction, wait).await?;
                     self.reset_budget();
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Attempt::Done(result) => return result,
             }
         }
     }
@@ -341,14 +359,16 @@ impl<T: AsFd> Deref for Fd<'_, T> {
 struct Ready<'a, T: AsFd> {
     fd: Fd<'a, T>,
     direction: Direction,
+    wait: Wait,
     waiter: WaiterId,
 }
 
 impl<'a, T: AsFd> Ready<'a, T> {
-    fn new(fd: Fd<'a, T>, direction: Direction) -> Self {
+    fn new(fd: Fd<'a, T>, direction: Direction, wait: Wait) -> Self {
         Self {
             fd,
             direction,
+            wait,
             waiter: WaiterId::Future(None),
         }
     }
@@ -359,7 +379,8 @@ impl<T: AsFd> Future for Ready<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.fd.poll_ready(this.direction, &mut this.waiter, cx)
+        this.fd
+            .poll_ready(this.direction, this.wait, &mut this.waiter, cx)
     }
 }
 

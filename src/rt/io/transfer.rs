@@ -9,6 +9,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// Reads what there is into `buffer`, and waits if there is nothing. Returns how many bytes; 0
     /// means the end, unless `buffer` is empty.
     ///
+    /// If `T` is more than a descriptor, such as one with a buffer, its errors count as the
+    /// descriptor's; see [`read_with`](Self::read_with).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses no data.

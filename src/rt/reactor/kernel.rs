@@ -1,4 +1,4 @@
-//! The system calls of the reactor: an epoll instance in which each descriptor waits for one event.
+//! The system calls of the reactor: an epoll instance that reports the edges of descriptors.
 //!
 //! The loom models replace this file by `tests/loom/kernel.rs`, and run the reactor and the
 //! registrations that ship.
@@ -35,17 +35,18 @@ impl Epoll {
 
     /// Registers a descriptor, for no event yet.
     pub(super) fn add(&self, descriptor: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        epoll::add(&self.0, descriptor, data(key), EventFlags::ONESHOT).map_err(explain)
+        epoll::add(&self.0, descriptor, data(key), EventFlags::ET).map_err(explain)
     }
 
-    /// Asks for one event out of `interest`, in place of what was asked for before.
-    pub(super) fn arm(
+    /// Asks for the edges of `interest`, in place of what was asked for before. What is ready now
+    /// counts as an edge.
+    pub(super) fn ask(
         &self,
         descriptor: BorrowedFd<'_>,
         key: usize,
         interest: EventFlags,
     ) -> io::Result<()> {
-        let flags = interest | EventFlags::ONESHOT;
+        let flags = interest | EventFlags::ET;
         epoll::modify(&self.0, descriptor, data(key), flags).map_err(explain)
     }
 

@@ -1,19 +1,37 @@
-//! The tasks that wait for one descriptor, and the event that the kernel was asked for.
+//! The tasks that wait for one descriptor, and what the kernel was asked for.
 //!
-//! The kernel is asked for one event at a time: after an event, it reports no other one until a
-//! task waits again. So a descriptor that stays ready costs nothing while no task waits for it, and
-//! for one that is ready already when a task begins to wait, the event comes at once.
+//! The kernel reports edges: it tells once each time that the descriptor becomes ready, and once
+//! when it is asked, if the descriptor is ready then. There are two kinds of waits:
+//!
+//! - [`Wait::After`]: an operation of this task has failed with `WouldBlock`, so there is nothing
+//!   now, and what comes makes an edge. The kernel is asked the first time, and reports all further
+//!   edges by itself: a wait is no system call.
+//! - [`Wait::Asking`]: the task has tried nothing, so the descriptor may be ready already, and its
+//!   edge may have been delivered long ago. The kernel is asked for each of these waits.
+//!
+//! # Why no readiness is missed
+//!
+//! [`attempt`](Registration::attempt) reads how many events were delivered and then tries the
+//! operation. What becomes ready after the operation has looked makes an edge after that, which is
+//! delivered after the number was read, and changes it. So a wait that finds the number changed, or
+//! is woken by a delivery, misses nothing. A number that only grows needs no rule for when to clear
+//! it, and serves any number of tasks.
 //!
 //! Invariants, under the lock:
 //!
-//! - `armed` holds what the kernel was asked for and has not reported. It may have reported it just
-//!   now, in an event that is yet to be delivered. So `armed` may hold too much, but never too
-//!   little for a task that waits: that event wakes the task.
-//! - What a [`Waiter::Waiting`] waits for is in `armed`.
+//! - `reported` holds the directions whose edges the kernel reports. Those of all tasks that wait
+//!   are in it.
+//! - `asked` holds the directions for which the kernel was asked and no event was delivered since.
+//!   The event may be on its way. So `asked` may hold too much, but never too little for a task
+//!   that waits: that event wakes the task. Those of all [`Wait::Asking`] are in it.
 //!
-//! An event ends all that was armed, though it may report only one direction. To ask for the other
-//! one again takes the descriptor, which only its owner has. So the tasks that wait for the other
-//! direction are woken as well, without being marked ready, and ask again when they are polled.
+//! # What comes while no task waits
+//!
+//! Such an edge is delivered, too, and may end the park of a worker for nothing. There are no more
+//! of them than the peer's messages, and none once the receive buffer is full. A task that waits
+//! has the kernel no longer report a direction that has told for nothing, unless a task waits for
+//! it: a pipe or Unix socket that a writer had to wait for once would otherwise tell of each read of
+//! its peer.
 
 use std::io;
 use std::mem;
@@ -25,7 +43,11 @@ use slab::Slab;
 
 use crate::driver::shared::fire::catch_panic;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
-use crate::sync::{Mutex, lock};
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+    lock,
+};
 
 #[derive(Clone, Copy)]
 pub(in crate::rt) enum Direction {
@@ -39,6 +61,13 @@ impl Direction {
         match self {
             Direction::Read => EventFlags::IN,
             Direction::Write => EventFlags::OUT,
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Direction::Read => Direction::Write,
+            Direction::Write => Direction::Read,
         }
     }
 
@@ -57,25 +86,38 @@ pub(in crate::rt) enum WaiterId {
     Future(Option<usize>),
 }
 
+/// What a task waits for that begins to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::rt) enum Wait {
+    /// That the descriptor is ready. It may be so already.
+    Asking,
+    /// The first event after so many. An operation has failed with `WouldBlock` since that number
+    /// was read.
+    After(usize),
+}
+
+/// What came of an operation.
+pub(in crate::rt) enum Attempt<R> {
+    Done(io::Result<R>),
+    /// It would block. The wait is for the first event since before it was tried.
+    Blocked(Wait),
+}
+
 pub(in crate::rt) struct Registration {
+    /// How many events were delivered, for each direction. Written under the lock.
+    events: [AtomicUsize; 2],
     state: Mutex<State>,
 }
 
 struct State {
     /// `None` once the runtime is gone: no event comes any more.
     epoll: Option<Arc<Epoll>>,
-    armed: EventFlags,
+    reported: EventFlags,
+    asked: EventFlags,
+    /// The directions that told while no task waited for them.
+    unused: EventFlags,
     read: Waiters,
     write: Waiters,
-}
-
-/// What a task finds that is woken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Its wait has ended.
-    Ready,
-    /// It has to ask the kernel again, or learns that the runtime is gone.
-    AskAgain,
 }
 
 /// The waiters of one direction.
@@ -87,11 +129,11 @@ struct Waiters {
 
 #[derive(Default)]
 enum Waiter {
-    /// No task waits, or it was woken to ask again.
+    /// No task waits, or it was woken and finds by the number of events that its wait has ended.
     #[default]
     Idle,
-    Waiting(Waker),
-    /// An event came, and the task has not been polled since.
+    Waiting(Waker, Wait),
+    /// An event has ended a [`Wait::Asking`], and the task has not been polled since.
     Ready,
 }
 
@@ -99,26 +141,46 @@ impl Registration {
     /// Makes the registration of a descriptor that is about to be registered with `epoll`.
     pub(in crate::rt) fn new(epoll: Arc<Epoll>) -> Self {
         Self {
+            events: [AtomicUsize::new(0), AtomicUsize::new(0)],
             state: Mutex::new(State {
                 epoll: Some(epoll),
-                armed: EventFlags::empty(),
+                reported: EventFlags::empty(),
+                asked: EventFlags::empty(),
+                unused: EventFlags::empty(),
                 read: Waiters::default(),
                 write: Waiters::default(),
             }),
         }
     }
 
-    /// Polls for the first event since the waiter began to wait. `descriptor` is registered under
-    /// `key`.
+    /// Tries an operation on the descriptor.
+    pub(in crate::rt) fn attempt<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce() -> io::Result<R>,
+    ) -> Attempt<R> {
+        // Before the operation looks. An event that is delivered in between may have come before
+        // that look: then the operation is tried once more.
+        let events = self.events(direction);
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Attempt::Blocked(Wait::After(events))
+            }
+            result => Attempt::Done(result),
+        }
+    }
+
+    /// Polls for the end of a wait. `descriptor` is registered under `key`.
     pub(in crate::rt) fn poll(
         &self,
         direction: Direction,
+        wait: Wait,
         id: &mut WaiterId,
         cx: &mut Context<'_>,
-        descriptor: Descriptor<'_>,
-        key: usize,
+        (descriptor, key): (Descriptor<'_>, usize),
     ) -> Poll<io::Result<()>> {
-        if let Some(poll) = lock(&self.state).check(direction, id, cx.waker()) {
+        let checked = self.check(&mut lock(&self.state), direction, wait, id, cx.waker());
+        if let Some(poll) = checked {
             return poll;
         }
         // Cloning is foreign code, so the lock is released, and the second check finds an event
@@ -126,54 +188,64 @@ impl Registration {
         // dropped after that.
         let waker = cx.waker().clone();
         let mut state = lock(&self.state);
-        if let Some(poll) = state.check(direction, id, cx.waker()) {
+        if let Some(poll) = self.check(&mut state, direction, wait, id, cx.waker()) {
             return poll;
         }
-        let replaced = state.set_waiting(direction, id, waker);
-        let armed = state.arm(direction, descriptor, key);
-        let removed = match armed {
+        let replaced = state.set_waiting(direction, id, Waiter::Waiting(waker, wait));
+        let asked = state.ask(direction, wait, descriptor, key);
+        let removed = match asked {
             Ok(()) => Waiter::Idle,
             Err(_) => state.remove(direction, id),
         };
         drop(state);
         drop(removed);
-        if let (Waiter::Waiting(waker), WaiterId::Poll) = (replaced, id) {
+        if let (Waiter::Waiting(waker, _), WaiterId::Poll) = (replaced, id)
+            && !waker.will_wake(cx.waker())
+        {
             // It may be another task's, which must not wait for ever: it is woken to poll again.
             catch_panic(|| waker.wake());
         }
-        armed.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
+        asked.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }
 
     /// Removes the waiter of a future.
     pub(in crate::rt) fn cancel(&self, direction: Direction, id: &mut WaiterId) {
+        if matches!(id, WaiterId::Future(None)) {
+            return;
+        }
         let removed = lock(&self.state).remove(direction, id);
         // With the lock released.
         drop(removed);
     }
 
-    /// Takes out of `armed` what no task waits for.
+    /// Forgets what the kernel was asked for and no task waits for.
     ///
     /// To be called before the owner may replace the descriptor by another one: the next task that
     /// waits asks the kernel anew, and gets the error.
-    pub(in crate::rt) fn disarm_unused(&self) {
+    pub(in crate::rt) fn forget_unused(&self) {
         let mut state = lock(&self.state);
         for direction in [Direction::Read, Direction::Write] {
             if !state.waiters(direction).is_any_waiting() {
-                state.armed.remove(direction.interest());
+                state.reported.remove(direction.interest());
+                state.asked.remove(direction.interest());
             }
         }
     }
 
-    /// Takes the wakers of the tasks that an event wakes.
+    /// Ends the waits that an event is for, and takes the wakers of their tasks.
     pub(in crate::rt) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
-        state.armed = EventFlags::empty();
         for direction in [Direction::Read, Direction::Write] {
-            let outcome = match direction.is_ready(event) {
-                true => Outcome::Ready,
-                false => Outcome::AskAgain,
-            };
-            state.waiters(direction).take_wakers(outcome, wakers);
+            if !direction.is_ready(event) {
+                continue;
+            }
+            self.events[direction as usize].fetch_add(1, Ordering::Release);
+            state.asked.remove(direction.interest());
+            let waiting = wakers.len();
+            state.waiters(direction).take_wakers(wakers);
+            if wakers.len() == waiting {
+                state.unused.insert(direction.interest());
+            }
         }
     }
 
@@ -190,10 +262,48 @@ impl Registration {
         let mut state = lock(&self.state);
         state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
-            state
-                .waiters(direction)
-                .take_wakers(Outcome::AskAgain, wakers);
+            state.waiters(direction).take_wakers(wakers);
         }
+    }
+
+    /// Returns the result of a poll, or `None` if the task has to wait and its waker has to be
+    /// stored.
+    fn check(
+        &self,
+        state: &mut State,
+        direction: Direction,
+        wait: Wait,
+        id: &mut WaiterId,
+        waker: &Waker,
+    ) -> Option<Poll<io::Result<()>>> {
+        if state.epoll.is_none() {
+            return Some(Poll::Ready(Err(runtime_gone())));
+        }
+        let has_ended = matches!(wait, Wait::After(events) if events != self.events(direction));
+        let is_asked = state.asked.contains(direction.interest());
+        match state.waiter(direction, id) {
+            Some(Waiter::Waiting(known, _)) if !has_ended => {
+                // If the task there began with `Wait::After`, the kernel was not asked.
+                let waits = wait != Wait::Asking || is_asked;
+                (waits && known.will_wake(waker)).then_some(Poll::Pending)
+            }
+            // Another task waits there, for an event that comes later.
+            Some(Waiter::Waiting(..)) => Some(Poll::Ready(Ok(()))),
+            Some(Waiter::Ready) => {
+                let _ready = state.remove(direction, id);
+                Some(Poll::Ready(Ok(())))
+            }
+            Some(Waiter::Idle) | None if has_ended => {
+                let _idle = state.remove(direction, id);
+                Some(Poll::Ready(Ok(())))
+            }
+            Some(Waiter::Idle) | None => None,
+        }
+    }
+
+    /// Returns how many events were delivered.
+    fn events(&self, direction: Direction) -> usize {
+        self.events[direction as usize].load(Ordering::Acquire)
     }
 }
 
@@ -214,30 +324,8 @@ impl State {
         }
     }
 
-    /// Returns the result of a poll, or `None` if the task has to wait and its waker has to be
-    /// stored.
-    fn check(
-        &mut self,
-        direction: Direction,
-        id: &mut WaiterId,
-        waker: &Waker,
-    ) -> Option<Poll<io::Result<()>>> {
-        if self.epoll.is_none() {
-            return Some(Poll::Ready(Err(runtime_gone())));
-        }
-        match self.waiter(direction, id)? {
-            Waiter::Idle => None,
-            Waiter::Waiting(known) => known.will_wake(waker).then_some(Poll::Pending),
-            Waiter::Ready => {
-                let _ready = self.remove(direction, id);
-                Some(Poll::Ready(Ok(())))
-            }
-        }
-    }
-
     /// Makes a task wait. Returns what the waiter was before.
-    fn set_waiting(&mut self, direction: Direction, id: &mut WaiterId, waker: Waker) -> Waiter {
-        let waiting = Waiter::Waiting(waker);
+    fn set_waiting(&mut self, direction: Direction, id: &mut WaiterId, waiting: Waiter) -> Waiter {
         match self.waiter(direction, id) {
             Some(waiter) => mem::replace(waiter, waiting),
             None => {
@@ -248,19 +336,37 @@ impl State {
         }
     }
 
-    /// Asks the kernel for an event, unless it has been asked already.
-    fn arm(
+    /// Asks the kernel for what a task waits for, unless it was asked already.
+    fn ask(
         &mut self,
         direction: Direction,
+        wait: Wait,
         descriptor: Descriptor<'_>,
         key: usize,
     ) -> io::Result<()> {
-        if !self.armed.contains(direction.interest()) {
-            let armed = self.armed | direction.interest();
-            let epoll = self.epoll.as_ref().ok_or_else(runtime_gone)?;
-            epoll.arm(descriptor, key, armed)?;
-            self.armed = armed;
+        let (interest, other) = (direction.interest(), direction.other().interest());
+        let is_unused = (self.unused & self.reported).contains(other);
+        let is_asked = match wait {
+            Wait::Asking => self.asked.contains(interest),
+            Wait::After(_) => self.reported.contains(interest) && !is_unused,
+        };
+        if is_asked {
+            return Ok(());
         }
+        // The kernel tells at once of the other direction, too, if it is ready. So after
+        // `Wait::Asking`, which asks each time, it is not asked for one that no task waits for.
+        let keeps_other = self.reported.contains(other)
+            && (wait != Wait::Asking && !is_unused
+                || self.waiters(direction.other()).is_any_waiting());
+        let reported = match keeps_other {
+            true => interest | other,
+            false => interest,
+        };
+        let epoll = self.epoll.as_ref().ok_or_else(runtime_gone)?;
+        epoll.ask(descriptor, key, reported)?;
+        self.reported = reported;
+        self.asked = reported;
+        self.unused = EventFlags::empty();
         Ok(())
     }
 
@@ -285,17 +391,17 @@ impl Waiters {
 
     fn is_any_waiting(&mut self) -> bool {
         let mut waiters = self.iter_mut();
-        waiters.any(|waiter| matches!(waiter, Waiter::Waiting(_)))
+        waiters.any(|waiter| matches!(waiter, Waiter::Waiting(..)))
     }
 
     /// Takes the wakers of the tasks that wait.
-    fn take_wakers(&mut self, outcome: Outcome, wakers: &mut Vec<Waker>) {
+    fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
         for waiter in self.iter_mut() {
             match mem::take(waiter) {
                 Waiter::Idle => {}
-                Waiter::Waiting(waker) => {
+                Waiter::Waiting(waker, wait) => {
                     wakers.push(waker);
-                    if outcome == Outcome::Ready {
+                    if wait == Wait::Asking {
                         *waiter = Waiter::Ready;
                     }
                 }
