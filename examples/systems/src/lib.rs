@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod heartbeat;
 pub mod http_deadline;
 pub mod jobs;

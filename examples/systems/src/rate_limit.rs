@@ -7,27 +7,22 @@ use std::num::NonZeroU32;
 
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use reveille::time::{Instant, sleep};
+use reveille::adapters::governor::GovernorClock;
 
-/// The clock of the current driver.
-#[derive(Clone, Copy, Debug)]
-pub struct DriverClock;
-
-impl Clock for DriverClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        (Instant::now() - Instant::ORIGIN).into()
-    }
-}
+pub use reveille::adapters::governor::until_ready;
 
 /// A limiter for all requests together.
-pub type Limiter = RateLimiter<NotKeyed, InMemoryState, DriverClock, NoOpMiddleware<Nanos>>;
+pub type Limiter = RateLimiter<
+    NotKeyed,
+    InMemoryState,
+    GovernorClock,
+    NoOpMiddleware<<GovernorClock as Clock>::Instant>,
+>;
 
-/// Returns a limiter that lets so many requests pass each second, and as many as `burst` at once.
+/// Returns a limiter that lets so many requests pass each second, and as many as `burst` at once. It
+/// is on the clock of the current driver.
 ///
 /// # Panics
 ///
@@ -36,15 +31,5 @@ pub type Limiter = RateLimiter<NotKeyed, InMemoryState, DriverClock, NoOpMiddlew
 pub fn limiter(each_second: u32, burst: u32) -> Limiter {
     let some = |count| NonZeroU32::new(count).expect("at least one request may pass");
     let quota = Quota::per_second(some(each_second)).allow_burst(some(burst));
-    RateLimiter::direct_with_clock(quota, DriverClock)
-}
-
-/// Waits until a request may pass.
-///
-/// Dropping the future takes nothing from the limiter.
-pub async fn until_ready(limiter: &Limiter) {
-    while let Err(not_until) = limiter.check() {
-        // Another task may have been faster then: it looks again.
-        sleep(not_until.wait_time_from(DriverClock.now())).await;
-    }
+    RateLimiter::direct_with_clock(quota, GovernorClock::new())
 }

@@ -1,10 +1,22 @@
-//! A server under attack by clients that send a header byte by byte, and the deadline that ends it.
+//! A server under attack by clients that send a header byte by byte, and what stops them.
+//!
+//! - **A deadline for the header** ends each of them. But they come back, and if there are more of
+//!   them than the server has places, an honest client waits in a queue with all.
+//! - **A limit for each peer** leaves the other places to the others: a [limited](Handle::limited)
+//!   driver for each address, on which each of its connections has one timer, the end of its life.
+//!   A connection that gets no timer is closed at once.
+//!
+//! A limit for each connection would not help: one that attacks needs a single timer. Where a client
+//! can have many requests at once on one connection, as with HTTP/2, let these take their timers
+//! from a child of [`Admitted::timers`] as well; `examples/limits_and_stats.rs` has such limits.
+//!
+//! Behind a proxy all clients have its address, so the limit belongs into the proxy then.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::Full;
 use hyper::Response;
@@ -12,41 +24,13 @@ use hyper::body::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use reveille::time::{self, Duration, Instant};
+use reveille::adapters::hyper::HyperTimer;
+use reveille::time::{self, Duration, Sleep};
+use reveille::{Handle, LimitError, Limits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::sync::Semaphore;
-
-/// hyper's timer, on the timers of this crate.
-#[derive(Clone, Copy, Debug)]
-pub struct HyperTimer;
-
-struct HyperSleep(time::Sleep);
-
-impl hyper::rt::Timer for HyperTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(HyperSleep(time::sleep(duration)))
-    }
-
-    fn sleep_until(&self, at: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(HyperSleep(time::sleep_until(at.into())))
-    }
-
-    fn now(&self) -> std::time::Instant {
-        Instant::now().into_std()
-    }
-}
-
-impl hyper::rt::Sleep for HyperSleep {}
-
-impl Future for HyperSleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
 
 /// Serves one connection. A client has `header` for each of its headers, if that is given.
 ///
@@ -60,23 +44,137 @@ pub async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let service =
         service_fn(async |_| Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))));
     http1::Builder::new()
-        .timer(HyperTimer)
+        .timer(HyperTimer::new())
         // `None` turns the deadline off.
         .header_read_timeout(header)
         .serve_connection(TokioIo::new(stream), service)
         .await
 }
 
-/// Serves as many connections at once as there are `places`. The others wait. If the system cannot
-/// accept one, such as without a free descriptor, it is asked again after 100 ms.
+/// The peers that are connected, each with a limit.
+#[derive(Debug)]
+pub struct Peers {
+    limits: Limits,
+    lifetime: Duration,
+    connected: Mutex<HashMap<IpAddr, Peer>>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    timers: Handle,
+    /// The entry goes with the last one, so the table is no larger than what is connected.
+    connections: usize,
+}
+
+impl Peers {
+    /// Lets each peer have so many connections at once, each for `lifetime` at most. That ends also
+    /// one that sends its headers in time and then reads its answers slowly.
+    #[must_use]
+    pub fn new(connections: usize, lifetime: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Limits::new().timers(connections),
+            lifetime,
+            connected: Mutex::default(),
+        })
+    }
+
+    /// Admits a new connection of a peer, whose life begins now.
+    ///
+    /// # Errors
+    ///
+    /// If the peer has as many connections as it may have.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, LimitError> {
+        let network = network(address);
+        let mut connected = self.lock();
+        let timers = match connected.get(&network) {
+            Some(peer) => peer.timers.clone(),
+            None => Handle::current().limited(self.limits),
+        };
+        // It takes a permit for its timer, and gives that back when it ends or is dropped.
+        let end = timers.try_sleep(self.lifetime)?;
+        let new = || Peer {
+            timers: timers.clone(),
+            connections: 0,
+        };
+        connected.entry(network).or_insert_with(new).connections += 1;
+        Ok(Admitted {
+            end,
+            timers,
+            network,
+            peers: self.clone(),
+        })
+    }
+
+    /// Returns how many peers are connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Peer>> {
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns what stands for a peer: of IPv6 the network, since a client has all addresses of one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+/// The place of a connection among those of its peer, until it is dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    end: Sleep,
+    timers: Handle,
+    network: IpAddr,
+    peers: Arc<Peers>,
+}
+
+impl Admitted {
+    /// Serves the connection by `serve`, until its life ends. Returns whether it came to that.
+    pub async fn run(mut self, serve: impl Future) -> bool {
+        select! {
+            _ = serve => false,
+            () = &mut self.end => true,
+        }
+    }
+
+    /// Returns the driver of this peer, with its limit.
+    #[must_use]
+    pub fn timers(&self) -> &Handle {
+        &self.timers
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut connected = self.peers.lock();
+        if let Some(peer) = connected.get_mut(&self.network) {
+            peer.connections -= 1;
+            if peer.connections == 0 {
+                connected.remove(&self.network);
+            }
+        }
+    }
+}
+
+/// Serves as many connections at once as there are `places`. The others wait. If there is a limit
+/// for the `peers`, those above it are closed, and take no place. If the system cannot accept one,
+/// such as without a free descriptor, it is asked again after 100 ms.
 pub async fn serve(
     listener: TcpListener,
     places: Arc<Semaphore>,
     header: Option<Duration>,
+    peers: Option<Arc<Peers>>,
 ) -> Infallible {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             // It is about one client, which has gone again.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             // The system is short of something, for now.
@@ -86,10 +184,19 @@ pub async fn serve(
                 continue;
             }
         };
+        let admitted = match peers.as_ref().map(|peers| peers.admit(address.ip())) {
+            Some(Err(_)) => continue, // which closes it
+            Some(Ok(admitted)) => Some(admitted),
+            None => None,
+        };
         // Nobody closes the semaphore, so there is a place at some time.
         let place = places.clone().acquire_owned().await;
         tokio::spawn(async move {
-            let _ = connection(stream, header).await;
+            let connection = connection(stream, header);
+            match admitted {
+                Some(admitted) => drop(admitted.run(connection).await),
+                None => drop(connection.await),
+            }
             drop(place);
         });
     }

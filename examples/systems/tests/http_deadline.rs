@@ -22,7 +22,7 @@ const fn ms(millis: u64) -> Duration {
 /// Runs a client against a server with a limit of 100 ms.
 fn with_server<F: Future, W>(
     server: &Context,
-    work: impl Fn(Request<Incoming>) -> W,
+    work: impl Fn(Request<Incoming>) -> W + Clone,
     client: impl FnOnce(Sender) -> F,
 ) -> F::Output
 where
@@ -85,7 +85,7 @@ fn a_handler_ends_at_its_deadline_or_that_of_the_client_with_504() {
         assert_eq!(quick, (200, "done".to_owned(), 50));
         takes.set(3_600_000);
         let slow = get(&mut client, None).await;
-        assert_eq!(slow, (504, "the server's limit".to_owned(), 100));
+        assert_eq!((slow.0, slow.2), (504, 100));
         let (status, _, took) = get(&mut client, Some("0.03")).await;
         assert_eq!((status, took), (504, 30));
         // A client cannot have more than the server gives.
