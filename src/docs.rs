@@ -29,7 +29,8 @@ pub mod architecture {}
 #[doc = include_str!("../docs/benchmarks.md")]
 /// ## Two plots
 ///
-/// By `cargo run --release -p reveille-examples --features rt,tokio,smol --example lateness`.
+/// By `cargo run --release --manifest-path examples/lateness_peers/Cargo.toml --target-dir
+/// target/lateness_peers -- --ms 2500`.
 ///
 /// <div>
 #[doc = include_str!("../docs/lateness-distribution.svg")]

@@ -10,10 +10,13 @@ const RIGHT: f64 = 280.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 52.0;
 
-/// Colours that people who confuse some colours can tell apart (Okabe and Ito, 2008).
-pub(crate) const COLOURS: [&str; 7] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555",
+/// Colours that people who confuse some colours can tell apart: six of Okabe and Ito, 2008, a grey,
+/// and two dark ones of Tol, 2021. Each way to sleep has the same one in all charts.
+pub(crate) const COLOURS: [&str; 9] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#888888", "#882255",
+    "#332288",
 ];
+pub(crate) const BLACK: &str = "#000000";
 
 pub(crate) struct Chart {
     svg: String,

@@ -7,19 +7,21 @@ use crossbeam_deque::{Injector, Steal};
 use reveille::{Driver, ThreadPark};
 
 use crate::load::{Load, Sample};
+#[cfg(feature = "peers")]
+use crate::peers;
 
 pub(crate) struct Contender {
     pub(crate) name: String,
     pub(crate) run: Box<dyn Fn(Load) -> Sample>,
 }
 
-fn contender(name: &str, run: impl Fn(Load) -> Sample + 'static) -> Contender {
+pub(crate) fn contender(name: &str, run: impl Fn(Load) -> Sample + 'static) -> Contender {
     let (name, run) = (name.into(), Box::new(run));
     Contender { name, run }
 }
 
 pub(crate) fn all() -> Vec<Contender> {
-    vec![
+    let all = vec![
         contender("reveille, your own loop", |load| own_loop(load, None)),
         #[cfg(feature = "rt")]
         contender("reveille::rt", on_rt),
@@ -31,7 +33,10 @@ pub(crate) fn all() -> Vec<Contender> {
         }),
         #[cfg(feature = "smol")]
         contender("smol (async-io)", on_smol),
-    ]
+    ];
+    #[cfg(feature = "peers")]
+    let all = all.into_iter().chain(peers::all()).collect();
+    all
 }
 
 /// The loop of your own with this slack.
@@ -60,7 +65,7 @@ fn own_loop(load: Load, slack: Option<Duration>) -> Sample {
         runnable.schedule();
         task
     };
-    let tasks: Vec<_> = load.tasks(reveille_until).into_iter().map(spawn).collect();
+    let tasks: Vec<_> = load.tasks(reveille_until).map(spawn).collect();
     loop {
         // All that is ready runs before the next park, in the order in which it was woken.
         while let Steal::Success(runnable) = queue.steal() {
@@ -80,7 +85,6 @@ fn on_rt(load: Load) -> Sample {
     reveille::rt::block_on(async {
         let tasks: Vec<_> = load
             .tasks(reveille_until)
-            .into_iter()
             .map(reveille::rt::spawn)
             .collect();
         for task in tasks {
@@ -100,11 +104,7 @@ where
         .build()
         .expect("the system has a descriptor for the runtime");
     runtime.block_on(async {
-        let tasks: Vec<_> = load
-            .tasks(sleep_until)
-            .into_iter()
-            .map(tokio::spawn)
-            .collect();
+        let tasks: Vec<_> = load.tasks(sleep_until).map(tokio::spawn).collect();
         for task in tasks {
             task.await.expect("no task panics");
         }
@@ -118,11 +118,7 @@ fn on_smol(load: Load) -> Sample {
     let until = |at| async move {
         smol::Timer::at(at).await;
     };
-    let tasks: Vec<_> = load
-        .tasks(until)
-        .into_iter()
-        .map(|task| executor.spawn(task))
-        .collect();
+    let tasks: Vec<_> = load.tasks(until).map(|task| executor.spawn(task)).collect();
     smol::block_on(executor.run(async {
         for task in tasks {
             task.await;

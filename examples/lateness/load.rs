@@ -1,6 +1,5 @@
 //! The tasks that are measured: each sleeps again and again, and notes how late it woke.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,8 +13,6 @@ pub(crate) const TASKS: u64 = 1000;
 const WARM_UP: Duration = Duration::from_millis(150);
 /// How often what was measured so far is shown.
 const REFRESH: Duration = Duration::from_millis(100);
-
-pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What was measured.
 #[derive(Clone, Default)]
@@ -64,22 +61,21 @@ impl Load {
         }))
     }
 
-    /// Returns the tasks, which wait by `sleep_until`. All have to be run until they end.
-    pub(crate) fn tasks<S>(
+    /// Returns the tasks, which wait by `sleep_until`. All have to be run until they end. They are
+    /// `Send` if that is.
+    pub(crate) fn tasks<S: Future + 'static>(
         &self,
-        sleep_until: impl Fn(Instant) -> S + Clone + Send + 'static,
-    ) -> Vec<Task>
-    where
-        S: Future<Output = ()> + Send + 'static,
-    {
-        let sleeper = |seed| -> Task {
+        sleep_until: impl Fn(Instant) -> S + Clone + 'static,
+    ) -> impl Iterator<Item = impl Future<Output = ()> + 'static> {
+        (0..=TASKS).map(move |number| {
             let (shared, sleep_until) = (self.0.clone(), sleep_until.clone());
-            Box::pin(async move { shared.sleep_again_and_again(seed, sleep_until).await })
-        };
-        let mut tasks: Vec<Task> = (0..TASKS).map(sleeper).collect();
-        let shared = self.0.clone();
-        tasks.push(Box::pin(async move { shared.watch(sleep_until).await }));
-        tasks
+            async move {
+                match number {
+                    TASKS => shared.watch(sleep_until).await,
+                    _ => shared.sleep_again_and_again(number, sleep_until).await,
+                }
+            }
+        })
     }
 
     /// Returns what the tasks have measured, which have ended.

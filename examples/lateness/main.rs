@@ -4,6 +4,8 @@
 //! cargo run --release --example lateness
 //! # Beside other timers:
 //! cargo run --release -p reveille-examples --features rt,tokio,smol --example lateness
+//! # And beside those that take longer to build: futures-timer, compio, monoio, glommio.
+//! cargo run --release --manifest-path examples/lateness_peers/Cargo.toml --target-dir target/lateness_peers
 //! ```
 //!
 //! (Without `-p`, cargo turns on what the tests of the crate need, too: tokio's `test-util`, with
@@ -21,10 +23,17 @@
 //! The program fails if a timer was early. It only reports how late they were: that depends on the
 //! machine, and on what else it does meanwhile.
 
+#![allow(
+    unexpected_cfgs,
+    reason = "the feature `peers` is in one of two packages"
+)]
+
 mod chart;
 mod contenders;
 mod histogram;
 mod load;
+#[cfg(feature = "peers")]
+mod peers;
 mod plots;
 mod usage;
 

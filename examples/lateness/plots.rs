@@ -1,6 +1,6 @@
 //! The two plots: the distribution of lateness, and what a slack costs and saves.
 
-use crate::chart::{COLOURS, Chart};
+use crate::chart::{BLACK, COLOURS, Chart};
 use crate::load::Sample;
 
 type Named = (String, Sample);
@@ -38,13 +38,13 @@ pub(crate) fn curve(slacks: &[Named], others: &[Named]) -> String {
     let title = "CPU time against lateness (median), as the slack grows";
     let mut chart = Chart::new(title, ("late by, µs", 0, 4), ("% CPU", y_end));
     let points: Vec<_> = slacks.iter().filter_map(|(_, sample)| at(sample)).collect();
-    chart.line("reveille, slack by slack", COLOURS[0], points);
+    chart.line("reveille, slack by slack", BLACK, points);
     for (name, sample) in slacks {
         if let Some(point) = at(sample) {
-            chart.label(name.trim_start_matches("slack "), COLOURS[0], point);
+            chart.label(name.trim_start_matches("slack "), BLACK, point);
         }
     }
-    for ((name, sample), colour) in others.iter().zip(&COLOURS[1..]) {
+    for ((name, sample), colour) in others.iter().zip(COLOURS.iter().cycle()) {
         if let Some(point) = at(sample) {
             chart.point(name, colour, point);
         }
