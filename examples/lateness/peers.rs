@@ -18,7 +18,7 @@ pub(crate) fn all() -> Vec<Contender> {
     ]
 }
 
-/// On an executor alone. A thread of futures-timer fires its timers, on any executor.
+/// On an executor without timers. futures-timer fires its own on a thread, whatever the executor.
 fn on_futures_timer(load: Load) -> Sample {
     let executor = smol::LocalExecutor::new();
     let until = |at: Instant| Delay::new(at.saturating_duration_since(Instant::now()));

@@ -1,16 +1,16 @@
 //! A server under attack by clients that send a header byte by byte, and what stops them.
 //!
 //! - **A deadline for the header** ends each of them. But they come back, and if there are more of
-//!   them than the server has places, an honest client waits in a queue with all.
+//!   them than the server has places, an honest client waits in a queue with all of them.
 //! - **A limit for each peer** leaves the other places to the others: a [limited](Handle::limited)
 //!   driver for each address, on which each of its connections has one timer, the end of its life.
 //!   A connection that gets no timer is closed at once.
 //!
-//! A limit for each connection would not help: one that attacks needs a single timer. Where a client
-//! can have many requests at once on one connection, as with HTTP/2, let these take their timers
-//! from a child of [`Admitted::timers`] as well; `examples/limits_and_stats.rs` has such limits.
+//! A limit on the timers of one connection would not help here: a slow one needs a single timer. It
+//! helps where a client can have many requests at once on one connection, as with HTTP/2. Then make
+//! a limited driver for each connection, too, as `examples/limits_and_stats.rs` does.
 //!
-//! Behind a proxy all clients have its address, so the limit belongs into the proxy then.
+//! Behind a proxy all clients have its address. Then the limit belongs into the proxy.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -67,8 +67,8 @@ struct Peer {
 }
 
 impl Peers {
-    /// Lets each peer have so many connections at once, each for `lifetime` at most. That ends also
-    /// one that sends its headers in time and then reads its answers slowly.
+    /// Lets each peer have so many connections at once, each for `lifetime` at most. The lifetime
+    /// also ends a connection that sends its headers in time and then reads its answers slowly.
     #[must_use]
     pub fn new(connections: usize, lifetime: Duration) -> Arc<Self> {
         Arc::new(Self {
@@ -93,13 +93,12 @@ impl Peers {
         // It takes a permit for its timer, and gives that back when it ends or is dropped.
         let end = timers.try_sleep(self.lifetime)?;
         let new = || Peer {
-            timers: timers.clone(),
+            timers,
             connections: 0,
         };
         connected.entry(network).or_insert_with(new).connections += 1;
         Ok(Admitted {
             end,
-            timers,
             network,
             peers: self.clone(),
         })
@@ -130,24 +129,18 @@ fn network(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Admitted {
     end: Sleep,
-    timers: Handle,
     network: IpAddr,
     peers: Arc<Peers>,
 }
 
 impl Admitted {
-    /// Serves the connection by `serve`, until its life ends. Returns whether it came to that.
+    /// Runs `serve`, which serves the connection, to its end, or until the end of the connection's
+    /// life. Returns whether that came first.
     pub async fn run(mut self, serve: impl Future) -> bool {
         select! {
             _ = serve => false,
             () = &mut self.end => true,
         }
-    }
-
-    /// Returns the driver of this peer, with its limit.
-    #[must_use]
-    pub fn timers(&self) -> &Handle {
-        &self.timers
     }
 }
 
