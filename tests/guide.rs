@@ -1,4 +1,5 @@
-//! The page of the guide names examples and tests: each of them is there.
+//! The page of the guide names examples and tests: each of them is there. And the examples of all
+//! pages run as tests.
 
 #![cfg(not(loom))]
 
@@ -92,4 +93,29 @@ fn each_test_that_the_page_names_is_there() {
         found += 1;
     }
     assert!(found > 60, "{found}");
+}
+
+/// A page that is not included would not be tested, and neither would a block that says so.
+#[test]
+fn each_page_is_part_of_the_documentation_and_its_examples_are_tests() {
+    let included = fs::read_to_string(root().join("src/docs.rs")).unwrap();
+    let mut pages = vec![root().join("README.md")];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let include = format!("#[doc = include_str!(\"../docs/{name}\")]\n");
+            assert!(included.contains(&include), "{name} is not included");
+            pages.push(path);
+        }
+    }
+    assert!(pages.len() > 10, "{pages:?}");
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let fences = text.lines().filter_map(|line| line.strip_prefix("```"));
+        for language in fences.step_by(2) {
+            let known = ["rust", "sh", "text", "toml"].contains(&language);
+            assert!(known, "{}: a block of {language:?}", page.display());
+        }
+    }
 }
