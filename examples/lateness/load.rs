@@ -62,7 +62,7 @@ impl Load {
     }
 
     /// Returns the tasks, which wait by `sleep_until`. All have to be run until they end. They are
-    /// `Send` if that is.
+    /// `Send` if `sleep_until` and its futures are.
     pub(crate) fn tasks<S: Future + 'static>(
         &self,
         sleep_until: impl Fn(Instant) -> S + Clone + 'static,

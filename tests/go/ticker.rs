@@ -29,9 +29,13 @@ fn ticks_keep_to_the_grid_of_the_period() {
     everywhere(|on| async move {
         let start = Instant::now();
         let mut ticker = Ticker::new(ms(2));
+        let mut first = None;
         for n in 1..=5 {
             let due = ticker.tick().await;
             assert!(due >= start + ms(2) * n && due <= Instant::now());
+            // However late the ticks before were received.
+            let since = due - *first.get_or_insert(due);
+            assert_eq!(since.as_nanos() % ms(2).as_nanos(), 0);
             on.has_passed(start, ms(2) * n);
         }
         let start = Instant::now();
