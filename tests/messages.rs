@@ -43,6 +43,14 @@ fn the_page_on_troubleshooting_quotes_what_errors_say() {
     let begins = |message: &str| message.split(':').next().unwrap().to_owned();
     let no_driver = begins(&reveille::Handle::try_current().unwrap_err().to_string());
     assert!(page.contains(&format!("`{no_driver}`")), "{no_driver}");
+    let (outside, _) = panic_of(|| {
+        let driver = reveille::Driver::with_unpark(|| {});
+        let _entered = driver.handle().enter();
+        let sleep = reveille::time::sleep(support::secs(1));
+        reveille::ManualClock::new().simulate(sleep);
+    });
+    let outside = begins(&outside);
+    assert!(page.contains(&format!("`{outside}`")), "{outside}");
     #[cfg(feature = "rt")]
     {
         use reveille::rt;

@@ -142,3 +142,154 @@ fn handles_of_one_driver_are_equal() {
     let handles = [one.handle(), other.handle(), one.handle()];
     assert_eq!(handles.iter().collect::<HashSet<_>>().len(), 2);
 }
+
+/// Timers that are made in the argument of `simulate`, on a driver that is current around it. They
+/// were waited for: for ever, if their driver turns on the thread that waits.
+mod made_before_the_call {
+    use std::future::{Pending, pending, ready};
+
+    use reveille::time::Timeout;
+
+    use super::support::panic_of;
+    use super::*;
+
+    /// Checks that the simulation panics with a message that tells what to do, at the line that
+    /// called `simulate`.
+    #[track_caller]
+    fn is_told(simulate: fn()) {
+        let (message, file) = watched(move || panic_of(simulate));
+        for words in ["made before the call", "simulate(async { timeout("] {
+            assert!(message.contains(words), "no {words:?} in {message:?}");
+        }
+        assert_eq!(file, file!(), "{message:?}");
+    }
+
+    fn never(limit: Duration) -> Timeout<Pending<()>> {
+        timeout(limit, pending())
+    }
+
+    #[test]
+    fn on_a_driver_of_this_thread_they_are_told() {
+        is_told(|| {
+            let driver = Driver::new(ThreadPark::new());
+            let _entered = driver.handle().enter();
+            let _ = ManualClock::new().simulate(never(secs(1)));
+        });
+    }
+
+    #[cfg(feature = "rt")]
+    #[test]
+    fn in_a_block_on_they_are_told() {
+        is_told(|| {
+            reveille::rt::block_on(async {
+                ManualClock::new().simulate(sleep(secs(1)));
+            });
+        });
+    }
+
+    #[cfg(feature = "rt")]
+    #[test]
+    fn in_a_task_of_a_runtime_they_are_told() {
+        let error = watched(|| {
+            let runtime = reveille::rt::Runtime::builder().worker_threads(2).build();
+            let task = async { ManualClock::new().simulate(never(secs(3600))).1 };
+            let spawned = async { reveille::rt::spawn(task).await };
+            runtime.unwrap().block_on(spawned).unwrap_err()
+        });
+        assert!(
+            error.to_string().contains("made before the call"),
+            "{error}"
+        );
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn in_a_tokio_runtime_of_one_thread_they_are_told() {
+        fn block_on(future: impl Future<Output = ()>) {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_all().build().unwrap().block_on(future);
+        }
+        is_told(|| block_on(async { ManualClock::new().simulate(sleep(secs(1))).0 }));
+        is_told(|| block_on(async { drop(ManualClock::new().simulate(never(secs(1)))) }));
+        is_told(|| {
+            block_on(async {
+                drop(
+                    ManualClock::new()
+                        .simulate(reveille::FutureExt::timeout(pending::<()>(), secs(1))),
+                )
+            });
+        });
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn in_a_tokio_runtime_of_two_workers_they_are_told() {
+        is_told(|| {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async { drop(ManualClock::new().simulate(never(secs(3600)))) });
+        });
+    }
+
+    #[test]
+    fn timers_that_the_future_does_not_wait_for_do_no_harm() {
+        watched(|| {
+            let driver = Driver::new(ThreadPark::new());
+            let _entered = driver.handle().enter();
+            let clock = ManualClock::new();
+            // Made, and never waited for.
+            assert_eq!(clock.simulate(timeout(secs(1), ready(7))).0, Ok(7));
+            // What it limits ends by a timer on the clock.
+            let simulated = clock.simulate(timeout(secs(1), sleep_inside(secs(60))));
+            assert_eq!(simulated, (Ok(()), secs(60)));
+        });
+    }
+
+    /// It ends no wait, so it may stand beside one for another thread.
+    #[test]
+    fn a_limit_that_never_ends_is_none() {
+        watched(|| {
+            let driver = Driver::new(ThreadPark::new());
+            let _entered = driver.handle().enter();
+            let (sender, receiver) = oneshot::channel();
+            let thread = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(5));
+                sender.send(7).unwrap();
+            });
+            let limited = timeout(Duration::MAX, receiver);
+            assert_eq!(ManualClock::new().simulate(limited).0, Ok(Ok(7)));
+            thread.join().unwrap();
+        });
+    }
+
+    /// While time is held, other threads have work to do, and may end the wait.
+    #[test]
+    fn a_clock_that_is_held_waits() {
+        watched(|| {
+            let driver = Driver::new(ThreadPark::new());
+            let _entered = driver.handle().enter();
+            let clock = ManualClock::new();
+            let (sender, receiver) = oneshot::channel();
+            let hold = clock.hold();
+            let thread = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(5));
+                sender.send(7).unwrap();
+                drop(hold);
+            });
+            assert_eq!(clock.simulate(timeout(secs(1), receiver)).0, Ok(Ok(7)));
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn on_a_driver_of_the_same_clock_they_are_simulated() {
+        watched(|| {
+            let clock = ManualClock::new();
+            let driver = Driver::builder().clock(&clock).build(ThreadPark::new());
+            let _entered = driver.handle().enter();
+            let (result, elapsed) = clock.simulate(never(secs(3600)));
+            assert!(result.is_err());
+            assert_eq!(elapsed, secs(3600));
+        });
+    }
+}

@@ -408,7 +408,7 @@ impl Clock {
     }
 
     /// Returns whether an executor may move the clock: it is frozen, and no guard holds it.
-    fn may_move(&self) -> bool {
+    pub(crate) fn may_move(&self) -> bool {
         // Acquire: pairs with the release in `Hold::drop`.
         self.is_frozen() && self.inner.holds.load(Ordering::Acquire) == 0
     }

@@ -384,6 +384,12 @@ impl Shared {
         self.chunks.replace_waker(index, deadline, waker)
     }
 
+    /// Returns whether a timer that comes due some day wakes the task of `waker`.
+    pub(crate) fn holds(&self, waker: &Waker) -> bool {
+        // After a fork the locks of a driver that is gone may be held for ever.
+        !self.is_closed() && self.chunks.holds(waker)
+    }
+
     /// Returns how many timers are armed.
     pub(crate) fn armed(&self) -> usize {
         self.chunks.armed()

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::backend::coop;
+use crate::backend::{coop, tokio_driver};
 use crate::clock::ManualClock;
-use crate::driver::Driver;
+use crate::driver::{Driver, Handle};
 use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
 
 impl ManualClock {
@@ -19,14 +19,25 @@ impl ManualClock {
     /// Timers that the future makes are on this clock. When the future waits and nothing is due,
     /// time moves on to the next deadline: hours of waiting take no time. A future that waits for
     /// something else than a timer, such as another thread, is waited for, and time does not move
-    /// while there is a [`hold`](Self::hold). Read instants inside of the future. For tasks that
-    /// are spawned, use a runtime on this clock:
-    /// `rt::Runtime::builder().worker_threads(1).clock(&clock)` (feature `rt`).
+    /// while there is a [`hold`](Self::hold). For tasks that are spawned, use a runtime on this
+    /// clock: `rt::Runtime::builder().worker_threads(1).clock(&clock)` (feature `rt`).
+    ///
+    /// Make timers, and read instants, *inside* of the future: `simulate(async { sleep(d).await })`.
+    /// The argument of `simulate(sleep(d))` is made before this call. Inside a runtime, such as that
+    /// of a `#[tokio::test]`, that timer is the runtime's, and not on this clock. Tokio's own timers
+    /// are never on it.
     ///
     /// The same future does the same in each run: see
     /// [reproducible runs](Self#reproducible-runs). A future that waits for ever, with no timer
-    /// left, is waited for, too: put a [`timeout`](crate::time::timeout()) around it, which costs no
-    /// time. An interval that nobody ends keeps time moving for ever.
+    /// left, is waited for, too: put a [`timeout`](crate::time::timeout()) around it, inside, as the
+    /// example does. It costs no time. An interval that nobody ends keeps time moving for ever.
+    ///
+    /// # Panics
+    ///
+    /// If the future has nothing left to do on this clock, and waits for a timer of the driver that
+    /// was current at this call. A runtime of one thread could not fire it: its thread is the one
+    /// that calls this. On any other driver it would take real time. (This is not noticed if the
+    /// timer was polled with a waker of its own, as in a `FuturesUnordered`. Then it is waited for.)
     ///
     /// # Examples
     ///
@@ -42,7 +53,9 @@ impl ManualClock {
     /// assert!(result.is_err());
     /// assert_eq!(elapsed, Duration::from_secs(1 + 2 + 4 + 8 + 16 + 60));
     /// ```
+    #[track_caller]
     pub fn simulate<F: Future>(&self, future: F) -> (F::Output, Duration) {
+        let outer = Handle::entered().or_else(tokio_driver::known_handle);
         let park = ThreadPark::new();
         let woken = Arc::new(Woken {
             // It has to be polled once to begin with.
@@ -63,10 +76,29 @@ impl ManualClock {
                     return (output, self.now() - start);
                 }
             }
+            // Before the clock is moved: a hold that ends meanwhile lets time move in the next round.
+            let was_free = driver.handle().clock().may_move();
             if !driver.advance_when_idle() {
+                // In this order: another thread may wake the future and then end its hold.
+                if was_free && !woken.woken.load(Ordering::Acquire) {
+                    check_timers_of(outer.as_ref(), &waker);
+                }
                 driver.park();
             }
         }
+    }
+}
+
+/// Panics if the future waits for a timer of `outer`, the driver that was current before its own.
+#[track_caller]
+fn check_timers_of(outer: Option<&Handle>, waker: &Waker) {
+    if let Some(outer) = outer.filter(|outer| outer.shared.holds(waker)) {
+        panic!(
+            "simulate waits for a timer that is not on its clock: it was made before the call, on the \
+             driver that is current there ({}). Make timers inside of the future: \
+             `simulate(async {{ timeout(limit, work).await }})`, not `simulate(timeout(limit, work))`",
+            outer.shared.origin().name
+        );
     }
 }
 

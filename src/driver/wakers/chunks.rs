@@ -308,6 +308,20 @@ impl Chunks {
         }
     }
 
+    /// Returns whether the driver holds a waker of the same task as `waker`, for a timer that comes
+    /// due some day. Looks at all timers.
+    pub(crate) fn holds(&self, waker: &Waker) -> bool {
+        let mut chunks = (0..).map_while(|chunk| self.get(chunk));
+        chunks.any(|chunk| {
+            let entries = chunk.lock();
+            let mut timers = entries.all.iter().zip(&chunk.words);
+            timers.any(|(entry, word)| match &entry.place {
+                Place::Armed(armed) => word.get() != NEVER && armed.will_wake(waker),
+                Place::Free(_) => false,
+            })
+        })
+    }
+
     /// Returns how many timers are armed.
     pub(crate) fn armed(&self) -> usize {
         let chunks = (0..).map_while(|chunk| self.get(chunk));
