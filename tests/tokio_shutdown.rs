@@ -128,17 +128,39 @@ fn a_task_elsewhere_goes_on_waiting_for_the_timer_of_a_runtime_that_is_gone() {
     });
 }
 
+/// Arms a timer, drops its runtime, and polls the timer after its deadline.
+fn is_ready_beyond_the_end_of(runtime: Runtime) {
+    let task = Task::new();
+    let mut timer = armed(&runtime, &task);
+    timer.reset_after(ms(1));
+    drop(runtime);
+    let elsewhere = DriverThread::new().unwrap();
+    pollster::block_on(elsewhere.handle().sleep(ms(3)));
+    assert!(task.poll(&mut timer).is_ready());
+}
+
+/// With the feature `test-util` the clock of a runtime of one thread is tokio's own. It stood still
+/// once the runtime was gone, so the wait for what was left began with the poll.
 #[test]
 fn a_deadline_is_kept_beyond_the_end_of_the_runtime() {
     watched(|| {
-        let task = Task::new();
-        let runtime = multi_thread();
-        let mut timer = armed(&runtime, &task);
-        timer.reset_after(ms(1));
-        drop(runtime);
-        let elsewhere = DriverThread::new().unwrap();
-        pollster::block_on(elsewhere.handle().sleep(ms(3)));
-        assert!(task.poll(&mut timer).is_ready());
+        for runtime in [current_thread(), multi_thread()] {
+            is_ready_beyond_the_end_of(runtime);
+        }
+    });
+}
+
+#[cfg(feature = "test-util")]
+#[test]
+fn a_deadline_is_kept_if_the_clock_was_paused_and_runs_again_at_the_end() {
+    watched(|| {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            sleep(secs(60)).await;
+            tokio::time::resume();
+        });
+        is_ready_beyond_the_end_of(runtime);
     });
 }
 

@@ -17,7 +17,6 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock::Clock;
 use crate::instant::Instant;
 use crate::sync::lock_std;
-#[cfg(feature = "test-util")]
 use crate::system;
 
 /// Whether tokio was built so that clocks can be paused.
@@ -123,6 +122,11 @@ impl Probe {
     }
 }
 
+/// Returns a time on the axis as a duration since its zero.
+fn since_zero(nanos: i64) -> Duration {
+    Duration::from_nanos(nanos.max(0).cast_unsigned())
+}
+
 /// A reference to the runtime whose clock is read. It is shared by all clones, and released once.
 ///
 /// The clock keeps it, and every timer keeps the clock: without the release, a timer that outlives
@@ -132,6 +136,8 @@ pub(super) struct ClockRuntime(Arc<SharedRuntime>);
 
 struct SharedRuntime {
     runtime: Mutex<Option<runtime::Handle>>,
+    /// By how much the clock is ahead of the system's once the runtime is released, if it goes on.
+    ahead: OnceLock<i64>,
     /// What all guards share that hold the clock.
     hold: Mutex<Weak<RuntimeHold>>,
 }
@@ -140,22 +146,37 @@ impl ClockRuntime {
     pub(super) fn new(runtime: runtime::Handle) -> Self {
         Self(Arc::new(SharedRuntime {
             runtime: Mutex::new(Some(runtime)),
+            ahead: OnceLock::new(),
             hold: Mutex::new(Weak::new()),
         }))
     }
 
-    /// Returns the runtime's clock. It stands still once the runtime is released, and on a thread
-    /// that is ending.
+    /// Returns the runtime's clock. It stands still on a thread that is ending, and once the runtime
+    /// is released, unless it [goes on](Self::go_on).
     pub(super) fn clock(&self) -> Clock {
         let (reads, holds) = (self.clone(), self.clone());
         let elapsed = move || {
-            let runtime = reads.get().filter(|_| !is_thread_ending());
-            runtime.map_or(Duration::ZERO, |runtime| {
-                let _entered = runtime.enter();
-                Duration::from_nanos(tokio_now().nanos().max(0).cast_unsigned())
-            })
+            let Some(runtime) = reads.get() else {
+                let ahead = reads.0.ahead.get();
+                return ahead.map_or(Duration::ZERO, |ahead| {
+                    since_zero(system::monotonic().saturating_add(*ahead))
+                });
+            };
+            if is_thread_ending() {
+                return Duration::ZERO;
+            }
+            let _entered = runtime.enter();
+            since_zero(tokio_now().nanos())
         };
         Clock::of_runtime(elapsed, Box::new(move || Some(holds.hold()?)))
+    }
+
+    /// Lets `clock`, this runtime's, go on with the system's once the runtime is released: so timers
+    /// that move to another driver keep their deadlines.
+    pub(super) fn go_on(&self, clock: &Clock) {
+        // Read first, so that it is not fast: no timer may be early.
+        let shown = clock.nanos().cast_signed();
+        let _ = self.0.ahead.set(shown - system::monotonic());
     }
 
     /// Keeps the runtime from advancing its clock. Returns `None` if it is released.

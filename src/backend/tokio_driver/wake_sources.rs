@@ -319,9 +319,13 @@ impl<W> Drop for WakeSources<W> {
     fn drop(&mut self) {
         if let Some(runtime) = &self.clock_runtime {
             // A thread that is ending cannot tell.
-            if !time::is_thread_ending() && !system::runs(|| self.clock.nanos().cast_signed()) {
-                // The time that its timers have left means nothing on another clock.
-                self.clock.stop();
+            if !time::is_thread_ending() {
+                if system::runs(|| self.clock.nanos().cast_signed()) {
+                    runtime.go_on(&self.clock);
+                } else {
+                    // The time that its timers have left means nothing on another clock.
+                    self.clock.stop();
+                }
             }
             runtime.release();
         }
