@@ -33,7 +33,14 @@ fn an_error_tells_which_limit_it_was_and_what_was_asked() {
         .limited(Limits::new().timers(1).longest(secs(60)));
     let _first = tenant.try_sleep(secs(60)).unwrap();
     let error = tenant.try_sleep(secs(60)).unwrap_err();
-    assert_eq!(error, LimitError::Timers { limit: 1, asked: 2 });
+    assert_eq!(
+        error,
+        LimitError::Timers {
+            limit: 1,
+            asked: 2,
+            level: 0
+        }
+    );
     let error = tenant
         .try_timeout(secs(61), std::future::ready(()))
         .unwrap_err();
@@ -41,16 +48,70 @@ fn an_error_tells_which_limit_it_was_and_what_was_asked() {
         error,
         LimitError::Longest {
             limit: secs(60),
-            asked: secs(61)
+            asked: secs(61),
+            level: 0
         }
     );
-    let shown = "the limit of a timer's length is 60s, and this would take 61s";
-    assert_eq!(error.to_string(), shown);
     let far = tenant.now() + secs(3600);
     let error = tenant.try_sleep_until(far).unwrap_err();
     assert!(matches!(error, LimitError::Longest { asked, .. } if asked > secs(3599)));
     assert!(tenant.try_interval(Duration::MAX).is_err());
     assert_eq!(driver.handle().stats().rejected(), 4);
+}
+
+/// It did not tell what to do, nor whose limit it was.
+#[test]
+fn an_error_tells_whose_limit_it_was_and_what_to_do() {
+    let says = |result: Result<reveille::time::Sleep, LimitError>, words: &str| {
+        assert_eq!(result.unwrap_err().to_string(), words);
+    };
+    let limits = Limits::new().timers(1).longest(secs(60));
+    let driver = Driver::builder().limits(limits).build(ThreadPark::new());
+    let (child, none) = (
+        driver.handle().limited(Limits::new().timers(7)),
+        timers(driver.handle(), 0),
+    );
+    let grandchild = child.limited(Limits::new());
+    let _first = child.try_sleep(secs(1)).unwrap();
+    let reached = "is reached (timers at once: 1): drop one, or raise the limit";
+    let own = format!("the limit of this handle {reached}");
+    says(driver.handle().try_sleep(secs(1)), &own);
+    let parents = format!("the limit of this handle's parent {reached}");
+    says(child.try_sleep(secs(1)), &parents);
+    let above = format!("the limit of a parent of this handle, 2 levels up, {reached}");
+    says(grandchild.try_sleep(secs(1)), &above);
+    let zero = "the limit of this handle allows no timer: raise the limit";
+    says(none.try_sleep(secs(1)), zero);
+    let long = "exceeds the limit of this handle's parent (60s): shorten it, or raise the limit";
+    says(child.try_sleep(secs(61)), &format!("a timer of 61s {long}"));
+    says(
+        child.try_sleep(Duration::MAX),
+        &format!("a timer without end {long}"),
+    );
+}
+
+#[test]
+fn debug_of_a_handle_shows_its_limits_and_the_permits_that_are_taken() {
+    let driver = Driver::new(ThreadPark::new());
+    assert!(!format!("{:?}", driver.handle()).contains("limits"));
+    let mut tenant = driver.handle().limited(Limits::new().longest(secs(60)));
+    let parent = tenant.clone();
+    tenant = timers(&tenant, 3);
+    let timer = tenant.try_sleep(secs(1)).unwrap();
+    let other = parent.try_sleep(secs(1)).unwrap();
+    let within = "2 of any number (up to 60s each)";
+    let shown = format!("{tenant:?}");
+    assert!(
+        shown.contains(&format!("limits: 1 of 3, within {within} }}")),
+        "{shown}"
+    );
+    drop((timer, other));
+    for most in 4..10 {
+        tenant = timers(&tenant, most);
+    }
+    let shown = format!("{tenant:?}");
+    let parents = "limits: 0 of 9, within 0 of 8, within 0 of 7, within 0 of 6, within .. }";
+    assert!(shown.contains(parents), "{shown}");
 }
 
 #[test]
@@ -59,10 +120,17 @@ fn the_limit_of_the_length_that_is_told_is_the_tightest_one() {
     let parent = driver.handle().limited(Limits::new().longest(secs(10)));
     let child = parent.limited(Limits::new().longest(secs(60)));
     let grandchild = child.limited(Limits::new());
-    for tenant in [&parent, &child, &grandchild] {
+    for (level, tenant) in [&parent, &child, &grandchild].into_iter().enumerate() {
         let (limit, asked) = (secs(10), secs(61));
         let error = tenant.try_sleep(asked).unwrap_err();
-        assert_eq!(error, LimitError::Longest { limit, asked });
+        assert_eq!(
+            error,
+            LimitError::Longest {
+                limit,
+                asked,
+                level
+            }
+        );
         assert!(tenant.try_sleep(secs(11)).is_err() && tenant.try_sleep(secs(10)).is_ok());
     }
 }
@@ -205,7 +273,11 @@ fn a_child_counts_in_its_parents_and_leaves_nothing_where_it_is_refused() {
         let error = one.try_sleep(secs(1)).unwrap_err();
         assert_eq!(
             error,
-            LimitError::Timers { limit: 2, asked: 3 },
+            LimitError::Timers {
+                limit: 2,
+                asked: 3,
+                level: 1
+            },
             "of the customer"
         );
     }

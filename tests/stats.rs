@@ -34,6 +34,25 @@ fn set_by_hand() -> (&'static AtomicU64, Driver<()>) {
 }
 
 #[test]
+fn a_summary_is_one_line_and_tells_how_late_timers_were() {
+    let (nanos, mut driver) = set_by_hand();
+    let (handle, task) = (driver.handle().clone(), Task::new());
+    let timers = [ms(1), ms(2), ms(9)].map(|wait| armed(&handle, wait, &task));
+    let counts = "3 timers pending (peak 3), 0 fired, 0 cancelled, 0 rejected";
+    assert_eq!(handle.stats().to_string(), counts);
+    nanos.store(3_000_000, Ordering::SeqCst);
+    driver.turn();
+    drop(timers);
+    let shown = handle.stats().to_string();
+    let (counts, late) = shown.split_once("; late by ").expect(&shown);
+    assert_eq!(
+        counts,
+        "0 timers pending (peak 3), 2 fired, 1 cancelled, 0 rejected"
+    );
+    assert!(late.ends_with("(p99), 2.0ms (max)"), "{late}");
+}
+
+#[test]
 fn each_way_in_which_a_timer_ends_is_counted_once() {
     let (nanos, mut driver) = set_by_hand();
     let (handle, task) = (driver.handle().clone(), Task::new());

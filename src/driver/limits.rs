@@ -63,7 +63,7 @@ impl Limits {
     /// let tenant = driver.handle().limited(Limits::new().timers(1));
     /// let _first = tenant.try_sleep(Duration::from_secs(1)).unwrap();
     /// let error = tenant.try_sleep(Duration::from_secs(1)).unwrap_err();
-    /// assert_eq!(error, LimitError::Timers { limit: 1, asked: 2 });
+    /// assert_eq!(error, LimitError::Timers { limit: 1, asked: 2, level: 0 });
     /// ```
     pub fn timers(mut self, count: usize) -> Self {
         self.timers = Some(count);
@@ -82,7 +82,7 @@ impl Limits {
     /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
     /// let tenant = driver.handle().limited(Limits::new().longest(limit));
     /// let error = tenant.try_sleep(asked).unwrap_err();
-    /// assert_eq!(error, LimitError::Longest { limit, asked });
+    /// assert_eq!(error, LimitError::Longest { limit, asked, level: 0 });
     /// ```
     pub fn longest(mut self, duration: Duration) -> Self {
         self.longest = Some(duration);
@@ -99,9 +99,14 @@ impl Limits {
 /// use std::time::Duration;
 ///
 /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
-/// let tenant = driver.handle().limited(Limits::new().timers(0));
+/// let tenant = driver.handle().limited(Limits::new().timers(1));
+/// let _first = tenant.try_sleep(Duration::from_secs(1))?;
 /// let error = tenant.try_sleep(Duration::from_secs(1)).unwrap_err();
-/// assert_eq!(error.to_string(), "the limit of timers is 0 at once, and this would be number 1");
+/// assert_eq!(
+///     error.to_string(),
+///     "the limit of this handle is reached (timers at once: 1): drop one, or raise the limit"
+/// );
+/// # Ok::<_, reveille::LimitError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,6 +117,9 @@ pub enum LimitError {
         limit: usize,
         /// How many there would have been.
         asked: usize,
+        /// Whose limit it is: 0 if that of the handle that was asked, 1 if that of its parent, and
+        /// so on.
+        level: usize,
     },
     /// The timer is longer than is allowed.
     Longest {
@@ -119,20 +127,54 @@ pub enum LimitError {
         limit: Duration,
         /// How long the timer would have been.
         asked: Duration,
+        /// Whose limit it is, as above.
+        level: usize,
     },
 }
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Timers { limit, asked } => write!(
+            Self::Timers {
+                limit: 0, level, ..
+            } => write!(
                 f,
-                "the limit of timers is {limit} at once, and this would be number {asked}"
+                "the limit of {} allows no timer: raise the limit",
+                Owner(*level)
             ),
-            Self::Longest { limit, asked } => write!(
+            Self::Timers { limit, level, .. } => write!(
                 f,
-                "the limit of a timer's length is {limit:?}, and this would take {asked:?}"
+                "the limit of {} is reached (timers at once: {limit}): drop one, or raise the limit",
+                Owner(*level)
             ),
+            Self::Longest {
+                limit,
+                asked,
+                level,
+            } => {
+                match *asked {
+                    Duration::MAX => f.write_str("a timer without end")?,
+                    asked => write!(f, "a timer of {asked:?}")?,
+                }
+                let owner = Owner(*level);
+                write!(
+                    f,
+                    " exceeds the limit of {owner} ({limit:?}): shorten it, or raise the limit"
+                )
+            }
+        }
+    }
+}
+
+/// Names the handle whose limit it is, by its level.
+struct Owner(usize);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("this handle"),
+            1 => f.write_str("this handle's parent"),
+            level => write!(f, "a parent of this handle, {level} levels up,"),
         }
     }
 }
@@ -242,18 +284,21 @@ impl Tenant {
     }
 
     fn check_length(&self, asked: Duration) -> Result<(), LimitError> {
-        let tightest = |longest: u64, tenant: &Self| longest.min(tenant.longest);
-        let longest = self.and_parents().fold(u64::MAX, tightest);
-        if nanos(asked) <= longest {
-            return Ok(());
+        // The first one, if several are as tight.
+        let tenants = self.and_parents().enumerate();
+        let tightest = tenants.min_by_key(|(_, tenant)| tenant.longest);
+        match tightest {
+            Some((level, tenant)) if nanos(asked) > tenant.longest => Err(LimitError::Longest {
+                limit: Duration::from_nanos(tenant.longest),
+                asked,
+                level,
+            }),
+            _ => Ok(()),
         }
-        Err(LimitError::Longest {
-            limit: Duration::from_nanos(longest),
-            asked,
-        })
     }
 
-    fn take_one(&self) -> Result<(), LimitError> {
+    /// Takes a permit of this tenant alone, which is the parent at `level` of the one that asks.
+    fn take_one(&self, level: usize) -> Result<(), LimitError> {
         let more = |taken: usize| (taken < self.most).then_some(taken + 1);
         // Relaxed: a count orders nothing else, and a read-modify-write always finds the latest.
         let taken = self
@@ -264,12 +309,39 @@ impl Tenant {
             Err(taken) => Err(LimitError::Timers {
                 limit: self.most,
                 asked: taken.saturating_add(1),
+                level,
             }),
         }
     }
 
     fn give_back(&self) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Shows the permits that are taken, of how many, and the longest length of a timer; then the same of
+/// its parents, of which there may be very many.
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 4;
+        for (level, tenant) in self.and_parents().enumerate().take(SHOWN) {
+            if level > 0 {
+                f.write_str(", within ")?;
+            }
+            write!(f, "{} of ", tenant.taken.load(Ordering::Relaxed))?;
+            match tenant.most {
+                usize::MAX => f.write_str("any number")?,
+                most => write!(f, "{most}")?,
+            }
+            if tenant.longest < u64::MAX {
+                let longest = Duration::from_nanos(tenant.longest);
+                write!(f, " (up to {longest:?} each)")?;
+            }
+        }
+        if self.and_parents().nth(SHOWN).is_some() {
+            f.write_str(", within ..")?;
+        }
+        Ok(())
     }
 }
 
@@ -289,7 +361,7 @@ pub(crate) struct Permit(Arc<Tenant>);
 impl Permit {
     fn take(tenant: &Arc<Tenant>) -> Result<Self, LimitError> {
         for (level, one) in tenant.and_parents().enumerate() {
-            if let Err(error) = one.take_one() {
+            if let Err(error) = one.take_one(level) {
                 tenant.and_parents().take(level).for_each(Tenant::give_back);
                 return Err(error);
             }

@@ -76,7 +76,7 @@ impl Handle {
 /// let driver = reveille::Driver::new(reveille::ThreadPark::new());
 /// let stats = driver.handle().stats();
 /// assert_eq!(stats.armed(), stats.fired() + stats.cancelled() + stats.pending());
-/// println!("{stats:?}");
+/// println!("{stats}");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -338,5 +338,41 @@ impl fmt::Debug for Stats {
             .field("lateness", &self.lateness)
             .field("turn_duration", &self.turn_duration)
             .finish()
+    }
+}
+
+/// Shows a summary on one line, for people: how many timers there are, what became of the others, and
+/// how late they were. What is shown may change, so read the figures from the getters.
+///
+/// ```
+/// let driver = reveille::Driver::new(reveille::ThreadPark::new());
+/// driver.handle().call_after(std::time::Duration::from_secs(1), || {}).stop();
+/// assert_eq!(
+///     driver.handle().stats().to_string(),
+///     "0 timers pending (peak 1), 0 fired, 1 cancelled, 0 rejected"
+/// );
+/// ```
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} timers pending (peak {}), {} fired, {} cancelled, {} rejected",
+            self.pending(),
+            self.peak,
+            self.fired,
+            self.cancelled,
+            self.rejected
+        )?;
+        let late = &self.lateness;
+        if late.count() == 0 {
+            return Ok(());
+        }
+        write!(
+            f,
+            "; late by {:.1?} (p50), {:.1?} (p99), {:.1?} (max)",
+            late.p50(),
+            late.p99(),
+            late.max()
+        )
     }
 }

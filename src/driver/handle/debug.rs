@@ -15,6 +15,9 @@ use crate::instant::NEVER;
 /// that finds that none can be due.)
 ///
 /// Of a runtime with several drivers it shows the timers of all of them, and whose driver this is.
+/// Of a [limited](Handle::limited) handle it also shows the limits, and how many permits are taken:
+/// `limits: 2 of 3`, then those of its parents.
+///
 /// Nothing is changed: no loop is interrupted, no wait announced, and no timer armed.
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,14 +44,18 @@ impl fmt::Debug for Handle {
             Some(at) => format!("{:.1?} ago", Duration::from_nanos(now.saturating_sub(at))),
             None => "never".to_owned(),
         };
-        f.debug_struct("Handle")
+        let mut shown = f.debug_struct("Handle");
+        shown
             .field("kind", &format_args!("{}", kind(&origin, &self.shared)))
             .field("clock", clock)
             .field("armed", &format_args!("{armed}{here}"))
             .field("next", &format_args!("{next}"))
             .field("last_turn", &format_args!("{last_turn}"))
-            .field("closed", &self.is_closed())
-            .finish()
+            .field("closed", &self.is_closed());
+        if let Some(tenant) = &self.tenant {
+            shown.field("limits", tenant);
+        }
+        shown.finish()
     }
 }
 
