@@ -32,16 +32,8 @@ pub mod rt;
 
 pub mod go;
 
-#[cfg(any(
-    feature = "aws",
-    feature = "backon",
-    feature = "governor",
-    feature = "hyper",
-    feature = "quinn-0_11",
-    feature = "tower"
-))]
+// Without a feature they are empty: so rustc names the one feature that a module in them needs.
 pub mod adapters;
-#[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod exporters;
 
 #[cfg(doc)]

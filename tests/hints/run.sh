@@ -21,6 +21,8 @@ named() {
 
 named '' rt
 named '' test-util
+named '' hyper
+named '' metrics
 # Linux only.
 named rt io
 named rt blocking
