@@ -64,6 +64,12 @@ fn the_page_on_troubleshooting_quotes_what_errors_say() {
                 (&mut task).await
             })
         });
+        let aborted = rt::block_on(async {
+            let task = rt::spawn(std::future::pending::<()>());
+            task.abort();
+            begins(&task.await.unwrap_err().to_string())
+        });
+        assert!(page.contains(&format!("`{aborted}`")), "{aborted}");
         let polled_again = begins(&polled_again);
         assert!(
             page.contains(&format!("`{polled_again}`")),
@@ -80,6 +86,7 @@ fn the_page_on_troubleshooting_quotes_what_errors_say() {
         let gone = pollster::block_on(reader.readable())
             .unwrap_err()
             .to_string();
+        let gone = begins(&gone);
         assert!(page.contains(&format!("`{gone}`")), "{gone}");
     }
 }

@@ -45,7 +45,7 @@ fn errors_convert_by_question_mark_and_into_io_errors() {
 
     assert_eq!(
         question_mark(cancelled()).unwrap_err().to_string(),
-        "task was dropped before it had ended"
+        "task was dropped before it had ended: it was aborted, or its runtime is gone"
     );
     assert_eq!(
         io::Error::other(panicked()).to_string(),

@@ -267,8 +267,8 @@ impl JoinError {
         matches!(self.0, Cause::Panicked { .. })
     }
 
-    /// Returns whether the task was dropped before it had ended: it was aborted, or its runtime has
-    /// ended.
+    /// Returns whether the task was dropped before it had ended: it was [aborted](JoinHandle::abort),
+    /// its runtime has ended, or had ended before the task was spawned.
     ///
     /// # Examples
     ///
@@ -344,7 +344,9 @@ impl fmt::Debug for JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Cause::Cancelled => f.write_str("task was dropped before it had ended"),
+            Cause::Cancelled => f.write_str(
+                "task was dropped before it had ended: it was aborted, or its runtime is gone",
+            ),
             Cause::Panicked {
                 message: Some(message),
                 ..

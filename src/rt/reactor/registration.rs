@@ -413,5 +413,8 @@ impl Waiters {
 
 /// Returns the error of a wait whose runtime has ended.
 pub(in crate::rt) fn runtime_gone() -> io::Error {
-    io::Error::other("the runtime that this descriptor was registered with is gone")
+    io::Error::other(
+        "the runtime that this descriptor was registered with is gone: keep the runtime for as long \
+         as its descriptors are used",
+    )
 }
