@@ -9,6 +9,7 @@
 //! | a program on tokio | [from `tokio::time`](from_tokio) |
 //! | a loop or a scheduler of your own; other executors | [timers in a scheduler](executor) |
 //! | hyper, and other crates that ask for a timer | [adapters] |
+//! | a test that takes no time | [testing] |
 //! | deadlines that travel with a request | [contexts](context) |
 //! | limits for tenants; figures of what timers do | [limits and figures](limits) |
 //! | how late timers are, and what they cost | [benchmarks] |
@@ -64,6 +65,9 @@ pub mod guide {}
 
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
 
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}
