@@ -4,6 +4,9 @@
 //! cargo run --release --features mio --example mio_silence
 //! ```
 //!
+//! In a manifest of your own mio needs two features: `mio = { version = "1", features = ["net",
+//! "os-poll"] }`.
+//!
 //! `mio_loop` adds orders from another thread, and resending.
 
 use std::collections::HashMap;

@@ -154,7 +154,9 @@ fn check_period(period: Duration) {
 /// A function that is called later, returned by [`Handle::call_after`], [`Handle::call_every`] and
 /// [`go::after_func`](crate::go::after_func).
 ///
-/// Clones refer to the same timer, and any thread may use them. Dropping them does not stop it.
+/// Clones refer to the same timer, and any thread may use them. When they are dropped, the function
+/// is still called; only [`stop`](Self::stop) and the end of the driver prevent that. (A
+/// [`Sleep`](crate::time::Sleep) is cancelled when it is dropped.)
 ///
 /// # Examples
 ///

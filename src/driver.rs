@@ -170,15 +170,15 @@ impl Driver<()> {
     /// use std::task::{Context, Waker};
     ///
     /// let (sender, events) = mpsc::channel::<()>();
-    /// let mut driver = Driver::with_unpark(move || drop(sender.send(())));
+    /// let mut driver = Driver::with_unpark(move || {
+    ///     let _ = sender.send(()); // fails once the loop is gone
+    /// });
     /// let mut cx = Context::from_waker(Waker::noop());
     /// let mut sleep = pin!(driver.handle().sleep(Duration::from_millis(1)));
     ///
     /// while sleep.as_mut().poll(&mut cx).is_pending() {
-    ///     match driver.next_timeout() {
-    ///         Some(timeout) => drop(events.recv_timeout(timeout)),
-    ///         None => drop(events.recv()),
-    ///     }
+    ///     let timeout = driver.next_timeout().unwrap_or(Duration::MAX);
+    ///     let _ = events.recv_timeout(timeout); // a message, or the time is over
     ///     driver.turn();
     /// }
     /// ```

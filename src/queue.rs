@@ -67,23 +67,39 @@ use crate::store::Store;
 /// assert!(queue.is_empty());
 /// ```
 ///
-/// In a loop, with a timer that is periodic and does not drift:
+/// In a loop that waits for a channel, with a timer that is periodic and does not drift:
 ///
-/// ```no_run
-/// # fn wait_for_events(_limit: Option<std::time::Duration>) {}
+/// ```
+/// use std::sync::mpsc::{self, RecvTimeoutError};
+/// use std::thread;
+///
 /// use reveille::TimerQueue;
 /// use reveille::time::{Duration, Instant};
 ///
-/// let period = Duration::from_millis(16);
-/// let mut queue = TimerQueue::new();
-/// queue.insert(Instant::now() + period, "frame");
-/// loop {
-///     // No timer means no limit. A deadline that has passed gives zero: the subtraction saturates.
-///     wait_for_events(queue.next_deadline().map(|at| at - Instant::now()));
-///     let now = Instant::now();
-///     while let Some(due) = queue.pop_due(now) {
-///         // After a stall this makes up for each period. To skip them, insert at `now + period`.
-///         queue.insert(due.deadline + period, due.value);
+/// fn main() {
+///     let (sender, keys) = mpsc::channel();
+///     thread::spawn(move || {
+///         thread::sleep(Duration::from_millis(50));
+///         sender.send("key") // and the loop ends, since the sender is dropped
+///     });
+///
+///     let period = Duration::from_millis(16);
+///     let mut queue = TimerQueue::new();
+///     queue.insert(Instant::now() + period, "frame");
+///     loop {
+///         // No timer means no limit. A deadline that has passed gives zero: the subtraction saturates.
+///         let timeout = queue.next_deadline().map(|at| at - Instant::now());
+///         match keys.recv_timeout(timeout.unwrap_or(Duration::MAX)) {
+///             Ok(key) => println!("{key}"),
+///             Err(RecvTimeoutError::Timeout) => {}
+///             Err(RecvTimeoutError::Disconnected) => break,
+///         }
+///         let now = Instant::now();
+///         while let Some(due) = queue.pop_due(now) {
+///             println!("{}", due.value);
+///             // After a stall this makes up for each period. To skip them, insert at `now + period`.
+///             queue.insert(due.deadline + period, due.value);
+///         }
 ///     }
 /// }
 /// ```

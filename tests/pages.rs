@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))]
 
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("README.md", include_str!("../README.md")),
     ("adapters.md", include_str!("../docs/adapters.md")),
     ("context.md", include_str!("../docs/context.md")),
@@ -11,6 +11,7 @@ const PAGES: [(&str, &str); 9] = [
     ("from-tokio.md", include_str!("../docs/from-tokio.md")),
     ("guide.md", include_str!("../docs/guide.md")),
     ("limits.md", include_str!("../docs/limits.md")),
+    ("testing.md", include_str!("../docs/testing.md")),
     (
         "troubleshooting.md",
         include_str!("../docs/troubleshooting.md"),

@@ -7,18 +7,17 @@
 //! use reveille::adapters::backon::BackonSleeper;
 //! use std::time::Duration;
 //!
-//! # let mut failures = 2;
-//! # let mut fetch = || {
-//! #     failures -= 1;
-//! #     std::future::ready(if failures < 0 { Ok("page") } else { Err("busy") })
-//! # };
-//! # pollster::block_on(async {
-//! let page = (|| fetch())
-//!     .retry(ExponentialBuilder::new().with_min_delay(Duration::from_millis(1)))
-//!     .sleep(BackonSleeper::new())
-//!     .await;
-//! assert_eq!(page, Ok("page"));
-//! # });
+//! fn main() {
+//!     // Fails twice, and then succeeds.
+//!     let mut failures = 2;
+//!     let fetch = || {
+//!         failures -= 1;
+//!         std::future::ready(if failures < 0 { Ok("page") } else { Err("busy") })
+//!     };
+//!     let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(1));
+//!     let page = pollster::block_on(fetch.retry(pauses).sleep(BackonSleeper::new()));
+//!     assert_eq!(page, Ok("page"));
+//! }
 //! ```
 
 use std::time::Duration;
