@@ -1,4 +1,4 @@
-//! The number of instructions that each operation of Go's timers takes here.
+//! The number of instructions that each operation of Go's timers and contexts takes here.
 //!
 //! `cargo bench --bench go_instructions`; needs `valgrind`. Counted as in `benches/instructions.rs`:
 //! by callgrind, for two numbers of operations in two processes. Go's benchmarks of the same
@@ -8,18 +8,18 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::process::Command;
-use std::task::{Context, Poll, Waker};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use futures::Stream;
 use reveille::go::{self, Ticker, Timer};
 use reveille::time::Sleep;
-use reveille::{Driver, FuncTimer, Handle};
+use reveille::{Context, Driver, FuncTimer, Handle};
 
 /// The name of an operation, Go's benchmark of it, and a function that does it so many times.
 type Path = (&'static str, &'static str, fn(u64));
 
-const PATHS: [Path; 11] = [
+const PATHS: [Path; 13] = [
     ("Timer: new, stop, drop", "Stop/chan", stop),
     ("Timer: new, poll, stop, drop", "", poll_and_stop),
     ("Timer: reset, not polled", "Reset/chan", reset),
@@ -31,6 +31,8 @@ const PATHS: [Path; 11] = [
     ("Ticker: reset", "TickerReset", ticker_reset),
     ("call_after: make, stop, drop", "Stop/func", call_and_stop),
     ("FuncTimer: reset later", "Reset/func", func_reset),
+    ("Context: with_timeout, cancel", "WithTimeout", with_timeout),
+    ("Context: child, cancel", "CommonParentCancel", child),
 ];
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -48,7 +50,7 @@ fn main() {
             (Some(few), Some(many)) => format!("{}", (many - few) / 10_000),
             _ => "valgrind is missing".to_owned(),
         };
-        println!("{name:34} {of_go:12} {per_operation:>6}");
+        println!("{name:34} {of_go:18} {per_operation:>6}");
     }
 }
 
@@ -66,7 +68,7 @@ fn counted(path: usize, count: u64) -> Option<u64> {
 }
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+    Pin::new(future).poll(&mut task::Context::from_waker(Waker::noop()))
 }
 
 /// Arms a thousand timers that are due much later.
@@ -153,7 +155,7 @@ fn after(count: u64) {
 fn tick(count: u64) {
     entered(|_| {
         let mut ticker = Ticker::new(Duration::from_nanos(1));
-        let mut cx = Context::from_waker(Waker::noop());
+        let mut cx = task::Context::from_waker(Waker::noop());
         for _ in 0..count {
             while Pin::new(&mut ticker).poll_next(&mut cx).is_pending() {}
         }
@@ -187,4 +189,20 @@ fn func_reset(count: u64) {
             assert!(timer.reset(black_box(HOUR)));
         }
     });
+}
+
+fn with_timeout(count: u64) {
+    entered(|_| {
+        let root = Context::background();
+        for _ in 0..count {
+            assert!(black_box(root.with_timeout(HOUR)).cancel());
+        }
+    });
+}
+
+fn child(count: u64) {
+    let root = Context::background();
+    for _ in 0..count {
+        assert!(black_box(root.child()).cancel());
+    }
 }

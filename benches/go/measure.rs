@@ -60,35 +60,61 @@ pub(crate) fn parallel_beside<F>(name: &str, workers: usize, idle: usize, body: 
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let idle = |_| armed_timers(idle, |_| HOUR);
+    parallel_among(name, workers, idle, body);
+}
+
+/// Runs `body` in parallel, while what `others` makes in a task for each worker is alive.
+pub(crate) fn parallel_among<O, F>(
+    name: &str,
+    workers: usize,
+    others: impl Fn(usize) -> O,
+    body: impl Fn(Turns) -> F,
+) where
+    O: Future<Output: Send + 'static> + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     run(workers, async {
         // From one task for each worker, as in Go, so that they spread over the workers.
-        let idle = each(workers, |_| armed_timers(idle, |_| HOUR)).await;
-        let (mut turns, mut took) = (1, Duration::ZERO);
-        while took < BATCH {
-            took = batch(workers, turns, took, &body).await;
-            if took < BATCH {
-                // Go's rule: a fifth more than it would take, and at most a hundred times more.
-                let enough = turns as f64 * BATCH.as_nanos() as f64 / took.as_nanos() as f64;
-                turns = ((enough * 1.2) as u64).clamp(turns + 1, turns * 100);
-            }
-        }
-        let mut batches = Vec::new();
-        for _ in 0..BATCHES {
-            took = batch(workers, turns, took, &body).await;
-            batches.push(took.as_nanos() as f64 / turns as f64);
-        }
-        report(
-            name,
-            workers,
-            turns,
-            &[("ns/op", percentile(&mut batches, 0.5))],
-        );
-        drop(idle);
+        let others = each(workers, others).await;
+        time(name, workers, workers, body).await;
+        drop(others);
     });
 }
 
-/// Runs `turns` iterations over all workers. `last` is how long the previous batch took.
-async fn batch<F>(workers: usize, turns: u64, last: Duration, body: impl Fn(Turns) -> F) -> Duration
+/// Runs `body` in one task, whatever the number of workers: a loop over `b.N`.
+pub(crate) fn serial<F>(name: &str, workers: usize, body: impl Fn(Turns) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    run(workers, time(name, workers, 1, body));
+}
+
+/// Times and reports `body` in so many tasks.
+async fn time<F>(name: &str, workers: usize, tasks: usize, body: impl Fn(Turns) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (mut turns, mut took) = (1, Duration::ZERO);
+    while took < BATCH {
+        took = batch(tasks, turns, took, &body).await;
+        if took < BATCH {
+            // Go's rule: a fifth more than it would take, and at most a hundred times more.
+            let enough = turns as f64 * BATCH.as_nanos() as f64 / took.as_nanos() as f64;
+            turns = ((enough * 1.2) as u64).clamp(turns + 1, turns * 100);
+        }
+    }
+    let mut batches = Vec::new();
+    for _ in 0..BATCHES {
+        took = batch(tasks, turns, took, &body).await;
+        batches.push(took.as_nanos() as f64 / turns as f64);
+    }
+    let median = percentile(&mut batches, 0.5);
+    report(name, workers, turns, &[("ns/op", median)]);
+}
+
+/// Runs `turns` iterations over all tasks. `last` is how long the previous batch took.
+async fn batch<F>(tasks: usize, turns: u64, last: Duration, body: impl Fn(Turns) -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -96,7 +122,7 @@ where
     let grain = 100_000 * turns / (last.as_nanos() as u64).max(1);
     let drawn = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
-    each(workers, |_| {
+    each(tasks, |_| {
         body(Turns {
             drawn: drawn.clone(),
             end: turns,

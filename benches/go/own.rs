@@ -183,7 +183,7 @@ pub(crate) fn adjust_timers_10000(workers: usize) {
 }
 
 /// Makes and cancels ten timeouts. A Go context is more than the timeout that stands for it here:
-/// it also has a parent, children and a channel, for which Rust has other means.
+/// it also has a parent, children and a channel. `context.rs` measures what has these.
 pub(crate) fn with_timeout(workers: usize) {
     for alive in [40, 4_000, 400_000] {
         let name = format!("WithTimeout/concurrency={alive}");

@@ -2,6 +2,7 @@
 
 Both have the output of `go test -bench`, so there is one parser. Needs only the standard library."""
 import argparse
+import json
 import os
 import re
 import statistics
@@ -19,12 +20,14 @@ PACKAGES = {
     "time": "AfterFunc1000 After Stop SimultaneousAfterFunc1000 StartStop1000 Reset Sleep1000 Ticker "
             "TickerReset TickerResetNaive AdjustTimers10000 ParallelTimerLatency "
             "StaggeredTickerLatency",
-    "context": "WithTimeout",
-    "beyond": "PulledEarlier OneDeadline100000 Sleep50us1000",
+    "context": "WithTimeout CommonParentCancel CancelTree CheckCanceled ContextCancelDone",
+    "beyond": "PulledEarlier OneDeadline100000 Sleep50us1000 LiveContexts100000",
 }
 # If the load is too high, lateness grows with the number of rounds, so Go must run as many as we do.
 ROUNDS = {"ParallelTimerLatency": 200, "StaggeredTickerLatency": 70, "PulledEarlier": 100,
-          "OneDeadline100000": 3, "Sleep50us1000": 300}
+          "OneDeadline100000": 3, "Sleep50us1000": 300, "LiveContexts100000": 1}
+# Measured in a process of its own: its memory.
+ALONE = {"LiveContexts100000"}
 LINE = re.compile(r"Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(\S.*)")
 # The maximum depends on the machine, and allocations are not compared.
 LEFT_OUT = {"max-late-ns", "B/op", "allocs/op"}
@@ -83,12 +86,33 @@ def run_go(names, workers, benchtime, foreign):
     return found
 
 
-def run_ours(names, workers, foreign):
-    return parse(output(["cargo", "bench", "--quiet", "--features", "rt", "--bench", "go", "--", "--workers",
-                         str(workers), *names], foreign, cwd=ROOT))
+def build_ours():
+    """Returns the program."""
+    p = subprocess.run(["cargo", "bench", "--quiet", "--features", "rt", "--bench", "go", "--no-run",
+                        "--message-format", "json"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    built = [json.loads(line) for line in p.stdout.splitlines()]
+    return next(b["executable"] for b in built if b.get("executable"))
 
 
-def human(nanos):
+def run_ours(program, names, workers, foreign):
+    found = {}
+    together = [name for name in names if name not in ALONE]
+    for wanted in (together, *([name] for name in names if name in ALONE)):
+        if wanted:
+            found |= parse(output([program, "--workers", str(workers), *wanted], foreign))
+    return found
+
+
+def ways(key, rounds):
+    """Returns the keys of our figures for one of Go's: ours have an `@` and the way after the name."""
+    name, metric = key
+    found = (k for _, ours in rounds for k in ours)
+    return list(dict.fromkeys(k for k in found if (k[0].split("@")[0], k[1]) == (name, metric)))
+
+
+def human(nanos, metric="ns"):
+    if metric.startswith("B/"):
+        return f"{nanos:.0f} B"
     for unit, scale in (("ms", 1e6), ("us", 1e3)):
         if nanos >= scale:
             return f"{nanos / scale:.3g} {unit}"
@@ -100,18 +124,20 @@ def table(workers, rounds):
     print(f"\n| {workers} worker{'s'[:workers - 1]} | Go | ours | ours / Go | |\n|---|---|---|---|---|")
     lost = []
     for key in dict.fromkeys(k for go, _ in rounds for k in go):
-        both = [(go[key], ours[key]) for go, ours in rounds if key in go and key in ours]
-        label = key[0] if key[1] == "ns/op" else f"{key[0]} {key[1].removesuffix('-ns')}"
-        if not both:
-            print(f"| {label} | {human(statistics.median(g[key] for g, _ in rounds if key in g))} "
-                  "| - | - | |")
-            continue
-        ratio = statistics.median(ours / go for go, ours in both)
-        if ratio > 1:
-            lost.append(label)
-        print(f"| {label} | {human(statistics.median(go for go, _ in both))} "
-              f"| {human(statistics.median(ours for _, ours in both))} | {ratio:.2f} "
-              f"| {'lost' if ratio > 1 else ''} |")
+        theirs = human(statistics.median(g[key] for g, _ in rounds if key in g), key[1])
+        for way in ways(key, rounds) or [key]:
+            label = way[0].replace("@", ", ")
+            if key[1] not in ("ns/op", "B/context"):
+                label = f"{label} {key[1].removesuffix('-ns')}"
+            both = [(go[key], ours[way]) for go, ours in rounds if key in go and way in ours]
+            if not both:
+                print(f"| {label} | {theirs} | - | - | |")
+                continue
+            ratio = statistics.median(ours / go for go, ours in both)
+            if ratio > 1:
+                lost.append(label)
+            mine = human(statistics.median(ours for _, ours in both), key[1])
+            print(f"| {label} | {theirs} | {mine} | {ratio:.2f} | {'lost' if ratio > 1 else ''} |")
     print(f"\nLost with {workers}: {', '.join(lost) or 'none'}")
 
 
@@ -127,13 +153,13 @@ def main():
     if set(names) - set(every):
         sys.exit(f"unknown: {set(names) - set(every)}; known: {every}")
     build_go()
-    subprocess.run(["cargo", "bench", "--quiet", "--features", "rt", "--bench", "go", "--no-run"], cwd=ROOT, check=True)
+    program = build_ours()
     counts = [int(w) for w in a.workers.split(",")]
     results, foreign = {w: [] for w in counts}, []
     for rnd in range(a.rounds):
         for workers in counts:
             go = lambda: run_go(names, workers, a.time, foreign)
-            ours = lambda: run_ours(names, workers, foreign)
+            ours = lambda: run_ours(program, names, workers, foreign)
             if rnd % 2:
                 theirs, mine = go(), ours()
             else:

@@ -4,8 +4,14 @@
 package beyond
 
 import (
+	"context"
 	"math/rand"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,6 +95,45 @@ func BenchmarkSleep50us1000(b *testing.B) {
 	}
 	wg.Wait()
 	reportLate(b, late, "p50-late-ns", "p99.9-late-ns")
+}
+
+// How much the process grows for each of 100 000 contexts that are due in an hour.
+func BenchmarkLiveContexts100000(b *testing.B) {
+	const live = 100_000
+	makeContexts(100)
+	before := resident(b)
+	contexts, cancels := makeContexts(live)
+	bytes := float64(resident(b)-before) / live
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(bytes, "B/context")
+	for _, cancel := range cancels {
+		cancel()
+	}
+	runtime.KeepAlive(contexts)
+}
+
+func makeContexts(n int) ([]context.Context, []context.CancelFunc) {
+	root := context.Background()
+	contexts, cancels := make([]context.Context, n), make([]context.CancelFunc, n)
+	for i := range contexts {
+		contexts[i], cancels[i] = context.WithTimeout(root, time.Hour)
+	}
+	return contexts, cancels
+}
+
+// Returns the memory of this process that is resident, without garbage.
+func resident(b *testing.B) int {
+	debug.FreeOSMemory()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Skip("needs Linux")
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kibibytes, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kibibytes * 1024
 }
 
 func reportLate(b *testing.B, late []time.Duration, metrics ...string) {
