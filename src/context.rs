@@ -76,7 +76,6 @@ use std::time::Duration;
 use crate::context::end::end;
 use crate::context::node::{Cause, Node, Outcome};
 use crate::context::trigger::{Deadline, Limit, Source, Trigger};
-use crate::driver::Handle;
 use crate::instant::Instant;
 use crate::sync::lock;
 use crate::time::{self, Sleep};
@@ -472,39 +471,32 @@ impl Context {
 
     #[track_caller]
     fn with_wait(&self, duration: Duration, cause: Option<Cause>) -> Self {
-        match Handle::try_current() {
-            Ok(driver) => self.with_timer(
-                Sleep::limit(driver.driver_ref(), duration),
-                Some(driver),
-                cause,
-            ),
-            Err(_) => self.with_timer(time::sleep::limit(duration), None, cause),
-        }
+        self.with_timer(time::sleep::limit(duration), cause)
     }
 
     #[track_caller]
     fn with_instant(&self, at: Instant, cause: Option<Cause>) -> Self {
-        match Handle::try_current() {
-            Ok(driver) => self.with_timer(driver.sleep_until(at), Some(driver), cause),
-            Err(_) => self.with_timer(time::sleep_until(at), None, cause),
-        }
+        self.with_timer(time::sleep_until(at), cause)
     }
 
     /// Creates a child with a timer, or without it if this context ends earlier.
-    fn with_timer(&self, timer: Sleep, driver: Option<Handle>, cause: Option<Cause>) -> Self {
+    fn with_timer(&self, timer: Sleep, cause: Option<Cause>) -> Self {
         const NEVER: Instant = Instant::at(i64::MAX);
         let at = timer.deadline();
         if at == NEVER || self.deadline().is_some_and(|deadline| deadline <= at) {
             return self.child();
         }
-        let is_bound = driver.is_some();
-        let limit = Limit::Own(Deadline::new(&timer, driver, cause));
-        let node = Node::new(limit, Trigger::Idle(Source::Timer(timer)));
-        node.attach(&self.node);
-        if is_bound {
-            node.poll_trigger();
+        let limit = Limit::Own(Deadline::new(&timer, cause));
+        if timer.is_unbound() {
+            let node = Node::new(limit, Trigger::Idle(Source::Timer(timer)));
+            node.attach(&self.node);
+            return Self { node };
         }
-        Self { node }
+        let node = Node::new(limit, Trigger::Polled { again: false });
+        // Made first, so that a panic of the driver releases the node.
+        let child = Self { node };
+        child.node.attach_armed(&self.node, timer);
+        child
     }
 }
 

@@ -26,38 +26,56 @@
 
 use std::sync::Arc;
 
-use crate::context::node::{Node, Outcome, Waiter};
+use crate::context::node::{Node, Outcome, Parts, Waiter};
+use crate::context::trigger::Trigger;
 use crate::driver::shared::fire::catch_panic;
 use crate::sync::{MutexGuard, lock};
 
 /// Ends `root` and its descendants. Returns whether this call did it.
 pub(super) fn end(root: &Arc<Node>, outcome: Outcome) -> bool {
-    let Some(subtree) = root.mark_root(&outcome) else {
-        // Another thread may be marking the descendants.
-        drop(lock(&root.subtree));
-        return false;
+    let parts = match root.mark_root(&outcome) {
+        Marked::Before => {
+            // Another thread may be marking the descendants.
+            drop(lock(&root.subtree));
+            return false;
+        }
+        Marked::Childless(parts) => parts,
+        Marked::Parent(subtree) => {
+            mark_descendants(root);
+            drop(subtree);
+            lock(&root.state).take_parts()
+        }
     };
-    if let Some(subtree) = subtree {
-        mark_descendants(root);
-        drop(subtree);
-    }
-    wake_all(root.clone());
+    wake_all(parts);
     true
 }
 
+/// What marking the node with which an end begins has found.
+enum Marked<'a> {
+    /// It was marked before.
+    Before,
+    /// It has no children.
+    Childless(Parts),
+    /// It has children. The lock is the one that other threads wait for.
+    Parent(MutexGuard<'a, ()>),
+}
+
 impl Node {
-    /// Marks the node with which an end begins. Returns `None` if it was marked before. If it has
-    /// children, the lock that other threads wait for is returned.
-    fn mark_root(&self, outcome: &Outcome) -> Option<Option<MutexGuard<'_, ()>>> {
+    /// Marks the node with which an end begins.
+    fn mark_root(&self, outcome: &Outcome) -> Marked<'_> {
         let mut state = lock(&self.state);
         if self.status().is_some() {
-            return None;
+            return Marked::Before;
+        }
+        if state.children.is_empty() {
+            self.set_status(&mut state, outcome);
+            return Marked::Childless(state.take_parts());
         }
         // Other threads take this lock only once they see that the node has ended, so it is free
         // here.
-        let subtree = (!state.children.is_empty()).then(|| lock(&self.subtree));
+        let subtree = lock(&self.subtree);
         self.set_status(&mut state, outcome);
-        Some(subtree)
+        Marked::Parent(subtree)
     }
 
     /// Marks a descendant. Returns whether this call did it.
@@ -102,18 +120,23 @@ fn mark_descendants(root: &Arc<Node>) {
     }
 }
 
-/// Lets go of everything that the nodes of the list have, and wakes what waits for them.
-fn wake_all(root: Arc<Node>) {
-    let mut next = Some(root);
-    while let Some(node) = next.take() {
-        let mut parts = lock(&node.state).take_parts();
-        next = parts.next.take();
+/// Lets go of everything that the nodes of a list have, and wakes what waits for them. `parts` are
+/// those of the first node.
+fn wake_all(mut parts: Parts) {
+    loop {
         parts.unlink();
-        let waiters = std::mem::take(&mut parts.waiters);
-        catch_panic(|| drop(parts));
+        if !matches!(parts.trigger, Trigger::Absent) {
+            catch_panic(|| drop(parts.trigger));
+        }
+        let Some(mut more) = parts.more else { return };
+        let next = more.next.take();
+        let waiters = std::mem::take(&mut more.waiters);
+        catch_panic(|| drop(more));
         for waiter in waiters.into_sorted() {
             catch_panic(|| waiter.wake());
         }
+        let Some(node) = next else { return };
+        parts = lock(&node.state).take_parts();
     }
 }
 

@@ -103,6 +103,11 @@ impl<T> List<T> {
         self.len() == 0
     }
 
+    /// Returns whether the list is empty and has no table either.
+    pub(super) fn has_no_memory(&self) -> bool {
+        self.first.is_none() && self.rest.is_none()
+    }
+
     /// Brings the entries into the order of insertion. Keys find nothing, or their own entry,
     /// afterwards.
     pub(super) fn sort(&mut self) {

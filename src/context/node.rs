@@ -31,7 +31,7 @@ use crate::context::ContextError;
 use crate::context::end::end;
 use crate::context::list::{Key, List};
 use crate::context::token::Cache;
-use crate::context::trigger::{Limit, Trigger};
+use crate::context::trigger::{Limit, Source, Trigger};
 use crate::driver::shared::fire::catch_panic;
 use crate::sync::{
     Mutex,
@@ -119,12 +119,19 @@ struct StillNeeded {
 
 /// What a node lets go when it ends. Dropped with no lock held.
 pub(super) struct Parts {
+    pub(super) trigger: Trigger,
+    parent: Option<Link>,
+    /// `None` if the node has none of these, as is usual. To move them costs more than to look.
+    pub(super) more: Option<MoreParts>,
+}
+
+#[derive(Default)]
+pub(super) struct MoreParts {
     pub(super) waiters: List<Waiter>,
     pub(super) next: Option<Arc<Node>>,
-    parent: Option<Link>,
     second: Option<Box<Link>>,
-    #[expect(dead_code, reason = "they are dropped together with the other parts")]
-    dropped: (Trigger, List<Arc<Node>>),
+    /// Dropped with the other parts.
+    _children: List<Arc<Node>>,
 }
 
 impl Node {
@@ -195,18 +202,29 @@ impl Node {
 
     /// Makes the node a child of `parent`, or ends it in the same way as the parent has ended.
     pub(super) fn attach(self: &Arc<Self>, parent: &Arc<Self>) {
+        self.attach_with(parent, None);
+    }
+
+    /// Does the same, and puts back what its trigger polls: a source that was polled before the
+    /// node was in the tree. Returns it if it is to be polled once more. (If the node ends, it is
+    /// dropped here, as an argument: after the locks.)
+    pub(super) fn attach_with(
+        self: &Arc<Self>,
+        parent: &Arc<Self>,
+        polled: Option<Source>,
+    ) -> Option<Source> {
         let mut above = lock(&parent.state);
         if let Some(error) = parent.status() {
             let cause = above.cause.clone();
             drop(above);
             end(self, Outcome { error, cause });
-            return;
+            return None;
         }
         let mut state = lock(&self.state);
         // A merged context may have been ended by its first parent meanwhile. Then the thread that
         // ends it may have taken its links, and would leave this one behind.
         if self.status().is_some() {
-            return;
+            return None;
         }
         let key = above.children.insert(self.clone());
         let link = Link {
@@ -218,6 +236,7 @@ impl Node {
         } else {
             state.second = Some(Box::new(link));
         }
+        polled.and_then(|source| state.trigger.put_back(source))
     }
 
     /// Takes everything out of the node if nothing needs it, or if nothing can end it any more; see
@@ -281,16 +300,25 @@ impl Node {
 
 impl State {
     pub(super) fn take_parts(&mut self) -> Parts {
-        self.functions = 0;
+        let has_more = self.second.is_some()
+            || self.next.is_some()
+            || !self.waiters.has_no_memory()
+            || !self.children.has_no_memory();
         Parts {
+            trigger: std::mem::replace(&mut self.trigger, Trigger::Absent),
+            parent: self.parent.take(),
+            more: has_more.then(|| self.take_more()),
+        }
+    }
+
+    #[inline(never)]
+    fn take_more(&mut self) -> MoreParts {
+        self.functions = 0;
+        MoreParts {
             waiters: std::mem::take(&mut self.waiters),
             next: self.next.take(),
-            parent: self.parent.take(),
             second: self.second.take(),
-            dropped: (
-                std::mem::replace(&mut self.trigger, Trigger::Absent),
-                std::mem::take(&mut self.children),
-            ),
+            _children: std::mem::take(&mut self.children),
         }
     }
 }
@@ -298,8 +326,10 @@ impl State {
 impl Parts {
     /// Removes the node from its parents, and releases those that nothing needs any more.
     pub(super) fn unlink(&mut self) {
-        let second = self.second.take().map(|link| *link);
-        for link in [self.parent.take(), second].into_iter().flatten() {
+        if let Some(link) = self.parent.take() {
+            prune(&link.sever());
+        }
+        if let Some(link) = self.more.as_mut().and_then(|more| more.second.take()) {
             prune(&link.sever());
         }
     }
@@ -318,27 +348,40 @@ impl Link {
 }
 
 /// Releases `node` and all others that are not needed because of that; see the head of this file.
+#[inline]
 pub(super) fn prune(node: &Arc<Node>) {
+    if let Some(released) = node.give_up() {
+        prune_from(node, released);
+    }
+}
+
+fn prune_from(node: &Arc<Node>, released: Released) {
     // Usually there is one candidate at a time, and nothing is allocated.
-    let mut next = Some(node.clone());
     let mut more = Vec::new();
+    let mut next = let_go(node, released, &mut more);
     while let Some(node) = next.take().or_else(|| more.pop()) {
-        let Some(released) = node.give_up() else {
-            continue;
-        };
-        next = released.parent.map(Link::sever);
-        more.extend(released.second.map(|link| link.sever()));
-        // A panic of a timer's driver, or of what a function owns, must not keep the others from
-        // being released.
-        if !matches!(released.trigger, Trigger::Absent) {
-            catch_panic(|| drop(released.trigger));
-        }
-        if let Some(still_needed) = released.still_needed {
-            for child in still_needed.children.iter() {
-                child.detach(&node);
-                more.push(child.clone());
-            }
-            catch_panic(|| drop(still_needed));
+        if let Some(released) = node.give_up() {
+            next = let_go(&node, released, &mut more);
         }
     }
+}
+
+/// Drops what `node` has let go. Returns its parent, which may not be needed any more, and puts
+/// other such nodes into `more`.
+fn let_go(node: &Arc<Node>, released: Released, more: &mut Vec<Arc<Node>>) -> Option<Arc<Node>> {
+    let parent = released.parent.map(Link::sever);
+    more.extend(released.second.map(|link| link.sever()));
+    // A panic of a timer's driver, or of what a function owns, must not keep the others from being
+    // released.
+    if !matches!(released.trigger, Trigger::Absent) {
+        catch_panic(|| drop(released.trigger));
+    }
+    if let Some(still_needed) = released.still_needed {
+        for child in still_needed.children.iter() {
+            child.detach(node);
+            more.push(child.clone());
+        }
+        catch_panic(|| drop(still_needed));
+    }
+    parent
 }

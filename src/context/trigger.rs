@@ -26,7 +26,7 @@ use crate::backend::coop;
 use crate::context::ContextError;
 use crate::context::end::end;
 use crate::context::node::{Cause, Node, Outcome};
-use crate::driver::{DriverRef, Handle};
+use crate::driver::DriverRef;
 use crate::instant::Instant;
 use crate::sync::lock;
 use crate::system;
@@ -45,8 +45,10 @@ pub(super) struct Deadline {
     /// The deadline when it was made: on the driver's clock, or the system's if there was no
     /// driver.
     initial: Instant,
-    /// The driver, and the deadline on its clock.
-    bound: OnceLock<(DriverRef, Instant)>,
+    /// The driver, if there was one when the deadline was made.
+    driver: Option<DriverRef>,
+    /// Otherwise, once it is bound: the driver, and the deadline on its clock.
+    bound: OnceLock<Box<(DriverRef, Instant)>>,
     /// The cause if this deadline ends the context.
     cause: Option<Cause>,
 }
@@ -71,38 +73,50 @@ pub(super) enum Source {
 }
 
 impl Deadline {
-    /// `driver` is that of `timer`, `None` if it has none yet.
-    pub(super) fn new(timer: &Sleep, driver: Option<Handle>, cause: Option<Cause>) -> Self {
-        let initial = timer.deadline();
-        let bound = driver.map_or_else(OnceLock::new, |driver| {
-            OnceLock::from((driver.into(), initial))
-        });
+    pub(super) fn new(timer: &Sleep, cause: Option<Cause>) -> Self {
         Self {
-            initial,
-            bound,
+            initial: timer.deadline(),
+            driver: (!timer.is_unbound()).then(|| timer.handle().clone()),
+            bound: OnceLock::new(),
             cause,
         }
     }
 
+    /// Returns the driver, and the deadline on its clock.
+    fn bound(&self) -> Option<(&DriverRef, Instant)> {
+        match &self.driver {
+            Some(driver) => Some((driver, self.initial)),
+            None => self.bound.get().map(|bound| (&bound.0, bound.1)),
+        }
+    }
+
     pub(super) fn at(&self) -> Instant {
-        self.bound.get().map_or(self.initial, |(_, at)| *at)
+        self.bound().map_or(self.initial, |(_, at)| at)
     }
 
     /// Returns the time on the clock that the deadline is on.
     pub(super) fn now(&self) -> Instant {
-        match self.bound.get() {
+        match self.bound() {
             Some((driver, _)) => driver.now(),
             None => Instant::at(system::monotonic()),
+        }
+    }
+
+    /// Returns whether the deadline has passed.
+    fn has_passed(&self) -> bool {
+        match self.bound() {
+            Some((driver, at)) => !is_far_off(driver, at) && driver.now() >= at,
+            None => self.now() >= self.initial,
         }
     }
 
     /// Returns whether the deadline has passed; `false` if the clock is foreign code, as it may not
     /// be called here.
     fn has_surely_passed(&self) -> bool {
-        match self.bound.get() {
+        match self.bound() {
             Some((driver, at)) => {
-                let now = driver.clock().now_without_foreign_code();
-                now.is_some_and(|now| now >= *at)
+                let now = || driver.clock().now_without_foreign_code();
+                !is_far_off(driver, at) && now().is_some_and(|now| now >= at)
             }
             None => self.now() >= self.initial,
         }
@@ -114,6 +128,12 @@ impl Deadline {
             cause: self.cause.clone(),
         }
     }
+}
+
+/// Returns whether a deadline is so far off that the coarse clock shows that it has not passed (for
+/// the exception see `Clock::is_far_off`). To read that costs a fifth.
+fn is_far_off(driver: &DriverRef, at: Instant) -> bool {
+    driver.shared.is_far_off(driver.clock().nanos_of(at))
 }
 
 impl Node {
@@ -144,7 +164,7 @@ impl Node {
             return Some(error);
         }
         let (timed, deadline) = self.timed()?;
-        if deadline.now() < deadline.at() {
+        if !deadline.has_passed() {
             return None;
         }
         end(timed, deadline.outcome());
@@ -169,29 +189,45 @@ impl Node {
     /// Arms the timer of the deadline, if that was made where no driver was current.
     pub(super) fn bind(self: &Arc<Self>) {
         if let Some((timed, deadline)) = self.timed()
-            && deadline.bound.get().is_none()
+            && deadline.bound().is_none()
         {
             timed.poll_trigger();
         }
     }
 
+    /// Makes a new node, whose trigger is `Polled`, a child of `parent`, and arms its timer.
+    ///
+    /// The timer is armed before the node is in the tree, so that the lock of `state` is taken once
+    /// for both. If it fires in between, it is polled once more.
+    pub(super) fn attach_armed(self: &Arc<Self>, parent: &Arc<Self>, mut timer: Sleep) {
+        let not_armed = timer.arm_with(Waker::from(self.clone()));
+        let mut source = Source::Timer(timer);
+        let is_ready =
+            not_armed.is_some_and(|waker| source.poll(&mut Context::from_waker(&waker)).is_ready());
+        if is_ready {
+            // If the parent has ended, so does this node, and it keeps the parent's outcome.
+            self.attach(parent);
+            drop(source);
+            end(self, self.own_outcome());
+        } else if let Some(again) = self.attach_with(parent, Some(source)) {
+            self.poll_source(again);
+        }
+    }
+
     /// Polls the trigger with this node as its waker. Ends the node, if it is ready.
     pub(super) fn poll_trigger(self: &Arc<Self>) {
-        let Some(mut source) = self.take_source() else {
-            return;
-        };
+        if let Some(source) = self.take_source() {
+            self.poll_source(source);
+        }
+    }
+
+    /// Polls a source that was taken out, and puts it back.
+    fn poll_source(self: &Arc<Self>, mut source: Source) {
         let waker = Waker::from(self.clone());
         loop {
             if source.poll(&mut Context::from_waker(&waker)).is_ready() {
-                let outcome = match &self.limit {
-                    Limit::Own(deadline) => deadline.outcome(),
-                    Limit::None | Limit::Inherited(_) => Outcome {
-                        error: ContextError::Canceled,
-                        cause: None,
-                    },
-                };
                 drop(source);
-                end(self, outcome);
+                end(self, self.own_outcome());
                 return;
             }
             self.note_driver(&source);
@@ -199,6 +235,17 @@ impl Node {
                 Some(again) => source = again,
                 None => return,
             }
+        }
+    }
+
+    /// Returns how the node ends by its trigger.
+    fn own_outcome(&self) -> Outcome {
+        match &self.limit {
+            Limit::Own(deadline) => deadline.outcome(),
+            Limit::None | Limit::Inherited(_) => Outcome {
+                error: ContextError::Canceled,
+                cause: None,
+            },
         }
     }
 
@@ -224,15 +271,8 @@ impl Node {
     fn put_back(&self, source: Source) -> Option<Source> {
         let mut state = lock(&self.state);
         if self.status().is_none() {
-            match &mut state.trigger {
-                Trigger::Polled { again: true } => {
-                    state.trigger = Trigger::Polled { again: false };
-                    return Some(source);
-                }
-                Trigger::Polled { again: false } => {
-                    state.trigger = Trigger::Idle(source);
-                    return None;
-                }
+            match state.trigger {
+                Trigger::Polled { .. } => return state.trigger.put_back(source),
                 // The node was released meanwhile.
                 Trigger::Absent | Trigger::Idle(_) => {}
             }
@@ -245,11 +285,28 @@ impl Node {
     /// Notes the driver of the timer, once it has one.
     fn note_driver(&self, source: &Source) {
         if let (Limit::Own(deadline), Source::Timer(timer)) = (&self.limit, source)
-            && deadline.bound.get().is_none()
+            && deadline.bound().is_none()
         {
             // Only the thread that polls the timer comes here.
-            let bound = (timer.handle().clone(), timer.deadline());
+            let bound = Box::new((timer.handle().clone(), timer.deadline()));
             drop(deadline.bound.set(bound));
+        }
+    }
+}
+
+impl Trigger {
+    /// Puts a source back into a trigger that is `Polled`. Returns it if it is to be polled once
+    /// more.
+    pub(super) fn put_back(&mut self, source: Source) -> Option<Source> {
+        match self {
+            Self::Polled { again } if *again => {
+                *again = false;
+                Some(source)
+            }
+            _ => {
+                *self = Self::Idle(source);
+                None
+            }
         }
     }
 }

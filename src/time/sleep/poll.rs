@@ -126,6 +126,32 @@ impl Sleep {
         }
     }
 
+    /// Arms a timer that is not due soon, as its first poll would, with a waker that it keeps. A
+    /// timer that it cannot arm is to be polled: then the waker is returned.
+    pub(crate) fn arm_with(&mut self, waker: Waker) -> Option<Waker> {
+        let is_new = self.phase == Phase::Idle && self.next_poll == NextPoll::SkipsClock;
+        // A driver that is gone has passed each deadline.
+        if !is_new || self.handle.shared.has_elapsed(self.deadline) {
+            return Some(waker);
+        }
+        backend::notice_fork(&self.handle.shared);
+        if self.handle.is_closed() {
+            return Some(waker);
+        }
+        self.waker = Identity::of(&waker);
+        let mut waker = Some(waker);
+        if let Arm::Armed { index, must_replan } = self.handle.shared.arm(self.deadline, &mut waker)
+        {
+            self.index = index;
+            self.phase = Phase::Armed;
+            self.next_poll = NextPoll::ReadsClock;
+            if must_replan {
+                self.handle.shared.replan();
+            }
+        }
+        waker
+    }
+
     #[cold]
     fn poll_with_other_waker(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         backend::notice_fork(&self.handle.shared);
