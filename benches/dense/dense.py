@@ -13,7 +13,8 @@ less than 0.5 if timers are due at random. It takes the median lateness if the r
 moment in which the machine stands still weighs less in it than in the mean. With two workers the
 switches are also those by which one worker wakes another, so the product says nothing there. "each" is
 the CPU for each sleep or tick: in w6m a task that is woken earlier also sleeps again earlier, so there
-are more sleeps. `--results` adds the rounds to a file, and prints tables of all rounds in it. The last row, w6c, is a chain: one task, 2000 deadlines 500 us apart.
+are more sleeps. `--results` adds the rounds to a file, and prints tables of all rounds in it. The last
+row, w6c, is a chain: one task, 2000 deadlines 500 us apart.
 """
 
 import argparse

@@ -12,7 +12,7 @@
 //! A sample is the CPU time of one wait. Whatever else the thread did meanwhile only adds to it, so
 //! the estimate follows lower samples faster than higher ones, and one sample that is far too high
 //! counts as twice the estimate. The first few count more, because what they are to replace is a
-//! guess: on a runtime of several threads a sample may succeed in one wait of twenty.
+//! guess: on a runtime of several threads most samples are thrown away, and few are left.
 
 /// Which part of a core the wake-ups for dense timers may take: one in so many.
 const SHARE: u64 = 60;
