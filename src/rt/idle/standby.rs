@@ -35,9 +35,9 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has
-/// some 100 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
+/// some 150 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
 /// may take longer than before.
-pub(super) const RELIEF: u64 = 200_000;
+pub(super) const RELIEF: u64 = 250_000;
 
 /// A parked worker that is not the owner, and has a timeout.
 #[derive(Clone, Copy)]

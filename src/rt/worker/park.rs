@@ -116,7 +116,7 @@ impl Worker<'_> {
 /// quarter to a half as much of CPU again, and begin after half of that time. It is also what dense
 /// timers bring at a time, a thousand tasks that sleep 1 to 10 ms, if wake-ups are a millisecond
 /// apart.
-const SHORT: u64 = 100_000;
+const SHORT: u64 = 150_000;
 
 /// A task that takes more nanoseconds than this counts as one that takes so many. What counts is
 /// the mean of the tasks since the last park. One long task is enough to expect more of them if it
