@@ -36,6 +36,7 @@
 
 mod all_parked;
 mod counts;
+mod io_absence;
 mod lifo_watch;
 mod notify;
 mod source;
@@ -59,8 +60,8 @@ use crate::driver::slack::SharedSlack;
 use crate::instant::NEVER;
 use crate::park::worker::Parkers;
 use crate::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
+    CachePadded, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     lock,
 };
 
@@ -74,6 +75,9 @@ pub(crate) struct Idle {
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
+    /// For each worker, how often it has looked for I/O between two parks, see [`io_absence`].
+    io_looks: Box<[CachePadded<AtomicUsize>]>,
+    last_looker: AtomicUsize,
     /// Whether the owner has woken for several timers the last time: a hint, which no model has to
     /// follow.
     is_dense: std::sync::atomic::AtomicBool,
@@ -167,6 +171,11 @@ impl Idle {
                 }),
                 timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
+                io_looks: parkers
+                    .iter()
+                    .map(|_| CachePadded(AtomicUsize::new(0)))
+                    .collect(),
+                last_looker: AtomicUsize::new(0),
                 is_dense: std::sync::atomic::AtomicBool::new(false),
                 slots: LifoWatch::new(parkers.len()),
                 parkers,
@@ -281,9 +290,14 @@ impl Idle {
         if must_check_slots {
             self.slots.put_off(now);
         }
-        let relieves = is_owner && parked.absence.end_if_over(now);
+        let relieves = is_owner && self.end_absence_if_over(&mut parked, now);
         if expired && context.expects_short_tasks() {
             self.begin_absence(&mut parked, worker, now);
+        }
+        // I/O has unparked it, or nothing has.
+        let left_for_io = is_owner && !expired && !must_check_slots && !relieves;
+        if left_for_io && context.expects_short_tasks() {
+            self.begin_io_absence(&mut parked, worker, now);
         }
         let leaving = match relieves {
             true => Leaving::ToSearch,

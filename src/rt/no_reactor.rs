@@ -31,7 +31,9 @@ impl Reactor {
         false
     }
 
-    pub(crate) fn poll(&self) {}
+    pub(crate) fn poll(&self) -> bool {
+        false
+    }
 
     pub(crate) fn close(&self) {}
 }

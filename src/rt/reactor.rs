@@ -130,18 +130,20 @@ impl Reactor {
         self.epoll().is_some_and(|epoll| epoll.has_events())
     }
 
-    /// Wakes the tasks of a batch of events, without blocking. Returns at once if another thread is
-    /// collecting events.
-    pub(crate) fn poll(&self) {
+    /// Wakes the tasks of a batch of events, without blocking. Returns whether there were any; at
+    /// once, if another thread is collecting events.
+    pub(crate) fn poll(&self) -> bool {
         let Some(mut wakers) = self.collect() else {
-            return;
+            return false;
         };
+        let has_any = !wakers.is_empty();
         for waker in wakers.drain(..) {
             catch_panic(|| waker.wake());
         }
         if let Some(mut collector) = try_lock(&self.collector) {
             collector.wakers = wakers;
         }
+        has_any
     }
 
     /// Collects a batch of events. Returns the wakers of the tasks that wait for them.

@@ -59,6 +59,9 @@ pub(super) struct Worker<'a> {
     budget_spent: bool,
     /// I/O was collected when the worker left its parker, and it has not searched since.
     has_collected: bool,
+    /// When it last looked after its tasks had run, or parked, there was I/O. So it is worth a
+    /// system call to look before it parks.
+    is_io_ready: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
     /// When it was last unparked, on the parkers' clock, and how many tasks it has run since.
@@ -86,6 +89,7 @@ impl<'a> Worker<'a> {
             has_fired_all: false,
             budget_spent: false,
             has_collected: false,
+            is_io_ready: false,
             must_check_slots: false,
             unparked_at: 0,
             ran: 0,
@@ -270,8 +274,9 @@ impl<'a> Worker<'a> {
     }
 
     /// Wakes the tasks whose I/O is ready. Another worker has to be unparked for them afterwards.
-    fn collect_io(&self) {
-        self.while_waking(|| self.pool.reactor.poll());
+    /// Returns whether there were any.
+    fn collect_io(&self) -> bool {
+        self.while_waking(|| self.pool.reactor.poll())
     }
 
     /// Calls a function that may make many tasks ready, in the [phase](Phase::Waking) for that.
@@ -285,9 +290,11 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere.
     fn search(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        if !std::mem::take(&mut self.has_collected) && self.pool.reactor.has_registrations() {
-            self.collect_io();
-            self.notify_if_stealable();
+        let has_collected = std::mem::take(&mut self.has_collected);
+        if (self.is_io_ready || !has_collected) && self.pool.reactor.has_registrations() {
+            self.is_io_ready = self.collect_io();
+            self.pool.idle.note_io_look(self.core.index);
+            self.notify_for_io();
         }
         if !self.runs_tasks() {
             // Other workers run the tasks. This one may have been unparked for a task, or to check

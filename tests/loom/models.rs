@@ -32,6 +32,7 @@ mod cut;
 mod driver;
 mod go;
 mod idle;
+mod io_absence;
 mod limits;
 mod notify;
 mod park;

@@ -36,6 +36,9 @@ pub(super) struct Parker {
 struct State {
     token: bool,
     timeout: u64,
+    waits_for_io: bool,
+    /// There is I/O to collect.
+    io: bool,
 }
 
 impl Parker {
@@ -46,6 +49,8 @@ impl Parker {
             state: Mutex::new(State {
                 token: false,
                 timeout: NEVER,
+                waits_for_io: false,
+                io: false,
             }),
             changed: Condvar::new(),
             unparks: AtomicUsize::new(0),
@@ -54,6 +59,12 @@ impl Parker {
 
     pub(super) fn timeout(&self) -> u64 {
         self.state.lock().unwrap().timeout
+    }
+
+    /// Notes whether there is I/O to collect.
+    pub(super) fn set_io_ready(&self, ready: bool) {
+        self.state.lock().unwrap().io = ready;
+        self.changed.notify_one();
     }
 
     /// Returns how often it was unparked.
@@ -66,13 +77,13 @@ impl WorkerPark for Arc<Parker> {
     fn park(&self) {
         let mut state = self.state.lock().unwrap();
         let mut timeout = state.timeout;
-        while !state.token && timeout >= LONG {
+        while !state.token && timeout >= LONG && !(state.waits_for_io && state.io) {
             state = self.changed.wait(state).unwrap();
             if self.timeouts == Timeouts::Moved {
                 timeout = state.timeout;
             }
         }
-        if !std::mem::take(&mut state.token) {
+        if !std::mem::take(&mut state.token) && timeout < LONG {
             self.time.fetch_max(timeout, Ordering::AcqRel);
         }
     }
@@ -94,7 +105,9 @@ impl WorkerPark for Arc<Parker> {
         self.timeouts == Timeouts::Moved
     }
 
-    fn set_io(&self, _waits: bool) -> bool {
+    fn set_io(&self, waits: bool) -> bool {
+        self.state.lock().unwrap().waits_for_io = waits;
+        self.changed.notify_one();
         false
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Pool {
     slots: Box<[Slot]>,
     idle: Arc<Idle>,
     parkers: Box<[Arc<Parker>]>,
+    /// How much I/O there is to collect.
+    io: AtomicUsize,
     time: Arc<AtomicU64>,
     stopping: AtomicBool,
 }
@@ -121,6 +123,7 @@ impl Pool {
             // As many drivers as workers, and none for external threads: each has a lock to model.
             idle: Idle::new(shared.collect(), workers, clock, SharedSlack::new(0)),
             parkers,
+            io: AtomicUsize::new(0),
             time,
             stopping: AtomicBool::new(false),
         });
@@ -214,6 +217,23 @@ impl Pool {
     /// Ends the park of a worker as I/O does that is ready.
     pub(super) fn end_park_by_io(&self, worker: usize) {
         self.parkers[worker].unpark();
+    }
+
+    /// Makes I/O ready, for the worker that waits for it.
+    pub(super) fn send(&self) {
+        self.io.fetch_add(1, Ordering::Relaxed);
+        self.parkers.iter().for_each(|it| it.set_io_ready(true));
+    }
+
+    /// Collects the I/O that is ready. Returns whether there was any.
+    pub(super) fn collect(&self) -> bool {
+        self.parkers.iter().for_each(|it| it.set_io_ready(false));
+        self.io.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// Blocks a worker that has begun to park.
+    pub(super) fn block(&self, worker: usize) {
+        self.parkers[worker].park();
     }
 
     /// Does what a worker does before it blocks, up to that.

@@ -29,6 +29,7 @@
 //! If tasks of this worker have taken long lately, the owner hands its timeout over at once, and
 //! another worker is unparked at once.
 
+use super::io_absence::Looker;
 use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::MutexGuard;
@@ -42,16 +43,23 @@ pub(super) const RELIEF: u64 = 250_000;
 /// A parked worker that is not the owner, and has a timeout.
 #[derive(Clone, Copy)]
 pub(super) struct Standby {
-    worker: usize,
-    at: u64,
+    pub(super) worker: usize,
+    pub(super) at: u64,
 }
 
 /// Part of what the lock of the parked workers guards.
 #[derive(Default)]
 pub(super) struct Absence {
-    standby: Option<Standby>,
+    pub(super) standby: Option<Standby>,
     /// The worker that was the owner and is away, and when the present owner takes over for good.
-    away: Option<(usize, u64)>,
+    pub(super) away: Option<(usize, u64)>,
+    /// It is away for I/O, see `io_absence`, and had looked for I/O so often when `away` was set.
+    pub(super) is_for_io: bool,
+    pub(super) io_looks: usize,
+    /// What an owner has noted of another worker that looks for I/O between two parks.
+    pub(super) looker: Looker,
+    /// The worker that is the owner during such absences, and has a timeout for that in between.
+    pub(super) for_io: Option<Standby>,
 }
 
 impl Absence {
@@ -70,11 +78,19 @@ impl Absence {
         if self.standby.is_some_and(|standby| standby.worker == worker) {
             self.standby = None;
         }
+        if self.for_io.is_some_and(|standby| standby.worker == worker) {
+            self.for_io = None;
+        }
     }
 
-    /// Notes that no worker is parked: there is none to take over, and none is needed.
+    /// Notes that no worker is parked: there is none to take over, and none is needed. The next one
+    /// that parks takes over from one that is away for I/O.
     pub(super) fn end(&mut self) {
+        let away = self.away.filter(|_| self.is_for_io);
+        let (io_looks, looker) = (self.io_looks, self.looker);
         *self = Self::default();
+        (self.away, self.is_for_io) = (away, away.is_some());
+        (self.io_looks, self.looker) = (io_looks, looker);
     }
 
     /// Returns whether a worker is the standby and its timeout has ended.
@@ -99,6 +115,7 @@ impl Absence {
         let standby = self.standby.filter(|it| soon.contains(&it.at))?;
         self.standby = None;
         self.away = Some((owner, standby.at));
+        self.is_for_io = false;
         Some(standby.worker)
     }
 }
@@ -112,6 +129,7 @@ impl Idle {
         let standby = self.take_back(&mut parked, worker);
         // The results are ignored: the worker that prepares its parker is not blocked in it.
         if parked.owner == Some(worker) {
+            self.leave_io_to_looker(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
             self.parkers[worker].set_io(!parked.absence.is_any_away());
         } else {
@@ -127,6 +145,7 @@ impl Idle {
     pub(super) fn timeout(&self, parked: &Parked) -> u64 {
         let until = match parked.absence.relief() {
             NEVER => parked.until,
+            relief if parked.absence.is_for_io => relief.min(parked.until),
             relief => relief,
         };
         until.min(self.slots.due())
@@ -141,7 +160,8 @@ impl Idle {
         let parked = self.lock();
         let is_away = |(away, _)| away == worker;
         let runs_tasks = |owner: usize| !self.timers_only[owner].load(Relaxed);
-        parked.absence.away.is_some_and(is_away) && parked.owner.is_some_and(runs_tasks)
+        let is_relieved = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
+        is_relieved && parked.owner.is_some_and(runs_tasks)
     }
 
     /// Notes how many timers an owner has fired whose timeout had ended.
@@ -184,11 +204,17 @@ impl Idle {
         if !parked.absence.away.is_some_and(is_away) || parked.position(worker).is_none() {
             return None;
         }
+        let relief = parked.absence.relief();
         parked.absence.away = None;
         let former = parked.owner.replace(worker);
         // A worker that is about to block prepares its parker itself.
         let prepared = |&former: &usize| former != worker && self.is_prepared(former);
-        former.filter(prepared)
+        let former = former.filter(prepared)?;
+        if parked.absence.is_for_io {
+            self.keep_ready_for_io(parked, former, relief);
+            return None;
+        }
+        Some(former)
     }
 
     /// Prepares the parker of a worker that is not the owner.

@@ -1,5 +1,6 @@
 //! Parked workers without an executor.
 
+mod io_absence;
 mod standby;
 
 use std::sync::atomic::AtomicBool;

@@ -24,7 +24,7 @@ impl Worker<'_> {
             self.hooks.unpark.call();
             return;
         }
-        self.note_task_time();
+        let parked_at = self.note_task_time();
         let was_searching = std::mem::take(&mut self.searching);
         let (idle, me) = (&self.pool.idle, self.core.index);
         idle.drivers().shards()[me].counters.count_park();
@@ -39,7 +39,8 @@ impl Worker<'_> {
         // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
         // list of parked workers, it might have been chosen itself.
         if self.has_collected {
-            self.notify_if_stealable();
+            self.notify_for_io();
+            self.is_io_ready |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
         // The time that has passed says nothing about tasks. So the next poll, which comes after
         // one task at most, takes the time anew.
@@ -53,16 +54,18 @@ impl Worker<'_> {
         self.hooks.unpark.call();
     }
 
-    /// Notes how long the tasks took that have run since the last park.
-    fn note_task_time(&mut self) {
+    /// Notes how long the tasks took that have run since the last park. Returns the time, on the
+    /// parkers' clock, or zero if it is not known.
+    fn note_task_time(&mut self) -> u64 {
         let ran = std::mem::take(&mut self.ran);
         if ran == 0 || self.unparked_at == 0 {
-            return;
+            return 0;
         }
         let now = self.pool.idle.parkers_now(self.core.index);
         let each = now.saturating_sub(self.unparked_at) / ran;
         let average = self.state.task_nanos;
         self.state.task_nanos = average - average / 4 + each.min(LONGEST_COUNTED) / 4;
+        now
     }
 
     /// Returns whether so many tasks, if they take as long as others did lately, are done before
@@ -75,6 +78,18 @@ impl Worker<'_> {
     /// to finish them soon, and if it does not, another one comes.
     pub(super) fn leaves_to_relief(&self) -> bool {
         self.are_short(self.core.len() as u64) && self.pool.idle.is_relieved(self.core.index)
+    }
+
+    /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to finish
+    /// them soon, and another one comes if it does not.
+    pub(super) fn notify_for_io(&self) {
+        let leaves_to_relief = || {
+            let tasks = self.core.len() as u64;
+            self.are_short(tasks) && self.pool.idle.is_away_for_io(self.core.index)
+        };
+        if self.core.has_stealable() && !leaves_to_relief() {
+            self.pool.idle.notify_one();
+        }
     }
 
     /// Drops the hold on time of this worker's scope, if there is one: that is foreign code.
@@ -117,6 +132,9 @@ impl Worker<'_> {
 /// timers bring at a time, a thousand tasks that sleep 1 to 10 ms, if wake-ups are a millisecond
 /// apart.
 const SHORT: u64 = 150_000;
+
+/// A park that takes fewer nanoseconds has not blocked, as a rule.
+const AT_ONCE: u64 = 10_000;
 
 /// A task that takes more nanoseconds than this counts as one that takes so many. What counts is
 /// the mean of the tasks since the last park. One long task is enough to expect more of them if it

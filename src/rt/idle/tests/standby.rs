@@ -8,8 +8,8 @@ use super::*;
 
 /// A parker that no worker blocks in, on a clock that the test moves.
 #[derive(Default)]
-struct TestPark {
-    now: AtomicU64,
+pub(super) struct TestPark {
+    pub(super) now: AtomicU64,
     timeout: AtomicU64,
     waits_for_io: AtomicBool,
 }
@@ -41,14 +41,14 @@ impl crate::park::worker::WorkerPark for Arc<TestPark> {
 }
 
 /// Workers whose parkers the test looks into.
-struct Workers {
-    idle: Arc<Idle>,
-    parkers: Vec<Arc<TestPark>>,
+pub(super) struct Workers {
+    pub(super) idle: Arc<Idle>,
+    pub(super) parkers: Vec<Arc<TestPark>>,
 }
 
 impl Workers {
     /// All of them are parked, and the first one is the owner, until `until`.
-    fn parked(count: usize, until: u64) -> Self {
+    pub(super) fn parked(count: usize, until: u64) -> Self {
         Self::parked_without(0, count, until)
     }
 
@@ -72,29 +72,29 @@ impl Workers {
         workers
     }
 
-    fn park(&self, worker: usize) {
+    pub(super) fn park(&self, worker: usize) {
         self.idle.transition_to_parked(worker, false);
         self.idle.prepare_parker(worker);
     }
 
-    fn leaves(&self, worker: usize, now: u64) -> Unparked {
+    pub(super) fn leaves(&self, worker: usize, now: u64) -> Unparked {
         self.leaves_as(worker, now, &mut Worker::default())
     }
 
-    fn leaves_as(&self, worker: usize, now: u64, context: &mut Worker) -> Unparked {
+    pub(super) fn leaves_as(&self, worker: usize, now: u64, context: &mut Worker) -> Unparked {
         self.parkers[worker].now.store(now, SeqCst);
         self.idle.transition_from_parked(worker, context)
     }
 
-    fn owner(&self) -> Option<usize> {
+    pub(super) fn owner(&self) -> Option<usize> {
         self.idle.lock().owner
     }
 
-    fn timeout(&self, worker: usize) -> u64 {
+    pub(super) fn timeout(&self, worker: usize) -> u64 {
         self.parkers[worker].timeout.load(SeqCst)
     }
 
-    fn waits_for_io(&self, worker: usize) -> bool {
+    pub(super) fn waits_for_io(&self, worker: usize) -> bool {
         self.parkers[worker].waits_for_io.load(SeqCst)
     }
 }

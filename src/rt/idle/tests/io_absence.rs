@@ -1,0 +1,149 @@
+//! Tests of the owner that is away for I/O.
+
+use super::super::io_absence::RELIEF;
+use super::standby::Workers;
+use super::*;
+
+const LATE: u64 = 100 * RELIEF;
+const NOW: u64 = 1_000;
+
+/// Two workers that have woken for one timer alone the last time; the first one is the owner.
+fn parked(count: usize, until: u64) -> Workers {
+    let workers = Workers::parked(count, until);
+    // No worker stands by for timers.
+    workers.idle.note_fired(1);
+    (1..count).for_each(|worker| {
+        workers.leaves(worker, 0);
+        workers.park(worker);
+    });
+    workers
+}
+
+#[test]
+fn owner_that_is_back_soon_waits_for_io_again_and_nothing_is_set() {
+    let workers = parked(2, LATE);
+    assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
+    for now in [NOW, 2 * NOW, 3 * NOW] {
+        workers.leaves(0, now);
+        assert_eq!(workers.owner(), Some(1));
+        assert!(workers.idle.is_away_for_io(0) && !workers.idle.is_relieved(0));
+        assert!(!workers.waits_for_io(1));
+        workers.park(0);
+        assert_eq!(workers.owner(), Some(0));
+        assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
+        // Since the first absence.
+        assert_eq!(
+            (workers.timeout(0), workers.timeout(1)),
+            (LATE, NOW + RELIEF)
+        );
+    }
+    // It ends in vain. Then it is set for the next absence alone.
+    workers.leaves(1, NOW + RELIEF);
+    workers.park(1);
+    assert_eq!(workers.timeout(1), NEVER);
+}
+
+#[test]
+fn owner_that_does_not_come_back_is_relieved() {
+    let workers = parked(2, LATE);
+    workers.leaves(0, NOW);
+    assert!(workers.leaves(1, NOW + RELIEF).searching);
+    workers.idle.end_search();
+    workers.park(1);
+    assert_eq!((workers.owner(), workers.timeout(1)), (Some(1), LATE));
+    assert!(workers.waits_for_io(1));
+    workers.park(0);
+    assert!(!workers.waits_for_io(0));
+}
+
+#[test]
+fn owner_that_looks_for_io_often_stays_away_until_it_does_not() {
+    let workers = parked(2, LATE);
+    workers.leaves(0, NOW);
+    (0..1_000).for_each(|_| workers.idle.note_io_look(0));
+    assert!(!workers.leaves(1, NOW + RELIEF).searching);
+    workers.park(1);
+    assert_eq!(
+        (workers.owner(), workers.timeout(1)),
+        (Some(1), NOW + 2 * RELIEF)
+    );
+    assert!(!workers.waits_for_io(1));
+    // Too seldom: I/O would wait for it.
+    (0..10).for_each(|_| workers.idle.note_io_look(0));
+    assert!(workers.leaves(1, NOW + 2 * RELIEF).searching);
+}
+
+#[test]
+fn timer_that_is_due_soon_keeps_the_owner_from_being_away() {
+    let workers = parked(2, NOW + RELIEF);
+    workers.leaves(0, NOW);
+    assert!(!workers.idle.is_away_for_io(0));
+    assert_eq!(workers.timeout(1), NOW + RELIEF);
+    assert!(workers.waits_for_io(1));
+}
+
+#[test]
+fn timer_that_is_armed_during_the_absence_is_on_time() {
+    let workers = parked(2, LATE);
+    workers.leaves(0, NOW);
+    workers.idle.set_until(2 * NOW);
+    assert_eq!(workers.timeout(1), 2 * NOW);
+    let mut other = Worker::default();
+    workers.leaves_as(1, 2 * NOW, &mut other);
+    assert_eq!(other.fired, 1);
+}
+
+#[test]
+fn owner_whose_tasks_are_long_is_not_away() {
+    let workers = parked(2, LATE);
+    let mut long = Worker {
+        expects_long_tasks: true,
+        ..Worker::default()
+    };
+    workers.leaves_as(0, NOW, &mut long);
+    assert!(!workers.idle.is_away_for_io(0));
+    assert!(workers.waits_for_io(1));
+}
+
+#[test]
+fn absence_goes_over_to_the_next_worker_if_the_one_that_waits_is_unparked() {
+    let workers = parked(3, LATE);
+    workers.leaves(0, NOW);
+    let waiting = workers.owner().unwrap();
+    workers.idle.notify(waiting);
+    let next = workers.owner().unwrap();
+    assert!(next != waiting && next != 0);
+    assert_eq!(workers.timeout(next), NOW + RELIEF);
+    assert!(!workers.waits_for_io(next));
+    workers.park(0);
+    assert_eq!(
+        (workers.owner(), workers.timeout(next)),
+        (Some(0), NOW + RELIEF)
+    );
+}
+
+#[test]
+fn worker_that_parks_leaves_io_to_one_that_looks_for_it_all_the_time() {
+    let workers = parked(2, LATE);
+    workers.leaves(1, NOW);
+    workers.leaves(0, NOW);
+    (0..20).for_each(|_| workers.idle.note_io_look(0));
+    workers.park(1);
+    assert!(workers.idle.is_away_for_io(0) && !workers.waits_for_io(1));
+    assert_eq!(workers.timeout(1), NOW + RELIEF);
+    workers.park(0);
+    assert_eq!(workers.owner(), Some(0));
+    assert!(workers.waits_for_io(0));
+}
+
+#[test]
+fn worker_that_parks_waits_for_io_if_the_other_one_looks_seldom() {
+    let workers = parked(2, LATE);
+    workers.leaves(1, NOW);
+    workers.leaves(0, NOW);
+    // In the time since the last note, which is that of the start of the clock.
+    workers.parkers[1].now.store(RELIEF, SeqCst);
+    (0..20).for_each(|_| workers.idle.note_io_look(0));
+    workers.park(1);
+    assert!(!workers.idle.is_away_for_io(0) && workers.waits_for_io(1));
+}
