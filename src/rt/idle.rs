@@ -44,6 +44,7 @@ mod standby;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use self::all_parked::Next;
@@ -61,7 +62,7 @@ use crate::instant::NEVER;
 use crate::park::worker::Parkers;
 use crate::sync::{
     CachePadded, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, Ordering, fence},
     lock,
 };
 
@@ -75,7 +76,8 @@ pub(crate) struct Idle {
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
-    /// For each worker, how often it has looked for I/O between two parks, see [`io_absence`].
+    /// For each worker, how often it has looked for I/O between two parks, and which of them was the
+    /// last to do so, see [`io_absence`]: hints, as the one below.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     last_looker: AtomicUsize,
     /// Whether the owner has woken for several timers the last time: a hint, which no model has to
