@@ -14,9 +14,10 @@
 //!
 //! To fire timers, to close a driver and to drop it runs foreign code: the wakers of tasks, and
 //! destructors of what the runtime holds. That is done where tokio calls the driver's waker, on a
-//! thread of the runtime or the one that shuts it down. Apart from `time::advance`, and from a
-//! driver without timers or a system that starts no thread, it is not done on a thread that makes,
-//! arms or drops a timer, which may hold a lock that this code takes. But that thread may be the
+//! thread of the runtime or the one that shuts it down. It is not done on a thread that makes, arms
+//! or drops a timer, which may hold a lock that this code takes. The exceptions are `time::advance`,
+//! a new driver that another thread was faster to make, which has no timers, and a system that
+//! starts no thread. But that thread may be the
 //! one that finds that the runtime is gone, if it arms a timer while the runtime shuts down. Then
 //! the driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
 //!

@@ -14,7 +14,8 @@
 //! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the
 //! time between firings. If a wait for the slack has brought fewer, it was in vain: one task that
 //! sleeps for a few microseconds over and over looks dense, and waiting only makes it slower. Then
-//! waits are suspended for some turns, and for more turns after each further wait in vain.
+//! waits are suspended for some turns that fire, and for more of them after each further wait in
+//! vain.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the
@@ -44,7 +45,7 @@ const DENSE: usize = 2;
 /// After how many interruptions in a row a loop announces an earlier time than it has to.
 const MANY: u64 = 4;
 
-/// The largest number of turns for which waits are suspended.
+/// The largest number of turns that fire for which waits are suspended.
 const MAX_SUSPENDED: u32 = 1023;
 
 /// Returns whether a loop that was interrupted this often in a row should announce an earlier time
@@ -77,10 +78,10 @@ pub(crate) struct Planner {
     slack: SharedSlack,
     /// Moving average of the nanoseconds between two firings, over the last dozen turns.
     gap: u64,
-    /// When the last turn fired something, or, under a slack that was set, when a plan last woke
+    /// When a turn last fired something, or, under a slack that was set, when a plan last woke
     /// the loop in vain; `None` if neither has happened.
     last: Option<u64>,
-    /// For how many turns waits are suspended.
+    /// For how many turns that fire waits are suspended.
     suspended: u32,
     /// For how many turns they were suspended the last time, zero after a wait that was not in
     /// vain.
@@ -157,9 +158,8 @@ impl Planner {
         }
     }
 
-    /// Notes what a wait has cost that [was measured](Self::begin_sample), unless it has ended
-    /// before the slack was over, at `now`. To be called before what [`fired`](Self::fired) is told
-    /// of.
+    /// Notes what a wait has cost that [was measured](Self::begin_sample) and ended at `now`. It
+    /// does nothing if the slack was not over by then. To be called before the timers fire.
     pub(crate) fn note_sample(&self, now: u64, sample: Sample) {
         if self
             .last

@@ -25,7 +25,7 @@ use crate::system;
 /// [`ThreadPark`](super::ThreadPark) a timer on that clock is late by the suspend that interrupts
 /// its wait; with this park it fires when the machine resumes. It does not wake the machine.
 ///
-/// Two file descriptors, closed with it, and one system call more for each wait than `ThreadPark`.
+/// Two file descriptors, closed with it, and three system calls for each wait.
 ///
 /// # Examples
 ///

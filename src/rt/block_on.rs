@@ -20,7 +20,7 @@ use crate::park::{Park, ThreadPark};
 use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
-use crate::rt::local::{LocalQueue, ThreadWaker};
+use crate::rt::local::{LocalQueue, ThreadUnparker};
 use crate::rt::pool::Pool;
 use crate::rt::worker::{Mode, Worker};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
         ),
     };
     let park = ThreadPark::new();
-    let thread = BlockOnThread::new(inner, ThreadWaker::of_thread(park.unparker()), outer);
+    let thread = BlockOnThread::new(inner, ThreadUnparker::of_thread(park.unparker()), outer);
     // In this order: the future is dropped before the thread leaves the runtime, and its destructor
     // may call `block_on`.
     let future = pin!(future);
@@ -55,15 +55,15 @@ struct BlockOnThread {
     /// Whether this call keeps the runtime from ending. One in a destructor on a worker, or after
     /// the last member has left, does not.
     is_member: bool,
-    notifier: Arc<ThreadWaker>,
+    notifier: Arc<ThreadUnparker>,
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// A scope further out on this thread that held the clock, or had lent its worker. This call
-    /// keeps time from moving in its place: it has a hold of its own while it runs, also as a
-    /// worker, since the workers of the outer runtime do not know when it runs. It drops that while
-    /// it waits; at its end the outer scope takes a hold again.
-    took_hold_from: Option<Rc<Scope>>,
+    /// The scope further out on this thread in whose place this call holds the clock: it held the
+    /// clock itself, or has lent its worker. This call has a hold of its own while it runs, also as
+    /// a worker, since the workers of the outer runtime do not know when it runs. It drops that
+    /// while it waits; at its end the outer scope takes a hold again.
+    holds_for: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
@@ -74,7 +74,7 @@ struct BlockOnThread {
 }
 
 impl BlockOnThread {
-    fn new(inner: &Arc<Inner>, notifier: Arc<ThreadWaker>, outer: Option<Rc<Scope>>) -> Self {
+    fn new(inner: &Arc<Inner>, notifier: Arc<ThreadUnparker>, outer: Option<Rc<Scope>>) -> Self {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
         let is_member = outer.is_none() && inner.add_member();
@@ -88,7 +88,7 @@ impl BlockOnThread {
             guard.scope().hold_time();
             inner.begin_inner_call();
         }
-        let took_hold_from =
+        let holds_for =
             caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
         match &outer {
             Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
@@ -104,7 +104,7 @@ impl BlockOnThread {
             is_member,
             notifier,
             outer,
-            took_hold_from,
+            holds_for,
             in_lent_poll,
             closed: Cell::new(false),
             guard,
@@ -125,7 +125,7 @@ impl BlockOnThread {
             if self.inner().pool.is_closed() {
                 self.stop_working();
             }
-            if !self.is_worker() || self.took_hold_from.is_some() {
+            if !self.is_worker() || self.holds_for.is_some() {
                 self.scope().hold_time();
             }
             if let Poll::Ready(output) = self.poll(&mut main) {
@@ -136,7 +136,7 @@ impl BlockOnThread {
                 self.take_core_or_register();
             }
             if self.is_worker() {
-                if self.took_hold_from.is_none() {
+                if self.holds_for.is_none() {
                     drop(self.scope().take_hold());
                 }
                 self.work(&main);
@@ -270,7 +270,7 @@ impl Drop for BlockOnThread {
         let inner = self.inner().clone();
         inner.stop_waiting(&self.notifier);
         self.entered = None;
-        if let Some(outer) = &self.took_hold_from {
+        if let Some(outer) = &self.holds_for {
             outer.hold_time();
         }
         if self.in_lent_poll {
@@ -320,11 +320,11 @@ struct MainFuture<'a, F> {
 struct MainWaker {
     woken: AtomicBool,
     pool: Arc<Pool>,
-    notifier: Arc<ThreadWaker>,
+    notifier: Arc<ThreadUnparker>,
 }
 
 impl<'a, F: Future> MainFuture<'a, F> {
-    fn new(pool: Arc<Pool>, notifier: Arc<ThreadWaker>, future: Pin<&'a mut F>) -> Self {
+    fn new(pool: Arc<Pool>, notifier: Arc<ThreadUnparker>, future: Pin<&'a mut F>) -> Self {
         let main = Arc::new(MainWaker {
             // It has to be polled once to begin with.
             woken: AtomicBool::new(true),

@@ -24,7 +24,7 @@ use crate::driver;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
-use crate::rt::local::{LocalQueue, ThreadWaker};
+use crate::rt::local::{LocalQueue, ThreadUnparker};
 use crate::rt::pool::Pool;
 use crate::rt::task::{self, OwnedTasks, Reason, Runnable, Spawned};
 use crate::sync::thread_local;
@@ -37,7 +37,7 @@ thread_local! {
 pub(super) struct Scope {
     inner: Arc<Inner>,
     /// `None` if the thread runs no futures.
-    notifier: Option<Arc<ThreadWaker>>,
+    notifier: Option<Arc<ThreadUnparker>>,
     /// `Some` while the thread is a worker, except in a `block_on` that a destructor calls on it.
     core: RefCell<Option<Core>>,
     /// The local tasks, once there was one.
@@ -47,7 +47,7 @@ pub(super) struct Scope {
     /// Another thread may run the worker whose core this has.
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures and is no
-    /// worker.
+    /// worker, or is one in a call of `block_on` of which the outer runtime knows nothing.
     hold: Cell<Option<Hold>>,
 }
 
@@ -173,11 +173,11 @@ pub(super) struct ScopeGuard(Rc<Scope>);
 
 impl ScopeGuard {
     /// Pushes the scope of a thread that runs futures.
-    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadWaker>) -> Self {
+    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadUnparker>) -> Self {
         Self::push(inner, Some(notifier))
     }
 
-    fn push(inner: Arc<Inner>, notifier: Option<Arc<ThreadWaker>>) -> Self {
+    fn push(inner: Arc<Inner>, notifier: Option<Arc<ThreadUnparker>>) -> Self {
         let scope = Rc::new(Scope {
             inner,
             notifier,

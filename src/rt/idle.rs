@@ -94,10 +94,9 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads may be running something: all are parked if `workers` has as many. Those
-    /// that have a core, without those that have lent it and are in an inner call of `block_on`. A
-    /// worker that is lent counts once for each thread that has lent it, and once for the one that
-    /// runs it.
+    /// How many threads have a core, less those that have lent it and wait in an inner call of
+    /// `block_on`. So a worker that is lent counts for each thread that has lent it, and for the one
+    /// that runs it. No thread runs anything if `workers` has as many.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

@@ -35,7 +35,7 @@ use crate::driver::slack::SharedSlack;
 use crate::park::worker::Parkers;
 use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;
-use crate::rt::local::ThreadWaker;
+use crate::rt::local::ThreadUnparker;
 use crate::rt::pool::Pool;
 use crate::rt::reactor::Reactor;
 use crate::rt::task::OwnedTasks;
@@ -60,7 +60,7 @@ struct FirstWorker {
     /// `None` while a thread has it.
     core: Option<Core>,
     /// The threads that wait to run it.
-    waiting: Vec<Arc<ThreadWaker>>,
+    waiting: Vec<Arc<ThreadUnparker>>,
     /// The tasks of the runtime, which ends, are dropped: no thread takes this worker any more.
     closed: bool,
 }
@@ -138,9 +138,9 @@ impl Inner {
 
     /// Like [`take_core`](Self::take_core). If another thread runs the worker, `thread` is notified
     /// when that may have changed.
-    pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadWaker>) -> Option<Core> {
+    pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadUnparker>) -> Option<Core> {
         let mut first = lock(&self.first);
-        let is_same = |waiting: &Arc<ThreadWaker>| Arc::ptr_eq(waiting, thread);
+        let is_same = |waiting: &Arc<ThreadUnparker>| Arc::ptr_eq(waiting, thread);
         if first.is_running && !first.closed && !first.waiting.iter().any(is_same) {
             first.waiting.push(thread.clone());
         }
@@ -160,7 +160,7 @@ impl Inner {
     }
 
     /// Removes a thread from those that wait to run the first worker.
-    pub(super) fn stop_waiting(&self, thread: &Arc<ThreadWaker>) {
+    pub(super) fn stop_waiting(&self, thread: &Arc<ThreadUnparker>) {
         let mut first = lock(&self.first);
         first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }

@@ -1,4 +1,4 @@
-//! What belongs to one thread of a runtime: its notifier ([`ThreadWaker`]), and its local tasks.
+//! What belongs to one thread of a runtime: its notifier ([`ThreadUnparker`]), and its local tasks.
 //!
 //! A thread is notified of what concerns it alone: its main future and its local tasks. It parks as
 //! a worker, in the worker's parker, or otherwise in a park of its own. A thread in `block_on`
@@ -29,7 +29,7 @@ use crate::sync::{
 const NO_WORKER: usize = usize::MAX;
 
 /// Unparks one thread, wherever it parks.
-pub(crate) struct ThreadWaker {
+pub(crate) struct ThreadUnparker {
     thread: Option<ThreadId>,
     /// Which worker the thread runs, or [`NO_WORKER`].
     worker: AtomicUsize,
@@ -51,7 +51,7 @@ struct Wait {
     hold: Option<Hold>,
 }
 
-impl ThreadWaker {
+impl ThreadUnparker {
     /// Makes the notifier of the calling thread, which runs one worker as long as it lives.
     pub(crate) fn of_worker(worker: usize) -> Arc<Self> {
         Self::new(worker, None)
@@ -154,11 +154,11 @@ pub(super) struct LocalQueue {
 struct Inbox {
     ready: Mutex<VecDeque<Runnable>>,
     pool: Arc<Pool>,
-    notifier: Arc<ThreadWaker>,
+    notifier: Arc<ThreadUnparker>,
 }
 
 impl LocalQueue {
-    pub(super) fn new(pool: Arc<Pool>, notifier: Arc<ThreadWaker>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, notifier: Arc<ThreadUnparker>) -> Self {
         let inbox = Arc::new(Inbox {
             ready: Mutex::default(),
             pool,

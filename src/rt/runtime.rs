@@ -16,7 +16,7 @@ use crate::rt::core::Core;
 use crate::rt::handle::Handle;
 use crate::rt::inner::{Hooks, Inner};
 use crate::rt::join::JoinHandle;
-use crate::rt::local::ThreadWaker;
+use crate::rt::local::ThreadUnparker;
 use crate::rt::reactor::Reactor;
 use crate::rt::worker::{Mode, Worker};
 use crate::sync::thread;
@@ -286,7 +286,7 @@ impl WorkerThread {
     fn run(self, core: Core) {
         let (pool, hooks) = (&self.0.pool, &self.0.hooks);
         hooks.start.call();
-        let guard = ScopeGuard::running(self.0.clone(), ThreadWaker::of_worker(core.index));
+        let guard = ScopeGuard::running(self.0.clone(), ThreadUnparker::of_worker(core.index));
         let scope = guard.scope();
         scope.set_core(core);
         pool.idle.add_thread();

@@ -33,7 +33,7 @@ pub(super) struct Metadata {
 pub(super) enum Reason {
     Spawned,
     Woken,
-    /// It woke itself while it ran: other tasks are to run first.
+    /// It was woken while it ran, mostly by itself: other tasks are to run first.
     Yielded,
 }
 

@@ -8,7 +8,7 @@ use std::task::Waker;
 use super::idle::{Flag, armed, wait};
 use super::parker::Timeouts;
 use super::pool::Pool;
-use crate::rt::local::ThreadWaker;
+use crate::rt::local::ThreadUnparker;
 use crate::{ManualClock, Park, ThreadPark};
 
 use super::support::{Race, check};
@@ -21,7 +21,7 @@ fn thread_that_becomes_a_worker_finds_what_it_is_notified_of() {
             let pool = Pool::new(1, timeouts, None);
             let flag = Flag::new();
             let park = ThreadPark::new();
-            let notifier = ThreadWaker::of_thread(park.unparker());
+            let notifier = ThreadUnparker::of_thread(park.unparker());
             let race = Race::new();
             let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
             let waking = race.spawn(move || {
@@ -43,7 +43,7 @@ fn thread_that_is_a_worker_no_longer_finds_what_it_is_notified_of() {
         let pool = Pool::new(1, Timeouts::Moved, None);
         let flag = Flag::new();
         let mut park = ThreadPark::new();
-        let notifier = ThreadWaker::of_thread(park.unparker());
+        let notifier = ThreadUnparker::of_thread(park.unparker());
         notifier.set_worker(Some(0));
         let race = Race::new();
         let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());
@@ -69,7 +69,7 @@ fn no_hold_is_left_for_a_thread_that_waits_no_longer() {
         let clock = ManualClock::new();
         let pool = Pool::new(1, Timeouts::Moved, Some(clock.clone().into()));
         let park = ThreadPark::new();
-        let notifier = ThreadWaker::of_thread(park.unparker());
+        let notifier = ThreadUnparker::of_thread(park.unparker());
         notifier.begin_wait();
         let race = Race::new();
         let (notifies, of) = (notifier.clone(), pool.clone());
@@ -90,7 +90,7 @@ fn time_stands_still_from_a_wake_until_the_woken_thread_runs() {
         let _sleep = armed(&pool, 0, 20, Waker::noop());
         let flag = Flag::new();
         let mut park = ThreadPark::new();
-        let notifier = ThreadWaker::of_thread(park.unparker());
+        let notifier = ThreadUnparker::of_thread(park.unparker());
         let held = pool.idle().clock().hold_if_movable();
         let race = Race::new();
         let (raise, notifies, of) = (flag.clone(), notifier.clone(), pool.clone());

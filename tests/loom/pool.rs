@@ -158,7 +158,7 @@ impl Pool {
     /// A worker puts a task into its queue, which it may leave to the standby if it is away.
     pub(super) fn leave(&self, worker: usize) {
         self.tasks.fetch_add(1, Ordering::Relaxed);
-        if !self.idle.is_relieved(worker) {
+        if !self.idle.has_relief(worker) {
             self.idle.notify_one();
         }
     }

@@ -18,7 +18,7 @@
 //! polls a timer that is far off beside one that is due. These rules apply instead:
 //!
 //! - A ready result for which the task has waited is not counted, because the task has returned
-//!   `Pending` before it. A loop that never yields has other results, too.
+//!   `Pending` before it. A loop that never yields also has results for which it has not waited.
 //! - A waker that is not the last one resets the budget: it belongs to another task, as a rule. But
 //!   the futures of a `FuturesUnordered` have a waker each, inside one task, so the results under
 //!   earlier wakers are added up, and at 1024 the budget is exhausted for all wakers. The executor

@@ -48,7 +48,7 @@ impl Counts {
         self.0.fetch_add(change, Ordering::SeqCst);
         // Pairs with the fence in `wants_searcher_after_push`, and with those of threads that have
         // written something else that a parking worker looks at: in `Idle::has_parked`,
-        // `Pool::stop` and `ThreadWaker::notify`.
+        // `Pool::stop` and `ThreadUnparker::notify`.
         fence(Ordering::SeqCst);
     }
 

@@ -82,8 +82,8 @@ impl ClockObserver for Idle {
     }
 
     /// The clock has moved, and the shards have fired by themselves, which leaves their
-    /// announcements as they were. A scan would take such an announcement, which has passed, for
-    /// the shard's next deadline. So they are cleared.
+    /// announcements as they were. They have passed, so no timer would interrupt any longer: the
+    /// shards announce anew.
     fn expire(&self) {
         self.drivers.clear_announcements();
         self.drivers.replan();

@@ -16,15 +16,15 @@
 //!
 //! # What holds
 //!
-//! While the owner is away, the standby is the owner, but it waits for nothing but its timeout,
-//! `relief` (or the next check of the LIFO slots): neither for I/O, nor for a timer that is due
-//! before that. The worker that is away sees to timers between its tasks, and to I/O when it has
+//! While the owner is away, `Parked::owner` names the standby. But the standby waits for nothing
+//! but its timeout, the *relief* (or the next check of the LIFO slots): neither for I/O, nor for a
+//! timer that is due before that. The worker that is away sees to timers between its tasks, and to I/O when it has
 //! run them all; if it does not get to them, they are late by [`RELIEF`] at most. To set the
 //! standby's timeout for the next deadline would cost a system call for each absence where
 //! deadlines are denser than `RELIEF`. A worker that is away need not unpark another one for the
 //! tasks that it has woken either: at `relief` the standby searches for them
-//! ([`is_relieved`](Idle::is_relieved)). There is no relief without a parked worker that waits for
-//! it.
+//! ([`has_relief`](Idle::has_relief)). If no worker is parked, none waits for the relief, and the
+//! absence ends.
 //!
 //! If tasks of this worker have taken long lately, the owner hands its timeout over at once, and
 //! another worker is unparked at once.
@@ -153,15 +153,15 @@ impl Idle {
 
     /// Returns whether a parked worker searches for tasks before long, because this one is away. If
     /// so, it finds those that the caller has pushed before.
-    pub(crate) fn is_relieved(&self, worker: usize) -> bool {
+    pub(crate) fn has_relief(&self, worker: usize) -> bool {
         if !self.counts.has_parked() {
             return false;
         }
         let parked = self.lock();
         let is_away = |(away, _)| away == worker;
         let runs_tasks = |owner: usize| !self.timers_only[owner].load(Relaxed);
-        let is_relieved = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
-        is_relieved && parked.owner.is_some_and(runs_tasks)
+        let has_relief = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
+        has_relief && parked.owner.is_some_and(runs_tasks)
     }
 
     /// Notes how many timers an owner has fired whose timeout had ended.

@@ -32,7 +32,7 @@ use crate::rt::reactor::registration::{Direction, Registration, Wait, WaiterId};
 /// are non-blocking meanwhile, too. If several duplicates are each in an `AsyncFd` of this process,
 /// the last of these to go restores the mode. The same is true of unrelated descriptors of one
 /// terminal, named pipe or device, and of all eventfds and timerfds together. A descriptor that is
-/// non-blocking already is left as it is, which also saves four system calls.
+/// non-blocking already is left as it is, which also saves four or five system calls.
 ///
 /// # Waiting
 ///

@@ -1,6 +1,6 @@
 //! Connections: made, and accepted, without blocking.
 //!
-//! The sockets are non-blocking from the start, so no mode has to be set or restored.
+//! The sockets are non-blocking from the start, so no mode has to be restored.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -77,7 +77,7 @@ impl Worker<'_> {
     /// Returns whether the ready tasks of this worker need no other one now: this one is expected
     /// to finish them soon, and if it does not, another one comes.
     pub(super) fn leaves_to_relief(&self) -> bool {
-        self.are_short(self.core.len() as u64) && self.pool.idle.is_relieved(self.core.index)
+        self.are_short(self.core.len() as u64) && self.pool.idle.has_relief(self.core.index)
     }
 
     /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to finish
@@ -127,18 +127,18 @@ impl Worker<'_> {
     }
 }
 
-/// What a worker finishes in so many nanoseconds, no other one is unparked for: that would take a
-/// quarter to a half as much of CPU again, and begin after half of that time. It is also what dense
-/// timers bring at a time, a thousand tasks that sleep 1 to 10 ms, if wake-ups are a millisecond
-/// apart.
+/// No other worker is unparked for tasks that are expected to be done within so many nanoseconds.
+/// To unpark one takes a quarter to a half as much CPU again, and it begins after half of that time.
+/// Dense timers bring as much at once: a thousand tasks that sleep 1 to 10 ms, if wake-ups are a
+/// millisecond apart.
 const SHORT: u64 = 150_000;
 
 /// A park that takes fewer nanoseconds has not blocked, as a rule.
 const AT_ONCE: u64 = 10_000;
 
-/// A task that takes more nanoseconds than this counts as one that takes so many. What counts is
-/// the mean of the tasks since the last park. One long task is enough to expect more of them if it
-/// has run alone, and a dozen short ones are enough to forget it: it may have been held up.
+/// The mean time of the tasks since the last park enters the average once, as so many nanoseconds
+/// at most. One long task that has run alone makes more of them expected. A dozen parks after short
+/// tasks make up for it: the task may only have been held up.
 const LONGEST_COUNTED: u64 = 8 * SHORT;
 
 /// A worker that is about to park.

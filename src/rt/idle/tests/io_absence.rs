@@ -26,7 +26,7 @@ fn owner_that_is_back_soon_waits_for_io_again_and_nothing_is_set() {
     for now in [NOW, 2 * NOW, 3 * NOW] {
         workers.leaves(0, now);
         assert_eq!(workers.owner(), Some(1));
-        assert!(workers.idle.is_away_for_io(0) && !workers.idle.is_relieved(0));
+        assert!(workers.idle.is_away_for_io(0) && !workers.idle.has_relief(0));
         assert!(!workers.waits_for_io(1));
         workers.park(0);
         assert_eq!(workers.owner(), Some(0));

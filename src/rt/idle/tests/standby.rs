@@ -113,7 +113,7 @@ fn owner_that_is_back_soon_is_the_owner_again() {
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
 
     workers.leaves(0, DUE);
-    assert!(workers.idle.is_relieved(0) && !workers.idle.is_relieved(1));
+    assert!(workers.idle.has_relief(0) && !workers.idle.has_relief(1));
     assert_eq!(workers.timeout(1), DUE + RELIEF);
     assert!(!workers.waits_for_io(1));
 
@@ -127,7 +127,7 @@ fn owner_that_is_back_soon_is_the_owner_again() {
         (next, next + RELIEF)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
-    assert!(!workers.idle.is_relieved(0));
+    assert!(!workers.idle.has_relief(0));
 }
 
 /// It counts as searching: what the one that is away has left in its queue has to be looked for.
@@ -136,7 +136,7 @@ fn standby_searches_if_the_owner_is_not_back_in_time() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
     assert!(workers.leaves(1, DUE + RELIEF).searching);
-    assert!(!workers.idle.is_relieved(0));
+    assert!(!workers.idle.has_relief(0));
     workers.idle.end_search();
 
     workers.park(1);
@@ -157,7 +157,7 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
     let mut standby = Worker::default();
     workers.leaves_as(1, DUE + RELIEF, &mut standby);
     assert_eq!(standby.fired, 1);
-    assert!(!workers.idle.is_relieved(0));
+    assert!(!workers.idle.has_relief(0));
 }
 
 /// Its thread has not been scheduled since. The standby would otherwise park in vain until it is.
@@ -168,7 +168,7 @@ fn standby_fires_for_an_owner_that_does_not_leave_its_parker() {
     workers.leaves_as(1, DUE + RELIEF, &mut standby);
     assert_eq!((standby.fired, workers.owner()), (1, Some(0)));
     assert_eq!(workers.timeout(0), NEVER);
-    assert!(!workers.idle.is_relieved(1));
+    assert!(!workers.idle.has_relief(1));
     workers.leaves_as(0, DUE + RELIEF, &mut owner);
     assert_eq!(owner.fired, 0);
 }
@@ -182,7 +182,7 @@ fn owner_whose_tasks_are_long_is_not_away() {
         ..Worker::default()
     };
     workers.leaves_as(0, DUE, &mut context);
-    assert!(!workers.idle.is_relieved(0));
+    assert!(!workers.idle.has_relief(0));
     assert_eq!(workers.timeout(1), NEVER);
     assert!(workers.waits_for_io(1));
 }
@@ -196,7 +196,7 @@ fn no_worker_stands_by_unless_all_are_parked() {
     workers.idle.notify(2);
     assert!(!workers.idle.lock().absence.is_standby_due(2, NEVER));
     workers.leaves(0, DUE);
-    assert!(!workers.idle.is_relieved(0));
+    assert!(!workers.idle.has_relief(0));
     assert_eq!(workers.owner(), Some(1));
 }
 
@@ -211,7 +211,7 @@ fn worker_stands_by_while_the_first_one_has_no_thread() {
         (DUE, DUE + RELIEF)
     );
     workers.leaves(1, DUE);
-    assert!(workers.idle.is_relieved(1));
+    assert!(workers.idle.has_relief(1));
 
     workers.idle.add_thread();
     workers.idle.set_until(2 * DUE);
@@ -229,7 +229,7 @@ fn no_worker_stands_by_unless_several_timers_fire_at_once() {
     workers.park(0);
     assert_eq!((workers.timeout(0), workers.timeout(1)), (2 * DUE, NEVER));
     workers.leaves(0, 2 * DUE);
-    assert!(!workers.idle.is_relieved(0));
+    assert!(!workers.idle.has_relief(0));
 }
 
 /// It is unparked for new work, and the third worker relieves the one that is away.
@@ -241,7 +241,7 @@ fn relief_is_handed_on_by_a_standby_that_is_unparked() {
     workers.idle.notify(2);
     assert_eq!(workers.owner(), Some(1));
     assert_eq!(workers.timeout(1), DUE + RELIEF);
-    assert!(workers.idle.is_relieved(0));
+    assert!(workers.idle.has_relief(0));
     assert!(workers.leaves(1, DUE + RELIEF).searching);
 }
 
@@ -254,5 +254,5 @@ fn owner_that_is_unparked_on_its_way_back_takes_nothing_back() {
     workers.idle.notify(0);
     workers.idle.prepare_parker(0);
     assert_eq!(workers.owner(), Some(1));
-    assert!(workers.idle.is_relieved(0));
+    assert!(workers.idle.has_relief(0));
 }
