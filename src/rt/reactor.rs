@@ -28,6 +28,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::process;
 use std::sync::{Arc, TryLockError};
 use std::task::Waker;
 
@@ -45,6 +46,8 @@ use crate::sync::{
 
 /// The I/O of one runtime.
 pub(crate) struct Reactor {
+    /// The id of the process that it was made in.
+    process: u32,
     /// Whether there was an epoll instance to begin with.
     live: bool,
     registrations: Mutex<Registrations>,
@@ -92,6 +95,7 @@ impl Reactor {
             EpollState::Refused(_) | EpollState::Closed => None,
         };
         Self {
+            process: process::id(),
             live: collected.is_some(),
             registrations: Mutex::new(Registrations {
                 list: Slab::new(),
@@ -108,6 +112,12 @@ impl Reactor {
     /// Returns whether there may be I/O to wait for, now or later.
     pub(crate) fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Returns whether this is a copy in a process that was forked. Its epoll instance is that of
+    /// the parent, and its locks may be held by threads that exist only there.
+    pub(in crate::rt) fn is_forked(&self) -> bool {
+        self.process != process::id()
     }
 
     /// Returns what is readable while there are events to [`poll`](Self::poll) for.
@@ -185,7 +195,7 @@ impl Reactor {
         }
     }
 
-    /// Registers a descriptor, for no event yet. Returns its key and its registration.
+    /// Registers a descriptor, for no direction yet. Returns its key and its registration.
     pub(in crate::rt) fn register(
         &self,
         descriptor: Descriptor<'_>,

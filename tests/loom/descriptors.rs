@@ -2,13 +2,14 @@
 //! that ship.
 
 use std::io;
+use std::mem;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use rustix::event::epoll::EventFlags;
 
 use crate::rt::reactor::Reactor;
-use crate::rt::reactor::kernel::{Epoll, File};
+use crate::rt::reactor::kernel::{Epoll, File, Kind};
 use crate::rt::reactor::registration::{Attempt, Direction, Registration, Wait, WaiterId};
 
 /// The I/O of a runtime.
@@ -51,11 +52,20 @@ impl Io {
         }
     }
 
-    /// Opens a file.
+    /// Opens a socket.
     pub(super) fn open(&self) -> Peer {
+        self.open_as(Kind::Socket)
+    }
+
+    /// Opens a terminal.
+    pub(super) fn open_terminal(&self) -> Peer {
+        self.open_as(Kind::Terminal)
+    }
+
+    fn open_as(&self, kind: Kind) -> Peer {
         let epoll = self.epoll.upgrade().expect("closed");
         Peer {
-            file: Arc::new(epoll.open()),
+            file: Arc::new(epoll.open(kind)),
             epoll: self.epoll.clone(),
         }
     }
@@ -119,6 +129,24 @@ impl Peer {
         self.make_ready(EventFlags::OUT);
     }
 
+    /// Has closed its end.
+    pub(super) fn hang_up(&self) {
+        self.make_ready(EventFlags::HUP);
+    }
+
+    /// Has the next read of the other end meet another one.
+    pub(super) fn set_busy(&self) {
+        if let Some(epoll) = self.epoll.upgrade() {
+            epoll.set_busy(&self.file);
+        }
+    }
+
+    /// Has another descriptor of the other end read all that there is.
+    pub(super) fn read_elsewhere(&self) {
+        let epoll = self.epoll.upgrade().expect("closed");
+        epoll.take(&self.file, EventFlags::IN).expect("was sent");
+    }
+
     fn make_ready(&self, ready: EventFlags) {
         if let Some(epoll) = self.epoll.upgrade() {
             epoll.set_ready(&self.file, ready);
@@ -179,7 +207,8 @@ impl Fd {
             Some(epoll) => epoll.take(&self.file, taken),
             None => Err(io::ErrorKind::WouldBlock.into()),
         };
-        match self.registration.attempt(direction, operation) {
+        let descriptor = (&*self.file, self.key);
+        match self.registration.attempt(direction, descriptor, operation) {
             Attempt::Done(result) => Ok(result.expect("no error but WouldBlock")),
             Attempt::Blocked(wait) => Err(self.wait(direction, wait)),
         }
@@ -203,14 +232,24 @@ impl Fd {
         }
     }
 
-    /// What giving out `&mut T` does.
-    pub(super) fn get_mut(&mut self) {
-        self.registration.forget_unused();
+    /// Gives out `&mut T`, here the file.
+    pub(super) fn get_mut(&mut self) -> &mut Arc<File> {
+        self.registration.forget();
+        &mut self.file
+    }
+
+    /// Replaces the file by another one, and closes it: it is in no epoll instance any more.
+    pub(super) fn replace(&mut self, peer: &Peer) {
+        let replaced = mem::replace(self.get_mut(), peer.file.clone());
+        if let Some(epoll) = self.epoll.upgrade() {
+            epoll.remove(&replaced);
+        }
     }
 }
 
 impl Drop for Fd {
     fn drop(&mut self) {
+        assert!(!self.reactor.is_forked());
         self.reactor
             .deregister(&self.file, self.key, &self.registration);
     }

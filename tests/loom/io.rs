@@ -139,6 +139,85 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
     });
 }
 
+/// The owner replaces the descriptor after a task has begun to wait for it, whose event is on the way.
+/// That task polls again, and must not wait for an event of the one that is closed.
+#[test]
+fn task_that_polls_while_its_descriptor_is_replaced_learns_it() {
+    check(Some(3), || {
+        let io = Io::new();
+        let (peer, other) = (io.open(), io.open());
+        let mut fd = io.register(&peer).unwrap();
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let ended = tasks.clone();
+        let task = race.spawn(move || {
+            let waker = Task::new().waker();
+            let polled = fd.poll_readable(&mut Context::from_waker(&waker));
+            fd.replace(&other);
+            if polled.is_pending() {
+                let error = block_on(|cx| fd.poll_readable(cx)).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+            }
+            ended.end_one();
+        });
+        let sender = race.spawn(move || peer.make_readable());
+        race.enter();
+        tasks.work();
+        task.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+/// The peer hangs up before, between or after what a reader and a writer do.
+#[test]
+fn hang_up_ends_the_waits_of_both_directions() {
+    check(Some(2), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let (tasks, race) = (Tasks::new(2, &io), Race::new());
+        let (reading, ended) = (fd.clone(), tasks.clone());
+        let reader = race.spawn(move || {
+            until_done(|| reading.read()).unwrap();
+            ended.end_one();
+        });
+        let ended = tasks.clone();
+        let writer = race.spawn(move || {
+            peer.hang_up();
+            until_done(|| fd.write()).unwrap();
+            ended.end_one();
+        });
+        race.enter();
+        tasks.work();
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// A read of a terminal fails because it meets another one, and what is there makes no edge any more.
+#[test]
+fn reader_of_a_terminal_that_meets_another_one_reads_what_is_there() {
+    check(Some(3), || {
+        let io = Io::new();
+        let peer = Arc::new(io.open_terminal());
+        let fd = io.register(&peer).unwrap();
+        report_edges(&fd);
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let (ended, other) = (tasks.clone(), peer.clone());
+        let reader = race.spawn(move || {
+            until_done(|| fd.read()).unwrap();
+            ended.end_one();
+        });
+        let sender = race.spawn(move || {
+            other.make_readable();
+            other.set_busy();
+        });
+        race.enter();
+        tasks.work();
+        reader.join().unwrap();
+        sender.join().unwrap();
+        drop(peer);
+    });
+}
+
 /// The event of one direction comes while a task begins to wait for the other one, which changes
 /// what the kernel is asked for.
 #[test]
@@ -424,7 +503,7 @@ fn direction_that_has_told_for_nothing_is_asked_for_by_the_next_wait() {
         report_edges(&fd);
         peer.make_readable();
         io.poll();
-        fd.read().unwrap_or_else(|_| panic!("it was sent"));
+        peer.read_elsewhere();
         let (tasks, race) = (Tasks::new(1, &io), Race::new());
         let (reading, ended) = (fd.clone(), tasks.clone());
         let reader = race.spawn(move || {
@@ -436,6 +515,33 @@ fn direction_that_has_told_for_nothing_is_asked_for_by_the_next_wait() {
             if let Err(mut ready) = fd.write() {
                 let _ = ready.poll(&mut cx);
             }
+            peer.make_readable();
+        });
+        race.enter();
+        tasks.work();
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// The same by an operation that does not block, for either direction, while a task begins to wait.
+#[test]
+fn direction_that_an_operation_takes_back_is_asked_for_by_the_next_wait() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        peer.make_readable();
+        io.poll();
+        peer.read_elsewhere();
+        peer.make_writable();
+        let (tasks, race) = (Tasks::new(1, &io), Race::new());
+        let (reading, ended) = (fd.clone(), tasks.clone());
+        let reader = race.spawn(move || {
+            until_done(|| reading.read()).unwrap();
+            ended.end_one();
+        });
+        let writer = race.spawn(move || {
+            assert!(fd.write().is_ok(), "there is room");
             peer.make_readable();
         });
         race.enter();

@@ -1,11 +1,13 @@
 //! A stand-in for `src/rt/reactor/kernel.rs` in the models: an epoll instance and its descriptors.
 //!
-//! A descriptor stays ready until what made it so is taken. There is an edge when it becomes ready
-//! for something that was asked for and it was not ready before, and when it is asked for what it
-//! is ready for. Linux makes more edges than that, which no task may rely on. An event is made up
-//! when it is collected, out of what is ready and asked for then, as Linux does.
+//! A descriptor stays ready until what made it so is taken; a hang-up stays for good. There is an
+//! edge when it becomes ready for something that was asked for and it was not ready before, and when
+//! it is asked for what it is ready for. Errors and hang-ups are always asked for. Linux makes more
+//! edges than that, which no task may rely on. An event is made up when it is collected, out of what
+//! is ready and asked for then, as Linux does.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::vec::Drain;
 
@@ -18,8 +20,21 @@ pub(crate) type Descriptor<'a> = &'a File;
 
 pub(crate) type Batch = Vec<(usize, EventFlags)>;
 
-/// The number of an open file.
-pub(crate) struct File(usize);
+/// An open file.
+pub(crate) struct File {
+    number: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Socket,
+    /// An operation may fail with `WouldBlock` although the file is ready, because of another one.
+    Terminal,
+}
+
+/// What is reported unasked.
+const ALWAYS: EventFlags = EventFlags::ERR.union(EventFlags::HUP);
 
 #[derive(Default)]
 pub(crate) struct Epoll {
@@ -36,6 +51,8 @@ struct State {
 
 struct Open {
     ready: EventFlags,
+    /// The next operation meets another one.
+    is_busy: bool,
     entry: Option<Entry>,
 }
 
@@ -51,7 +68,7 @@ struct Entry {
 impl Open {
     fn event(&self) -> Option<(usize, EventFlags)> {
         let Entry { key, interest, .. } = self.entry.filter(|entry| entry.has_edge)?;
-        let event = self.ready & (interest | EventFlags::ERR | EventFlags::HUP);
+        let event = self.ready & (interest | ALWAYS);
         (!event.is_empty()).then_some((key, event))
     }
 }
@@ -61,7 +78,7 @@ impl Entry {
         Self {
             key,
             interest,
-            has_edge: ready.intersects(interest),
+            has_edge: ready.intersects(interest | ALWAYS),
         }
     }
 }
@@ -77,16 +94,21 @@ impl Epoll {
     }
 
     pub(super) fn add(&self, file: &File, key: usize) -> io::Result<()> {
-        let entry = Entry::new(key, EventFlags::empty(), EventFlags::empty());
-        match self.lock().files[file.0].entry.replace(entry) {
+        let mut state = self.lock();
+        let Open { ready, entry, .. } = &mut state.files[file.number];
+        match entry.replace(Entry::new(key, EventFlags::empty(), *ready)) {
             None => Ok(()),
             Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
         }
     }
 
+    pub(super) fn makes_edges(file: &File) -> bool {
+        file.kind == Kind::Socket
+    }
+
     pub(super) fn ask(&self, file: &File, key: usize, interest: EventFlags) -> io::Result<()> {
         let mut state = self.lock();
-        let Open { ready, entry } = &mut state.files[file.0];
+        let Open { ready, entry, .. } = &mut state.files[file.number];
         match entry {
             Some(entry) => *entry = Entry::new(key, interest, *ready),
             None => return Err(io::ErrorKind::NotFound.into()),
@@ -97,7 +119,7 @@ impl Epoll {
     }
 
     pub(super) fn remove(&self, file: &File) {
-        self.lock().files[file.0].entry = None;
+        self.lock().files[file.number].entry = None;
     }
 
     /// In the models workers do not wait for it.
@@ -131,32 +153,42 @@ impl Epoll {
 /// What the model calls.
 impl Epoll {
     /// Opens a file that is not ready.
-    pub(super) fn open(&self) -> File {
+    pub(super) fn open(&self, kind: Kind) -> File {
         let mut state = self.lock();
         state.files.push(Open {
             ready: EventFlags::empty(),
+            is_busy: false,
             entry: None,
         });
-        File(state.files.len() - 1)
+        let number = state.files.len() - 1;
+        File { number, kind }
+    }
+
+    /// Has the next operation meet another one.
+    pub(super) fn set_busy(&self, file: &File) {
+        assert!(file.kind == Kind::Terminal);
+        self.lock().files[file.number].is_busy = true;
     }
 
     pub(super) fn set_ready(&self, file: &File, made: EventFlags) {
         let mut state = self.lock();
-        let Open { ready, entry } = &mut state.files[file.0];
+        let Open { ready, entry, .. } = &mut state.files[file.number];
         let new = made & !*ready;
         *ready |= made;
         if let Some(entry) = entry {
-            entry.has_edge |= new.intersects(entry.interest);
+            entry.has_edge |= new.intersects(entry.interest | ALWAYS);
         }
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Takes all that it is ready with for a direction, or fails with `WouldBlock`.
+    /// Takes all that it is ready with for a direction, or fails with `WouldBlock`. After a hang-up
+    /// it finds the end.
     pub(super) fn take(&self, file: &File, taken: EventFlags) -> io::Result<()> {
         let mut state = self.lock();
-        let ready = &mut state.files[file.0].ready;
-        match ready.intersects(taken) {
+        let Open { ready, is_busy, .. } = &mut state.files[file.number];
+        let met_another = mem::take(is_busy);
+        match !met_another && ready.intersects(taken | ALWAYS) {
             true => ready.remove(taken),
             false => return Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -164,7 +196,7 @@ impl Epoll {
     }
 
     pub(super) fn is_ready(&self, file: &File, wanted: EventFlags) -> bool {
-        self.lock().files[file.0].ready.intersects(wanted)
+        self.lock().files[file.number].ready.intersects(wanted)
     }
 
     /// Blocks until there is an event, or `wake` is called.

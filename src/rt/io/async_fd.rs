@@ -15,7 +15,7 @@ use crate::rt::context;
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
 use crate::rt::reactor::Reactor;
-use crate::rt::reactor::registration::{Direction, Registration, Wait, WaiterId};
+use crate::rt::reactor::registration::{Attempt, Direction, Registration, Wait, WaiterId};
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///
@@ -41,9 +41,9 @@ use crate::rt::reactor::registration::{Direction, Registration, Wait, WaiterId};
 /// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
 /// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after the
-/// operation has failed with `WouldBlock`, and is no system call, except for the first one.
-/// [`readable`](Self::readable) and the like ask the kernel each time, and end at once if the
-/// descriptor is ready already.
+/// operation has failed with `WouldBlock`. On a socket or pipe it is usually no system call, after
+/// the first one. [`readable`](Self::readable) and the like ask the kernel each time, and end at
+/// once if the descriptor is ready already.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
 /// readable and writable, because a task learns of them by reading or writing. Once the runtime is
@@ -110,8 +110,8 @@ pub struct AsyncFd<T: AsFd> {
     pub(super) registration: Arc<Registration>,
     reactor: Arc<Reactor>,
     mode: Mode,
-    /// How many operations were tried without a wait.
-    operations: AtomicU32,
+    /// How many operations were tried without a wait, for each direction.
+    operations: [AtomicU32; 2],
 }
 
 /// How many operations may be tried without a wait before other tasks have their turn.
@@ -127,6 +127,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// - If the kernel refuses the descriptor: a regular file or directory cannot be waited for
     ///   ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor can be registered twice
     ///   ([`AlreadyExists`](io::ErrorKind::AlreadyExists)).
+    /// - If duplicates of it, which share one open file, are registered too often: the kernel limits
+    ///   their number, times the number of the runtime's workers, to 500
+    ///   ([`InvalidInput`](io::ErrorKind::InvalidInput)). Share one `AsyncFd` instead, by an `Arc`.
     /// - If the runtime is gone.
     /// - If the runtime was made when the process had no file descriptors left, as that of
     ///   [`rt::block_on`](crate::rt::block_on()) may have been. Then the
@@ -180,7 +183,7 @@ impl<T: AsFd> AsyncFd<T> {
             registration,
             reactor,
             mode,
-            operations: AtomicU32::new(0),
+            operations: [AtomicU32::new(0), AtomicU32::new(0)],
         })
     }
 
@@ -211,7 +214,12 @@ impl<T: AsFd> AsyncFd<T> {
     /// Returns the owner of the descriptor, to change it.
     ///
     /// Do not replace it by the owner of another descriptor: that one is not registered, and
-    /// waiting for it fails ([`NotFound`](io::ErrorKind::NotFound)).
+    /// waiting for it fails ([`NotFound`](io::ErrorKind::NotFound)). If it is replaced by a duplicate
+    /// of itself, the kernel goes on reporting events of the old registration, and wakes workers for
+    /// nothing, until all duplicates are closed.
+    ///
+    /// Tasks that wait by [`poll_readable`](Self::poll_readable), a trait and the like are woken, to
+    /// poll again. The next wait asks the kernel anew, which is a system call.
     ///
     /// # Examples
     ///
@@ -239,7 +247,7 @@ impl<T: AsFd> AsyncFd<T> {
     )]
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
-        self.registration.forget_unused();
+        self.registration.forget();
         self.io.as_mut().expect("taken by into_inner")
     }
 
@@ -286,27 +294,47 @@ impl<T: AsFd> AsyncFd<T> {
             .poll(direction, wait, waiter, cx, descriptor)
     }
 
+    /// Tries an operation.
+    pub(super) fn attempt<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Attempt<R> {
+        let descriptor = (self.as_fd(), self.key);
+        self.registration
+            .attempt(direction, descriptor, || operation(self.get_ref()))
+    }
+
     /// Counts an operation that is about to be tried. Returns whether the budget was spent before:
     /// then other tasks have their turn first.
     ///
     /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other
     /// tasks and timers.
-    pub(super) fn spend_budget(&self) -> bool {
-        let spent = self.operations.fetch_add(1, Relaxed) >= OPERATIONS_IN_A_ROW;
+    pub(super) fn spend_budget(&self, direction: Direction) -> bool {
+        let operations = &self.operations[direction as usize];
+        let spent = operations.fetch_add(1, Relaxed) >= OPERATIONS_IN_A_ROW;
         if spent {
-            self.reset_budget();
+            self.reset_budget(direction);
         }
         spent
     }
 
-    /// Counts from zero again, because other tasks had their turn.
-    pub(super) fn reset_budget(&self) {
-        self.operations.store(0, Relaxed);
+    /// Counts from zero again, because other tasks have their turn: a wait is pending.
+    ///
+    /// Each direction has a count of its own. A task that polls both may wait for one, and go on
+    /// with the other.
+    pub(super) fn reset_budget(&self, direction: Direction) {
+        self.operations[direction as usize].store(0, Relaxed);
     }
 
     /// Removes the descriptor from the reactor. That comes before it is closed: right after that
     /// its number may be another one's.
+    ///
+    /// Not in a process that was forked: the registration and the open file are also the parent's.
     fn deregister(&self) {
+        if self.reactor.is_forked() {
+            return;
+        }
         if let Some(io) = &self.io {
             let descriptor = io.as_fd();
             self.reactor

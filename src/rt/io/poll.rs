@@ -38,17 +38,17 @@ impl<T: AsFd> AsyncFd<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            if self.spend_budget() {
+            if self.spend_budget(direction) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match self
-                .registration
-                .attempt(direction, || operation(self.get_ref()))
-            {
+            match self.attempt(direction, &mut operation) {
                 Attempt::Blocked(wait) => {
-                    ready!(self.poll_ready(direction, wait, &mut WaiterId::Poll, cx))?;
-                    self.reset_budget();
+                    let polled = self.poll_ready(direction, wait, &mut WaiterId::Poll, cx);
+                    if polled.is_pending() {
+                        self.reset_budget(direction);
+                    }
+                    ready!(polled)?;
                 }
                 Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Attempt::Done(result) => return Poll::Ready(result),

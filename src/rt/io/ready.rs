@@ -1,7 +1,7 @@
 //! The futures of an `AsyncFd`, and operations that are tried until they do not block.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd;
@@ -248,7 +248,15 @@ impl<T: AsFd> AsyncFd<T> {
     /// Runs a writing operation, and repeats it until it does not fail with `WouldBlock`.
     ///
     /// Like [`read_with`](Self::read_with), but waits until the descriptor is writable. The operation
-    /// may fail with `WouldBlock` only where the descriptor did, because it had no more room.
+    /// may fail with `WouldBlock` only where the descriptor did, because it had no more room, and
+    /// where its becoming writable says that there is some. Two operations on Unix sockets are
+    /// different:
+    ///
+    /// - `connect` to a listener whose queue is full: no event says that there is room in it, and the
+    ///   wait never ends. Try again after a [`sleep`](crate::time::sleep()).
+    /// - Sending from a datagram socket that is not connected, to a receiver that has no room: the
+    ///   socket itself is writable, so this is tried again and again, on a whole core. Connect the
+    ///   socket first; then it is writable when its peer has room.
     ///
     /// # Errors
     ///
@@ -281,16 +289,20 @@ impl<T: AsFd> AsyncFd<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            if self.spend_budget() {
+            if self.spend_budget(direction) {
                 yield_now().await;
             }
-            match self
-                .registration
-                .attempt(direction, || operation(self.get_ref()))
-            {
+            match self.attempt(direction, &mut operation) {
                 Attempt::Blocked(wait) => {
-                    Ready::new(Fd::Borrowed(self), direction, wait).await?;
-                    self.reset_budget();
+                    let mut ready = Ready::new(Fd::Borrowed(self), direction, wait);
+                    poll_fn(|cx| {
+                        let polled = Pin::new(&mut ready).poll(cx);
+                        if polled.is_pending() {
+                            self.reset_budget(direction);
+                        }
+                        polled
+                    })
+                    .await?;
                 }
                 Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Attempt::Done(result) => return result,

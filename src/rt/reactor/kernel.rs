@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::park::worker::IoSource;
@@ -33,9 +34,22 @@ impl Epoll {
         Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
     }
 
-    /// Registers a descriptor, for no event yet.
+    /// Registers a descriptor, for nothing but errors and hang-ups yet, which the kernel always
+    /// reports.
     pub(super) fn add(&self, descriptor: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         epoll::add(&self.0, descriptor, data(key), EventFlags::ET).map_err(explain)
+    }
+
+    /// Returns whether each readiness of a descriptor that comes after an operation has failed with
+    /// `WouldBlock` makes an edge.
+    ///
+    /// That is certain of sockets and pipes. A terminal lets a read fail while another one reads,
+    /// and there are many other kinds of files. The system does not tell an eventfd from these.
+    pub(super) fn makes_edges(descriptor: BorrowedFd<'_>) -> bool {
+        fstat(descriptor).is_ok_and(|stat| {
+            let file_type = FileType::from_raw_mode(stat.st_mode);
+            matches!(file_type, FileType::Socket | FileType::Fifo)
+        })
     }
 
     /// Asks for the edges of `interest`, in place of what was asked for before. What is ready now
@@ -132,6 +146,12 @@ fn explain(error: Errno) -> io::Error {
         Errno::NOENT => (
             io::ErrorKind::NotFound,
             "this is not the descriptor that was registered: it was replaced or closed",
+        ),
+        Errno::INVAL => (
+            io::ErrorKind::InvalidInput,
+            "this open file is registered too often: the kernel limits the number of times, times \
+             the number of the runtime's workers, to 500: share one AsyncFd (by an Arc) in place of \
+             duplicates (as of try_clone)",
         ),
         _ => return error.into(),
     };

@@ -5,9 +5,14 @@
 //!
 //! - [`Wait::After`]: an operation of this task has failed with `WouldBlock`, so there is nothing
 //!   now, and what comes makes an edge. The kernel is asked the first time, and reports all further
-//!   edges by itself: a wait is no system call.
+//!   edges by itself: a wait is usually no system call.
 //! - [`Wait::Asking`]: the task has tried nothing, so the descriptor may be ready already, and its
 //!   edge may have been delivered long ago. The kernel is asked for each of these waits.
+//!
+//! That an operation which fails with `WouldBlock` leaves nothing is true of sockets and pipes. It
+//! is not of terminals: a read fails so, too, while another one reads. What is there then makes no
+//! further edge. So for everything but sockets and pipes the kernel is asked for each wait of both
+//! kinds (see [`Epoll::makes_edges`]).
 //!
 //! # Why no readiness is missed
 //!
@@ -19,19 +24,20 @@
 //!
 //! Invariants, under the lock:
 //!
-//! - `reported` holds the directions whose edges the kernel reports. Those of all tasks that wait
-//!   are in it.
+//! - `reported` holds the directions whose edges the kernel reports, unless the owner of the
+//!   descriptor has changed it since. Those of all tasks that wait are in it.
 //! - `asked` holds the directions for which the kernel was asked and no event was delivered since.
 //!   The event may be on its way. So `asked` may hold too much, but never too little for a task
 //!   that waits: that event wakes the task. Those of all [`Wait::Asking`] are in it.
 //!
 //! # What comes while no task waits
 //!
-//! Such an edge is delivered, too, and may end the park of a worker for nothing. There are no more
-//! of them than the peer's messages, and none once the receive buffer is full. A task that waits
-//! has the kernel no longer report a direction that has told for nothing, unless a task waits for
-//! it: a pipe or Unix socket that a writer had to wait for once would otherwise tell of each read of
-//! its peer.
+//! Such an edge is delivered, too, and may end the park of a worker for nothing. It may come with
+//! each message of the peer, and a Unix or UDP socket that a writer had to wait for once tells of
+//! each message that the peer takes. So the next operation that is done, and the next task that
+//! waits, have the kernel no longer report a direction that has told for nothing, unless a task
+//! waits for it. An operation that reads has used what was told of reading. Only where no operation
+//! is tried at all do such edges go on: an eventfd that nobody reads makes one for each write.
 
 use std::io;
 use std::mem;
@@ -45,7 +51,7 @@ use crate::driver::shared::fire::catch_panic;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
 use crate::sync::{
     Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
     lock,
 };
 
@@ -106,6 +112,8 @@ pub(in crate::rt) enum Attempt<R> {
 pub(in crate::rt) struct Registration {
     /// How many events were delivered, for each direction. Written under the lock.
     events: [AtomicUsize; 2],
+    /// Whether `unused` is not empty. Written under the lock.
+    has_unused: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -114,8 +122,10 @@ struct State {
     epoll: Option<Arc<Epoll>>,
     reported: EventFlags,
     asked: EventFlags,
-    /// The directions that told while no task waited for them.
+    /// The directions that told while no task waited for them, since the kernel was last asked.
     unused: EventFlags,
+    /// Whether the descriptor makes an edge for each readiness. `None`: not known yet.
+    makes_edges: Option<bool>,
     read: Waiters,
     write: Waiters,
 }
@@ -142,21 +152,24 @@ impl Registration {
     pub(in crate::rt) fn new(epoll: Arc<Epoll>) -> Self {
         Self {
             events: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            has_unused: AtomicBool::new(false),
             state: Mutex::new(State {
                 epoll: Some(epoll),
                 reported: EventFlags::empty(),
                 asked: EventFlags::empty(),
                 unused: EventFlags::empty(),
+                makes_edges: None,
                 read: Waiters::default(),
                 write: Waiters::default(),
             }),
         }
     }
 
-    /// Tries an operation on the descriptor.
+    /// Tries an operation on `descriptor`, which is registered under `key`.
     pub(in crate::rt) fn attempt<R>(
         &self,
         direction: Direction,
+        (descriptor, key): (Descriptor<'_>, usize),
         operation: impl FnOnce() -> io::Result<R>,
     ) -> Attempt<R> {
         // Before the operation looks. An event that is delivered in between may have come before
@@ -166,7 +179,18 @@ impl Registration {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Attempt::Blocked(Wait::After(events))
             }
-            result => Attempt::Done(result),
+            result => {
+                // Relaxed: what it overlooks is left to the next operation.
+                if self.has_unused.load(Ordering::Relaxed) {
+                    let mut state = lock(&self.state);
+                    if matches!(direction, Direction::Read) {
+                        state.unused.remove(direction.interest());
+                    }
+                    state.drop_unused(descriptor, key);
+                    self.note_unused(&state);
+                }
+                Attempt::Done(result)
+            }
         }
     }
 
@@ -193,6 +217,7 @@ impl Registration {
         }
         let replaced = state.set_waiting(direction, id, Waiter::Waiting(waker, wait));
         let asked = state.ask(direction, wait, descriptor, key);
+        self.note_unused(&state);
         let removed = match asked {
             Ok(()) => Waiter::Idle,
             Err(_) => state.remove(direction, id),
@@ -218,17 +243,24 @@ impl Registration {
         drop(removed);
     }
 
-    /// Forgets what the kernel was asked for and no task waits for.
+    /// Forgets what the kernel was asked for, and wakes the tasks that wait.
     ///
-    /// To be called before the owner may replace the descriptor by another one: the next task that
-    /// waits asks the kernel anew, and gets the error.
-    pub(in crate::rt) fn forget_unused(&self) {
+    /// To be called by an owner that may replace the descriptor by another one: a task that waits
+    /// asks the kernel anew, for the new descriptor, and may get an error. The owner has the only
+    /// reference, so no future can be polled or dropped any more. Those that are left were leaked.
+    pub(in crate::rt) fn forget(&self) {
         let mut state = lock(&self.state);
-        for direction in [Direction::Read, Direction::Write] {
-            if !state.waiters(direction).is_any_waiting() {
-                state.reported.remove(direction.interest());
-                state.asked.remove(direction.interest());
-            }
+        state.reported = EventFlags::empty();
+        state.asked = EventFlags::empty();
+        state.makes_edges = None;
+        let waiters = [mem::take(&mut state.read), mem::take(&mut state.write)];
+        drop(state);
+        let mut wakers = Vec::new();
+        for mut waiters in waiters {
+            waiters.take_wakers(&mut wakers);
+        }
+        for waker in wakers {
+            catch_panic(|| waker.wake());
         }
     }
 
@@ -243,10 +275,12 @@ impl Registration {
             state.asked.remove(direction.interest());
             let waiting = wakers.len();
             state.waiters(direction).take_wakers(wakers);
-            if wakers.len() == waiting {
+            // The kernel reports errors and hang-ups unasked.
+            if wakers.len() == waiting && event.contains(direction.interest()) {
                 state.unused.insert(direction.interest());
             }
         }
+        self.note_unused(&state);
     }
 
     /// Removes the descriptor from the epoll instance.
@@ -294,11 +328,19 @@ impl Registration {
                 Some(Poll::Ready(Ok(())))
             }
             Some(Waiter::Idle) | None if has_ended => {
+                // It was told too early to wake the task, but not for nothing.
+                state.unused.remove(direction.interest());
+                self.note_unused(state);
                 let _idle = state.remove(direction, id);
                 Some(Poll::Ready(Ok(())))
             }
             Some(Waiter::Idle) | None => None,
         }
+    }
+
+    fn note_unused(&self, state: &State) {
+        let has_unused = !state.unused.is_empty();
+        self.has_unused.store(has_unused, Ordering::Relaxed);
     }
 
     /// Returns how many events were delivered.
@@ -346,18 +388,24 @@ impl State {
     ) -> io::Result<()> {
         let (interest, other) = (direction.interest(), direction.other().interest());
         let is_unused = (self.unused & self.reported).contains(other);
-        let is_asked = match wait {
-            Wait::Asking => self.asked.contains(interest),
-            Wait::After(_) => self.reported.contains(interest) && !is_unused,
+        let asks_each_time = match wait {
+            Wait::Asking => true,
+            Wait::After(_) => {
+                let makes_edges = || Epoll::makes_edges(descriptor);
+                !*self.makes_edges.get_or_insert_with(makes_edges)
+            }
+        };
+        let is_asked = match asks_each_time {
+            true => self.asked.contains(interest),
+            false => self.reported.contains(interest) && !is_unused,
         };
         if is_asked {
             return Ok(());
         }
-        // The kernel tells at once of the other direction, too, if it is ready. So after
-        // `Wait::Asking`, which asks each time, it is not asked for one that no task waits for.
+        // The kernel tells at once of the other direction, too, if it is ready. So where it is
+        // asked each time, it is not asked for one that no task waits for.
         let keeps_other = self.reported.contains(other)
-            && (wait != Wait::Asking && !is_unused
-                || self.waiters(direction.other()).is_any_waiting());
+            && (!asks_each_time && !is_unused || self.waiters(direction.other()).is_any_waiting());
         let reported = match keeps_other {
             true => interest | other,
             false => interest,
@@ -368,6 +416,28 @@ impl State {
         self.asked = reported;
         self.unused = EventFlags::empty();
         Ok(())
+    }
+
+    /// Has the kernel report only what a task waits for, if a direction has told for nothing.
+    fn drop_unused(&mut self, descriptor: Descriptor<'_>, key: usize) {
+        let mut unused = mem::take(&mut self.unused);
+        let mut waited_for = EventFlags::empty();
+        for direction in [Direction::Read, Direction::Write] {
+            if self.waiters(direction).is_any_waiting() {
+                unused.remove(direction.interest());
+                waited_for.insert(direction.interest());
+            }
+        }
+        if unused.is_empty() {
+            return;
+        }
+        let Some(epoll) = &self.epoll else {
+            return;
+        };
+        // An error is for the next task that waits: it asks anew.
+        let asked = epoll.ask(descriptor, key, waited_for);
+        self.reported = asked.map_or(EventFlags::empty(), |()| waited_for);
+        self.asked = self.reported;
     }
 
     /// Removes a waiter, and returns it for the caller to drop with the lock released.

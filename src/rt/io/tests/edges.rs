@@ -1,7 +1,9 @@
 //! Waits of operations, for which the kernel is not asked each time.
 
 use rustix::net::{SendFlags, send};
+use std::cell::Cell;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
 use super::*;
 
@@ -184,6 +186,123 @@ fn direction_that_tells_for_nothing_is_not_asked_for_again() {
 }
 
 #[test]
+fn sender_that_never_waits_again_is_not_told_of_what_its_peer_takes() {
+    let reactor = reactor();
+    let (here, mut there) = full(&reactor);
+    there.set_nonblocking(true).unwrap();
+    let task = Task::new();
+    let write = |bytes: &[u8]| {
+        here.poll_write_with(&mut task.context(), |mut io| io.write(bytes))
+            .is_ready()
+    };
+    let mut drain = || while there.read(&mut [0; 65_536]).is_ok() {};
+    assert!(!write(b"x"));
+    drain();
+    reactor.poll();
+    assert_eq!(task.wakes(), 1);
+    assert!(write(b"x"));
+    drain();
+    assert!(
+        reactor.has_events(),
+        "there is room, and nobody waits for it"
+    );
+    reactor.poll();
+    for _ in 0..3 {
+        assert!(write(b"x"));
+        drain();
+        assert!(!reactor.has_events());
+    }
+    fill(&here);
+    assert!(!write(b"x"));
+    drain();
+    reactor.poll();
+    assert_eq!(task.wakes(), 2);
+}
+
+#[test]
+fn message_that_is_read_without_a_wait_is_no_reason_to_ask_anew() {
+    let reactor = reactor();
+    let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+    assert_eq!(len(read(&reader, &task)), None);
+    for _ in 0..3 {
+        writer.write_all(b"x").unwrap();
+        assert!(reactor.has_events());
+        reactor.poll();
+        assert_eq!(len(read(&reader, &task)), Some(1));
+    }
+    assert_eq!(task.wakes(), 1);
+}
+
+#[test]
+fn task_that_waits_is_told_although_the_other_direction_is_taken_away() {
+    let reactor = reactor();
+    let (here, mut there) = full(&reactor);
+    there.set_nonblocking(true).unwrap();
+    let (reading, writing) = (Task::new(), Task::new());
+    let write = |task: &Task| {
+        here.poll_write_with(&mut task.context(), |mut io| io.write(b"x"))
+            .is_ready()
+    };
+    assert!(!write(&writing));
+    assert_eq!(len(read(&here, &reading)), None);
+    for _ in 0..2 {
+        while there.read(&mut [0; 65_536]).is_ok() {}
+        reactor.poll();
+        assert!(write(&writing));
+    }
+    there.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!((reading.wakes(), writing.wakes()), (1, 1));
+    assert_eq!(len(read(&here, &reading)), Some(1));
+}
+
+/// As a read of a terminal fails while another one reads: what is there makes no edge after that.
+#[test]
+fn device_whose_operation_would_block_although_it_is_ready_is_asked_again() {
+    let reactor = reactor();
+    let (device, task) = (File::open("/dev/random").unwrap(), Task::new());
+    let device = register(&reactor, device);
+    let mut tries = 0;
+    let mut poll = || {
+        device.poll_read_with(&mut task.context(), |mut device| {
+            tries += 1;
+            match tries {
+                ..4 => Err(io::ErrorKind::WouldBlock.into()),
+                _ => device.read(&mut [0]),
+            }
+        })
+    };
+    for wakes in 1..4 {
+        assert_eq!(len(poll()), None);
+        reactor.poll();
+        assert_eq!(task.wakes(), wakes);
+    }
+    assert_eq!(len(poll()), Some(1));
+}
+
+#[test]
+fn descriptor_that_took_the_place_of_another_kind_is_asked_as_its_own_kind() {
+    let (reactor, task) = (reactor(), Task::new());
+    let refuses = |_: &OwnedFd| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    let poll = |fd: &AsyncFd<OwnedFd>| {
+        let polled = fd.poll_read_with(&mut task.context(), refuses);
+        assert!(polled.is_pending());
+    };
+    let (reader, _writer) = pipe().unwrap();
+    let mut pipe = register(&reactor, OwnedFd::from(reader));
+    let device = File::open("/dev/random").unwrap();
+    let mut device = register(&reactor, OwnedFd::from(device));
+    poll(&pipe);
+    std::mem::swap(pipe.get_mut(), device.get_mut());
+    let before = task.wakes();
+    for wakes in 1..4 {
+        poll(&pipe);
+        reactor.poll();
+        assert_eq!(task.wakes() - before, wakes);
+    }
+}
+
+#[test]
 fn half_closed_peer_ends_each_read_and_can_still_be_written_to() {
     let reactor = reactor();
     let ((here, mut there), task) = (connected(&reactor), Task::new());
@@ -324,4 +443,49 @@ fn task_that_is_displaced_while_its_operation_waits_is_woken() {
     writer.write_all(b"x").unwrap();
     reactor.poll();
     assert_eq!((second.wakes(), second.held()), (1, 0));
+}
+
+/// What comes while an operation fails ends its wait at once. So no other task has its turn.
+#[test]
+fn operation_whose_waits_are_never_pending_spends_its_budget() {
+    let reactor = reactor();
+    let ((reader, writer), task) = (piped(&reactor), Task::new());
+    assert_eq!(len(read(&reader, &task)), None);
+    let tries = Cell::new(0);
+    let blocks = |mut io: &PipeReader| {
+        tries.set(tries.get() + 1);
+        assert!(tries.get() <= 200, "no other task has its turn");
+        (&writer).write_all(b"x").unwrap();
+        reactor.poll();
+        io.read_exact(&mut [0]).unwrap();
+        Err::<(), _>(io::ErrorKind::WouldBlock.into())
+    };
+    assert!(
+        reader
+            .poll_read_with(&mut task.context(), &blocks)
+            .is_pending()
+    );
+    let mut read = pin!(reader.read_with(&blocks));
+    assert!(read.as_mut().poll(&mut task.context()).is_pending());
+    assert_eq!(tries.get(), 64 + 64);
+}
+
+#[test]
+fn wait_for_one_direction_gives_the_other_no_budget() {
+    let reactor = reactor();
+    let (here, mut there) = full(&reactor);
+    let task = Task::new();
+    there.write_all(&[0; 1024]).unwrap();
+    let mut reads = 0;
+    loop {
+        let polled = here.poll_write_with(&mut task.context(), |mut io| io.write(&[0; 4096]));
+        assert!(polled.is_pending());
+        let one = |mut io: &UnixStream| io.read(&mut [0]);
+        match here.poll_read_with(&mut task.context(), one) {
+            Poll::Ready(read) => assert_eq!(read.unwrap(), 1),
+            Poll::Pending => break,
+        }
+        reads += 1;
+    }
+    assert_eq!(reads, 64);
 }

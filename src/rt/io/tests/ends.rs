@@ -51,17 +51,77 @@ fn descriptors_that_are_swapped_are_waited_for_where_they_are() {
 }
 
 #[test]
-fn changing_the_owner_of_a_descriptor_ends_no_wait() {
+fn changing_the_owner_of_a_descriptor_has_its_tasks_wait_anew() {
     let reactor = reactor();
     let (mut here, mut there) = full(&reactor);
     let (reading, writing) = (Task::new(), Task::new());
     assert!(here.poll_writable(&mut writing.context()).is_pending());
     let _changed = here.get_mut();
+    assert_eq!((writing.wakes(), writing.held()), (1, 0));
     assert!(here.poll_readable(&mut reading.context()).is_pending());
+    assert!(here.poll_writable(&mut writing.context()).is_pending());
     there.set_nonblocking(true).unwrap();
     while there.read(&mut [0; 65_536]).is_ok() {}
     reactor.poll();
     assert!(is_ok(here.poll_writable(&mut writing.context())));
+}
+
+#[test]
+fn task_that_polls_while_its_descriptor_is_replaced_gets_an_error() {
+    let (reactor, task) = (reactor(), Task::new());
+    let ((mut reader, _first), (second, mut to_second)) = (piped(&reactor), pipe().unwrap());
+    assert!(reader.poll_readable(&mut task.context()).is_pending());
+    *reader.get_mut() = second;
+    to_second.write_all(b"x").unwrap();
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+    let polled = reader.poll_readable(&mut task.context());
+    assert_eq!(kind(polled), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn tasks_that_poll_while_their_descriptors_are_swapped_wait_for_those() {
+    let (reactor, one, other) = (reactor(), Task::new(), Task::new());
+    let ((mut first, mut to_first), (mut second, _to_second)) = (piped(&reactor), piped(&reactor));
+    assert!(first.poll_readable(&mut one.context()).is_pending());
+    assert!(second.poll_readable(&mut other.context()).is_pending());
+    std::mem::swap(first.get_mut(), second.get_mut());
+    assert_eq!((one.wakes(), other.wakes()), (1, 1));
+    assert!(first.poll_readable(&mut one.context()).is_pending());
+    assert!(second.poll_readable(&mut other.context()).is_pending());
+    to_first.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!((one.wakes(), other.wakes()), (1, 2));
+    assert!(is_ok(second.poll_readable(&mut other.context())));
+}
+
+#[test]
+fn future_that_was_leaked_wakes_its_task_when_the_owner_changes() {
+    let (reactor, task) = (reactor(), Task::new());
+    let (mut reader, _writer) = piped(&reactor);
+    let mut wait = reader.readable();
+    assert!(task.poll(&mut wait).is_pending());
+    std::mem::forget(wait);
+    let _changed = reader.get_mut();
+    assert_eq!((task.wakes(), task.held()), (1, 0));
+    assert!(task.poll(&mut reader.readable()).is_pending());
+}
+
+#[test]
+fn too_many_duplicates_of_a_descriptor_are_refused_with_the_reason() {
+    let reactor = reactor();
+    let workers: Vec<_> = (0..50)
+        .map(|_| worker_park(50, reactor.io_source()).unwrap())
+        .collect();
+    let (reader, _writer) = pipe().unwrap();
+    let register = || AsyncFd::with_reactor(reader.try_clone().unwrap(), reactor.clone());
+    let _registered: Vec<_> = (0..10).map(|_| register().unwrap()).collect();
+    let error = register().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert!(
+        error.to_string().contains("registered too often"),
+        "{error}"
+    );
+    drop(workers);
 }
 
 #[test]
