@@ -322,3 +322,47 @@ fn a_function_is_stopped_and_reset_in_a_child_whatever_the_parent_held() {
     stop.store(true, Ordering::Relaxed);
     busy.into_iter().for_each(|thread| thread.join().unwrap());
 }
+
+/// The child's copy is a descriptor of the same open file and a copy of the parent's registration. If
+/// its drop removed that, no event would end the wait of the parent.
+#[cfg(target_os = "linux")]
+#[test]
+fn child_that_drops_its_copy_of_a_descriptor_takes_nothing_from_the_parent() {
+    use std::cell::RefCell;
+    use std::future::poll_fn;
+    use std::io::{Read, Write, pipe};
+    use std::os::fd::AsRawFd;
+    use std::task::Poll;
+
+    use reveille::FutureExt;
+    use reveille::rt::io::AsyncFd;
+
+    let (reader, mut writer) = pipe().unwrap();
+    rt::block_on(async {
+        for takes_out in [false, true] {
+            let again = reader.try_clone().unwrap();
+            let slot = RefCell::new(Some(AsyncFd::new(again).unwrap()));
+            let poll = |cx: &mut Context<'_>| slot.borrow().as_ref().unwrap().poll_readable(cx);
+            poll_fn(|cx| {
+                assert!(poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            let end = in_child(|| {
+                let copy = slot.take().unwrap();
+                match takes_out {
+                    true => drop(copy.into_inner()),
+                    false => drop(copy),
+                }
+            });
+            assert_eq!(end, End::Well);
+            // SAFETY: the descriptor is open, and no memory is touched.
+            let flags = unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_GETFL) };
+            assert_ne!(flags & libc::O_NONBLOCK, 0, "an operation would block");
+            writer.write_all(b"x").unwrap();
+            let told = poll_fn(poll).timeout(Duration::from_secs(60)).await;
+            told.expect("no event came").unwrap();
+            (&reader).read_exact(&mut [0]).unwrap();
+        }
+    });
+}
