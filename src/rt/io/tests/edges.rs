@@ -220,6 +220,33 @@ fn sender_that_never_waits_again_is_not_told_of_what_its_peer_takes() {
 }
 
 #[test]
+fn room_that_comes_between_the_operation_and_the_wait_is_not_told_for_nothing() {
+    let reactor = reactor();
+    let (here, mut there) = full(&reactor);
+    there.set_nonblocking(true).unwrap();
+    let task = Task::new();
+    let mut drain = || while there.read(&mut [0; 65_536]).is_ok() {};
+    let write = |mut io: &UnixStream| io.write(b"x");
+    let polled = here.poll_write_with(&mut task.context(), write);
+    assert!(polled.is_pending());
+    drain();
+    reactor.poll();
+    fill(&here);
+    let polled = here.poll_write_with(&mut task.context(), |io| {
+        let written = write(io);
+        drain();
+        reactor.poll();
+        written
+    });
+    assert_eq!(len(polled), Some(1));
+    drain();
+    assert!(
+        reactor.has_events(),
+        "the kernel was asked to report no room"
+    );
+}
+
+#[test]
 fn message_that_is_read_without_a_wait_is_no_reason_to_ask_anew() {
     let reactor = reactor();
     let ((reader, mut writer), task) = (piped(&reactor), Task::new());
