@@ -183,6 +183,7 @@ impl Registration {
                 // Relaxed: what it overlooks is left to the next operation.
                 if self.has_unused.load(Ordering::Relaxed) {
                     let mut state = lock(&self.state);
+                    // It has read what came. Room that was not waited for is of no use.
                     if matches!(direction, Direction::Read) {
                         state.unused.remove(direction.interest());
                     }
@@ -245,20 +246,18 @@ impl Registration {
 
     /// Forgets what the kernel was asked for, and wakes the tasks that wait.
     ///
-    /// To be called by an owner that may replace the descriptor by another one: a task that waits
-    /// asks the kernel anew, for the new descriptor, and may get an error. The owner has the only
-    /// reference, so no future can be polled or dropped any more. Those that are left were leaked.
+    /// To be called before the owner may replace the descriptor by another one. Each task then asks
+    /// the kernel anew, about the descriptor that is there by then, and may get an error. The owner
+    /// must have the only reference: futures that still have a waiter here were leaked.
     pub(in crate::rt) fn forget(&self) {
         let mut state = lock(&self.state);
         state.reported = EventFlags::empty();
         state.asked = EventFlags::empty();
         state.makes_edges = None;
-        let waiters = [mem::take(&mut state.read), mem::take(&mut state.write)];
-        drop(state);
         let mut wakers = Vec::new();
-        for mut waiters in waiters {
-            waiters.take_wakers(&mut wakers);
-        }
+        state.read.remove_all(&mut wakers);
+        state.write.remove_all(&mut wakers);
+        drop(state);
         for waker in wakers {
             catch_panic(|| waker.wake());
         }
@@ -462,6 +461,13 @@ impl Waiters {
     fn is_any_waiting(&mut self) -> bool {
         let mut waiters = self.iter_mut();
         waiters.any(|waiter| matches!(waiter, Waiter::Waiting(..)))
+    }
+
+    /// Removes all waiters, and takes their wakers.
+    fn remove_all(&mut self, wakers: &mut Vec<Waker>) {
+        self.take_wakers(wakers);
+        self.poll = Waiter::Idle;
+        self.futures.clear();
     }
 
     /// Takes the wakers of the tasks that wait.

@@ -232,13 +232,17 @@ fn room_that_comes_between_the_operation_and_the_wait_is_not_told_for_nothing() 
     drain();
     reactor.poll();
     fill(&here);
+    let mut tries = 0;
     let polled = here.poll_write_with(&mut task.context(), |io| {
+        tries += 1;
         let written = write(io);
-        drain();
-        reactor.poll();
+        if tries == 1 {
+            drain();
+            reactor.poll();
+        }
         written
     });
-    assert_eq!(len(polled), Some(1));
+    assert_eq!((len(polled), tries), (Some(1), 2));
     drain();
     assert!(
         reactor.has_events(),
