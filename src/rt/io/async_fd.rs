@@ -41,8 +41,8 @@ use crate::rt::reactor::registration::{Attempt, Direction, Registration, Wait, W
 /// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
 /// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after the
-/// operation has failed with `WouldBlock`. On a socket or pipe it is usually no system call, after
-/// the first one. [`readable`](Self::readable) and the like ask the kernel each time, and end at
+/// operation has failed with `WouldBlock`. On a socket or pipe the first one is a system call, and
+/// later ones are usually none. [`readable`](Self::readable) and the like ask the kernel each time, and end at
 /// once if the descriptor is ready already.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
@@ -127,9 +127,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// - If the kernel refuses the descriptor: a regular file or directory cannot be waited for
     ///   ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor can be registered twice
     ///   ([`AlreadyExists`](io::ErrorKind::AlreadyExists)).
-    /// - If duplicates of it, which share one open file, are registered too often: the kernel limits
-    ///   their number, times the number of the runtime's workers, to 500
-    ///   ([`InvalidInput`](io::ErrorKind::InvalidInput)). Share one `AsyncFd` instead, by an `Arc`.
+    /// - If too many duplicates of it are registered: the kernel allows a runtime with n workers at
+    ///   most 500 / n duplicates of one open file ([`InvalidInput`](io::ErrorKind::InvalidInput)).
+    ///   Share one `AsyncFd` instead, by an `Arc`.
     /// - If the runtime is gone.
     /// - If the runtime was made when the process had no file descriptors left, as that of
     ///   [`rt::block_on`](crate::rt::block_on()) may have been. Then the
@@ -218,8 +218,8 @@ impl<T: AsFd> AsyncFd<T> {
     /// of itself, the kernel goes on reporting events of the old registration, and wakes workers for
     /// nothing, until all duplicates are closed.
     ///
-    /// Tasks that wait by [`poll_readable`](Self::poll_readable), a trait and the like are woken, to
-    /// poll again. The next wait asks the kernel anew, which is a system call.
+    /// Tasks that wait by [`poll_readable`](Self::poll_readable) and the like are woken, to poll
+    /// again. The next wait asks the kernel anew, which is a system call.
     ///
     /// # Examples
     ///

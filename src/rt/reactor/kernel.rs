@@ -149,9 +149,8 @@ fn explain(error: Errno) -> io::Error {
         ),
         Errno::INVAL => (
             io::ErrorKind::InvalidInput,
-            "this open file is registered too often: the kernel limits the number of times, times \
-             the number of the runtime's workers, to 500: share one AsyncFd (by an Arc) in place of \
-             duplicates (as of try_clone)",
+            "this open file is registered too often: the kernel allows a runtime with n workers at \
+             most 500 / n duplicates of one: share one AsyncFd by an Arc instead",
         ),
         _ => return error.into(),
     };

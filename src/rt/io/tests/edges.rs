@@ -4,6 +4,7 @@ use rustix::net::{SendFlags, send};
 use std::cell::Cell;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 
 use super::*;
 
@@ -248,6 +249,25 @@ fn room_that_comes_between_the_operation_and_the_wait_is_not_told_for_nothing() 
         reactor.has_events(),
         "the kernel was asked to report no room"
     );
+}
+
+#[test]
+fn connected_datagram_socket_is_told_when_its_peer_has_room() {
+    let reactor = reactor();
+    let (here, there) = UnixDatagram::pair().unwrap();
+    here.set_nonblocking(true).unwrap();
+    let (here, task) = (register(&reactor, here), Task::new());
+    let send = |socket: &UnixDatagram| socket.send(b"x");
+    for round in 1..4 {
+        while here.get_ref().send(b"x").is_ok() {}
+        assert!(here.poll_write_with(&mut task.context(), send).is_pending());
+        reactor.poll();
+        assert_eq!(task.wakes(), round - 1);
+        there.set_nonblocking(true).unwrap();
+        while there.recv(&mut [0]).is_ok() {}
+        reactor.poll();
+        assert_eq!(task.wakes(), round);
+    }
 }
 
 #[test]
