@@ -126,6 +126,8 @@ struct State {
     unused: EventFlags,
     /// Whether the descriptor makes an edge for each readiness. `None`: not known yet.
     makes_edges: Option<bool>,
+    /// Tasks were woken because of a change by the owner, and no event was delivered since.
+    is_changed: bool,
     read: Waiters,
     write: Waiters,
 }
@@ -159,6 +161,7 @@ impl Registration {
                 asked: EventFlags::empty(),
                 unused: EventFlags::empty(),
                 makes_edges: None,
+                is_changed: false,
                 read: Waiters::default(),
                 write: Waiters::default(),
             }),
@@ -249,14 +252,21 @@ impl Registration {
     /// To be called before the owner may replace the descriptor by another one. Each task then asks
     /// the kernel anew, about the descriptor that is there by then, and may get an error. The owner
     /// must have the only reference: futures that still have a waiter here were leaked.
+    ///
+    /// A task that has the owner changed in each of its polls would so wake itself for ever.
+    /// Therefore tasks are woken only once between two events. After that they ask when they are
+    /// polled.
     pub(in crate::rt) fn forget(&self) {
         let mut state = lock(&self.state);
         state.reported = EventFlags::empty();
         state.asked = EventFlags::empty();
         state.makes_edges = None;
         let mut wakers = Vec::new();
-        state.read.remove_all(&mut wakers);
-        state.write.remove_all(&mut wakers);
+        if !state.is_changed {
+            state.read.remove_all(&mut wakers);
+            state.write.remove_all(&mut wakers);
+            state.is_changed = !wakers.is_empty();
+        }
         drop(state);
         for waker in wakers {
             catch_panic(|| waker.wake());
@@ -266,6 +276,7 @@ impl Registration {
     /// Ends the waits that an event is for, and takes the wakers of their tasks.
     pub(in crate::rt) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
+        state.is_changed = false;
         for direction in [Direction::Read, Direction::Write] {
             if !direction.is_ready(event) {
                 continue;
@@ -314,10 +325,12 @@ impl Registration {
         }
         let has_ended = matches!(wait, Wait::After(events) if events != self.events(direction));
         let is_asked = state.asked.contains(direction.interest());
+        let is_reported = state.reported.contains(direction.interest());
         match state.waiter(direction, id) {
             Some(Waiter::Waiting(known, _)) if !has_ended => {
-                // If the task there began with `Wait::After`, the kernel was not asked.
-                let waits = wait != Wait::Asking || is_asked;
+                // If the task there began with `Wait::After`, the kernel was not asked. Nor was it
+                // since a change by the owner.
+                let waits = is_reported && (wait != Wait::Asking || is_asked);
                 (waits && known.will_wake(waker)).then_some(Poll::Pending)
             }
             // Another task waits there, for an event that comes later.

@@ -95,6 +95,31 @@ fn tasks_that_poll_while_their_descriptors_are_swapped_wait_for_those() {
 }
 
 #[test]
+fn task_that_has_the_owner_changed_in_each_poll_is_not_woken_for_ever() {
+    let (reactor, task) = (reactor(), Task::new());
+    let ((mut reader, mut writer), (second, _to_second)) = (piped(&reactor), pipe().unwrap());
+    for round in 1..4 {
+        for _ in 0..3 {
+            let _changed = reader.get_mut();
+            assert!(reader.poll_readable(&mut task.context()).is_pending());
+        }
+        assert_eq!(task.wakes(), 2 * round - 1);
+        writer.write_all(b"x").unwrap();
+        reactor.poll();
+        assert_eq!(task.wakes(), 2 * round);
+        assert!(is_ok(reader.poll_readable(&mut task.context())));
+        reader.get_ref().read_exact(&mut [0]).unwrap();
+    }
+    // It learns of another descriptor, too.
+    assert!(reader.poll_readable(&mut task.context()).is_pending());
+    let _changed = reader.get_mut();
+    assert!(reader.poll_readable(&mut task.context()).is_pending());
+    *reader.get_mut() = second;
+    let polled = reader.poll_readable(&mut task.context());
+    assert_eq!(kind(polled), io::ErrorKind::NotFound);
+}
+
+#[test]
 fn future_that_was_leaked_wakes_its_task_when_the_owner_changes() {
     let (reactor, task) = (reactor(), Task::new());
     let (mut reader, _writer) = piped(&reactor);
