@@ -219,7 +219,8 @@ impl<T: AsFd> AsyncFd<T> {
     /// nothing, until all duplicates are closed.
     ///
     /// Tasks that wait by [`poll_readable`](Self::poll_readable) and the like are woken, to poll
-    /// again. The next wait asks the kernel anew, which is a system call.
+    /// again, but only once between two events. The next wait asks the kernel anew, which is a
+    /// system call.
     ///
     /// # Examples
     ///
