@@ -449,6 +449,24 @@ fn descriptor_that_replaced_another_is_not_waited_for_by_an_operation() {
 }
 
 #[test]
+fn operation_that_waits_while_its_descriptor_is_replaced_gets_an_error() {
+    let (reactor, task) = (reactor(), Task::new());
+    let ((mut reader, _writer), (second, _to_second)) = (piped(&reactor), pipe().unwrap());
+    let refuses = |_: &PipeReader| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    let poll = |reader: &AsyncFd<_>| reader.poll_read_with(&mut task.context(), refuses);
+    for wakes in [0, 1] {
+        assert!(poll(&reader).is_pending());
+        assert_eq!(task.wakes(), wakes);
+        let _changed = reader.get_mut();
+    }
+    // It was woken at the first change, and waits anew.
+    assert!(poll(&reader).is_pending());
+    *reader.get_mut() = second;
+    assert_eq!(task.wakes(), 1);
+    assert_eq!(kind(poll(&reader)), io::ErrorKind::NotFound);
+}
+
+#[test]
 fn descriptor_that_moves_to_another_reactor_is_waited_for_there() {
     let (first, second, task) = (reactor(), reactor(), Task::new());
     let (reader, mut writer) = piped(&first);
