@@ -24,11 +24,13 @@
 //!
 //! Invariants, under the lock:
 //!
-//! - `reported` holds the directions whose edges the kernel reports, unless the owner of the
-//!   descriptor has changed it since. Those of all tasks that wait are in it.
+//! - `reported` holds the directions whose edges the kernel reports. Those of all tasks that wait
+//!   are in it.
 //! - `asked` holds the directions for which the kernel was asked and no event was delivered since.
 //!   The event may be on its way. So `asked` may hold too much, but never too little for a task
 //!   that waits: that event wakes the task. Those of all [`Wait::Asking`] are in it.
+//! - When the owner may change the descriptor, both become empty (see
+//!   [`forget`](Registration::forget)), and a task that waits asks anew when it is polled.
 //!
 //! # What comes while no task waits
 //!
@@ -253,9 +255,8 @@ impl Registration {
     /// the kernel anew, about the descriptor that is there by then, and may get an error. The owner
     /// must have the only reference: futures that still have a waiter here were leaked.
     ///
-    /// A task that has the owner changed in each of its polls would so wake itself for ever.
-    /// Therefore tasks are woken only once between two events. After that they ask when they are
-    /// polled.
+    /// Tasks are woken only once between two events. Otherwise a task that has the owner changed in
+    /// each of its polls would wake itself for ever.
     pub(in crate::rt) fn forget(&self) {
         let mut state = lock(&self.state);
         state.reported = EventFlags::empty();
