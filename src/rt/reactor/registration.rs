@@ -41,68 +41,24 @@
 //! waits for it. An operation that reads has used what was told of reading. Only where no operation
 //! is tried at all do such edges go on: an eventfd that nobody reads makes one for each write.
 
+mod waiters;
+
 use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::event::epoll::EventFlags;
-use slab::Slab;
 
 use crate::driver::shared::fire::catch_panic;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
+pub(in crate::rt) use crate::rt::reactor::registration::waiters::{Direction, Wait, WaiterId};
+use crate::rt::reactor::registration::waiters::{Waiter, Waiters};
 use crate::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
     lock,
 };
-
-#[derive(Clone, Copy)]
-pub(in crate::rt) enum Direction {
-    Read,
-    Write,
-}
-
-impl Direction {
-    /// Returns the event to ask the kernel for.
-    fn interest(self) -> EventFlags {
-        match self {
-            Direction::Read => EventFlags::IN,
-            Direction::Write => EventFlags::OUT,
-        }
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Direction::Read => Direction::Write,
-            Direction::Write => Direction::Read,
-        }
-    }
-
-    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns
-    /// of it by reading or writing.
-    fn is_ready(self, event: EventFlags) -> bool {
-        event.intersects(self.interest() | EventFlags::ERR | EventFlags::HUP)
-    }
-}
-
-/// Identifies a waiter of one direction.
-pub(in crate::rt) enum WaiterId {
-    /// The one waiter of `poll_readable` or `poll_writable`.
-    Poll,
-    /// The waiter of a future, once that has waited.
-    Future(Option<usize>),
-}
-
-/// What a task waits for that begins to wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::rt) enum Wait {
-    /// That the descriptor is ready. It may be so already.
-    Asking,
-    /// The first event after so many. An operation has failed with `WouldBlock` since that number
-    /// was read.
-    After(usize),
-}
 
 /// What came of an operation.
 pub(in crate::rt) enum Attempt<R> {
@@ -132,23 +88,6 @@ struct State {
     is_changed: bool,
     read: Waiters,
     write: Waiters,
-}
-
-/// The waiters of one direction.
-#[derive(Default)]
-struct Waiters {
-    poll: Waiter,
-    futures: Slab<Waiter>,
-}
-
-#[derive(Default)]
-enum Waiter {
-    /// No task waits, or it was woken and finds by the number of events that its wait has ended.
-    #[default]
-    Idle,
-    Waiting(Waker, Wait),
-    /// An event has ended a [`Wait::Asking`], and the task has not been polled since.
-    Ready,
 }
 
 impl Registration {
@@ -462,41 +401,6 @@ impl State {
             WaiterId::Future(key) => key
                 .take()
                 .map_or(Waiter::Idle, |key| waiters.futures.remove(key)),
-        }
-    }
-}
-
-impl Waiters {
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
-        let futures = self.futures.iter_mut().map(|(_, waiter)| waiter);
-        std::iter::once(&mut self.poll).chain(futures)
-    }
-
-    fn is_any_waiting(&mut self) -> bool {
-        let mut waiters = self.iter_mut();
-        waiters.any(|waiter| matches!(waiter, Waiter::Waiting(..)))
-    }
-
-    /// Removes all waiters, and takes their wakers.
-    fn remove_all(&mut self, wakers: &mut Vec<Waker>) {
-        self.take_wakers(wakers);
-        self.poll = Waiter::Idle;
-        self.futures.clear();
-    }
-
-    /// Takes the wakers of the tasks that wait.
-    fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
-        for waiter in self.iter_mut() {
-            match mem::take(waiter) {
-                Waiter::Idle => {}
-                Waiter::Waiting(waker, wait) => {
-                    wakers.push(waker);
-                    if wait == Wait::Asking {
-                        *waiter = Waiter::Ready;
-                    }
-                }
-                Waiter::Ready => *waiter = Waiter::Ready,
-            }
         }
     }
 }

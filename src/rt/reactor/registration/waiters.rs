@@ -1,0 +1,106 @@
+//! The tasks that wait for one direction of a descriptor.
+
+use std::mem;
+use std::task::Waker;
+
+use rustix::event::epoll::EventFlags;
+use slab::Slab;
+
+#[derive(Clone, Copy)]
+pub(in crate::rt) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    /// Returns the event to ask the kernel for.
+    pub(super) fn interest(self) -> EventFlags {
+        match self {
+            Direction::Read => EventFlags::IN,
+            Direction::Write => EventFlags::OUT,
+        }
+    }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Direction::Read => Direction::Write,
+            Direction::Write => Direction::Read,
+        }
+    }
+
+    /// Returns whether an event ends a wait. An error or a hang-up ends both kinds: the task learns
+    /// of it by reading or writing.
+    pub(super) fn is_ready(self, event: EventFlags) -> bool {
+        event.intersects(self.interest() | EventFlags::ERR | EventFlags::HUP)
+    }
+}
+
+/// Identifies a waiter of one direction.
+pub(in crate::rt) enum WaiterId {
+    /// The one waiter of `poll_readable` or `poll_writable`.
+    Poll,
+    /// The waiter of a future, once that has waited.
+    Future(Option<usize>),
+}
+
+/// What a task waits for that begins to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::rt) enum Wait {
+    /// That the descriptor is ready. It may be so already.
+    Asking,
+    /// The first event after so many. An operation has failed with `WouldBlock` since that number
+    /// was read.
+    After(usize),
+}
+
+/// The waiters of one direction.
+#[derive(Default)]
+pub(super) struct Waiters {
+    pub(super) poll: Waiter,
+    pub(super) futures: Slab<Waiter>,
+}
+
+#[derive(Default)]
+pub(super) enum Waiter {
+    /// No task waits, or it was woken and finds by the number of events that its wait has ended.
+    #[default]
+    Idle,
+    Waiting(Waker, Wait),
+    /// An event has ended a [`Wait::Asking`], and the task has not been polled since.
+    Ready,
+}
+
+impl Waiters {
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
+        let futures = self.futures.iter_mut().map(|(_, waiter)| waiter);
+        std::iter::once(&mut self.poll).chain(futures)
+    }
+
+    pub(super) fn is_any_waiting(&mut self) -> bool {
+        let mut waiters = self.iter_mut();
+        waiters.any(|waiter| matches!(waiter, Waiter::Waiting(..)))
+    }
+
+    /// Removes all waiters, and takes their wakers.
+    pub(super) fn remove_all(&mut self, wakers: &mut Vec<Waker>) {
+        self.take_wakers(wakers);
+        self.poll = Waiter::Idle;
+        self.futures.clear();
+    }
+
+    /// Takes the wakers of the tasks that wait.
+    pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
+        for waiter in self.iter_mut() {
+            match mem::take(waiter) {
+                Waiter::Idle => {}
+                Waiter::Waiting(waker, wait) => {
+                    wakers.push(waker);
+                    if wait == Wait::Asking {
+                        *waiter = Waiter::Ready;
+                    }
+                }
+                Waiter::Ready => *waiter = Waiter::Ready,
+            }
+        }
+    }
+}
