@@ -316,7 +316,7 @@ struct Armed {
     index: u32,
     /// What it is armed for.
     deadline: u64,
-    /// For which `due`: earlier than `deadline` if that had elapsed already.
+    /// The `due` that it is armed for. If that had elapsed already, `deadline` is later.
     due: u64,
 }
 

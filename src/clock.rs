@@ -118,7 +118,7 @@ pub(crate) trait ClockObserver: Send + Sync {
     /// Fires, on this thread, the timers that are due by now.
     fn expire(&self);
     /// Makes the driver's loop read the clock again.
-    fn interrupt(&self);
+    fn look_again(&self);
 }
 
 impl Clock {

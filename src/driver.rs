@@ -384,9 +384,9 @@ impl<P> Driver<P> {
         }
         // The announcement comes before the deadlines are read: a timer that another thread arms
         // after that has to interrupt the park that follows, which no deadline would end. It is
-        // `NEVER`, so that a timer interrupts that comes after the deadlines were read: the earliest
-        // one may be dropped before they are, and a later one armed after. (While time is held they
-        // are not read. The end of the hold interrupts the park.)
+        // `NEVER`, so that any timer that is armed from now on interrupts. The earliest deadline
+        // would not do: its timer may be dropped before the deadlines are read, and a later timer
+        // armed after that. (While time is held they are not read. The end of the hold interrupts.)
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {

@@ -113,7 +113,7 @@ impl Notifier for ThreadNotifier {
         self.0.unpark();
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         self.0.unpark();
     }
 

@@ -15,11 +15,10 @@
 //! To fire timers, to close a driver and to drop it runs foreign code: the wakers of tasks, and
 //! destructors of what the runtime holds. That is done where tokio calls the driver's waker, on a
 //! thread of the runtime or the one that shuts it down. It is not done on a thread that makes, arms
-//! or drops a timer, which may hold a lock that this code takes. The exceptions are `time::advance`,
-//! a new driver that another thread was faster to make, which has no timers, and a system that
-//! starts no thread. But that thread may be the
-//! one that finds that the runtime is gone, if it arms a timer while the runtime shuts down. Then
-//! the driver is closed on a thread of its own ([`TokioDriver::end_elsewhere`]).
+//! or drops a timer, which may hold a lock that this code takes. If such a thread finds that the
+//! runtime is gone, because it arms a timer while the runtime shuts down, the driver is closed on a
+//! thread of its own ([`TokioDriver::end_elsewhere`]). The exceptions: `time::advance`, a system
+//! that starts no thread, and a new driver, without timers, that another thread was faster to make.
 //!
 //! The modules: `time` (the clock of a runtime), `descriptor` (the timerfd), `wake_sources` (what
 //! tokio waits for), `wake_cost` (what a wake-up costs), `relay` (who waits while a task computes),
@@ -351,7 +350,7 @@ impl Notifier for ShardNotifier {
         self.call(ShardedDriver::replan);
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         self.call(ShardedDriver::replan_from_scratch);
     }
 

@@ -278,7 +278,7 @@ impl Drop for Hold {
             self.clock.is_frozen()
         };
         if is_frozen {
-            self.clock.interrupt();
+            self.clock.look_again();
         }
     }
 }
@@ -446,9 +446,9 @@ impl Clock {
     }
 
     /// Makes all drivers on this clock read it again.
-    pub(super) fn interrupt(&self) {
+    pub(super) fn look_again(&self) {
         for observer in self.observers() {
-            observer.interrupt();
+            observer.look_again();
         }
     }
 

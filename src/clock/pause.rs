@@ -34,7 +34,7 @@ impl Clock {
             running
         };
         if running {
-            self.interrupt();
+            self.look_again();
         }
         running
     }
@@ -58,7 +58,7 @@ impl Clock {
             resumes
         };
         if resumes {
-            self.interrupt();
+            self.look_again();
         }
         resumes
     }

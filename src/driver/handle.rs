@@ -226,7 +226,7 @@ impl Handle {
     fn change_slack(&self, slack: Option<Duration>) {
         self.shared.slack.set(slack.map(nanos));
         // The loop may be waiting by the old slack, of up to a second.
-        self.shared.interrupt();
+        self.shared.look_again();
     }
 
     /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
@@ -246,7 +246,7 @@ impl Handle {
     /// driver.park(); // with no timer armed, until unparked
     /// ```
     pub fn unpark(&self) {
-        self.shared.interrupt();
+        self.shared.look_again();
     }
 
     /// Returns whether the driver is gone.

@@ -172,7 +172,7 @@ mod tests {
     impl Notifier for Arc<Loop> {
         fn replan(&self) {}
 
-        fn interrupt(&self) {}
+        fn look_again(&self) {}
 
         fn origin(&self) -> Origin {
             let shards = lock_std(&self.0).clone().into_boxed_slice();

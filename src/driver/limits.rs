@@ -203,8 +203,8 @@ impl Handle {
     /// if the limit of their common parent is less than theirs together.
     ///
     /// A limited handle takes 16 bytes and an allocation of 48. A timer with a permit takes 8 bytes
-    /// more in the driver than another one, of which there is room for 512 at once, and its end costs
-    /// an atomic operation for the tenant and for each of its parents.
+    /// more in the driver (allocated for 512 timers at once), and its end costs an atomic operation
+    /// for the tenant and for each of its parents.
     ///
     /// # Examples
     ///

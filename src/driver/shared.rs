@@ -38,7 +38,7 @@
 //! announcement yet.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],
-//! and timers with a limit in [`limited`].
+//! and timers with a permit in [`limited`].
 
 mod announcement;
 mod counting;
@@ -94,7 +94,7 @@ pub(crate) trait Notifier: Send + Sync {
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
     /// the clock may have jumped.
-    fn interrupt(&self);
+    fn look_again(&self);
 
     /// Returns whose loop it is.
     fn origin(&self) -> Origin {
@@ -122,7 +122,7 @@ impl<U: Unpark> Notifier for U {
         self.unpark();
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         self.unpark();
     }
 }
@@ -415,9 +415,9 @@ impl Shared {
     ///
     /// It does so whatever the loop has announced: the loop may have read the clock and not
     /// announced anything yet.
-    pub(crate) fn interrupt(&self) {
+    pub(crate) fn look_again(&self) {
         self.counters.count_unpark();
-        self.notifier.interrupt();
+        self.notifier.look_again();
     }
 
     /// Notes that the loop looks at its timers, at `now`.

@@ -53,9 +53,9 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot counts when it is filed. If an entry gives up a slot that is still pending, that slot is
-/// counted as an orphan before it was counted at all. So the numbers are off by one until it is
-/// filed, and may be negative.
+/// A slot counts when it is filed. `Wakers::reset` files a new slot at once, and the old one may
+/// still be pending, so it is counted as an orphan before it was counted at all. Until it is filed,
+/// `owned` is one too low, and may be negative.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.

@@ -45,7 +45,7 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
     // may call `block_on`.
     let future = pin!(future);
     let _dropping = SetDropping(thread.scope());
-    let main = MainFuture::new(inner.pool.clone(), thread.notifier.clone(), future);
+    let main = MainFuture::new(inner.pool.clone(), thread.unparker.clone(), future);
     thread.run(main, park)
 }
 
@@ -55,12 +55,12 @@ struct BlockOnThread {
     /// Whether this call keeps the runtime from ending. One in a destructor on a worker, or after
     /// the last member has left, does not.
     is_member: bool,
-    notifier: Arc<ThreadUnparker>,
+    unparker: Arc<ThreadUnparker>,
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// The scope further out on this thread in whose place this call holds the clock: it held the
-    /// clock itself, or has lent its worker. This call has a hold of its own while it runs, also as
+    /// A scope further out on this thread that held the clock, or has lent its worker. This call
+    /// holds the clock in its place: it has a hold of its own while it runs, also as
     /// a worker, since the workers of the outer runtime do not know when it runs. It drops that
     /// while it waits; at its end the outer scope takes a hold again.
     holds_for: Option<Rc<Scope>>,
@@ -74,12 +74,12 @@ struct BlockOnThread {
 }
 
 impl BlockOnThread {
-    fn new(inner: &Arc<Inner>, notifier: Arc<ThreadUnparker>, outer: Option<Rc<Scope>>) -> Self {
+    fn new(inner: &Arc<Inner>, unparker: Arc<ThreadUnparker>, outer: Option<Rc<Scope>>) -> Self {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
         let is_member = outer.is_none() && inner.add_member();
         let caller = running_any();
-        let guard = ScopeGuard::running(inner.clone(), notifier.clone());
+        let guard = ScopeGuard::running(inner.clone(), unparker.clone());
         let in_lent_poll = caller
             .as_ref()
             .is_some_and(|caller| caller.has_lent_worker_of(inner));
@@ -91,10 +91,10 @@ impl BlockOnThread {
         let holds_for =
             caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
         match &outer {
-            Some(outer) => notifier.set_worker(outer.core().map(|core| core.index)),
+            Some(outer) => unparker.set_worker(outer.core().map(|core| core.index)),
             None => {
                 if let Some(core) = inner.take_core() {
-                    notifier.set_worker(Some(core.index));
+                    unparker.set_worker(Some(core.index));
                     guard.scope().set_core(core);
                 }
             }
@@ -102,7 +102,7 @@ impl BlockOnThread {
         let entered = Some(Entered::new(inner.clone()));
         Self {
             is_member,
-            notifier,
+            unparker,
             outer,
             holds_for,
             in_lent_poll,
@@ -149,7 +149,7 @@ impl BlockOnThread {
     /// Waits in the thread's own park, unless there is something to do. Time may move meanwhile.
     fn wait<F: Future>(&self, main: &MainFuture<'_, F>, park: &mut ThreadPark) {
         let is_idle = || !main.is_woken() && !self.has_local();
-        self.notifier.begin_wait();
+        self.unparker.begin_wait();
         if is_idle() {
             drop(self.scope().take_hold());
             // That was foreign code, which may have woken the future.
@@ -159,7 +159,7 @@ impl BlockOnThread {
         }
         // In this order, so that time stands still in between.
         self.scope().hold_time();
-        drop(self.notifier.end_wait());
+        drop(self.unparker.end_wait());
     }
 
     /// Polls the future, which may block this thread. Where there is no other worker, another
@@ -205,7 +205,7 @@ impl BlockOnThread {
         if self.closed.replace(true) {
             return;
         }
-        self.notifier.set_worker(None);
+        self.unparker.set_worker(None);
         if let Some(core) = self.scope().take_core() {
             self.inner().stop_worker(core);
         }
@@ -217,9 +217,9 @@ impl BlockOnThread {
 
     fn take_core_or_register(&self) {
         if self.outer.is_none()
-            && let Some(core) = self.inner().take_core_or_register(&self.notifier)
+            && let Some(core) = self.inner().take_core_or_register(&self.unparker)
         {
-            self.notifier.set_worker(Some(core.index));
+            self.unparker.set_worker(Some(core.index));
             self.scope().set_core(core);
         }
     }
@@ -256,7 +256,7 @@ impl Drop for Lent<'_> {
             && let Some(core) = thread.scope().take_core()
         {
             thread.scope().hold_time();
-            thread.notifier.set_worker(None);
+            thread.unparker.set_worker(None);
             thread.inner().return_core(core);
         }
     }
@@ -266,9 +266,9 @@ impl Drop for BlockOnThread {
     fn drop(&mut self) {
         self.scope().shutdown_local();
         // Only a panic in `wait` has left one.
-        drop(self.notifier.end_wait());
+        drop(self.unparker.end_wait());
         let inner = self.inner().clone();
-        inner.stop_waiting(&self.notifier);
+        inner.stop_waiting(&self.unparker);
         self.entered = None;
         if let Some(outer) = &self.holds_for {
             outer.hold_time();
@@ -320,16 +320,16 @@ struct MainFuture<'a, F> {
 struct MainWaker {
     woken: AtomicBool,
     pool: Arc<Pool>,
-    notifier: Arc<ThreadUnparker>,
+    unparker: Arc<ThreadUnparker>,
 }
 
 impl<'a, F: Future> MainFuture<'a, F> {
-    fn new(pool: Arc<Pool>, notifier: Arc<ThreadUnparker>, future: Pin<&'a mut F>) -> Self {
+    fn new(pool: Arc<Pool>, unparker: Arc<ThreadUnparker>, future: Pin<&'a mut F>) -> Self {
         let main = Arc::new(MainWaker {
             // It has to be polled once to begin with.
             woken: AtomicBool::new(true),
             pool,
-            notifier,
+            unparker,
         });
         Self {
             future,
@@ -360,6 +360,6 @@ impl Wake for MainWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Release);
-        self.notifier.notify(&self.pool.idle);
+        self.unparker.notify(&self.pool.idle);
     }
 }

@@ -37,7 +37,7 @@ thread_local! {
 pub(super) struct Scope {
     inner: Arc<Inner>,
     /// `None` if the thread runs no futures.
-    notifier: Option<Arc<ThreadUnparker>>,
+    unparker: Option<Arc<ThreadUnparker>>,
     /// `Some` while the thread is a worker, except in a `block_on` that a destructor calls on it.
     core: RefCell<Option<Core>>,
     /// The local tasks, once there was one.
@@ -46,8 +46,9 @@ pub(super) struct Scope {
     dropping: Cell<bool>,
     /// Another thread may run the worker whose core this has.
     lent: Cell<bool>,
-    /// Keeps time that is moved by hand from moving while this thread runs futures and is no
-    /// worker, or is one in a call of `block_on` of which the outer runtime knows nothing.
+    /// Keeps time that is moved by hand from moving while this thread runs futures: if it is no
+    /// worker, or if it is inside a future of another runtime on the same clock, which does not know
+    /// when this call runs.
     hold: Cell<Option<Hold>>,
 }
 
@@ -78,8 +79,8 @@ impl Scope {
 
     /// Returns the local tasks, or `None` if this thread runs no futures of the runtime.
     pub(super) fn local_or_init(&self) -> Option<&LocalQueue> {
-        let notifier = self.notifier.as_ref()?;
-        let new = || LocalQueue::new(self.inner.pool.clone(), notifier.clone());
+        let unparker = self.unparker.as_ref()?;
+        let new = || LocalQueue::new(self.inner.pool.clone(), unparker.clone());
         Some(self.local.get_or_init(new))
     }
 
@@ -156,7 +157,7 @@ impl Scope {
     }
 
     fn runs_futures(&self) -> bool {
-        self.notifier.is_some()
+        self.unparker.is_some()
     }
 
     fn is_of(&self, inner: &Inner) -> bool {
@@ -173,14 +174,14 @@ pub(super) struct ScopeGuard(Rc<Scope>);
 
 impl ScopeGuard {
     /// Pushes the scope of a thread that runs futures.
-    pub(super) fn running(inner: Arc<Inner>, notifier: Arc<ThreadUnparker>) -> Self {
-        Self::push(inner, Some(notifier))
+    pub(super) fn running(inner: Arc<Inner>, unparker: Arc<ThreadUnparker>) -> Self {
+        Self::push(inner, Some(unparker))
     }
 
-    fn push(inner: Arc<Inner>, notifier: Option<Arc<ThreadUnparker>>) -> Self {
+    fn push(inner: Arc<Inner>, unparker: Option<Arc<ThreadUnparker>>) -> Self {
         let scope = Rc::new(Scope {
             inner,
-            notifier,
+            unparker,
             core: RefCell::new(None),
             local: OnceCell::new(),
             dropping: Cell::new(false),

@@ -7,7 +7,7 @@
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
 //! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
 //! thread; the others park without end, except for one that stands by for the owner (see
-//! [`standby`]). When the owner is unparked, another parked worker becomes the owner: its
+//! [`standby`]), or one that is kept ready to take its place in I/O (see [`io_absence`]). When the owner is unparked, another parked worker becomes the owner: its
 //! *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`counts`].
@@ -76,9 +76,10 @@ pub(crate) struct Idle {
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
-    /// For each worker, how often it has looked for I/O between two parks, and which of them was the
-    /// last to do so, see [`io_absence`]: hints, as the one below.
+    /// For each worker, how many looks for I/O it has made since the start while it did not park,
+    /// see [`io_absence`]: a hint, as are the two below.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
+    /// The worker that has made the last such look.
     last_looker: AtomicUsize,
     /// Whether the owner has woken for several timers the last time: a hint, which no model has to
     /// follow.
@@ -94,9 +95,10 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core, less those that have lent it and wait in an inner call of
-    /// `block_on`. So a worker that is lent counts for each thread that has lent it, and for the one
-    /// that runs it. No thread runs anything if `workers` has as many.
+    /// How many threads may be running something: all that have a core. (A thread that has lent its
+    /// worker keeps its core, and the one that borrows the worker has a spare one: both count. But
+    /// a lender does not while it waits in an inner call of `block_on`.) If `workers` has as many,
+    /// none runs.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -105,7 +107,8 @@ struct Parked {
 
 /// What a worker does while it parks.
 pub(crate) trait ParkContext {
-    /// Returns whether the runtime is ending. Then no thread begins to run a worker.
+    /// Returns whether the runtime is ending. Then only the workers that have a thread are waited
+    /// for.
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls its main future: time
@@ -124,6 +127,10 @@ pub(crate) trait ParkContext {
 
     /// Collects the I/O that is ready.
     fn collect_io(&mut self);
+
+    /// Returns whether `collect_io` was called since the worker began to park, and there was a
+    /// reactor to ask.
+    fn has_asked_reactor(&self) -> bool;
 
     /// Returns whether the tasks that this worker is about to wake are expected to be short.
     fn expects_short_tasks(&self) -> bool;
@@ -295,9 +302,9 @@ impl Idle {
         if expired && context.expects_short_tasks() {
             self.begin_absence(&mut parked, worker, now);
         }
-        // I/O has unparked it, or nothing has.
+        // Neither a timer nor a check has ended its park, so it was probably I/O.
         let left_for_io = is_owner && !expired && !must_check_slots && !relieves;
-        if left_for_io && context.expects_short_tasks() {
+        if left_for_io && context.has_asked_reactor() && context.expects_short_tasks() {
             self.begin_io_absence(&mut parked, worker, now);
         }
         let leaving = match relieves {
@@ -318,7 +325,8 @@ impl Idle {
             }
         }
         Unparked {
-            // The thread that removed it has counted it as searching.
+            // A worker that takes over searches, and was counted so when it was removed; and one that
+            // another thread has removed was counted by that thread.
             searching: relieves || at.is_none(),
             must_check_slots,
             at: now,
@@ -332,7 +340,7 @@ impl Idle {
 
     /// Notes that a thread, which is not parked, stops running a worker. (If the worker was lent,
     /// another thread may be parked as that worker.) `is_stopping` says whether the runtime is
-    /// ending, so that no other thread runs that worker.
+    /// ending: then only the workers that have a thread are waited for.
     pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
         parked.threads -= 1;

@@ -1,8 +1,8 @@
-//! What belongs to one thread of a runtime: its notifier ([`ThreadUnparker`]), and its local tasks.
+//! What belongs to one thread of a runtime: its [`ThreadUnparker`], and its local tasks.
 //!
 //! A thread is notified of what concerns it alone: its main future and its local tasks. It parks as
 //! a worker, in the worker's parker, or otherwise in a park of its own. A thread in `block_on`
-//! changes from one to the other, and its notifier follows it.
+//! changes from one to the other, and its unparker follows it.
 //!
 //! # No notification is lost
 //!
@@ -52,12 +52,12 @@ struct Wait {
 }
 
 impl ThreadUnparker {
-    /// Makes the notifier of the calling thread, which runs one worker as long as it lives.
+    /// Makes the unparker of the calling thread, which runs one worker as long as it lives.
     pub(crate) fn of_worker(worker: usize) -> Arc<Self> {
         Self::new(worker, None)
     }
 
-    /// Makes the notifier of the calling thread, which parks by itself until
+    /// Makes the unparker of the calling thread, which parks by itself until
     /// [`set_worker`](Self::set_worker).
     pub(crate) fn of_thread(unpark: ThreadUnpark) -> Arc<Self> {
         Self::new(
@@ -154,15 +154,15 @@ pub(super) struct LocalQueue {
 struct Inbox {
     ready: Mutex<VecDeque<Runnable>>,
     pool: Arc<Pool>,
-    notifier: Arc<ThreadUnparker>,
+    unparker: Arc<ThreadUnparker>,
 }
 
 impl LocalQueue {
-    pub(super) fn new(pool: Arc<Pool>, notifier: Arc<ThreadUnparker>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, unparker: Arc<ThreadUnparker>) -> Self {
         let inbox = Arc::new(Inbox {
             ready: Mutex::default(),
             pool,
-            notifier,
+            unparker,
         });
         Self {
             owned: OwnedTasks::new(inbox.clone()),
@@ -202,6 +202,6 @@ impl LocalQueue {
 impl Schedule for Inbox {
     fn schedule(&self, task: Runnable) {
         lock(&self.ready).push_back(task);
-        self.notifier.notify(&self.pool.idle);
+        self.unparker.notify(&self.pool.idle);
     }
 }

@@ -57,10 +57,10 @@ pub(super) struct Worker<'a> {
     has_fired_all: bool,
     /// So many timers fired the last time that more may be due.
     budget_spent: bool,
-    /// I/O was collected when the worker left its parker, and it has not searched since.
-    has_collected: bool,
-    /// When it last looked after its tasks had run, or parked, there was I/O. So it is worth a
-    /// system call to look before it parks.
+    /// The reactor was asked for I/O when the worker left its parker, and it has not searched since.
+    has_asked_reactor: bool,
+    /// Its last look for I/O, in a search or right at the last park, has found some. So it is worth
+    /// a system call to look before it parks.
     is_io_ready: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
@@ -88,7 +88,7 @@ impl<'a> Worker<'a> {
             searching: false,
             has_fired_all: false,
             budget_spent: false,
-            has_collected: false,
+            has_asked_reactor: false,
             is_io_ready: false,
             must_check_slots: false,
             unparked_at: 0,
@@ -99,8 +99,8 @@ impl<'a> Worker<'a> {
 
     /// Runs the loop, for one pass at least, until `should_return` and `may_return` are both true.
     ///
-    /// Leaves the tasks that are ready where other workers find them: the caller may be away for
-    /// long.
+    /// Leaves the tasks that are ready where other workers find them, and the I/O to one of these:
+    /// the caller may be away for long.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired_all = false;
@@ -118,6 +118,9 @@ impl<'a> Worker<'a> {
         }
         self.end_search();
         self.pool.make_stealable(self.core);
+        if self.pool.reactor.has_registrations() {
+            self.pool.idle.end_io_absence(self.core.index);
+        }
     }
 
     /// Returns whether the loop may return now. Otherwise a few tasks of this worker run first.
@@ -216,12 +219,23 @@ impl<'a> Worker<'a> {
         if all {
             self.take_stuck();
         }
-        // If a worker is parked, the driver owner waits for I/O, or the standby looks soon (see
-        // `idle::standby`), so this one need not look.
-        if all && self.pool.reactor.has_registrations() && !self.pool.idle.has_parked() {
+        if all && self.pool.reactor.has_registrations() {
+            self.look_for_io();
+        }
+    }
+
+    /// Looks for I/O between two tasks, if no parked worker waits for it.
+    fn look_for_io(&mut self) {
+        let (idle, me) = (&self.pool.idle, self.core.index);
+        if !idle.has_parked() {
             self.collect_io();
             self.notify_if_stealable();
+        } else if idle.is_away_for_io(me) {
+            self.collect_io();
+            idle.note_io_look(me);
+            self.notify_for_io();
         }
+        // Otherwise the driver owner waits for it, or the standby looks soon (see `idle::standby`).
     }
 
     /// Sets how many tasks run until the next poll, by how long the last ones took. That is not
@@ -290,8 +304,8 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere.
     fn search(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        let has_collected = std::mem::take(&mut self.has_collected);
-        if (self.is_io_ready || !has_collected) && self.pool.reactor.has_registrations() {
+        let has_asked_reactor = std::mem::take(&mut self.has_asked_reactor);
+        if (self.is_io_ready || !has_asked_reactor) && self.pool.reactor.has_registrations() {
             self.is_io_ready = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();

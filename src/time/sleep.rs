@@ -440,7 +440,8 @@ impl Sleep {
     }
 
     /// Returns whether the driver holds the waker of an earlier poll, or has fired it, and no poll
-    /// was ready since.
+    /// was ready since. (Or the waker with which a timer was armed when it was made: see `limited`.
+    /// If its first poll is ready, that does not count against the task's budget.)
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed

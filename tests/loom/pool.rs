@@ -91,6 +91,10 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
         (self.collect)();
     }
 
+    fn has_asked_reactor(&self) -> bool {
+        true
+    }
+
     fn expects_short_tasks(&self) -> bool {
         true
     }
@@ -158,7 +162,7 @@ impl Pool {
     /// A worker puts a task into its queue, which it may leave to the standby if it is away.
     pub(super) fn leave(&self, worker: usize) {
         self.tasks.fetch_add(1, Ordering::Relaxed);
-        if !self.idle.has_relief(worker) {
+        if !self.idle.is_away_for_timers(worker) {
             self.idle.notify_one();
         }
     }

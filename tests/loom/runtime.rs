@@ -55,7 +55,7 @@ impl Notifier for Call {
         }
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         if let Some(driver) = self.0.upgrade() {
             self.1.note(driver.replan_from_scratch());
         }

@@ -74,7 +74,7 @@ pub(super) enum Scope {
 pub(super) struct Outer {
     scope: Scope,
     generation: u32,
-    /// The rest, unless nothing was counted.
+    /// The whole budget; `None` if nothing was counted, since then a refill restores it.
     counts: Option<Budget>,
 }
 

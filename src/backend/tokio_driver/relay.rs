@@ -8,7 +8,7 @@
 //! For two tasks tokio does unpark another worker, which finds nothing to steal, parks, and waits
 //! in the poller. So a second task is enough, one that ends at once. But to unpark a worker takes
 //! some 25 µs of CPU, and nearly all tasks are short. So a runtime pays for it only while it is
-//! known to need it: for [`COVERED`] after timers were [`OVERDUE`], and once every [`PERIOD`] at
+//! known to need it: for [`COVERED`] after timers were late by [`OVERDUE`], and once every [`PERIOD`] at
 //! most.
 
 use std::sync::Arc;

@@ -29,8 +29,9 @@
 //! is reset first, and polled only if it has not elapsed. It is also polled only if it has to be,
 //! to register the waker: when it is new, and when tokio has called the waker, which takes it
 //! ([`CallNote`]). Tokio calls it while it waits for its timers, on a thread without which the
-//! runtime cannot shut down. What is left is another thread that sets a new `Sleep`, or one that
-//! has just expired, if the shutdown begins between its reset and its poll.
+//! runtime cannot shut down. One panic remains possible: another thread sets a
+//! new `Sleep`, or one that has just expired, and the shutdown begins between its reset and its
+//! poll.
 
 use std::cell::Cell;
 use std::pin::Pin;

@@ -41,7 +41,7 @@ impl Notifier for Call {
         }
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         if let Some(driver) = self.0.upgrade() {
             driver.replan_from_scratch();
         }

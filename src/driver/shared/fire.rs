@@ -156,7 +156,7 @@ impl ClockObserver for Shared {
         self.fire_all(self.clock.nanos());
     }
 
-    fn interrupt(&self) {
-        Self::interrupt(self);
+    fn look_again(&self) {
+        Self::look_again(self);
     }
 }

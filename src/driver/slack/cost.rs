@@ -4,7 +4,7 @@
 //! virtual machine, they are kept 900 µs apart; on bare metal, where it takes 3 to 5 µs, 180 to 300.
 //! It is a sixtieth because dense timers then cost about what they cost with `tokio::time`, which
 //! wakes every millisecond, at half its lateness. With a twentieth they cost 1.3 to 1.4 times as
-//! much, with a fortieth 1.2 to 1.3 times.
+//! much, with a fortieth 1.1 to 1.3 times.
 //!
 //! The bounds: below 50 µs the work that a wake-up brings costs more than the wake-up, and above a
 //! millisecond there is little left to save.

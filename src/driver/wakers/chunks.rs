@@ -26,10 +26,11 @@
 //!   `next` is at or before `pends_from`, so a turn finds that such a timer may be due. To raise
 //!   `next`, first all that is pending is taken out, and `pends_from` raised, under one hold of the
 //!   chunk's lock.
-//! - P2 before the loop waits beyond `pends_from` for a deadline, it raises that, in the same way.
-//!   (Within a slack, and while time is held, it waits for something else, and looks again then.) `pends_from` is
-//!   lowered in two cases: to the deadline of a timer that is armed under the driver's lock (if the
-//!   loop waits for longer, it is interrupted), and to the time for which the loop waits.
+//! - P2 a loop that waits for a deadline later than `pends_from` first raises `pends_from` to it, as
+//!   in P1. (A wait that a slack or a `Hold` ends is not for a deadline. After it the loop files
+//!   what is pending.) `pends_from` is lowered in two cases: to the deadline of a timer that is armed
+//!   under the driver's lock (if the loop waits for longer, it is interrupted), and to the time for
+//!   which the loop waits.
 
 mod available;
 mod entries;
@@ -75,7 +76,7 @@ struct Chunk {
 /// What is written whenever a timer is armed or removed, on one cache line.
 #[repr(C)]
 struct Head {
-    /// How many timers were armed. Written under the lock, as is the next.
+    /// How many timers were armed. Written under the lock, as is `cancelled`.
     armed: AtomicU64,
     /// How many were removed before they fired.
     cancelled: AtomicU64,

@@ -4,92 +4,115 @@
 //! once, it would be unparked for the next I/O, which the first one has made itself as a rule, by
 //! what it has written, and would have found a moment later. The two would take turns, and each turn
 //! is a switch between threads. So the owner is *away*, as for timers (see
-//! [`standby`](super::standby)): another parked worker is the owner meanwhile and waits for no I/O.
-//! The first one collects it when it has run the tasks that it has woken, and is the owner again
-//! when it parks.
+//! [`standby`](super::standby)): another parked worker, its *stand-in*, is named as the owner
+//! meanwhile, and waits for no I/O. The worker that is away collects it when it has run the tasks
+//! that it has woken, and is the owner again when it parks.
 //!
-//! If it has neither parked nor looked for I/O for [`RELIEF`], or for twice as long, the other one
-//! takes over: it collects the I/O, searches for tasks, and is the owner for good. So no worker is
-//! unparked at once for the tasks that I/O has woken either, if they are expected to be short.
+//! The stand-in has a timeout, the *relief*, [`IO_RELIEF`] away when it is set. If the worker that
+//! is away has neither parked nor looked for I/O often by then (once in 100 µs, since this absence
+//! began), the stand-in takes over: it collects the I/O, searches for tasks, and is the owner for
+//! good. If it has looked often, it may stay away as long again. So no worker is unparked at once
+//! for the tasks that I/O has woken either, if they are expected to be short.
 //!
 //! # Timers
 //!
-//! The other worker's timeout is that for timers, too, if it is earlier. An absence for I/O that
-//! would end after the next deadline does not begin: the timeout of the other worker would have to
-//! be set each time, which costs as much as to make it the owner.
+//! During an absence the stand-in's timeout is the earlier of the relief and the next deadline. If
+//! the next deadline is the earlier one from the beginning, no absence begins: the timeout would
+//! have to be set each time, which costs as much as to hand the I/O over.
 //!
 //! # The timeout is not set each time
 //!
-//! It stays set when the owner is back, and serves the next absences until it ends. So one is set
-//! each 5 ms at most, while there is I/O, and as often a worker is unparked. If the owner is not
-//! away then, that was for nothing; and it has no timeout when it parks again.
+//! It stays set when the owner is back, and serves the next absences until it ends: so an absence
+//! may end soon after it has begun. One is set each 5 ms at most, while there is I/O, and as often a
+//! worker is unparked. If no owner is away then, that was for nothing, and the worker has no timeout
+//! when it parks again.
+//!
+//! # A worker that is away and busy
+//!
+//! It looks for I/O between its tasks, as a worker does while none is parked. When its loop returns,
+//! so that its thread polls a main future or leaves, the absence ends. So I/O waits for the relief
+//! only while a single poll of a task takes long.
 
-use super::standby::Standby;
+use super::standby::Timed;
 use super::{Idle, Parked};
+use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// How long the owner may be away for I/O, in nanoseconds: longer than the kernel's tick, as for
 /// the checks of the LIFO slots, since to program a timer that is due earlier into the hardware
 /// costs more.
-pub(super) const RELIEF: u64 = 5_000_000;
+pub(super) const IO_RELIEF: u64 = 5_000_000;
 
-/// A worker that has looked this often for I/O, and about once in [`SHORT`] nanoseconds, looks again
-/// soon.
+/// After so many looks for I/O it is decided whether a worker looks all the time.
 const LOOKS: usize = 16;
-const SHORT: u64 = 50_000;
 
-/// A worker that looks for I/O between two parks: how often it had, and when.
+/// It does if it has looked once in so many nanoseconds, on average.
+const LOOK_PERIOD: u64 = 50_000;
+
+/// No worker.
+pub(super) const NOBODY: usize = usize::MAX;
+
+/// What is known of a worker that looks for I/O while it does not park.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Looker {
     worker: usize,
+    /// Its count of looks, and when it was read.
     looks: usize,
     at: u64,
 }
 
 impl Idle {
-    /// Notes that the owner, which has left its parker because of I/O, is expected back soon.
+    /// Notes that the owner, which was not unparked for a timer, is expected back soon.
     pub(super) fn begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
-        if parked.absence.is_any_away() || parked.absence.standby.is_some() {
+        if parked.absence.is_any_away() {
             return;
         }
-        let soon = now.saturating_add(1)..=now.saturating_add(RELIEF);
-        let serves = |it: &Standby| it.worker != owner && soon.contains(&it.at);
-        let known = parked.absence.for_io.filter(serves);
-        let Some(standby) = known.or_else(|| self.choose_for_io(parked, owner, now)) else {
+        if let Some(standby) = parked.absence.standby {
+            if parked.until <= now.saturating_add(IO_RELIEF) {
+                return;
+            }
+            // No timer is due for long, so it stands by for nothing. The result is ignored: a later
+            // timeout takes effect without an unpark.
+            parked.absence.standby = None;
+            self.parkers[standby.worker].set_timeout(NEVER);
+        }
+        let soon = now.saturating_add(1)..=now.saturating_add(IO_RELIEF);
+        let serves = |it: &Timed| it.worker != owner && soon.contains(&it.at);
+        let known = parked.absence.stand_in.filter(serves);
+        let Some(stand_in) = known.or_else(|| self.choose_stand_in(parked, owner, now)) else {
             return;
         };
-        if !self.is_prepared(standby.worker) || parked.until <= standby.at {
+        if !self.is_prepared(stand_in.worker) || parked.until <= stand_in.at {
             return;
         }
-        parked.absence.for_io = Some(standby);
-        parked.absence.away = Some((owner, standby.at));
+        parked.absence.stand_in = Some(stand_in);
+        parked.absence.away = Some((owner, stand_in.at));
         parked.absence.is_for_io = true;
         parked.absence.io_looks = self.io_looks[owner].0.load(Relaxed);
-        parked.owner = Some(standby.worker);
-        self.set_timeout(parked, standby.worker);
+        parked.owner = Some(stand_in.worker);
+        self.set_timeout(parked, stand_in.worker);
     }
 
-    fn choose_for_io(&self, parked: &Parked, owner: usize, now: u64) -> Option<Standby> {
+    fn choose_stand_in(&self, parked: &Parked, owner: usize, now: u64) -> Option<Timed> {
         let mut workers = parked.workers.iter().rev().copied();
         let is_fit = |worker: &usize| {
             *worker != owner
                 && self.parkers[*worker].moves_timeout()
                 && !self.timers_only[*worker].load(Relaxed)
         };
-        let at = now.saturating_add(RELIEF);
-        workers.find(is_fit).map(|worker| Standby { worker, at })
+        let at = now.saturating_add(IO_RELIEF);
+        workers.find(is_fit).map(|worker| Timed { worker, at })
     }
 
-    /// Leaves the worker that was the owner during an absence its timeout, for the next absence. It
-    /// is parked.
+    /// Leaves the stand-in, which is parked, its timeout for the next absence.
     pub(super) fn keep_ready_for_io(&self, parked: &mut Parked, worker: usize, at: u64) {
-        parked.absence.for_io = Some(Standby { worker, at });
+        parked.absence.stand_in = Some(Timed { worker, at });
         // The results are ignored: that timeout is not earlier.
         self.parkers[worker].set_timeout(at);
         self.parkers[worker].set_io(false);
     }
 
-    /// Notes that a worker has looked for I/O between two parks.
+    /// Notes that a worker has looked for I/O while it did not park.
     pub(crate) fn note_io_look(&self, worker: usize) {
         let looks = &self.io_looks[worker].0;
         // No other thread writes it, so this need not be one step.
@@ -106,7 +129,10 @@ impl Idle {
         if worker == owner || parked.absence.is_any_away() || parked.absence.standby.is_some() {
             return;
         }
-        let looks = self.io_looks[worker].0.load(Relaxed);
+        let Some(looks) = self.io_looks.get(worker) else {
+            return;
+        };
+        let looks = looks.0.load(Relaxed);
         let noted = parked.absence.looker;
         let new = looks.wrapping_sub(noted.looks);
         if noted.worker == worker && new < LOOKS {
@@ -114,11 +140,11 @@ impl Idle {
         }
         let at = self.parkers[owner].now();
         parked.absence.looker = Looker { worker, looks, at };
-        let is_often = at.saturating_sub(noted.at) < SHORT.saturating_mul(new as u64);
-        let relief = at.saturating_add(RELIEF);
+        let is_often = at.saturating_sub(noted.at) < LOOK_PERIOD.saturating_mul(new as u64);
+        let relief = at.saturating_add(IO_RELIEF);
         let is_fit = self.parkers[owner].moves_timeout() && parked.until > relief;
         if noted.worker == worker && is_often && is_fit && parked.position(worker).is_none() {
-            parked.absence.for_io = Some(Standby {
+            parked.absence.stand_in = Some(Timed {
                 worker: owner,
                 at: relief,
             });
@@ -128,8 +154,8 @@ impl Idle {
         }
     }
 
-    /// Ends the absence if it is time for that. Returns whether it did. An owner that is away for
-    /// I/O and has looked for it since may stay away.
+    /// Ends the absence if its relief has come. Returns whether it did. A worker that is away for I/O
+    /// and has looked for it often since may stay away as long again.
     pub(super) fn end_absence_if_over(&self, parked: &mut Parked, now: u64) -> bool {
         let absence = &mut parked.absence;
         if let Some((away, relief)) = absence.away
@@ -137,13 +163,43 @@ impl Idle {
             && relief <= now
         {
             let looks = self.io_looks[away].0.load(Relaxed);
-            let enough = (RELIEF / SHORT / 2) as usize;
+            let enough = (IO_RELIEF / LOOK_PERIOD / 2) as usize;
             if looks.wrapping_sub(absence.io_looks) >= enough {
                 absence.io_looks = looks;
-                absence.away = Some((away, now.saturating_add(RELIEF)));
+                absence.away = Some((away, now.saturating_add(IO_RELIEF)));
+            } else {
+                // What it has looked before tells nothing of what it does now.
+                absence.looker = Looker {
+                    worker: away,
+                    looks,
+                    at: now,
+                };
             }
         }
         absence.end_if_over(now)
+    }
+
+    /// Has the stand-in of a worker that is away for I/O wait for the I/O at once, because that
+    /// worker is about to leave its loop.
+    pub(crate) fn end_io_absence(&self, worker: usize) {
+        if self.last_looker.load(Relaxed) == worker {
+            self.last_looker.store(NOBODY, Relaxed);
+        }
+        let mut parked = self.lock();
+        let absence = &mut parked.absence;
+        if !absence.is_for_io || absence.away.is_none_or(|(away, _)| away != worker) {
+            return;
+        }
+        absence.away = None;
+        absence.stand_in = None;
+        let must_unpark = |&owner: &usize| {
+            let for_timeout = self.set_timeout(&parked, owner);
+            let for_io = self.is_prepared(owner) && self.parkers[owner].set_io(true);
+            for_timeout || for_io
+        };
+        let owner = parked.owner.filter(must_unpark);
+        drop(parked);
+        self.unpark(owner);
     }
 
     /// Returns whether a worker is away for I/O: then another one searches for tasks before long.

@@ -58,7 +58,7 @@ impl Notifier for ShardNotifier {
         }
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         if let Some(idle) = self.0.upgrade() {
             idle.drivers.replan_from_scratch();
         }
@@ -89,7 +89,7 @@ impl ClockObserver for Idle {
         self.drivers.replan();
     }
 
-    fn interrupt(&self) {
+    fn look_again(&self) {
         // The deadline is another time on the parkers' clock now, and the owner may have to move
         // time.
         self.note_whether_frozen();

@@ -4,7 +4,7 @@
 //! Timers are often dense and their tasks short. If the owner handed its timeout to another worker
 //! each time that it wakes, the two would take turns: each finds its caches cold, and a third of
 //! the CPU time is lost. So when every worker is parked and the last firing was dense, one of them,
-//! the *standby*, has a timeout as well, [`RELIEF`] later than the owner's. An owner whose timeout
+//! the *standby*, has a timeout as well, [`TIMER_RELIEF`] later than the owner's. An owner whose timeout
 //! has ended is *away*: it leaves the parked workers, fires, runs what it has woken, and parks
 //! again as the owner. The standby does not run. Only if the owner is not back by then, the
 //! standby's timeout ends, and it takes what the owner has not got to.
@@ -18,16 +18,16 @@
 //!
 //! While the owner is away, `Parked::owner` names the standby. But the standby waits for nothing
 //! but its timeout, the *relief* (or the next check of the LIFO slots): neither for I/O, nor for a
-//! timer that is due before that. The worker that is away sees to timers between its tasks, and to I/O when it has
-//! run them all; if it does not get to them, they are late by [`RELIEF`] at most. To set the
-//! standby's timeout for the next deadline would cost a system call for each absence where
-//! deadlines are denser than `RELIEF`. A worker that is away need not unpark another one for the
-//! tasks that it has woken either: at `relief` the standby searches for them
-//! ([`has_relief`](Idle::has_relief)). If no worker is parked, none waits for the relief, and the
-//! absence ends.
+//! timer that is due before that. The worker that is away sees to timers between its tasks, and to
+//! I/O when it has run them all; if it does not get to them, they are late by [`TIMER_RELIEF`] at
+//! most. To set the standby's timeout for the next deadline would cost a system call for each
+//! absence where deadlines are denser than that. A worker that is away need not unpark another one
+//! for the tasks that it has woken either: at the relief the standby searches for them
+//! ([`is_away_for_timers`](Idle::is_away_for_timers)). If no worker is parked, none waits for the
+//! relief, and the absence ends. (One for I/O goes on, see [`io_absence`](super::io_absence).)
 //!
-//! If tasks of this worker have taken long lately, the owner hands its timeout over at once, and
-//! another worker is unparked at once.
+//! If tasks of the owner have taken long lately, it hands its timeout over at once, and another
+//! worker is unparked at once.
 
 use super::io_absence::Looker;
 use super::{Idle, Parked};
@@ -38,11 +38,11 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has
 /// some 150 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
 /// may take longer than before.
-pub(super) const RELIEF: u64 = 250_000;
+pub(super) const TIMER_RELIEF: u64 = 250_000;
 
-/// A parked worker that is not the owner, and has a timeout.
+/// A parked worker that has a timeout of its own, and when that ends.
 #[derive(Clone, Copy)]
-pub(super) struct Standby {
+pub(super) struct Timed {
     pub(super) worker: usize,
     pub(super) at: u64,
 }
@@ -50,16 +50,20 @@ pub(super) struct Standby {
 /// Part of what the lock of the parked workers guards.
 #[derive(Default)]
 pub(super) struct Absence {
-    pub(super) standby: Option<Standby>,
-    /// The worker that was the owner and is away, and when the present owner takes over for good.
+    /// The standby. None while the owner is away.
+    pub(super) standby: Option<Timed>,
+    /// The worker that is away, in whose place the present owner parks, and the relief: when the
+    /// present owner takes over for good.
     pub(super) away: Option<(usize, u64)>,
-    /// It is away for I/O, see `io_absence`, and had looked for I/O so often when `away` was set.
+    /// Whether it is away for I/O, see `io_absence`.
     pub(super) is_for_io: bool,
+    /// Its count of looks for I/O when `away` was set.
     pub(super) io_looks: usize,
-    /// What an owner has noted of another worker that looks for I/O between two parks.
+    /// What an owner has noted of another worker that looks for I/O while it does not park.
     pub(super) looker: Looker,
-    /// The worker that is the owner during such absences, and has a timeout for that in between.
-    pub(super) for_io: Option<Standby>,
+    /// The stand-in for absences for I/O. Between two absences it is not the owner, and keeps its
+    /// timeout, which serves the next one.
+    pub(super) stand_in: Option<Timed>,
 }
 
 impl Absence {
@@ -73,18 +77,18 @@ impl Absence {
         self.away.is_some()
     }
 
-    /// Notes that a worker is not the standby, or no longer.
+    /// Notes that a worker is neither the standby nor the stand-in, or no longer.
     pub(super) fn forget_standby(&mut self, worker: usize) {
         if self.standby.is_some_and(|standby| standby.worker == worker) {
             self.standby = None;
         }
-        if self.for_io.is_some_and(|standby| standby.worker == worker) {
-            self.for_io = None;
+        if self.stand_in.is_some_and(|it| it.worker == worker) {
+            self.stand_in = None;
         }
     }
 
-    /// Notes that no worker is parked: there is none to take over, and none is needed. The next one
-    /// that parks takes over from one that is away for I/O.
+    /// Notes that no worker is parked. An absence for timers ends: the worker that was away polls
+    /// the timers, as all do. One for I/O goes on: the next worker that parks waits for its relief.
     pub(super) fn end(&mut self) {
         let away = self.away.filter(|_| self.is_for_io);
         let (io_looks, looker) = (self.io_looks, self.looker);
@@ -95,11 +99,11 @@ impl Absence {
 
     /// Returns whether a worker is the standby and its timeout has ended.
     pub(super) fn is_standby_due(&self, worker: usize, now: u64) -> bool {
-        let is_due = |standby: Standby| standby.worker == worker && standby.at <= now;
+        let is_due = |standby: Timed| standby.worker == worker && standby.at <= now;
         self.standby.is_some_and(is_due)
     }
 
-    /// Ends the absence if it is time for that. Returns whether it did.
+    /// Ends the absence if its relief has come. Returns whether it did.
     pub(super) fn end_if_over(&mut self, now: u64) -> bool {
         let is_over = self.relief() <= now;
         if is_over {
@@ -111,7 +115,7 @@ impl Absence {
     /// Begins the absence of the owner, if there is a standby whose timeout ends soon. Returns the
     /// standby, which is to be the owner now.
     fn begin(&mut self, owner: usize, now: u64) -> Option<usize> {
-        let soon = now..=now.saturating_add(RELIEF);
+        let soon = now..=now.saturating_add(TIMER_RELIEF);
         let standby = self.standby.filter(|it| soon.contains(&it.at))?;
         self.standby = None;
         self.away = Some((owner, standby.at));
@@ -151,17 +155,17 @@ impl Idle {
         until.min(self.slots.due())
     }
 
-    /// Returns whether a parked worker searches for tasks before long, because this one is away. If
-    /// so, it finds those that the caller has pushed before.
-    pub(crate) fn has_relief(&self, worker: usize) -> bool {
+    /// Returns whether a worker is away for timers: then a parked one searches for tasks before long,
+    /// and finds those that the caller has pushed before.
+    pub(crate) fn is_away_for_timers(&self, worker: usize) -> bool {
         if !self.counts.has_parked() {
             return false;
         }
         let parked = self.lock();
         let is_away = |(away, _)| away == worker;
         let runs_tasks = |owner: usize| !self.timers_only[owner].load(Relaxed);
-        let has_relief = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
-        has_relief && parked.owner.is_some_and(runs_tasks)
+        let for_timers = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
+        for_timers && parked.owner.is_some_and(runs_tasks)
     }
 
     /// Notes how many timers an owner has fired whose timeout had ended.
@@ -238,10 +242,10 @@ impl Idle {
         let all_parked = parked.workers.len() == parked.threads;
         let is_dense = self.is_dense.load(Relaxed);
         let at = match all_parked && is_dense && self.parkers[worker].moves_timeout() {
-            true => parked.until.saturating_add(RELIEF),
+            true => parked.until.saturating_add(TIMER_RELIEF),
             false => NEVER,
         };
-        parked.absence.standby = (at != NEVER).then_some(Standby { worker, at });
+        parked.absence.standby = (at != NEVER).then_some(Timed { worker, at });
         // The results are ignored: the worker is not blocked, or the timeout is a later one and
         // takes effect without an unpark.
         self.parkers[worker].set_timeout(at);

@@ -20,6 +20,7 @@ fn now() -> u64 {
 struct Worker {
     fired: usize,
     expects_long_tasks: bool,
+    has_no_io: bool,
 }
 
 impl ParkContext for Worker {
@@ -44,6 +45,10 @@ impl ParkContext for Worker {
     }
 
     fn collect_io(&mut self) {}
+
+    fn has_asked_reactor(&self) -> bool {
+        !self.has_no_io
+    }
 
     fn expects_short_tasks(&self) -> bool {
         !self.expects_long_tasks

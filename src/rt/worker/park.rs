@@ -31,6 +31,7 @@ impl Worker<'_> {
         let context = &mut Parking {
             worker: self,
             should_return,
+            has_asked_reactor: false,
         };
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
@@ -38,7 +39,7 @@ impl Worker<'_> {
         self.must_check_slots |= unparked.must_check_slots;
         // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
         // list of parked workers, it might have been chosen itself.
-        if self.has_collected {
+        if self.has_asked_reactor {
             self.notify_for_io();
             self.is_io_ready |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
@@ -68,16 +69,16 @@ impl Worker<'_> {
         now
     }
 
-    /// Returns whether so many tasks, if they take as long as others did lately, are done before
-    /// another worker would have begun with them.
+    /// Returns whether so many tasks, if they take as long as others did lately, are done so soon
+    /// that another worker would help little.
     fn are_short(&self, tasks: u64) -> bool {
-        tasks.saturating_mul(self.state.task_nanos) < SHORT
+        tasks.saturating_mul(self.state.task_nanos) < SHORT_WORK
     }
 
     /// Returns whether the ready tasks of this worker need no other one now: this one is expected
     /// to finish them soon, and if it does not, another one comes.
     pub(super) fn leaves_to_relief(&self) -> bool {
-        self.are_short(self.core.len() as u64) && self.pool.idle.has_relief(self.core.index)
+        self.are_short(self.core.len() as u64) && self.pool.idle.is_away_for_timers(self.core.index)
     }
 
     /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to finish
@@ -128,23 +129,24 @@ impl Worker<'_> {
 }
 
 /// No other worker is unparked for tasks that are expected to be done within so many nanoseconds.
-/// To unpark one takes a quarter to a half as much CPU again, and it begins after half of that time.
-/// Dense timers bring as much at once: a thousand tasks that sleep 1 to 10 ms, if wake-ups are a
-/// millisecond apart.
-const SHORT: u64 = 150_000;
+/// With another one they take 25 to 50 % more CPU, and it begins some 75 µs later. Dense timers
+/// bring as much at once: a thousand tasks that sleep 1 to 10 ms, if wake-ups are a millisecond
+/// apart.
+const SHORT_WORK: u64 = 150_000;
 
 /// A park that takes fewer nanoseconds has not blocked, as a rule.
 const AT_ONCE: u64 = 10_000;
 
 /// The mean time of the tasks since the last park enters the average once, as so many nanoseconds
-/// at most. One long task that has run alone makes more of them expected. A dozen parks after short
-/// tasks make up for it: the task may only have been held up.
-const LONGEST_COUNTED: u64 = 8 * SHORT;
+/// at most. So one long task that has run alone is forgotten after a dozen parks with short ones: it
+/// may only have been held up.
+const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;
 
 /// A worker that is about to park.
 struct Parking<'p, 'a, F> {
     worker: &'p mut Worker<'a>,
     should_return: &'p F,
+    has_asked_reactor: bool,
 }
 
 impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
@@ -175,8 +177,13 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.has_collected = true;
+            self.worker.has_asked_reactor = true;
+            self.has_asked_reactor = true;
         }
+    }
+
+    fn has_asked_reactor(&self) -> bool {
+        self.has_asked_reactor
     }
 
     fn expects_short_tasks(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::super::standby::RELIEF;
+use super::super::standby::TIMER_RELIEF;
 use super::*;
 
 /// A parker that no worker blocks in, on a clock that the test moves.
@@ -108,26 +108,26 @@ fn owner_that_is_back_soon_is_the_owner_again() {
     let workers = Workers::parked(2, DUE);
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
-        (DUE, DUE + RELIEF)
+        (DUE, DUE + TIMER_RELIEF)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
 
     workers.leaves(0, DUE);
-    assert!(workers.idle.has_relief(0) && !workers.idle.has_relief(1));
-    assert_eq!(workers.timeout(1), DUE + RELIEF);
+    assert!(workers.idle.is_away_for_timers(0) && !workers.idle.is_away_for_timers(1));
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
     assert!(!workers.waits_for_io(1));
 
-    let next = DUE + 10 * RELIEF;
+    let next = DUE + 10 * TIMER_RELIEF;
     workers.idle.set_until(next);
-    assert_eq!(workers.timeout(1), DUE + RELIEF);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
     workers.park(0);
     assert_eq!(workers.owner(), Some(0));
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
-        (next, next + RELIEF)
+        (next, next + TIMER_RELIEF)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
-    assert!(!workers.idle.has_relief(0));
+    assert!(!workers.idle.is_away_for_timers(0));
 }
 
 /// It counts as searching: what the one that is away has left in its queue has to be looked for.
@@ -135,8 +135,8 @@ fn owner_that_is_back_soon_is_the_owner_again() {
 fn standby_searches_if_the_owner_is_not_back_in_time() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
-    assert!(workers.leaves(1, DUE + RELIEF).searching);
-    assert!(!workers.idle.has_relief(0));
+    assert!(workers.leaves(1, DUE + TIMER_RELIEF).searching);
+    assert!(!workers.idle.is_away_for_timers(0));
     workers.idle.end_search();
 
     workers.park(1);
@@ -153,11 +153,11 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
     workers.idle.set_until(DUE + 1);
-    assert_eq!(workers.timeout(1), DUE + RELIEF);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
     let mut standby = Worker::default();
-    workers.leaves_as(1, DUE + RELIEF, &mut standby);
+    workers.leaves_as(1, DUE + TIMER_RELIEF, &mut standby);
     assert_eq!(standby.fired, 1);
-    assert!(!workers.idle.has_relief(0));
+    assert!(!workers.idle.is_away_for_timers(0));
 }
 
 /// Its thread has not been scheduled since. The standby would otherwise park in vain until it is.
@@ -165,11 +165,11 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
 fn standby_fires_for_an_owner_that_does_not_leave_its_parker() {
     let workers = Workers::parked(2, DUE);
     let (mut standby, mut owner) = (Worker::default(), Worker::default());
-    workers.leaves_as(1, DUE + RELIEF, &mut standby);
+    workers.leaves_as(1, DUE + TIMER_RELIEF, &mut standby);
     assert_eq!((standby.fired, workers.owner()), (1, Some(0)));
     assert_eq!(workers.timeout(0), NEVER);
-    assert!(!workers.idle.has_relief(1));
-    workers.leaves_as(0, DUE + RELIEF, &mut owner);
+    assert!(!workers.idle.is_away_for_timers(1));
+    workers.leaves_as(0, DUE + TIMER_RELIEF, &mut owner);
     assert_eq!(owner.fired, 0);
 }
 
@@ -182,7 +182,7 @@ fn owner_whose_tasks_are_long_is_not_away() {
         ..Worker::default()
     };
     workers.leaves_as(0, DUE, &mut context);
-    assert!(!workers.idle.has_relief(0));
+    assert!(!workers.idle.is_away_for_timers(0));
     assert_eq!(workers.timeout(1), NEVER);
     assert!(workers.waits_for_io(1));
 }
@@ -192,11 +192,11 @@ fn owner_whose_tasks_are_long_is_not_away() {
 fn no_worker_stands_by_unless_all_are_parked() {
     let workers = Workers::parked(3, DUE);
     let timeouts = |workers: &Workers| [0, 1, 2].map(|worker| workers.timeout(worker));
-    assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + RELIEF]);
+    assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + TIMER_RELIEF]);
     workers.idle.notify(2);
     assert!(!workers.idle.lock().absence.is_standby_due(2, NEVER));
     workers.leaves(0, DUE);
-    assert!(!workers.idle.has_relief(0));
+    assert!(!workers.idle.is_away_for_timers(0));
     assert_eq!(workers.owner(), Some(1));
 }
 
@@ -208,10 +208,10 @@ fn worker_stands_by_while_the_first_one_has_no_thread() {
     assert_eq!(workers.owner(), Some(1));
     assert_eq!(
         (workers.timeout(1), workers.timeout(2)),
-        (DUE, DUE + RELIEF)
+        (DUE, DUE + TIMER_RELIEF)
     );
     workers.leaves(1, DUE);
-    assert!(workers.idle.has_relief(1));
+    assert!(workers.idle.is_away_for_timers(1));
 
     workers.idle.add_thread();
     workers.idle.set_until(2 * DUE);
@@ -229,7 +229,7 @@ fn no_worker_stands_by_unless_several_timers_fire_at_once() {
     workers.park(0);
     assert_eq!((workers.timeout(0), workers.timeout(1)), (2 * DUE, NEVER));
     workers.leaves(0, 2 * DUE);
-    assert!(!workers.idle.has_relief(0));
+    assert!(!workers.idle.is_away_for_timers(0));
 }
 
 /// It is unparked for new work, and the third worker relieves the one that is away.
@@ -240,9 +240,9 @@ fn relief_is_handed_on_by_a_standby_that_is_unparked() {
     assert_eq!(workers.owner(), Some(2));
     workers.idle.notify(2);
     assert_eq!(workers.owner(), Some(1));
-    assert_eq!(workers.timeout(1), DUE + RELIEF);
-    assert!(workers.idle.has_relief(0));
-    assert!(workers.leaves(1, DUE + RELIEF).searching);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
+    assert!(workers.idle.is_away_for_timers(0));
+    assert!(workers.leaves(1, DUE + TIMER_RELIEF).searching);
 }
 
 /// Another thread unparks the owner when it is about to park again, so it is no longer in the list.
@@ -254,5 +254,5 @@ fn owner_that_is_unparked_on_its_way_back_takes_nothing_back() {
     workers.idle.notify(0);
     workers.idle.prepare_parker(0);
     assert_eq!(workers.owner(), Some(1));
-    assert!(workers.idle.has_relief(0));
+    assert!(workers.idle.is_away_for_timers(0));
 }
