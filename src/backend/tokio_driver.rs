@@ -142,8 +142,8 @@ fn look_up(runtime: &runtime::Handle) -> Option<Handle> {
     handle
 }
 
-/// Returns what [`handle`] does, but makes no driver: `None` if this thread has made no timer in the
-/// runtime.
+/// Returns what [`handle`] does, but makes no driver: `None` if this thread has made no timer in
+/// the runtime.
 pub(crate) fn known_handle() -> Option<Handle> {
     let id = runtime::Handle::try_current().ok()?.id();
     let known = |cached: &RefCell<Option<(Id, Option<Handle>)>>| match &*cached.borrow() {

@@ -442,8 +442,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         let (fired, more) = shard.fire(now, budget);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
-            // What was announced has come, be it a margin before the deadline: the next
-            // announcement is that deadline.
+            // What was announced has come. So no longer does each timer come before the one before
+            // it: if this was a margin, the next announcement is the deadline itself.
             shard.note_timed_wake();
         }
         shard.clear_announcement();

@@ -5,8 +5,8 @@
 //! and atomics that are read without it, and mostly written under it (see [`Atomics`]), so that the
 //! common questions cost one load:
 //!
-//! - `elapsed`: what the clock showed in the last turn that fired. A deadline at or before it has
-//!   passed: its timer has been fired, or is being fired.
+//! - `elapsed`: what the clock showed in the last turn that looked for due timers under the lock. A
+//!   deadline at or before it has passed: its timer has been fired, or is being fired.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
@@ -29,12 +29,13 @@
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
 //! and blocks. It announces the time of the heap's first slot, or an earlier one. Once it has found
 //! that slot, no earlier one is left pending. (`Driver::advance_when_idle` announces `NEVER`, and
-//! then, unless time is held, reads the deadlines, so it finds all that are pending.) A thread that arms an earlier timer clears the announcement, under the same lock, and then unparks
-//! the loop. So one of two things happens. Either the arming thread comes first, and the loop
-//! computes its timeout with the new timer in view. Or it comes second, sees the announcement, and
-//! unparks; an unpark that comes before the loop blocks makes the block return. The first thread
-//! that interrupts clears the announcement, so the loop is interrupted once for each announcement.
-//! A loop that runs is interrupted only if it was unparked just before, and has not cleared its
+//! then, unless time is held, reads the deadlines, so it finds all that are pending.) A thread that
+//! arms an earlier timer clears the announcement, under the same lock, and then unparks the loop.
+//! So one of two things happens. Either the arming thread comes first, and the loop computes its
+//! timeout with the new timer in view. Or it comes second, sees the announcement, and unparks; an
+//! unpark that comes before the loop blocks makes the block return. The first thread that
+//! interrupts clears the announcement, so the loop is interrupted once for each announcement. A
+//! loop that runs is interrupted only if it was unparked just before, and has not cleared its
 //! announcement yet.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],

@@ -53,9 +53,10 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot counts when it is filed. `Wakers::reset` files a new slot at once, and the old one may
-/// still be pending, so it is counted as an orphan before it was counted at all. Until it is filed,
-/// `owned` is one too low, and may be negative.
+/// A slot counts when it is filed. `Wakers::reset` files a new slot at once, while the old one may
+/// still be pending. The old slot is then counted as an orphan before it is filed. Until that is
+/// done, `owned` is one too low, and may be negative, `orphans` is one too high, and the sum is
+/// right.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.
@@ -148,7 +149,7 @@ impl Wakers {
         }
     }
 
-    /// Files what is pending. `filed` is a time before which no slot was filed. Returns that, or the
+    /// Files what is pending. No slot in the heap is before `filed`. Returns that, or the
     /// time of the earliest slot that was pending, if that is earlier. From now on no slot that is
     /// due before the result is left pending.
     #[inline]

@@ -274,8 +274,8 @@ impl Drop for BlockOnThread {
             outer.hold_time();
         }
         if self.in_lent_poll {
-            // After the hold: the thread that has borrowed the worker may have asked before this
-            // whether the worker is lent.
+            // After the hold: a borrower that asked `lender_polls` before this, and got `false`, is
+            // stopped by the hold.
             inner.end_inner_call();
         }
         drop(self.scope().take_hold());

@@ -7,8 +7,8 @@
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
 //! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
 //! thread; the others park without end, except for one that stands by for the owner (see
-//! [`standby`]), or one that is kept ready to take its place in I/O (see [`io_absence`]). When the owner is unparked, another parked worker becomes the owner: its
-//! *successor*.
+//! [`standby`]), or one that is kept ready to take its place in I/O (see [`io_absence`]). When the
+//! owner is unparked, another parked worker becomes the owner: its *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`counts`].
 //!
@@ -18,8 +18,9 @@
 //! set for `until`, or for the next check of the LIFO slots if that is earlier. (While an owner is
 //! away, firing timers, the standby is set for a little later: see [`standby`].) `until` is
 //! written, and passed to a parker, under the lock, so parkers are told of changes in order. A
-//! parking worker replans the sharded driver before its last look, so `until` is up to date by the
-//! time a worker blocks on it, or the thread that scans sets the worker's parker when it is done.
+//! parking worker replans the sharded driver before its last look. So when it blocks, one of two
+//! things holds: `until` is up to date, or another thread is still scanning, and sets this worker's
+//! parker at the end.
 //! When the owner's timeout has ended, it sets `until` to never, under the lock, so that no
 //! successor wakes for the same deadline; then it fires and replans. (Its own timeout stays expired
 //! until its parker is prepared again.)
@@ -95,10 +96,9 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads may be running something: all that have a core. (A thread that has lent its
-    /// worker keeps its core, and the one that borrows the worker has a spare one: both count. But
-    /// a lender does not while it waits in an inner call of `block_on`.) If `workers` has as many,
-    /// none runs.
+    /// How many threads have a core. If as many workers are parked, none of them runs. (A thread
+    /// that has lent its worker keeps its core, and the one that borrows the worker has a spare
+    /// one: both count. But a lender does not while it waits in an inner call of `block_on`.)
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -107,8 +107,8 @@ struct Parked {
 
 /// What a worker does while it parks.
 pub(crate) trait ParkContext {
-    /// Returns whether the runtime is ending. Then only the workers that have a thread are waited
-    /// for.
+    /// Returns whether the runtime is ending. Then time moves once the workers that have a thread
+    /// are parked.
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls its main future: time
@@ -285,7 +285,8 @@ impl Idle {
         let now = self.parkers[worker].now();
         let mut parked = self.lock();
         if parked.until <= now && parked.absence.is_standby_due(worker, now) {
-            // The owner's thread has not run since its timeout has ended.
+            // The owner has not even begun its absence: its thread was not scheduled since its
+            // timeout has ended. The standby takes over.
             parked.owner = Some(worker);
             parked.absence.forget_standby(worker);
         }
@@ -325,8 +326,8 @@ impl Idle {
             }
         }
         Unparked {
-            // A worker that takes over searches, and was counted so when it was removed; and one that
-            // another thread has removed was counted by that thread.
+            // A worker that takes over searches, and was counted so when it was removed; and one
+            // that another thread has removed was counted by that thread.
             searching: relieves || at.is_none(),
             must_check_slots,
             at: now,
@@ -340,7 +341,7 @@ impl Idle {
 
     /// Notes that a thread, which is not parked, stops running a worker. (If the worker was lent,
     /// another thread may be parked as that worker.) `is_stopping` says whether the runtime is
-    /// ending: then only the workers that have a thread are waited for.
+    /// ending: then time moves once the workers that have a thread are parked.
     pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
         parked.threads -= 1;

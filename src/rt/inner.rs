@@ -9,13 +9,13 @@
 //! thread gets a *spare core*, and steals from the kept one.
 //!
 //! The *members* of a runtime are its `Runtime` value, the workers' threads and the threads in
-//! `block_on`. Dropping the `Runtime` stops the runtime: workers return from their loops, a task
-//! that is spawned ends at once, and a worker drops a task instead of running it. When the last
-//! member leaves, it drops the tasks that are left.
+//! `block_on`. Dropping the `Runtime` stops the runtime: workers with a thread of their own return
+//! from their loops, a task that is spawned ends at once, and a worker drops a task instead of
+//! running it. When the last member leaves, it drops the tasks that are left.
 //!
 //! The flags of a shutdown are set in this order:
 //!
-//! 1. `stopping` of the pool: workers return from their loops.
+//! 1. `stopping` of the pool: workers with a thread of their own return from their loops.
 //! 2. `closed` of each list of tasks: its tasks become ready, and end; no task is added.
 //! 3. `Members::count` is zero: the last member has left, and there are no new ones.
 //! 4. `FirstWorker::closed`: all tasks are dropped, and no thread takes the first worker's core.
@@ -247,7 +247,7 @@ impl Inner {
         }
     }
 
-    /// Makes all workers return from their loops and all tasks end.
+    /// Makes the workers that have threads of their own return from their loops, and all tasks end.
     pub(super) fn stop(&self) {
         self.pool.stop();
         self.close_tasks();

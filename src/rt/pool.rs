@@ -172,7 +172,7 @@ impl Pool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Makes all workers return from their loops.
+    /// Makes the workers that have threads of their own return from their loops.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         // Pairs with the fence in `Counts::add_parked`: a worker that is about to park reads

@@ -2,9 +2,9 @@
 //!
 //! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue.
 //! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
-//! out of the shared queue has its turn. A worker without a task *searches*: it fires the timers of
-//! all workers and steals half of the tasks of another one. If it finds nothing, it parks (see
-//! `idle`).
+//! out of the shared queue has its turn. A worker without a task fires the timers of all workers,
+//! looks for I/O, and then *searches* (see `idle::counts`): it steals half of the tasks of another
+//! one. If it finds nothing, it parks (see `idle`).
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
@@ -106,7 +106,7 @@ impl<'a> Worker<'a> {
             self.has_fired_all = false;
             let task = match self.next_task() {
                 Some(task) => Some(task),
-                None => self.search(),
+                None => self.find_work(),
             };
             match task {
                 Some(task) => self.run_task(task),
@@ -235,7 +235,8 @@ impl<'a> Worker<'a> {
             idle.note_io_look(me);
             self.notify_for_io();
         }
-        // Otherwise the driver owner waits for it, or the standby looks soon (see `idle::standby`).
+        // Otherwise the driver owner waits for it, the worker that is away looks, or the standby does
+        // soon (see `idle::standby`).
     }
 
     /// Sets how many tasks run until the next poll, by how long the last ones took. That is not
@@ -301,8 +302,8 @@ impl<'a> Worker<'a> {
         result
     }
 
-    /// Looks for a task everywhere.
-    fn search(&mut self) -> Option<Runnable> {
+    /// Looks for a task everywhere: in timers, I/O, and the queues of others.
+    fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
         let has_asked_reactor = std::mem::take(&mut self.has_asked_reactor);
         if (self.is_io_ready || !has_asked_reactor) && self.pool.reactor.has_registrations() {

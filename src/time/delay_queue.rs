@@ -48,8 +48,8 @@ pub use crate::queue::Key;
 /// has passed is returned by the next poll, whether or not the driver has turned since, unless the
 /// queue [yields](super#yielding).
 ///
-/// The task that polled last is woken when a value comes due. It is woken at once when a value is
-/// inserted, or moved, before all others, when the queue becomes empty or is no longer empty, and when a
+/// The task that polled last is woken when a value comes due. It is woken at once in these cases: a
+/// value is inserted, or moved, before all others; the queue becomes empty, or is so no longer; a
 /// change reveals a value that is due already. Once woken, it is not woken again for such changes
 /// until it has polled.
 ///

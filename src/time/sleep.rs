@@ -318,7 +318,8 @@ impl Sleep {
 
     /// Returns whether the driver has fired the timer, or a poll has found the deadline passed.
     ///
-    /// Before the first poll this is `false`, even if the deadline has passed: it asks the driver,
+    /// Before the first poll this is `false`, even if the deadline has passed (but a timer of
+    /// `try_sleep` is armed when it is made): it asks the driver,
     /// and does not read the clock. If the driver is gone, the clock is read instead. Once it is
     /// `true`, it stays so until the timer is reset.
     ///
@@ -385,7 +386,8 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        // No turn has passed the old deadline, so a later one has hardly passed.
+        // Used only if the timer is still armed: then no turn has passed the old deadline, so a later
+        // one has hardly passed.
         let next_poll = if deadline > self.deadline {
             NextPoll::SkipsClock
         } else {
@@ -440,8 +442,8 @@ impl Sleep {
     }
 
     /// Returns whether the driver holds the waker of an earlier poll, or has fired it, and no poll
-    /// was ready since. (Or the waker with which a timer was armed when it was made: see `limited`.
-    /// If its first poll is ready, that does not count against the task's budget.)
+    /// was ready since. (A limited timer is armed when it is made, so its first result counts as one
+    /// that was waited for.)
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed

@@ -24,14 +24,13 @@
 //!
 //! # When the runtime shuts down
 //!
-//! To poll a `Sleep` then is a panic, which ends the process if panics abort. To reset it does not panic:
-//! it then has elapsed at once, under the lock under which tokio expires its timers. So a `Sleep`
-//! is reset first, and polled only if it has not elapsed. It is also polled only if it has to be,
-//! to register the waker: when it is new, and when tokio has called the waker, which takes it
-//! ([`CallNote`]). Tokio calls it while it waits for its timers, on a thread without which the
-//! runtime cannot shut down. One panic remains possible: another thread sets a
-//! new `Sleep`, or one that has just expired, and the shutdown begins between its reset and its
-//! poll.
+//! To poll a `Sleep` then is a panic, which ends the process if panics abort. To reset it does not
+//! panic: it then has elapsed at once, under the lock under which tokio expires its timers. So a
+//! `Sleep` is reset first, and polled only if it has not elapsed. It is also polled only if it has
+//! to be, to register the waker: when it is new, and when tokio has called the waker, which takes
+//! it ([`CallNote`]). Tokio calls it while it waits for its timers, on a thread without which the
+//! runtime cannot shut down. One panic remains possible: another thread sets a new `Sleep`, or one
+//! that has just expired, and the shutdown begins between its reset and its poll.
 
 use std::cell::Cell;
 use std::pin::Pin;

@@ -71,8 +71,8 @@ impl Shared {
     /// Fires timers due at `now`, earliest first, at most about `budget` of them.
     ///
     /// Returns how many fired and whether more may be due. Unless the loop must know the earliest
-    /// deadline exactly, the call also ends when it has filed or dropped so many slots that the loop should see to
-    /// other things first. Any thread may call it at any time.
+    /// deadline exactly, the call also ends when it has filed or dropped so many slots that the
+    /// loop should see to other things first. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();
         let (mut fired, mut spent, mut stale_holds, mut latest) = (0, 0_usize, 0, 0);

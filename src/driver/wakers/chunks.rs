@@ -26,11 +26,12 @@
 //!   `next` is at or before `pends_from`, so a turn finds that such a timer may be due. To raise
 //!   `next`, first all that is pending is taken out, and `pends_from` raised, under one hold of the
 //!   chunk's lock.
-//! - P2 a loop that waits for a deadline later than `pends_from` first raises `pends_from` to it, as
-//!   in P1. (A wait that a slack or a `Hold` ends is not for a deadline. After it the loop files
-//!   what is pending.) `pends_from` is lowered in two cases: to the deadline of a timer that is armed
-//!   under the driver's lock (if the loop waits for longer, it is interrupted), and to the time for
-//!   which the loop waits.
+//! - P2 what is pending is due no earlier than the time at which the loop wakes. `pends_from` is
+//!   raised, as in P1, to the earliest slot that the loop finds, before it waits for that. It is
+//!   lowered to the deadline of a timer that is armed under the driver's lock: if the loop waits
+//!   for longer, it is interrupted. And it is lowered to the time for which the loop waits, if that
+//!   is earlier. (A wait that a slack or a `Hold` ends may be longer. After it the loop files what
+//!   is pending.)
 
 mod available;
 mod entries;
@@ -98,8 +99,8 @@ type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
 /// Finds an entry by its index.
 pub(crate) struct Chunks {
     lists: [List; LISTS],
-    /// The current chunk, or `NONE`: a copy of the one in [`Growth`], to be read without the driver's
-    /// lock. It may be old, and then that chunk has no [`Arming`].
+    /// The current chunk, or `NONE`: a copy of the one in [`Growth`], to be read without the
+    /// driver's lock. It may be old, and then that chunk has no [`Arming`].
     current: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
     available: Available,
@@ -205,7 +206,8 @@ impl Chunks {
         self.word(index).is_some_and(|word| word.put_off(from, to))
     }
 
-    /// Arms a timer in the current chunk, if its slot may be pending, and returns its index. The loop need not be told: see P2.
+    /// Arms a timer in the current chunk, if its slot may be pending, and returns its index. The
+    /// loop need not be told: see P2.
     ///
     /// `has_elapsed` tells whether the deadline has elapsed. `waker` is taken only if the timer is
     /// armed.
@@ -300,8 +302,8 @@ impl Chunks {
         }
     }
 
-    /// Keeps the permit of a timer that has just been armed, under the driver's lock: it cannot have
-    /// fired yet.
+    /// Keeps the permit of a timer that has just been armed, under the driver's lock: it cannot
+    /// have fired yet.
     pub(crate) fn keep(&self, index: u32, permit: Permit) {
         if let Some(mut locked) = self.lock(index) {
             let at = locked.at;

@@ -18,7 +18,8 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The word of an entry that was never armed, or whose timer was fired by a turn. Zero is the deadline of no
+/// The word of an entry that was never armed, whose timer was fired by a turn, or whose driver is
+/// gone. Zero is the deadline of no
 /// timer, since it has elapsed before the driver begins.
 pub(crate) const FREE: u64 = 0;
 

@@ -1,18 +1,19 @@
 //! The owner that is away for I/O, and the worker that takes over if that takes long.
 //!
-//! I/O that is ready ends the park of the driver owner. If another parked worker became the owner at
-//! once, it would be unparked for the next I/O, which the first one has made itself as a rule, by
-//! what it has written, and would have found a moment later. The two would take turns, and each turn
-//! is a switch between threads. So the owner is *away*, as for timers (see
+//! I/O that is ready ends the park of the driver owner. If another parked worker became the owner
+//! at once, it would be unparked for the next I/O, which the first one has made itself as a rule,
+//! by what it has written, and would have found a moment later. The two would take turns, and each
+//! turn is a switch between threads. So the owner is *away*, as for timers (see
 //! [`standby`](super::standby)): another parked worker, its *stand-in*, is named as the owner
 //! meanwhile, and waits for no I/O. The worker that is away collects it when it has run the tasks
 //! that it has woken, and is the owner again when it parks.
 //!
 //! The stand-in has a timeout, the *relief*, [`IO_RELIEF`] away when it is set. If the worker that
-//! is away has neither parked nor looked for I/O often by then (once in 100 µs, since this absence
-//! began), the stand-in takes over: it collects the I/O, searches for tasks, and is the owner for
-//! good. If it has looked often, it may stay away as long again. So no worker is unparked at once
-//! for the tasks that I/O has woken either, if they are expected to be short.
+//! is away has neither parked nor looked for I/O often by then (50 times since this absence began,
+//! so once in 100 µs if it has lasted for 5 ms), the stand-in takes over: it collects the I/O,
+//! searches for tasks, and is the owner for good. If it has looked often, it may stay away as long
+//! again. So no worker is unparked at once for the tasks that I/O has woken either, if they are
+//! expected to be short.
 //!
 //! # Timers
 //!
@@ -23,15 +24,21 @@
 //! # The timeout is not set each time
 //!
 //! It stays set when the owner is back, and serves the next absences until it ends: so an absence
-//! may end soon after it has begun. One is set each 5 ms at most, while there is I/O, and as often a
-//! worker is unparked. If no owner is away then, that was for nothing, and the worker has no timeout
-//! when it parks again.
+//! may end soon after it has begun. While there is I/O, a timeout is set once in 5 ms at most, and
+//! so a worker is unparked that often. If no owner is away then, it was unparked for nothing, and
+//! has no timeout when it parks again.
+//!
+//! # A worker that never was the owner
+//!
+//! If a worker looks for I/O all the time, the one that parks as the owner would only be unparked
+//! for what the other one finds first. So the other one counts as away, and the owner that parks is
+//! its stand-in.
 //!
 //! # A worker that is away and busy
 //!
-//! It looks for I/O between its tasks, as a worker does while none is parked. When its loop returns,
-//! so that its thread polls a main future or leaves, the absence ends. So I/O waits for the relief
-//! only while a single poll of a task takes long.
+//! It looks for I/O between its tasks, as a worker does while none is parked. When its loop
+//! returns, so that its thread polls a main future or leaves, the absence ends. So I/O waits for
+//! the relief only while a single poll of a task takes long.
 
 use super::standby::Timed;
 use super::{Idle, Parked};
@@ -154,8 +161,8 @@ impl Idle {
         }
     }
 
-    /// Ends the absence if its relief has come. Returns whether it did. A worker that is away for I/O
-    /// and has looked for it often since may stay away as long again.
+    /// Ends the absence if its relief has come. Returns whether it did. A worker that is away for
+    /// I/O and has looked for it often since may stay away as long again.
     pub(super) fn end_absence_if_over(&self, parked: &mut Parked, now: u64) -> bool {
         let absence = &mut parked.absence;
         if let Some((away, relief)) = absence.away

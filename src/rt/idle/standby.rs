@@ -50,7 +50,7 @@ pub(super) struct Timed {
 /// Part of what the lock of the parked workers guards.
 #[derive(Default)]
 pub(super) struct Absence {
-    /// The standby. None while the owner is away.
+    /// The standby, which becomes the owner if the present one goes away, and is taken out here then.
     pub(super) standby: Option<Timed>,
     /// The worker that is away, in whose place the present owner parks, and the relief: when the
     /// present owner takes over for good.
@@ -72,7 +72,7 @@ impl Absence {
         self.away.map_or(NEVER, |(_, relief)| relief)
     }
 
-    /// Returns whether the owner that is away is expected back.
+    /// Returns whether a worker is away.
     pub(super) fn is_any_away(&self) -> bool {
         self.away.is_some()
     }

@@ -27,8 +27,8 @@
 //! - `reported` holds the directions whose edges the kernel reports. Those of all tasks that wait
 //!   are in it.
 //! - `asked` holds the directions for which the kernel was asked and no event was delivered since.
-//!   The event may be on its way. So `asked` may hold too much, but never too little for a task
-//!   that waits: that event wakes the task. Those of all [`Wait::Asking`] are in it.
+//!   The event may be on its way. So `asked` may name a direction for which nothing more will come.
+//!   That harms no task that waits: the event wakes it. Those of all [`Wait::Asking`] are in it.
 //! - When the owner may change the descriptor, both become empty (see
 //!   [`forget`](Registration::forget)), and a task that waits asks anew when it is polled.
 //!
@@ -268,8 +268,8 @@ impl Registration {
         let is_reported = state.reported.contains(direction.interest());
         match state.waiter(direction, id) {
             Some(Waiter::Waiting(known, _)) if !has_ended => {
-                // If the task there began with `Wait::After`, the kernel was not asked. Nor was it
-                // since a change by the owner.
+                // The kernel must be asked now if this is a `Wait::Asking` and the task there began
+                // with `Wait::After`, and after a change by the owner.
                 let waits = is_reported && (wait != Wait::Asking || is_asked);
                 (waits && known.will_wake(waker)).then_some(Poll::Pending)
             }

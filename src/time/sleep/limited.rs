@@ -1,8 +1,8 @@
 //! Timers on a limited handle: the constructors that may be refused.
 //!
-//! Such a sleep or timeout is armed at once, with a waker that wakes nothing, and its first poll exchanges the
-//! waker. So the driver has an entry for it from the beginning, and keeps its permit there: the
-//! permit is given back when the entry is freed, and a [`Sleep`] needs no room for it.
+//! Such a sleep or timeout is armed at once, with a waker that wakes nothing, and its first poll
+//! exchanges the waker. So the driver has an entry for it from the beginning, and keeps its permit
+//! there: the permit is given back when the entry is freed, and a [`Sleep`] needs no room for it.
 
 use std::future::IntoFuture;
 use std::task::Waker;

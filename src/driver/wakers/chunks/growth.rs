@@ -39,7 +39,7 @@ impl Chunks {
         let (chunk, mut entries) = self.lock_current(growth);
         let index = chunk.arm(&mut entries, growth.current, deadline, waker)?;
         let arming = entries.arming.as_deref_mut()?;
-        // P2: the loop is told of this timer. (`Wakers::reset` need not lower it: its slot is filed
+        // P2: the loop is interrupted if it waits for longer. (`Wakers::reset` need not lower it: its slot is filed
         // at once.)
         arming.pends_from = arming.pends_from.min(deadline);
         arming.take_pending(pending);
