@@ -18,6 +18,7 @@
 //! driver that is current when something first waits for it.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
@@ -27,6 +28,7 @@ use crate::context::ContextError;
 use crate::context::end::end;
 use crate::context::node::{Cause, Node, Outcome};
 use crate::driver::DriverRef;
+use crate::driver::shared::fire::catch_panic;
 use crate::instant::Instant;
 use crate::sync::lock;
 use crate::system;
@@ -221,20 +223,33 @@ impl Node {
         }
     }
 
-    /// Polls a source that was taken out, and puts it back.
+    /// Polls a source that was taken out, and puts it back, also if foreign code panics in the poll
+    /// (an unpark, a clock, the start of the fallback): others may wait for this timer, too.
     fn poll_source(self: &Arc<Self>, mut source: Source) {
         let waker = Waker::from(self.clone());
+        let mut panic = None;
         loop {
-            if source.poll(&mut Context::from_waker(&waker)).is_ready() {
-                drop(source);
-                end(self, self.own_outcome());
-                return;
+            let poll = || source.poll(&mut Context::from_waker(&waker));
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Ready(())) => {
+                    drop(source);
+                    end(self, self.own_outcome());
+                    break;
+                }
+                Ok(Poll::Pending) => {}
+                Err(payload) => {
+                    let earlier = panic.replace(payload);
+                    catch_panic(|| drop(earlier));
+                }
             }
             self.note_driver(&source);
             match self.put_back(source) {
                 Some(again) => source = again,
-                None => return,
+                None => break,
             }
+        }
+        if let Some(payload) = panic {
+            resume_unwind(payload);
         }
     }
 
@@ -286,6 +301,7 @@ impl Node {
     fn note_driver(&self, source: &Source) {
         if let (Limit::Own(deadline), Source::Timer(timer)) = (&self.limit, source)
             && deadline.bound().is_none()
+            && !timer.is_unbound()
         {
             // Only the thread that polls the timer comes here.
             let bound = Box::new((timer.handle().clone(), timer.deadline()));

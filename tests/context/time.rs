@@ -1,5 +1,9 @@
 //! Deadlines on drivers and clocks: never early, right before a turn, made outside, orphaned.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use reveille::time::Instant;
@@ -183,6 +187,30 @@ fn a_context_made_outside_is_right_before_anything_waits() {
     assert_eq!(past.err(), Some(ContextError::DeadlineExceeded));
     let past = root.with_deadline(Instant::now());
     assert!(!past.cancel() && past.is_done());
+}
+
+#[test]
+fn an_unpark_that_panics_costs_the_context_no_timer() {
+    let clock = ManualClock::new();
+    let panics = Arc::new(AtomicBool::new(true));
+    let first = panics.clone();
+    let mut driver = Driver::builder()
+        .clock(&clock)
+        .build_with_unpark(move || assert!(!first.swap(false, Relaxed), "of the unpark"));
+    let context = Context::background().with_timeout(secs(60));
+    let _entered = driver.handle().enter();
+    assert!(driver.next_timeout().is_none(), "announces a park");
+    let (one, other) = (Task::new(), Task::new());
+    let (mut panicked, mut waits) = (context.done(), context.done());
+    let polled = catch_unwind(AssertUnwindSafe(|| one.poll(&mut panicked)));
+    assert!(polled.is_err() && !panics.load(Relaxed));
+    assert!(other.poll(&mut waits).is_pending());
+    let at = context.deadline().unwrap();
+    clock.advance(at - driver.handle().now());
+    driver.turn();
+    assert_eq!(other.wakes(), 1);
+    assert!(other.poll(&mut waits).is_ready());
+    assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
 }
 
 #[test]
