@@ -137,6 +137,8 @@ fn wake_all(mut parts: Parts) {
         }
         let Some(node) = next else { return };
         parts = lock(&node.state).take_parts();
+        // It may be the last reference, and drop a cause.
+        catch_panic(|| drop(node));
     }
 }
 

@@ -113,7 +113,7 @@ struct Released {
 /// What still needs a node that has no handle.
 struct StillNeeded {
     children: List<Arc<Node>>,
-    #[expect(dead_code, reason = "the functions among them are dropped")]
+    /// The functions among them are dropped.
     waiters: List<Waiter>,
 }
 
@@ -324,13 +324,14 @@ impl State {
 }
 
 impl Parts {
-    /// Removes the node from its parents, and releases those that nothing needs any more.
+    /// Removes the node from its parents, and releases those that nothing needs any more. Catches
+    /// the panic of a cause that is dropped with one of them.
     pub(super) fn unlink(&mut self) {
         if let Some(link) = self.parent.take() {
-            prune(&link.sever());
+            catch_panic(|| prune(&link.sever()));
         }
         if let Some(link) = self.more.as_mut().and_then(|more| more.second.take()) {
-            prune(&link.sever());
+            catch_panic(|| prune(&link.sever()));
         }
     }
 }
@@ -363,6 +364,8 @@ fn prune_from(node: &Arc<Node>, released: Released) {
         if let Some(released) = node.give_up() {
             next = let_go(&node, released, &mut more);
         }
+        // It may be the last reference, and drop a cause.
+        catch_panic(|| drop(node));
     }
 }
 
@@ -381,7 +384,10 @@ fn let_go(node: &Arc<Node>, released: Released, more: &mut Vec<Arc<Node>>) -> Op
             child.detach(node);
             more.push(child.clone());
         }
-        catch_panic(|| drop(still_needed));
+        // Each by itself: a second panic while the first one unwinds would abort the process.
+        for waiter in still_needed.waiters.into_sorted() {
+            catch_panic(|| drop(waiter));
+        }
     }
     parent
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reveille::{Context, ContextError};
 
 use crate::children;
-use crate::support::{Count, Log, OnDrop, Task, manual, ms, poll_with, waker};
+use crate::support::{Count, Log, OnDrop, Task, manual, ms, poll_with, secs, waker};
 
 #[test]
 fn those_of_a_parent_come_before_those_of_its_children_each_in_order() {
@@ -158,6 +158,85 @@ fn a_function_whose_destructor_panics_keeps_nothing_else_from_being_released() {
     drop(leaves);
     drop(root);
     assert_eq!(dropped.get(), 3);
+}
+
+#[test]
+fn functions_of_one_context_whose_destructors_panic_do_not_abort() {
+    let dropped = Count::default();
+    let context = Context::background();
+    for _ in 0..3 {
+        let count = dropped.clone();
+        let guard = OnDrop(move || {
+            count.add();
+            std::panic::resume_unwind(Box::new("on purpose"));
+        });
+        context.after_func(move || drop(guard));
+    }
+    drop(context);
+    assert_eq!(dropped.get(), 3);
+}
+
+/// A cause whose destructor panics.
+#[derive(Debug)]
+struct Fragile(Count);
+
+impl std::fmt::Display for Fragile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("fragile")
+    }
+}
+
+impl std::error::Error for Fragile {}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        self.0.add();
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[test]
+fn a_cause_whose_destructor_panics_keeps_no_task_from_being_woken() {
+    let (_clock, driver) = manual();
+    let dropped = Count::default();
+    let root = Context::background();
+    // The cause of the parent is dropped with the link of its child.
+    let with_child = |root: &Context| {
+        let parent = root.with_timeout_cause(secs(10), Fragile(dropped.clone()));
+        parent.with_timeout(secs(1))
+    };
+    let outside = with_child(&root);
+    // The function drops the last handle, so this cause is dropped with the node's place in the list
+    // of those that end. (Its timer, which nothing waits for, is not armed.)
+    let unheld = root.with_timeout_cause(secs(10), Fragile(dropped.clone()));
+    root.after_func(move || drop(unheld));
+    let _entered = driver.handle().enter();
+    let inside = with_child(&root);
+    let parent = root.child();
+    let contexts = [outside, inside, root.child(), parent.child()];
+    let tasks = contexts.each_ref().map(|_| Task::new());
+    let mut waits = contexts.each_ref().map(Context::done);
+    for (task, wait) in tasks.iter().zip(&mut waits) {
+        assert!(task.poll(wait).is_pending());
+    }
+    assert!(root.cancel());
+    assert_eq!(tasks.each_ref().map(Task::wakes), [1; 4]);
+    assert_eq!(dropped.get(), 3);
+}
+
+#[test]
+fn a_cause_whose_destructor_panics_keeps_no_context_from_being_released() {
+    let (_clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let dropped = Count::default();
+    let root = Context::background();
+    let one = root.with_timeout_cause(secs(10), Fragile(dropped.clone()));
+    let other = root.with_timeout(secs(5));
+    let merged = one.merge(&other);
+    drop((one, other));
+    assert_eq!(children(&root), 2);
+    drop(merged);
+    assert_eq!((children(&root), dropped.get()), (0, 1));
 }
 
 #[test]
