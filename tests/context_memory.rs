@@ -102,6 +102,13 @@ fn a_cancellation_allocates_nothing_however_many_descendants_there_are() {
     let cancel = || assert!(root.cancel());
     assert_eq!(allocations(cancel).0, 0);
     assert!(tree.iter().all(Context::is_done));
+    // The tables of some of these parents have no free place.
+    for children in 0..40 {
+        let parent = Context::background();
+        let children: Vec<_> = (0..children).map(|_| parent.child()).collect();
+        assert_eq!(allocations(|| assert!(parent.cancel())).0, 0);
+        assert!(children.iter().all(Context::is_done));
+    }
 }
 
 #[test]

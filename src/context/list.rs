@@ -112,13 +112,20 @@ impl<T> List<T> {
     /// afterwards.
     pub(super) fn sort(&mut self) {
         let Some(table) = &mut self.rest else { return };
-        if let Some(first) = self.first.take() {
-            table.insert(first);
+        table.places.sort_unstable_by_key(Place::number);
+        // The first entry may have been inserted after some in the table. It changes places with
+        // the earliest one, as another place might have to be allocated.
+        if let Some(first) = &mut self.first {
+            let number = first.number;
+            let earlier = table
+                .places
+                .partition_point(|place| place.number() < number);
+            let earlier = &mut table.places[..earlier];
+            if let Some(Place::Used(earliest)) = earlier.first_mut() {
+                std::mem::swap(first, earliest);
+                earlier.rotate_left(1);
+            }
         }
-        table.places.sort_unstable_by_key(|place| match place {
-            Place::Used(entry) => entry.number,
-            Place::Free(_) => u64::MAX,
-        });
         // The places have moved, so the list of free ones is void.
         table.free = NONE;
     }
@@ -143,6 +150,16 @@ impl<T> List<T> {
         });
         let all = self.first.into_iter().chain(rest);
         all.map(|entry| entry.value)
+    }
+}
+
+impl<T> Place<T> {
+    /// Returns the number of its entry; that of a free place is the largest.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Used(entry) => entry.number,
+            Self::Free(_) => u64::MAX,
+        }
     }
 }
 
