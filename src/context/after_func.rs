@@ -57,7 +57,6 @@ impl Context {
         if self.is_done() {
             return None;
         }
-        self.node.bind();
         let mut state = lock(&self.node.state);
         if self.node.status().is_some() {
             return None;
@@ -65,6 +64,9 @@ impl Context {
         let waiter = Waiter::Function(function.take()?);
         let key = state.waiters.insert(waiter);
         state.functions += 1;
+        drop(state);
+        // Afterwards, as it may panic: what counts on the function (a token) has it already.
+        self.node.bind();
         Some((self.node.clone(), key))
     }
 

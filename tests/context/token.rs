@@ -1,7 +1,12 @@
 //! tokio-util's token, made of a context and the other way round. There is no runtime here, so
 //! nothing can be spawned.
 
-use reveille::{Context, ContextError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use reveille::{Context, ContextError, Driver, ManualClock};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Log, Task, manual, ms};
@@ -69,4 +74,20 @@ fn a_waker_of_a_token_may_ask_for_a_token() {
     assert!(cancelled.as_mut().poll(&mut cx).is_pending());
     context.cancel();
     assert_eq!(log.take(), [true]);
+}
+
+#[test]
+fn an_unpark_that_panics_leaves_no_token_that_nothing_cancels() {
+    let panics = Arc::new(AtomicBool::new(true));
+    let first = panics.clone();
+    let driver = Driver::builder()
+        .clock(ManualClock::new())
+        .build_with_unpark(move || assert!(!first.swap(false, Relaxed), "of the unpark"));
+    let context = Context::background().with_timeout(ms(1000));
+    let _entered = driver.handle().enter();
+    assert!(driver.next_timeout().is_none(), "announces a park");
+    assert!(catch_unwind(AssertUnwindSafe(|| context.token())).is_err());
+    let token = context.token();
+    context.cancel();
+    assert!(token.is_cancelled());
 }
