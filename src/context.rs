@@ -524,10 +524,13 @@ impl Default for Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not in the expression below, at whose end the lock would be released: to write is foreign
+        // code.
+        let children = lock(&self.node.state).children.len();
         f.debug_struct("Context")
             .field("err", &self.err())
             .field("remaining", &self.remaining())
-            .field("children", &lock(&self.node.state).children.len())
+            .field("children", &children)
             .finish()
     }
 }

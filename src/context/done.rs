@@ -226,6 +226,8 @@ impl<F: Future> Future for Run<F> {
             }
         }
         ready!(Pin::new(&mut *this.done).poll(cx));
+        // From now on as if it had not been started: it is not polled again.
+        *this.started = false;
         let error = this.done.context.err();
         Poll::Ready(Err(error.unwrap_or(ContextError::Canceled)))
     }

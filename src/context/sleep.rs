@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use crate::context::{Context, ContextError, Done};
@@ -19,7 +19,8 @@ impl Context {
     ///
     /// The returned future yields the [`ContextError`] if the context ends first, and
     /// [`DeadlineExceeded`](ContextError::DeadlineExceeded) at once if the wait would not end
-    /// before the deadline. (The context has not ended in this case.)
+    /// before the deadline. (The context has not ended in this case.) If both the wait and the
+    /// context have ended when the task is polled, the wait counts.
     ///
     /// # Panics
     ///
@@ -61,6 +62,7 @@ impl Context {
             sleep: time::sleep(duration),
             done: self.done(),
             refused,
+            started: false,
         }
     }
 }
@@ -82,25 +84,30 @@ pub struct ContextSleep {
     sleep: Sleep,
     done: Done,
     refused: bool,
+    /// Whether it was polled and not refused.
+    started: bool,
 }
 
 impl Future for ContextSleep {
     type Output = Result<(), ContextError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        if let Some(error) = self.done.err() {
-            return Poll::Ready(Err(error));
+        if !self.started {
+            if let Some(error) = self.done.err() {
+                return Poll::Ready(Err(error));
+            }
+            if self.refused {
+                return Poll::Ready(Err(ContextError::DeadlineExceeded));
+            }
+            self.started = true;
         }
-        if self.refused {
-            return Poll::Ready(Err(ContextError::DeadlineExceeded));
-        }
+        // First, so that a pause that is over is so however late the task is.
         if Pin::new(&mut self.sleep).poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        // Registers the task; or the context has ended since it was asked above.
-        match Pin::new(&mut self.done).poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => Poll::Ready(Err(self.done.err().unwrap_or(ContextError::Canceled))),
-        }
+        ready!(Pin::new(&mut self.done).poll(cx));
+        // From now on as if it had not been started: the error stays.
+        self.started = false;
+        Poll::Ready(Err(self.done.err().unwrap_or(ContextError::Canceled)))
     }
 }

@@ -1,5 +1,6 @@
 //! `cancel`, `run`, `merge`, `sleep` and the guard: who ends what, and with what result.
 
+use std::fmt::Write;
 use std::future::{pending, poll_fn, ready};
 use std::pin::pin;
 use std::task::Poll;
@@ -9,7 +10,7 @@ use futures::future::FusedFuture;
 use reveille::time::Instant;
 use reveille::{Context, ContextError, ManualClock};
 
-use crate::support::{Count, Task, manual, ms, poll_with, secs};
+use crate::support::{Count, Task, manual, ms, poll_with, secs, watched};
 use crate::{cause, children};
 
 #[test]
@@ -61,6 +62,22 @@ fn a_result_that_is_ready_when_the_context_ends_is_not_thrown_away() {
     assert_eq!(run.as_mut().poll(&mut task.context()), Poll::Ready(Ok(5)));
     assert!(run.is_terminated());
     assert_eq!(task.held(), 0);
+}
+
+#[test]
+fn work_that_the_context_has_ended_is_not_polled_again() {
+    let task = Task::new();
+    let polls = Count::default();
+    let context = Context::background();
+    let mut run = context.run(poll_fn(|_| {
+        polls.add();
+        Poll::<()>::Pending
+    }));
+    assert!(task.poll(&mut run).is_pending());
+    context.cancel();
+    let ended = Poll::Ready(Err(ContextError::Canceled));
+    assert_eq!((task.poll(&mut run), polls.get()), (ended, 2));
+    assert_eq!((task.poll(&mut run), polls.get()), (ended, 2));
 }
 
 #[test]
@@ -180,15 +197,28 @@ fn a_pause_ends_with_the_context() {
     assert!(task.poll(&mut pause).is_pending());
     context.cancel();
     assert_eq!(task.wakes(), 1);
-    assert_eq!(
-        task.poll(&mut pause),
-        Poll::Ready(Err(ContextError::Canceled))
-    );
+    let ended = Poll::Ready(Err(ContextError::Canceled));
+    assert_eq!(task.poll(&mut pause), ended);
+    clock.advance(secs(1));
+    assert_eq!(task.poll(&mut pause), ended);
     drop(pause);
     assert_eq!((task.held(), driver.handle().armed()), (0, 0));
     let mut pause = context.without_cancel().sleep(secs(1));
     assert!(task.poll(&mut pause).is_pending());
     clock.advance(secs(1));
+    assert_eq!(task.poll(&mut pause), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn a_pause_that_ended_in_time_has_ended_however_late_its_task_is() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let context = Context::background().with_timeout(secs(2));
+    let task = Task::new();
+    let mut pause = context.sleep(secs(1));
+    assert!(task.poll(&mut pause).is_pending());
+    clock.advance(secs(3));
+    assert!(context.is_done());
     assert_eq!(task.poll(&mut pause), Poll::Ready(Ok(())));
 }
 
@@ -229,6 +259,26 @@ fn done_is_ready_for_every_task_and_stays_so() {
 }
 
 /// Each may be held where other threads, and panics, come by.
+#[test]
+fn a_writer_may_use_the_context_whose_debug_it_writes() {
+    struct Writer<'a>(&'a Context, String);
+
+    impl Write for Writer<'_> {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            assert!(!self.0.child().is_done());
+            self.1.push_str(text);
+            Ok(())
+        }
+    }
+
+    watched(|| {
+        let context = Context::background();
+        let mut writer = Writer(&context, String::new());
+        write!(writer, "{context:?}").unwrap();
+        assert!(writer.1.contains("children: 0"));
+    });
+}
+
 #[test]
 fn all_types_cross_threads_and_panics() {
     use reveille::context::{AfterFunc, ContextSleep, Done, DropGuard, Run, Scope};
