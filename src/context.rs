@@ -27,8 +27,9 @@
 //! [`cancel`](Context::cancel). [`child`](Context::child), [`with_timeout`](Context::with_timeout)
 //! and their like make contexts that end with their parent at the latest. When a context ends, all
 //! its descendants have ended before any task is woken or any function is called; these then run in
-//! order, those of a parent before those of its children. A child that ends changes nothing for its
-//! parent.
+//! order, those of a parent before those of its children. (A thread that asks, or polls, while
+//! another one is ending the context may for a moment find it ended, and a descendant not.) A child
+//! that ends changes nothing for its parent.
 //!
 //! A clone refers to the same context. Dropping a handle, even the last one, ends nothing, neither
 //! the context nor its children, and takes nothing from them: the deadline of a parent whose
@@ -43,10 +44,22 @@
 //! when something first waits for the context, as a [`Sleep`] does at its first
 //! poll. A context whose deadline is not earlier than its parent's arms no timer. A context never
 //! ends by its deadline before the clock shows that, and is [done](Context::is_done) as soon as the
-//! clock does, whether or not the driver has turned since.
+//! clock does, whether or not the driver has turned since ([`err`](Context::err) names one
+//! exception).
+//!
+//! If a parent ends before anything has noticed that the deadline of a descendant came first, the
+//! descendant still ends by its own deadline. With a clock of your own or a tokio runtime's, which
+//! cannot be asked at that point, it may get the parent's error and cause instead.
 //!
 //! Instants of drivers with different clocks have nothing in common. So a context that was made on
-//! a manual clock is of use on that clock only.
+//! a manual clock is of use on that clock only. The same holds for a parent that was made where no
+//! driver is current and for which nothing has waited yet: its deadline is on the system's clock,
+//! and a child that is made on a driver with another clock cannot tell which deadline is earlier.
+//!
+//! If the driver is dropped, the timer moves at once to the driver that is current there, or to the
+//! process-wide thread. If there is neither (the feature `fallback` is off), the timer stays
+//! orphaned, and unlike a [`Sleep`] it is not moved by a later poll: the context is done once its
+//! deadline has passed, but nothing wakes a task that waits for it.
 
 // Where the rest of the story is: `context/node.rs` (what points to what, and when it is released),
 // `context/end.rs` (how a context ends, and what two threads do that end two of them at once), and
@@ -347,6 +360,9 @@ impl Context {
     ///
     /// Of several calls, the first one counts.
     ///
+    /// `cause` should not own a handle of this context or of a descendant: the context keeps the
+    /// cause, and the cause would keep the context, so that neither is ever freed.
+    ///
     /// # Examples
     ///
     /// ```
@@ -380,6 +396,10 @@ impl Context {
     ///
     /// Once there is an error, it stays the same. If the deadline has passed and the driver has not
     /// turned since, this call ends the context.
+    ///
+    /// While the deadline is more than 100 ms away, the system's coarse clock is asked, which shows
+    /// the time of the last timer tick. So after ticks were held up for more than 100 ms, this may
+    /// return `None` although the deadline has passed, until the next tick.
     ///
     /// # Examples
     ///

@@ -16,8 +16,10 @@ impl Context {
     /// or in whichever call or poll is the first to find the deadline passed, such as
     /// [`is_done`](Self::is_done), also that of a descendant. No lock of this crate is held then,
     /// but such a caller may hold one of its own, which `function` must not take. Every descendant
-    /// of the context has ended by then. It must not block: to do so, let it spawn a task or a
-    /// thread. If it panics, the panic is caught, after the panic hook has reported it.
+    /// of the context has ended by then, except if it is called here while another thread is
+    /// ending the context: then some may end a moment later. It must not block: to do so, let it
+    /// spawn a task or a thread. If it panics, the panic is caught, after the panic hook has
+    /// reported it.
     ///
     /// Neither the returned [`AfterFunc`] nor any handle of this context need be kept: as long as
     /// something can end the context (its deadline, or one of its ancestors), the function is
