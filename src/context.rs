@@ -56,10 +56,10 @@
 //! driver is current and for which nothing has waited yet: its deadline is on the system's clock,
 //! and a child that is made on a driver with another clock cannot tell which deadline is earlier.
 //!
-//! If the driver is dropped, the timer moves at once to the driver that is current there, or to the
-//! process-wide thread. If there is neither (the feature `fallback` is off), the timer stays
-//! orphaned, and unlike a [`Sleep`] it is not moved by a later poll: the context is done once its
-//! deadline has passed, but nothing wakes a task that waits for it.
+//! If the driver is dropped, the timer moves at once: to the driver that is current on the thread
+//! that drops it, or to the process-wide thread. If there is neither (the feature `fallback` is
+//! off), the timer stays orphaned, and unlike a [`Sleep`] it is not moved by a later poll: the
+//! context is done once its deadline has passed, but nothing wakes a task that waits for it.
 
 // Where the rest of the story is: `context/node.rs` (what points to what, and when it is released),
 // `context/end.rs` (how a context ends, and what two threads do that end two of them at once), and

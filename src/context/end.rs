@@ -19,6 +19,8 @@
 //! no foreign code runs under that lock; and it is always for a node further down, so two threads
 //! never wait for each other.
 //!
+//! A thread that only asks takes no lock: it may find a context ended and a descendant not yet.
+//!
 //! There are two exceptions, in which a descendant may end a moment after a call returns. A thread
 //! that finds a node marked by the end of one of its ancestors does not wait: the lock that is held
 //! then is the ancestor's. And a merged context has two parents. If two threads end both at once,
