@@ -83,6 +83,22 @@ fn what_comes_while_the_owner_does_not_come_back_is_collected() {
     });
 }
 
+/// Its loop returns while it is away, so that its thread polls a main future.
+#[test]
+fn what_comes_while_the_owner_that_is_away_leaves_its_loop_is_collected() {
+    check(Some(3), || {
+        let (pool, done, race) = (away(), Flag::new(), Race::new());
+        let (other, ends) = (pool.clone(), done.clone());
+        let parking = race.spawn(move || serve_on(&other, 1, &ends));
+        let peer = pool.clone();
+        let sending = race.spawn(move || peer.send());
+        race.enter();
+        pool.idle().end_io_absence(0);
+        parking.join().unwrap();
+        sending.join().unwrap();
+    });
+}
+
 /// It has looked for I/O all the time, so the other one takes over later, once it no longer does.
 #[test]
 fn owner_that_looks_for_io_and_then_no_longer_is_relieved() {

@@ -74,14 +74,8 @@ impl Idle {
         if parked.absence.is_any_away() {
             return;
         }
-        if let Some(standby) = parked.absence.standby {
-            if parked.until <= now.saturating_add(IO_RELIEF) {
-                return;
-            }
-            // No timer is due for long, so it stands by for nothing. The result is ignored: a later
-            // timeout takes effect without an unpark.
-            parked.absence.standby = None;
-            self.parkers[standby.worker].set_timeout(NEVER);
+        if parked.absence.standby.is_some() && parked.until <= now.saturating_add(IO_RELIEF) {
+            return;
         }
         let soon = now.saturating_add(1)..=now.saturating_add(IO_RELIEF);
         let serves = |it: &Timed| it.worker != owner && soon.contains(&it.at);
@@ -91,6 +85,13 @@ impl Idle {
         };
         if !self.is_prepared(stand_in.worker) || parked.until <= stand_in.at {
             return;
+        }
+        // No timer is due for long, so the standby is there for nothing.
+        if let Some(standby) = parked.absence.standby.take()
+            && standby.worker != stand_in.worker
+        {
+            // The result is ignored: a later timeout takes effect without an unpark.
+            self.parkers[standby.worker].set_timeout(NEVER);
         }
         parked.absence.stand_in = Some(stand_in);
         parked.absence.away = Some((owner, stand_in.at));
