@@ -491,7 +491,7 @@ impl Context {
 
     #[track_caller]
     fn with_wait(&self, duration: Duration, cause: Option<Cause>) -> Self {
-        self.with_timer(time::sleep::limit(duration), cause)
+        self.with_timer(time::sleep::uncapped(duration), cause)
     }
 
     #[track_caller]

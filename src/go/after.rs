@@ -47,7 +47,7 @@ use crate::time::sleep::{self, sleep_until};
 #[track_caller]
 pub fn after(duration: Duration) -> After {
     After {
-        sleep: sleep::limit(duration),
+        sleep: sleep::uncapped(duration),
         at: None,
         received: false,
     }

@@ -91,7 +91,7 @@ impl Ticker {
     #[track_caller]
     fn with(period: Duration, active: bool) -> Self {
         Self {
-            sleep: sleep::limit(period),
+            sleep: sleep::uncapped(period),
             period,
             active,
             dropped: 0,

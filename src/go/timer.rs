@@ -86,7 +86,7 @@ impl Timer {
     #[track_caller]
     pub fn new(duration: Duration) -> Self {
         Self {
-            sleep: sleep::limit(duration),
+            sleep: sleep::uncapped(duration),
             active: true,
             seen: 0,
             link: OnceLock::new(),

@@ -113,7 +113,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                 }
                 // There is none if the poll that took the first item panicked for want of a driver.
                 let duration = *this.duration;
-                let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
+                let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
                 ready!(coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx)));
                 break;
             };
@@ -130,7 +130,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
             }
             // After the push, because this panics without a driver, and the item must not be lost.
             if this.timer.is_none() {
-                *this.timer = Some(sleep::limit(*this.duration));
+                *this.timer = Some(sleep::uncapped(*this.duration));
             }
         }
         let clock = this.timer.as_ref().map(|timer| timer.handle().clock());

@@ -69,7 +69,7 @@ impl<S: Stream> Stream for Debounce<S> {
         let duration = *this.duration;
         // Before the stream is polled, because this panics without a driver, and no item must be
         // lost.
-        let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
+        let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
         let before = ready!(timer.poll_start_item(cx));
         for _ in 0..BATCH {
             match this.stream.as_mut().poll_next(cx) {

@@ -114,7 +114,7 @@ impl<S: Stream> Stream for Throttle<S> {
         // Before the stream is polled, because this panics without a driver, and no item must be
         // lost.
         let duration = *this.duration;
-        let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
+        let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
         let before = ready!(timer.poll_start_item(cx));
         // The timer is not armed any more when it is ready.
         let waited = timer.is_armed();

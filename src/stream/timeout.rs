@@ -55,7 +55,7 @@ impl<S> Timeout<S> {
         let driver = Handle::try_current_driver().ok();
         Self {
             stream,
-            timer: driver.map(|driver| Sleep::limit(driver, duration)),
+            timer: driver.map(|driver| Sleep::uncapped(driver, duration)),
             duration,
             spent: false,
             waits: false,
@@ -76,7 +76,7 @@ impl<S: Stream> Stream for Timeout<S> {
         // Before the stream is polled, because this panics without a driver, and no item must be
         // lost.
         let duration = *this.duration;
-        let timer = this.timer.get_or_insert_with(|| sleep::limit(duration));
+        let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
         let before = ready!(coop::poll_start_item(cx, this.yielded, *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {

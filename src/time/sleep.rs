@@ -12,11 +12,11 @@
 //!
 //! A timer that is made where there is no driver is *unbound*: see `sleep/unbound.rs`.
 
-mod debug;
 mod limited;
 mod poll;
 mod unbound;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use futures_core::future::FusedFuture;
 use crate::backend::coop::{self, Snapshot};
 use crate::driver::shared::Reset;
 use crate::driver::{DriverRef, Handle};
-use crate::instant::Instant;
+use crate::instant::{Instant, NEVER};
 use crate::time::sleep::poll::Identity;
 
 /// The first poll of a timer that was made for this long or longer does not read the clock: it
@@ -116,13 +116,13 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     }
 }
 
-/// Makes a timer like [`sleep`], but one that limits something else; see [`Sleep::limit`].
+/// Makes a timer like [`sleep`], whose duration is not capped; see [`Sleep::uncapped`].
 #[inline]
 #[track_caller]
-pub(crate) fn limit(duration: Duration) -> Sleep {
+pub(crate) fn uncapped(duration: Duration) -> Sleep {
     match Handle::try_current_driver() {
-        Ok(driver) => Sleep::limit(driver, duration),
-        Err(error) => Sleep::unbound_limit(error, duration),
+        Ok(driver) => Sleep::uncapped(driver, duration),
+        Err(error) => Sleep::unbound_uncapped(error, duration),
     }
 }
 
@@ -227,8 +227,8 @@ enum Phase {
     UnboundInstant,
     /// The same, for a duration.
     UnboundWait,
-    /// The same, for a duration that is not capped: it limits something else, or was given to a
-    /// reset.
+    /// The same, for a duration that is not capped: that of a `Timeout` and its like, or one that was
+    /// given to a reset.
     UnboundUncapped,
 }
 
@@ -258,10 +258,10 @@ impl Sleep {
         Self::new(handle, deadline, NextPoll::first(duration))
     }
 
-    /// Makes a timer that limits something else. A duration beyond the clock's longest wait means
-    /// no limit at all, where [`after`](Self::after) caps it: otherwise an idle paused clock would
-    /// advance to the end of the limit.
-    pub(crate) fn limit(handle: DriverRef, duration: Duration) -> Self {
+    /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's longest wait means
+    /// that there is no timeout, where [`after`](Self::after) caps it: otherwise an idle paused clock
+    /// would advance to the end of the timeout.
+    pub(crate) fn uncapped(handle: DriverRef, duration: Duration) -> Self {
         let deadline = handle.shared.clock.deadline_after(duration);
         Self::new(handle, deadline, NextPoll::first(duration))
     }
@@ -526,6 +526,43 @@ impl Future for Sleep {
 impl FusedFuture for Sleep {
     fn is_terminated(&self) -> bool {
         self.phase == Phase::Done && !self.yielded
+    }
+}
+
+/// Shows the deadline, how far away it is, and a phase:
+///
+/// - `Unarmed`: it was not polled since it was made or reset, so no driver knows it, and it wakes
+///   no task.
+/// - `Armed`: the driver wakes the task of the last poll.
+/// - `Fired`: the driver has woken that task, which has not polled since.
+/// - `Ended`: a poll was ready.
+/// - `Unbound`: it was made where there is no driver, and takes one at its first poll.
+/// - `Orphaned`: its driver is gone, and it has not moved to another one.
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match self.phase {
+            Phase::Done => "Ended",
+            Phase::DoneByReset => "Fired",
+            Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => "Unbound",
+            Phase::Idle | Phase::Armed if self.is_orphaned() => "Orphaned",
+            Phase::Idle => "Unarmed",
+            Phase::Armed if self.is_elapsed() => "Fired",
+            Phase::Armed => "Armed",
+        };
+        let now = self.handle.shared.clock.nanos();
+        let (text, left) = match self.deadline {
+            NEVER => ("never", None),
+            at if at <= now => ("since ", Some(now - at)),
+            at => ("in ", Some(at - now)),
+        };
+        let left = left.map(|nanos| format!("{:.1?}", Duration::from_nanos(nanos)));
+        let left = left.unwrap_or_default();
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline())
+            .field("due", &format_args!("{text}{left}"))
+            .field("phase", &format_args!("{phase}"))
+            .field("orphaned", &self.is_orphaned())
+            .finish()
     }
 }
 

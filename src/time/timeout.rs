@@ -53,7 +53,7 @@ use crate::time::sleep::{self, Sleep, sleep_until};
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    Timeout::new(future, sleep::limit(duration))
+    Timeout::new(future, sleep::uncapped(duration))
 }
 
 /// Requires `future` to complete before `deadline`.
@@ -99,7 +99,7 @@ impl Handle {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn timeout<F: IntoFuture>(&self, duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-        Timeout::new(future, Sleep::limit(self.driver_ref(), duration))
+        Timeout::new(future, Sleep::uncapped(self.driver_ref(), duration))
     }
 
     /// Requires `future` to complete before `at`, like [`time::timeout_at`](timeout_at), on this

@@ -101,7 +101,7 @@ impl Handle {
         future: F,
     ) -> Result<Timeout<F::IntoFuture>, LimitError> {
         let permit = self.take_permit(duration)?;
-        let sleep = Sleep::limit(self.driver_ref(), duration).armed_with(permit);
+        let sleep = Sleep::uncapped(self.driver_ref(), duration).armed_with(permit);
         Ok(Timeout::new(future, sleep))
     }
 

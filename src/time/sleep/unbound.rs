@@ -34,12 +34,12 @@ impl Sleep {
             .unbind(Phase::UnboundWait, duration)
     }
 
-    /// Makes a timer like [`limit`](Self::limit), where there is no driver.
+    /// Makes a timer like [`uncapped`](Self::uncapped), where there is no driver.
     #[cold]
     #[inline(never)]
     #[track_caller]
-    pub(super) fn unbound_limit(error: NoDriver, duration: Duration) -> Self {
-        Self::limit(Handle::placeholder(error).into(), duration)
+    pub(super) fn unbound_uncapped(error: NoDriver, duration: Duration) -> Self {
+        Self::uncapped(Handle::placeholder(error).into(), duration)
             .unbind(Phase::UnboundUncapped, duration)
     }
 
