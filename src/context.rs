@@ -61,9 +61,9 @@
 //! off), the timer stays orphaned, and unlike a [`Sleep`] it is not moved by a later poll: the
 //! context is done once its deadline has passed, but nothing wakes a task that waits for it.
 
-// Where the rest of the story is: `context/node.rs` (what points to what, and when it is released),
-// `context/end.rs` (how a context ends, and what two threads do that end two of them at once), and
-// `context/trigger.rs` (the timer).
+// Where the rest of the story is: `context/node.rs` (what points to what), `context/release.rs`
+// (when a node is released), `context/end.rs` (how a context ends, and what two threads do that end
+// two of them at once), and `context/poll.rs` (the timer).
 
 mod after_func;
 mod done;
@@ -71,12 +71,11 @@ mod end;
 mod error;
 mod list;
 mod node;
+mod poll;
+mod release;
 mod scope;
 mod sleep;
 #[cfg(feature = "tokio-util")]
-mod token;
-#[cfg(not(feature = "tokio-util"))]
-#[path = "context/without_token.rs"]
 mod token;
 mod trigger;
 mod wire;
@@ -87,8 +86,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::end::end;
-use crate::context::node::{Cause, Node, Outcome};
-use crate::context::trigger::{Deadline, Limit, Source, Trigger};
+use crate::context::error::{Cause, Outcome};
+use crate::context::node::{Limit, Node};
+use crate::context::trigger::{Deadline, Source, Trigger};
 use crate::instant::Instant;
 use crate::sync::lock;
 use crate::time::{self, Sleep};

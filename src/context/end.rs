@@ -28,7 +28,9 @@
 
 use std::sync::Arc;
 
-use crate::context::node::{Node, Outcome, Parts, Waiter};
+use crate::context::error::Outcome;
+use crate::context::node::{Node, Waiter};
+use crate::context::release::Parts;
 use crate::context::trigger::Trigger;
 use crate::driver::shared::fire::catch_panic;
 use crate::sync::{MutexGuard, lock};

@@ -1,8 +1,9 @@
-//! [`ContextError`], why a context has ended.
+//! Why a context has ended: [`ContextError`], and the cause that the program gave.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// Why a context has ended, as [`Context::err`](crate::Context::err) tells.
 ///
@@ -64,4 +65,14 @@ impl From<ContextError> for io::Error {
         };
         Self::new(kind, error)
     }
+}
+
+/// Why a context was ended, in the words of the program.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+/// How a context has ended.
+#[derive(Clone)]
+pub(super) struct Outcome {
+    pub(super) error: ContextError,
+    pub(super) cause: Option<Cause>,
 }

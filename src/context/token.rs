@@ -3,17 +3,11 @@
 //! Neither spawns a task: a context cancels its token by a function like that of `after_func`, and
 //! a context that is made of a token polls the token's future with itself as the waker.
 
-use std::sync::OnceLock;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::context::node::Node;
-use crate::context::trigger::{Limit, Source, Trigger};
-
-/// The token of a context, once it was asked for. It is made once, so that a context that lives
-/// long keeps one function for it, however often it is asked.
-pub(super) type Cache = OnceLock<CancellationToken>;
+use crate::context::node::{Limit, Node};
+use crate::context::trigger::{Source, Trigger};
 
 impl Context {
     /// Returns a token that is cancelled when this context ends.

@@ -1,48 +1,20 @@
-//! What ends a context by itself: the timer of its deadline, or the end of a token.
+//! What ends a context by itself: its deadline, and the [`Trigger`], a timer or the end of a token.
 //!
-//! A node that has a [`Trigger`] is the waker with which that is polled, so no task is spawned for
-//! it. A driver that fires the timer wakes the node in its turn, with no lock held, and the node
-//! polls the timer, finds it elapsed, and ends.
-//!
-//! The trigger is taken out of the node while it is polled, because a poll may run foreign code (a
-//! clock, an unpark). If it is woken meanwhile, the thread that polls it polls once more.
-//!
-//! # Deadlines
-//!
-//! A node has a timer only if its deadline is earlier than that of its parent. Otherwise it refers
-//! to the ancestor that has the timer: when that ends, all its descendants do. The deadline has
-//! passed as soon as the clock of the timer's driver shows it; a driver that has not turned since
-//! makes no difference to `err`.
-//!
-//! A deadline that was made where no driver is current has no timer yet: as a `Sleep`, it takes the
-//! driver that is current when something first waits for it.
+//! A node that has a trigger is the waker with which that is polled (`context/poll.rs`).
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
 
 use crate::backend::coop;
-use crate::context::ContextError;
-use crate::context::end::end;
-use crate::context::node::{Cause, Node, Outcome};
+use crate::context::error::{Cause, ContextError, Outcome};
 use crate::driver::DriverRef;
-use crate::driver::shared::fire::catch_panic;
 use crate::instant::Instant;
-use crate::sync::lock;
 use crate::system;
 use crate::time::Sleep;
 
-/// Which deadline a node has.
-pub(super) enum Limit {
-    None,
-    /// Its own. The timer is in `State::trigger`.
-    Own(Deadline),
-    /// That of an ancestor.
-    Inherited(Arc<Node>),
-}
-
+/// The deadline of a node. The node's timer is in `State::trigger`.
 pub(super) struct Deadline {
     /// The deadline when it was made: on the driver's clock, or the system's if there was no
     /// driver.
@@ -50,7 +22,7 @@ pub(super) struct Deadline {
     /// The driver, if there was one when the deadline was made.
     driver: Option<DriverRef>,
     /// Otherwise, once it is bound: the driver, and the deadline on its clock.
-    bound: OnceLock<Box<(DriverRef, Instant)>>,
+    pub(super) bound: OnceLock<Box<(DriverRef, Instant)>>,
     /// The cause if this deadline ends the context.
     cause: Option<Cause>,
 }
@@ -85,7 +57,7 @@ impl Deadline {
     }
 
     /// Returns the driver, and the deadline on its clock.
-    fn bound(&self) -> Option<(&DriverRef, Instant)> {
+    pub(super) fn bound(&self) -> Option<(&DriverRef, Instant)> {
         match &self.driver {
             Some(driver) => Some((driver, self.initial)),
             None => self.bound.get().map(|bound| (&bound.0, bound.1)),
@@ -105,7 +77,7 @@ impl Deadline {
     }
 
     /// Returns whether the deadline has passed.
-    fn has_passed(&self) -> bool {
+    pub(super) fn has_passed(&self) -> bool {
         match self.bound() {
             Some((driver, at)) => !is_far_off(driver, at) && driver.now() >= at,
             None => self.now() >= self.initial,
@@ -114,7 +86,7 @@ impl Deadline {
 
     /// Returns whether the deadline has passed; `false` if the clock is foreign code, as it may not
     /// be called here.
-    fn has_surely_passed(&self) -> bool {
+    pub(super) fn has_surely_passed(&self) -> bool {
         match self.bound() {
             Some((driver, at)) => {
                 let now = || driver.clock().now_without_foreign_code();
@@ -124,7 +96,7 @@ impl Deadline {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> Outcome {
         Outcome {
             error: ContextError::DeadlineExceeded,
             cause: self.cause.clone(),
@@ -136,178 +108,6 @@ impl Deadline {
 /// the exception see `Clock::is_far_off`). To read that costs a fifth.
 fn is_far_off(driver: &DriverRef, at: Instant) -> bool {
     driver.shared.is_far_off(driver.clock().nanos_of(at))
-}
-
-impl Node {
-    /// Returns the node that has the timer of this one's deadline, which may be itself.
-    pub(super) fn timed(self: &Arc<Self>) -> Option<(&Arc<Self>, &Deadline)> {
-        let node = match &self.limit {
-            Limit::None => return None,
-            Limit::Own(_) => self,
-            Limit::Inherited(ancestor) => ancestor,
-        };
-        match &node.limit {
-            Limit::Own(deadline) => Some((node, deadline)),
-            Limit::None | Limit::Inherited(_) => None,
-        }
-    }
-
-    /// Returns what a child without a deadline of its own has.
-    pub(super) fn limit_of_child(self: &Arc<Self>) -> Limit {
-        match self.timed() {
-            Some((timed, _)) => Limit::Inherited(timed.clone()),
-            None => Limit::None,
-        }
-    }
-
-    /// Returns how the node has ended. Ends it, if its deadline has passed.
-    pub(super) fn err(self: &Arc<Self>) -> Option<ContextError> {
-        if let Some(error) = self.status() {
-            return Some(error);
-        }
-        let (timed, deadline) = self.timed()?;
-        if !deadline.has_passed() {
-            return None;
-        }
-        end(timed, deadline.outcome());
-        if self.status().is_none()
-            && let Some(outcome) = timed.outcome()
-        {
-            // Another thread ended that node and has not marked this one yet.
-            end(self, outcome);
-        }
-        self.status()
-    }
-
-    /// Returns the outcome if this node has a deadline of its own and that has passed. Runs no
-    /// foreign code.
-    pub(super) fn passed_deadline(&self) -> Option<Outcome> {
-        match &self.limit {
-            Limit::Own(deadline) if deadline.has_surely_passed() => Some(deadline.outcome()),
-            _ => None,
-        }
-    }
-
-    /// Arms the timer of the deadline, if that was made where no driver was current.
-    pub(super) fn bind(self: &Arc<Self>) {
-        if let Some((timed, deadline)) = self.timed()
-            && deadline.bound().is_none()
-        {
-            timed.poll_trigger();
-        }
-    }
-
-    /// Makes a new node, whose trigger is `Polled`, a child of `parent`, and arms its timer.
-    ///
-    /// The timer is armed before the node is in the tree, so that the lock of `state` is taken once
-    /// for both. If it fires in between, it is polled once more.
-    pub(super) fn attach_armed(self: &Arc<Self>, parent: &Arc<Self>, mut timer: Sleep) {
-        let not_armed = timer.arm_with(Waker::from(self.clone()));
-        let mut source = Source::Timer(timer);
-        let is_ready =
-            not_armed.is_some_and(|waker| source.poll(&mut Context::from_waker(&waker)).is_ready());
-        if is_ready {
-            // If the parent has ended, so does this node, and it keeps the parent's outcome.
-            self.attach(parent);
-            drop(source);
-            end(self, self.own_outcome());
-        } else if let Some(again) = self.attach_with(parent, Some(source)) {
-            self.poll_source(again);
-        }
-    }
-
-    /// Polls the trigger with this node as its waker. Ends the node, if it is ready.
-    pub(super) fn poll_trigger(self: &Arc<Self>) {
-        if let Some(source) = self.take_source() {
-            self.poll_source(source);
-        }
-    }
-
-    /// Polls a source that was taken out, and puts it back, also if foreign code panics in the poll
-    /// (an unpark, a clock, the start of the fallback): others may wait for this timer, too.
-    fn poll_source(self: &Arc<Self>, mut source: Source) {
-        let waker = Waker::from(self.clone());
-        let mut panic = None;
-        loop {
-            let poll = || source.poll(&mut Context::from_waker(&waker));
-            match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(Poll::Ready(())) => {
-                    drop(source);
-                    end(self, self.own_outcome());
-                    break;
-                }
-                Ok(Poll::Pending) => {}
-                Err(payload) => {
-                    let earlier = panic.replace(payload);
-                    catch_panic(|| drop(earlier));
-                }
-            }
-            self.note_driver(&source);
-            match self.put_back(source) {
-                Some(again) => source = again,
-                None => break,
-            }
-        }
-        if let Some(payload) = panic {
-            resume_unwind(payload);
-        }
-    }
-
-    /// Returns how the node ends by its trigger.
-    fn own_outcome(&self) -> Outcome {
-        match &self.limit {
-            Limit::Own(deadline) => deadline.outcome(),
-            Limit::None | Limit::Inherited(_) => Outcome {
-                error: ContextError::Canceled,
-                cause: None,
-            },
-        }
-    }
-
-    fn take_source(&self) -> Option<Source> {
-        let mut state = lock(&self.state);
-        if self.status().is_some() {
-            return None;
-        }
-        match std::mem::replace(&mut state.trigger, Trigger::Polled { again: false }) {
-            Trigger::Idle(source) => Some(source),
-            Trigger::Polled { .. } => {
-                state.trigger = Trigger::Polled { again: true };
-                None
-            }
-            Trigger::Absent => {
-                state.trigger = Trigger::Absent;
-                None
-            }
-        }
-    }
-
-    /// Puts a source back that was polled. Returns it if it is to be polled once more.
-    fn put_back(&self, source: Source) -> Option<Source> {
-        let mut state = lock(&self.state);
-        if self.status().is_none() {
-            match state.trigger {
-                Trigger::Polled { .. } => return state.trigger.put_back(source),
-                // The node was released meanwhile.
-                Trigger::Absent | Trigger::Idle(_) => {}
-            }
-        }
-        drop(state);
-        drop(source);
-        None
-    }
-
-    /// Notes the driver of the timer, once it has one.
-    fn note_driver(&self, source: &Source) {
-        if let (Limit::Own(deadline), Source::Timer(timer)) = (&self.limit, source)
-            && deadline.bound().is_none()
-            && !timer.is_unbound()
-        {
-            // Only the thread that polls the timer comes here.
-            let bound = Box::new((timer.handle().clone(), timer.deadline()));
-            drop(deadline.bound.set(bound));
-        }
-    }
 }
 
 impl Trigger {
@@ -329,20 +129,10 @@ impl Trigger {
 
 impl Source {
     /// Polls it with a budget of its own: the task in which this may happen is not concerned.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         coop::budget(|| match self {
             Self::Timer(timer) => Pin::new(timer).poll(cx),
             Self::Other(future) => future.as_mut().poll(cx),
         })
-    }
-}
-
-impl Wake for Node {
-    fn wake(self: Arc<Self>) {
-        self.poll_trigger();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.poll_trigger();
     }
 }
