@@ -53,9 +53,9 @@
 // - `context`: which runtimes this thread is in, and where a ready task goes
 // - `worker`: the loop, and how a worker parks
 // - `block_on`: a thread that waits for one future
-// - `handle`: a runtime's handle
+// - `handle`: a runtime's handle, and the free functions
 // - `io`: descriptors, and the futures that wait for them
-// - `runtime`, `builder`, `spawn`: the `Runtime`, its settings, the free functions
+// - `runtime`, `builder`: the `Runtime`, and its settings
 
 mod block_on;
 mod builder;
@@ -75,15 +75,13 @@ mod reactor;
 #[path = "rt/no_reactor.rs"]
 mod reactor;
 mod runtime;
-mod spawn;
 mod task;
 mod worker;
 
 pub use self::builder::Builder;
 pub use self::context::Entered;
-pub use self::handle::{Handle, NoRuntime};
-pub use self::join::{AbortHandle, JoinError, JoinHandle, YieldNow, yield_now};
-pub use self::runtime::Runtime;
 #[cfg(feature = "blocking")]
-pub use self::spawn::spawn_blocking;
-pub use self::spawn::{block_on, hold, spawn, spawn_local};
+pub use self::handle::spawn_blocking;
+pub use self::handle::{Handle, NoRuntime, hold, spawn, spawn_local};
+pub use self::join::{AbortHandle, JoinError, JoinHandle, YieldNow, yield_now};
+pub use self::runtime::{Runtime, block_on};

@@ -80,6 +80,27 @@ pub struct Runtime {
     threads: Vec<thread::JoinHandle<()>>,
 }
 
+/// Runs `future` to completion on this thread, with timers and tasks. Returns its output.
+///
+/// It makes a [`Runtime`] with one worker for the call. When `future` is ready, tasks that have not
+/// ended are dropped. Timers that `future` makes are on that runtime; a timer in the argument
+/// itself (`block_on(sleep(…))`) is made before the runtime.
+///
+/// Inside a task this makes a second runtime, and blocks the worker of the first. If that has one
+/// worker, its other tasks wait meanwhile, and so does a timer in the argument, for ever. Write
+/// `block_on(async { sleep(limit).await })`, or better, `await`.
+///
+/// # Examples
+///
+/// ```
+/// use reveille::time::{sleep, Duration};
+///
+/// reveille::rt::block_on(async { sleep(Duration::from_millis(1)).await });
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    Runtime::single().block_on(future)
+}
+
 impl Runtime {
     /// Makes a runtime of one worker, for a single call of `block_on`.
     pub(super) fn single() -> Self {
