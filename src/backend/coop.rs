@@ -114,23 +114,23 @@ pub(crate) fn note_time(now: u64) {
 
 /// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
-/// `yielded` is as in [`poll_consume`], but for the item. `waits` says not to yield here: the last
-/// poll for the same item was pending, so other tasks have run since; or the limit has ended, and
+/// `yielded` is as in [`poll_consume`], but for the item. `must_not_yield` is set if the last
+/// poll for the same item was pending, so other tasks have run since; or if the limit has ended, and
 /// has to say so.
 #[inline]
 pub(crate) fn poll_start_item(
     cx: &mut Context<'_>,
     yielded: &mut bool,
-    waits: bool,
+    must_not_yield: bool,
 ) -> Poll<Snapshot> {
-    with_budget(|budget| budget.poll_start_item(cx, yielded, waits)).unwrap_or(Poll::Ready(
-        Snapshot {
+    with_budget(|budget| budget.poll_start_item(cx, yielded, must_not_yield)).unwrap_or(
+        Poll::Ready(Snapshot {
             generation: 0,
             used: 0,
             exhausted: false,
             tokio_remains: true,
-        },
-    ))
+        }),
+    )
 }
 
 /// Counts an item that is ready, unless a timer has been counted since `before` was taken.

@@ -60,10 +60,10 @@ struct BlockOnThread {
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
     /// A scope further out on this thread that held the clock, or has lent its worker. This call
-    /// holds the clock in its place: it has a hold of its own while it runs, also as
-    /// a worker, since the workers of the outer runtime do not know when it runs. It drops that
-    /// while it waits; at its end the outer scope takes a hold again.
-    holds_for: Option<Rc<Scope>>,
+    /// has a hold in its place while it runs, also as a worker, because the workers of the outer
+    /// runtime do not know when it runs, and has none while it waits. When this call ends, the
+    /// outer scope takes a hold again.
+    outer_hold: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
@@ -88,7 +88,7 @@ impl BlockOnThread {
             guard.scope().hold_time();
             inner.begin_inner_call();
         }
-        let holds_for =
+        let outer_hold =
             caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
         match &outer {
             Some(outer) => unparker.set_worker(outer.core().map(|core| core.index)),
@@ -104,7 +104,7 @@ impl BlockOnThread {
             is_member,
             unparker,
             outer,
-            holds_for,
+            outer_hold,
             in_lent_poll,
             closed: Cell::new(false),
             guard,
@@ -125,7 +125,7 @@ impl BlockOnThread {
             if self.inner().pool.is_closed() {
                 self.stop_working();
             }
-            if !self.is_worker() || self.holds_for.is_some() {
+            if !self.is_worker() || self.outer_hold.is_some() {
                 self.scope().hold_time();
             }
             if let Poll::Ready(output) = self.poll(&mut main) {
@@ -136,7 +136,7 @@ impl BlockOnThread {
                 self.take_core_or_register();
             }
             if self.is_worker() {
-                if self.holds_for.is_none() {
+                if self.outer_hold.is_none() {
                     drop(self.scope().take_hold());
                 }
                 self.work(&main);
@@ -270,7 +270,7 @@ impl Drop for BlockOnThread {
         let inner = self.inner().clone();
         inner.stop_waiting(&self.unparker);
         self.entered = None;
-        if let Some(outer) = &self.holds_for {
+        if let Some(outer) = &self.outer_hold {
             outer.hold_time();
         }
         if self.in_lent_poll {

@@ -46,9 +46,9 @@ pub(super) struct Scope {
     dropping: Cell<bool>,
     /// Another thread may run the worker whose core this has.
     lent: Cell<bool>,
-    /// Keeps time that is moved by hand from moving while this thread runs futures: if it is no
-    /// worker, or if it is inside a future of another runtime on the same clock, which does not know
-    /// when this call runs.
+    /// Keeps time that is moved by hand from moving while this thread runs futures. It is there if
+    /// the thread is no worker, or if it is inside a future of another runtime on the same clock,
+    /// because the workers of that runtime do not know when this call runs.
     hold: Cell<Option<Hold>>,
 }
 

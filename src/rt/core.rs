@@ -232,8 +232,8 @@ impl Core {
 /// worker takes it.
 ///
 /// The slot is a queue of `crossbeam-deque` that never holds more than one task. Taking a task out
-/// of a place that other threads reach costs an atomic read-modify-write in any case. Putting one
-/// in costs none with this queue, and a second one with a pointer that is swapped.
+/// of a place that other threads reach costs an atomic read-modify-write in any case. To put one in
+/// needs no read-modify-write with this queue; with a pointer that is swapped it would.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
     /// Says whether the worker has to report that the slot is full while it runs another task.

@@ -55,7 +55,8 @@ pub(super) struct Inner {
 struct FirstWorker {
     /// A thread runs it, and has not lent it.
     is_running: bool,
-    /// How many threads have lent it and are not back from polling their main future.
+    /// How many threads have lent it and are not back from polling their main future. A thread that
+    /// makes an inner call of `block_on` meanwhile does not count during that call.
     lent: usize,
     /// `None` while a thread has it.
     core: Option<Core>,

@@ -219,16 +219,16 @@ enum Phase {
     Idle,
     /// The driver holds a waker for the timer, or has fired it.
     Armed,
-    /// A poll was ready.
+    /// A poll has found the deadline passed. It was ready, unless it yielded (`yielded`).
     Done,
-    /// A reset found that the new deadline had passed, and no poll was ready since.
+    /// A reset has found that the new deadline had passed, and there was no poll since.
     DoneByReset,
     /// The timer was made for an instant where there was no driver. The first poll chooses one.
     UnboundInstant,
     /// The same, for a duration.
     UnboundWait,
-    /// The same, for a duration that is not capped: that of a `Timeout` and its like, or one that was
-    /// given to a reset.
+    /// The same, for a duration that is not capped: that of a `Timeout` and its like, or of
+    /// `reset_after`.
     UnboundUncapped,
 }
 

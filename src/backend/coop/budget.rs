@@ -230,7 +230,7 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a ready result is not counted if a poll before it was pending.
+    /// Returns whether a result that was waited for is not counted: a poll before it was pending.
     #[inline]
     pub(super) fn is_free_after_wait(&self) -> bool {
         !self.is_per_poll()
@@ -345,9 +345,10 @@ impl Budget {
         &self,
         cx: &mut Context<'_>,
         yielded: &mut bool,
-        waits: bool,
+        must_not_yield: bool,
     ) -> Poll<Snapshot> {
-        if self.is_exhausted() && !waits && self.poll_yield_item(cx, yielded).is_pending() {
+        if self.is_exhausted() && !must_not_yield && self.poll_yield_item(cx, yielded).is_pending()
+        {
             return Poll::Pending;
         }
         Poll::Ready(Snapshot {
