@@ -2,8 +2,7 @@
 //!
 //! For programs that come from Go, and for the two things that Go's timers have and tokio's have
 //! not: `stop` and `reset` tell whether the value, or the call, was still to come, and other tasks
-//! can call them.
-//! What each of Go's names became is on [a page of its own](crate::docs::from_go).
+//! can call them. What each of Go's names became is on [a page of its own](crate::docs::from_go).
 //!
 //! | Go | here |
 //! |---|---|

@@ -32,8 +32,8 @@ use crate::store::Store;
 /// duration that is too long gives the farthest instant; a timer with that deadline never comes
 /// due.
 ///
-/// The value of a removed timer is returned or dropped at once. What the queue stores beside it,
-/// about 20 bytes, is freed as more timers are removed, so that it stays in proportion to the
+/// The value of a removed timer is returned or dropped at once. Its place in the order, about 20
+/// bytes, is freed as more timers are removed, so that these places stay in proportion to the
 /// waiting timers. The table of timers keeps the size that the most timers ever waiting at once
 /// needed, as the buffer of a [`Vec`] does, until [`shrink_to_fit`](Self::shrink_to_fit).
 ///

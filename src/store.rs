@@ -8,7 +8,8 @@
 //! due.
 //!
 //! - S1 each armed timer that can come due owns exactly one slot (T1 in `table`); the heap counts
-//!   each stale slot exactly once, in the run that it lies in.
+//!   each stale slot at most once, with the near slots or in its run (H5 in `heap` says which it
+//!   does not count).
 //! - S2 no call's work grows with the number of timers, except that of `reserve`, `iter`, `compact`
 //!   and dropping.
 //!

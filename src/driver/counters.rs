@@ -1,7 +1,8 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
-//! Counting must cost next to nothing, so no count adds a read-modify-write for each timer. Each is
-//! written where a lock is held anyway, or by one thread alone:
+//! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (but for
+//! those that a second thread resets, or that are found due before a turn). Each is written where a
+//! lock is held anyway, or by one thread alone:
 //!
 //! | counted | where |
 //! |---|---|

@@ -212,8 +212,8 @@ impl Stats {
 
     /// Returns how often the driver's loop has looked at its timers: calls of
     /// [`turn`](crate::Driver::turn) and [`park`](crate::Driver::park). Of a runtime, how often one
-    /// of its threads has found that timers may be due in one of its drivers. To move a clock by hand is no turn,
-    /// though it fires timers.
+    /// of its threads has found that timers may be due in one of its drivers. To move a clock by
+    /// hand is no turn, though it fires timers.
     ///
     /// # Examples
     ///

@@ -2,7 +2,7 @@
 //!
 //! A core has a queue, from which other workers steal, and the LIFO slot: the task to run next,
 //! which others take only if it has lain there for a while. A task that a running task wakes goes
-//! to the slot, and so does the first one that timers wake: it runs at once, while what it was
+//! to the slot, and so does the first one that timers or I/O wake: it runs at once, while what it was
 //! woken for is still in the cache. If the slot is full, the task goes to the end of the queue and
 //! does not displace the one there, so that the tasks that one task wakes run in that order.
 //! After [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its turn, so that two

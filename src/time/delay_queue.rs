@@ -2,7 +2,7 @@
 //!
 //! It exists for programs that wait for many values rather than for one future each, and consists
 //! of a [`TimerQueue`] of the values and one [`Sleep`](super::Sleep) for the earliest of them. The
-//! `Sleep` is made with the first value and moved in place from then on.
+//! `Sleep` is made with the first value and moved in place as long as its driver is there.
 
 // - D1 `first` is the earliest value that can come due. So the `TimerQueue` is asked for it only by
 //   operations that may change which value that is.

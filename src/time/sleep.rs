@@ -259,8 +259,8 @@ impl Sleep {
     }
 
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's longest wait means
-    /// that there is no timeout, where [`after`](Self::after) caps it: otherwise an idle paused clock
-    /// would advance to the end of the timeout.
+    /// that there is no timeout, where [`after`](Self::after) caps it: otherwise an idle paused
+    /// clock would advance to the end of the timeout.
     pub(crate) fn uncapped(handle: DriverRef, duration: Duration) -> Self {
         let deadline = handle.shared.clock.deadline_after(duration);
         Self::new(handle, deadline, NextPoll::first(duration))
@@ -318,10 +318,10 @@ impl Sleep {
 
     /// Returns whether the driver has fired the timer, or a poll has found the deadline passed.
     ///
-    /// Before the first poll this is `false`, even if the deadline has passed (but a timer of
-    /// `try_sleep` is armed when it is made): it asks the driver,
-    /// and does not read the clock. If the driver is gone, the clock is read instead. Once it is
-    /// `true`, it stays so until the timer is reset.
+    /// It asks the driver, and does not read the clock, so before the first poll it is `false`,
+    /// even if the deadline has passed (but a timer of `try_sleep` is armed when it is made). If
+    /// the driver is gone, the clock is read instead. Once it is `true`, it stays so until the
+    /// timer is reset.
     ///
     /// # Examples
     ///
@@ -386,8 +386,8 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.handle.shared.clock.nanos_of(deadline);
-        // Used only if the timer is still armed: then no turn has passed the old deadline, so a later
-        // one has hardly passed.
+        // Used only if the timer is still armed: then no turn has passed the old deadline, so a
+        // later one has hardly passed.
         let next_poll = if deadline > self.deadline {
             NextPoll::SkipsClock
         } else {
@@ -442,8 +442,8 @@ impl Sleep {
     }
 
     /// Returns whether the driver holds the waker of an earlier poll, or has fired it, and no poll
-    /// was ready since. (A limited timer is armed when it is made, so its first result counts as one
-    /// that was waited for.)
+    /// was ready since. (A limited timer is armed when it is made, so its first result counts as
+    /// one that was waited for.)
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed
