@@ -75,7 +75,8 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
     if with_budget(Budget::is_per_poll) == Some(true) {
         // A worker of `rt`, or `simulate`, may run inside of a task of tokio's. If a timer used up
         // tokio's budget there, it would wait until tokio polls that task again, which it cannot
-        // while the worker runs in it.
+        // while the worker runs in it. (If a task of `rt` calls the `block_on` of a tokio runtime,
+        // the budget of that poll of the task applies there, too.)
         return Poll::Ready(RestoreOnPending::NONE);
     }
     tokio_budget::poll_proceed(cx)

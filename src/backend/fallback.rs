@@ -130,21 +130,21 @@ impl Process {
     fn own(now: i64) -> io::Result<&'static Self> {
         let id = own_id(now);
         for (at, process) in PROCESSES.iter().enumerate() {
-            // Relaxed: the other fields of the entry synchronize by themselves.
-            match process.id.load(Ordering::Relaxed) {
+            // Acquire: pairs with the exchange below. A thread that finds the entry claimed also
+            // finds the drivers of the ancestors abandoned, and takes none of their locks.
+            match process.id.load(Ordering::Acquire) {
                 0 => {}
                 known if known == id => return Ok(process),
                 _ => continue,
             }
+            // The timers of the ancestors then move here when they are polled, and are dropped
+            // without a lock. Several threads may do this at once.
+            let ancestors = PROCESSES[..at].iter().filter_map(|it| it.thread.get());
+            ancestors.for_each(|thread| thread.handle().shared.abandon());
             // If another thread claims the entry first, it is this one's, too: both are in this
             // process.
-            let order = Ordering::Relaxed;
-            if process.id.compare_exchange(0, id, order, order).is_ok() {
-                // The timers of the ancestors then move here when they are polled, and are dropped
-                // without a lock.
-                let ancestors = PROCESSES[..at].iter().filter_map(|it| it.thread.get());
-                ancestors.for_each(|thread| thread.handle().shared.abandon());
-            }
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+            let _ = process.id.compare_exchange(0, id, success, failure);
             return Ok(process);
         }
         let depth = PROCESSES.len();

@@ -68,7 +68,8 @@ pub(super) fn can_pause(runtime: &runtime::Handle) -> bool {
 /// system's clock.
 #[inline]
 pub(crate) fn now() -> Option<Instant> {
-    CAN_PAUSE.then(tokio_now)
+    // Tokio's clock panics where its thread-locals are gone, as in the destructor of another one.
+    (*CAN_PAUSE && !is_thread_ending()).then(tokio_now)
 }
 
 pub(super) fn tokio_now() -> Instant {
