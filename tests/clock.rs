@@ -4,14 +4,15 @@
 
 mod support;
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep, timeout};
-use reveille::{Clock, Hold, ManualClock};
+use reveille::{Clock, Driver, Hold, ManualClock, ThreadPark};
 
 use support::{Log, Task, manual, ms, poll_with, secs, waker, watched};
 
@@ -274,4 +275,41 @@ fn a_manual_clock_may_start_at_any_instant() {
     assert!(Instant::ORIGIN <= system);
     let before = ManualClock::starting_at(Instant::ORIGIN - secs(1));
     assert_eq!(before.now(), Instant::ORIGIN);
+}
+
+/// The clock panics in a turn that is late by more than a period, when the function reads it, and
+/// again if arming the timer anew reads it.
+#[test]
+fn a_clock_that_panics_in_one_turn_does_not_end_a_function_that_repeats() {
+    let (time, panics) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (shown, fails) = (time.clone(), panics.clone());
+    let clock = Clock::custom(move || {
+        assert!(!fails.load(Ordering::SeqCst), "a clock that panics");
+        Duration::from_secs(shown.load(Ordering::SeqCst))
+    });
+    let mut driver = Driver::builder().clock(clock).build(ThreadPark::new());
+    let fail = panics.clone();
+    let second = Duration::from_secs(1);
+    driver
+        .handle()
+        .call_after(second / 2, move || fail.store(true, Ordering::SeqCst));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let called = calls.clone();
+    let timer = driver.handle().call_every(second, move || {
+        called.fetch_add(1, Ordering::SeqCst);
+    });
+    time.store(3, Ordering::SeqCst);
+    driver.turn();
+    panics.store(false, Ordering::SeqCst);
+    assert_eq!(
+        (calls.load(Ordering::SeqCst), driver.handle().armed()),
+        (1, 1)
+    );
+    time.store(4, Ordering::SeqCst);
+    driver.turn();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    assert!(timer.stop());
 }

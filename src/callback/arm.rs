@@ -123,7 +123,7 @@ impl Callback {
                 }
                 // A turn has passed it already. The next turn is to call the function, not this
                 // thread: it may hold locks that the function takes.
-                Arm::Due => deadline = deadline.max(shared.clock.nanos()) + 1,
+                Arm::Due => deadline = deadline.max(shared.elapsed()).saturating_add(1),
                 Arm::Closed => {
                     let ended = self.lock().end();
                     drop(ended);

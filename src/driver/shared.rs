@@ -215,6 +215,12 @@ impl Shared {
         deadline <= self.atomics.0.elapsed.load(Ordering::Acquire)
     }
 
+    /// Returns what the clock showed in the last turn that looked for due timers, the latest time
+    /// of all once the driver is gone.
+    pub(crate) fn elapsed(&self) -> u64 {
+        self.atomics.0.elapsed.load(Ordering::Acquire)
+    }
+
     /// Returns whether a deadline that has not elapsed is so far off that the clock need not be
     /// read to know that it has not passed; see [`Clock::is_far_off`].
     #[inline]
