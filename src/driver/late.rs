@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::driver::Handle;
+use crate::driver::shared::Shared;
 use crate::driver::shared::fire::catch_panic;
 use crate::instant::nanos;
 use crate::sync::lock_std;
@@ -46,14 +47,18 @@ impl Handle {
             true => own,
             false => &origin.shards,
         };
-        for shard in shards {
+        let setting = lock_std(&shards[0].late.setting);
+        let set = |shard: &Arc<Shared>| {
             let before = shard.late.set(threshold, f.clone());
             // It may have ended meanwhile: then its end has not dropped the function.
             if shard.is_closed() {
                 shard.late.forget();
             }
-            drop(before);
-        }
+            before
+        };
+        let before: Vec<_> = shards.iter().map(set).collect();
+        drop(setting);
+        drop(before);
     }
 }
 
@@ -109,6 +114,9 @@ pub(super) struct LateObserver {
     /// read without it.
     threshold: AtomicU64,
     function: Mutex<Option<(u64, Function)>>,
+    /// Held by a call of `on_late_turn`, in the first of a runtime's drivers: of two calls at once,
+    /// the same one is the last for all drivers. No foreign code runs under it.
+    setting: Mutex<()>,
 }
 
 impl LateObserver {
@@ -116,6 +124,7 @@ impl LateObserver {
         Self {
             threshold: AtomicU64::new(u64::MAX),
             function: Mutex::new(None),
+            setting: Mutex::new(()),
         }
     }
 

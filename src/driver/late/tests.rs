@@ -1,6 +1,9 @@
+use std::sync::Barrier;
+use std::thread;
+
 use super::*;
 use crate::clock::Clock;
-use crate::driver::shared::{Notifier, Origin, Shared};
+use crate::driver::shared::{Notifier, Origin};
 use crate::driver::slack::SharedSlack;
 
 /// The loop of a runtime with these drivers.
@@ -21,16 +24,45 @@ impl Notifier for Arc<Loop> {
     }
 }
 
-/// The drivers of a runtime end one after the other.
-#[test]
-fn a_function_that_is_set_while_a_runtime_ends_stays_where_no_driver_has_ended() {
+fn runtime(drivers: usize) -> Arc<Loop> {
     let shards = Arc::new(Loop::default());
-    for _ in 0..3 {
+    for _ in 0..drivers {
         let notifier = Box::new(shards.clone());
         let slack = SharedSlack::adaptive();
         let shard = Shared::new(Clock::monotonic(), notifier, false, slack);
         lock_std(&shards.0).push(shard);
     }
+    shards
+}
+
+/// Two threads set a function of a runtime with many drivers at once.
+#[test]
+fn of_two_functions_that_are_set_at_once_one_is_set_everywhere() {
+    let shards = runtime(64);
+    let handle = Handle::new(lock_std(&shards.0)[0].clone());
+    for _ in 0..300 {
+        let start = Barrier::new(2);
+        let set = |threshold| {
+            start.wait();
+            handle.on_late_turn(threshold, |_| {});
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| set(Duration::from_secs(1)));
+            set(Duration::from_secs(2));
+        });
+        let threshold = |shard: &Arc<Shared>| shard.late.threshold.load(Ordering::Relaxed);
+        let drivers = lock_std(&shards.0).clone();
+        let first = threshold(&drivers[0]);
+        assert!(drivers.iter().all(|driver| threshold(driver) == first));
+    }
+    let drivers = std::mem::take(&mut *lock_std(&shards.0));
+    drivers.iter().for_each(|driver| driver.close());
+}
+
+/// The drivers of a runtime end one after the other.
+#[test]
+fn a_function_that_is_set_while_a_runtime_ends_stays_where_no_driver_has_ended() {
+    let shards = runtime(3);
     let drivers = std::mem::take(&mut *lock_std(&shards.0));
     *lock_std(&shards.0) = drivers.clone();
     drivers[1].close();
