@@ -103,8 +103,8 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// Set by an expiration that ended before all that was due had fired. The next scan then sets
-    /// the source for the earliest deadline, which has passed, and adds no slack.
+    /// Whether the last expiration ended before all that was due had fired. Until the next one each
+    /// scan sets the source for the earliest deadline, which has passed, and adds no slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -188,11 +188,9 @@ impl<W: WakeSource> ShardedDriver<W> {
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn fire_expired(&self, budget: usize) {
         self.note_expired();
-        let (_, more) = self.fire_in_turn(self.clock.nanos(), budget);
-        if more {
-            // Relaxed: `replan` makes it visible.
-            self.more_due.store(true, Ordering::Relaxed);
-        }
+        let (_, more) = self.fire(self.clock.nanos(), budget);
+        // Relaxed: `replan` makes it visible.
+        self.more_due.store(more, Ordering::Relaxed);
     }
 
     /// Begins to measure a wait of this thread for the source, if one is due.
@@ -372,7 +370,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         let next = self.shards.iter().map(|shard| announce(shard)).min();
         let next = next.unwrap_or(NEVER);
         // Where no time passes by itself, no slack ends a wait.
-        let plan = match self.more_due.swap(false, Ordering::Relaxed) || self.clock.is_frozen() {
+        let plan = match self.more_due.load(Ordering::Relaxed) || self.clock.is_frozen() {
             true => Plan::on_time(next),
             false => scanner.planner.plan(next),
         };
@@ -393,20 +391,14 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 
     /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many
-    /// fired.
+    /// fired, and whether more may be due.
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless all threads of the
     /// runtime run.
-    #[cfg(any(feature = "rt", test))]
-    pub(crate) fn fire(&self, now: u64, budget: usize) -> usize {
-        self.fire_in_turn(now, budget).0
-    }
-
-    /// Like [`fire`](Self::fire). Also returns whether more may be due.
     ///
     /// A call begins with the shard that the one before did not get to. So the timers of one thread
     /// that use up the budget each time do not keep those of the others from firing.
-    fn fire_in_turn(&self, now: u64, budget: usize) -> (usize, bool) {
+    pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();
         // Relaxed: no shard is lost by it, wherever a call begins.
@@ -416,7 +408,7 @@ impl<W: WakeSource> ShardedDriver<W> {
                 self.first.store(shard, Ordering::Relaxed);
                 return (fired, true);
             }
-            let (here, more_here) = self.fire_one(shard, now, budget - fired);
+            let (here, more_here) = self.fire_shard(shard, now, budget - fired);
             fired += here;
             more |= more_here;
         }
@@ -427,12 +419,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 
     /// Like [`fire`](Self::fire), in one shard.
-    #[cfg(feature = "rt")]
-    pub(crate) fn fire_shard(&self, shard: usize, now: u64, budget: usize) -> usize {
-        self.fire_one(shard, now, budget).0
-    }
-
-    fn fire_one(&self, shard: usize, now: u64, budget: usize) -> (usize, bool) {
+    pub(crate) fn fire_shard(&self, shard: usize, now: u64, budget: usize) -> (usize, bool) {
         let shard = &self.shards[shard];
         if !shard.may_be_due(now) {
             return (0, false);

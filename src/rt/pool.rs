@@ -162,10 +162,13 @@ impl Pool {
         drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
     }
 
-    /// Fires what is due of the timers of a worker and of external threads. Returns how many fired.
-    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> usize {
+    /// Fires what is due of the timers of a worker and of external threads. Returns whether more may
+    /// be due.
+    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> bool {
         let drivers = self.idle.drivers();
-        drivers.fire_shard(worker, now, budget) + drivers.fire_shard(self.workers(), now, budget)
+        let (_, more) = drivers.fire_shard(worker, now, budget);
+        let (_, more_external) = drivers.fire_shard(self.workers(), now, budget);
+        more || more_external
     }
 
     pub(super) fn is_stopping(&self) -> bool {

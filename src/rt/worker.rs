@@ -55,8 +55,9 @@ pub(super) struct Worker<'a> {
     /// The timers of all workers were fired in this pass. For the rest of it `fire_all_once` does
     /// nothing: the tasks that they woke run first.
     has_fired_all: bool,
-    /// So many timers fired the last time that more may be due.
-    budget_spent: bool,
+    /// The last firing ended before all timers that were due had fired: so many were, or there were
+    /// so many slots of others before them.
+    more_timers_due: bool,
     /// The reactor was asked for I/O when the worker left its parker, and it has not searched since.
     has_asked_reactor: bool,
     /// Its last look for I/O, in a search or right at the last park, has found some. So it is worth
@@ -87,7 +88,7 @@ impl<'a> Worker<'a> {
             state: core.state.get(),
             searching: false,
             has_fired_all: false,
-            budget_spent: false,
+            more_timers_due: false,
             has_asked_reactor: false,
             is_io_ready: false,
             must_check_slots: false,
@@ -252,20 +253,21 @@ impl<'a> Worker<'a> {
     /// Fires the timers of this worker and of external threads that are due.
     fn fire_own(&mut self, now: u64) {
         let me = self.core.index;
-        let fired = self.while_waking(|| self.pool.fire_at(me, now, TIMERS_PER_PASS));
-        self.after_firing(fired);
+        let more = self.while_waking(|| self.pool.fire_at(me, now, TIMERS_PER_PASS));
+        self.after_firing(more);
     }
 
     /// Fires the timers of all workers that are due. Returns about how many fired.
     fn fire_all(&mut self, now: u64) -> usize {
         self.has_fired_all = true;
-        let fired = self.while_waking(|| self.pool.idle.drivers().fire(now, TIMERS_PER_PASS));
-        self.after_firing(fired);
+        let drivers = self.pool.idle.drivers();
+        let (fired, more) = self.while_waking(|| drivers.fire(now, TIMERS_PER_PASS));
+        self.after_firing(more);
         fired
     }
 
-    fn after_firing(&mut self, fired: usize) {
-        self.budget_spent = fired >= TIMERS_PER_PASS;
+    fn after_firing(&mut self, more: bool) {
+        self.more_timers_due = more;
         // Also if nothing was due after all: the shards' announcements are cleared.
         if self.pool.idle.has_parked() {
             self.pool.idle.drivers().replan();

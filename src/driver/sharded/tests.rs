@@ -233,7 +233,7 @@ fn a_margin_that_has_come_is_followed_by_the_deadline_itself() {
     assert!(margin < deadlines[11], "{margin}");
     // The source has not expired yet.
     runtime.time.store(margin, Ordering::Relaxed);
-    assert_eq!(runtime.driver.fire(margin, usize::MAX), 0);
+    assert_eq!(runtime.driver.fire(margin, usize::MAX), (0, false));
     runtime.driver.replan();
     assert_eq!(runtime.set_to(), deadlines[11..]);
 }
@@ -309,7 +309,7 @@ fn a_shard_whose_timers_use_up_the_budget_does_not_keep_the_others_from_firing()
     let runtime = TestRuntime::quiet(false, 0);
     let mut sleeps: Vec<_> = (0..500).map(|_| runtime.armed(0, 10)).collect();
     sleeps.push(runtime.armed(1, 20));
-    let fires = |now| runtime.driver.fire(now, 64);
+    let fires = |now| runtime.driver.fire(now, 64).0;
     assert_eq!(fires(30), 64, "all of the first shard");
     assert_eq!(fires(30), 1 + 64);
     assert_eq!(runtime.handle(1).armed(), 0);
@@ -333,6 +333,10 @@ fn an_expiration_that_leaves_something_due_has_the_source_expire_again_whatever_
     assert_eq!(runtime.driver.expire(64), Liveness::Alive);
     assert_eq!(runtime.handle(0).armed(), 200 - 64);
     assert_eq!(runtime.set_to(), [110], "soon, since that has passed");
+    // Another thread has the shards scanned before the source expires.
+    let other = runtime.armed(1, 5);
+    assert_eq!(runtime.set_to(), [], "it is set for that time already");
+    drop(other);
     while runtime.handle(0).armed() > 0 {
         assert_eq!(runtime.driver.expire(64), Liveness::Alive);
     }

@@ -9,7 +9,7 @@ use crate::rt::local::LocalQueue;
 impl Worker<'_> {
     /// Parks, unless there is something to do before that.
     pub(super) fn park(&mut self, should_return: &impl Fn() -> bool) {
-        if std::mem::take(&mut self.budget_spent) {
+        if std::mem::take(&mut self.more_timers_due) {
             // More timers may be due. They are late already, and parking would add the slack to
             // that.
             return;
