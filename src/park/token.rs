@@ -64,8 +64,7 @@ impl Token {
 
     /// Returns whether no token has come since the park began.
     ///
-    /// Relaxed: a parker that asks orders this load by a lock of its own.
-    #[cfg(any(not(target_os = "linux"), loom, shuttle))]
+    /// Relaxed: it is a hint, or a parker that asks orders this load by a lock of its own.
     pub(super) fn is_parked(&self) -> bool {
         self.0.load(Ordering::Relaxed) == PARKED
     }

@@ -70,6 +70,10 @@ pub(crate) trait WorkerPark: Send + Sync {
     /// Sets whether I/O ends the park. The rules are those of [`set_timeout`](Self::set_timeout).
     fn set_io(&self, waits: bool) -> bool;
 
+    /// Returns whether [`set_io`](Self::set_io) takes effect on a parked worker, so that it never
+    /// asks for an unpark. It may become so later, and stays so.
+    fn moves_io(&self) -> bool;
+
     /// Returns the time, in nanoseconds of the system's monotonic clock.
     fn now(&self) -> u64;
 
@@ -81,16 +85,20 @@ pub(crate) trait WorkerPark: Send + Sync {
 /// The parkers of all workers of a runtime.
 pub(crate) type Parkers = Box<[Box<dyn WorkerPark>]>;
 
-/// Makes the parker of one of `workers` workers, which waits for the I/O of `io`.
+/// Makes the parker of a worker, the `index`th of `workers`, which waits for the I/O of `io`.
 ///
 /// Fails if the system refuses the descriptors and `io` is given. Without `io` it falls back to a
 /// parker that needs none.
-pub(crate) fn worker_park(workers: usize, io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
+pub(crate) fn worker_park(
+    index: usize,
+    workers: usize,
+    io: Option<IoSource>,
+) -> io::Result<Box<dyn WorkerPark>> {
     if workers == 1 && io.is_none() {
         return Ok(park_without_io());
     }
     let waits_for_io = io.is_some();
-    match with_epoll(io) {
+    match with_epoll(index, workers, io) {
         Err(_) if !waits_for_io => Ok(park_without_io()),
         made => made,
     }
@@ -102,12 +110,20 @@ pub(crate) fn park_without_io() -> Box<dyn WorkerPark> {
 }
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
-fn with_epoll(io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
-    Ok(Box::new(EpollPark::new(io)?))
+fn with_epoll(
+    index: usize,
+    workers: usize,
+    io: Option<IoSource>,
+) -> io::Result<Box<dyn WorkerPark>> {
+    Ok(Box::new(EpollPark::new(index, workers, io)?))
 }
 
 #[cfg(any(not(target_os = "linux"), loom, shuttle))]
-fn with_epoll(_io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
+fn with_epoll(
+    _index: usize,
+    _workers: usize,
+    _io: Option<IoSource>,
+) -> io::Result<Box<dyn WorkerPark>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -161,6 +177,10 @@ impl WorkerPark for TimedPark {
     fn set_io(&self, _waits: bool) -> bool {
         // No parker of this kind is made where there is I/O to wait for.
         false
+    }
+
+    fn moves_io(&self) -> bool {
+        true
     }
 
     fn now(&self) -> u64 {

@@ -15,10 +15,13 @@ use super::support::{Race, check};
 /// So often a worker has looked for I/O between two parks that it looks again soon.
 const LOOKS: usize = 60;
 
+/// Both kinds of parkers that wait for I/O.
+const PARKERS: [Timeouts; 2] = [Timeouts::Moved, Timeouts::MovedWithoutIo];
+
 /// Two workers. The first one was the owner, and has left its parker for I/O; the second one is
 /// about to block.
-fn away() -> Arc<Pool> {
-    let pool = Pool::new(2, Timeouts::Moved, None);
+fn away(parkers: Timeouts) -> Arc<Pool> {
+    let pool = Pool::new(2, parkers, None);
     pool.begin_park(0);
     pool.begin_park(1);
     pool.end_park(0);
@@ -57,108 +60,142 @@ fn serve_on(pool: &Arc<Pool>, worker: usize, done: &Flag) {
 /// Either waits for it, whichever is the owner by then.
 #[test]
 fn what_comes_while_the_owner_comes_back_is_collected() {
-    check(Some(2), || {
-        let (pool, done, race) = (away(), Flag::new(), Race::new());
-        let (other, ends) = (pool.clone(), done.clone());
-        let parking = race.spawn(move || serve_on(&other, 1, &ends));
-        let peer = pool.clone();
-        let sending = race.spawn(move || peer.send());
-        race.enter();
-        serve(&pool, 0, &done);
-        parking.join().unwrap();
-        sending.join().unwrap();
-    });
+    for parkers in PARKERS {
+        check(Some(2), move || {
+            let (pool, done, race) = (away(parkers), Flag::new(), Race::new());
+            let (other, ends) = (pool.clone(), done.clone());
+            let parking = race.spawn(move || serve_on(&other, 1, &ends));
+            let peer = pool.clone();
+            let sending = race.spawn(move || peer.send());
+            race.enter();
+            serve(&pool, 0, &done);
+            parking.join().unwrap();
+            sending.join().unwrap();
+        });
+    }
 }
 
 /// A task of the owner blocks its thread.
 #[test]
 fn what_comes_while_the_owner_does_not_come_back_is_collected() {
-    check(Some(3), || {
-        let (pool, done, race) = (away(), Flag::new(), Race::new());
-        let (other, ends) = (pool.clone(), done.clone());
-        let parking = race.spawn(move || serve_on(&other, 1, &ends));
-        race.enter();
-        pool.send();
-        parking.join().unwrap();
-    });
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, done, race) = (away(parkers), Flag::new(), Race::new());
+            let (other, ends) = (pool.clone(), done.clone());
+            let parking = race.spawn(move || serve_on(&other, 1, &ends));
+            race.enter();
+            pool.send();
+            parking.join().unwrap();
+        });
+    }
 }
 
 /// Its loop returns while it is away, so that its thread polls a main future.
 #[test]
 fn what_comes_while_the_owner_that_is_away_leaves_its_loop_is_collected() {
-    check(Some(3), || {
-        let (pool, done, race) = (away(), Flag::new(), Race::new());
-        let (other, ends) = (pool.clone(), done.clone());
-        let parking = race.spawn(move || serve_on(&other, 1, &ends));
-        let peer = pool.clone();
-        let sending = race.spawn(move || peer.send());
-        race.enter();
-        pool.idle().end_io_absence(0);
-        parking.join().unwrap();
-        sending.join().unwrap();
-    });
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, done, race) = (away(parkers), Flag::new(), Race::new());
+            let (other, ends) = (pool.clone(), done.clone());
+            let parking = race.spawn(move || serve_on(&other, 1, &ends));
+            let peer = pool.clone();
+            let sending = race.spawn(move || peer.send());
+            race.enter();
+            pool.idle().end_io_absence(0);
+            parking.join().unwrap();
+            sending.join().unwrap();
+        });
+    }
 }
 
 /// It has looked for I/O all the time, so the other one takes over later, once it no longer does.
 #[test]
 fn owner_that_looks_for_io_and_then_no_longer_is_relieved() {
-    check(Some(3), || {
-        let (pool, done, race) = (away(), Flag::new(), Race::new());
-        (0..LOOKS).for_each(|_| pool.idle().note_io_look(0));
-        let (other, ends) = (pool.clone(), done.clone());
-        let parking = race.spawn(move || serve_on(&other, 1, &ends));
-        race.enter();
-        pool.send();
-        parking.join().unwrap();
-    });
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, done, race) = (away(parkers), Flag::new(), Race::new());
+            (0..LOOKS).for_each(|_| pool.idle().note_io_look(0));
+            let (other, ends) = (pool.clone(), done.clone());
+            let parking = race.spawn(move || serve_on(&other, 1, &ends));
+            race.enter();
+            pool.send();
+            parking.join().unwrap();
+        });
+    }
 }
 
 /// A worker that parks leaves the I/O to one that looks for it all the time, and then is busy.
 #[test]
 fn io_that_is_left_to_a_busy_worker_is_collected() {
-    check(Some(3), || {
-        let pool = Pool::new(2, Timeouts::Moved, None);
-        (0..LOOKS).for_each(|_| pool.idle().note_io_look(0));
-        pool.begin_park(1);
-        assert!(pool.idle().is_away_for_io(0));
-        let (done, race) = (Flag::new(), Race::new());
-        let (other, ends) = (pool.clone(), done.clone());
-        let parking = race.spawn(move || serve_on(&other, 1, &ends));
-        race.enter();
-        pool.send();
-        parking.join().unwrap();
-    });
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, parkers, None);
+            (0..LOOKS).for_each(|_| pool.idle().note_io_look(0));
+            pool.begin_park(1);
+            assert!(pool.idle().is_away_for_io(0));
+            let (done, race) = (Flag::new(), Race::new());
+            let (other, ends) = (pool.clone(), done.clone());
+            let parking = race.spawn(move || serve_on(&other, 1, &ends));
+            race.enter();
+            pool.send();
+            parking.join().unwrap();
+        });
+    }
 }
 
 /// It is due before the owner would be relieved.
 #[test]
 fn timer_that_is_armed_while_the_owner_is_away_for_io_fires() {
-    check(Some(3), || {
-        let (pool, flag, race) = (away(), Flag::new(), Race::new());
-        let waker = main_of(&pool, 1, &flag);
-        let (other, fired) = (pool.clone(), flag.clone());
-        let parking = race.spawn(move || {
-            other.block(1);
-            other.end_park(1);
-            wait(&other, 1, &fired);
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, flag, race) = (away(parkers), Flag::new(), Race::new());
+            let waker = main_of(&pool, 1, &flag);
+            let (other, fired) = (pool.clone(), flag.clone());
+            let parking = race.spawn(move || {
+                other.block(1);
+                other.end_park(1);
+                wait(&other, 1, &fired);
+            });
+            race.enter();
+            let sleep = armed(&pool, 0, 30, &waker);
+            parking.join().unwrap();
+            drop(sleep);
         });
-        race.enter();
-        let sleep = armed(&pool, 0, 30, &waker);
-        parking.join().unwrap();
-        drop(sleep);
-    });
+    }
 }
 
 /// And so does one that was armed before.
 #[test]
 fn owner_is_not_away_for_io_when_a_timer_is_due_soon() {
-    check(Some(2), || {
-        let pool = Pool::new(2, Timeouts::Moved, None);
-        let _sleep = armed(&pool, 0, 20, Waker::noop());
-        pool.begin_park(0);
-        pool.begin_park(1);
-        pool.end_park(0);
-        assert!(!pool.idle().is_away_for_io(0));
-        assert_eq!(pool.timeout(1), 20);
-    });
+    for parkers in PARKERS {
+        check(Some(2), move || {
+            let pool = Pool::new(2, parkers, None);
+            let _sleep = armed(&pool, 0, 20, Waker::noop());
+            pool.begin_park(0);
+            pool.begin_park(1);
+            pool.end_park(0);
+            assert!(!pool.idle().is_away_for_io(0));
+            assert_eq!(pool.timeout(1), 20);
+        });
+    }
+}
+
+/// It is unparked for a task while it waits for I/O, and is busy for good.
+#[test]
+fn what_comes_while_the_owner_is_unparked_for_a_task_is_collected() {
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, parkers, None);
+            pool.begin_park(0);
+            let (done, race) = (Flag::new(), Race::new());
+            let (other, ends) = (pool.clone(), done.clone());
+            let parking = race.spawn(move || serve(&other, 1, &ends));
+            let peer = pool.clone();
+            let sending = race.spawn(move || peer.send());
+            race.enter();
+            pool.notify(0);
+            parking.join().unwrap();
+            sending.join().unwrap();
+        });
+    }
 }

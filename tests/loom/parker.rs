@@ -1,9 +1,9 @@
 //! The parker of a worker in a model.
 //!
 //! A short timeout ends at once, and time passes; a long one is ended by an unpark or an earlier
-//! timeout, or is a deadlock, which loom reports. Both kinds of parkers are here: one keeps the
-//! timeout where other threads move it while the worker is parked, the other reads it once for each
-//! park.
+//! timeout, or is a deadlock, which loom reports. All kinds of parkers are here: one keeps the timeout
+//! where other threads move it while the worker is parked, and perhaps also whether it waits for
+//! I/O; the other reads them once for each park.
 
 use std::sync::Arc;
 
@@ -23,6 +23,19 @@ pub(super) enum Timeouts {
     Fixed,
     /// It takes the new timeout at once.
     Moved,
+    /// The same, but whether it waits for I/O is read when it begins to park, as by a parker in
+    /// whose instance the I/O source is not nested.
+    MovedWithoutIo,
+}
+
+impl Timeouts {
+    fn are_moved(self) -> bool {
+        self != Self::Fixed
+    }
+
+    fn moves_io(self) -> bool {
+        self != Self::MovedWithoutIo
+    }
 }
 
 pub(super) struct Parker {
@@ -76,11 +89,14 @@ impl Parker {
 impl WorkerPark for Arc<Parker> {
     fn park(&self) {
         let mut state = self.state.lock().unwrap();
-        let mut timeout = state.timeout;
-        while !state.token && timeout >= LONG && !(state.waits_for_io && state.io) {
+        let (mut timeout, mut waits_for_io) = (state.timeout, state.waits_for_io);
+        while !state.token && timeout >= LONG && !(waits_for_io && state.io) {
             state = self.changed.wait(state).unwrap();
-            if self.timeouts == Timeouts::Moved {
+            if self.timeouts.are_moved() {
                 timeout = state.timeout;
+            }
+            if self.timeouts.moves_io() {
+                waits_for_io = state.waits_for_io;
             }
         }
         if !std::mem::take(&mut state.token) && timeout < LONG {
@@ -102,13 +118,18 @@ impl WorkerPark for Arc<Parker> {
     }
 
     fn moves_timeout(&self) -> bool {
-        self.timeouts == Timeouts::Moved
+        self.timeouts.are_moved()
     }
 
     fn set_io(&self, waits: bool) -> bool {
-        self.state.lock().unwrap().waits_for_io = waits;
+        let mut state = self.state.lock().unwrap();
+        let before = std::mem::replace(&mut state.waits_for_io, waits);
         self.changed.notify_one();
-        false
+        waits && !before && !self.timeouts.moves_io()
+    }
+
+    fn moves_io(&self) -> bool {
+        self.timeouts.moves_io()
     }
 
     fn now(&self) -> u64 {

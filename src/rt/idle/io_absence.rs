@@ -102,14 +102,14 @@ impl Idle {
     }
 
     fn choose_stand_in(&self, parked: &Parked, owner: usize, now: u64) -> Option<Timed> {
-        let mut workers = parked.workers.iter().rev().copied();
-        let is_fit = |worker: &usize| {
-            *worker != owner
-                && self.parkers[*worker].moves_timeout()
-                && !self.timers_only[*worker].load(Relaxed)
+        let is_fit = |worker: usize| {
+            worker != owner
+                && self.parkers[worker].moves_timeout()
+                && !self.timers_only[worker].load(Relaxed)
         };
         let at = now.saturating_add(IO_RELIEF);
-        workers.find(is_fit).map(|worker| Timed { worker, at })
+        let worker = self.last_parked(parked, is_fit)?;
+        Some(Timed { worker, at })
     }
 
     /// Leaves the stand-in, which is parked, its timeout for the next absence.

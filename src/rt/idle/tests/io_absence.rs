@@ -165,6 +165,24 @@ fn owner_that_leaves_its_loop_hands_the_io_over_at_once() {
     assert!(!workers.waits_for_io(0));
 }
 
+/// Others would have to be unparked for that.
+#[test]
+fn io_is_handed_over_to_a_worker_that_can_be_made_to_wait_for_it_while_it_is_parked() {
+    for leaves_for_long in [true, false] {
+        let workers = parked(4, LATE);
+        [1, 3]
+            .into_iter()
+            .for_each(|worker| workers.needs_unpark_for_io(worker));
+        let mut context = Worker {
+            expects_long_tasks: leaves_for_long,
+            ..Worker::default()
+        };
+        workers.leaves_as(0, NOW, &mut context);
+        assert_eq!(workers.owner(), Some(2));
+        assert_eq!(workers.idle.is_away_for_io(0), !leaves_for_long);
+    }
+}
+
 /// It has found work in its last look, or there is no descriptor at all.
 #[test]
 fn owner_that_has_not_asked_for_io_is_not_away() {

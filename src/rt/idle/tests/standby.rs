@@ -12,6 +12,8 @@ pub(super) struct TestPark {
     pub(super) now: AtomicU64,
     timeout: AtomicU64,
     waits_for_io: AtomicBool,
+    /// Whether it has to be unparked for I/O that it is to wait for.
+    needs_unpark_for_io: AtomicBool,
 }
 
 impl crate::park::worker::WorkerPark for Arc<TestPark> {
@@ -31,6 +33,10 @@ impl crate::park::worker::WorkerPark for Arc<TestPark> {
     fn set_io(&self, waits: bool) -> bool {
         self.waits_for_io.store(waits, SeqCst);
         false
+    }
+
+    fn moves_io(&self) -> bool {
+        !self.needs_unpark_for_io.load(SeqCst)
     }
 
     fn now(&self) -> u64 {
@@ -92,6 +98,12 @@ impl Workers {
 
     pub(super) fn timeout(&self, worker: usize) -> u64 {
         self.parkers[worker].timeout.load(SeqCst)
+    }
+
+    /// Makes a worker one that has to be unparked for I/O.
+    pub(super) fn needs_unpark_for_io(&self, worker: usize) {
+        let flag = &self.parkers[worker].needs_unpark_for_io;
+        flag.store(true, SeqCst);
     }
 
     pub(super) fn waits_for_io(&self, worker: usize) -> bool {

@@ -1,6 +1,7 @@
 //! When I/O ends the park of a worker.
 
 use super::*;
+use crate::park::worker::WorkerPark;
 
 #[test]
 fn more_events_than_a_batch_wake_their_tasks_batch_by_batch() {
@@ -12,7 +13,7 @@ fn more_events_than_a_batch_wake_their_tasks_batch_by_batch() {
             assert!(reader.poll_readable(&mut task.context()).is_pending());
             writer.write_all(b"x").unwrap();
         }
-        let park = worker_park(1, reactor.io_source()).unwrap();
+        let park = worker_park(0, 1, reactor.io_source()).unwrap();
         park.set_io(true);
         for woken in [256, 512, 700] {
             park.park();
@@ -22,31 +23,73 @@ fn more_events_than_a_batch_wake_their_tasks_batch_by_batch() {
     });
 }
 
+/// One that has the I/O in its own instance, and one that has not.
+fn parkers(reactor: &Reactor) -> [Arc<Box<dyn WorkerPark>>; 2] {
+    [2, 16].map(|workers| Arc::new(worker_park(0, workers, reactor.io_source()).unwrap()))
+}
+
+/// Parks on a thread of its own. Returns when the park has begun, or is about to.
+fn parking<T: Send + 'static>(
+    park: &Arc<Box<dyn WorkerPark>>,
+    after: impl FnOnce() -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let (parking, (starts, started)) = (park.clone(), channel());
+    let thread = thread::spawn(move || {
+        starts.send(()).unwrap();
+        parking.park();
+        after()
+    });
+    started.recv().unwrap();
+    thread
+}
+
+fn now() -> u64 {
+    system::monotonic().cast_unsigned()
+}
+
 #[test]
 fn io_ends_the_park_of_a_worker_that_waits_for_it_and_of_no_other() {
     watched(|| {
         let reactor = reactor();
-        let ((reader, mut writer), task) = (piped(&reactor), Task::new());
-        assert!(reader.poll_readable(&mut task.context()).is_pending());
-        writer.write_all(b"x").unwrap();
-        let now = || system::monotonic().cast_unsigned();
-        let (waiting, other) = (
-            worker_park(2, reactor.io_source()).unwrap(),
-            worker_park(2, reactor.io_source()).unwrap(),
-        );
-        waiting.set_io(true);
-        // I/O ends each park until it is collected.
-        waiting.park();
-        waiting.park();
-        let at = now() + 2_000_000;
-        other.set_timeout(at);
-        other.park();
-        assert!(now() >= at, "unparked by the I/O");
-        reactor.poll();
-        let at = now() + 2_000_000;
-        waiting.set_timeout(at);
-        waiting.park();
-        assert!(now() >= at, "unparked by I/O that was collected");
+        for (waiting, other) in parkers(&reactor).into_iter().zip(parkers(&reactor)) {
+            let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+            assert!(reader.poll_readable(&mut task.context()).is_pending());
+            writer.write_all(b"x").unwrap();
+            waiting.set_io(true);
+            // I/O ends each park until it is collected.
+            waiting.park();
+            waiting.park();
+            let at = now() + 2_000_000;
+            other.set_timeout(at);
+            other.park();
+            assert!(now() >= at, "unparked by the I/O");
+            reactor.poll();
+            let at = now() + 2_000_000;
+            waiting.set_timeout(at);
+            waiting.park();
+            assert!(now() >= at, "unparked by I/O that was collected");
+        }
+    });
+}
+
+#[test]
+fn timeout_and_unpark_end_the_park_of_a_worker_that_waits_for_io() {
+    watched(|| {
+        let reactor = reactor();
+        for park in parkers(&reactor) {
+            park.set_io(true);
+            for _ in 0..100 {
+                park.set_timeout(NEVER);
+                let thread = parking(&park, || {});
+                park.unpark();
+                thread.join().unwrap();
+                // The unpark is used up, whether it came before the park or during it.
+                let at = now() + 200_000;
+                park.set_timeout(at);
+                park.park();
+                assert!(now() >= at, "unparked twice");
+            }
+        }
     });
 }
 
@@ -58,15 +101,15 @@ fn a_wait_for_io_that_begins_during_a_park_takes_effect() {
         assert!(reader.poll_readable(&mut task.context()).is_pending());
         writer.write_all(b"x").unwrap();
         for _ in 0..1_000 {
-            let park = Arc::new(worker_park(2, reactor.io_source()).unwrap());
-            let (parking, (starts, started)) = (park.clone(), channel());
-            let thread = thread::spawn(move || {
-                starts.send(()).unwrap();
-                parking.park();
-            });
-            started.recv().unwrap();
-            assert!(!park.set_io(true), "asked for an unpark");
-            thread.join().unwrap();
+            for park in parkers(&reactor) {
+                let thread = parking(&park, || {});
+                let must_unpark = park.set_io(true);
+                assert_eq!(must_unpark, !park.moves_io(), "asked for an unpark");
+                if must_unpark {
+                    park.unpark();
+                }
+                thread.join().unwrap();
+            }
         }
     });
 }
@@ -76,23 +119,47 @@ fn a_wait_for_io_that_ends_during_a_park_takes_effect() {
     watched(|| {
         let reactor = reactor();
         for _ in 0..100 {
+            let [park, _] = parkers(&reactor);
             let ((reader, mut writer), task) = (piped(&reactor), Task::new());
             assert!(reader.poll_readable(&mut task.context()).is_pending());
-            let park = Arc::new(worker_park(2, reactor.io_source()).unwrap());
             park.set_io(true);
             park.set_timeout(NEVER);
-            let (parking, (starts, started)) = (park.clone(), channel());
-            let thread = thread::spawn(move || {
-                starts.send(()).unwrap();
-                parking.park();
-                system::monotonic().cast_unsigned()
-            });
-            started.recv().unwrap();
+            let thread = parking(&park, now);
             park.set_io(false);
             writer.write_all(b"x").unwrap();
-            let at = system::monotonic().cast_unsigned() + 200_000;
+            let at = now() + 200_000;
             park.set_timeout(at);
             assert!(thread.join().unwrap() >= at, "unparked by I/O");
         }
+    });
+}
+
+#[test]
+fn worker_that_is_often_unparked_for_io_is_unparked_for_it_no_longer() {
+    watched(|| {
+        let reactor = reactor();
+        let [_, park] = parkers(&reactor);
+        let ((reader, mut writer), task) = (piped(&reactor), Task::new());
+        assert!(reader.poll_readable(&mut task.context()).is_pending());
+        writer.write_all(b"x").unwrap();
+        while !park.moves_io() {
+            let thread = parking(&park, || {});
+            if park.set_io(true) {
+                park.unpark();
+            }
+            thread.join().unwrap();
+            // It parks again, and waits for the I/O, which is there.
+            park.park();
+            park.set_io(false);
+        }
+        let thread = parking(&park, || {});
+        assert!(!park.set_io(true));
+        thread.join().unwrap();
+        // And none ends its park while it does not wait for any.
+        park.set_io(false);
+        let at = now() + 2_000_000;
+        park.set_timeout(at);
+        park.park();
+        assert!(now() >= at, "unparked by the I/O");
     });
 }
