@@ -23,7 +23,7 @@ const PARKERS: [Timeouts; 2] = [Timeouts::Fixed, Timeouts::Moved];
 const LONG_AFTER: u64 = 1_000_000;
 
 /// Parks and searches as a worker does, until it has taken a task.
-fn work(pool: &Pool, worker: usize, mut searching: bool) {
+pub(super) fn work(pool: &Pool, worker: usize, mut searching: bool) {
     loop {
         if pool.pop() {
             if searching {

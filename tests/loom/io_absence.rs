@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::idle::{Flag, armed, main_of, wait};
+use super::idle::{Flag, armed, main_of, wait, work};
 use super::parker::Timeouts;
 use super::pool::Pool;
 use super::support::{Race, check};
@@ -196,6 +196,86 @@ fn what_comes_while_the_owner_is_unparked_for_a_task_is_collected() {
             pool.notify(0);
             parking.join().unwrap();
             sending.join().unwrap();
+        });
+    }
+}
+
+/// The other worker parks meanwhile, so the owner may be away or not. It unparks no worker for the
+/// task if it is. Then it is busy for good.
+#[test]
+fn task_that_an_owner_leaves_while_it_is_away_for_io_is_taken_by_the_stand_in() {
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let pool = Pool::new(2, parkers, None);
+            pool.begin_park(0);
+            let race = Race::new();
+            let other = pool.clone();
+            let parking = race.spawn(move || work(&other, 1, false));
+            race.enter();
+            pool.end_park(0);
+            pool.leave_for_io(0);
+            parking.join().unwrap();
+        });
+    }
+}
+
+/// It has looked so often that it may stay away once more, and leaves the task when the stand-in has
+/// found that, or before.
+#[test]
+fn task_that_an_owner_leaves_that_looks_for_io_often_is_taken_by_the_stand_in() {
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, race) = (away(parkers), Race::new());
+            (0..LOOKS).for_each(|_| pool.idle().note_io_look(0));
+            let other = pool.clone();
+            let parking = race.spawn(move || {
+                other.block(1);
+                other.end_park(1);
+                work(&other, 1, false);
+            });
+            race.enter();
+            pool.leave_for_io(0);
+            parking.join().unwrap();
+        });
+    }
+}
+
+/// The worker that parks leaves the I/O to this one, which finds some, leaves a task, and is busy for
+/// good.
+#[test]
+fn task_of_a_worker_that_counts_as_away_because_it_looks_for_io_is_taken() {
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, race) = (Pool::new(2, parkers, None), Race::new());
+            (0..LOOKS).for_each(|_| pool.idle().note_io_look(0));
+            let other = pool.clone();
+            let parking = race.spawn(move || work(&other, 1, false));
+            race.enter();
+            pool.leave_for_io(0);
+            parking.join().unwrap();
+        });
+    }
+}
+
+/// It leaves a task and then its loop, so that its thread polls a main future: the worker that
+/// stands in for it no longer has a relief, so it has to be unparked for the task before.
+#[test]
+fn task_that_an_owner_leaves_with_its_loop_is_taken() {
+    for parkers in PARKERS {
+        check(Some(3), move || {
+            let (pool, race) = (away(parkers), Race::new());
+            let other = pool.clone();
+            let parking = race.spawn(move || {
+                other.block(1);
+                other.end_park(1);
+                work(&other, 1, false);
+            });
+            race.enter();
+            pool.leave_for_io(0);
+            // As `Worker::run` does: `Pool::make_stealable`, then this.
+            pool.idle().notify_one();
+            pool.idle().end_io_absence(0);
+            parking.join().unwrap();
         });
     }
 }

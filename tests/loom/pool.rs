@@ -167,6 +167,14 @@ impl Pool {
         }
     }
 
+    /// The same for tasks that I/O has woken, if it is away for that.
+    pub(super) fn leave_for_io(&self, worker: usize) {
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        if !self.idle.is_away_for_io(worker) {
+            self.idle.notify_one();
+        }
+    }
+
     /// Takes a task.
     pub(super) fn pop(&self) -> bool {
         let take = |tasks: usize| tasks.checked_sub(1);

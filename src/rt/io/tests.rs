@@ -20,6 +20,7 @@ use crate::park::worker::worker_park;
 use crate::rt::reactor::Reactor;
 use crate::system;
 
+mod busy;
 mod edges;
 mod ends;
 #[cfg(feature = "futures-io")]
