@@ -366,3 +366,38 @@ fn child_that_drops_its_copy_of_a_descriptor_takes_nothing_from_the_parent() {
         }
     });
 }
+
+/// When the parent forks, another thread may hold the lock of the modes of descriptors.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_registers_descriptors_while_threads_of_the_parent_do() {
+    use std::io::{PipeReader, pipe};
+
+    fn register(reader: &PipeReader) -> rt::io::AsyncFd<PipeReader> {
+        rt::io::AsyncFd::new(reader.try_clone().unwrap()).unwrap()
+    }
+
+    let (reader, _writer) = pipe().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..2)
+        .map(|_| {
+            let (reader, stop) = (reader.try_clone().unwrap(), stop.clone());
+            thread::spawn(move || {
+                rt::block_on(async {
+                    while !stop.load(Ordering::Relaxed) {
+                        drop(register(&reader));
+                    }
+                });
+            })
+        })
+        .collect();
+    for _ in 0..100 {
+        let ends = in_child(|| {
+            let runtime = rt::Runtime::builder().worker_threads(1).build().unwrap();
+            runtime.block_on(async { drop(register(&reader)) });
+        });
+        assert_eq!(ends, End::Well);
+    }
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().unwrap());
+}
