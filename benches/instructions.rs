@@ -19,13 +19,14 @@ use reveille::{Clock, Driver, Handle, TimerQueue};
 /// The name of a path, and a function that runs it so many times.
 type Path = (&'static str, fn(u64));
 
-const PATHS: [Path; 19] = [
+const PATHS: [Path; 20] = [
     ("read the clock (std)", read_clock),
     ("Instant::now: no driver entered", now_outside),
     ("Instant::now: a driver entered", now_inside),
     ("sleep: arm, cancel; 1 k waiting", arm_and_cancel),
     ("sleep: made, not polled", make),
     ("sleep: by the free function, not polled", make_free),
+    ("sleep: process-wide thread; arm, cancel", process_wide),
     ("sleep: reset later, poll", reset),
     ("sleep: poll again, pending", poll_again),
     ("sleep: arm, fire, poll, drop; random", fire),
@@ -125,6 +126,16 @@ fn arm_and_cancel(count: u64) {
         drop(black_box(armed(driver.handle(), wait(i), &waker)));
     }
     drop(waiting);
+}
+
+fn process_wide(count: u64) {
+    let waker = waker();
+    for i in 0..count + 1 {
+        // The first one is the earliest, so that no other one wakes the thread.
+        let mut sleep = sleep(Duration::from_secs(3600) + Duration::from_millis(i));
+        assert!(poll(&mut sleep, &waker).is_pending());
+        drop(black_box(sleep));
+    }
 }
 
 fn make(count: u64) {

@@ -183,7 +183,7 @@ impl Handle {
     /// none there either.
     #[cold]
     #[track_caller]
-    fn process_wide(error: NoDriver, now: i64) -> Self {
+    pub(crate) fn process_wide(error: NoDriver, now: i64) -> Self {
         match fallback::handle(now) {
             Ok(Some(handle)) => handle,
             Ok(None) => no_fallback(error),

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::poll::Identity;
 use super::{NextPoll, Phase, Sleep};
 use crate::backend::NoDriver;
-use crate::driver::Handle;
+use crate::driver::{DriverRef, Handle};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::system;
 
@@ -48,8 +48,11 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_at(error: NoDriver, deadline: Instant) -> Self {
-        let sleep = Self::at(Handle::placeholder(error).into(), deadline);
-        sleep.unbind(Phase::UnboundInstant, Duration::ZERO)
+        let handle = DriverRef::from(Handle::placeholder(error));
+        let deadline = handle.shared.clock.nanos_of(deadline);
+        // Not as `at` does it: its question of the coarse clock would be forgotten in `bind`.
+        Self::new(handle, deadline, NextPoll::ReadsClock)
+            .unbind(Phase::UnboundInstant, Duration::ZERO)
     }
 
     fn unbind(mut self, phase: Phase, wait: Duration) -> Self {
@@ -71,10 +74,29 @@ impl Sleep {
     pub(super) fn poll_unbound(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waits = self.phase != Phase::UnboundInstant;
         let now = system::monotonic();
-        let starts_over = self.bind(Handle::current_or_fallback(now));
+        let Some(driver) = Handle::current_alive() else {
+            return self.poll_on_process_wide_thread(cx, now);
+        };
+        let starts_over = self.bind(driver);
         // If the wait does not start over, the driver's clock is the system's, which was just read.
         if waits && !starts_over && self.deadline > now.cast_unsigned() {
             self.next_poll = NextPoll::SkipsClock;
+        }
+        self.poll_elapsed(cx)
+    }
+
+    /// Binds an unbound timer to the process-wide thread, and polls it. `now` is what the system's
+    /// clock shows. No clock is read but by the caller, unless that of the thread is paused.
+    fn poll_on_process_wide_thread(&mut self, cx: &mut Context<'_>, now: i64) -> Poll<()> {
+        let waits = self.phase != Phase::UnboundInstant;
+        // It has checked that this process was not forked, so `arm` needs no `notice_fork`.
+        let starts_over = self.bind(Handle::process_wide(NoDriver, now));
+        let is_real = match waits {
+            true => !starts_over,
+            false => self.handle.shared.clock.is_real(),
+        };
+        if is_real && self.deadline > now.cast_unsigned() {
+            return self.arm(cx);
         }
         self.poll_elapsed(cx)
     }
