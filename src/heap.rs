@@ -31,16 +31,17 @@
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run has RUN at most, and
 //!   beyond that what `unload_front`, `place_moved`, and pushes until it is split have added. A run
 //!   that outgrows RUN is listed in `full` once for each RUN / 8 slots. A later call splits it, or
-//!   the one that opens it.
+//!   the one that opens it. (Without marks a run is split as soon as it has RUN slots.)
 //! - H4 a run has a slot, and at least one in 2 STALENESS (32) of its slots is live, except for a
 //!   first run that `unload_front` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `moved` are not below the edge, no more than 2 RUN, and not counted
 //!   as stale: the heap asks for their state again when it places them, before it opens the next
 //!   run.
 //!
-//! A table may choose not to mark the slots that turn stale ([`Timers::MARKS_STALE`]). Then H4 and
-//! the bound of H5 do not hold. Its caller then limits by a budget how many stale slots a call
-//! drops, and calls [`clean`](RunHeap::clean) if there are many.
+//! The caller may choose not to mark the slots that turn stale (`MARKS_STALE` of a [`RunHeap`]).
+//! Then H4 and the bound of H5 do not hold. The caller then limits by a budget how many stale slots
+//! a call drops, and calls [`clean`](RunHeap::clean) if there are many. As no stale slots are
+//! counted, a run can be split without asking for its slots.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or makes one of the near slots, otherwise a few
@@ -123,10 +124,6 @@ pub(crate) enum OnMove {
 
 /// The table of the timers that the slots of a heap stand for.
 pub(crate) trait Timers {
-    /// Whether [`RunHeap::mark_stale`] is called for each slot that turns stale. If not, the
-    /// heap finds out when it gets to the slot, and does not look for stale slots before.
-    const MARKS_STALE: bool = true;
-
     /// Returns what a slot stands for.
     ///
     /// The heap takes the slot out if it is dead, or if it has moved and `on_move` is
@@ -154,13 +151,16 @@ pub(crate) trait Timers {
 }
 
 /// The slots, sorted as far as needed. See the head of this file.
-pub(crate) struct RunHeap<const RUN: usize> {
+///
+/// With `MARKS_STALE`, [`mark_stale`](Self::mark_stale) is called for each slot that turns stale. If
+/// it is not, the heap finds out when it gets to the slot, and does not look for stale slots before.
+pub(crate) struct RunHeap<const RUN: usize, const MARKS_STALE: bool = true> {
     front: Vec<Slot>,
     recent: BinaryHeap<Reverse<Slot>>,
     edge: Slot,
     /// How many slots of `front` and `recent` are stale.
     stale: usize,
-    runs: Runs,
+    runs: Runs<MARKS_STALE>,
     /// Slots of runs that have grown to RUN, one or more of each.
     full: Vec<Slot>,
     /// Slots that left their run because their timers moved, to be placed in other runs.
@@ -170,11 +170,15 @@ pub(crate) struct RunHeap<const RUN: usize> {
     effort: Effort,
 }
 
-impl<const RUN: usize> RunHeap<RUN> {
+impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     const RECENT: usize = RUN / 4;
-    /// The capacity of a run's buffer, enough for the near slots, too. All buffers have the same
-    /// size, because the allocator can then reuse a freed one without a search.
-    const CAPACITY: usize = RUN + Self::RECENT;
+    /// The capacity of a run's buffer. All buffers have the same size, because the allocator can
+    /// then reuse a freed one without a search. A run that is not split at once needs room beyond
+    /// RUN, as do all near slots if they become one run.
+    const CAPACITY: usize = match MARKS_STALE {
+        true => RUN + Self::RECENT,
+        false => RUN,
+    };
 
     pub(crate) fn new() -> Self {
         Self {
@@ -409,6 +413,9 @@ impl<const RUN: usize> RunHeap<RUN> {
     /// anew.
     #[cold]
     fn unload_front(&mut self) {
+        if !MARKS_STALE && self.near() > Self::CAPACITY {
+            self.unload_far_half();
+        }
         let mut slots = mem::take(&mut self.front);
         slots.reverse();
         let sorted = self.recent.is_empty();
@@ -420,7 +427,27 @@ impl<const RUN: usize> RunHeap<RUN> {
             .push_first(Run::new(self.edge, slots, stale, sorted));
     }
 
-    /// Notes that a run must be split, after `slot` has filled it.
+    /// Turns the farther half of the near slots into the first run. Their stale ones are not
+    /// counted.
+    fn unload_far_half(&mut self) {
+        // The front is sorted, latest first.
+        let middle = self.front.len() / 2;
+        let low = self.front[middle];
+        let mut slots = Self::buffer();
+        slots.extend(self.front.drain(..=middle).rev());
+        let sorted = self.recent.is_empty();
+        for Reverse(slot) in mem::take(&mut self.recent) {
+            match slot < low {
+                true => self.recent.push(Reverse(slot)),
+                false => slots.push(slot),
+            }
+        }
+        self.edge = low;
+        self.runs.push_first(Run::new(low, slots, 0, sorted));
+    }
+
+    /// Splits a run that has just become full, or notes that a later call has to, after `slot` has
+    /// filled it.
     #[cold]
     fn mark_full(&mut self, at: Position, slot: Slot) {
         let last = self.runs.is_last(at);
@@ -429,6 +456,10 @@ impl<const RUN: usize> RunHeap<RUN> {
             // In order at the far end: the next run starts here, and no slot has to move.
             run.slots.pop();
             return self.append_run(slot, Self::buffer(), slot);
+        }
+        if !MARKS_STALE {
+            let far = self.split_in_half(at);
+            return self.runs.insert_after(at, far);
         }
         // Not for every slot beyond RUN: one entry per run is enough, and should it be lost,
         // another one follows after a few more slots.

@@ -69,7 +69,7 @@ struct Counts {
 
 /// See the head of this file. The lock of the driver guards it.
 pub(crate) struct Wakers {
-    heap: RunHeap<RUN_LEN>,
+    heap: RunHeap<RUN_LEN, false>,
     counts: Counts,
     growth: Growth,
     /// Slots that are about to be filed. It is empty between two calls.
@@ -299,8 +299,6 @@ impl<'a> View<'a> {
 }
 
 impl Timers for View<'_> {
-    const MARKS_STALE: bool = false;
-
     #[inline]
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState {
         let Some(locked) = self.lock(slot) else {

@@ -8,7 +8,7 @@
 use std::mem;
 use std::ops::Range;
 
-use super::runs::{Position, Run, Runs, STALENESS};
+use super::runs::{Position, Run, STALENESS};
 use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 
 /// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
@@ -22,25 +22,20 @@ pub(super) const STEP: usize = 2 * STALENESS;
 /// counted.
 const SAMPLE: usize = 16;
 
-impl<const RUN: usize> RunHeap<RUN> {
+impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// Makes the first run the front: takes stale slots out and sorts the rest. Returns `false` if
     /// there is no run. No slot is near when it is called.
     #[cold]
-    pub(super) fn load_front<T: Timers>(&mut self, timers: &mut T) -> bool {
+    pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
         // Some of the moved slots may belong to this run.
         while !self.moved.is_empty() {
             self.place_moved(timers);
-            // Unmarked, `moved` may hold hundreds of slots for one run: split as we place, or it
-            // outgrows RUN.
-            if !T::MARKS_STALE {
-                self.split_one(timers);
-            }
         }
         let Some(mut run) = self.runs.pop_first() else {
             return self.near() > 0;
         };
         self.edge = self.runs.low().unwrap_or(Slot::MAX);
-        let has_stale = match T::MARKS_STALE {
+        let has_stale = match MARKS_STALE {
             true => run.stale > 0,
             // To ask for each slot would cost as much as to find the stale ones one by one.
             false => run
@@ -154,6 +149,13 @@ impl<const RUN: usize> RunHeap<RUN> {
         run.split(Self::buffer())
     }
 
+    /// The same for a run at a position, where the caller inserts what is returned.
+    pub(super) fn split_in_half(&mut self, at: Position) -> Run {
+        let run = &mut self.runs[at];
+        self.effort.add(run.slots.len() * 2);
+        run.split(Self::buffer())
+    }
+
     /// Does a bounded part of the work that earlier calls have deferred.
     #[cold]
     pub(super) fn run_deferred(&mut self, timers: &mut impl Timers) {
@@ -204,7 +206,7 @@ impl<const RUN: usize> RunHeap<RUN> {
         }
         self.runs.remove(at);
         // What the run covered now belongs to the one before it; the first one begins at the edge.
-        if Runs::is_first(at) {
+        if at.is_first() {
             self.runs.set_low(self.edge);
         }
     }

@@ -8,7 +8,7 @@
 //! thousand timers. Counting in the runs themselves would touch one more cache line each time.
 //!
 //! - R1 lows rise from run to run; a run's slots lie from its low to below the next one's.
-//! - R2 a group has 1 to GROUP runs, with the low and the tally of each; its own low is that of the
+//! - R2 a group has 1 to `GROUP` runs, with the low and the tally of each; its own low is that of the
 //!   first.
 //! - R3 as many slots of a run are stale as the run and its tally count together. `IndexMut` first
 //!   adds the tally to the run's own count.
@@ -28,10 +28,6 @@ pub(super) const STALENESS: usize = 16;
 
 /// The same for a heap most of whose timers are gone.
 const STALENESS_WHEN_SHRINKING: usize = 4;
-
-/// How many runs a group holds at most. A group's runs then take as much memory as one run's
-/// buffer, so the allocator can reuse that. Tests use a small number, so that they split groups.
-const GROUP: usize = if cfg!(test) { 4 } else { 80 };
 
 /// How many groups memory is reserved for as soon as there are two: enough for millions of timers.
 /// If the lists grew after many runs have been freed, the allocator would sort the freed memory
@@ -142,12 +138,12 @@ impl Group {
         self.runs.remove(at)
     }
 
-    /// Takes out the runs from `at` on and returns them as a group.
-    fn split_off(&mut self, at: usize) -> Self {
+    /// Takes out the runs from `at` on and returns them as a group, of at most `most` runs.
+    fn split_off(&mut self, at: usize, most: usize) -> Self {
         Self {
-            lows: split_off(&mut self.lows, at),
-            tallies: split_off(&mut self.tallies, at),
-            runs: split_off(&mut self.runs, at),
+            lows: split_off(&mut self.lows, at, most),
+            tallies: split_off(&mut self.tallies, at, most),
+            runs: split_off(&mut self.runs, at, most),
         }
     }
 
@@ -168,14 +164,34 @@ pub(super) struct Position {
     run: usize,
 }
 
+impl Position {
+    /// Returns whether it is that of the nearest run.
+    #[inline]
+    pub(super) fn is_first(self) -> bool {
+        self == Self { group: 0, run: 0 }
+    }
+}
+
 /// All runs. See the head of this file.
-pub(super) struct Runs {
+///
+/// With `MARKS_STALE`, each slot that turns stale is counted by [`mark_stale`](Self::mark_stale), and
+/// a run's buffer is larger: see `RunHeap`.
+pub(super) struct Runs<const MARKS_STALE: bool> {
     /// The lows of the groups.
     lows: Vec<Slot>,
     groups: Vec<Group>,
 }
 
-impl Runs {
+impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
+    /// How many runs a group holds at most. A group's runs then take as much memory as the buffer of
+    /// one run, so the allocator can reuse that. Tests use a small number, so that they split
+    /// groups.
+    const GROUP: usize = match MARKS_STALE {
+        _ if cfg!(test) => 4,
+        true => 80,
+        false => 64,
+    };
+
     pub(super) fn new() -> Self {
         Self {
             lows: Vec::new(),
@@ -247,12 +263,6 @@ impl Runs {
         at.group == self.groups.len() - 1 && at.run == self.groups[at.group].runs.len() - 1
     }
 
-    /// Returns whether a run is the nearest.
-    #[inline]
-    pub(super) fn is_first(at: Position) -> bool {
-        at == Position { group: 0, run: 0 }
-    }
-
     /// Returns the position of the run before another.
     pub(super) fn before(&self, Position { group, run }: Position) -> Option<Position> {
         if run > 0 {
@@ -308,19 +318,19 @@ impl Runs {
         } = at;
         if at == self.groups.len() {
             self.insert_group(at, Group::new(), run.low);
-        } else if self.groups[at].runs.len() == GROUP {
+        } else if self.groups[at].runs.len() == Self::GROUP {
             // If this is the far end, the full group stays full: deadlines that come in order are
             // added to the next one.
             let is_last = at == self.groups.len() - 1;
-            let half = if is_last && to == GROUP {
-                GROUP
+            let half = if is_last && to == Self::GROUP {
+                Self::GROUP
             } else {
-                GROUP / 2
+                Self::GROUP / 2
             };
-            let far = self.groups[at].split_off(half);
+            let far = self.groups[at].split_off(half, Self::GROUP);
             let low = far.lows.first().map_or(run.low, |&low| low);
             self.insert_group(at + 1, far, low);
-            if to > half || half == GROUP {
+            if to > half || half == Self::GROUP {
                 (at, to) = (at + 1, to - half);
             }
         }
@@ -357,10 +367,10 @@ impl Runs {
     }
 }
 
-/// Takes out the elements from `at` on. Returns them in a vector with as much memory as GROUP runs
-/// take: see [`GROUP`].
-fn split_off<T>(all: &mut Vec<T>, at: usize) -> Vec<T> {
-    let mut far = Vec::with_capacity(GROUP * size_of::<Run>() / size_of::<T>());
+/// Takes out the elements from `at` on. Returns them in a vector with as much memory as `most` runs
+/// take: see [`Runs::GROUP`].
+fn split_off<T>(all: &mut Vec<T>, at: usize, most: usize) -> Vec<T> {
+    let mut far = Vec::with_capacity(most * size_of::<Run>() / size_of::<T>());
     far.extend(all.drain(at..));
     far
 }
@@ -376,7 +386,7 @@ fn last_at_or_below(lows: &[Slot], slot: Slot) -> usize {
     lows.partition_point(|&low| low <= slot).saturating_sub(1)
 }
 
-impl Index<Position> for Runs {
+impl<const MARKS_STALE: bool> Index<Position> for Runs<MARKS_STALE> {
     type Output = Run;
 
     #[inline]
@@ -385,7 +395,7 @@ impl Index<Position> for Runs {
     }
 }
 
-impl IndexMut<Position> for Runs {
+impl<const MARKS_STALE: bool> IndexMut<Position> for Runs<MARKS_STALE> {
     #[inline]
     fn index_mut(&mut self, at: Position) -> &mut Run {
         self.groups[at.group].flush_tally(at.run)

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Runs {
+impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
     /// Returns the runs, and how many slots of each are stale.
     pub(in crate::heap) fn iter(&self) -> impl Iterator<Item = (&Run, usize)> {
         let runs = self.groups.iter().flat_map(|group| &group.runs);
@@ -22,7 +22,7 @@ impl Runs {
         assert_eq!(self.lows.len(), self.groups.len(), "R2");
         for (group, low) in self.groups.iter().zip(&self.lows) {
             assert!(
-                (1..=GROUP).contains(&group.runs.len()),
+                (1..=Self::GROUP).contains(&group.runs.len()),
                 "R2: {}",
                 group.runs.len()
             );
