@@ -341,8 +341,10 @@ impl<P> Driver<P> {
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
         let (wake_at, sample) = self.wait.take();
-        if let Some(sample) = sample {
-            self.planner.note_sample(now, sample);
+        if let Some(sample) = sample
+            && now >= wake_at
+        {
+            self.planner.note_sample(sample);
         }
         let (fired, unfinished) = self.handle.shared.fire(now, TIMERS_PER_TURN);
         if fired == 0 && now >= wake_at {
@@ -432,7 +434,7 @@ impl<P> Driver<P> {
         if frozen || plan.wake_at == NEVER {
             return limit;
         }
-        let sample = self.planner.begin_sample(plan);
+        let sample = self.planner.begin_sample();
         self.wait.set(for_timers, sample);
         Some(Duration::from_nanos(plan.wake_at - now))
     }

@@ -345,6 +345,46 @@ mod measured {
         assert_eq!(handle.slack(), Builder::DEFAULT_SLACK);
     }
 
+    /// It ended by an unpark, when timers were due that would have waited for the slack.
+    #[test]
+    fn a_wait_that_something_else_has_ended_is_not_measured() {
+        let dial = Dial::default();
+        let mut driver = Driver::builder()
+            .clock(dial.clock())
+            .build_with_unpark(|| {});
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut now = us(0);
+        for _ in 0..50 {
+            let mut sleeps: Vec<_> = (10..30).map(|at| handle.sleep(us(at))).collect();
+            for sleep in &mut sleeps {
+                assert!(task.poll(sleep).is_pending());
+            }
+            let wait = driver.next_timeout().unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < us(100) {
+                std::hint::spin_loop();
+            }
+            // In time for some only in the first rounds.
+            now += if wait > us(40) { us(40) } else { us(9) };
+            dial.set(now);
+            driver.turn();
+            now += us(60);
+            dial.set(now);
+            driver.turn();
+        }
+        assert_eq!(handle.slack(), Builder::DEFAULT_SLACK);
+    }
+
+    /// One task, with one timer after the other. None waits for the slack, and they come too seldom
+    /// to be dense by the slack with which the driver begins.
+    async fn chain(handle: &Handle) {
+        let start = Instant::now();
+        while handle.slack() == Builder::DEFAULT_SLACK {
+            assert!(start.elapsed() < Duration::from_secs(60), "not measured");
+            handle.sleep(us(500)).await;
+        }
+    }
+
     /// Two dozen tasks, each with one timer after the other, which are dense until the driver has
     /// chosen another slack than that with which it began.
     async fn dense(handle: &Handle) {
@@ -366,6 +406,17 @@ mod measured {
         let (handle, task) = (driver.handle().clone(), Task::new());
         let mut dense = Box::pin(dense(&handle));
         while task.poll(&mut dense).is_pending() {
+            driver.park();
+        }
+    }
+
+    /// Only waits for the slack were measured, so the slack stayed at the first guess.
+    #[test]
+    fn in_a_chain_of_waits_that_are_on_time() {
+        let mut driver = Driver::new(ThreadPark::new());
+        let (handle, task) = (driver.handle().clone(), Task::new());
+        let mut chain = Box::pin(chain(&handle));
+        while task.poll(&mut chain).is_pending() {
             driver.park();
         }
     }

@@ -76,16 +76,17 @@ impl Builder {
     /// # If no slack is set
     ///
     /// Then the driver chooses one, between 50 µs and 1 ms, and uses it only while timers are
-    /// dense. While fewer than two become due within the slack, each wake-up is on time, and so is
-    /// each timer of a single task that sleeps again and again. In a storm the loop wakes at most
-    /// once per slack.
+    /// dense: if two or more become due within the slack, or if they ask for more than one wake-up
+    /// in a slack and the waits between these differ. Then the loop wakes at most once per slack.
+    /// Otherwise each timer is on time, and so is each timer of a single task that sleeps again and
+    /// again, for the same time or for up to four times in turn.
     ///
     /// The choice is that wake-ups for dense timers take a sixtieth of a core. The driver measures
-    /// what one costs, the CPU time of its thread around a wait, in one wait of 16 in a storm. A
-    /// wake-up that takes 4 µs makes for a slack of 240 µs, one of 15 µs, as on a virtual machine,
-    /// for 900 µs. [`Handle::slack`] returns what is chosen. Before the first measurement
-    /// it is [`DEFAULT_SLACK`](Self::DEFAULT_SLACK), and it stays that on systems other than Linux,
-    /// and where time does not pass by itself.
+    /// what one costs, the CPU time of its thread around a wait, in one wait of 16, while there are
+    /// more than a thousand in a second. A wake-up that takes 4 µs makes for a slack of 240 µs, one
+    /// of 15 µs, as on a virtual machine, for 900 µs. [`Handle::slack`] returns what is chosen.
+    /// Before the first measurement it is [`DEFAULT_SLACK`](Self::DEFAULT_SLACK), and it stays that
+    /// on systems other than Linux, and where time does not pass by itself.
     ///
     /// # Examples
     ///

@@ -11,11 +11,16 @@
 //! late by more than the slack because of it. How long it is follows from what a wake-up costs (see
 //! [`cost`]).
 //!
-//! Timers are dense if [`DENSE`] or more are expected within one slack, by a moving average of the
-//! time between firings. If a wait for the slack has brought fewer, it was in vain: one task that
-//! sleeps for a few microseconds over and over looks dense, and waiting only makes it slower. Then
-//! waits are suspended for some turns that fire, and for more of them after each further wait in
-//! vain.
+//! Timers are dense in two cases:
+//!
+//! - [`DENSE`] or more are expected within one slack, by a moving average of the time between
+//!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
+//!   few microseconds over and over looks dense, and waiting only makes it slower. Then waits are
+//!   suspended for some turns that fire, and for more of them after each further wait in vain.
+//! - More than one wake-up in a slack is asked for, which is more than their share of a core (see
+//!   [`Budget`]), and the waits between them differ (see [`Waits`]). One of them fires a single
+//!   timer, if a task waits for the next of many deadlines, as that of a cache whose keys expire. A
+//!   task that sleeps over and over sleeps for the same time, or for a few times in turn.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the
@@ -28,13 +33,18 @@
 //! driver a slack that was set counts that wake-up, too: the margin is a slack at least, or there is
 //! none.
 
+mod budget;
 mod cost;
 mod shared;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use std::sync::atomic::{AtomicU64 as Figure, Ordering};
+
+use self::budget::{Budget, Waits};
 use self::shared::{EVERY, FIRST, MOST_TRIES};
 pub(crate) use self::shared::{PlannedWait, Sample, SharedSlack};
+use crate::instant::NEVER;
 
 /// The announcement of a loop that no timer interrupts, because it runs, or because it wakes at a
 /// time that no timer changes.
@@ -90,8 +100,17 @@ pub(crate) struct Planner {
     /// How many waits for the slack may still be measured one after the other, before one in
     /// [`EVERY`] is.
     first_tries: u32,
-    /// How many waits for the slack have ended since one was measured.
+    /// How many waits have ended since one was measured, of those that may be.
     unmeasured: u32,
+    /// Whether more wake-ups are asked for than one per slack.
+    budget: Budget,
+    /// The same if the slack were the longest that can be chosen. Below that, what a wake-up costs
+    /// makes no difference.
+    strictest_budget: Budget,
+    waits: Waits,
+    /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired
+    /// something. (Atomic because a loop plans through a shared reference to its driver.)
+    next: Figure,
 }
 
 impl Planner {
@@ -104,6 +123,10 @@ impl Planner {
             last_suspension: 0,
             first_tries: MOST_TRIES,
             unmeasured: 0,
+            budget: Budget::default(),
+            strictest_budget: Budget::default(),
+            waits: Waits::default(),
+            next: Figure::new(NEVER),
         }
     }
 
@@ -113,21 +136,28 @@ impl Planner {
         if count == 0 || slack == 0 {
             return;
         }
-        let since = now.saturating_sub(self.last.unwrap_or(0));
-        self.last = Some(now);
+        let last = self.last.replace(now).unwrap_or(0);
+        let since = now.saturating_sub(last);
+        let next = std::mem::replace(self.next.get_mut(), NEVER);
         if is_set {
             return;
         }
         let has_waited = self.delays(slack) && since >= slack;
+        let is_over_budget = self.is_over_budget();
         if self.suspended > 0 {
             self.suspended -= 1;
         } else if count >= DENSE {
             self.last_suspension = 0;
-        } else if has_waited {
+        } else if has_waited && !is_over_budget {
             self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
             self.suspended = self.last_suspension;
         }
-        if has_waited {
+        // Not `since`: a wait for the slack would look like what the timers ask for.
+        let wait = next.min(now).saturating_sub(last);
+        self.waits.note(wait);
+        self.budget.note(wait, slack);
+        self.strictest_budget.note(wait, cost::LONGEST);
+        if has_waited || self.strictest_budget.is_spent() {
             self.unmeasured += 1;
             let is_guess = self.first_tries > 0 && self.slack.samples() < FIRST;
             if is_guess || self.unmeasured >= EVERY {
@@ -150,29 +180,22 @@ impl Planner {
         }
     }
 
-    /// Begins to measure the wait for a plan, if it is one for the slack and a sample is due.
+    /// Begins to measure a wait of this thread, if a sample is due.
     #[inline]
-    pub(crate) fn begin_sample(&self, plan: Plan) -> Option<Sample> {
-        match plan.is_fixed() {
-            true => self.slack.begin_sample(),
-            false => None,
-        }
+    pub(crate) fn begin_sample(&self) -> Option<Sample> {
+        self.slack.begin_sample()
     }
 
-    /// Notes what a wait has cost that [was measured](Self::begin_sample) and ended at `now`. It
-    /// does nothing if the slack was not over by then. To be called before the timers fire.
-    pub(crate) fn note_sample(&self, now: u64, sample: Sample) {
-        if self
-            .last
-            .is_some_and(|last| now.saturating_sub(last) >= self.slack.get())
-        {
-            self.slack.note_sample(sample.spent());
-        }
+    /// Notes what a wait has cost that [was measured](Self::begin_sample), and that has ended
+    /// because it was over. To be called before the timers fire.
+    pub(crate) fn note_sample(&self, sample: Sample) {
+        self.slack.note_sample(sample.spent());
     }
 
     /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a
     /// storm, or if the slack was set.
     pub(crate) fn plan(&self, next: u64) -> Plan {
+        self.next.store(next, Ordering::Relaxed);
         let (slack, is_set) = self.slack.get_with_kind();
         let delays = slack > 0 && (is_set || self.delays(slack));
         let earliest = match self.last {
@@ -187,7 +210,13 @@ impl Planner {
 
     /// Returns whether wake-ups are delayed now.
     fn delays(&self, slack: u64) -> bool {
-        self.suspended == 0 && self.gap < slack / DENSE as u64
+        let is_storm = self.suspended == 0 && self.gap < slack / DENSE as u64;
+        is_storm || self.is_over_budget()
+    }
+
+    /// Returns whether more wake-ups are asked for than there may be, and one can do for several.
+    fn is_over_budget(&self) -> bool {
+        self.budget.is_spent() && self.waits.differ()
     }
 }
 

@@ -19,7 +19,7 @@ const SHARE: u64 = 60;
 
 /// The shortest slack that is chosen, 50 µs, and the longest, a millisecond.
 const SHORTEST: u64 = 50_000;
-const LONGEST: u64 = 1_000_000;
+pub(super) const LONGEST: u64 = 1_000_000;
 
 /// What a wake-up is taken to cost before one was measured, in nanoseconds: it makes for the slack
 /// that `Builder::DEFAULT_SLACK` promises, 150 µs.
