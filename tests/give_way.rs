@@ -22,7 +22,7 @@ use futures::task::LocalSpawnExt;
 use futures::{FutureExt, select_biased};
 use reveille::rt;
 use reveille::time::{DelayQueue, Instant, interval, interval_at, sleep, sleep_until, timeout};
-use reveille::{ManualClock, StreamExt as _};
+use reveille::{Handle, Limits, ManualClock, StreamExt as _};
 
 use support::{Dial, Task, manual, ms, runtime, runtime_on, secs, watched};
 
@@ -67,6 +67,20 @@ const GREEDY: &[Greedy] = &[
     ("a timeout of a sleep of zero", |clock| {
         forever(clock, async || {
             let _ = timeout(secs(1), sleep(Duration::ZERO)).await;
+        })
+    }),
+    ("a limited timeout of what is ready", |clock| {
+        forever(clock, async || {
+            let limited = limited().try_timeout(secs(1), ready(())).unwrap();
+            limited.await.unwrap();
+        })
+    }),
+    ("a limited sleep that ends before its first poll", |clock| {
+        let moved = clock.clone();
+        forever(clock, async move || {
+            let sleep = limited().try_sleep(Duration::from_nanos(1)).unwrap();
+            moved.advance(Duration::from_nanos(1));
+            sleep.await;
         })
     }),
     ("a queue whose values are due", |clock| {
@@ -159,6 +173,11 @@ const GREEDY_IN_OTHER_WAYS: &[Greedy] = &[
         each_of(clock, sleeps.buffer_unordered(10))
     }),
 ];
+
+/// Returns the current driver, for timers that are armed when they are made.
+fn limited() -> Handle {
+    Handle::current().limited(Limits::new().timers(10))
+}
 
 fn pending_once() -> impl stream::Stream<Item = ()> {
     stream::once(give_way()).chain(stream::repeat(()))

@@ -41,7 +41,7 @@ pub use self::executor::HyperExecutor;
 /// own, tokio's with the feature `tokio`, and otherwise that of the process-wide thread.
 ///
 /// hyper counts in instants of `std`. This timer tells hyper the time as well, so deadlines are
-/// right on a manual or paused clock, too. Moving a deadline allocates nothing.
+/// right on a manual or paused clock, too. Moving a deadline allocates nothing once warm.
 ///
 /// # Panics
 ///

@@ -122,7 +122,7 @@ pub(crate) fn note_time(now: u64) {
 pub(crate) fn poll_start_item(
     cx: &mut Context<'_>,
     yielded: &mut bool,
-    must_not_yield: bool,
+    must_not_yield: impl FnOnce() -> bool,
 ) -> Poll<Snapshot> {
     with_budget(|budget| budget.poll_start_item(cx, yielded, must_not_yield)).unwrap_or(
         Poll::Ready(Snapshot {

@@ -105,7 +105,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.as_mut().project();
         let waits = this.timer.as_ref().is_some_and(Sleep::is_armed);
-        let before = ready!(coop::poll_start_item(cx, this.yielded, waits));
+        let before = ready!(coop::poll_start_item(cx, this.yielded, || waits));
         while !*this.ended {
             let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
                 if this.items.is_empty() {

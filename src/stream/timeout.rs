@@ -77,7 +77,7 @@ impl<S: Stream> Stream for Timeout<S> {
         // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
-        let before = ready!(coop::poll_start_item(cx, this.yielded, *this.waits));
+        let before = ready!(coop::poll_start_item(cx, this.yielded, || *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {

@@ -64,7 +64,7 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         let Some(interval) = this.interval else {
             return Poll::Ready(None);
         };
-        let before = ready!(coop::poll_start_item(cx, this.yielded, *this.waits));
+        let before = ready!(coop::poll_start_item(cx, this.yielded, || *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {

@@ -200,7 +200,8 @@ pub struct Sleep {
     handle: DriverRef,
     /// The deadline in nanoseconds on the driver's clock.
     deadline: u64,
-    /// While `Armed`, the identity of the waker that the driver holds. While unbound, the duration.
+    /// While `Armed`, the identity of the waker that the driver holds, or `NONE` for that of a timer
+    /// that was armed when it was made and not polled since. While unbound, the duration.
     waker: Identity,
     /// While `Armed`, the index under which the driver holds the waker.
     index: u32,
@@ -217,7 +218,8 @@ pub struct Sleep {
 enum Phase {
     /// The driver does not know the timer.
     Idle,
-    /// The driver holds a waker for the timer, or has fired it.
+    /// The driver holds a waker for the timer, or has fired it. (A limited timer is armed when it is
+    /// made, before the first poll.)
     Armed,
     /// A poll has found the deadline passed. It was ready, unless it yielded (`yielded`).
     Done,
@@ -320,8 +322,8 @@ impl Sleep {
     ///
     /// It asks the driver, and does not read the clock, so before the first poll it is `false`,
     /// even if the deadline has passed (but a timer of `try_sleep` is armed when it is made). If
-    /// the driver is gone, the clock is read instead. Once it is `true`, it stays so until the
-    /// timer is reset.
+    /// the driver is gone, the clock is read instead, also before the first poll. Once it is `true`,
+    /// it stays so until the timer is reset.
     ///
     /// # Examples
     ///
@@ -336,14 +338,15 @@ impl Sleep {
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         match self.phase {
-            Phase::Idle | Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => {
-                false
-            }
-            Phase::Armed => {
+            Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => false,
+            Phase::Idle | Phase::Armed => {
                 let shared = &self.handle.shared;
                 // In this order: a driver that is gone counts as having passed each deadline.
-                shared.has_elapsed(self.deadline)
-                    && (!shared.is_closed() || shared.clock.nanos() >= self.deadline)
+                let is_fired = self.is_armed() && shared.has_elapsed(self.deadline);
+                match shared.is_closed() {
+                    true => shared.clock.nanos() >= self.deadline,
+                    false => is_fired,
+                }
             }
             Phase::Done | Phase::DoneByReset => true,
         }
@@ -367,11 +370,12 @@ impl Sleep {
 
     /// Moves the deadline, earlier or later, in place.
     ///
-    /// Allocates nothing. A waiting task stays registered and is woken at the new deadline. If the
-    /// new deadline has passed, the task is woken in the driver's next turn, or at once on this
-    /// thread; if the waker panics, the panic is then passed on to the caller. A timer that has
-    /// ended starts over, and wakes a task only after it has been polled again. After a move to a
-    /// later deadline, the task is not woken at the old one.
+    /// Allocates nothing once warm: a move to an earlier time may make a list of the driver grow. A
+    /// waiting task stays registered and is woken at the new deadline. If the new deadline has
+    /// passed, the task is woken in the driver's next turn, or at once on this thread; if the waker
+    /// panics, the panic is then passed on to the caller. A timer that has ended starts over, and
+    /// wakes a task only after it has been polled again. After a move to a later deadline, the task
+    /// is not woken at the old one.
     ///
     /// # Examples
     ///
@@ -441,12 +445,18 @@ impl Sleep {
         self.reset_nanos(deadline, NextPoll::ReadsClock, None);
     }
 
-    /// Returns whether the driver holds the waker of an earlier poll, or has fired it, and no poll
-    /// was ready since. (A limited timer is armed when it is made, so its first result counts as
-    /// one that was waited for.)
+    /// Returns whether the driver holds a waker for the timer, or has fired it, and no poll was ready
+    /// since.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed
+    }
+
+    /// Returns whether an earlier poll was pending, and none was ready since. A limited timer is
+    /// armed when it is made, without such a poll.
+    #[inline]
+    fn has_waited(&self) -> bool {
+        self.is_armed() && self.waker.is_some()
     }
 
     /// Notes that the future that this timer limits has completed.
@@ -464,14 +474,19 @@ impl Sleep {
     #[inline]
     pub(crate) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
         // A limit that has ended has to report that, so its item is polled without a yield.
-        let waits = matches!(self.phase, Phase::Armed | Phase::Done | Phase::DoneByReset);
+        let (phase, waker) = (self.phase, self.waker);
+        let waits = || match phase {
+            Phase::Armed => waker.is_some(),
+            Phase::Done | Phase::DoneByReset => true,
+            _ => false,
+        };
         coop::poll_start_item(cx, &mut self.yielded, waits)
     }
 
     /// Counts an item of something that this timer limits; see `coop::consume_item`.
     #[inline]
     pub(crate) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
-        coop::consume_item(before, cx, self.is_armed(), Some(self.handle.clock()));
+        coop::consume_item(before, cx, self.has_waited(), Some(self.handle.clock()));
     }
 
     /// Moves the deadline. `next_poll` is what the next poll does if the timer is armed. `wait` is

@@ -345,9 +345,11 @@ impl Budget {
         &self,
         cx: &mut Context<'_>,
         yielded: &mut bool,
-        must_not_yield: bool,
+        must_not_yield: impl FnOnce() -> bool,
     ) -> Poll<Snapshot> {
-        if self.is_exhausted() && !must_not_yield && self.poll_yield_item(cx, yielded).is_pending()
+        if self.is_exhausted()
+            && !must_not_yield()
+            && self.poll_yield_item(cx, yielded).is_pending()
         {
             return Poll::Pending;
         }

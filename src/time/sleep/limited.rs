@@ -156,10 +156,10 @@ impl Sleep {
             return self;
         }
         let waker = Waker::noop().clone();
-        let identity = Identity::of(&waker);
         let arm = shared.arm_with_permit(self.deadline, &mut Some(waker), permit);
         if let Arm::Armed { index, must_replan } = arm {
-            self.waker = identity;
+            // Not that of the waker: no task has polled this timer.
+            self.waker = Identity::NONE;
             self.index = index;
             self.phase = Phase::Armed;
             if must_replan {

@@ -34,7 +34,14 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// The identity of no waker: the address of a vtable is not zero.
     pub(super) const NONE: Self = Self { data: 0, vtable: 0 };
+
+    /// Returns whether it is the identity of a waker.
+    #[inline]
+    pub(super) fn is_some(self) -> bool {
+        self.vtable != 0
+    }
 
     /// Stores a number in place of a waker, as two halves of 32 bits, which fit into any `usize`.
     pub(super) fn of_nanos(nanos: u64) -> Self {
@@ -187,14 +194,15 @@ impl Sleep {
     /// Notes that the timer has ended. Returns whether an earlier poll was pending.
     #[inline]
     fn end(&mut self) -> bool {
-        let waited = self.is_armed();
+        let is_armed = self.is_armed();
         // First, because the waker is dropped as in `cancel`, and that may panic: no timer is
         // removed twice, since another one may have its entry by then.
         self.phase = Phase::Done;
-        if waited {
-            drop(self.handle.shared.end(self.index, self.deadline));
+        if !is_armed {
+            return false;
         }
-        waited
+        drop(self.handle.shared.end(self.index, self.deadline));
+        self.waker.is_some()
     }
 
     /// Returns `Ready` again, or yields if the task has had too many ready results in a row.
