@@ -1,7 +1,8 @@
 //! [`Debounce`], a stream that yields an item once no newer one has come for a while.
 //!
 //! Each item resets the timer, and the newest item is yielded when the timer is ready. The timer is
-//! made by the first poll, on the current driver, and is polled only while an item waits.
+//! made by the first poll, on the current driver, and is polled only while an item waits. A reset
+//! that panics, as in `stream/timeout.rs`, leaves the item, and is made up for by the next poll.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -42,6 +43,8 @@ pin_project! {
         timer: Option<Sleep>,
         newest: Option<S::Item>,
         duration: Duration,
+        // Whether the reset for the newest item has panicked.
+        must_reset: bool,
         ended: bool,
     }
 }
@@ -53,6 +56,7 @@ impl<S: Stream> Debounce<S> {
             timer: None,
             newest: None,
             duration,
+            must_reset: false,
             ended: false,
         }
     }
@@ -70,6 +74,10 @@ impl<S: Stream> Stream for Debounce<S> {
         // Before the stream is polled, because this panics without a driver, and no item must be
         // lost.
         let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
+        if *this.must_reset {
+            timer.reset_after(duration);
+            *this.must_reset = false;
+        }
         let before = ready!(timer.poll_start_item(cx));
         for _ in 0..BATCH {
             match this.stream.as_mut().poll_next(cx) {
@@ -79,7 +87,9 @@ impl<S: Stream> Stream for Debounce<S> {
                         return Poll::Ready(Some(item));
                     }
                     let replaced = this.newest.replace(item);
+                    *this.must_reset = true;
                     timer.reset_after(duration);
+                    *this.must_reset = false;
                     // Last, because its drop may panic.
                     drop(replaced);
                 }

@@ -2,7 +2,8 @@
 //!
 //! Each item resets the timer, and the stream is polled again only once the timer is ready. So the
 //! timer is not armed while the task waits for the stream, and when the stream ends there is
-//! nothing to cancel. The timer is made by the first poll, on the current driver.
+//! nothing to cancel. The timer is made by the first poll, on the current driver. A reset that
+//! panics is done as in `stream/timeout.rs`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
+use crate::driver::shared::fire::catch_panic;
 use crate::time::sleep::{self, Sleep};
 
 pin_project! {
@@ -40,6 +42,8 @@ pin_project! {
         duration: Duration,
         // Whether the timer has to be ready before the stream may be polled.
         waits: bool,
+        // Whether the reset for the last item has panicked.
+        must_reset: bool,
     }
 }
 
@@ -50,6 +54,7 @@ impl<S> Throttle<S> {
             timer: None,
             duration,
             waits: false,
+            must_reset: false,
         }
     }
 
@@ -115,6 +120,10 @@ impl<S: Stream> Stream for Throttle<S> {
         // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
+        if *this.must_reset {
+            timer.reset_after(duration);
+            *this.must_reset = false;
+        }
         let before = ready!(timer.poll_start_item(cx));
         // The timer is not armed any more when it is ready.
         let waited = timer.is_armed();
@@ -125,8 +134,12 @@ impl<S: Stream> Stream for Throttle<S> {
         let item = ready!(this.stream.poll_next(cx));
         coop::consume_item(before, cx, waited, Some(timer.handle().clock()));
         if item.is_some() && !duration.is_zero() {
-            timer.reset_after(duration);
             *this.waits = true;
+            *this.must_reset = true;
+            catch_panic(|| {
+                timer.reset_after(duration);
+                *this.must_reset = false;
+            });
         }
         Poll::Ready(item)
     }

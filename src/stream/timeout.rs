@@ -4,6 +4,9 @@
 //! `spent` then says that the timer must not be polled again before the next item. The timer is
 //! made together with the stream if a driver is current there, so that the first wait counts from
 //! then, otherwise by the first poll. It exists until the stream ends.
+//!
+//! To reset the timer runs foreign code: it reads the clock, and may unpark the driver. If that
+//! panics, the item is yielded all the same, and the next poll begins with the reset.
 
 use std::future::Future;
 use std::mem;
@@ -16,6 +19,7 @@ use pin_project_lite::pin_project;
 
 use crate::backend::coop;
 use crate::driver::Handle;
+use crate::driver::shared::fire::catch_panic;
 use crate::time::error::Elapsed;
 use crate::time::sleep::{self, Sleep};
 
@@ -43,6 +47,8 @@ pin_project! {
         timer: Option<Sleep>,
         duration: Duration,
         spent: bool,
+        // Whether the reset for the last item has panicked.
+        must_reset: bool,
         // Whether the last poll was pending, and whether that was only to let other tasks run.
         waits: bool,
         yielded: bool,
@@ -58,6 +64,7 @@ impl<S> Timeout<S> {
             timer: driver.map(|driver| Sleep::uncapped(driver, duration)),
             duration,
             spent: false,
+            must_reset: false,
             waits: false,
             yielded: false,
             ended: false,
@@ -77,14 +84,22 @@ impl<S: Stream> Stream for Timeout<S> {
         // lost.
         let duration = *this.duration;
         let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
+        if *this.must_reset {
+            timer.reset_after(duration);
+            *this.must_reset = false;
+        }
         let before = ready!(coop::poll_start_item(cx, this.yielded, || *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
                 coop::consume_item(before, cx, waited, Some(timer.handle().clock()));
                 *this.waits = false;
-                timer.reset_after(duration);
                 *this.spent = false;
+                *this.must_reset = true;
+                catch_panic(|| {
+                    timer.reset_after(duration);
+                    *this.must_reset = false;
+                });
                 Poll::Ready(Some(Ok(item)))
             }
             Poll::Ready(None) => {

@@ -1,7 +1,8 @@
 //! [`TimeoutRepeating`], a stream that yields an error at each tick while no item comes.
 //!
 //! Each item resets the interval, which is polled only when the stream is pending. When the stream
-//! ends, the interval is dropped; its absence shows that the stream has ended.
+//! ends, the interval is dropped; its absence shows that the stream has ended. A reset that panics
+//! is done as in `stream/timeout.rs`.
 
 use std::mem;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
+use crate::driver::shared::fire::catch_panic;
 use crate::time::error::Elapsed;
 use crate::time::interval::Interval;
 
@@ -39,6 +41,8 @@ pin_project! {
         #[pin]
         stream: S,
         interval: Option<Interval>,
+        // Whether the reset for the last item has panicked.
+        must_reset: bool,
         // Whether the last poll was pending, and whether that was only to let other tasks run.
         waits: bool,
         yielded: bool,
@@ -50,6 +54,7 @@ impl<S> TimeoutRepeating<S> {
         Self {
             stream,
             interval: Some(interval),
+            must_reset: false,
             waits: false,
             yielded: false,
         }
@@ -64,13 +69,21 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         let Some(interval) = this.interval else {
             return Poll::Ready(None);
         };
+        if *this.must_reset {
+            interval.reset();
+            *this.must_reset = false;
+        }
         let before = ready!(coop::poll_start_item(cx, this.yielded, || *this.waits));
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
                 coop::consume_item(before, cx, waited, Some(interval.handle().clock()));
                 *this.waits = false;
-                interval.reset();
+                *this.must_reset = true;
+                catch_panic(|| {
+                    interval.reset();
+                    *this.must_reset = false;
+                });
                 Poll::Ready(Some(Ok(item)))
             }
             Poll::Ready(None) => {

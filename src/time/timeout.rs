@@ -2,7 +2,8 @@
 //!
 //! The future is polled before the timer, and may be ready even after the deadline. The timer is
 //! polled only if the future is pending, so a future that is ready at its first poll does not arm a
-//! timer at all (but `try_timeout` arms it before). Before both, `poll_start_item` may yield, if the task's budget is used up.
+//! timer at all (but `try_timeout` arms it before). Before both, `poll_start_item` may yield, if the
+//! task's budget is used up.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -207,8 +208,8 @@ impl<T: Future> Future for Timeout<T> {
         let sleep = this.sleep;
         let before = ready!(sleep.poll_start_item(cx));
         if let Poll::Ready(output) = this.future.poll(cx) {
-            sleep.consume_item(before, cx);
             sleep.set_completed();
+            sleep.consume_item(before, cx);
             return Poll::Ready(Ok(output));
         }
         coop::poll_limit(before, cx, |cx| Pin::new(&mut *sleep).poll(cx))

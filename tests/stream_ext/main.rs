@@ -11,6 +11,7 @@ mod budget;
 mod chunks_timeout;
 mod debounce;
 mod limits;
+mod panics;
 mod properties;
 #[path = "../support/mod.rs"]
 mod support;

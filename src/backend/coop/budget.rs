@@ -36,6 +36,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::backend::coop::{Snapshot, tokio_budget};
 use crate::clock::Clock;
+use crate::driver::shared::fire::catch_panic;
 use crate::instant::NEVER;
 
 /// After how many ready results the budget is exhausted.
@@ -390,7 +391,9 @@ impl Budget {
 
     #[inline(never)]
     fn consume_item_slow(&self, waker: &Waker, clock: Option<&Clock>) {
-        self.consume_slow(waker, clock);
+        // The caller has taken the item already, which must not be lost if the clock panics. The
+        // next result reads the clock again.
+        catch_panic(|| _ = self.consume_slow(waker, clock));
     }
 
     /// Returns whether the budget became exhausted after `before`.
