@@ -50,8 +50,8 @@ pub use crate::queue::Key;
 ///
 /// The task that polled last is woken when a value comes due. It is woken at once in these cases: a
 /// value is inserted, or moved, before all others; the queue becomes empty, or is so no longer; a
-/// change reveals a value that is due already. Once woken, it is not woken again for such changes
-/// until it has polled.
+/// change reveals a value that is due already. A task that such a change has woken is not woken by
+/// another one until it has polled.
 ///
 /// # Drivers
 ///
@@ -169,7 +169,7 @@ impl<T> DelayQueue<T> {
     #[track_caller]
     pub fn insert_at(&mut self, value: T, when: Instant) -> Key {
         let deadline = self.ensure_timer().to_queue_time(when);
-        self.add(value, deadline)
+        self.add(value, deadline, None)
     }
 
     /// Adds a value that is due `timeout` from now, and returns the key that names it.
@@ -197,11 +197,7 @@ impl<T> DelayQueue<T> {
         let timer = self.ensure_timer();
         let unbound = timer.is_unbound();
         let deadline = timer.to_queue_time(timer.now() + timeout);
-        let key = self.add(value, deadline);
-        if unbound {
-            self.waits.insert(key, timeout);
-        }
-        key
+        self.add(value, deadline, unbound.then_some(timeout))
     }
 
     /// Removes a value before it is due, and returns it.
@@ -277,11 +273,12 @@ impl<T> DelayQueue<T> {
     pub fn reset(&mut self, key: &Key, timeout: Duration) {
         self.bind_if_unbound();
         match &self.timer {
-            Some(timer) => self.move_to(*key, timer.to_queue_time(timer.now() + timeout)),
+            Some(timer) => {
+                let deadline = timer.to_queue_time(timer.now() + timeout);
+                let wait = timer.is_unbound().then_some(timeout);
+                self.move_to(*key, deadline, wait);
+            }
             None => unknown(*key),
-        }
-        if self.is_unbound() {
-            self.waits.insert(*key, timeout);
         }
     }
 
@@ -309,7 +306,7 @@ impl<T> DelayQueue<T> {
     pub fn reset_at(&mut self, key: &Key, when: Instant) {
         self.bind_if_unbound();
         match &self.timer {
-            Some(timer) => self.move_to(*key, timer.to_queue_time(when)),
+            Some(timer) => self.move_to(*key, timer.to_queue_time(when), None),
             None => unknown(*key),
         }
     }
@@ -427,19 +424,23 @@ impl<T> DelayQueue<T> {
             self.register(cx);
             return Poll::Pending;
         }
+        // Before the value is taken out, because its drop may panic.
+        drop(self.waiting.take());
         // The timer has ended, so the first value is due: there is no need to read the clock.
         let due = self.queue.pop_due(first.deadline);
         debug_assert!(due.is_some(), "D1: {first:?}");
         let expired =
             due.map(|due| Expired::new(due.key, timer.to_clock_time(due.deadline), due.value));
         self.find_first();
-        self.waiting = None;
         Poll::Ready(expired)
     }
 
-    fn add(&mut self, value: T, deadline: Instant) -> Key {
+    /// Adds a value. `unbound_wait` is the duration for which it was inserted, if the queue has no
+    /// driver yet.
+    fn add(&mut self, value: T, deadline: Instant, unbound_wait: Option<Duration>) -> Key {
         let was_empty = self.queue.is_empty();
         let key = self.queue.insert(deadline, value);
+        self.waits.set(key, unbound_wait);
         // Among equal deadlines the new one comes last. With an empty queue the first deadline is
         // NEVER, so a value that never comes due does not become the first.
         if deadline < self.first_deadline() {
@@ -451,12 +452,13 @@ impl<T> DelayQueue<T> {
         key
     }
 
+    /// Moves a value. `unbound_wait` is as in [`add`](Self::add).
     #[track_caller]
-    fn move_to(&mut self, key: Key, deadline: Instant) {
+    fn move_to(&mut self, key: Key, deadline: Instant, unbound_wait: Option<Duration>) {
         if !self.queue.reset(key, deadline) {
             unknown(key);
         }
-        self.waits.remove(key);
+        self.waits.set(key, unbound_wait);
         if self.is_first(key) {
             self.replace_first();
         } else if deadline < self.first_deadline() {

@@ -1,11 +1,13 @@
 //! Tests of which driver a queue runs on, and what happens when that driver is dropped.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll::{Pending, Ready};
 
 use futures::StreamExt;
 use reveille::time::{DelayQueue, Duration, Instant};
-use reveille::{Driver, DriverThread, ThreadPark};
+use reveille::{Clock, Driver, DriverThread, ThreadPark};
 
 use crate::support::{Dial, Task, manual, ms, secs, watched};
 use crate::{due, poll};
@@ -87,6 +89,77 @@ fn values_move_to_another_driver_with_the_time_that_they_had_left() {
     };
     assert!(shift > secs(900));
     assert_eq!(queue.len(), 1);
+}
+
+/// Its values then had the deadlines that they had on the system's clock.
+#[test]
+#[cfg(feature = "fallback")]
+fn a_clock_that_panics_when_the_queue_gets_its_driver_leaves_the_queue_without_one() {
+    let (dial, panics) = (Dial::default(), Switch::default());
+    let driver = driver_that_panics(&dial, &panics, 1);
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    let key = queue.insert('a', secs(10));
+    let _entered = driver.handle().enter();
+    panics.on();
+    catch_unwind(AssertUnwindSafe(|| poll(&task, &mut queue))).unwrap_err();
+    panics.off();
+    assert_eq!(poll(&task, &mut queue), Pending);
+    assert_eq!(queue.deadline(&key), driver.handle().now() + secs(10));
+    dial.set(secs(10));
+    assert_eq!(due(&mut queue), ['a']);
+}
+
+/// The queue took the deadlines of the old clock for those of the new one.
+#[test]
+fn values_keep_the_time_that_they_had_left_if_the_clock_of_the_next_driver_panics() {
+    let (old, new, panics) = (Dial::default(), Dial::default(), Switch::default());
+    let gone = old.driver();
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    let key = {
+        let _entered = gone.handle().enter();
+        queue.insert('a', secs(10))
+    };
+    assert_eq!(poll(&task, &mut queue), Pending);
+    new.set(secs(1000));
+    // The first reading gives the timer its new deadline, the second is after the move.
+    let successor = driver_that_panics(&new, &panics, 2);
+    let _entered = successor.handle().enter();
+    drop(gone);
+    panics.on();
+    catch_unwind(AssertUnwindSafe(|| poll(&task, &mut queue))).unwrap_err();
+    panics.off();
+    assert_eq!(poll(&task, &mut queue), Pending);
+    assert_eq!(queue.deadline(&key), successor.handle().now() + secs(10));
+    new.set(secs(1010));
+    assert_eq!(due(&mut queue), ['a']);
+}
+
+/// Counts the readings of a clock since it was switched on.
+#[derive(Clone, Default)]
+struct Switch(Arc<AtomicU64>);
+
+impl Switch {
+    fn on(&self) {
+        self.0.store(1, Ordering::SeqCst);
+    }
+
+    fn off(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Makes a driver on a clock that panics at the reading of this number after it was switched on.
+fn driver_that_panics(dial: &Dial, switch: &Switch, at: u64) -> Driver<()> {
+    let (clock, readings) = (dial.clock(), switch.0.clone());
+    let epoch = clock.now();
+    let clock = Clock::custom(move || {
+        if readings.load(Ordering::SeqCst) > 0 {
+            let number = readings.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(number, at, "the clock's own panic");
+        }
+        clock.now() - epoch
+    });
+    Driver::builder().clock(clock).build_with_unpark(|| {})
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::task::Poll::{Pending, Ready};
 
 use reveille::time::{DelayQueue, Duration};
 
-use crate::support::{Dial, Task, manual, ms, secs, waker};
+use crate::support::{Dial, OnDrop, Task, manual, ms, owning, secs, waker};
 use crate::{due, poll};
 
 /// Makes a queue on a manual clock, with one value and a waiting task.
@@ -265,4 +265,48 @@ fn a_waker_that_panics_leaves_the_queue_consistent() {
     assert!(catch_unwind(AssertUnwindSafe(|| queue.clear())).is_err());
     clock.advance(ms(5));
     assert_eq!(due(&mut queue), ['a', 'b']);
+}
+
+/// It is dropped by the poll that finds the value due, which then was lost.
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_loses_no_value() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let mut queue = DelayQueue::new();
+    queue.insert("first", ms(10));
+    let bad = owning(OnDrop(|| panic!("a waker's own panic")));
+    let mut cx = Context::from_waker(&bad);
+    assert!(queue.poll_expired(&mut cx).is_pending());
+    // The timer's clone is gone once it has fired; the queue's is the last one.
+    clock.advance(ms(10));
+    drop(bad);
+    let task = Task::new();
+    catch_unwind(AssertUnwindSafe(|| poll(&task, &mut queue))).unwrap_err();
+    assert_eq!(poll(&task, &mut queue), Ready(Some("first")));
+}
+
+/// What was inserted for a duration waits for all of it once the queue has a driver.
+#[test]
+#[cfg(feature = "fallback")]
+fn a_waker_that_panics_does_not_end_the_wait_of_a_value_without_a_driver() {
+    for by_reset in [false, true] {
+        let mut queue = DelayQueue::new();
+        let key = by_reset.then(|| queue.insert("first", Duration::MAX));
+        let bad = waker(|| panic!("a waker's own panic"));
+        let mut cx = Context::from_waker(&bad);
+        assert_eq!(queue.poll_expired(&mut cx).is_pending(), by_reset);
+        let change = catch_unwind(AssertUnwindSafe(|| match &key {
+            Some(key) => queue.reset(key, secs(10)),
+            None => _ = queue.insert("first", secs(10)),
+        }));
+        change.unwrap_err();
+        let (clock, driver) = manual();
+        let _entered = driver.handle().enter();
+        let task = Task::new();
+        assert_eq!(poll(&task, &mut queue), Pending);
+        clock.advance(secs(10) - Duration::from_nanos(1));
+        assert_eq!((task.wakes(), poll(&task, &mut queue)), (0, Pending));
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(poll(&task, &mut queue), Ready(Some("first")));
+    }
 }

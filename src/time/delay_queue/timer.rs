@@ -56,11 +56,6 @@ impl QueueTimer {
         self.sleep.bind(driver);
     }
 
-    /// Returns whether the driver's clock shows the system's time.
-    fn is_real(&self) -> bool {
-        self.sleep.handle().clock().is_real()
-    }
-
     /// Returns a new timer on another driver, if the driver of this one is gone and there is
     /// another.
     pub(super) fn successor(&self) -> Option<Self> {
@@ -107,13 +102,12 @@ impl QueueTimer {
             self.sleep.disarm();
             self.sleep.reset_at(deadline);
         }
-        let driver = self.sleep.driver();
-        let poll = Pin::new(&mut self.sleep).poll(cx);
-        if self.sleep.driver() != driver {
-            let deadline = self.sleep.deadline().nanos();
-            self.shift = deadline.saturating_sub(queue_time.nanos());
-        }
-        poll
+        let moving = ShiftIfMoved {
+            driver: self.sleep.driver(),
+            queue_time,
+            timer: self,
+        };
+        Pin::new(&mut moving.timer.sleep).poll(cx)
     }
 
     /// Moves the timer to a later deadline in queue time; the waiting task is woken then.
@@ -128,14 +122,36 @@ impl QueueTimer {
     }
 }
 
+/// Sets `shift` if a poll moves the timer to another driver, also if the poll panics after that.
+struct ShiftIfMoved<'a> {
+    timer: &'a mut QueueTimer,
+    driver: *const (),
+    /// The deadline that was polled for.
+    queue_time: Instant,
+}
+
+impl Drop for ShiftIfMoved<'_> {
+    fn drop(&mut self) {
+        let timer = &mut *self.timer;
+        if timer.sleep.driver() != self.driver {
+            let deadline = timer.sleep.deadline().nanos();
+            timer.shift = deadline.saturating_sub(self.queue_time.nanos());
+        }
+    }
+}
+
 /// The durations for which the values of an unbound queue were inserted. Values that were inserted
 /// for an instant have none, and a queue that is bound has none at all.
 #[derive(Debug, Default)]
 pub(super) struct UnboundWaits(HashMap<Key, Duration>);
 
 impl UnboundWaits {
-    pub(super) fn insert(&mut self, key: Key, wait: Duration) {
-        self.0.insert(key, wait);
+    /// Notes the wait of a value that is inserted or moved, or that it has none.
+    pub(super) fn set(&mut self, key: Key, wait: Option<Duration>) {
+        match wait {
+            Some(wait) => _ = self.0.insert(key, wait),
+            None => self.remove(key),
+        }
     }
 
     pub(super) fn remove(&mut self, key: Key) {
@@ -192,13 +208,16 @@ impl<T> DelayQueue<T> {
         let Some(timer) = &mut self.timer else {
             return;
         };
+        // First, because the clock may be foreign code that panics: then the queue is still unbound.
+        let start = (!driver.clock().is_real()).then(|| driver.now());
         timer.bind(driver);
-        if timer.is_real() {
-            self.waits.clear();
-            return;
+        match start {
+            None => self.waits.clear(),
+            Some(now) => {
+                self.waits.start_over(&mut self.queue, now);
+                self.find_first();
+            }
         }
-        self.waits.start_over(&mut self.queue, timer.now());
-        self.find_first();
     }
 }
 
