@@ -7,16 +7,19 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt};
 use reveille::time::MissedTickBehavior::{Burst, Delay, Skip};
 use reveille::time::{Instant, Interval, MissedTickBehavior, interval, interval_at};
-use reveille::{Handle, ManualClock};
+use reveille::{Clock, Driver, Handle, ManualClock};
 
-use support::{Task, manual, ms, panic_of, secs};
+use support::{Dial, Task, manual, ms, panic_of, secs};
 
 /// An interval of 300 ms on a clock of its own, and the task that polls it.
 struct TestInterval {
@@ -151,23 +154,25 @@ fn a_tick_late_within_the_tolerance_changes_nothing() {
 /// Returns the deadline of the tick after one that is `late`, both in microseconds.
 fn next_after(behavior: MissedTickBehavior, period: u64, slack: u64, late: u64) -> u64 {
     let us = Duration::from_micros;
-    let (clock, driver) = manual();
+    let dial = Dial::default();
+    let driver = dial.driver();
     driver.handle().set_slack(us(slack));
-    let start = clock.now();
+    let start = driver.handle().now();
     let task = Task::new();
     let mut interval = driver.handle().interval(us(period));
     interval.set_missed_tick_behavior(behavior);
     assert_eq!(interval.poll_tick(&mut task.context()), Poll::Ready(start));
     assert!(interval.poll_tick(&mut task.context()).is_pending());
-    clock.advance(us(period + late));
+    dial.set(us(period + late));
     let tick = interval.poll_tick(&mut task.context());
     assert_eq!(tick, Poll::Ready(start + us(period)));
-    loop {
+    for now in period + late.. {
+        dial.set(us(now));
         if let Poll::Ready(tick) = interval.poll_tick(&mut task.context()) {
             return (tick - start).as_micros().try_into().unwrap();
         }
-        clock.advance(us(1));
     }
+    unreachable!("the loop ends by a tick")
 }
 
 /// 5 ms are little compared to a period of 1 s, but five times a period of 1 ms.
@@ -206,17 +211,18 @@ fn lateness_within_the_slack_is_not_a_missed_tick() {
 #[test]
 fn interval_shorter_than_the_slack_keeps_its_rate() {
     for behavior in [Burst, Delay, Skip] {
-        let (clock, driver) = manual();
+        let dial = Dial::default();
+        let driver = dial.driver();
         driver.handle().set_slack(ms(1));
         let task = Task::new();
         let mut interval = driver.handle().interval(Duration::from_micros(500));
         interval.set_missed_tick_behavior(behavior);
         let mut ticks = 0;
-        for _ in 0..1_000 {
+        for now in 0..1_000 {
+            dial.set(ms(now));
             while interval.poll_tick(&mut task.context()).is_ready() {
                 ticks += 1;
             }
-            clock.advance(ms(1));
         }
         assert_eq!(ticks, 1_999, "{behavior:?}");
     }
@@ -225,14 +231,65 @@ fn interval_shorter_than_the_slack_keeps_its_rate() {
 /// The slack may be set while the interval ticks; the present one counts.
 #[test]
 fn slack_that_is_set_counts_from_the_next_tick_on() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let start = driver.handle().now();
+    let task = Task::new();
+    let mut interval = driver.handle().interval(ms(300));
+    interval.set_missed_tick_behavior(Delay);
+    let mut tick = |now| {
+        dial.set(ms(now));
+        let tick = interval.poll_tick(&mut task.context());
+        tick.map(|tick| (tick - start).as_millis())
+    };
+    driver.handle().set_slack(Duration::ZERO);
+    assert_eq!([0, 306].map(&mut tick), [0, 300].map(Poll::Ready));
+    driver.handle().set_slack(ms(20));
+    assert_eq!([631, 905].map(&mut tick), [Poll::Ready(606), Poll::Pending]);
+    assert_eq!(tick(906), Poll::Ready(906));
+}
+
+/// Nothing waits for the slack there. So it would depend on what the driver had measured before
+/// which ticks count as missed.
+#[test]
+fn on_a_clock_that_stands_the_slack_does_not_excuse_a_late_tick() {
     let mut beat = TestInterval::new(Delay);
-    beat.handle.set_slack(Duration::ZERO);
-    beat.ticks(0, &[0]);
-    beat.ticks(306, &[300]);
     beat.handle.set_slack(ms(20));
-    beat.ticks(631, &[606]);
+    beat.ticks(0, &[0]);
+    beat.ticks(305, &[300]);
+    beat.ticks(606, &[600]);
     beat.ticks(905, &[]);
     beat.ticks(906, &[906]);
+}
+
+/// The tick had the time that it had on the old clock.
+#[test]
+fn an_interval_moves_to_the_next_driver_although_its_clock_panics_after_the_move() {
+    let (old, new) = (Dial::default(), Dial::default());
+    let gone = old.driver();
+    let task = Task::new();
+    let mut interval = gone.handle().interval(ms(300));
+    assert!(interval.poll_tick(&mut task.context()).is_ready());
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+    new.set(secs(1000));
+    // The first reading gives the timer its new deadline, the second is after the move.
+    let (clock, readings) = (new.clock(), Arc::new(AtomicUsize::new(0)));
+    let (epoch, counted) = (clock.now() - secs(1000), readings.clone());
+    let clock = Clock::custom(move || {
+        let number = counted.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(number, 1, "the clock's own panic");
+        clock.now() - epoch
+    });
+    let successor = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let _entered = successor.handle().enter();
+    drop(gone);
+    readings.store(0, Ordering::SeqCst);
+    let poll = catch_unwind(AssertUnwindSafe(|| interval.poll_tick(&mut task.context())));
+    poll.unwrap_err();
+    assert!(interval.poll_tick(&mut task.context()).is_pending());
+    let due = successor.handle().now() + ms(300);
+    new.set(secs(1000) + ms(300));
+    assert_eq!(interval.poll_tick(&mut task.context()), Poll::Ready(due));
 }
 
 #[test]

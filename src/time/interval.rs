@@ -135,10 +135,11 @@ impl Handle {
 /// ```
 ///
 /// A tick counts as missed if it is late by more than half the period, or by more than 5 ms if that
-/// is less. The [slack](Handle::slack) of its driver does not count as lateness. If a tick is less
-/// late, the driver or the machine was late, not the program: the ticks after it keep their times,
-/// and those that are past by then come at once. So an interval whose period is shorter than the
-/// slack ticks several times in a row, and as often as it should on average.
+/// is less. The [slack](Handle::slack) of its driver does not count as lateness. (A clock that
+/// stands, because it is manual or paused, has no slack.) If a tick is less late, the driver or the
+/// machine was late, not the program: the ticks after it keep their times, and those that are past
+/// by then come at once. So an interval whose period is shorter than the slack ticks several times
+/// in a row, and as often as it should on average.
 ///
 /// # Examples
 ///
@@ -278,13 +279,12 @@ impl Interval {
         if self.sleep.is_unbound() {
             self.bind();
         }
-        let driver = self.sleep.driver();
-        let poll = Pin::new(&mut self.sleep).poll(cx);
-        if self.sleep.driver() != driver {
-            // The driver is gone and the timer has moved to another, whose clock may show another
-            // time.
-            self.scheduled = self.sleep.deadline();
-        }
+        let moving = RescheduleIfMoved {
+            driver: self.sleep.driver(),
+            interval: self,
+        };
+        let poll = Pin::new(&mut moving.interval.sleep).poll(cx);
+        drop(moving);
         ready!(poll);
 
         let now = self.sleep.handle().now();
@@ -431,11 +431,15 @@ impl Interval {
 
     /// Returns how late a tick may be without being counted as missed.
     ///
-    /// The slack is added, because the driver waits that long on purpose. Beyond it, the tick must
-    /// be nearer to its own time than to that of the next one.
+    /// The slack is added, because the driver waits that long on purpose; but not where the clock
+    /// stands still, and the driver waits for nothing. Beyond it, the tick must be nearer to its own
+    /// time than to that of the next one.
     fn tolerance(&self) -> Duration {
         let own = (self.period / 2).min(Duration::from_millis(5));
-        self.handle().slack().saturating_add(own)
+        match self.handle().clock().is_frozen() {
+            true => own,
+            false => self.handle().slack().saturating_add(own),
+        }
     }
 
     pub(crate) fn handle(&self) -> &DriverRef {
@@ -454,6 +458,21 @@ struct RescheduleOnDrop<'a>(&'a mut Interval);
 impl Drop for RescheduleOnDrop<'_> {
     fn drop(&mut self) {
         self.0.scheduled = self.0.sleep.deadline();
+    }
+}
+
+/// Notes when the next tick is due if a poll moves the timer to another driver, because its own is
+/// gone: the clock there may show another time. Does so also if the poll panics after that.
+struct RescheduleIfMoved<'a> {
+    interval: &'a mut Interval,
+    driver: *const (),
+}
+
+impl Drop for RescheduleIfMoved<'_> {
+    fn drop(&mut self) {
+        if self.interval.sleep.driver() != self.driver {
+            self.interval.scheduled = self.interval.sleep.deadline();
+        }
     }
 }
 
