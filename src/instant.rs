@@ -174,9 +174,8 @@ impl Instant {
         reason = "not in tokio either, and a program that is ported may deny warnings"
     )]
     pub fn checked_add(&self, duration: Duration) -> Option<Self> {
-        // `std` counts in seconds of this width wherever it can.
-        let fits = i64::try_from(duration.as_secs()).is_ok();
-        fits.then(|| *self + duration)
+        self.into_std().checked_add(duration)?;
+        Some(*self + duration)
     }
 
     /// Returns this instant minus `duration`, or `None` if that is before the earliest instant.

@@ -313,3 +313,14 @@ fn a_clock_that_panics_in_one_turn_does_not_end_a_function_that_repeats() {
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     assert!(timer.stop());
 }
+
+/// Those of std count seconds in 64 bits with a sign: `now` plus so many does not fit.
+#[test]
+fn an_instant_is_added_to_wherever_one_of_std_can_be() {
+    let (now, std) = (Instant::now(), std::time::Instant::now());
+    for add in [0, 1, 1 << 62, i64::MAX as u64, u64::MAX].map(secs) {
+        let sum = now.checked_add(add);
+        assert_eq!(sum.is_some(), std.checked_add(add).is_some(), "{add:?}");
+        assert!(sum.is_none_or(|sum| sum == now + add));
+    }
+}
