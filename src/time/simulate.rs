@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::backend::{coop, tokio_driver};
 use crate::clock::ManualClock;
 use crate::driver::{Driver, Handle};
 use crate::park::{Park, ThreadPark, ThreadUnpark, Unpark};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 impl ManualClock {
     /// Runs `future` to its end on this thread, and returns its output and how much time has passed
@@ -76,15 +76,18 @@ impl ManualClock {
                     return (output, self.now() - start);
                 }
             }
-            // Before the clock is moved: a hold that ends meanwhile lets time move in the next round.
+            // In this order: a thread that holds the clock wakes the future, and then ends its hold.
+            // If the hold is seen to be over, the wake is seen, too, and the future is polled before
+            // time moves. If it ends after this, the end unparks the driver.
             let was_free = driver.handle().clock().may_move();
-            if !driver.advance_when_idle() {
-                // In this order: another thread may wake the future and then end its hold.
-                if was_free && !woken.woken.load(Ordering::Acquire) {
-                    check_timers_of(outer.as_ref(), &waker);
-                }
-                driver.park();
+            if woken.woken.load(Ordering::Acquire) || was_free && driver.advance_when_idle() {
+                continue;
             }
+            // Nothing is due. A thread that holds no clock may have woken the future meanwhile.
+            if was_free && !woken.woken.load(Ordering::Acquire) {
+                check_timers_of(outer.as_ref(), &waker);
+            }
+            driver.park();
         }
     }
 }
@@ -114,7 +117,8 @@ impl Wake for Woken {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
+        // Not a store, which loom's models do not order against the swap of the loop.
+        self.woken.swap(true, Ordering::Release);
         self.unpark.unpark();
     }
 }
