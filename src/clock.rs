@@ -176,8 +176,10 @@ impl Clock {
     ///
     /// A panic of `elapsed` goes to the caller that needed the time: it leaves the call that makes,
     /// polls or moves a timer, or turns a driver. No timer is lost, and the next call reads the
-    /// clock again. On a runtime, where nobody has called, the time counts as unknown: a worker
-    /// looks again at once, and so uses its core until the function returns.
+    /// clock again. (A `Timeout` or a stream that has an item to yield needs the time only for what
+    /// comes after it. It yields the item, and reads the clock again in its next poll.) On a
+    /// runtime, where nobody has called, the time counts as unknown: a worker looks again at once,
+    /// and so uses its core until the function returns.
     ///
     /// # Examples
     ///
@@ -421,7 +423,12 @@ impl Inner {
         };
         // Pairs with the fence in `change`: a reader that has seen a store of a change also sees
         // the count that the change began with.
-        fence(Ordering::Acquire);
+        match self.source {
+            // SeqCst: the change reads `latest`, which this read may just have raised. If it has
+            // missed that, this thread must not miss the change.
+            Source::Custom(..) => fence(Ordering::SeqCst),
+            _ => fence(Ordering::Acquire),
+        }
         (changes.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == changes)
             .then_some(now)
     }
