@@ -76,6 +76,26 @@ fn clock_at_its_end_still_fires_timers() {
 }
 
 #[test]
+fn clock_that_starts_at_the_farthest_instant_shows_the_one_before_it_for_good() {
+    let farthest = Instant::now() + Duration::MAX;
+    let clock = ManualClock::starting_at(farthest);
+    let driver = Driver::builder().clock(&clock).build_with_unpark(|| {});
+    let start = clock.now();
+    assert_eq!(farthest - start, Duration::from_nanos(1));
+    let task = Task::new();
+    assert!(
+        task.poll(&mut driver.handle().sleep(Duration::ZERO))
+            .is_ready()
+    );
+    let mut never = driver.handle().sleep(Duration::from_nanos(1));
+    assert!(task.poll(&mut never).is_pending());
+    clock.advance(secs(1));
+    assert!(!clock.advance_to_next());
+    assert!(task.poll(&mut never).is_pending());
+    assert_eq!(clock.now(), start);
+}
+
+#[test]
 fn driver_dropped_with_timers_armed_wakes_each_once_in_order() {
     let (clock, driver) = manual();
     let handle = driver.handle().clone();
@@ -121,6 +141,7 @@ fn orphan_of_a_manual_clock_stays_pending_until_its_time() {
     }
     clock.advance(ms(5));
     for sleep in [&mut polled, &mut fresh] {
+        assert!(sleep.is_elapsed(), "its next poll is ready");
         assert!(task.poll(sleep).is_ready());
         assert!(sleep.is_elapsed());
         sleep.reset_at(clock.now() + ms(1));

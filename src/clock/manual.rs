@@ -98,7 +98,8 @@ impl ManualClock {
     }
 
     /// Creates a clock that does not run and shows `start`. If `start` is before the origin, the
-    /// clock shows the origin.
+    /// clock shows the origin. If it is the farthest instant, which no clock reaches, the clock
+    /// shows the one before it, and stays there.
     ///
     /// [`new`](Self::new) shows the present. A clock that starts at
     /// [`Instant::ORIGIN`](crate::time::Instant::ORIGIN) shows the same instants in each run, for
@@ -118,8 +119,10 @@ impl ManualClock {
     /// ```
     #[must_use]
     pub fn starting_at(start: Instant) -> Self {
-        // No epoch is negative, so that the farthest instant is within reach of `u64` from each.
-        Self(Clock::with_epoch(start.nanos().max(0), Source::Manual))
+        // No epoch is negative, so that the farthest instant is within reach of `u64` from each; and
+        // none is the farthest instant, so that there is a time for the clock to show.
+        let epoch = start.nanos().clamp(0, i64::MAX - 1);
+        Self(Clock::with_epoch(epoch, Source::Manual))
     }
 
     /// Returns the time on this clock.
@@ -356,10 +359,12 @@ impl Clock {
 
     /// Does what [`ManualClock::advance`] does. A running clock is not moved.
     pub(crate) fn advance(&self, duration: Duration) {
-        let target = self
-            .nanos()
-            .saturating_add(nanos(duration))
-            .min(self.end() - 1);
+        self.advance_until(self.nanos().saturating_add(nanos(duration)));
+    }
+
+    /// Advances the clock to `target`. If it is there already, this fires what is due.
+    fn advance_until(&self, target: u64) {
+        let target = target.min(self.end() - 1);
         // If another thread resumes the clock meanwhile, it must not be moved any more.
         while self.is_frozen()
             && let Some((at, observer)) = self.next().filter(|(at, _)| *at <= target)
@@ -380,7 +385,8 @@ impl Clock {
         let Some((at, _)) = self.next() else {
             return false;
         };
-        self.advance(Duration::from_nanos(at.saturating_sub(self.nanos())));
+        // Not by a duration: another thread may move the clock meanwhile, and the two would add up.
+        self.advance_until(at);
         true
     }
 

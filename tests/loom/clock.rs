@@ -3,9 +3,13 @@
 //! `time::pause` and `resume` go by the driver that is entered on their thread. Loom runs all its
 //! threads on one of the system's, so what one of them has entered, all have.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use crate::{Driver, ManualClock, Park, time};
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::support::{LONG, Race, Recorder, Room, Task, Time, check, ns, poll};
@@ -96,6 +100,86 @@ fn two_advances_at_once() {
         drop(sleeps);
         assert!(task.is_released());
     });
+}
+
+/// Two hands move one clock to the next deadline: it is moved there once.
+///
+/// Each finds the same deadline. If a hand moved the clock by the time that it had left, and the
+/// other was faster, it would move the clock as far again.
+#[test]
+fn two_advances_to_the_next_deadline_at_once() {
+    check(Some(3), || {
+        let race = Race::new();
+        let clock = ManualClock::new();
+        let driver = driver(&clock);
+        let task = Task::new();
+        let sleep = task.sleep(driver.handle(), ns(5));
+        let (start, hand) = (clock.now(), clock.clone());
+        let hand = race.spawn(move || hand.advance_to_next());
+        race.enter();
+        let moved = clock.advance_to_next();
+        assert!(hand.join().unwrap() || moved);
+
+        assert_eq!(clock.now() - start, ns(5));
+        assert_eq!(task.wakes(), 1);
+        drop(sleep);
+    });
+}
+
+/// A thread that holds the clock wakes a future that is simulated, and ends its hold.
+///
+/// The executor finds nothing woken, or a hold on the clock. If it then moved time because the hold
+/// is over, without asking again what was woken, the answer would come an hour late: its limit would
+/// have ended first.
+#[test]
+fn wake_and_end_of_a_hold_against_simulate() {
+    check(Some(3), || {
+        let race = Race::new();
+        let clock = ManualClock::new();
+        let (answer, hold) = (Answer::default(), clock.hold());
+        let asked = answer.clone();
+        let holder = race.spawn(move || {
+            answer.give();
+            drop(hold);
+        });
+        race.enter();
+        let (in_time, elapsed) = clock.simulate(async {
+            let limited = time::timeout(LONG, asked);
+            limited.await.is_ok()
+        });
+        assert!(in_time);
+        assert_eq!(elapsed, ns(0));
+        holder.join().unwrap();
+    });
+}
+
+/// A future that is ready once the answer was given.
+#[derive(Clone, Default)]
+struct Answer(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Answer {
+    fn give(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.0 = true;
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Answer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap();
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 /// A timer is armed while another thread moves the clock past its deadline.
@@ -350,6 +434,35 @@ fn resume_against_now() {
         assert_eq!(clock.now() - start, ns(0));
         hand.join().unwrap();
         assert_eq!(clock.now() - start, ns(0));
+    });
+}
+
+/// A clock with a function is paused while other threads read it: it stands at the latest time that
+/// a thread has seen, or later.
+///
+/// A thread that has read the clock before the pause raises the latest time, and then looks whether
+/// the clock was paused; the pause announces itself, and then reads the latest time. One of the two
+/// has to see what the other has done.
+#[test]
+fn pause_against_now() {
+    check(None, || {
+        let race = Race::new();
+        let time = Time::new();
+        let clock = time.clock();
+        let driver = Driver::builder()
+            .clock(clock.clone())
+            .build_with_unpark(|| {});
+        let _entered = driver.handle().enter();
+        time.set(5);
+        let (hand, reader) = (race.clone(), clock.clone());
+        let reader = hand.spawn(move || {
+            time.set(9);
+            reader.now()
+        });
+        race.enter();
+        time::pause();
+        let seen = reader.join().unwrap();
+        assert!(seen <= clock.now(), "the clock went back");
     });
 }
 
