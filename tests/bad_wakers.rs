@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use reveille::time::{Instant, Interval, Sleep};
-use reveille::{Driver, DriverThread, Handle};
+use reveille::{Driver, DriverThread, Handle, ManualClock};
 
 use support::{
     Count, Dial, Log, OnDrop, Task, manual, ms, owning, poll_with, secs, waker, watched,
@@ -358,4 +358,50 @@ fn unpark_may_use_the_driver_too() {
         assert!(poll_with(&mut sleep, Waker::noop()).is_pending());
         assert_eq!((unparks.get(), driver.handle().armed()), (1, 1));
     });
+}
+
+/// The end of a hold unparks all drivers on its clock. The second was not told of it, and nothing
+/// moved time for its timers.
+#[test]
+fn an_unpark_that_panics_at_the_end_of_a_hold_keeps_no_other_driver_from_being_told() {
+    let clock = ManualClock::new();
+    let build = |unpark: Box<dyn Fn() + Send + Sync>| {
+        Driver::builder().clock(&clock).build_with_unpark(unpark)
+    };
+    let unparks = Count::default();
+    let counted = unparks.clone();
+    let _bad = build(Box::new(|| panic!("the first")));
+    let _good = build(Box::new(move || counted.add()));
+    let _worse = build(Box::new(|| {
+        std::panic::panic_any(OnDrop(|| panic!("the payload's own panic")));
+    }));
+    let hold = clock.hold();
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(hold))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the first"));
+    assert_eq!(unparks.get(), 1);
+    // While a panic unwinds, a second one would end the process.
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _hold = clock.hold();
+        panic!("of the holder");
+    }));
+    let panic = panic.unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"of the holder"));
+    assert_eq!(unparks.get(), 2);
+}
+
+/// Its loop may have ended together with it, and the channel to it may be closed.
+#[test]
+fn the_end_of_a_hold_does_not_unpark_a_driver_that_is_gone() {
+    let clock = ManualClock::new();
+    let unparks = Count::default();
+    let counted = unparks.clone();
+    let gone = Driver::builder()
+        .clock(&clock)
+        .build_with_unpark(move || counted.add());
+    let _handle = gone.handle().clone();
+    drop(clock.hold());
+    assert_eq!(unparks.get(), 1);
+    drop(gone);
+    drop(clock.hold());
+    assert_eq!(unparks.get(), 1);
 }

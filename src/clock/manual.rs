@@ -5,9 +5,12 @@
 //! its deadline, and all have fired before [`ManualClock::advance`] returns. The same steps move a
 //! paused clock, and executors use them to let time pass while they are idle.
 
+use std::any::Any;
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::mem;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, ClockObserver, RUNNING, Source};
@@ -452,9 +455,25 @@ impl Clock {
     }
 
     /// Makes all drivers on this clock read it again.
+    ///
+    /// That unparks loops, which is foreign code. A panic in one does not keep the others from being
+    /// told. The first panic is passed on at the end, unless this thread is panicking already.
     pub(super) fn look_again(&self) {
+        let mut first_panic = None;
         for observer in self.observers() {
-            observer.look_again();
+            // The observer is dropped inside: this may be the last reference to it.
+            let told = catch_unwind(AssertUnwindSafe(move || observer.look_again()));
+            if let Err(payload) = told {
+                match first_panic {
+                    None => first_panic = Some(payload),
+                    Some(_) => drop_payload(payload),
+                }
+            }
+        }
+        match first_panic {
+            Some(payload) if thread::panicking() => drop_payload(payload),
+            Some(payload) => resume_unwind(payload),
+            None => {}
         }
     }
 
@@ -465,5 +484,12 @@ impl Clock {
             .iter()
             .filter_map(std::sync::Weak::upgrade)
             .collect()
+    }
+}
+
+/// Drops the payload of a panic. If that panics, too, the payload of that is leaked.
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(payload);
     }
 }

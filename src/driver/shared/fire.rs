@@ -157,6 +157,9 @@ impl ClockObserver for Shared {
     }
 
     fn look_again(&self) {
-        Self::look_again(self);
+        // What a driver that is gone would unpark may be gone, too.
+        if !self.is_closed() {
+            Self::look_again(self);
+        }
     }
 }
