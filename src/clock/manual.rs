@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::{Clock, ClockObserver, RUNNING, Source};
+use crate::clock::{CAN_PAUSE, Clock, ClockObserver, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
 use crate::sync::{atomic::Ordering, lock};
 
@@ -428,7 +428,7 @@ impl Clock {
         let _guard = lock(&self.inner.change_lock);
         let now = self.inner.frozen.load(Ordering::Relaxed);
         if now != RUNNING && now < at {
-            self.inner.frozen.store(at, Ordering::Release);
+            self.stand_at(at);
         }
     }
 
@@ -439,9 +439,19 @@ impl Clock {
         let _guard = lock(&self.inner.change_lock);
         let free = self.may_move();
         if free && self.inner.frozen.load(Ordering::Relaxed) < at {
-            self.inner.frozen.store(at, Ordering::Release);
+            self.stand_at(at);
         }
         free
+    }
+
+    /// Moves a frozen clock. The caller holds `change_lock`.
+    fn stand_at(&self, at: u64) {
+        // Without the feature `test-util` a clock with a function is frozen only by `stop`, and a
+        // read does not look at `frozen`.
+        if let (false, Source::Custom(_, latest)) = (CAN_PAUSE, &self.inner.source) {
+            latest.fetch_max(at, Ordering::Relaxed);
+        }
+        self.inner.frozen.store(at, Ordering::Release);
     }
 
     /// Returns the earliest deadline on this clock, and the observer that has it: the first one if

@@ -1,0 +1,44 @@
+//! A test of the clock of a tokio runtime that has ended while its time was paused. Another crate of the
+//! program may have enabled tokio's feature `test-util`, which this crate then does not know of. So
+//! it is run in two builds:
+//!
+//! ```sh
+//! cargo test --features tokio --test tokio_stopped
+//! cargo test --all-features --test tokio_stopped
+//! ```
+
+#![cfg(all(not(loom), feature = "tokio"))]
+
+mod support;
+
+use reveille::{Driver, Handle};
+use tokio::runtime::Builder;
+
+use support::{Task, secs};
+
+/// The clock counted as one that is moved by hand, but it could not be moved. So a driver on it moved
+/// it again and again, and never parked.
+#[test]
+fn a_driver_on_the_clock_of_a_runtime_that_has_ended_moves_it_to_each_deadline() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let handle = runtime.block_on(async { Handle::current() });
+    let clock = handle.clock().clone();
+    drop(runtime);
+    assert!(handle.is_closed());
+    let mut driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let start = driver.handle().now();
+    let task = Task::new();
+    for seconds in 1..3 {
+        let mut sleep = driver.handle().sleep(secs(1));
+        assert!(task.poll(&mut sleep).is_pending());
+        assert!(driver.advance_when_idle());
+        assert!(task.poll(&mut sleep).is_ready());
+        assert_eq!(driver.handle().now() - start, secs(seconds));
+    }
+    assert!(!driver.advance_when_idle());
+    assert_eq!(task.wakes(), 2);
+}
