@@ -3,7 +3,7 @@
 //! Each item resets the timer, and the stream is polled again only once the timer is ready. So the
 //! timer is not armed while the task waits for the stream, and when the stream ends there is
 //! nothing to cancel. The timer is made by the first poll, on the current driver. A reset that
-//! panics is done as in `stream/timeout.rs`.
+//! panics is made up for as in `stream/timeout.rs`.
 
 use std::future::Future;
 use std::pin::Pin;

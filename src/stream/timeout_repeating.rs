@@ -2,7 +2,7 @@
 //!
 //! Each item resets the interval, which is polled only when the stream is pending. When the stream
 //! ends, the interval is dropped; its absence shows that the stream has ended. A reset that panics
-//! is done as in `stream/timeout.rs`.
+//! is made up for as in `stream/timeout.rs`.
 
 use std::mem;
 use std::pin::Pin;

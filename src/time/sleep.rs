@@ -445,8 +445,8 @@ impl Sleep {
         self.reset_nanos(deadline, NextPoll::ReadsClock, None);
     }
 
-    /// Returns whether the driver holds a waker for the timer, or has fired it, and no poll was ready
-    /// since.
+    /// Returns whether the driver holds a waker for the timer, or has fired the timer and no poll was
+    /// ready since.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed
