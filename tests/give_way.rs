@@ -510,6 +510,21 @@ fn few_timers_of_many_tasks_yield() {
 
 /// On executors that do not tell where a poll begins, a timer for which the task has waited does
 /// not count.
+/// It is armed when it is made, which counted as if the task had waited for it.
+#[test]
+fn limited_timers_that_the_clock_has_passed_at_their_first_poll_yield() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let never_yields = (1..).take(2 * BUDGET).all(|now| {
+        let mut sleep = limited().try_sleep(Duration::from_nanos(1)).unwrap();
+        dial.set(Duration::from_nanos(now));
+        task.poll(&mut sleep).is_ready()
+    });
+    assert!(!never_yields);
+}
+
 #[test]
 fn timers_that_were_waited_for_do_not_yield() {
     let (clock, driver) = manual();
