@@ -1,6 +1,7 @@
-//! A test of the clock of a tokio runtime that has ended while its time was paused. Another crate of the
-//! program may have enabled tokio's feature `test-util`, which this crate then does not know of. So
-//! it is run in two builds:
+//! A test of the clock of a tokio runtime that has ended while its time was paused.
+//!
+//! Tokio's feature `test-util` may be on because of another crate, with this crate's feature of that
+//! name off. So the test is run in two builds:
 //!
 //! ```sh
 //! cargo test --features tokio --test tokio_stopped

@@ -76,9 +76,9 @@ impl ManualClock {
                     return (output, self.now() - start);
                 }
             }
-            // In this order: a thread that holds the clock wakes the future, and then ends its hold.
-            // If the hold is seen to be over, the wake is seen, too, and the future is polled before
-            // time moves. If it ends after this, the end unparks the driver.
+            // In this order: a thread that holds the clock wakes the future, and then ends its
+            // hold. If the hold is seen to be over, the wake is seen, too, and the future is polled
+            // before time moves. If the hold ends after this, its end unparks the driver.
             let was_free = driver.handle().clock().may_move();
             if woken.woken.load(Ordering::Acquire) || was_free && driver.advance_when_idle() {
                 continue;
