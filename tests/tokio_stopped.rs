@@ -1,7 +1,7 @@
 //! A test of the clock of a tokio runtime that has ended while its time was paused.
 //!
-//! Tokio's feature `test-util` may be on because of another crate, with this crate's feature of that
-//! name off. So the test is run in two builds:
+//! Tokio's feature `test-util` may be on because of another crate, with this crate's feature of
+//! that name off. So the test is run in two builds:
 //!
 //! ```sh
 //! cargo test --features tokio --test tokio_stopped
@@ -17,8 +17,8 @@ use tokio::runtime::Builder;
 
 use support::{Task, secs};
 
-/// The clock counted as one that is moved by hand, but it could not be moved. So a driver on it moved
-/// it again and again, and never parked.
+/// The clock counted as one that is moved by hand, but it could not be moved. So a driver on it
+/// moved it again and again, and never parked.
 #[test]
 fn a_driver_on_the_clock_of_a_runtime_that_has_ended_moves_it_to_each_deadline() {
     let runtime = Builder::new_current_thread()

@@ -122,8 +122,8 @@ impl ManualClock {
     /// ```
     #[must_use]
     pub fn starting_at(start: Instant) -> Self {
-        // No epoch is negative, so that the farthest instant is within reach of `u64` from each; and
-        // none is the farthest instant, so that there is a time for the clock to show.
+        // No epoch is negative, so that the farthest instant is within reach of `u64` from each;
+        // and none is the farthest instant, so that there is a time for the clock to show.
         let epoch = start.nanos().clamp(0, i64::MAX - 1);
         Self(Clock::with_epoch(epoch, Source::Manual))
     }
@@ -466,8 +466,9 @@ impl Clock {
 
     /// Makes all drivers on this clock read it again.
     ///
-    /// That unparks loops, which is foreign code. A panic in one does not keep the others from being
-    /// told. The first panic is passed on at the end, unless this thread is panicking already.
+    /// That unparks loops, which is foreign code. A panic in one does not keep the others from
+    /// being told. The first panic is passed on at the end, unless this thread is panicking
+    /// already.
     pub(super) fn look_again(&self) {
         let mut first_panic = None;
         for observer in self.observers() {

@@ -24,8 +24,8 @@ use crate::time::sleep;
 /// [stopped](Self::stop) is pending, too.
 ///
 /// One timer may be used again and again, in a loop and in `select!`: losing a `select!` does not
-/// stop it. Resetting it allocates nothing once warm. Dropping it cancels it and frees its memory at
-/// once, so there is no `defer timer.Stop()`.
+/// stop it. Resetting it allocates nothing once warm. Dropping it cancels it and frees its memory
+/// at once, so there is no `defer timer.Stop()`.
 ///
 /// In `futures::select!` it is left out while nothing can come: after its value was received or it
 /// was stopped, unless there is a [`remote`](Self::remote) that might reset it.

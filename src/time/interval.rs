@@ -432,8 +432,8 @@ impl Interval {
     /// Returns how late a tick may be without being counted as missed.
     ///
     /// The slack is added, because the driver waits that long on purpose. It does not where the
-    /// clock stands still. Beyond the slack, the tick must be nearer to its own time than to that of
-    /// the next one.
+    /// clock stands still. Beyond the slack, the tick must be nearer to its own time than to that
+    /// of the next one.
     fn tolerance(&self) -> Duration {
         let own = (self.period / 2).min(Duration::from_millis(5));
         match self.handle().clock().is_frozen() {

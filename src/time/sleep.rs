@@ -200,8 +200,8 @@ pub struct Sleep {
     handle: DriverRef,
     /// The deadline in nanoseconds on the driver's clock.
     deadline: u64,
-    /// While `Armed`, the identity of the waker that the driver holds, or `NONE` for that of a timer
-    /// that was armed when it was made and not polled since. While unbound, the duration.
+    /// While `Armed`, the identity of the waker that the driver holds, or `NONE` for that of a
+    /// timer that was armed when it was made and not polled since. While unbound, the duration.
     waker: Identity,
     /// While `Armed`, the index under which the driver holds the waker.
     index: u32,
@@ -218,8 +218,8 @@ pub struct Sleep {
 enum Phase {
     /// The driver does not know the timer.
     Idle,
-    /// The driver holds a waker for the timer, or has fired it. (A limited timer is armed when it is
-    /// made, before the first poll.)
+    /// The driver holds a waker for the timer, or has fired it. (A limited timer is armed when it
+    /// is made, before the first poll.)
     Armed,
     /// A poll has found the deadline passed. It was ready, unless it yielded (`yielded`).
     Done,
@@ -322,8 +322,8 @@ impl Sleep {
     ///
     /// It asks the driver, and does not read the clock, so before the first poll it is `false`,
     /// even if the deadline has passed (but a timer of `try_sleep` is armed when it is made). If
-    /// the driver is gone, the clock is read instead, also before the first poll. Once it is `true`,
-    /// it stays so until the timer is reset.
+    /// the driver is gone, the clock is read instead, also before the first poll. Once it is
+    /// `true`, it stays so until the timer is reset.
     ///
     /// # Examples
     ///
@@ -445,8 +445,8 @@ impl Sleep {
         self.reset_nanos(deadline, NextPoll::ReadsClock, None);
     }
 
-    /// Returns whether the driver holds a waker for the timer, or has fired the timer and no poll was
-    /// ready since.
+    /// Returns whether the driver holds a waker for the timer, or has fired the timer and no poll
+    /// was ready since.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.phase == Phase::Armed

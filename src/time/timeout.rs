@@ -2,8 +2,8 @@
 //!
 //! The future is polled before the timer, and may be ready even after the deadline. The timer is
 //! polled only if the future is pending, so a future that is ready at its first poll does not arm a
-//! timer at all (but `try_timeout` arms it before). Before both, `poll_start_item` may yield, if the
-//! task's budget is used up.
+//! timer at all (but `try_timeout` arms it before). Before both, `poll_start_item` may yield, if
+//! the task's budget is used up.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

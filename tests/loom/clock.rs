@@ -129,8 +129,7 @@ fn two_advances_to_the_next_deadline_at_once() {
 /// A thread that holds the clock wakes a future that is simulated, and ends its hold.
 ///
 /// The executor finds nothing woken, or a hold on the clock. If it then moved time because the hold
-/// is over, without asking again what was woken, the answer would come an hour late: its limit would
-/// have ended first.
+/// is over, without asking again what was woken, an hour would pass although the answer is there.
 #[test]
 fn wake_and_end_of_a_hold_against_simulate() {
     check(Some(3), || {

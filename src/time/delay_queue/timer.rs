@@ -208,7 +208,8 @@ impl<T> DelayQueue<T> {
         let Some(timer) = &mut self.timer else {
             return;
         };
-        // First, because the clock may be foreign code that panics: then the queue is still unbound.
+        // First, because the clock may be foreign code that panics: then the queue is still
+        // unbound.
         let start = (!driver.clock().is_real()).then(|| driver.now());
         timer.bind(driver);
         match start {
