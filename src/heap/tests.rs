@@ -103,6 +103,19 @@ impl Timers for AllLive {
     }
 }
 
+/// Timers that were all removed.
+struct AllDead;
+
+impl Timers for AllDead {
+    fn resolve(&mut self, _: Slot, _: OnMove) -> SlotState {
+        SlotState::Dead
+    }
+
+    fn is_live(&mut self, _: Slot) -> bool {
+        false
+    }
+}
+
 fn slot(millis: u64, key: u32) -> Slot {
     Slot::new(millis * 1_000_000, key, key)
 }
@@ -175,6 +188,21 @@ fn pop_in_order<const MARKS_STALE: bool>(mut heap: RunHeap<16, MARKS_STALE>, ord
     sorted.sort();
     sorted.push(far);
     assert_eq!(drain(&mut heap), sorted);
+}
+
+/// An allocation at that point would be a pause: a program that drops a million timers in boxes has
+/// freed a million small blocks, and glibc merges them in the next large allocation.
+#[test]
+fn a_run_of_removed_timers_is_opened_without_an_allocation() {
+    let mut heap = RunHeap::<16, false>::new();
+    for i in 0..100 {
+        heap.push(slot(u64::from(i * 37 % 100), i), &mut AllLive);
+    }
+    let before = heap.capacity();
+    assert_eq!(heap.peek(u64::MAX, &mut AllDead), None);
+    assert_eq!(heap.slots(), 0);
+    assert!(heap.capacity() <= before);
+    assert_eq!(heap.moved.capacity(), 0, "nothing has moved");
 }
 
 #[test]
