@@ -56,7 +56,6 @@ mod runs;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::mem;
 
 use self::maintenance::{Effort, STEP};
 use self::runs::{Position, Run, Runs};
@@ -392,58 +391,6 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         if self.recent.len() >= Self::RECENT {
             self.unload_front();
         }
-    }
-
-    /// Turns a full front into the first run, to make way for a slot that comes before it.
-    #[cold]
-    fn turn_front_into_run(&mut self) {
-        if !self.recent.is_empty() {
-            return self.unload_front();
-        }
-        let mut slots = mem::replace(&mut self.front, Self::buffer());
-        slots.reverse();
-        self.effort.add(slots.len());
-        self.edge = slots[0];
-        let stale = mem::take(&mut self.stale);
-        self.runs
-            .push_first(Run::new(self.edge, slots, stale, true));
-    }
-
-    /// Turns all near slots into the first run, so that the next [`peek`](Self::peek) sorts them
-    /// anew.
-    #[cold]
-    fn unload_front(&mut self) {
-        if !MARKS_STALE && self.near() > Self::CAPACITY {
-            self.unload_far_half();
-        }
-        let mut slots = mem::take(&mut self.front);
-        slots.reverse();
-        let sorted = self.recent.is_empty();
-        slots.extend(self.recent.drain().map(|Reverse(slot)| slot));
-        self.effort.add(slots.len());
-        self.edge = Slot::MIN;
-        let stale = mem::take(&mut self.stale);
-        self.runs
-            .push_first(Run::new(self.edge, slots, stale, sorted));
-    }
-
-    /// Turns the farther half of the near slots into the first run. Their stale ones are not
-    /// counted.
-    fn unload_far_half(&mut self) {
-        // The front is sorted, latest first.
-        let middle = self.front.len() / 2;
-        let low = self.front[middle];
-        let mut slots = Self::buffer();
-        slots.extend(self.front.drain(..=middle).rev());
-        let sorted = self.recent.is_empty();
-        for Reverse(slot) in mem::take(&mut self.recent) {
-            match slot < low {
-                true => self.recent.push(Reverse(slot)),
-                false => slots.push(slot),
-            }
-        }
-        self.edge = low;
-        self.runs.push_first(Run::new(low, slots, 0, sorted));
     }
 
     /// Splits a run that has just become full, or notes that a later call has to, after `slot` has

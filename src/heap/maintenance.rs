@@ -1,10 +1,11 @@
 //! The maintenance of the heap: each call does a bounded part of it.
 //!
 //! This is everything that moves slots other than the one that a call is about: opening the nearest
-//! run, taking stale slots out of a run, splitting one in two, placing moved slots. Each step
-//! handles one run of RUN slots, or [`STEP`] slots of one. The invariants are at the head of
-//! `heap`.
+//! run, taking stale slots out of a run, splitting one in two, placing moved slots, making a run of
+//! the near slots. Each step handles one run of RUN slots, or [`STEP`] slots of one. The invariants
+//! are at the head of `heap`.
 
+use std::cmp::Reverse;
 use std::mem;
 use std::ops::Range;
 
@@ -66,6 +67,58 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
         self.front = slots;
         true
+    }
+
+    /// Turns a full front into the first run, to make way for a slot that comes before it.
+    #[cold]
+    pub(super) fn turn_front_into_run(&mut self) {
+        if !self.recent.is_empty() {
+            return self.unload_front();
+        }
+        let mut slots = mem::replace(&mut self.front, Self::buffer());
+        slots.reverse();
+        self.effort.add(slots.len());
+        self.edge = slots[0];
+        let stale = mem::take(&mut self.stale);
+        self.runs
+            .push_first(Run::new(self.edge, slots, stale, true));
+    }
+
+    /// Turns all near slots into the first run, so that the next [`peek`](Self::peek) sorts them
+    /// anew.
+    #[cold]
+    pub(super) fn unload_front(&mut self) {
+        if !MARKS_STALE && self.near() > Self::CAPACITY {
+            self.unload_far_half();
+        }
+        let mut slots = mem::take(&mut self.front);
+        slots.reverse();
+        let sorted = self.recent.is_empty();
+        slots.extend(self.recent.drain().map(|Reverse(slot)| slot));
+        self.effort.add(slots.len());
+        self.edge = Slot::MIN;
+        let stale = mem::take(&mut self.stale);
+        self.runs
+            .push_first(Run::new(self.edge, slots, stale, sorted));
+    }
+
+    /// Turns the farther half of the near slots into the first run. Their stale ones are not
+    /// counted.
+    fn unload_far_half(&mut self) {
+        // The front is sorted, latest first.
+        let middle = self.front.len() / 2;
+        let low = self.front[middle];
+        let mut slots = Self::buffer();
+        slots.extend(self.front.drain(..=middle).rev());
+        let sorted = self.recent.is_empty();
+        for Reverse(slot) in mem::take(&mut self.recent) {
+            match slot < low {
+                true => self.recent.push(Reverse(slot)),
+                false => slots.push(slot),
+            }
+        }
+        self.edge = low;
+        self.runs.push_first(Run::new(low, slots, 0, sorted));
     }
 
     /// Takes all stale slots out of a run. Those whose timers have moved to below `end` are filed

@@ -4,16 +4,17 @@
 //! insertion or a removal of a run reads or moves at most a few kilobytes.
 //!
 //! Resets make slots stale in all runs, and each stale slot is counted in the run that it lies in.
-//! The lows of the runs and a [`Tally`] for each are kept together, a few kilobytes for a hundred
-//! thousand timers. Counting in the runs themselves would touch one more cache line each time.
+//! The lows of the runs and a count of newly stale slots ([`NewlyStale`]) for each are kept
+//! together, a few kilobytes for a hundred thousand timers. Counting in the runs themselves would
+//! touch one more cache line each time.
 //!
 //! - R1 lows rise from run to run; a run's slots lie from its low to below the next one's.
-//! - R2 a group has 1 to `GROUP` runs, with the low and the tally of each; its own low is that of the
-//!   first.
-//! - R3 as many slots of a run are stale as the run and its tally count together. `IndexMut` first
-//!   adds the tally to the run's own count.
-//! - R4 while a tally has not reached its `limit`, its run is not `is_stale(STALENESS)`: slots that
-//!   are added in the meantime are live.
+//! - R2 a group has 1 to `GROUP` runs, with the low and the `NewlyStale` of each; its own low is
+//!   that of the first.
+//! - R3 as many slots of a run are stale as the run and its `NewlyStale` count together.
+//!   `IndexMut` first adds the latter to the run's own count.
+//! - R4 while `NewlyStale` has not reached its `limit`, its run is not `is_stale(STALENESS)`: slots
+//!   that are added in the meantime are live.
 
 use std::ops::{Index, IndexMut};
 
@@ -38,7 +39,7 @@ const GROUPS: usize = 256;
 pub(super) struct Run {
     pub(super) low: Slot,
     pub(super) slots: Vec<Slot>,
-    /// How many of the slots are stale, not counting those in the run's tally.
+    /// How many of the slots are stale, not counting those in its `NewlyStale`.
     pub(super) stale: u32,
     /// Where the next search for stale slots starts.
     pub(super) cursor: u32,
@@ -103,7 +104,7 @@ impl Run {
 
 /// How many slots of a run have turned stale since its own count was last brought up to date.
 #[derive(Clone, Copy, Default)]
-struct Tally {
+struct NewlyStale {
     stale: u16,
     /// How many slots may turn stale before the run itself has to be looked at.
     limit: u16,
@@ -111,30 +112,30 @@ struct Tally {
 
 struct Group {
     lows: Vec<Slot>,
-    tallies: Vec<Tally>,
+    newly_stale: Vec<NewlyStale>,
     runs: Vec<Run>,
 }
 
 impl Group {
     fn new() -> Self {
-        let (lows, tallies, runs) = (Vec::new(), Vec::new(), Vec::new());
+        let (lows, newly_stale, runs) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             lows,
-            tallies,
+            newly_stale,
             runs,
         }
     }
 
     fn insert(&mut self, to: usize, run: Run) {
         self.lows.insert(to, run.low);
-        self.tallies.insert(to, Tally::default());
+        self.newly_stale.insert(to, NewlyStale::default());
         self.runs.insert(to, run);
     }
 
     fn remove(&mut self, at: usize) -> Run {
-        self.flush_tally(at);
+        self.flush_newly_stale(at);
         self.lows.remove(at);
-        self.tallies.remove(at);
+        self.newly_stale.remove(at);
         self.runs.remove(at)
     }
 
@@ -142,17 +143,17 @@ impl Group {
     fn split_off(&mut self, at: usize, most: usize) -> Self {
         Self {
             lows: split_off(&mut self.lows, at, most),
-            tallies: split_off(&mut self.tallies, at, most),
+            newly_stale: split_off(&mut self.newly_stale, at, most),
             runs: split_off(&mut self.runs, at, most),
         }
     }
 
-    /// Adds the tally of a run to the run's own count of stale slots.
+    /// Adds the newly stale slots of a run to the run's own count.
     #[inline]
-    fn flush_tally(&mut self, at: usize) -> &mut Run {
-        let tally = std::mem::take(&mut self.tallies[at]);
+    fn flush_newly_stale(&mut self, at: usize) -> &mut Run {
+        let newly = std::mem::take(&mut self.newly_stale[at]);
         let run = &mut self.runs[at];
-        run.stale += u32::from(tally.stale);
+        run.stale += u32::from(newly.stale);
         run
     }
 }
@@ -174,8 +175,8 @@ impl Position {
 
 /// All runs. See the head of this file.
 ///
-/// With `MARKS_STALE`, each slot that turns stale is counted by [`mark_stale`](Self::mark_stale), and
-/// a run's buffer is larger: see `RunHeap`.
+/// With `MARKS_STALE`, each slot that turns stale is counted by [`mark_stale`](Self::mark_stale),
+/// and a run's buffer is larger: see `RunHeap`.
 pub(super) struct Runs<const MARKS_STALE: bool> {
     /// The lows of the groups.
     lows: Vec<Slot>,
@@ -183,8 +184,8 @@ pub(super) struct Runs<const MARKS_STALE: bool> {
 }
 
 impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
-    /// How many runs a group holds at most. A group's runs then take as much memory as the buffer of
-    /// one run, so the allocator can reuse that. Tests use a small number, so that they split
+    /// How many runs a group holds at most. A group's runs then take as much memory as the buffer
+    /// of one run, so the allocator can reuse that. Tests use a small number, so that they split
     /// groups.
     const GROUP: usize = match MARKS_STALE {
         _ if cfg!(test) => 4,
@@ -240,20 +241,20 @@ impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
     /// run, which is sooner if the heap is `shrinking`.
     #[inline]
     pub(super) fn mark_stale(&mut self, at: Position, shrinking: bool) -> bool {
-        let tally = &mut self.groups[at.group].tallies[at.run];
-        tally.stale += 1;
-        (tally.stale > tally.limit || shrinking) && self.is_too_stale(at, shrinking)
+        let newly = &mut self.groups[at.group].newly_stale[at.run];
+        newly.stale += 1;
+        (newly.stale > newly.limit || shrinking) && self.is_too_stale(at, shrinking)
     }
 
     fn is_too_stale(&mut self, at: Position, shrinking: bool) -> bool {
         let group = &mut self.groups[at.group];
-        let run = group.flush_tally(at.run);
+        let run = group.flush_newly_stale(at.run);
         let is_stale = run.is_stale(if shrinking {
             STALENESS_WHEN_SHRINKING
         } else {
             STALENESS
         });
-        group.tallies[at.run].limit = run.limit() as u16;
+        group.newly_stale[at.run].limit = run.limit() as u16;
         is_stale
     }
 
@@ -398,7 +399,7 @@ impl<const MARKS_STALE: bool> Index<Position> for Runs<MARKS_STALE> {
 impl<const MARKS_STALE: bool> IndexMut<Position> for Runs<MARKS_STALE> {
     #[inline]
     fn index_mut(&mut self, at: Position) -> &mut Run {
-        self.groups[at.group].flush_tally(at.run)
+        self.groups[at.group].flush_newly_stale(at.run)
     }
 }
 

@@ -86,7 +86,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
 
     /// Returns how many slots were looked at or moved since the last call.
     pub(crate) fn take_effort(&mut self) -> usize {
-        mem::take(&mut self.effort.slots)
+        std::mem::take(&mut self.effort.slots)
     }
 }
 

@@ -6,9 +6,9 @@ impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
     /// Returns the runs, and how many slots of each are stale.
     pub(in crate::heap) fn iter(&self) -> impl Iterator<Item = (&Run, usize)> {
         let runs = self.groups.iter().flat_map(|group| &group.runs);
-        let tallies = self.groups.iter().flat_map(|group| &group.tallies);
-        runs.zip(tallies)
-            .map(|(run, tally)| (run, run.stale as usize + usize::from(tally.stale)))
+        let newly_stale = self.groups.iter().flat_map(|group| &group.newly_stale);
+        runs.zip(newly_stale)
+            .map(|(run, newly)| (run, run.stale as usize + usize::from(newly.stale)))
     }
 
     /// Checks R1 as far as lows go, R2 and R4.
@@ -26,7 +26,7 @@ impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
                 "R2: {}",
                 group.runs.len()
             );
-            assert_eq!(group.tallies.len(), group.runs.len(), "R2");
+            assert_eq!(group.newly_stale.len(), group.runs.len(), "R2");
             assert!(
                 group
                     .runs
@@ -36,8 +36,8 @@ impl<const MARKS_STALE: bool> Runs<MARKS_STALE> {
                 "R2"
             );
             assert_eq!(*low, group.lows[0], "R2");
-            for (run, tally) in group.runs.iter().zip(&group.tallies) {
-                let limit = usize::from(tally.limit);
+            for (run, newly) in group.runs.iter().zip(&group.newly_stale) {
+                let limit = usize::from(newly.limit);
                 assert!(
                     limit == 0 || limit <= run.limit(),
                     "R4: {limit} of {}",
