@@ -324,7 +324,7 @@ impl Shared {
             return Reset::Gone;
         }
         if deadline <= elapsed {
-            // V1 in `wakers/words.rs`: a word must not become a deadline that has elapsed. So the
+            // V1 in `wakers/chunks/entries.rs`: a word must not become a deadline that has elapsed. So the
             // timer is removed, and the caller wakes it.
             let has_elapsed = || self.has_elapsed(old);
             let waker = self.chunks.take(index, old, Removal::Fired, has_elapsed);

@@ -2,7 +2,7 @@
 //!
 //! It is a `heap` of slots and a table of entries, as `store` is, but a timer's owner reaches its
 //! entry without the driver's lock: the entries lie in [`chunks`], each with a lock of its own, and
-//! each timer's deadline is a *word* that takes no lock at all (see [`words`]). So a timer is put
+//! each timer's deadline is a *word* that takes no lock at all (see `chunks::entries`). So a timer is put
 //! off by one compare-and-exchange, and removing one, or arming one that the loop need not be told
 //! of, takes the lock of its chunk alone. Nothing is told to the heap in any of these cases: it
 //! learns of it when it gets to the slot. Then the slot of a timer that was put off is filed anew
@@ -27,11 +27,10 @@
 //! that is put off without the lock keeps its number.
 
 pub(crate) mod chunks;
-mod words;
 
 use std::task::Waker;
 
-use self::chunks::{Arming, Chunks, Entry, Growth, Locked, Pending};
+use self::chunks::{Arming, Chunks, CurrentChunk, Entry, Locked, Pending};
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
@@ -71,7 +70,7 @@ struct Counts {
 pub(crate) struct Wakers {
     heap: RunHeap<RUN_LEN, false>,
     counts: Counts,
-    growth: Growth,
+    current: CurrentChunk,
     /// Slots that are about to be filed. It is empty between two calls.
     pending: Pending,
 }
@@ -85,7 +84,7 @@ impl Wakers {
         Self {
             heap: RunHeap::new(),
             counts: Counts::default(),
-            growth: Growth::new(),
+            current: CurrentChunk::new(),
             pending: Pending::default(),
         }
     }
@@ -99,8 +98,8 @@ impl Wakers {
         deadline: u64,
         waker: &mut Option<Waker>,
     ) -> Option<u32> {
-        let (growth, pending) = (&mut self.growth, &mut self.pending);
-        let index = chunks.insert(growth, deadline, waker, pending);
+        let (current, pending) = (&mut self.current, &mut self.pending);
+        let index = chunks.insert(current, deadline, waker, pending);
         self.push_pending(chunks);
         index
     }
@@ -108,7 +107,7 @@ impl Wakers {
     /// Moves a timer from the deadline `from`, under the lock, and returns whether it is armed. The
     /// new deadline has not elapsed, and the driver's `next` is not after it.
     pub(crate) fn reset(&mut self, chunks: &Chunks, index: u32, from: u64, to: u64) -> bool {
-        let seq = chunks.with_current(&self.growth, Arming::next_seq);
+        let seq = chunks.with_current(&self.current, Arming::next_seq);
         let seq = seq.unwrap_or(0);
         let Some(mut locked) = chunks.lock(index) else {
             return false;
@@ -154,15 +153,15 @@ impl Wakers {
     /// due before the result is left pending.
     #[inline]
     fn file_pending(&mut self, chunks: &Chunks, filed: u64) -> u64 {
-        let (growth, pending) = (&self.growth, &mut self.pending);
+        let (current, pending) = (&self.current, &mut self.pending);
         let take = |arming: &mut Arming| {
             arming.take_pending(pending);
             let earliest = pending.slots.iter().map(|slot| slot.when()).min();
             let earliest = earliest.map_or(filed, |earliest| earliest.min(filed));
-            arming.pends_from = arming.pends_from.max(earliest);
+            arming.pending_from = arming.pending_from.max(earliest);
             earliest
         };
-        let earliest = chunks.with_current(growth, take).unwrap_or(filed);
+        let earliest = chunks.with_current(current, take).unwrap_or(filed);
         if !self.pending.slots.is_empty() {
             self.push_pending(chunks);
         }
@@ -171,9 +170,9 @@ impl Wakers {
 
     /// Lets slots pend from `time` on, if that is earlier: the loop wakes by then. The driver's
     /// `next` is not after it.
-    pub(crate) fn pend_from(&self, chunks: &Chunks, time: u64) {
-        let lower = |arming: &mut Arming| arming.pends_from = arming.pends_from.min(time);
-        chunks.with_current(&self.growth, lower);
+    pub(crate) fn lower_pending_from(&self, chunks: &Chunks, time: u64) {
+        let lower = |arming: &mut Arming| arming.pending_from = arming.pending_from.min(time);
+        chunks.with_current(&self.current, lower);
     }
 
     /// Takes out the earliest timers that are due at `now`, up to `most`, and calls `each` with the

@@ -8,7 +8,7 @@
 //!
 //! Whether an armed timer has elapsed is not stored: it has if its deadline is at or before the
 //! `elapsed` time of its driver, which takes one load to check. Whether the driver still holds its
-//! waker is told by the timer's *word* (`driver/wakers/words.rs`).
+//! waker is told by the timer's *word* (`driver/wakers/chunks/entries.rs`).
 //!
 //! A timer that is made where there is no driver is *unbound*: see `sleep/unbound.rs`.
 

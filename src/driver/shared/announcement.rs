@@ -44,7 +44,7 @@ impl Shared {
     pub(crate) fn announce_early(&self, state: &State, until: u64) {
         // Timers that are due after that need not be filed before then.
         self.lower_next(state, until);
-        state.timers.pend_from(&self.chunks, until);
+        state.timers.lower_pending_from(&self.chunks, until);
         self.announce_park(state, until);
     }
 

@@ -1,6 +1,6 @@
 //! The entries of a driver's timers, in chunks that have a lock each.
 //!
-//! A chunk holds up to [`CHUNK`] entries, and the [words](super::words) of their timers. A timer
+//! A chunk holds up to [`CHUNK`] entries, and the [words](entries) of their timers. A timer
 //! finds its chunk by its index, without the driver's lock: the chunks lie in lists of 1, 2, 4 and
 //! so on, each twice as long as the one before, so adding one copies nothing. A chunk's lock guards
 //! its entries, and is held to arm a timer, to remove it, to exchange its waker, and to fire it.
@@ -22,32 +22,30 @@
 //!   room for more. (A chunk that another thread puts there at that moment may be missed. Then an
 //!   entry is added as if its timer had been armed before the other one was removed.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
-//! - P1 a slot is left pending only if its timer is due at `pends_from` or later. The driver's
-//!   `next` is at or before `pends_from`, so a turn finds that such a timer may be due. To raise
-//!   `next`, first all that is pending is taken out, and `pends_from` raised, under one hold of the
+//! - P1 a slot is left pending only if its timer is due at `pending_from` or later. The driver's
+//!   `next` is at or before `pending_from`, so a turn finds that such a timer may be due. To raise
+//!   `next`, first all that is pending is taken out, and `pending_from` raised, under one hold of the
 //!   chunk's lock.
-//! - P2 what is pending is due no earlier than the time at which the loop wakes. `pends_from` is
+//! - P2 what is pending is due no earlier than the time at which the loop wakes. `pending_from` is
 //!   raised, as in P1, to the earliest slot that the loop finds, before it waits for that. It is
 //!   lowered to the deadline of a timer that is armed under the driver's lock: if the loop waits
 //!   for longer, it is interrupted. And it is lowered to the time for which the loop waits, if that
 //!   is earlier. (A wait that a slack or a `Hold` ends may be longer. After it the loop files what
 //!   is pending.)
 
-mod available;
+mod current;
 mod entries;
-mod growth;
 
 use std::mem;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
-pub(super) use self::entries::{Arming, Entry, Pending};
-pub(super) use self::growth::Growth;
+pub(super) use self::current::CurrentChunk;
+pub(super) use self::entries::{Arming, Entry, FREE, Pending};
 
-use self::available::Available;
-use self::entries::{Entries, NONE, Place};
-use super::words::{FREE, Word};
+use self::current::Available;
+use self::entries::{Entries, NONE, Place, Word};
 use crate::driver::counters::bump;
 use crate::driver::limits::Permit;
 use crate::driver::stats::Stats;
@@ -99,7 +97,7 @@ type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
 /// Finds an entry by its index.
 pub(crate) struct Chunks {
     lists: [List; LISTS],
-    /// The current chunk, or `NONE`: a copy of the one in [`Growth`], to be read without the
+    /// The current chunk, or `NONE`: a copy of the one in [`CurrentChunk`], to be read without the
     /// driver's lock. It may be old, and then that chunk has no [`Arming`].
     current: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
@@ -224,13 +222,13 @@ impl Chunks {
         let arming = entries.arming.as_deref()?;
         // `has_elapsed` under the lock: if the last timer of the entry has fired, its deadline is
         // seen to have elapsed (V1); and if the driver is gone, so is that.
-        if deadline < arming.pends_from
+        if deadline < arming.pending_from
             || arming.pending.slots.len() >= MOST_PENDING
             || has_elapsed()
         {
             return None;
         }
-        if entries.free == NONE && !self.grow(&mut entries, number) {
+        if entries.first_free == NONE && !self.grow(&mut entries, number) {
             return None;
         }
         chunk.arm(&mut entries, number, deadline, waker)
@@ -277,7 +275,7 @@ impl Chunks {
 
     #[inline]
     fn free_unlimited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
-        let had_none = entries.free == NONE;
+        let had_none = entries.first_free == NONE;
         let waker = entries.free(at);
         if had_none && entries.arming.is_none() {
             self.available.push(number);

@@ -8,8 +8,7 @@ use std::task::Wake;
 
 use proptest::prelude::*;
 
-use super::chunks::{MOST_PENDING, Removal};
-use super::words::FREE;
+use super::chunks::{FREE, MOST_PENDING, Removal};
 use super::*;
 
 impl Wakers {
@@ -30,10 +29,10 @@ impl Wakers {
             let Pending { slots, orphaning } = &arming.pending;
             assert!(slots.len() <= MOST_PENDING);
             let mut slots_when = slots.iter().map(|slot| slot.when());
-            assert!(slots_when.all(|when| when >= arming.pends_from), "P1");
+            assert!(slots_when.all(|when| when >= arming.pending_from), "P1");
             slots.len() as isize - *orphaning as isize
         };
-        let pending = chunks.with_current(&self.growth, pending);
+        let pending = chunks.with_current(&self.current, pending);
         assert_eq!(owned, self.counts.owned + pending.unwrap_or(0));
         assert_eq!(
             slots as isize,

@@ -20,7 +20,7 @@ impl Chunks {
                 each(entry, word);
             }
             assert_eq!(armed, entries.armed as usize);
-            let (mut free, mut at) = (0, entries.free);
+            let (mut free, mut at) = (0, entries.first_free);
             while at != NONE {
                 let Place::Free(next) = entries.all[at as usize].place else {
                     panic!("entry {at} of chunk {number} is armed and free");

@@ -1,27 +1,77 @@
-//! From which chunk new timers take their entries, and how chunks are added: under the driver's
-//! lock, except for `grow`, which takes that of the current chunk alone.
+//! The current chunk, from which new timers take their entries, and which chunk is the next one.
+//!
+//! The current chunk changes, and chunks are added, under the driver's lock. Only `grow` takes that
+//! of the current chunk alone, and a chunk becomes available under its own lock.
 
+use std::collections::VecDeque;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
 use super::entries::{Arming, Entries, NONE, Pending};
 use super::{CHUNK, Chunk, Chunks};
 use crate::driver::counters::bump;
-use crate::sync::{MutexGuard, atomic::Ordering};
+use crate::sync::{Mutex, MutexGuard, atomic::Ordering, lock};
 
-/// What the driver's lock guards of the chunks.
-pub(in crate::driver::wakers) struct Growth {
-    current: u32,
+/// What the driver's lock guards of the chunks: which one is current.
+pub(in crate::driver::wakers) struct CurrentChunk {
+    /// `NONE` before the first timer.
+    number: u32,
     /// How many chunks there are.
-    len: u32,
+    chunks: u32,
 }
 
-impl Growth {
+impl CurrentChunk {
     pub(in crate::driver::wakers) fn new() -> Self {
         Self {
-            current: NONE,
-            len: 0,
+            number: NONE,
+            chunks: 0,
         }
+    }
+}
+
+/// A queue of the chunks that have a free entry, other than the current one.
+pub(super) struct Available {
+    pub(super) chunks: Mutex<VecDeque<u32>>,
+    /// How many there are. Written under the lock. It is only a hint, so it is not modelled.
+    len: AtomicUsize,
+}
+
+impl Available {
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: Mutex::new(VecDeque::new()),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    /// Returns whether there is none, without the lock: one that another thread adds meanwhile may
+    /// be missed.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        // Relaxed: what a missed chunk costs is an entry more than is needed.
+        self.len.load(Ordering::Relaxed) == 0
+    }
+
+    #[cold]
+    pub(super) fn push(&self, chunk: u32) {
+        self.with(|chunks| chunks.push_back(chunk));
+    }
+
+    /// Takes out the chunk that has waited longest.
+    pub(super) fn pop(&self) -> Option<u32> {
+        self.with(VecDeque::pop_front)
+    }
+
+    pub(super) fn remove(&self, chunk: u32) {
+        self.with(|chunks| chunks.retain(|&other| other != chunk));
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut VecDeque<u32>) -> T) -> T {
+        let mut chunks = lock(&self.chunks);
+        let result = f(&mut chunks);
+        self.len.store(chunks.len(), Ordering::Relaxed);
+        result
     }
 }
 
@@ -31,17 +81,17 @@ impl Chunks {
     #[inline]
     pub(in crate::driver::wakers) fn insert(
         &self,
-        growth: &mut Growth,
+        current: &mut CurrentChunk,
         deadline: u64,
         waker: &mut Option<Waker>,
         pending: &mut Pending,
     ) -> Option<u32> {
-        let (chunk, mut entries) = self.lock_current(growth);
-        let index = chunk.arm(&mut entries, growth.current, deadline, waker)?;
+        let (chunk, mut entries) = self.lock_current(current);
+        let index = chunk.arm(&mut entries, current.number, deadline, waker)?;
         let arming = entries.arming.as_deref_mut()?;
-        // P2: the loop is interrupted if it waits for longer. (`Wakers::reset` need not lower it: its slot is filed
-        // at once.)
-        arming.pends_from = arming.pends_from.min(deadline);
+        // P2: the loop is interrupted if it waits for longer. (`Wakers::reset` need not lower it: its
+        // slot is filed at once.)
+        arming.pending_from = arming.pending_from.min(deadline);
         arming.take_pending(pending);
         Some(index)
     }
@@ -50,24 +100,24 @@ impl Chunks {
     #[inline]
     pub(in crate::driver::wakers) fn with_current<T>(
         &self,
-        growth: &Growth,
+        current: &CurrentChunk,
         f: impl FnOnce(&mut Arming) -> T,
     ) -> Option<T> {
-        let mut entries = self.get(growth.current)?.lock();
+        let mut entries = self.get(current.number)?.lock();
         entries.arming.as_deref_mut().map(f)
     }
 
     /// Locks the current chunk, which has a free entry; if it had none, another one is current now.
     #[inline]
-    fn lock_current(&self, growth: &mut Growth) -> (&Chunk, MutexGuard<'_, Entries>) {
-        if let Some(chunk) = self.get(growth.current) {
+    fn lock_current(&self, current: &mut CurrentChunk) -> (&Chunk, MutexGuard<'_, Entries>) {
+        if let Some(chunk) = self.get(current.number) {
             let mut entries = chunk.lock();
-            if entries.free != NONE || self.grow(&mut entries, growth.current) {
+            if entries.first_free != NONE || self.grow(&mut entries, current.number) {
                 return (chunk, entries);
             }
-            return self.find_free(growth, Some((chunk, entries)));
+            return self.find_free(current, Some((chunk, entries)));
         }
-        self.find_free(growth, None)
+        self.find_free(current, None)
     }
 
     /// Adds a free entry to the current chunk, if that has room and no other chunk has a free entry.
@@ -92,31 +142,31 @@ impl Chunks {
     #[cold]
     fn find_free<'a>(
         &'a self,
-        growth: &mut Growth,
+        current: &mut CurrentChunk,
         locked: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
         let available = self.available.pop();
         let entries = self.peak.load(Ordering::Relaxed);
-        let has_room = entries < u64::from(growth.len) * CHUNK as u64;
+        let has_room = entries < u64::from(current.chunks) * CHUNK as u64;
         if available.is_none() && !has_room {
             // Before `arming` is taken out, since it has slots of other timers.
             assert!(
-                growth.len < NONE / CHUNK as u32,
+                current.chunks < NONE / CHUNK as u32,
                 "a driver holds at most {NONE} timers at once"
             );
-            growth.len += 1;
+            current.chunks += 1;
         }
-        let next = available.unwrap_or(growth.len - 1);
+        let next = available.unwrap_or(current.chunks - 1);
         let (chunk, mut entries) = match locked {
-            Some(locked) if next == growth.current => locked,
-            locked => self.make_current(growth, next, locked),
+            Some(locked) if next == current.number => locked,
+            locked => self.make_current(current, next, locked),
         };
-        if available.is_none() && entries.free != NONE {
+        if available.is_none() && entries.first_free != NONE {
             // One of its entries has become free since `available` was found empty, so the chunk
             // was put there. It is current now, and does not belong there.
             self.available.remove(next);
         }
-        if entries.free == NONE {
+        if entries.first_free == NONE {
             self.add_entry(&mut entries, next);
         }
         (chunk, entries)
@@ -125,12 +175,12 @@ impl Chunks {
     /// Makes `next` the current chunk instead of the one that is locked, and locks it.
     fn make_current<'a>(
         &'a self,
-        growth: &mut Growth,
+        current: &mut CurrentChunk,
         next: u32,
         locked: Option<(&'a Chunk, MutexGuard<'a, Entries>)>,
     ) -> (&'a Chunk, MutexGuard<'a, Entries>) {
         let arming = locked.and_then(|(_, mut entries)| entries.arming.take());
-        growth.current = next;
+        current.number = next;
         let chunk = self.get_or_add(next);
         let mut entries = chunk.lock();
         entries.arming = arming.or_else(|| Some(Box::new(Arming::new())));
