@@ -154,9 +154,13 @@ impl Planner {
         }
         // Not `since`: a wait for the slack would look like what the timers ask for.
         let wait = next.min(now).saturating_sub(last);
-        self.waits.note(wait);
-        self.budget.note(wait, slack);
         self.strictest_budget.note(wait, cost::LONGEST);
+        if self.strictest_budget.is_spent() {
+            self.budget.note(wait, slack);
+            self.waits.note(wait);
+        } else {
+            self.budget = Budget::default();
+        }
         if has_waited || self.strictest_budget.is_spent() {
             self.unmeasured += 1;
             let is_guess = self.first_tries > 0 && self.slack.samples() < FIRST;
