@@ -7,14 +7,14 @@ mod support;
 use std::cell::Cell;
 use std::future::pending;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use futures::future::join_all;
 use reveille::rt::{self, AbortHandle};
 use reveille::time::sleep;
 
-use support::{ms, runtime, watched};
+use support::{OnDrop, ms, runtime, watched};
 
 #[test]
 fn abort_before_the_first_poll_drops_the_future_unpolled() {
@@ -237,5 +237,33 @@ fn abort_handle_says_in_debug_whether_its_task_has_ended() {
         assert_eq!(format!("{abort:?}"), "AbortHandle { finished: false }");
         task.await.unwrap();
         assert_eq!(format!("{abort:?}"), "AbortHandle { finished: true }");
+    });
+}
+
+/// A destructor may take long, and use what the code that waits for the task's end uses next.
+#[test]
+fn task_is_not_finished_while_its_future_is_dropped() {
+    watched(|| {
+        let runtime = runtime(1);
+        runtime.block_on(async {
+            let task = Arc::new(Mutex::new(None::<rt::JoinHandle<()>>));
+            let (seen, sees) = mpsc::channel();
+            let asks = task.clone();
+            let guard = OnDrop(move || {
+                let is_finished = asks.lock().unwrap().as_ref().map(|task| task.is_finished());
+                seen.send(is_finished).unwrap();
+            });
+            let spawned = rt::spawn(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            });
+            spawned.abort();
+            *task.lock().unwrap() = Some(spawned);
+            rt::yield_now().await;
+            assert_eq!(sees.recv(), Ok(Some(false)));
+            let spawned = task.lock().unwrap().take().unwrap();
+            assert!(spawned.is_finished());
+            assert!(spawned.await.unwrap_err().is_cancelled());
+        });
     });
 }

@@ -85,7 +85,9 @@ impl<T> JoinHandle<T> {
         AbortHandle(self.task.as_ref().map(Spawned::task_ref))
     }
 
-    /// Returns whether the task has ended.
+    /// Returns whether the task has ended: its future is dropped.
+    ///
+    /// If so, the handle is ready, or is about to be.
     ///
     /// # Examples
     ///
@@ -101,9 +103,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.task
-            .as_ref()
-            .is_none_or(|task| task.output.is_finished())
+        self.task.as_ref().is_none_or(Spawned::is_finished)
     }
 }
 

@@ -99,6 +99,13 @@ impl<T> Spawned<T> {
         self.owned.abort(self.id);
     }
 
+    /// Returns whether nothing is left of the task's future.
+    pub(super) fn is_finished(&self) -> bool {
+        // First the output, which takes no lock. That of an aborted task is finished before the
+        // future is dropped.
+        self.output.is_finished() && self.owned.has_removed(self.id)
+    }
+
     pub(super) fn task_ref(&self) -> TaskRef {
         TaskRef {
             owned: Arc::downgrade(&self.owned),
@@ -126,7 +133,7 @@ impl TaskRef {
     pub(super) fn is_finished(&self) -> bool {
         // A list lives as long as any of its tasks.
         let owned = self.owned.upgrade();
-        owned.is_none_or(|owned| lock(&owned.tasks).find(self.id).is_none())
+        owned.is_none_or(|owned| owned.has_removed(self.id))
     }
 }
 
@@ -172,6 +179,11 @@ impl OwnedTasks {
             entry.waker.clone()
         };
         waker.wake();
+    }
+
+    /// Returns whether nothing is left of a task's future.
+    fn has_removed(&self, id: Id) -> bool {
+        lock(&self.tasks).find(id).is_none()
     }
 
     /// Returns whether the task with this key has to end: it was aborted, or the list is closed.
