@@ -121,3 +121,23 @@ fn a_panic_of_a_task_does_not_leave_its_handle() {
     let result = catch_unwind(AssertUnwindSafe(panicked));
     assert!(result.unwrap().is_panic());
 }
+
+/// Its drop is that of the handle then, and the task has ended long before.
+#[test]
+fn output_that_panics_when_it_is_dropped_with_its_handle_panics_there() {
+    struct PanicsInDrop;
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("by design");
+        }
+    }
+
+    rt::block_on(async {
+        let task = rt::spawn(async { PanicsInDrop });
+        rt::yield_now().await;
+        assert!(task.is_finished());
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
+        assert_eq!(rt::spawn(async { 7 }).await.unwrap(), 7);
+    });
+}

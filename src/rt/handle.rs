@@ -188,7 +188,8 @@ impl fmt::Debug for Handle {
 ///
 /// The task may run on any worker, so `future` has to be `Send`; for one that is not, see
 /// [`spawn_local`]. Its panic is the error of its [`JoinHandle`]. A panic in the *drop* of its
-/// future, or of an output that was not taken, aborts the process.
+/// future aborts the process, and so does one in the drop of its output, if the handle was dropped
+/// before the task had ended. An output that the handle has when it is dropped panics there.
 ///
 /// # Panics
 ///

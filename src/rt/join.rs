@@ -28,6 +28,9 @@ use crate::rt::task::{Spawned, TaskRef};
 ///
 /// If it is polled again after it was ready, as tokio's does.
 ///
+/// If the waker with which it is polled panics, in its wake, clone or drop, the process is aborted.
+/// The wakers of executors do not panic.
+///
 /// # Cancel safety
 ///
 /// `&mut handle` may be dropped before it is ready and awaited again, as in a `select!` loop: no
