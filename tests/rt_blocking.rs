@@ -7,9 +7,9 @@ mod support;
 use std::sync::mpsc;
 use std::thread;
 
-use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep, timeout};
+use reveille::{Driver, ManualClock};
 
 use support::{Count, ms, secs, watched};
 
@@ -86,5 +86,34 @@ fn an_aborted_call_yields_no_output() {
             // The handle does not tell whether it had begun.
             let _ = go.send(());
         });
+    });
+}
+
+/// The task, which is gone, had the hold on the clock.
+#[test]
+fn time_does_not_advance_while_an_aborted_call_blocks() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let start = clock.now();
+        let builder = Runtime::builder().worker_threads(1).clock(&clock);
+        builder.build().unwrap().block_on(async {
+            let (begun, has_begun) = mpsc::channel();
+            let (end, ends) = mpsc::channel::<()>();
+            let work = rt::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                let _ = ends.recv();
+            });
+            has_begun.recv().unwrap();
+            work.abort();
+            assert!(work.await.unwrap_err().is_cancelled());
+            let task = rt::spawn(sleep(secs(1)));
+            rt::yield_now().await;
+            assert_eq!(rt::Handle::current().armed(), 1);
+            let mut other = Driver::builder().clock(&clock).build_with_unpark(|| {});
+            assert!(!other.advance_when_idle());
+            drop(end);
+            task.await.unwrap();
+        });
+        assert_eq!(clock.now(), start + secs(1));
     });
 }

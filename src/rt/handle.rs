@@ -290,7 +290,8 @@ pub fn hold() -> Hold {
 /// its result is dropped. All runtimes of the process share up to 500 threads; while all are busy,
 /// `work` waits.
 ///
-/// A manual or paused clock is [held](super::hold) meanwhile.
+/// A manual or paused clock is [held](super::hold) until `work` has returned, also if the task is
+/// aborted.
 ///
 /// Needs the feature `blocking`.
 ///
@@ -314,9 +315,15 @@ pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
     let inner = current();
-    let hold = inner.pool.clock().hold();
+    // One for the call, which goes on if the task is aborted, and one for the task, until it has
+    // the result.
+    let (call_hold, hold) = (inner.pool.clock().hold(), inner.pool.clock().hold());
     // Starts now, not when the task first runs. Dropping it with the task cancels it.
-    let work = blocking::unblock(work);
+    let work = blocking::unblock(move || {
+        let result = work();
+        drop(call_hold);
+        result
+    });
     context::spawn(context::owned_of(&inner), async move {
         let result = work.await;
         drop(hold);
