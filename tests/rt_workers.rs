@@ -358,3 +358,14 @@ fn a_storm_that_wakes_no_task_fires_without_parking_in_between() {
         assert!(parks.get() < 8, "{} parks", parks.get());
     });
 }
+
+/// The standard library panics if a thread is to be started with such a name.
+#[test]
+fn name_of_threads_with_a_nul_is_an_error_that_names_it() {
+    let builder = Runtime::builder().thread_name("a\0b");
+    for workers in [1, 2] {
+        let error = builder.clone().worker_threads(workers).build().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(r#""a\0b""#), "{error}");
+    }
+}

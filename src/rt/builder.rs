@@ -181,7 +181,8 @@ impl Builder {
     /// # Errors
     ///
     /// If the system refuses to start a thread, or to open a file descriptor. Threads that were
-    /// started are stopped.
+    /// started are stopped. Also if the [name](Self::thread_name) contains a NUL, at which the
+    /// system's names end.
     ///
     /// # Examples
     ///
@@ -190,6 +191,11 @@ impl Builder {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn build(self) -> io::Result<Runtime> {
+        if self.name.contains('\0') {
+            // With such a name, the standard library panics.
+            let error = format!("thread name {:?} contains a NUL: leave it out", self.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
         let default = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = self.workers.unwrap_or_else(default);
         Runtime::start(
