@@ -135,10 +135,19 @@ impl ThreadUnparker {
 
 impl OwnPark {
     fn hold_time(&self, clock: &Clock) {
-        let mut wait = lock(&self.wait);
-        if wait.waits && wait.hold.is_none() {
-            wait.hold = clock.hold_if_movable();
+        let lacks_hold = |wait: &Wait| wait.waits && wait.hold.is_none();
+        if !lacks_hold(&lock(&self.wait)) {
+            return;
         }
+        // Not under the lock: to hold the clock of a tokio runtime calls tokio.
+        let mut hold = clock.hold_if_movable();
+        let mut wait = lock(&self.wait);
+        // Otherwise another thread has taken one meanwhile, or the thread runs and has its own.
+        if lacks_hold(&wait) {
+            wait.hold = hold.take();
+        }
+        drop(wait);
+        drop(hold);
     }
 }
 
