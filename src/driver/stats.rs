@@ -229,7 +229,7 @@ impl Stats {
 
     /// Returns how often the loop was about to block: calls of [`park`](crate::Driver::park) and
     /// [`next_timeout`](crate::Driver::next_timeout) while nothing was due. Of a runtime of `rt`, how
-    /// often its workers have parked. A tokio runtime does not tell: it is zero there.
+    /// often its workers were about to park. A tokio runtime does not tell: it is zero there.
     ///
     /// # Examples
     ///

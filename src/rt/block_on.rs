@@ -29,7 +29,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 ///
 /// # Panics
 ///
-/// If called by a future that the runtime runs.
+/// If called by a future that the runtime runs, or by anything else that a worker calls.
 #[track_caller]
 pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
     let outer = match nesting(inner) {

@@ -107,7 +107,8 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// If called by a future that this runtime polls.
+    /// If called by a future that this runtime polls, or by anything else that a worker calls (a
+    /// timer's function, a waker made by hand, a park hook).
     ///
     /// # Examples
     ///

@@ -209,8 +209,9 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// If called by a future that this runtime polls: the thread would wait for itself. There the
-    /// future may call `block_on` of another runtime, which blocks the worker.
+    /// If called by a future that this runtime polls, or by anything else that a worker calls (a
+    /// timer's function, a waker made by hand, a park hook): the thread would wait for itself.
+    /// There, `block_on` of another runtime may be called, which blocks the worker.
     ///
     /// # Examples
     ///
@@ -229,7 +230,12 @@ impl Runtime {
     ///
     /// Tasks are not polled again. Those that have not ended are dropped, at the latest by the last
     /// thread that leaves. A thread that blocks in a task for longer than `timeout` leaves when it
-    /// returns from that.
+    /// returns from that. Until the last one has left, timers of the runtime that are awaited
+    /// elsewhere do not move to another driver, and fire only while a thread runs a worker.
+    ///
+    /// This may take longer than `timeout`: if the calling thread is the last one to leave, it runs
+    /// the destructors of all tasks, however long they take. Inside the runtime, as in one of its
+    /// tasks, the call waits all of `timeout`, for its own thread.
     ///
     /// # Examples
     ///
@@ -251,7 +257,8 @@ impl Runtime {
         inner.wait_until_ended(timeout)
     }
 
-    /// Shuts the runtime down without waiting; see [`shutdown_timeout`](Self::shutdown_timeout).
+    /// Shuts the runtime down without waiting for other threads; see
+    /// [`shutdown_timeout`](Self::shutdown_timeout).
     ///
     /// # Examples
     ///
