@@ -6,7 +6,7 @@
 mod support;
 
 use std::future::{pending, poll_fn};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
 
@@ -124,6 +124,68 @@ fn worker_that_waits_in_a_destructor_runs_no_task() {
     });
 }
 
+/// The worker that waits in a destructor runs no tasks, but those that the destructor's own call
+/// has spawned on its thread have nobody else to run them.
+#[test]
+fn destructor_on_a_worker_may_wait_for_a_local_task() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let (result, results) = mpsc::channel();
+            let guard = OnDrop(move || {
+                let sum = handle.block_on(async {
+                    let slow = rt::spawn_local(async {
+                        sleep(ms(2)).await;
+                        1
+                    });
+                    let fast = rt::spawn_local(async { 2 });
+                    slow.await.unwrap() + fast.await.unwrap()
+                });
+                result.send(sum).unwrap();
+            });
+            runtime.block_on(async move {
+                let task = rt::spawn(async move {
+                    let _guard = guard;
+                    pending::<()>().await;
+                });
+                rt::yield_now().await;
+                task.abort();
+                assert!(task.await.unwrap_err().is_cancelled());
+            });
+            assert_eq!(results.recv(), Ok(3));
+        }
+    });
+}
+
+/// The last thread that leaves the runtime drops its tasks, and fires timers for their destructors.
+#[test]
+fn destructor_at_the_end_of_the_runtime_may_wait_for_a_local_task() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let handle = runtime.handle().clone();
+            let (result, results) = mpsc::channel();
+            let guard = OnDrop(move || {
+                let one = handle.block_on(async {
+                    let local = rt::spawn_local(async {
+                        sleep(ms(2)).await;
+                        1
+                    });
+                    local.await.unwrap()
+                });
+                result.send(one).unwrap();
+            });
+            drop(runtime.spawn(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            }));
+            drop(runtime);
+            assert_eq!(results.recv(), Ok(1));
+        }
+    });
+}
+
 /// A future that is spawned when the runtime ends is dropped at once, by the future that spawns it.
 #[test]
 fn destructor_of_a_future_that_is_spawned_too_late_may_block_on() {
@@ -202,7 +264,7 @@ fn destructor_on_a_thread_that_runs_no_worker_may_block_on() {
         is_inside.recv().unwrap();
         let handle = runtime.handle().clone();
         let waits = handle.clone();
-        let begun = std::sync::Arc::new(std::sync::Mutex::new(Some(end)));
+        let begun = Arc::new(Mutex::new(Some(end)));
         let mut kept = Some(OnDrop(move || {
             // The thread that runs the worker leaves.
             let _ = begun.lock().unwrap().take().unwrap().send(());

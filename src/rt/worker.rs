@@ -38,8 +38,8 @@ const TIMERS_PER_PASS: usize = 1024;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Everything,
-    /// It fires timers and collects I/O, and runs no tasks: the runtime is ending, or the worker
-    /// waits in a destructor.
+    /// It fires timers, collects I/O and runs the local tasks of its scope, and no others: the
+    /// runtime is ending, or the worker waits in a destructor.
     OnlyTimers,
 }
 
@@ -164,7 +164,8 @@ impl<'a> Worker<'a> {
         }
         self.state.until_poll -= 1;
         if !self.runs_tasks() {
-            return None;
+            // Those of the call of `block_on` that waits here: nobody else runs them.
+            return self.scope.local()?.pop();
         }
         self.next_own_task().or_else(|| self.next_shared_task())
     }

@@ -112,9 +112,9 @@ impl Worker<'_> {
 
     /// Returns whether there is something to do that was given to this worker.
     fn has_own_work(&self, should_return: &impl Fn() -> bool) -> bool {
-        let has_task =
-            || !self.core.is_empty() || self.scope.local().is_some_and(LocalQueue::is_ready);
-        should_return() || self.runs_tasks() && has_task()
+        should_return()
+            || self.runs_tasks() && !self.core.is_empty()
+            || self.scope.local().is_some_and(LocalQueue::is_ready)
     }
 
     /// Takes the hold on time again that `release_time` has dropped, because a task runs next.
