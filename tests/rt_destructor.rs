@@ -319,3 +319,34 @@ fn destructors_that_block_on_may_nest() {
         }
     });
 }
+
+/// The list of the thread's local tasks had been closed before there was one, so the task was in a
+/// list that nothing would run or close.
+#[test]
+fn local_task_of_a_destructor_that_the_last_member_runs_ends_at_once() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (dropped, (send, handles)) = (Count::default(), mpsc::channel());
+        let count = dropped.clone();
+        let guard = OnDrop(move || {
+            let inner = OnDrop({
+                let count = count.clone();
+                move || count.add()
+            });
+            let task = rt::spawn_local(async move {
+                let _inner = inner;
+                pending::<()>().await;
+            });
+            send.send(task).unwrap();
+        });
+        drop(runtime.spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        }));
+        handle.block_on(async { drop(runtime) });
+        let task = handles.recv().unwrap();
+        assert!(rt::block_on(task).unwrap_err().is_cancelled());
+        assert_eq!(dropped.get(), 1);
+    });
+}

@@ -42,6 +42,8 @@ pub(super) struct Scope {
     core: RefCell<Option<Core>>,
     /// The local tasks, once there was one.
     local: OnceCell<LocalQueue>,
+    /// The local tasks have ended, and one that is spawned from now on ends at once.
+    local_closed: Cell<bool>,
     /// Futures are being dropped, not run.
     dropping: Cell<bool>,
     /// Another thread may run the worker whose core this has.
@@ -80,7 +82,13 @@ impl Scope {
     /// Returns the local tasks, or `None` if this thread runs no futures of the runtime.
     pub(super) fn local_or_init(&self) -> Option<&LocalQueue> {
         let unparker = self.unparker.as_ref()?;
-        let new = || LocalQueue::new(self.inner.pool.clone(), unparker.clone());
+        let new = || {
+            let local = LocalQueue::new(self.inner.pool.clone(), unparker.clone());
+            if self.local_closed.get() {
+                local.shutdown();
+            }
+            local
+        };
         Some(self.local.get_or_init(new))
     }
 
@@ -94,8 +102,10 @@ impl Scope {
         }
     }
 
-    /// Ends all local tasks.
+    /// Ends all local tasks. A destructor that runs later on this thread, as one of the tasks that
+    /// the last member drops, spawns none.
     pub(super) fn shutdown_local(&self) {
+        self.local_closed.set(true);
         if let Some(local) = self.local() {
             self.while_dropping(|| local.shutdown());
         }
@@ -184,6 +194,7 @@ impl ScopeGuard {
             unparker,
             core: RefCell::new(None),
             local: OnceCell::new(),
+            local_closed: Cell::new(false),
             dropping: Cell::new(false),
             lent: Cell::new(false),
             hold: Cell::new(None),
