@@ -34,12 +34,12 @@ use crate::sync::thread;
 /// Dropping the runtime waits for its threads to return from the tasks that they run, and drops the
 /// tasks that have not ended. A task that blocks keeps it waiting; see
 /// [`shutdown_timeout`](Self::shutdown_timeout) for a limit. A thread that is still in
-/// [`Handle::block_on`] is not waited for: its future goes on without tasks. A destructor of a task
-/// that is dropped may call [`block_on`](Handle::block_on): its timers fire, and no other task runs
-/// meanwhile. It must not wait for the end of its own runtime, for example by joining a thread that
-/// drops the [`Runtime`]: that end waits for the destructor. A future that is spawned when the
-/// runtime has begun to end is dropped by the thread that spawns it, and the runtime does not wait
-/// for that.
+/// [`Handle::block_on`] is not waited for: its future and its timers go on, without tasks. A
+/// destructor of a task that is dropped may call [`block_on`](Handle::block_on): its timers fire,
+/// its local tasks run, and its thread runs no other task meanwhile. It must not wait for the end of
+/// its own runtime, for example by joining a thread that drops the [`Runtime`]: that end waits for
+/// the destructor. A future that is spawned when the runtime has begun to end is dropped by the
+/// thread that spawns it, and the runtime does not wait for that.
 ///
 /// # Blocking
 ///
