@@ -490,3 +490,55 @@ fn destructor_of_a_local_task_may_block_on_the_runtime_that_ends() {
         }
     });
 }
+
+/// The thread that runs the first worker is blocked by its main future, and so is one that has run
+/// the other worker since its thread has left. Nothing fired the timers of the rest.
+#[test]
+fn sleep_fires_when_the_runtime_is_gone_and_the_main_futures_of_other_threads_block() {
+    watched(|| {
+        let runtime = runtime(2);
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let (inside, is_inside) = mpsc::channel();
+        let block_on = |wait: oneshot::Receiver<()>, main: Box<dyn FnOnce() + Send>| {
+            let (handle, inside) = (runtime.handle().clone(), inside.clone());
+            let thread = thread::spawn(move || {
+                handle.block_on(async {
+                    inside.send(()).unwrap();
+                    let _ = wait.await;
+                    sleep(ms(2)).await;
+                    main();
+                });
+            });
+            is_inside.recv().unwrap();
+            thread
+        };
+        // The first one blocks before the runtime is dropped.
+        let first = {
+            let (handle, released) = (runtime.handle().clone(), released.clone());
+            let inside = inside.clone();
+            thread::spawn(move || {
+                handle.block_on(async {
+                    inside.send(()).unwrap();
+                    let _ = released.lock().unwrap().recv();
+                });
+            })
+        };
+        is_inside.recv().unwrap();
+        let (start_second, wait_second) = oneshot::channel();
+        let (start_third, wait_third) = oneshot::channel();
+        let second = block_on(
+            wait_second,
+            Box::new(move || {
+                start_third.send(()).unwrap();
+                drop(released.lock());
+            }),
+        );
+        let third = block_on(wait_third, Box::new(move || drop(release)));
+        drop(runtime);
+        start_second.send(()).unwrap();
+        for thread in [third, second, first] {
+            thread.join().unwrap();
+        }
+    });
+}

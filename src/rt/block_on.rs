@@ -6,7 +6,8 @@
 //! tasks, unless the thread that runs the worker waits in a destructor.
 //!
 //! The main future may block its thread. Where there is no other worker, another thread in
-//! `block_on` may run the first worker while the future is polled (see `inner`).
+//! `block_on` may run the first worker while the future is polled. Where the other workers' threads
+//! have ended, because the runtime stops, it may run one of those workers (see `inner`).
 
 use std::cell::{Cell, Ref};
 use std::future::Future;
@@ -150,11 +151,13 @@ impl BlockOnThread {
             if !self.is_worker() {
                 self.run_local();
                 self.take_core_or_register();
+                if self.runs_abandoned_worker() {
+                    self.work(&main);
+                    self.return_abandoned_worker();
+                    continue;
+                }
             }
             if self.is_worker() {
-                if self.outer_hold.is_none() {
-                    drop(self.scope().take_hold());
-                }
                 self.work(&main);
             } else {
                 self.wait(&main, &mut park);
@@ -197,6 +200,9 @@ impl BlockOnThread {
 
     /// Runs the worker until the future is to be polled, if this thread has a core.
     fn work<F: Future>(&self, main: &MainFuture<'_, F>) {
+        if self.outer_hold.is_none() {
+            drop(self.scope().take_hold());
+        }
         if let Some(core) = self.core() {
             let phase = core.phase.get();
             let pool = &self.inner().pool;
@@ -225,6 +231,22 @@ impl BlockOnThread {
 
     fn is_worker(&self) -> bool {
         self.core().is_some()
+    }
+
+    /// Returns whether this thread runs a worker whose own thread has ended.
+    fn runs_abandoned_worker(&self) -> bool {
+        self.scope().core().is_some_and(|core| core.index > 0)
+    }
+
+    /// Stops running such a worker. It does so before the main future is polled, which may block
+    /// this thread: others wait for timers, too.
+    fn return_abandoned_worker(&self) {
+        // In this order, so that time stands still in between.
+        self.scope().hold_time();
+        self.unparker.set_worker(None);
+        if let Some(core) = self.scope().take_core() {
+            self.inner().stop_worker(core);
+        }
     }
 
     fn take_core_or_register(&self) {

@@ -8,6 +8,11 @@
 //! thread keeps the worker's core, to which the tasks go that its future wakes. The borrowing
 //! thread gets a *spare core*, and steals from the kept one.
 //!
+//! When the runtime stops, the threads of the other workers end, and *abandon* their cores. The
+//! thread that has the first worker may be blocked by its main future then, and somebody has to
+//! fire the timers of other threads in `block_on`. So one that waits for the first worker runs an
+//! abandoned one, and gives that back before it polls its own main future, which may block, too.
+//!
 //! The *members* of a runtime are its `Runtime` value, the workers' threads and the threads in
 //! `block_on`. Dropping the `Runtime` stops the runtime: workers with a thread of their own return
 //! from their loops, a task that is spawned ends at once, and a worker drops a task instead of
@@ -18,9 +23,9 @@
 //! 1. `stopping` of the pool: workers with a thread of their own return from their loops.
 //! 2. `closed` of each list of tasks: its tasks become ready, and end; no task is added.
 //! 3. `Members::count` is zero: the last member has left, and there are no new ones.
-//! 4. `FirstWorker::closed`: all tasks are dropped, and no thread takes the first worker's core.
+//! 4. `FirstWorker::closed`: all tasks are dropped, and no thread takes a core.
 //! 5. `closed` of the pool: the drivers, the I/O and the parkers are closed, and a thread in
-//!    `block_on` that runs the first worker stops doing so.
+//!    `block_on` that runs a worker stops doing so.
 //! 6. `Members::ended`: a thread that waits for the end goes on.
 
 use std::fmt;
@@ -60,9 +65,11 @@ struct FirstWorker {
     lent: usize,
     /// `None` while a thread has it.
     core: Option<Core>,
+    /// The cores of other workers, whose threads have ended because the runtime stops.
+    abandoned: Vec<Core>,
     /// The threads that wait to run it.
     waiting: Vec<Arc<ThreadUnparker>>,
-    /// The tasks of the runtime, which ends, are dropped: no thread takes this worker any more.
+    /// The tasks of the runtime, which ends, are dropped: no thread takes a core any more.
     closed: bool,
 }
 
@@ -104,6 +111,7 @@ impl Inner {
             is_running: false,
             lent: 0,
             core: cores.next(),
+            abandoned: Vec::new(),
             waiting: Vec::new(),
             closed: false,
         };
@@ -138,14 +146,21 @@ impl Inner {
     }
 
     /// Like [`take_core`](Self::take_core). If another thread runs the worker, `thread` is notified
-    /// when that may have changed.
+    /// when that may have changed, and gets an abandoned core, if there is one.
     pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadUnparker>) -> Option<Core> {
         let mut first = lock(&self.first);
+        if first.closed {
+            return None;
+        }
         let is_same = |waiting: &Arc<ThreadUnparker>| Arc::ptr_eq(waiting, thread);
-        if first.is_running && !first.closed && !first.waiting.iter().any(is_same) {
+        if first.is_running && !first.waiting.iter().any(is_same) {
             first.waiting.push(thread.clone());
         }
-        self.take_core_of(&mut first)
+        self.take_core_of(&mut first).or_else(|| {
+            let core = first.abandoned.pop()?;
+            self.pool.idle.add_thread();
+            Some(core)
+        })
     }
 
     fn take_core_of(&self, first: &mut FirstWorker) -> Option<Core> {
@@ -171,7 +186,8 @@ impl Inner {
     pub(super) fn lend(&self) {
         let mut first = lock(&self.first);
         first.lent += 1;
-        vacate(first);
+        first.is_running = false;
+        notify_waiting(first);
     }
 
     /// Tries to end a [`lend`](Self::lend). Returns whether the calling thread runs the worker
@@ -204,16 +220,22 @@ impl Inner {
         drop(self.put_core(core));
     }
 
-    /// Stops running the first worker, and returns its core.
+    /// Stops running a worker, and returns its core. It may be another than the first worker only in
+    /// a runtime that stops.
     pub(super) fn stop_worker(&self, core: Core) {
-        vacate(self.put_core(core));
+        let is_first = core.index == 0;
+        let mut first = self.put_core(core);
+        first.is_running &= !is_first;
+        notify_waiting(first);
     }
 
     fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
         self.pool.make_stealable(&core);
         self.pool.remove_thread();
         let mut first = lock(&self.first);
-        if !core.is_spare {
+        if core.index > 0 {
+            first.abandoned.push(core);
+        } else if !core.is_spare {
             first.core = Some(core);
         }
         first
@@ -286,13 +308,13 @@ impl Inner {
                 thread::yield_now();
             }
         }
-        // From now on no thread takes the core. One that has it returns it when the pool is closed.
-        let core = {
+        // From now on no thread takes a core. One that has it returns it when the pool is closed.
+        let cores = {
             let mut first = lock(&self.first);
             first.closed = true;
-            first.core.take()
+            (first.core.take(), std::mem::take(&mut first.abandoned))
         };
-        drop(core);
+        drop(cores);
         self.pool.close();
     }
 
@@ -307,10 +329,9 @@ impl Inner {
     }
 }
 
-/// Lets another thread run the first worker, and notifies all that wait for it: a single one may be
-/// about to return from `block_on`, and would not take the core.
-fn vacate(mut first: MutexGuard<'_, FirstWorker>) {
-    first.is_running = false;
+/// Notifies all threads that wait for a core: a single one may be about to return from `block_on`,
+/// and would not take it.
+fn notify_waiting(mut first: MutexGuard<'_, FirstWorker>) {
     if !first.waiting.is_empty() {
         let waiting = std::mem::take(&mut first.waiting);
         drop(first);
