@@ -12,10 +12,11 @@ use std::thread;
 
 use futures::channel::{mpsc as channel, oneshot};
 use futures::{FutureExt, StreamExt};
+use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep};
 
-use support::{Count, OnDrop, ms, runtime, watched};
+use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
 
 /// Has a worker that is a thread of its own drop a future, in a runtime whose first worker is not
 /// run. Returns when `destructor` has begun.
@@ -393,5 +394,45 @@ fn local_task_of_a_destructor_that_the_last_member_runs_ends_at_once() {
         let task = handles.recv().unwrap();
         assert!(rt::block_on(task).unwrap_err().is_cancelled());
         assert_eq!(dropped.get(), 1);
+    });
+}
+
+/// The thread that drops the runtime waits for the other worker. It counted as running meanwhile,
+/// or kept its hold on time, so the timer that the destructor waits for was never due.
+#[test]
+fn time_moves_for_a_destructor_while_its_runtime_is_dropped_on_one_of_its_threads() {
+    watched(|| {
+        for on_first_worker in [true, false] {
+            let clock = ManualClock::new();
+            let runtime = runtime_on(2, &clock);
+            let handle = runtime.handle().clone();
+            let (start, starts) = mpsc::channel::<()>();
+            let waits = handle.clone();
+            drop_on_another_worker(&runtime, move || {
+                starts.recv().unwrap();
+                waits.block_on(sleep(secs(1)));
+            });
+            let (end, ends) = oneshot::channel::<()>();
+            let first = (!on_first_worker).then(|| {
+                let handle = handle.clone();
+                let (inside, is_inside) = mpsc::channel();
+                let first = thread::spawn(move || {
+                    handle.block_on(async {
+                        inside.send(()).unwrap();
+                        let _ = ends.await;
+                    });
+                });
+                is_inside.recv().unwrap();
+                first
+            });
+            handle.block_on(async move {
+                start.send(()).unwrap();
+                drop(runtime);
+                drop(end);
+            });
+            if let Some(first) = first {
+                first.join().unwrap();
+            }
+        }
     });
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use async_task::{ScheduleInfo, WithInfo};
 
 use crate::backend::{self, coop};
-use crate::clock::Hold;
+use crate::clock::{Clock, Hold};
 use crate::driver;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
@@ -147,6 +147,16 @@ impl Scope {
             .is_some_and(|hold| hold.is_on(self.inner.pool.clock()));
         let holder = if is_same { self } else { other };
         holder.hold.set(hold);
+        is_same
+    }
+
+    /// Drops the hold on time, if it is on this clock. Returns whether it did.
+    fn drop_hold_on(&self, clock: &Clock) -> bool {
+        let hold = self.take_hold();
+        let is_same = hold.as_ref().is_some_and(|hold| hold.is_on(clock));
+        if !is_same {
+            self.hold.set(hold);
+        }
         is_same
     }
 
@@ -318,6 +328,24 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
 /// Returns the innermost scope in which this thread runs futures, of any runtime.
 pub(super) fn running_any() -> Option<Rc<Scope>> {
     with(|scopes| innermost(scopes).cloned())
+}
+
+/// Calls `wait`, which blocks this thread until other threads have left the runtime. Time that is
+/// moved by hand may move meanwhile: a destructor on one of them may wait for a timer.
+pub(super) fn while_blocked(inner: &Inner, wait: impl FnOnce()) {
+    let mut scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
+    let has_core = |scope: &Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
+    let is_worker = scopes.iter().any(has_core);
+    if is_worker {
+        inner.pool.remove_thread();
+    }
+    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()));
+    wait();
+    // In this order, so that time stands still in between.
+    scopes.iter().for_each(|scope| scope.hold_time());
+    if is_worker {
+        inner.pool.idle.add_thread();
+    }
 }
 
 /// Returns the timers of the worker that this thread runs, or those of all external threads.

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::driver::slack::SharedSlack;
 use crate::park::worker::{Parkers, park_without_io, worker_park};
 use crate::rt::block_on::leave;
-use crate::rt::context::{Entered, ScopeGuard};
+use crate::rt::context::{Entered, ScopeGuard, while_blocked};
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
 use crate::rt::inner::{Hooks, Inner};
@@ -291,9 +291,14 @@ impl Drop for Runtime {
         // A task that drops its own runtime cannot wait for its thread: that ends when the task
         // returns.
         let here = thread::current().id();
-        for thread in self.threads.drain(..).filter(|t| t.thread().id() != here) {
-            // No worker panics.
-            let _ = thread.join();
+        self.threads.retain(|thread| thread.thread().id() != here);
+        if !self.threads.is_empty() {
+            while_blocked(inner, || {
+                for thread in self.threads.drain(..) {
+                    // No worker panics.
+                    let _ = thread.join();
+                }
+            });
         }
         leave(inner);
     }
