@@ -13,6 +13,8 @@
 //! - L4 a remote reads the clock of the driver that the link knows, and notes the time only if the
 //!   link still knows that one. A poll that gives the `Sleep` another driver tells the link before
 //!   it returns, and a command that came in between then counts from that poll.
+//! - L5 the owner's waker is kept only while it may be needed: a value is to come, or there is a
+//!   remote that might start the timer.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -43,7 +45,6 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// assert!(remote.clone().stop());
 /// assert!(!remote.stop());
 /// ```
-#[derive(Clone)]
 pub struct TimerRemote {
     link: Arc<Link>,
 }
@@ -54,6 +55,7 @@ impl RefUnwindSafe for TimerRemote {}
 
 impl TimerRemote {
     pub(super) fn new(link: Arc<Link>) -> Self {
+        link.lock().remotes += 1;
         Self { link }
     }
 
@@ -138,6 +140,22 @@ impl TimerRemote {
     }
 }
 
+impl Clone for TimerRemote {
+    fn clone(&self) -> Self {
+        Self::new(self.link.clone())
+    }
+}
+
+impl Drop for TimerRemote {
+    fn drop(&mut self) {
+        let mut state = self.link.lock();
+        state.remotes -= 1;
+        let waker = state.take_useless_waker();
+        drop(state);
+        drop(waker);
+    }
+}
+
 impl fmt::Debug for TimerRemote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimerRemote")
@@ -154,6 +172,8 @@ pub(super) struct Link {
 struct State {
     /// Whether a value is to come.
     active: bool,
+    /// How many remotes there are.
+    remotes: u32,
     version: u64,
     command: Command,
     /// The task that awaits the timer.
@@ -184,6 +204,21 @@ impl State {
         self.command = command;
     }
 
+    /// Returns whether a value is to come, or there is a remote that might start the timer.
+    fn may_yield(&self) -> bool {
+        self.active || self.remotes > 0
+    }
+
+    /// Takes the waker of the owner's task if nothing can come. The caller drops it when the lock is
+    /// released.
+    #[must_use]
+    fn take_useless_waker(&mut self) -> Option<Waker> {
+        if self.may_yield() {
+            return None;
+        }
+        self.waker.take()
+    }
+
     /// Notes the driver of the timer. Returns the one before, which the caller drops when the lock
     /// is released.
     #[must_use]
@@ -204,6 +239,7 @@ impl Link {
         Self {
             state: Mutex::new(State {
                 active,
+                remotes: 0,
                 version,
                 command: Command::Own,
                 waker: None,
@@ -220,6 +256,14 @@ impl Link {
         self.lock().active
     }
 
+    pub(super) fn may_yield(&self) -> bool {
+        self.lock().may_yield()
+    }
+
+    pub(super) fn has_remotes(&self) -> bool {
+        self.lock().remotes > 0
+    }
+
     /// Notes a stop or reset by the owner, which may have given the timer its driver. Returns the
     /// new version, and whether the timer was active.
     pub(super) fn set_by_owner(&self, active: bool, driver: &DriverRef) -> (u64, bool) {
@@ -227,24 +271,29 @@ impl Link {
         let was_active = state.active;
         state.change(active, Command::Own);
         let version = state.version;
+        let waker = state.take_useless_waker();
         let old_driver = state.set_driver(driver);
         drop(state);
-        drop(old_driver);
+        drop((waker, old_driver));
         (version, was_active)
     }
 
-    /// Stores the waker of the owner's task and the driver. Returns the version, what it asks for,
+    /// Stores the waker of the owner's task, if it may be needed, and the driver. Returns the version, what it asks for,
     /// and whether a value is to come.
     pub(super) fn begin_poll(&self, waker: &Waker, driver: &DriverRef) -> (u64, Command, bool) {
         let mut state = self.lock();
         // What is replaced is dropped after the lock, because that is foreign code.
         let mut old_waker = None;
         let known = state.waker.as_ref();
-        if !known.is_some_and(|known| known.will_wake(waker)) {
+        if state.may_yield() && !known.is_some_and(|known| known.will_wake(waker)) {
             drop(state);
-            let waker = waker.clone();
+            let mut waker = Some(waker.clone());
             state = self.lock();
-            old_waker = state.waker.replace(waker);
+            // The last remote may have been dropped meanwhile.
+            if state.may_yield() {
+                std::mem::swap(&mut state.waker, &mut waker);
+            }
+            old_waker = waker;
         }
         let old_driver = state.set_driver(driver);
         let seen = (state.version, state.command, state.active);

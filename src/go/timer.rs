@@ -99,7 +99,8 @@ impl Timer {
     /// that, nothing is received until the timer is [reset](Self::reset). `false` means that its
     /// value was received or the timer was stopped before.
     ///
-    /// The driver forgets the timer at once, and with it the task that awaits it.
+    /// The driver forgets the timer at once, and with it the task that awaits it. If the timer has
+    /// a [`remote`](Self::remote), it keeps the task's waker itself, for a reset.
     ///
     /// # Examples
     ///
@@ -159,9 +160,8 @@ impl Timer {
     /// The first call allocates what they share. A timer without a remote uses no lock.
     ///
     /// Make the first remote before the timer is awaited, or poll the timer again afterwards:
-    /// remotes wake only a task that has polled the timer since the first of them was made. A task
-    /// that has waited since before that is not woken, and notices what they did only at the old
-    /// deadline.
+    /// remotes wake only a task that has polled the timer while there was one. A task that has
+    /// waited since before that is not woken, and notices what they did only at the old deadline.
     ///
     /// # Examples
     ///
@@ -251,8 +251,7 @@ impl FusedFuture for Timer {
     fn is_terminated(&self) -> bool {
         match self.link.get() {
             None => !self.active,
-            // First the count, then the flag: what the last remote did comes before its drop.
-            Some(link) => Arc::strong_count(link) == 1 && !link.is_active(),
+            Some(link) => !link.may_yield(),
         }
     }
 }
@@ -268,10 +267,11 @@ impl Drop for Timer {
 impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let active = self.link.get().map_or(self.active, |link| link.is_active());
+        let has_remotes = self.link.get().is_some_and(|link| link.has_remotes());
         f.debug_struct("Timer")
             .field("deadline", &self.sleep.deadline())
             .field("active", &active)
-            .field("has_remotes", &self.link.get().is_some())
+            .field("has_remotes", &has_remotes)
             .finish()
     }
 }

@@ -171,6 +171,37 @@ fn a_stopped_timer_is_terminated_only_without_remotes() {
     assert!(!timer.is_terminated() && timer.stop());
 }
 
+/// The waker was kept for a reset, which could come from nowhere any more.
+#[test]
+fn a_stopped_timer_keeps_no_task_once_its_remotes_are_gone() {
+    let (_, driver) = manual();
+    let _entered = driver.handle().enter();
+    // Stopped first, or the remotes dropped first, or polled last.
+    for last in ["remote", "stop", "poll"] {
+        let task = Task::new();
+        let mut timer = Timer::new(secs(60));
+        let remote = timer.remote();
+        let second = remote.clone();
+        assert!(task.poll(&mut timer).is_pending());
+        if last == "remote" {
+            assert!(timer.stop());
+            drop(remote);
+            assert_eq!(task.held(), 1, "the second one may reset it");
+            assert!(!timer.is_terminated());
+            drop(second);
+        } else {
+            drop((remote, second));
+            assert!(!timer.is_terminated());
+            assert!(timer.stop());
+            if last == "poll" {
+                assert!(task.poll(&mut timer).is_pending());
+            }
+        }
+        assert_eq!(task.held(), 0, "{last}");
+        assert!(timer.is_terminated());
+    }
+}
+
 /// It was never polled, so it has no clock yet.
 #[test]
 fn a_remote_resets_a_timer_that_has_no_driver_yet() {

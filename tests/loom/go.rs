@@ -124,3 +124,25 @@ fn remote_reset_against_the_move_to_another_driver() {
         assert!(receives(&mut timer, &task.waker()) && !timer.stop());
     });
 }
+
+/// The last remote of a stopped timer is dropped while its owner polls the timer: the task's waker
+/// is not kept, because nothing would use it.
+#[test]
+fn drop_of_the_last_remote_against_the_poll() {
+    check(None, || {
+        let race = Race::new();
+        let time = Time::new();
+        let driver = time.turner();
+        let task = Task::new();
+        let entered = driver.handle().enter();
+        let mut timer = Timer::new(ns(1));
+        drop(entered);
+        let remote = timer.remote();
+        assert!(timer.stop());
+        let dropper = race.spawn(move || drop(remote));
+        race.enter();
+        assert!(!receives(&mut timer, &task.waker()));
+        dropper.join().unwrap();
+        assert!(task.is_released());
+    });
+}
