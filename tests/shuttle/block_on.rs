@@ -3,7 +3,8 @@
 
 use std::future::pending;
 
-use futures::channel::oneshot;
+use futures::StreamExt;
+use futures::channel::{mpsc as channel, oneshot};
 use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::sleep;
@@ -104,6 +105,45 @@ fn frozen_time_moves_for_the_last_thread_in_block_on() {
         is_inside.recv().unwrap();
         drop(runtime);
         thread.join().unwrap();
+    });
+}
+
+/// The owner drops a runtime of two workers while the future of one thread in `block_on` blocks. Two
+/// others answer it: they run the worker whose thread has ended in turn, and park as that worker or
+/// by themselves.
+#[test]
+fn threads_that_run_an_abandoned_worker_are_woken_wherever_they_are_parked() {
+    check(3_000, || {
+        let runtime = runtime(2);
+        let (release, released) = mpsc::channel::<()>();
+        let handle = runtime.handle().clone();
+        let blocks = thread::spawn(move || handle.block_on(async { released.recv() }));
+        let others = [(); 2].map(|()| {
+            let handle = runtime.handle().clone();
+            let (ask, mut asked) = channel::unbounded();
+            let (answer, answered) = mpsc::channel();
+            let thread = thread::spawn(move || {
+                handle.block_on(async {
+                    while let Some(()) = asked.next().await {
+                        answer.send(()).unwrap();
+                    }
+                });
+            });
+            (thread, ask, answered)
+        });
+        drop(runtime);
+        for _ in 0..3 {
+            for (_, ask, answered) in &others {
+                ask.unbounded_send(()).unwrap();
+                answered.recv().unwrap();
+            }
+        }
+        for (thread, ask, _) in others {
+            drop(ask);
+            thread.join().unwrap();
+        }
+        drop(release);
+        let _ = blocks.join().unwrap();
     });
 }
 
