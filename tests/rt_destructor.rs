@@ -9,6 +9,7 @@ use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 use futures::channel::{mpsc as channel, oneshot};
 use futures::{FutureExt, StreamExt};
@@ -433,6 +434,38 @@ fn time_moves_for_a_destructor_while_its_runtime_is_dropped_on_one_of_its_thread
             if let Some(first) = first {
                 first.join().unwrap();
             }
+        }
+    });
+}
+
+/// The thread that waits for the end of one runtime is in `block_on` of another one on the same
+/// clock, and runs no worker there. It kept its hold on time.
+#[test]
+fn time_moves_for_a_destructor_while_a_thread_of_another_runtime_waits_for_its_end() {
+    watched(|| {
+        let ends: [fn(Runtime); 2] = [drop, |runtime| {
+            assert!(runtime.shutdown_timeout(Duration::MAX));
+        }];
+        for end in ends {
+            let clock = ManualClock::new();
+            let (ending, other) = (runtime_on(2, &clock), runtime_on(2, &clock));
+            let waits = ending.handle().clone();
+            drop_on_another_worker(&ending, move || waits.block_on(sleep(secs(1))));
+            let handle = other.handle().clone();
+            let (inside, is_inside) = mpsc::channel();
+            let (done, is_done) = oneshot::channel::<()>();
+            let worker = thread::spawn(move || {
+                handle.block_on(async {
+                    inside.send(()).unwrap();
+                    let _ = is_done.await;
+                });
+            });
+            is_inside.recv().unwrap();
+            other.block_on(async {
+                end(ending);
+                drop(done);
+            });
+            worker.join().unwrap();
         }
     });
 }

@@ -330,9 +330,9 @@ pub(super) fn running_any() -> Option<Rc<Scope>> {
     with(|scopes| innermost(scopes).cloned())
 }
 
-/// Calls `wait`, which blocks this thread until other threads have left the runtime. Time that is
-/// moved by hand may move meanwhile: a destructor on one of them may wait for a timer.
-pub(super) fn while_blocked(inner: &Inner, wait: impl FnOnce()) {
+/// Calls `wait`, which blocks this thread until other threads have left `inner`. Time that is moved
+/// by hand may move meanwhile: a destructor on one of them may wait for a timer.
+pub(super) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -> T {
     let mut scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
     let has_core = |scope: &Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
     let is_worker = scopes.iter().any(has_core);
@@ -340,12 +340,13 @@ pub(super) fn while_blocked(inner: &Inner, wait: impl FnOnce()) {
         inner.pool.remove_thread();
     }
     scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()));
-    wait();
+    let result = wait();
     // In this order, so that time stands still in between.
     scopes.iter().for_each(|scope| scope.hold_time());
     if is_worker {
         inner.pool.idle.add_thread();
     }
+    result
 }
 
 /// Returns the timers of the worker that this thread runs, or those of all external threads.

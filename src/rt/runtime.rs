@@ -254,7 +254,7 @@ impl Runtime {
         // The threads end by themselves: dropping the runtime waits for none of them.
         self.threads.clear();
         drop(self);
-        inner.wait_until_ended(timeout)
+        while_blocked(&inner, || inner.wait_until_ended(timeout))
     }
 
     /// Shuts the runtime down without waiting for other threads; see
