@@ -9,22 +9,22 @@
 //! `block_on` may run the first worker while the future is polled. Where the other workers' threads
 //! have ended, because the runtime stops, it may run one of those workers (see `inner`).
 
+mod main_future;
+
 use std::cell::{Cell, Ref};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 
-use crate::backend::coop;
+use self::main_future::MainFuture;
 use crate::park::{Park, ThreadPark};
 use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadUnparker};
-use crate::rt::pool::Pool;
 use crate::rt::worker::{Mode, Worker};
-use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a future to its end.
 ///
@@ -341,59 +341,5 @@ struct SetDropping<'a>(&'a Scope);
 impl Drop for SetDropping<'_> {
     fn drop(&mut self) {
         self.0.set_dropping();
-    }
-}
-
-struct MainFuture<'a, F> {
-    future: Pin<&'a mut F>,
-    main: Arc<MainWaker>,
-    waker: Waker,
-}
-
-/// Wakes the main future.
-struct MainWaker {
-    woken: AtomicBool,
-    pool: Arc<Pool>,
-    unparker: Arc<ThreadUnparker>,
-}
-
-impl<'a, F: Future> MainFuture<'a, F> {
-    fn new(pool: Arc<Pool>, unparker: Arc<ThreadUnparker>, future: Pin<&'a mut F>) -> Self {
-        let main = Arc::new(MainWaker {
-            // It has to be polled once to begin with.
-            woken: AtomicBool::new(true),
-            pool,
-            unparker,
-        });
-        Self {
-            future,
-            waker: Waker::from(main.clone()),
-            main,
-        }
-    }
-
-    /// Polls the future if it was woken.
-    fn poll(&mut self) -> Poll<F::Output> {
-        // Acquire: pairs with the release of the wake.
-        if !self.main.woken.swap(false, Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        let mut cx = Context::from_waker(&self.waker);
-        coop::budget(|| self.future.as_mut().poll(&mut cx))
-    }
-
-    fn is_woken(&self) -> bool {
-        self.main.woken.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for MainWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.unparker.notify(&self.pool.idle);
     }
 }

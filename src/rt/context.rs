@@ -10,6 +10,8 @@
 //! runtime. Otherwise, and on an external thread, it goes to the shared queue; a local task goes to
 //! its thread's inbox.
 
+mod hold;
+
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::fmt;
 use std::future::Future;
@@ -18,8 +20,9 @@ use std::sync::Arc;
 
 use async_task::{ScheduleInfo, WithInfo};
 
+pub(super) use self::hold::while_blocked;
 use crate::backend::{self, coop};
-use crate::clock::{Clock, Hold};
+use crate::clock::Hold;
 use crate::driver;
 use crate::rt::core::{AfterPush, Core};
 use crate::rt::inner::Inner;
@@ -119,45 +122,6 @@ impl Scope {
     /// Notes whether another thread may run the worker whose core this has.
     pub(super) fn set_lent(&self, lent: bool) {
         self.lent.set(lent);
-    }
-
-    /// Keeps time that is moved by hand from moving, until [`take_hold`](Self::take_hold). A clock
-    /// that runs is held, too, if it can be paused, since a future may pause it.
-    pub(super) fn hold_time(&self) {
-        let hold = self.take_hold();
-        let new = || self.inner.pool.clock().hold_if_movable();
-        self.hold.set(hold.or_else(new));
-    }
-
-    /// Takes the hold on time, if there is one.
-    pub(super) fn take_hold(&self) -> Option<Hold> {
-        self.hold.take()
-    }
-
-    /// Puts back a hold that was taken.
-    pub(super) fn put_hold(&self, hold: Hold) {
-        self.hold.set(Some(hold));
-    }
-
-    /// Takes over the hold of another scope, if it is on the same clock. Returns whether it did.
-    pub(super) fn take_hold_from(&self, other: &Self) -> bool {
-        let hold = other.take_hold();
-        let is_same = hold
-            .as_ref()
-            .is_some_and(|hold| hold.is_on(self.inner.pool.clock()));
-        let holder = if is_same { self } else { other };
-        holder.hold.set(hold);
-        is_same
-    }
-
-    /// Drops the hold on time, if it is on this clock. Returns whether it did.
-    fn drop_hold_on(&self, clock: &Clock) -> bool {
-        let hold = self.take_hold();
-        let is_same = hold.as_ref().is_some_and(|hold| hold.is_on(clock));
-        if !is_same {
-            self.hold.set(hold);
-        }
-        is_same
     }
 
     /// Returns whether this has the core of a worker of `inner`, and another thread may run it.
@@ -328,25 +292,6 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
 /// Returns the innermost scope in which this thread runs futures, of any runtime.
 pub(super) fn running_any() -> Option<Rc<Scope>> {
     with(|scopes| innermost(scopes).cloned())
-}
-
-/// Calls `wait`, which blocks this thread until other threads have left `inner`. Time that is moved
-/// by hand may move meanwhile: a destructor on one of them may wait for a timer.
-pub(super) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -> T {
-    let mut scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
-    let has_core = |scope: &Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
-    let is_worker = scopes.iter().any(has_core);
-    if is_worker {
-        inner.pool.remove_thread();
-    }
-    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()));
-    let result = wait();
-    // In this order, so that time stands still in between.
-    scopes.iter().for_each(|scope| scope.hold_time());
-    if is_worker {
-        inner.pool.idle.add_thread();
-    }
-    result
 }
 
 /// Returns the timers of the worker that this thread runs, or those of all external threads.
