@@ -148,17 +148,16 @@ impl BlockOnThread {
             if let Poll::Ready(output) = self.poll(&mut main) {
                 return output;
             }
+            let mut is_abandoned = false;
             if !self.is_worker() {
                 self.run_local();
-                self.take_core_or_register();
-                if self.runs_abandoned_worker() {
-                    self.work(&main);
-                    self.return_abandoned_worker();
-                    continue;
-                }
+                is_abandoned = self.take_core_or_register();
             }
             if self.is_worker() {
                 self.work(&main);
+                if is_abandoned {
+                    self.return_abandoned();
+                }
             } else {
                 self.wait(&main, &mut park);
             }
@@ -233,14 +232,9 @@ impl BlockOnThread {
         self.core().is_some()
     }
 
-    /// Returns whether this thread runs a worker whose own thread has ended.
-    fn runs_abandoned_worker(&self) -> bool {
-        self.scope().core().is_some_and(|core| core.index > 0)
-    }
-
-    /// Stops running such a worker. It does so before the main future is polled, which may block
-    /// this thread: others wait for timers, too.
-    fn return_abandoned_worker(&self) {
+    /// Stops running an abandoned worker. It does so before the main future is polled, which may
+    /// block this thread: others wait for timers, too.
+    fn return_abandoned(&self) {
         // In this order, so that time stands still in between.
         self.scope().hold_time();
         self.unparker.set_worker(None);
@@ -249,13 +243,17 @@ impl BlockOnThread {
         }
     }
 
-    fn take_core_or_register(&self) {
+    /// Takes a core, if there is one for this thread. Returns whether it is an abandoned one.
+    fn take_core_or_register(&self) -> bool {
         if self.outer.is_none()
             && let Some(core) = self.inner().take_core_or_register(&self.unparker)
         {
+            let is_abandoned = core.index > 0;
             self.unparker.set_worker(Some(core.index));
             self.scope().set_core(core);
+            return is_abandoned;
         }
+        false
     }
 
     fn run_local(&self) {
