@@ -209,8 +209,8 @@ impl State {
         self.active || self.remotes > 0
     }
 
-    /// Takes the waker of the owner's task if nothing can come. The caller drops it when the lock is
-    /// released.
+    /// Takes the waker of the owner's task if nothing can come. The caller drops it when the lock
+    /// is released.
     #[must_use]
     fn take_useless_waker(&mut self) -> Option<Waker> {
         if self.may_yield() {
@@ -278,8 +278,8 @@ impl Link {
         (version, was_active)
     }
 
-    /// Stores the waker of the owner's task, if it may be needed, and the driver. Returns the version, what it asks for,
-    /// and whether a value is to come.
+    /// Stores the waker of the owner's task, if it may be needed, and the driver. Returns the
+    /// version, what it asks for, and whether a value is to come.
     pub(super) fn begin_poll(&self, waker: &Waker, driver: &DriverRef) -> (u64, Command, bool) {
         let mut state = self.lock();
         // What is replaced is dropped after the lock, because that is foreign code.

@@ -220,8 +220,8 @@ impl Inner {
         drop(self.put_core(core));
     }
 
-    /// Stops running a worker, and returns its core. It may be another than the first worker only in
-    /// a runtime that stops.
+    /// Stops running a worker, and returns its core. It may be another than the first worker only
+    /// in a runtime that stops.
     pub(super) fn stop_worker(&self, core: Core) {
         let is_first = core.index == 0;
         let mut first = self.put_core(core);

@@ -235,7 +235,7 @@ impl Runtime {
     ///
     /// This may take longer than `timeout`: if the calling thread is the last one to leave, it runs
     /// the destructors of all tasks, however long they take. Inside the runtime, as in one of its
-    /// tasks, the call waits all of `timeout`, for its own thread.
+    /// tasks, the call waits all of `timeout` for its own thread: with `Duration::MAX` for ever.
     ///
     /// # Examples
     ///

@@ -108,9 +108,9 @@ fn frozen_time_moves_for_the_last_thread_in_block_on() {
     });
 }
 
-/// The owner drops a runtime of two workers while the future of one thread in `block_on` blocks. Two
-/// others answer it: they run the worker whose thread has ended in turn, and park as that worker or
-/// by themselves.
+/// The owner drops a runtime of two workers while the future of one thread in `block_on` blocks.
+/// Two others answer the owner: they run the worker whose thread has ended in turn, and park as
+/// that worker or by themselves.
 #[test]
 fn threads_that_run_an_abandoned_worker_are_woken_wherever_they_are_parked() {
     check(3_000, || {
