@@ -79,7 +79,7 @@ impl Builder {
     /// dense: if two or more become due within the slack, or if they ask for more than one wake-up
     /// in a slack and the waits between these differ. Then the loop wakes at most once per slack.
     /// Otherwise each timer is on time, and so is each timer of a single task that sleeps again and
-    /// again, for the same time or for up to four times in turn.
+    /// again, for one duration or for up to four durations in turn.
     ///
     /// The choice is that wake-ups for dense timers take a sixtieth of a core. The driver measures
     /// what one costs, the CPU time of its thread around a wait, in one wait of 16, while there are

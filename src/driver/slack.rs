@@ -18,9 +18,9 @@
 //!   few microseconds over and over looks dense, and waiting only makes it slower. Then waits are
 //!   suspended for some turns that fire, and for more of them after each further wait in vain.
 //! - More than one wake-up in a slack is asked for, which is more than their share of a core (see
-//!   [`Budget`]), and the waits between them differ (see [`Waits`]). One of them fires a single
-//!   timer, if a task waits for the next of many deadlines, as that of a cache whose keys expire. A
-//!   task that sleeps over and over sleeps for the same time, or for a few times in turn.
+//!   [`Budget`]), and the waits between them differ (see [`Waits`]). Each may fire a single timer,
+//!   if one task waits for the next of many deadlines: a cache whose keys expire, for example. A
+//!   task that sleeps over and over does so for one duration, or for a few durations in turn.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the

@@ -4,8 +4,8 @@
 //! A loop that holds one timer at a time serves one task. That may be a task that sleeps over and
 //! over, which is late by whatever its wake-up is late by, and gains nothing. Or it waits for the
 //! next of many deadlines, as a cache does that removes key after key: a later wake-up then removes
-//! several keys. The two can be told by their waits. A task that sleeps over and over sleeps for
-//! the same time, or for a few times in turn. Deadlines that come from elsewhere differ.
+//! several keys. Their waits tell the two apart. A task that sleeps over and over does so for one
+//! duration, or for a few durations in turn. Waits for deadlines that come from elsewhere differ.
 
 /// How many wake-ups may come at once before they count as too many.
 const BURST: u64 = 8;
@@ -26,7 +26,7 @@ impl Budget {
     /// Notes a wake-up that was asked for `wait` nanoseconds after the one before.
     pub(super) fn note(&mut self, wait: u64, interval: u64) {
         // Once it is spent, wake-ups have to become a third fewer than they may be. Otherwise a
-        // load that comes near the limit would be now on time, now late.
+        // load near the limit would be on time for a moment, then late, then on time again.
         let share = match self.is_spent {
             true => interval.saturating_add(interval / 2),
             false => interval,
@@ -48,11 +48,12 @@ impl Budget {
     }
 }
 
-/// With how many waits before it a wait is compared: a task may sleep for several times in turn.
+/// With how many waits before it a wait is compared: a task may sleep for several durations in
+/// turn.
 const COMPARED: usize = 4;
 
-/// Waits that differ by less, in nanoseconds, or by less than an eighth, are alike: a wait begins
-/// when the task that was woken has come to it.
+/// Waits are alike if they differ by no more than an eighth of the longer one and this, in
+/// nanoseconds: a wait begins when the task that was woken has come to it.
 const TOLERANCE: u64 = 2_000;
 
 /// The share of a wait among the recent ones: one in so many.

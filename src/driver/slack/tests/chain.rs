@@ -145,7 +145,7 @@ fn a_task_that_sleeps_for_the_same_time_over_and_over_is_on_time() {
 }
 
 #[test]
-fn a_task_that_sleeps_for_a_few_times_in_turn_is_on_time() {
+fn a_task_that_sleeps_for_a_few_durations_in_turn_is_on_time() {
     let mut turn = 0;
     let mut planner = planner_at(15 * US);
     let seen = sleeps(&mut planner, 2, || {
