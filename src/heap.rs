@@ -136,8 +136,8 @@ pub(crate) trait Timers {
         false
     }
 
-    /// Returns whether a slot is live, and changes nothing. The heap asks a table that does not mark
-    /// stale slots.
+    /// Returns whether a slot is live, and changes nothing. The heap asks it if stale slots are not
+    /// marked.
     fn is_live(&mut self, _slot: Slot) -> bool {
         true
     }
@@ -151,8 +151,8 @@ pub(crate) trait Timers {
 
 /// The slots, sorted as far as needed. See the head of this file.
 ///
-/// With `MARKS_STALE`, [`mark_stale`](Self::mark_stale) is called for each slot that turns stale. If
-/// it is not, the heap finds out when it gets to the slot, and does not look for stale slots before.
+/// With `MARKS_STALE`, [`mark_stale`](Self::mark_stale) is called for each slot that turns stale.
+/// Without it the heap finds out when it gets to the slot, and looks for no stale slots before.
 pub(crate) struct RunHeap<const RUN: usize, const MARKS_STALE: bool = true> {
     front: Vec<Slot>,
     recent: BinaryHeap<Reverse<Slot>>,
@@ -355,7 +355,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
         let at = self.runs.find(slot);
         if self.runs.push(at, slot) >= RUN {
-            self.mark_full(at, slot);
+            self.split_or_mark_full(at, slot);
         }
     }
 
@@ -396,7 +396,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// Splits a run that has just become full, or notes that a later call has to, after `slot` has
     /// filled it.
     #[cold]
-    fn mark_full(&mut self, at: Position, slot: Slot) {
+    fn split_or_mark_full(&mut self, at: Position, slot: Slot) {
         let last = self.runs.is_last(at);
         let run = &mut self.runs[at];
         if last && run.sorted {

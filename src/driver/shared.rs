@@ -324,8 +324,8 @@ impl Shared {
             return Reset::Gone;
         }
         if deadline <= elapsed {
-            // V1 in `wakers/chunks/entries.rs`: a word must not become a deadline that has elapsed. So the
-            // timer is removed, and the caller wakes it.
+            // V1 in `wakers/chunks/entries.rs`: a word must not become a deadline that has elapsed.
+            // So the timer is removed, and the caller wakes it.
             let has_elapsed = || self.has_elapsed(old);
             let waker = self.chunks.take(index, old, Removal::Fired, has_elapsed);
             if waker.is_some() {

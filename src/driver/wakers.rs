@@ -2,12 +2,12 @@
 //!
 //! It is a `heap` of slots and a table of entries, as `store` is, but a timer's owner reaches its
 //! entry without the driver's lock: the entries lie in [`chunks`], each with a lock of its own, and
-//! each timer's deadline is a *word* that takes no lock at all (see `chunks::entries`). So a timer is put
-//! off by one compare-and-exchange, and removing one, or arming one that the loop need not be told
-//! of, takes the lock of its chunk alone. Nothing is told to the heap in any of these cases: it
-//! learns of it when it gets to the slot. Then the slot of a timer that was put off is filed anew
-//! at its deadline, and that of a free entry is dropped. A new slot may be *pending*, see
-//! [`chunks`], before it is in the heap.
+//! each timer's deadline is a *word* that takes no lock at all (see `chunks::entries`). So a timer
+//! is put off by one compare-and-exchange, and removing one, or arming one that the loop need not
+//! be told of, takes the lock of its chunk alone. Nothing is told to the heap in any of these
+//! cases: it learns of it when it gets to the slot. Then the slot of a timer that was put off is
+//! filed anew at its deadline, and that of a free entry is dropped. A new slot may be *pending*,
+//! see [`chunks`], before it is in the heap.
 //!
 //! - W1 an entry owns at most one slot: the one with its `slot_seq`, filed under `filed`, or
 //!   pending. If `filed` is [`NEVER`], it owns none. Any other slot with its key is an orphan.

@@ -117,6 +117,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
                 false => slots.push(slot),
             }
         }
+        self.effort.add(slots.len());
         self.edge = low;
         self.runs.push_first(Run::new(low, slots, 0, sorted));
     }
@@ -133,8 +134,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             }
             if self.moved.len() == self.moved.capacity() {
                 // Not before it is needed: when a program has freed many small blocks, glibc merges
-                // all of them in the next allocation of a kilobyte or more. For a million, that
-                // takes 65 ms.
+                // all of them in the next allocation of a kilobyte or more. For 400 000 of them,
+                // that takes 65 ms.
                 self.moved.reserve(Self::CAPACITY);
             }
             self.moved.push(to);

@@ -24,8 +24,8 @@
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
 //! - P1 a slot is left pending only if its timer is due at `pending_from` or later. The driver's
 //!   `next` is at or before `pending_from`, so a turn finds that such a timer may be due. To raise
-//!   `next`, first all that is pending is taken out, and `pending_from` raised, under one hold of the
-//!   chunk's lock.
+//!   `next`, first all that is pending is taken out, and `pending_from` raised, under one hold of
+//!   the chunk's lock.
 //! - P2 what is pending is due no earlier than the time at which the loop wakes. `pending_from` is
 //!   raised, as in P1, to the earliest slot that the loop finds, before it waits for that. It is
 //!   lowered to the deadline of a timer that is armed under the driver's lock: if the loop waits

@@ -1,7 +1,7 @@
 //! The current chunk, from which new timers take their entries, and which chunk is the next one.
 //!
-//! The current chunk changes, and chunks are added, under the driver's lock. Only `grow` takes that
-//! of the current chunk alone, and a chunk becomes available under its own lock.
+//! Another chunk becomes current, or is added, under the driver's lock. An entry is added to the
+//! current chunk (`grow`) under that chunk's lock. [`Available`] has a lock of its own.
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -89,8 +89,8 @@ impl Chunks {
         let (chunk, mut entries) = self.lock_current(current);
         let index = chunk.arm(&mut entries, current.number, deadline, waker)?;
         let arming = entries.arming.as_deref_mut()?;
-        // P2: the loop is interrupted if it waits for longer. (`Wakers::reset` need not lower it: its
-        // slot is filed at once.)
+        // P2: the loop is interrupted if it waits for longer. (`Wakers::reset` need not lower it:
+        // its slot is filed at once.)
         arming.pending_from = arming.pending_from.min(deadline);
         arming.take_pending(pending);
         Some(index)
@@ -120,8 +120,8 @@ impl Chunks {
         self.find_free(current, None)
     }
 
-    /// Adds a free entry to the current chunk, if that has room and no other chunk has a free entry.
-    /// Returns whether it did.
+    /// Adds a free entry to the current chunk, if that has room and no other chunk has a free
+    /// entry. Returns whether it did.
     #[inline(never)]
     pub(super) fn grow(&self, entries: &mut Entries, number: u32) -> bool {
         self.available.is_empty() && self.add_entry(entries, number)
@@ -136,9 +136,9 @@ impl Chunks {
         has_room
     }
 
-    /// Takes a chunk that has a free entry. An entry is added only if none is found in any chunk, so
-    /// there are about as many entries as there were timers at once. Then only the last chunk has
-    /// room for more.
+    /// Takes a chunk that has a free entry. An entry is added only if none is found in any chunk,
+    /// so there are about as many entries as there were timers at once. Then only the last chunk
+    /// has room for more.
     #[cold]
     fn find_free<'a>(
         &'a self,
