@@ -71,8 +71,15 @@ pub(crate) trait WorkerPark: Send + Sync {
     fn set_io(&self, waits: bool) -> bool;
 
     /// Returns whether [`set_io`](Self::set_io) takes effect on a parked worker, so that it never
-    /// asks for an unpark. It may become so later, and stays so.
+    /// asks for an unpark.
     fn moves_io(&self) -> bool;
+
+    /// Decides anew whether [`set_io`](Self::set_io) is to take effect on a parked worker, by how
+    /// often it was set for one since the last review. If it does, each event of the runtime costs a
+    /// little more, also if another worker waits for it.
+    ///
+    /// The rules are those of `set_timeout`. `is_own` says whether the caller is the worker itself.
+    fn review_io(&self, is_own: bool);
 
     /// Returns the time, in nanoseconds of the system's monotonic clock.
     fn now(&self) -> u64;
@@ -85,20 +92,16 @@ pub(crate) trait WorkerPark: Send + Sync {
 /// The parkers of all workers of a runtime.
 pub(crate) type Parkers = Box<[Box<dyn WorkerPark>]>;
 
-/// Makes the parker of a worker, the `index`th of `workers`, which waits for the I/O of `io`.
+/// Makes the parker of one of `workers` workers, which waits for the I/O of `io`.
 ///
 /// Fails if the system refuses the descriptors and `io` is given. Without `io` it falls back to a
 /// parker that needs none.
-pub(crate) fn worker_park(
-    index: usize,
-    workers: usize,
-    io: Option<IoSource>,
-) -> io::Result<Box<dyn WorkerPark>> {
+pub(crate) fn worker_park(workers: usize, io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
     if workers == 1 && io.is_none() {
         return Ok(park_without_io());
     }
     let waits_for_io = io.is_some();
-    match with_epoll(index, workers, io) {
+    match with_epoll(io) {
         Err(_) if !waits_for_io => Ok(park_without_io()),
         made => made,
     }
@@ -110,20 +113,12 @@ pub(crate) fn park_without_io() -> Box<dyn WorkerPark> {
 }
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
-fn with_epoll(
-    index: usize,
-    workers: usize,
-    io: Option<IoSource>,
-) -> io::Result<Box<dyn WorkerPark>> {
-    Ok(Box::new(EpollPark::new(index, workers, io)?))
+fn with_epoll(io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
+    Ok(Box::new(EpollPark::new(io)?))
 }
 
 #[cfg(any(not(target_os = "linux"), loom, shuttle))]
-fn with_epoll(
-    _index: usize,
-    _workers: usize,
-    _io: Option<IoSource>,
-) -> io::Result<Box<dyn WorkerPark>> {
+fn with_epoll(_io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -182,6 +177,8 @@ impl WorkerPark for TimedPark {
     fn moves_io(&self) -> bool {
         true
     }
+
+    fn review_io(&self, _is_own: bool) {}
 
     fn now(&self) -> u64 {
         now()

@@ -103,6 +103,8 @@ struct Parked {
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
     absence: Absence,
+    /// How many waits and looks for I/O there were since the parkers were last reviewed.
+    io_waits: usize,
 }
 
 /// What a worker does while it parks.
@@ -176,6 +178,7 @@ impl Idle {
                     threads: 0,
                     until: NEVER,
                     absence: Absence::default(),
+                    io_waits: 0,
                 }),
                 timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
@@ -305,6 +308,9 @@ impl Idle {
         }
         // Neither a timer nor a check has ended its park, so it was probably I/O.
         let left_for_io = is_owner && !expired && !must_check_slots && !relieves;
+        if left_for_io {
+            self.note_io_waits(&mut parked, worker, 1);
+        }
         if left_for_io && context.has_asked_reactor() && context.expects_short_tasks() {
             self.begin_io_absence(&mut parked, worker, now);
         }

@@ -307,7 +307,7 @@ impl Drop for Runtime {
 /// Makes the reactor of a runtime, and the parkers of its workers.
 fn parkers(workers: usize) -> io::Result<(Arc<Reactor>, Parkers)> {
     let reactor = Arc::new(Reactor::new()?);
-    let park = |index| worker_park(index, workers, reactor.io_source());
+    let park = |_| worker_park(workers, reactor.io_source());
     let parkers: io::Result<_> = (0..workers).map(park).collect();
     Ok((reactor, parkers?))
 }

@@ -132,6 +132,8 @@ impl WorkerPark for Arc<Parker> {
         self.timeouts.moves_io()
     }
 
+    fn review_io(&self, _is_own: bool) {}
+
     fn now(&self) -> u64 {
         self.time.load(Ordering::Acquire)
     }

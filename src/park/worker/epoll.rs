@@ -11,17 +11,21 @@
 //! None of them is ever read. The [`Token`] in front of the eventfd keeps an unpark of a worker
 //! that runs out of the kernel.
 //!
-//! # The I/O source is nested in few instances
+//! # The I/O source is nested where that is worth it
 //!
-//! It stays registered while the worker does not wait for I/O: removing it and adding it again
-//! takes 63 µs with a thousand descriptors, because the kernel searches all of them for loops. But
-//! each event then passes through every instance that has it, 43 ns each (`cargo bench --bench
-//! wait`), and with sixteen workers that was a tenth of the cost of a short message. So only
-//! [`NESTED`] parkers of a runtime have it from the beginning. Another one waits for its own
-//! instance and for the source by one `poll`, which is no dearer, but if it is to wait for I/O while
-//! it is parked, it has to be unparked. If that happens often ([`HAND_OVERS`] in a
-//! [`HAND_OVER_PERIOD`]), the source is nested in it, too, before its next park. If the kernel
-//! refuses that, because some open file would be reachable on too many ways, it goes on without.
+//! While the source is *nested* in the instance of a parker, another thread can make the parked
+//! worker wait for I/O, in 0.26 µs. But each event then passes through that instance too, also if
+//! the worker does not wait for it: 43 ns for each instance (`cargo bench --bench wait`), and with
+//! sixteen workers a tenth of the cost of a short message. Where the source is not nested, the
+//! worker waits for its own instance and the source by one `poll`, which is no dearer, and has to be
+//! unparked if it is to wait for I/O while it is parked.
+//!
+//! At first it is nested in all parkers. From time to time the caller has each parker *review* that:
+//! if the worker was made to wait for I/O while it was parked [`FEW`] times at most since the last
+//! review, the source is removed. If that happens [`MANY`] times between two reviews, it is nested
+//! again, by the worker before its next park, because that goes through all descriptors (the kernel
+//! searches them for loops, 63 µs for a thousand). If the kernel refuses it, because some open file
+//! would be reachable on too many ways, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!
@@ -37,8 +41,8 @@
 //! runs. Both are levels: an `epoll_wait` that begins after the timeout, or with I/O that nobody
 //! has collected, returns at once, however often it has returned before. An entry in the list of
 //! what is ready that is so no longer, because the timeout was moved or the worker no longer waits
-//! for I/O, is checked again by `epoll_wait` and dropped, and the park goes on. A worker whose
-//! instance does not have the source reads whether it waits for I/O when it begins to park; if that
+//! for I/O, is checked again by `epoll_wait` and dropped, and the park goes on. A worker in whose
+//! instance the source is not nested reads whether it waits for I/O when it begins to park; if that
 //! is set later, the thread that sets it is told to unpark the worker.
 //!
 //! *What was written before an unpark* is visible after the park: setting the token releases it,
@@ -59,16 +63,12 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::park::token::Token;
 
-/// How many parkers of a runtime have the I/O source nested from the beginning. With as many workers
-/// all have, and none needs an unpark.
-const NESTED: usize = 2;
+/// With so many unparks between two reviews, nesting is cheaper: 1000 waits for I/O lie between them,
+/// for some 2000 events, which take 86 µs to pass through an instance.
+const MANY: u32 = 8;
 
-/// So many unparks in [`HAND_OVER_PERIOD`] cost as much as an instance through which some 23 000
-/// events pass meanwhile.
-const HAND_OVERS: u32 = 100;
-
-/// In nanoseconds.
-const HAND_OVER_PERIOD: u64 = 1_000_000_000;
+/// With so few changes between two reviews, nesting is dearer.
+const FEW: u32 = 2;
 
 pub(super) struct EpollPark {
     token: Token,
@@ -89,16 +89,12 @@ pub(super) struct EpollPark {
 /// worker nests the source enabled, and a thread that wants it enabled just then has the worker
 /// unparked. If one wants it disabled just then, I/O may end that park for nothing; the next call of
 /// `set_io` compares with `is_enabled`, and the worker calls it before each park.
-#[derive(Default)]
 struct Nesting {
     is_nested: AtomicBool,
     /// What the kernel was told last. Published by `is_nested`.
     is_enabled: AtomicBool,
-    /// How many unparks there were for I/O since a time.
+    /// How often the worker was made to wait for I/O while it was parked, since the last review.
     hand_overs: AtomicU32,
-    since: AtomicU64,
-    /// There were so many that the source is nested before the next park.
-    is_wanted: AtomicBool,
 }
 
 struct Descriptors {
@@ -127,50 +123,43 @@ impl Descriptors {
 }
 
 impl EpollPark {
-    /// Makes that of one of `workers` workers, which waits for the I/O of `io`.
-    pub(super) fn new(index: usize, workers: usize, io: Option<IoSource>) -> io::Result<Self> {
+    pub(super) fn new(io: Option<IoSource>) -> io::Result<Self> {
         let descriptors = Arc::new(Descriptors::new(io)?);
-        let nesting = Nesting::default();
-        // Preferably not that of the first worker, which has no thread while none is in `block_on`.
-        let first = usize::from(workers > NESTED);
-        if descriptors.io.is_none() || (first..first + NESTED).contains(&index) {
-            nesting.add(&descriptors, false)?;
-        }
+        descriptors.nest_io(false)?;
         Ok(Self {
             token: Token::new(),
             descriptors: Arc::downgrade(&descriptors),
             keep_alive: Mutex::new(Some(descriptors)),
             timeout: AtomicU64::new(NEVER),
             waits_for_io: AtomicBool::new(false),
-            nesting,
+            nesting: Nesting {
+                is_nested: AtomicBool::new(true),
+                is_enabled: AtomicBool::new(false),
+                hand_overs: AtomicU32::new(0),
+            },
         })
     }
 }
 
 impl Nesting {
-    /// Nests the I/O source, if there is one.
-    fn add(&self, descriptors: &Descriptors, enabled: bool) -> io::Result<()> {
-        descriptors.nest_io(enabled)?;
-        self.is_enabled.store(enabled, Relaxed);
+    /// Nests the I/O source in the instance of a worker that is about to wait for it, if that is
+    /// worth it.
+    fn nest_if_wanted(&self, descriptors: &Descriptors) {
+        if self.hand_overs.load(Relaxed) < MANY || self.is_nested() {
+            return;
+        }
+        if descriptors.nest_io(true).is_err() {
+            // It may be accepted later.
+            self.hand_overs.store(0, Relaxed);
+            return;
+        }
+        self.is_enabled.store(true, Relaxed);
         // Pairs with the load in `is_nested`.
         self.is_nested.store(true, Release);
-        Ok(())
     }
 
     fn is_nested(&self) -> bool {
         self.is_nested.load(Acquire)
-    }
-
-    /// Notes that the worker has to be unparked to wait for I/O.
-    fn note_hand_over(&self) {
-        let (count, now) = (self.hand_overs.load(Relaxed), now());
-        if count == 0 || now.saturating_sub(self.since.load(Relaxed)) > HAND_OVER_PERIOD {
-            self.since.store(now, Relaxed);
-            self.hand_overs.store(1, Relaxed);
-        } else {
-            self.hand_overs.store(count.saturating_add(1), Relaxed);
-            self.is_wanted.store(count >= HAND_OVERS, Relaxed);
-        }
     }
 }
 
@@ -180,6 +169,13 @@ impl Descriptors {
         match &self.io {
             Some(io) => Ok(epoll::add(&self.epoll, &**io, data, when(enabled))?),
             None => Ok(()),
+        }
+    }
+
+    fn remove_io(&self) {
+        if let Some(io) = &self.io {
+            let removed = epoll::delete(&self.epoll, &**io);
+            debug_assert!(removed.is_ok(), "{removed:?}");
         }
     }
 
@@ -231,29 +227,19 @@ const AT_ONCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-impl EpollPark {
-    /// Nests the I/O source for a worker that is about to wait for it, if that is worth it.
-    fn nest_if_wanted(&self, descriptors: &Descriptors) {
-        if self.nesting.is_wanted.load(Relaxed) && self.waits_for_io.load(Relaxed) {
-            self.nesting.is_wanted.store(false, Relaxed);
-            if self.nesting.add(descriptors, true).is_err() {
-                // It may be accepted after as many hand-overs.
-                self.nesting.hand_overs.store(0, Relaxed);
-            }
-        }
-    }
-}
-
 impl WorkerPark for EpollPark {
     fn park(&self) {
         if !self.token.begin_park() {
             return;
         }
         if let Some(descriptors) = self.descriptors.upgrade() {
-            self.nest_if_wanted(&descriptors);
             match &descriptors.io {
-                Some(io) if self.waits_for_io.load(Relaxed) && !self.nesting.is_nested() => {
-                    descriptors.wait_for_io(io);
+                Some(io) if self.waits_for_io.load(Relaxed) => {
+                    self.nesting.nest_if_wanted(&descriptors);
+                    match self.nesting.is_nested() {
+                        true => descriptors.wait(),
+                        false => descriptors.wait_for_io(io),
+                    }
                 }
                 _ => descriptors.wait(),
             }
@@ -286,24 +272,40 @@ impl WorkerPark for EpollPark {
     }
 
     fn set_io(&self, waits: bool) -> bool {
-        let is_new = self.waits_for_io.swap(waits, Relaxed) != waits;
-        if self.nesting.is_nested() {
-            if self.nesting.is_enabled.swap(waits, Relaxed) != waits
-                && let Some(descriptors) = self.descriptors.upgrade()
-            {
-                descriptors.enable_io(waits);
-            }
-            return false;
+        let begins = waits && !self.waits_for_io.load(Relaxed);
+        self.waits_for_io.store(waits, Relaxed);
+        let nesting = &self.nesting;
+        if begins && self.token.is_parked() {
+            nesting.hand_overs.fetch_add(1, Relaxed);
         }
-        let must_unpark = is_new && waits;
-        if must_unpark && self.token.is_parked() {
-            self.nesting.note_hand_over();
+        if !nesting.is_nested() {
+            return begins;
         }
-        must_unpark
+        if nesting.is_enabled.swap(waits, Relaxed) != waits
+            && let Some(descriptors) = self.descriptors.upgrade()
+        {
+            descriptors.enable_io(waits);
+        }
+        false
     }
 
     fn moves_io(&self) -> bool {
         self.nesting.is_nested()
+    }
+
+    fn review_io(&self, is_own: bool) {
+        let hand_overs = self.nesting.hand_overs.swap(0, Relaxed);
+        // A worker that waits for I/O may be blocked in its instance.
+        let is_free = is_own || !self.waits_for_io.load(Relaxed);
+        if hand_overs <= FEW
+            && is_free
+            && self.nesting.is_nested()
+            && let Some(descriptors) = self.descriptors.upgrade()
+            && descriptors.io.is_some()
+        {
+            self.nesting.is_nested.store(false, Release);
+            descriptors.remove_io();
+        }
     }
 
     fn now(&self) -> u64 {
@@ -322,31 +324,25 @@ impl WorkerPark for EpollPark {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
 
-    /// The source of this one is a file that no instance accepts, and that is always ready.
+    /// The source is a file that is always ready, and that another instance accepts no longer.
     #[test]
     fn worker_waits_for_io_although_its_instance_refuses_the_source() {
-        let file = File::open("Cargo.toml").unwrap();
-        let park = EpollPark::new(0, 1 + NESTED, Some(Arc::new(file))).unwrap();
-        assert!(park.set_io(true));
+        let event: Arc<OwnedFd> = Arc::new(eventfd(1, EventfdFlags::CLOEXEC).unwrap());
+        let park = EpollPark::new(Some(event.clone())).unwrap();
+        park.review_io(true);
+        assert!(!park.moves_io() && park.set_io(true));
+        let descriptors = park.descriptors.upgrade().unwrap();
         for _ in 0..2 {
-            park.nesting.is_wanted.store(true, Relaxed);
+            // The kernel refuses it because it is there already.
+            let data = EventData::new_u64(0);
+            epoll::add(&descriptors.epoll, &*event, data, EventFlags::empty()).unwrap();
+            park.nesting.hand_overs.store(MANY, Relaxed);
             park.park();
-            assert!(!park.nesting.is_wanted.load(Relaxed) && !park.moves_io());
+            assert_eq!(park.nesting.hand_overs.load(Relaxed), 0);
+            assert!(!park.moves_io());
+            epoll::delete(&descriptors.epoll, &*event).unwrap();
         }
-    }
-
-    #[test]
-    fn as_many_parkers_as_are_useful_have_the_source_in_their_instance() {
-        let event: IoSource = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
-        for workers in 1..5 {
-            let of = |index| EpollPark::new(index, workers, Some(event.clone())).unwrap();
-            let nested = (0..workers).filter(|&index| of(index).moves_io()).count();
-            assert_eq!(nested, workers.min(NESTED));
-        }
-        assert!(EpollPark::new(0, 16, None).unwrap().moves_io());
     }
 }

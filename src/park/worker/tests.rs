@@ -17,7 +17,7 @@ const HOUR: u64 = 3_600_000 * MS;
 /// Makes one parker of each kind.
 fn parkers() -> Vec<Arc<Parker>> {
     [1, 2]
-        .map(|workers| Arc::new(worker_park(0, workers, None).unwrap()))
+        .map(|workers| Arc::new(worker_park(workers, None).unwrap()))
         .into()
 }
 

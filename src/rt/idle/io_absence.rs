@@ -56,6 +56,13 @@ const LOOKS: usize = 16;
 /// It does if it has looked once in so many nanoseconds, on average.
 const LOOK_PERIOD: u64 = 50_000;
 
+/// After so many waits and looks for I/O it is decided anew for each parker whether it takes I/O
+/// while it is parked.
+const REVIEW_PERIOD: usize = 1024;
+
+/// A worker adds so many looks at once, since that takes the lock.
+const LOOKS_AT_ONCE: usize = 64;
+
 /// No worker.
 pub(super) const NOBODY: usize = usize::MAX;
 
@@ -124,9 +131,26 @@ impl Idle {
     pub(crate) fn note_io_look(&self, worker: usize) {
         let looks = &self.io_looks[worker].0;
         // No other thread writes it, so this need not be one step.
-        looks.store(looks.load(Relaxed).wrapping_add(1), Relaxed);
+        let count = looks.load(Relaxed).wrapping_add(1);
+        looks.store(count, Relaxed);
+        if count.is_multiple_of(LOOKS_AT_ONCE) {
+            self.note_io_waits(&mut self.lock(), worker, LOOKS_AT_ONCE);
+        }
         if self.last_looker.load(Relaxed) != worker {
             self.last_looker.store(worker, Relaxed);
+        }
+    }
+
+    /// Notes that a worker has looked for I/O, or was unparked for some. Now and then, all parkers
+    /// decide whether they take I/O while they are parked: an event costs less if fewer do.
+    pub(super) fn note_io_waits(&self, parked: &mut Parked, worker: usize, count: usize) {
+        parked.io_waits += count;
+        if parked.io_waits < REVIEW_PERIOD {
+            return;
+        }
+        parked.io_waits = 0;
+        for (index, parker) in self.parkers.iter().enumerate() {
+            parker.review_io(index == worker);
         }
     }
 

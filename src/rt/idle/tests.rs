@@ -63,7 +63,7 @@ impl ParkContext for Worker {
 }
 
 fn idle(workers: usize) -> Arc<Idle> {
-    let parkers = (0..workers).map(|worker| worker_park(worker, workers, None).unwrap());
+    let parkers = (0..workers).map(|_| worker_park(workers, None).unwrap());
     Idle::new(
         parkers.collect(),
         workers,

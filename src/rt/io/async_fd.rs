@@ -127,9 +127,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// - If the kernel refuses the descriptor: a regular file or directory cannot be waited for
     ///   ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor can be registered twice
     ///   ([`AlreadyExists`](io::ErrorKind::AlreadyExists)).
-    /// - If too many duplicates of it are registered: the kernel allows a runtime with n workers
-    ///   500 / n duplicates of one open file, and at times up to 250
-    ///   ([`InvalidInput`](io::ErrorKind::InvalidInput)). Share one `AsyncFd` instead, by an `Arc`.
+    /// - If too many duplicates of it are registered: the kernel allows a runtime with n workers at
+    ///   most 500 / n duplicates of one open file ([`InvalidInput`](io::ErrorKind::InvalidInput)).
+    ///   Share one `AsyncFd` instead, by an `Arc`.
     /// - If the runtime is gone.
     /// - If the runtime was made when the process had no file descriptors left, as that of
     ///   [`rt::block_on`](crate::rt::block_on()) may have been. Then the

@@ -106,7 +106,7 @@ fn kind(poll: Poll<io::Result<()>>) -> io::ErrorKind {
 
 /// Runs `future` in the loop of a worker that waits for I/O.
 fn run<F: Future>(reactor: &Arc<Reactor>, future: F) -> F::Output {
-    let park = Arc::new(worker_park(0, 1, reactor.io_source()).unwrap());
+    let park = Arc::new(worker_park(1, reactor.io_source()).unwrap());
     let unparking = park.clone();
     let waker = Waker::from(Arc::new(Call(move || unparking.unpark())));
     let mut cx = Context::from_waker(&waker);

@@ -149,8 +149,8 @@ fn explain(error: Errno) -> io::Error {
         ),
         Errno::INVAL => (
             io::ErrorKind::InvalidInput,
-            "this open file is registered too often: the kernel allows a runtime with n workers \
-             500 / n duplicates of one, at times up to 250: share one AsyncFd by an Arc instead",
+            "this open file is registered too often: the kernel allows a runtime with n workers at \
+             most 500 / n duplicates of one: share one AsyncFd by an Arc instead",
         ),
         _ => return error.into(),
     };

@@ -183,6 +183,27 @@ fn io_is_handed_over_to_a_worker_that_can_be_made_to_wait_for_it_while_it_is_par
     }
 }
 
+/// Which costs each event something, or each of these waits.
+#[test]
+fn parkers_decide_after_many_waits_for_io_whether_they_take_it_while_they_are_parked() {
+    let workers = parked(2, LATE);
+    let reviews = |worker: usize| {
+        let [by_others, by_itself] = &workers.parkers[worker].reviews;
+        (by_others.load(SeqCst), by_itself.load(SeqCst))
+    };
+    for _ in 0..1023 {
+        workers.leaves(0, NOW);
+        workers.park(0);
+    }
+    assert_eq!((reviews(0), reviews(1)), ((0, 0), (0, 0)));
+    workers.leaves(0, NOW);
+    assert_eq!((reviews(0), reviews(1)), ((0, 1), (1, 0)));
+    (0..1023).for_each(|_| workers.idle.note_io_look(1));
+    assert_eq!((reviews(0), reviews(1)), ((0, 1), (1, 0)));
+    workers.idle.note_io_look(1);
+    assert_eq!((reviews(0), reviews(1)), ((1, 1), (1, 1)));
+}
+
 /// It has found work in its last look, or there is no descriptor at all.
 #[test]
 fn owner_that_has_not_asked_for_io_is_not_away() {

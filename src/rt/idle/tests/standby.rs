@@ -14,6 +14,8 @@ pub(super) struct TestPark {
     waits_for_io: AtomicBool,
     /// Whether it has to be unparked for I/O that it is to wait for.
     needs_unpark_for_io: AtomicBool,
+    /// How often it has reviewed that, for its own worker and for others.
+    pub(super) reviews: [AtomicU64; 2],
 }
 
 impl crate::park::worker::WorkerPark for Arc<TestPark> {
@@ -37,6 +39,10 @@ impl crate::park::worker::WorkerPark for Arc<TestPark> {
 
     fn moves_io(&self) -> bool {
         !self.needs_unpark_for_io.load(SeqCst)
+    }
+
+    fn review_io(&self, is_own: bool) {
+        self.reviews[usize::from(is_own)].fetch_add(1, SeqCst);
     }
 
     fn now(&self) -> u64 {

@@ -13,7 +13,7 @@ fn more_events_than_a_batch_wake_their_tasks_batch_by_batch() {
             assert!(reader.poll_readable(&mut task.context()).is_pending());
             writer.write_all(b"x").unwrap();
         }
-        let park = worker_park(0, 1, reactor.io_source()).unwrap();
+        let park = worker_park(1, reactor.io_source()).unwrap();
         park.set_io(true);
         for woken in [256, 512, 700] {
             park.park();
@@ -23,9 +23,13 @@ fn more_events_than_a_batch_wake_their_tasks_batch_by_batch() {
     });
 }
 
-/// One that has the I/O in its own instance, and one that has not.
+/// One that takes I/O while it is parked, and one that has to be unparked for it.
 fn parkers(reactor: &Reactor) -> [Arc<Box<dyn WorkerPark>>; 2] {
-    [2, 16].map(|workers| Arc::new(worker_park(0, workers, reactor.io_source()).unwrap()))
+    let make = || Arc::new(worker_park(2, reactor.io_source()).unwrap());
+    let (taking, other) = (make(), make());
+    other.review_io(true);
+    assert!(taking.moves_io() && !other.moves_io());
+    [taking, other]
 }
 
 /// Parks on a thread of its own. Returns when the park has begun, or is about to.
@@ -142,16 +146,19 @@ fn worker_that_is_often_unparked_for_io_is_unparked_for_it_no_longer() {
         let ((reader, mut writer), task) = (piped(&reactor), Task::new());
         assert!(reader.poll_readable(&mut task.context()).is_pending());
         writer.write_all(b"x").unwrap();
+        let mut unparks = 0;
         while !park.moves_io() {
             let thread = parking(&park, || {});
             if park.set_io(true) {
                 park.unpark();
+                unparks += 1;
             }
             thread.join().unwrap();
             // It parks again, and waits for the I/O, which is there.
             park.park();
             park.set_io(false);
         }
+        assert!(unparks >= 8, "{unparks}");
         let thread = parking(&park, || {});
         assert!(!park.set_io(true));
         thread.join().unwrap();
@@ -161,5 +168,23 @@ fn worker_that_is_often_unparked_for_io_is_unparked_for_it_no_longer() {
         park.set_timeout(at);
         park.park();
         assert!(now() >= at, "unparked by the I/O");
+        // It is unparked again if it seldom waits.
+        park.review_io(false);
+        park.review_io(false);
+        assert!(!park.moves_io() && park.set_io(true));
     });
+}
+
+/// Another thread has it review that while it may be blocked: the I/O must not be taken away then.
+#[test]
+fn worker_that_waits_for_io_when_it_is_reviewed_takes_it_on() {
+    let reactor = reactor();
+    let [park, _] = parkers(&reactor);
+    park.set_io(true);
+    park.review_io(false);
+    park.review_io(false);
+    assert!(park.moves_io());
+    park.set_io(false);
+    park.review_io(false);
+    assert!(!park.moves_io());
 }
