@@ -101,7 +101,7 @@ pub(crate) fn worker_park(workers: usize, io: Option<IoSource>) -> io::Result<Bo
         return Ok(park_without_io());
     }
     let waits_for_io = io.is_some();
-    match with_epoll(io) {
+    match with_epoll(workers, io) {
         Err(_) if !waits_for_io => Ok(park_without_io()),
         made => made,
     }
@@ -113,12 +113,12 @@ pub(crate) fn park_without_io() -> Box<dyn WorkerPark> {
 }
 
 #[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
-fn with_epoll(io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
-    Ok(Box::new(EpollPark::new(io)?))
+fn with_epoll(workers: usize, io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
+    Ok(Box::new(EpollPark::new(workers, io)?))
 }
 
 #[cfg(any(not(target_os = "linux"), loom, shuttle))]
-fn with_epoll(_io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
+fn with_epoll(_workers: usize, _io: Option<IoSource>) -> io::Result<Box<dyn WorkerPark>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -20,7 +20,7 @@
 //! worker waits for its own instance and the source by one `poll`, which is no dearer, and has to be
 //! unparked if it is to wait for I/O while it is parked.
 //!
-//! At first it is nested in all parkers. From time to time the caller has each parker *review* that:
+//! At first it is nested in all parkers, if there are several. From time to time the caller has each parker *review* that:
 //! if the worker was made to wait for I/O while it was parked [`FEW`] times at most since the last
 //! review, the source is removed. If that happens [`MANY`] times between two reviews, it is nested
 //! again, by the worker before its next park, because that goes through all descriptors (the kernel
@@ -123,9 +123,14 @@ impl Descriptors {
 }
 
 impl EpollPark {
-    pub(super) fn new(io: Option<IoSource>) -> io::Result<Self> {
+    /// Makes that of one of `workers` workers.
+    pub(super) fn new(workers: usize, io: Option<IoSource>) -> io::Result<Self> {
         let descriptors = Arc::new(Descriptors::new(io)?);
-        descriptors.nest_io(false)?;
+        // A single worker waits for I/O whenever it parks.
+        let is_nested = workers > 1;
+        if is_nested {
+            descriptors.nest_io(false)?;
+        }
         Ok(Self {
             token: Token::new(),
             descriptors: Arc::downgrade(&descriptors),
@@ -133,7 +138,7 @@ impl EpollPark {
             timeout: AtomicU64::new(NEVER),
             waits_for_io: AtomicBool::new(false),
             nesting: Nesting {
-                is_nested: AtomicBool::new(true),
+                is_nested: AtomicBool::new(is_nested),
                 is_enabled: AtomicBool::new(false),
                 hand_overs: AtomicU32::new(0),
             },
@@ -330,7 +335,7 @@ mod tests {
     #[test]
     fn worker_waits_for_io_although_its_instance_refuses_the_source() {
         let event: Arc<OwnedFd> = Arc::new(eventfd(1, EventfdFlags::CLOEXEC).unwrap());
-        let park = EpollPark::new(Some(event.clone())).unwrap();
+        let park = EpollPark::new(2, Some(event.clone())).unwrap();
         park.review_io(true);
         assert!(!park.moves_io() && park.set_io(true));
         let descriptors = park.descriptors.upgrade().unwrap();

@@ -148,7 +148,7 @@ fn worker_that_parks_waits_for_io_if_the_other_one_looks_seldom() {
     assert!(!workers.idle.is_away_for_io(0) && workers.waits_for_io(1));
 }
 
-/// Its thread polls a main future, or leaves the runtime: nothing would look for I/O for 5 ms.
+/// Its thread polls a main future, or leaves the runtime: nothing would look for I/O for 2 ms.
 #[test]
 fn owner_that_leaves_its_loop_hands_the_io_over_at_once() {
     let workers = parked(2, LATE);
