@@ -23,7 +23,7 @@
 //! its own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
 //!
 //! 1. It has the source expire soon. So there is a next call: that of the source.
-//! 2. It marks the count as [`PENDING`]. The thread that finds the mark removes it, and scans.
+//! 2. It marks the count as [`SCAN_LEFT`]. The thread that finds the mark removes it, and scans.
 //! 3. If the source has expired between the two, that call may have come before the mark, and no
 //!    other may follow. Then the thread removes the mark itself, unless another one has, and scans.
 //!
@@ -87,8 +87,8 @@ pub(crate) enum Liveness {
 /// calls.
 const MAX_SCANS: usize = sync::in_models(2, 16);
 
-/// Set in `requests` while a scan is to be made and no thread makes one.
-const PENDING: usize = 1 << (usize::BITS - 1);
+/// Set in `requests` while a scan is left to the next thread that calls.
+const SCAN_LEFT: usize = 1 << (usize::BITS - 1);
 
 /// The drivers of a runtime's threads, and the wake source that they share.
 pub(crate) struct ShardedDriver<W> {
@@ -96,7 +96,7 @@ pub(crate) struct ShardedDriver<W> {
     slack: SharedSlack,
     shards: Box<[Arc<Shared>]>,
     /// Zero if no thread scans and none has to. Otherwise how often [`replan`](Self::replan) was
-    /// called since it was last zero, and perhaps [`PENDING`].
+    /// called since it was last zero, and perhaps [`SCAN_LEFT`].
     requests: AtomicUsize,
     /// How often the source has expired, or had to be set anew for another reason: see
     /// [`note_expired`](Self::note_expired).
@@ -220,7 +220,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         // AcqRel: the thread that scans sees what this one did before, and this one what that one
         // did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
-        if before != 0 && (before & PENDING == 0 || !self.take_pending()) {
+        if before != 0 && (before & SCAN_LEFT == 0 || !self.take_left_scan()) {
             return Liveness::Alive;
         }
         let mut scans = 0;
@@ -262,10 +262,10 @@ impl<W: WakeSource> ShardedDriver<W> {
         }
         // AcqRel: if the source has called before this, its expiration is seen below. If it calls
         // after this, it sees the mark, and all that this thread did.
-        self.requests.fetch_or(PENDING, Ordering::AcqRel);
+        self.requests.fetch_or(SCAN_LEFT, Ordering::AcqRel);
         // If the source has expired since it was set, its call may have come before the mark. The
         // source expires once for each time that it is set, so no other call may follow.
-        if self.expirations.load(Ordering::Relaxed) == known || !self.take_pending() {
+        if self.expirations.load(Ordering::Relaxed) == known || !self.take_left_scan() {
             return NextScan::ByNextCaller;
         }
         NextScan::ByThisThread
@@ -293,9 +293,9 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Removes the mark that a scan is to be made. Returns whether it was still there: then the
     /// caller makes the scan.
-    fn take_pending(&self) -> bool {
+    fn take_left_scan(&self) -> bool {
         // AcqRel: as in `replan`.
-        self.requests.fetch_and(!PENDING, Ordering::AcqRel) & PENDING != 0
+        self.requests.fetch_and(!SCAN_LEFT, Ordering::AcqRel) & SCAN_LEFT != 0
     }
 
     /// Calls `act` with the scanner.

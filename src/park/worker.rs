@@ -75,8 +75,8 @@ pub(crate) trait WorkerPark: Send + Sync {
     fn moves_io(&self) -> bool;
 
     /// Decides anew whether [`set_io`](Self::set_io) is to take effect on a parked worker, by how
-    /// often it was set for one since the last review. If it does, each event of the runtime costs a
-    /// little more, also if another worker waits for it.
+    /// often it was set for one since the last review. If it does, each event of the runtime costs
+    /// a little more, also if another worker waits for it.
     ///
     /// The rules are those of `set_timeout`. `is_own` says whether the caller is the worker itself.
     fn review_io(&self, is_own: bool);

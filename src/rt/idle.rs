@@ -10,7 +10,7 @@
 //! [`standby`]), or one that is kept ready to take its place in I/O (see [`io_absence`]). When the
 //! owner is unparked, another parked worker becomes the owner: its *successor*.
 //!
-//! Whether a push unparks a worker, and why no task is left lying, is told in [`counts`].
+//! Whether a push unparks a worker, and why no task is left lying, is told in [`notify`].
 //!
 //! # No deadline is missed
 //!
@@ -36,7 +36,6 @@
 //! to be checked, see [`lifo_watch`].
 
 mod all_parked;
-mod counts;
 mod io_absence;
 mod lifo_watch;
 mod notify;
@@ -49,9 +48,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use self::all_parked::Next;
-use self::counts::{Counts, Leaving};
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
+use self::notify::{Counts, Leaving};
 use self::source::{OwnerTimeout, ShardNotifier};
 use self::standby::Absence;
 use crate::clock::Clock;
@@ -86,7 +85,7 @@ pub(crate) struct Idle {
     /// follow.
     is_dense: std::sync::atomic::AtomicBool,
     parkers: Parkers,
-    slots: LifoWatch,
+    lifo_watch: LifoWatch,
     drivers: ShardedDriver<OwnerTimeout>,
     clock: Clock,
 }
@@ -132,7 +131,7 @@ pub(crate) trait ParkContext {
 
     /// Returns whether `collect_io` was called since the worker began to park, and there was a
     /// reactor to ask.
-    fn has_asked_reactor(&self) -> bool;
+    fn has_looked_for_io(&self) -> bool;
 
     /// Returns whether the tasks that this worker is about to wake are expected to be short.
     fn expects_short_tasks(&self) -> bool;
@@ -188,7 +187,7 @@ impl Idle {
                     .collect(),
                 last_looker: AtomicUsize::new(0),
                 is_dense: std::sync::atomic::AtomicBool::new(false),
-                slots: LifoWatch::new(parkers.len()),
+                lifo_watch: LifoWatch::new(parkers.len()),
                 parkers,
                 drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
                 clock: clock.clone(),
@@ -298,9 +297,9 @@ impl Idle {
         if expired {
             parked.until = NEVER;
         }
-        let must_check_slots = is_owner && self.slots.due() <= now;
+        let must_check_slots = is_owner && self.lifo_watch.due() <= now;
         if must_check_slots {
-            self.slots.put_off(now);
+            self.lifo_watch.put_off(now);
         }
         let relieves = is_owner && self.end_absence_if_over(&mut parked, now);
         if expired && context.expects_short_tasks() {
@@ -311,7 +310,7 @@ impl Idle {
         if left_for_io {
             self.note_io_waits(&mut parked, worker, 1);
         }
-        if left_for_io && context.has_asked_reactor() && context.expects_short_tasks() {
+        if left_for_io && context.has_looked_for_io() && context.expects_short_tasks() {
             self.begin_io_absence(&mut parked, worker, now);
         }
         let leaving = match relieves {

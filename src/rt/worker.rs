@@ -3,7 +3,7 @@
 //! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue.
 //! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
 //! out of the shared queue has its turn. A worker without a task fires the timers of all workers,
-//! looks for I/O, and then *searches* (see `idle::counts`): it steals half of the tasks of another
+//! looks for I/O, and then *searches* (see `idle::notify`): it steals half of the tasks of another
 //! one. If it finds nothing, it parks (see `idle`).
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
@@ -58,8 +58,8 @@ pub(super) struct Worker<'a> {
     /// The last firing ended before all timers that were due had fired: so many were, or there were
     /// so many slots of others before them.
     more_timers_due: bool,
-    /// The reactor was asked for I/O when the worker left its parker, and it has not searched since.
-    has_asked_reactor: bool,
+    /// It has looked for I/O when it left its parker, and need not do so in the search that follows.
+    has_just_looked: bool,
     /// Its last look for I/O, in a search or right at the last park, has found some. So it is worth
     /// a system call to look before it parks.
     is_io_ready: bool,
@@ -89,7 +89,7 @@ impl<'a> Worker<'a> {
             searching: false,
             has_fired_all: false,
             more_timers_due: false,
-            has_asked_reactor: false,
+            has_just_looked: false,
             is_io_ready: false,
             must_check_slots: false,
             unparked_at: 0,
@@ -308,8 +308,8 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere: in timers, I/O, and the queues of others.
     fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        let has_asked_reactor = std::mem::take(&mut self.has_asked_reactor);
-        if (self.is_io_ready || !has_asked_reactor) && self.pool.reactor.has_registrations() {
+        let has_just_looked = std::mem::take(&mut self.has_just_looked);
+        if (self.is_io_ready || !has_just_looked) && self.pool.reactor.has_registrations() {
             self.is_io_ready = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();

@@ -91,7 +91,7 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
         (self.collect)();
     }
 
-    fn has_asked_reactor(&self) -> bool {
+    fn has_looked_for_io(&self) -> bool {
         true
     }
 

@@ -17,15 +17,16 @@
 //! worker wait for I/O, in 0.26 µs. But each event then passes through that instance too, also if
 //! the worker does not wait for it: 43 ns for each instance (`cargo bench --bench wait`), and with
 //! sixteen workers a tenth of the cost of a short message. Where the source is not nested, the
-//! worker waits for its own instance and the source by one `poll`, which is no dearer, and has to be
-//! unparked if it is to wait for I/O while it is parked.
+//! worker waits for its own instance and the source by one `poll`, which is no dearer, and has to
+//! be unparked if it is to wait for I/O while it is parked.
 //!
-//! At first it is nested in all parkers, if there are several. From time to time the caller has each parker *review* that:
-//! if the worker was made to wait for I/O while it was parked [`FEW`] times at most since the last
-//! review, the source is removed. If that happens [`MANY`] times between two reviews, it is nested
-//! again, by the worker before its next park, because that goes through all descriptors (the kernel
-//! searches them for loops, 63 µs for a thousand). If the kernel refuses it, because some open file
-//! would be reachable on too many ways, the worker goes on without.
+//! At first it is nested in all parkers, if there are several. From time to time the caller has
+//! each parker *review* that: if the worker was made to wait for I/O while it was parked [`FEW`]
+//! times at most since the last review, the source is removed. If that happens [`MANY`] times
+//! between two reviews, it is nested again, by the worker before its next park, because that goes
+//! through all descriptors (the kernel searches them for loops, 63 µs for a thousand). If the
+//! kernel refuses it, because some open file would be reachable on too many ways, the worker goes
+//! on without.
 //!
 //! # Why nothing is lost
 //!
@@ -63,8 +64,8 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::park::token::Token;
 
-/// With so many unparks between two reviews, nesting is cheaper: 1000 waits for I/O lie between them,
-/// for some 2000 events, which take 86 µs to pass through an instance.
+/// With so many unparks between two reviews, nesting is cheaper: 1000 waits for I/O lie between
+/// them, for some 2000 events, which take 86 µs to pass through an instance.
 const MANY: u32 = 8;
 
 /// With so few changes between two reviews, nesting is dearer.
@@ -85,9 +86,10 @@ pub(super) struct EpollPark {
 /// Whether the I/O source is nested in a parker's instance.
 ///
 /// The parking worker nests it, and all else is written under the callers' lock. So a thread that
-/// sets whether the worker waits for I/O meanwhile does not know of it. Nothing is lost by that: the
-/// worker nests the source enabled, and a thread that wants it enabled just then has the worker
-/// unparked. If one wants it disabled just then, I/O may end that park for nothing; the next call of
+/// sets whether the worker waits for I/O meanwhile does not know of it. Nothing is lost by that:
+/// the worker nests the source enabled, and a thread that wants it enabled just then has the worker
+/// unparked. If one wants it disabled just then, I/O may end that park for nothing; the next call
+/// of
 /// `set_io` compares with `is_enabled`, and the worker calls it before each park.
 struct Nesting {
     is_nested: AtomicBool,

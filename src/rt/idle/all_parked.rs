@@ -12,7 +12,7 @@
 //! leaves its parker marks it as not prepared, and only then collects the I/O. So either the
 //! reactor still has that I/O when it is asked, or the second check finds the mark.
 
-use super::counts::Leaving;
+use super::notify::Leaving;
 use super::{Idle, ParkContext, Parked};
 use crate::sync::atomic::{Ordering, fence};
 

@@ -1,44 +1,43 @@
-//! The owner that is away for I/O, and the worker that takes over if that takes long.
+//! The driver owner that is away for I/O, and its stand-in, which takes over if that takes long.
 //!
-//! I/O that is ready ends the park of the driver owner. If another parked worker became the owner
-//! at once, it would be unparked for the next I/O, which the first one has made itself as a rule,
-//! by what it has written, and would have found a moment later. The two would take turns, and each
-//! turn is a switch between threads. So the owner is *away*, as for timers (see
-//! [`standby`](super::standby)): another parked worker, its *stand-in*, is named as the owner
-//! meanwhile, and waits for no I/O. The worker that is away collects it when it has run the tasks
-//! that it has woken, and is the owner again when it parks.
+//! I/O that is ready ends the park of the driver owner. If another parked worker became the driver
+//! owner at once, the next I/O would unpark that one. As a rule it is the answer to what the first
+//! one has just written, and the first one would find it a moment later. The two would take turns,
+//! and each turn is a switch between threads. So the first one stays the worker that sees to I/O:
+//! it is *away*, runs the tasks that it has woken, looks for I/O, and is the driver owner again
+//! when it parks.
 //!
-//! The stand-in has a timeout, the *relief*, [`IO_RELIEF`] away when it is set. If the worker that
-//! is away has neither parked nor looked for I/O often by then (20 times since this absence began,
-//! so once in 100 µs if it has lasted for 2 ms), the stand-in takes over: it collects the I/O,
-//! searches for tasks, and is the owner for good. If it has looked often, it may stay away as long
-//! again. So no worker is unparked at once for the tasks that I/O has woken either, if they are
-//! expected to be short.
+//! While it is away, `Parked::owner` names another parked worker, the *stand-in*. The stand-in does
+//! not wait for I/O. It waits for the earlier of two times: the next deadline of a timer, and the
+//! *relief*, [`IO_RELIEF`] away when it is set. At the relief it takes over: it collects the I/O,
+//! searches for tasks, and is the driver owner for good. It does not if the worker that is away has
+//! looked for I/O often since the absence began (20 times, so once in 100 µs if that was 2 ms ago).
+//! Then that worker may stay away as long again.
 //!
-//! # Timers
+//! Since the stand-in searches for tasks at the relief, no worker is unparked at once for the tasks
+//! that I/O has woken, if they are expected to be short ([`is_away_for_io`](Idle::is_away_for_io)).
 //!
-//! During an absence the stand-in's timeout is the earlier of the relief and the next deadline. If
-//! the next deadline is the earlier one from the beginning, no absence begins: the timeout would
-//! have to be set each time, which costs as much as to hand the I/O over.
+//! No absence begins if a timer is due before the relief: the timeout of the stand-in would have to
+//! be set for each absence, which costs as much as to hand the I/O over.
 //!
-//! # The timeout is not set each time
+//! # The timeout of the stand-in
 //!
-//! It stays set when the owner is back, and serves the next absences until it ends: so an absence
-//! may end soon after it has begun. While there is I/O, a timeout is set once in 2 ms at most, and
-//! so a worker is unparked that often. If no owner is away then, it was unparked for nothing, and
-//! has no timeout when it parks again.
+//! It stays set when the driver owner is back, and serves the next absences until it ends: so the
+//! relief may come soon after an absence has begun. While there is I/O, the timeout is set once in
+//! 2 ms at most, and so a worker is unparked that often. If no worker is away then, it was unparked
+//! for nothing, and has no timeout when it parks again.
 //!
-//! # A worker that never was the owner
+//! # When an absence begins and ends
 //!
-//! If a worker looks for I/O all the time, the one that parks as the owner would only be unparked
-//! for what the other one finds first. So the other one counts as away, and the owner that parks is
-//! its stand-in.
+//! - It begins when I/O has ended the park of the driver owner. It also begins when a worker parks
+//!   as the driver owner while another one, which was never the driver owner, looks for I/O all the
+//!   time: the worker that parks would only be unparked for what the other one finds first. So the
+//!   other one counts as away, and the worker that parks is its stand-in.
+//! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
+//!   loop, so that its thread polls a main future or ends.
 //!
-//! # A worker that is away and busy
-//!
-//! It looks for I/O between its tasks, as a worker does while none is parked. When its loop
-//! returns, so that its thread polls a main future or leaves, the absence ends. So I/O waits for
-//! the relief only while a single poll of a task takes long.
+//! A worker that is away and has many tasks looks for I/O between them, as a worker does while none
+//! is parked. So I/O waits for the relief only while a single poll of a task takes long.
 
 use super::standby::Timed;
 use super::{Idle, Parked};
@@ -46,8 +45,8 @@ use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// How long the owner may be away for I/O, in nanoseconds. While there is I/O, a worker is unparked
-/// that often: with 2 ms a message there and back takes 0.5 % more CPU than with 5 ms, and with 1 ms
-/// 2 % more.
+/// that often: with 2 ms a message there and back takes 0.5 % more CPU than with 5 ms, and with 1
+/// ms 2 % more.
 pub(super) const IO_RELIEF: u64 = 2_000_000;
 
 /// After so many looks for I/O it is decided whether a worker looks all the time.
@@ -63,7 +62,7 @@ const REVIEW_PERIOD: usize = 1024;
 /// A worker adds so many looks at once, since that takes the lock.
 const LOOKS_AT_ONCE: usize = 64;
 
-/// No worker.
+/// Stands for no worker.
 pub(super) const NOBODY: usize = usize::MAX;
 
 /// What is known of a worker that looks for I/O while it does not park.

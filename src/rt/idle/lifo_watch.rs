@@ -162,7 +162,7 @@ impl LifoWatch {
 impl Idle {
     /// Returns the flag that tells a worker to report that its LIFO slot is full.
     pub(crate) fn report_flag(&self, worker: usize) -> &Arc<ReportFlag> {
-        self.slots.flag(worker)
+        self.lifo_watch.flag(worker)
     }
 
     /// Notes that a worker's LIFO slot is full while it runs a task, so that another worker checks
@@ -171,7 +171,7 @@ impl Idle {
     pub(crate) fn report_full_slot(&self, worker: usize) {
         let now = self.parkers[worker].now();
         let parked = self.lock();
-        if self.slots.note_full(worker, now) {
+        if self.lifo_watch.note_full(worker, now) {
             self.update_timeout(parked);
         }
     }
@@ -179,7 +179,7 @@ impl Idle {
     /// Returns whether the LIFO slots are checked now and then.
     #[inline]
     pub(crate) fn checks_slots(&self) -> bool {
-        self.slots.due() != NEVER
+        self.lifo_watch.due() != NEVER
     }
 
     /// Checks the LIFO slots, if it is about time or `must_check_slots`, for a worker that runs
@@ -191,7 +191,7 @@ impl Idle {
         is_full: impl Fn(usize) -> bool,
     ) -> Vec<usize> {
         let now = self.parkers[worker].now();
-        let is_due = || must_check_slots || self.slots.due() <= now.saturating_add(BUSY_LEAD);
+        let is_due = || must_check_slots || self.lifo_watch.due() <= now.saturating_add(BUSY_LEAD);
         if !is_due() {
             return Vec::new();
         }
@@ -199,7 +199,7 @@ impl Idle {
         if !is_due() {
             return Vec::new();
         }
-        let stuck = self.slots.check(worker, now, is_full);
+        let stuck = self.lifo_watch.check(worker, now, is_full);
         self.update_timeout(parked);
         stuck
     }
@@ -207,7 +207,7 @@ impl Idle {
     /// Ends the checks of the LIFO slots if every worker is parked, or has no thread.
     pub(super) fn stop_slot_checks(&self, parked: &Parked) {
         if parked.workers.len() == parked.threads
-            && self.slots.stop()
+            && self.lifo_watch.stop()
             && let Some(owner) = parked.owner
         {
             // A later timeout: no unpark is needed.

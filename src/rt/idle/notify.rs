@@ -1,11 +1,112 @@
-//! Which parked worker is unparked for new work, and when none is.
+//! Whether new work unparks a parked worker, and which one.
 //!
-//! Why no task is left lying is told in [`counts`](super::counts).
+//! That depends on how many workers are parked and how many search: see [`Counts`].
+//!
+//! To *search* is to look through the queues of other workers. A thread that pushes a task unparks
+//! a worker only if no worker searches: one push unparks one worker at most, and that worker, once
+//! it has found a task, unparks the next if there is more. Both numbers are in one word, so that
+//! the pushing thread reads them together.
+//!
+//! # No task is left lying
+//!
+//! - The pushing thread pushes, fences, and reads the counts. The parking worker writes the counts,
+//!   fences, and looks at every queue. One of the two sees the other (Dekker's argument; both
+//!   fences are sequentially consistent): either the worker finds the task, or the pushing thread
+//!   finds the worker.
+//! - While a worker searches, no other is unparked. If it finds nothing and parks, it first leaves
+//!   the count of searching workers, and then looks at every queue for the last time. If it finds
+//!   something then, there may be more: it is counted again, and searches.
+//! - A searching worker that finds a task first leaves the count, and then looks whether there is
+//!   more. If it was the last one that searched, it unparks the next.
+//! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching
+//!   worker that moves one looks for more afterwards, as above. A worker that does not search
+//!   unparks another one afterwards, as if it had pushed what is left.
 
-use super::counts::Leaving;
 use super::{Idle, Parked};
 use crate::sync::MutexGuard;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+
+/// Searching workers are counted in ones, and parked workers in units of this.
+const PARKED: usize = 1 << 16;
+
+/// The counts of parked and of searching workers.
+pub(super) struct Counts(AtomicUsize);
+
+/// What a worker that is no longer parked does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    ToRun,
+    /// It looks for tasks in the queues of others, and is counted as searching.
+    ToSearch,
+}
+
+impl Counts {
+    pub(super) fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Adds a parked worker and, if it was searching, subtracts a searching one. A look at all
+    /// queues has to follow.
+    pub(super) fn add_parked(&self, was_searching: bool) {
+        let change = PARKED - usize::from(was_searching);
+        self.0.fetch_add(change, Ordering::SeqCst);
+        // Pairs with the fence in `wants_searcher_after_push`, and with those of threads that have
+        // written something else that a parking worker looks at: in `Idle::has_parked`,
+        // `Pool::stop` and `ThreadUnparker::notify`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Subtracts a parked worker.
+    pub(super) fn remove_parked(&self, leaving: Leaving) {
+        // One step subtracts the parked worker and adds the searching one.
+        let searching = usize::from(leaving == Leaving::ToSearch);
+        self.0.fetch_sub(PARKED - searching, Ordering::SeqCst);
+    }
+
+    /// Returns whether a worker has to be unparked for what the caller has pushed.
+    #[inline]
+    pub(super) fn wants_searcher_after_push(&self) -> bool {
+        // Pairs with the fences in `add_parked` and `end_search`.
+        fence(Ordering::SeqCst);
+        self.wants_searcher()
+    }
+
+    /// Returns whether a worker is parked and none searches.
+    pub(super) fn wants_searcher(&self) -> bool {
+        let counts = self.0.load(Ordering::Relaxed);
+        counts >= PARKED && counts.is_multiple_of(PARKED)
+    }
+
+    /// Returns whether any worker is parked. The caller has fenced since it wrote what a parking
+    /// worker is to see.
+    pub(super) fn has_parked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= PARKED
+    }
+
+    /// Adds a searching worker, unless half of all workers search already. Returns whether it did.
+    pub(super) fn try_start_search(&self, workers: usize) -> bool {
+        let counts = self.0.load(Ordering::Relaxed);
+        let may_search = counts % PARKED * 2 < workers;
+        if may_search {
+            self.start_search();
+        }
+        may_search
+    }
+
+    /// Adds a searching worker.
+    pub(super) fn start_search(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Subtracts a searching worker. Returns whether it was the last one: then the caller looks at
+    /// all queues, and unparks a worker if it finds a task.
+    pub(super) fn end_search(&self) -> bool {
+        let before = self.0.fetch_sub(1, Ordering::SeqCst);
+        // Pairs with the fence in `wants_searcher_after_push`.
+        fence(Ordering::SeqCst);
+        before % PARKED == 1
+    }
+}
 
 impl Idle {
     /// Unparks a worker for new work, unless a worker searches.

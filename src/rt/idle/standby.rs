@@ -1,33 +1,35 @@
-//! The timeouts of the parked workers: that of the driver owner, and that of the worker that stands
-//! by while the owner fires timers, and takes over if that takes long.
+//! The timeouts of the parked workers: that of the driver owner, and that of the standby, which
+//! takes over if the driver owner takes long to fire timers.
 //!
-//! Timers are often dense and their tasks short. If the owner handed its timeout to another worker
-//! each time that it wakes, the two would take turns: each finds its caches cold, and a third of
-//! the CPU time is lost. So when every worker is parked and the last firing was dense, one of them,
-//! the *standby*, has a timeout as well, [`TIMER_RELIEF`] later than the owner's. An owner whose timeout
-//! has ended is *away*: it leaves the parked workers, fires, runs what it has woken, and parks
-//! again as the owner. The standby does not run. Only if the owner is not back by then, the
-//! standby's timeout ends, and it takes what the owner has not got to.
+//! Timers are often dense and their tasks short. If the driver owner handed its timeout to another
+//! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
+//! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
+//! of the others, the *standby*, has a timeout as well, the *relief*, [`TIMER_RELIEF`] later than
+//! that of the driver owner. When the driver owner's timeout ends, it goes *away*: it leaves the
+//! parked workers, fires, runs what it has woken, and parks again as the driver owner. As a rule
+//! that is before the relief, and the standby does not run. Otherwise the standby takes over at the
+//! relief: it fires what is due, searches for tasks, and is the driver owner for good.
 //!
-//! The other way, to set a timeout when the owner wakes and to cancel it when it parks, costs more
-//! than it saves: to program a timer that is due in 50 µs into the hardware, and to cancel it,
-//! takes 10 µs on a virtual machine. The standby's timeout is set with the owner's, for later, and
-//! so is rarely the next one of its processor.
+//! The other way, to set a timeout when the driver owner wakes and to cancel it when it parks,
+//! costs more than it saves: to program a timer that is due in 50 µs into the hardware, and to
+//! cancel it, takes 10 µs on a virtual machine. The standby's timeout is set with the driver
+//! owner's, for later, and so is rarely the next one of its processor.
 //!
-//! # What holds
+//! # What holds during an absence
 //!
-//! While the owner is away, `Parked::owner` names the standby. But the standby waits for nothing
-//! but its timeout, the *relief* (or the next check of the LIFO slots): neither for I/O, nor for a
-//! timer that is due before that. The worker that is away sees to timers between its tasks, and to
-//! I/O when it has run them all; if it does not get to them, they are late by [`TIMER_RELIEF`] at
-//! most. To set the standby's timeout for the next deadline would cost a system call for each
-//! absence where deadlines are denser than that. A worker that is away need not unpark another one
-//! for the tasks that it has woken either: at the relief the standby searches for them
-//! ([`is_away_for_timers`](Idle::is_away_for_timers)). If no worker is parked, none waits for the
-//! relief, and the absence ends. (One for I/O goes on, see [`io_absence`](super::io_absence).)
+//! - `Parked::owner` names the standby. But the standby waits for the relief alone (or the next
+//!   check of the LIFO slots): neither for I/O, nor for a timer that is due before the relief.
+//! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
+//!   If it does not get to them, they are late by [`TIMER_RELIEF`] at most. To set the standby's
+//!   timeout for the next deadline would cost a system call for each absence where deadlines are
+//!   denser than that.
+//! - The worker that is away unparks no other for the tasks that it has woken: at the relief the
+//!   standby searches for them ([`is_away_for_timers`](Idle::is_away_for_timers)).
+//! - If no worker is parked, none waits for the relief, and the absence ends. (An absence for I/O
+//!   goes on, see [`io_absence`](super::io_absence).)
 //!
-//! If tasks of the owner have taken long lately, it hands its timeout over at once, and another
-//! worker is unparked at once.
+//! If tasks of the driver owner have taken long lately, it hands its timeout over at once, and
+//! another worker is unparked at once.
 
 use super::io_absence::Looker;
 use super::{Idle, Parked};
@@ -50,7 +52,8 @@ pub(super) struct Timed {
 /// Part of what the lock of the parked workers guards.
 #[derive(Default)]
 pub(super) struct Absence {
-    /// The standby, which becomes the owner if the present one goes away, and is taken out here then.
+    /// The standby, which becomes the owner if the present one goes away, and is taken out here
+    /// then.
     pub(super) standby: Option<Timed>,
     /// The worker that is away, in whose place the present owner parks, and the relief: when the
     /// present owner takes over for good.
@@ -152,11 +155,11 @@ impl Idle {
             relief if parked.absence.is_for_io => relief.min(parked.until),
             relief => relief,
         };
-        until.min(self.slots.due())
+        until.min(self.lifo_watch.due())
     }
 
-    /// Returns whether a worker is away for timers: then a parked one searches for tasks before long,
-    /// and finds those that the caller has pushed before.
+    /// Returns whether a worker is away for timers: then a parked one searches for tasks before
+    /// long, and finds those that the caller has pushed before.
     pub(crate) fn is_away_for_timers(&self, worker: usize) -> bool {
         if !self.counts.has_parked() {
             return false;

@@ -46,7 +46,7 @@ impl ParkContext for Worker {
 
     fn collect_io(&mut self) {}
 
-    fn has_asked_reactor(&self) -> bool {
+    fn has_looked_for_io(&self) -> bool {
         !self.has_no_io
     }
 
@@ -116,7 +116,7 @@ fn one_parked() -> Arc<Idle> {
 
 /// Checks the slots when it is time, on behalf of `worker`; those of `full` are full.
 fn checks(idle: &Idle, worker: usize, full: &[usize]) -> Vec<usize> {
-    let due = idle.slots.due();
+    let due = idle.lifo_watch.due();
     assert_ne!(due, NEVER);
     while now() < due {
         thread::yield_now();
@@ -164,11 +164,11 @@ fn checks_become_rarer_until_a_task_is_found() {
     for _ in 0..3 {
         idle.report_full_slot(1);
         assert_eq!(checks(&idle, 0, &[1]), []);
-        waits.push(idle.slots.period() / 1_000_000);
+        waits.push(idle.lifo_watch.period() / 1_000_000);
     }
     assert_eq!(waits, [10, 10, 10]);
     assert_eq!(checks(&idle, 0, &[1]), [1]);
-    assert_eq!(idle.slots.period() / 1_000_000, 5);
+    assert_eq!(idle.lifo_watch.period() / 1_000_000, 5);
 }
 
 /// It has no other timeout. Then it is told to check the slots, and the next check is put off, or
@@ -177,7 +177,7 @@ fn checks_become_rarer_until_a_task_is_found() {
 fn parked_worker_is_unparked_to_check_the_slots() {
     let idle = one_parked();
     idle.report_full_slot(1);
-    let due = idle.slots.due();
+    let due = idle.lifo_watch.due();
     // This hangs without a timeout.
     while now() < due {
         idle.parkers[0].park();
@@ -185,7 +185,7 @@ fn parked_worker_is_unparked_to_check_the_slots() {
     let mut worker = Worker::default();
     let unparked = idle.transition_from_parked(0, &mut worker);
     assert!(unparked.must_check_slots && !unparked.searching && worker.fired == 0);
-    assert!(idle.slots.due() > due);
+    assert!(idle.lifo_watch.due() > due);
     assert_eq!(
         idle.check_slots(0, true, |worker| worker == 1),
         [1],

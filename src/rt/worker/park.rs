@@ -31,7 +31,7 @@ impl Worker<'_> {
         let context = &mut Parking {
             worker: self,
             should_return,
-            has_asked_reactor: false,
+            has_looked_for_io: false,
         };
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
@@ -39,7 +39,7 @@ impl Worker<'_> {
         self.must_check_slots |= unparked.must_check_slots;
         // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
         // list of parked workers, it might have been chosen itself.
-        if self.has_asked_reactor {
+        if self.has_just_looked {
             self.notify_for_io();
             self.is_io_ready |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
@@ -81,8 +81,8 @@ impl Worker<'_> {
         self.are_short(self.core.len() as u64) && self.pool.idle.is_away_for_timers(self.core.index)
     }
 
-    /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to finish
-    /// them soon, and another one comes if it does not.
+    /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to
+    /// finish them soon, and another one comes if it does not.
     pub(super) fn notify_for_io(&self) {
         let leaves_to_relief = || {
             let tasks = self.core.len() as u64;
@@ -138,15 +138,15 @@ const SHORT_WORK: u64 = 150_000;
 const AT_ONCE: u64 = 10_000;
 
 /// The mean time of the tasks since the last park enters the average once, as so many nanoseconds
-/// at most. So one long task that has run alone is forgotten after a dozen parks with short ones: it
-/// may only have been held up.
+/// at most. So one long task that has run alone is forgotten after a dozen parks with short ones:
+/// it may only have been held up.
 const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;
 
 /// A worker that is about to park.
 struct Parking<'p, 'a, F> {
     worker: &'p mut Worker<'a>,
     should_return: &'p F,
-    has_asked_reactor: bool,
+    has_looked_for_io: bool,
 }
 
 impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
@@ -177,13 +177,13 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.has_asked_reactor = true;
-            self.has_asked_reactor = true;
+            self.worker.has_just_looked = true;
+            self.has_looked_for_io = true;
         }
     }
 
-    fn has_asked_reactor(&self) -> bool {
-        self.has_asked_reactor
+    fn has_looked_for_io(&self) -> bool {
+        self.has_looked_for_io
     }
 
     fn expects_short_tasks(&self) -> bool {

@@ -164,8 +164,8 @@ fn standby_searches_if_the_owner_is_not_back_in_time() {
     assert_eq!(workers.owner(), Some(1));
 }
 
-/// The timer is armed by a task of the worker that is away, which runs on. Nothing is set for it: if
-/// that worker comes back in time, that would be two system calls in vain.
+/// The timer is armed by a task of the worker that is away, which runs on. Nothing is set for it:
+/// if that worker comes back in time, that would be two system calls in vain.
 #[test]
 fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
     let workers = Workers::parked(2, DUE);
