@@ -88,9 +88,8 @@ pub(super) struct EpollPark {
 /// The parking worker nests it, and all else is written under the callers' lock. So a thread that
 /// sets whether the worker waits for I/O meanwhile does not know of it. Nothing is lost by that:
 /// the worker nests the source enabled, and a thread that wants it enabled just then has the worker
-/// unparked. If one wants it disabled just then, I/O may end that park for nothing; the next call
-/// of
-/// `set_io` compares with `is_enabled`, and the worker calls it before each park.
+/// unparked. If one wants it disabled just then, I/O may end that park for nothing. The next call
+/// of `set_io` compares with `is_enabled`, and the worker calls it before each park.
 struct Nesting {
     is_nested: AtomicBool,
     /// What the kernel was told last. Published by `is_nested`.

@@ -1,0 +1,59 @@
+//! What an expiration of the wake source fires, and when the source expires next.
+
+use super::*;
+
+/// Each call began with the first shard, and if its timers used up the budget each time, those of
+/// the others never fired.
+#[test]
+fn a_shard_whose_timers_use_up_the_budget_does_not_keep_the_others_from_firing() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let mut sleeps: Vec<_> = (0..500).map(|_| runtime.armed(0, 10)).collect();
+    sleeps.push(runtime.armed(1, 20));
+    let fires = |now| runtime.driver.fire(now, 64).0;
+    assert_eq!(fires(30), 64, "all of the first shard");
+    assert_eq!(fires(30), 1 + 64);
+    assert_eq!(runtime.handle(1).armed(), 0);
+    while fires(30) > 0 {}
+    assert_eq!(runtime.handle(0).armed(), 0);
+}
+
+/// An expiration fired all that was due, and passed all that was put off, before tasks could run.
+#[test]
+fn an_expiration_that_leaves_something_due_has_the_source_expire_again_whatever_the_slack() {
+    let runtime = TestRuntime::quiet(false, 100);
+    // A storm: the slack is used.
+    let mut sleeps = Vec::new();
+    for turn in 1..=20 {
+        sleeps.push(runtime.armed(0, 5));
+        runtime.expire_at(5 * turn);
+    }
+    sleeps.extend((0..200).map(|_| runtime.armed(0, 10)));
+    runtime.set_to();
+    runtime.time.store(110, Ordering::Relaxed);
+    assert_eq!(runtime.driver.expire(64), Liveness::Alive);
+    assert_eq!(runtime.handle(0).armed(), 200 - 64);
+    assert_eq!(runtime.set_to(), [110], "soon, since that has passed");
+    // Another thread has the shards scanned before the source expires.
+    let other = runtime.armed(1, 5);
+    assert_eq!(runtime.set_to(), [], "it is set for that time already");
+    drop(other);
+    while runtime.handle(0).armed() > 0 {
+        assert_eq!(runtime.driver.expire(64), Liveness::Alive);
+    }
+    // The slack counts again.
+    sleeps.push(runtime.armed(0, 10));
+    assert_eq!(runtime.set_to().last(), Some(&210));
+}
+
+/// Tokio's poller tells once that a timerfd has expired. The thread that made the driver took that
+/// for nothing, and the source, set for the same time, was not set again.
+#[test]
+fn a_source_that_has_expired_before_it_is_watched_is_set_again() {
+    let runtime = TestRuntime::quiet(false, 0);
+    let _sleep = runtime.armed(0, 10);
+    runtime.set_to();
+    runtime.time.store(10, Ordering::Relaxed);
+    assert_eq!(runtime.driver.start(|| Liveness::Alive), Liveness::Alive);
+    assert_eq!(runtime.set_to(), [10], "soon, since that has passed");
+    assert_eq!(runtime.driver.start(|| Liveness::Gone), Liveness::Gone);
+}
