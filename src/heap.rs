@@ -212,7 +212,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
     }
 
-    /// Adds live slots. Those that come in decreasing order cost little.
+    /// Adds slots: live ones, if the heap marks those that turn stale. Those that come in decreasing
+    /// order cost little.
     pub(crate) fn extend(&mut self, slots: impl Iterator<Item = Slot>, timers: &mut impl Timers) {
         for slot in slots {
             // As `place` does, but without a call.

@@ -35,8 +35,7 @@
 //! timeout with the new timer in view. Or it comes second, sees the announcement, and unparks; an
 //! unpark that comes before the loop blocks makes the block return. The first thread that
 //! interrupts clears the announcement, so the loop is interrupted once for each announcement. A
-//! loop that runs is interrupted only if it was unparked just before, and has not cleared its
-//! announcement yet.
+//! loop that runs is interrupted only between the end of its wait and the turn that follows.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],
 //! and timers with a permit in [`limited`].
@@ -55,7 +54,7 @@ use crate::clock::{Clock, FAR};
 use crate::driver::counters::Counters;
 use crate::driver::late::LateObserver;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
-use crate::driver::wakers::Wakers;
+use crate::driver::wakers::Order;
 use crate::driver::wakers::chunks::{Chunks, Removal};
 use crate::instant::{LAST, NEVER};
 use crate::park::Unpark;
@@ -145,7 +144,7 @@ struct Atomics {
 
 /// Guarded by the lock of `Shared::state`.
 pub(crate) struct State {
-    pub(crate) timers: Wakers,
+    pub(crate) timers: Order,
 }
 
 /// The result of arming a timer. A waker that was not taken is left to the caller, to be dropped
@@ -194,7 +193,7 @@ impl Shared {
             }),
             chunks: Chunks::new(),
             state: CachePadded(Mutex::new(State {
-                timers: Wakers::new(),
+                timers: Order::new(),
             })),
         });
         let observer: Weak<Self> = Arc::downgrade(&shared);

@@ -1,7 +1,7 @@
-//! The wakers of a driver's timers, in order of deadline.
+//! A driver's timers: their order, here, and their wakers, in [`chunks`].
 //!
-//! It is a `heap` of slots and a table of entries, as `store` is, but a timer's owner reaches its
-//! entry without the driver's lock: the entries lie in [`chunks`], each with a lock of its own, and
+//! They are a `heap` of slots and a table of entries, as `store` is. But a timer's owner reaches
+//! its entry without the driver's lock: the entries lie in chunks, each with a lock of its own, and
 //! each timer's deadline is a *word* that takes no lock at all (see `chunks::entries`). So a timer
 //! is put off by one compare-and-exchange, and removing one, or arming one that the loop need not
 //! be told of, takes the lock of its chunk alone. Nothing is told to the heap in any of these
@@ -17,7 +17,7 @@
 //!   unless that is filed too late for it. When the heap gets to the slot first, it notes in the
 //!   entry, under the lock of its chunk, that it owns none any longer.
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
-//!   until then [`bound`](Wakers::bound) may be earlier than the earliest deadline.
+//!   until then [`bound`](Order::bound) may be earlier than the earliest deadline.
 //! - W5 there are no more slots than entries, but for orphans. A slot becomes one only if its
 //!   entry's timer is armed for, or reset to, an earlier time than it is filed under. While most
 //!   slots are orphans, one run of the heap is cleaned for every [`CLEAN`] new orphans.
@@ -52,10 +52,11 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot counts when it is filed. `Wakers::reset` files a new slot at once, while the old one may
+/// A slot counts when it is filed. `Order::reset` files a new slot at once, while the old one may
 /// still be pending. The old slot is then counted as an orphan before it is filed. Until that is
 /// done, `owned` is one too low, and may be negative, `orphans` is one too high, and the sum is
-/// right.
+/// right. With one timer: nothing is filed, 0 and 0; the new slot is filed, 0 and 1; so is the old
+/// one, 1 and 1.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.
@@ -67,7 +68,7 @@ struct Counts {
 }
 
 /// See the head of this file. The lock of the driver guards it.
-pub(crate) struct Wakers {
+pub(crate) struct Order {
     heap: RunHeap<RUN_LEN, false>,
     counts: Counts,
     current: CurrentChunk,
@@ -78,7 +79,7 @@ pub(crate) struct Wakers {
 /// How many more stale slots a call may come upon before it has to end.
 pub(crate) struct StaleBudget(pub(crate) usize);
 
-impl Wakers {
+impl Order {
     /// Makes one without timers. Allocates nothing.
     pub(crate) fn new() -> Self {
         Self {
@@ -203,8 +204,8 @@ impl Wakers {
             match view.resolve(slot, OnMove::Refile) {
                 SlotState::Dead => {}
                 SlotState::Moved(later) => self.heap.place_or_defer(later),
-                // Cannot be: a word that was another deadline was a later one, and has not gone
-                // back.
+                // Cannot be: `claim` has found a word later than the slot, and no word becomes
+                // earlier while its chunk is locked.
                 SlotState::Live => self.heap.place_or_defer(slot),
             }
         }
@@ -282,7 +283,7 @@ impl<'a> View<'a> {
     /// Unlocks the chunk that is locked, and locks that of another entry.
     #[inline(never)]
     fn lock_other(&mut self, index: u32) {
-        // First the one, then the other: see C3.
+        // Unlocked first: no thread holds the locks of two chunks (C3 in `chunks`).
         self.locked = None;
         self.locked = self.chunks.lock(index);
     }

@@ -6,24 +6,23 @@
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
 //! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
-//! thread; the others park without end, except for one that stands by for the owner (see
-//! [`standby`]), or one that is kept ready to take its place in I/O (see [`io_absence`]). When the
-//! owner is unparked, another parked worker becomes the owner: its *successor*.
+//! thread. The others park without end, except for the standby and the stand-in, which take over if
+//! the owner is away for long (see [`absence`]). When the owner is unparked, another parked worker
+//! becomes the owner: its *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`notify`].
 //!
 //! # No deadline is missed
 //!
 //! `until` is when the owner has to wake for timers, whichever worker is the owner. Its parker is
-//! set for `until`, or for the next check of the LIFO slots if that is earlier. (While an owner is
-//! away, firing timers, the standby is set for a little later: see [`standby`].) `until` is
-//! written, and passed to a parker, under the lock, so parkers are told of changes in order. A
-//! parking worker replans the sharded driver before its last look. So when it blocks, one of two
-//! things holds: `until` is up to date, or another thread is still scanning, and sets this worker's
-//! parker at the end.
-//! When the owner's timeout has ended, it sets `until` to never, under the lock, so that no
-//! successor wakes for the same deadline; then it fires and replans. (Its own timeout stays expired
-//! until its parker is prepared again.)
+//! set for `until`, or for the next check of the LIFO slots if that is earlier. (While a driver
+//! owner is away, `owner` names the worker that keeps its place, whose parker is set for the
+//! relief: see [`absence`].) `until` is written, and passed to a parker, under the lock, so parkers
+//! are told of changes in order. A parking worker replans the sharded driver before its last look.
+//! So when it blocks, one of two things holds: `until` is up to date, or another thread is still
+//! scanning, and sets this worker's parker at the end. When the owner's timeout has ended, it sets
+//! `until` to never, under the lock, so that no successor wakes for the same deadline; then it
+//! fires and replans. (Its own timeout stays expired until its parker is prepared again.)
 //!
 //! When the last parked worker leaves, it clears all announcements: while every worker runs, they
 //! poll the timers, and a thread that arms one need not request a scan. The announcements are
@@ -35,6 +34,7 @@
 //! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are
 //! to be checked, see [`lifo_watch`].
 
+mod absence;
 mod all_parked;
 mod io_absence;
 mod lifo_watch;
@@ -47,12 +47,12 @@ mod tests;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
+use self::absence::Absence;
 use self::all_parked::Next;
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
 use self::notify::{Counts, Leaving};
 use self::source::{OwnerTimeout, ShardNotifier};
-use self::standby::Absence;
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
@@ -81,8 +81,7 @@ pub(crate) struct Idle {
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     /// The worker that has made the last such look.
     last_looker: AtomicUsize,
-    /// Whether the owner has woken for several timers the last time: a hint, which no model has to
-    /// follow.
+    /// Whether several timers fired when the owner last woke: a hint, which no model has to follow.
     is_dense: std::sync::atomic::AtomicBool,
     parkers: Parkers,
     lifo_watch: LifoWatch,
@@ -95,9 +94,10 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core. If as many workers are parked, none of them runs. (A thread
-    /// that has lent its worker keeps its core, and the one that borrows the worker has a spare
-    /// one: both count. But a lender does not while it waits in an inner call of `block_on`.)
+    /// How many threads have a core. If that many workers are parked, no thread runs one. A thread
+    /// that has lent its worker counts, since it keeps its core, and so does the one that borrows
+    /// the worker, which has a spare core. A lender that calls `block_on` again does not count
+    /// during that call.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -150,7 +150,8 @@ pub(crate) struct Unparked {
     pub(crate) searching: bool,
     /// It is to check the LIFO slots.
     pub(crate) must_check_slots: bool,
-    /// When it was unparked, on the parkers' clock.
+    /// When it was about to leave the list of parked workers, on the parkers' clock; zero if it has
+    /// moved time.
     pub(crate) at: u64,
 }
 
@@ -290,7 +291,7 @@ impl Idle {
             // The owner has not even begun its absence: its thread was not scheduled since its
             // timeout has ended. The standby takes over.
             parked.owner = Some(worker);
-            parked.absence.forget_standby(worker);
+            parked.absence.forget_worker(worker);
         }
         let is_owner = parked.owner == Some(worker);
         let expired = is_owner && parked.until <= now;
@@ -407,7 +408,7 @@ impl Idle {
     fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
         let worker = parked.workers.remove(at);
         self.counts.remove_parked(leaving);
-        parked.absence.forget_standby(worker);
+        parked.absence.forget_worker(worker);
         if parked.workers.is_empty() {
             parked.owner = None;
             parked.absence.end();
@@ -419,7 +420,7 @@ impl Idle {
         }
         let successor = self.last_parked(parked, |_| true)?;
         parked.owner = Some(successor);
-        parked.absence.forget_standby(successor);
+        parked.absence.forget_worker(successor);
         if !self.is_prepared(successor) {
             // It prepares its parker itself before it blocks.
             return None;

@@ -60,8 +60,8 @@ pub(super) struct Worker<'a> {
     more_timers_due: bool,
     /// It has looked for I/O when it left its parker, and need not do so in the search that follows.
     has_just_looked: bool,
-    /// Its last look for I/O, in a search or right at the last park, has found some. So it is worth
-    /// a system call to look before it parks.
+    /// Its last look for I/O in a search has found some, or its last park ended at once, probably
+    /// for I/O. So it is worth a system call to look before it parks.
     is_io_ready: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,

@@ -17,8 +17,8 @@ use crate::driver::sharded::{ShardedDriver, WakeSource};
 use crate::driver::slack::Sample;
 use crate::instant::nanos;
 
-/// A wait that takes less was none, or the thread lost its core while it ran tasks, which counts as
-/// time in which it ran them.
+/// A sample of less, in nanoseconds, is thrown away: there was no wait, or the thread was preempted
+/// in a task. Tokio counts wall time as busy, so too much was subtracted then.
 const LEAST: u64 = 1_000;
 
 /// For how many parks a sample counts at most.

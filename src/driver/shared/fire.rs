@@ -19,7 +19,7 @@ use std::task::Waker;
 use crate::clock::ClockObserver;
 use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
 use crate::driver::shared::{CLOSED, Shared};
-use crate::driver::wakers::{StaleBudget, Wakers};
+use crate::driver::wakers::{Order, StaleBudget};
 use crate::instant::NEVER;
 use crate::sync;
 
@@ -141,7 +141,7 @@ impl Shared {
         // It may refer to the driver.
         self.late.forget();
         // Their memory is freed with the lock released.
-        let timers = mem::replace(&mut self.lock().timers, Wakers::new());
+        let timers = mem::replace(&mut self.lock().timers, Order::new());
         drop(timers);
     }
 }

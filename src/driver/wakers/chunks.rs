@@ -30,8 +30,8 @@
 //!   raised, as in P1, to the earliest slot that the loop finds, before it waits for that. It is
 //!   lowered to the deadline of a timer that is armed under the driver's lock: if the loop waits
 //!   for longer, it is interrupted. And it is lowered to the time for which the loop waits, if that
-//!   is earlier. (A wait that a slack or a `Hold` ends may be longer. After it the loop files what
-//!   is pending.)
+//!   is earlier. (Under a slack or a `Hold` the loop may wake after `pending_from`, and then files
+//!   what is pending. A timer that was pending is late by that slack, as any other would be.)
 
 mod current;
 mod entries;
@@ -220,8 +220,8 @@ impl Chunks {
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
         let arming = entries.arming.as_deref()?;
-        // `has_elapsed` under the lock: if the last timer of the entry has fired, its deadline is
-        // seen to have elapsed (V1); and if the driver is gone, so is that.
+        // `has_elapsed` is asked under the lock, so that this thread sees what fired from the entry
+        // that it takes (V1), and whether the driver has ended.
         if deadline < arming.pending_from
             || arming.pending.slots.len() >= MOST_PENDING
             || has_elapsed()

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::chunks::{FREE, MOST_PENDING, Removal};
 use super::*;
 
-impl Wakers {
+impl Order {
     /// Checks W1 to W3, W5 and the invariants of the heap that do not depend on counts of stale
     /// slots.
     fn verify(&self, chunks: &Chunks) {
@@ -59,7 +59,7 @@ type Timer = ((u64, u32), (u32, *const ()));
 /// Wakers beside a sorted map of (deadline, order) to (index, data of the waker).
 struct Pair {
     chunks: Chunks,
-    wakers: Wakers,
+    wakers: Order,
     model: BTreeMap<(u64, u32), (u32, *const ())>,
     order: u32,
     /// Nothing at or before it is armed.
@@ -71,7 +71,7 @@ impl Pair {
     fn new() -> Self {
         Self {
             chunks: Chunks::new(),
-            wakers: Wakers::new(),
+            wakers: Order::new(),
             model: BTreeMap::new(),
             order: 0,
             now: 0,

@@ -8,8 +8,8 @@
 //! | a timerfd     | the timeout, an absolute time     | its level: readable once that has passed   |
 //! | the I/O source | the reactor's epoll, which all workers share | its level, while this worker waits for I/O |
 //!
-//! None of them is ever read. The [`Token`] in front of the eventfd keeps an unpark of a worker
-//! that runs out of the kernel.
+//! None of them is ever read. With the [`Token`] in front of the eventfd, unparking a worker that
+//! runs takes no system call.
 //!
 //! # The I/O source is nested where that is worth it
 //!

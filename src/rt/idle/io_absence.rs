@@ -9,10 +9,11 @@
 //!
 //! While it is away, `Parked::owner` names another parked worker, the *stand-in*. The stand-in does
 //! not wait for I/O. It waits for the earlier of two times: the next deadline of a timer, and the
-//! *relief*, [`IO_RELIEF`] away when it is set. At the relief it takes over: it collects the I/O,
-//! searches for tasks, and is the driver owner for good. It does not if the worker that is away has
-//! looked for I/O often since the absence began (20 times, so once in 100 µs if that was 2 ms ago).
-//! Then that worker may stay away as long again.
+//! *relief*, which comes [`IO_RELIEF`] after it was set. At the relief the absence ends: the stand-in
+//! collects the I/O, and searches for tasks. The next driver owner is another parked worker or, if
+//! there is none, the first one that parks. But if the worker that is away has looked for I/O often
+//! since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may stay away as
+//! long again.
 //!
 //! Since the stand-in searches for tasks at the relief, no worker is unparked at once for the tasks
 //! that I/O has woken, if they are expected to be short ([`is_away_for_io`](Idle::is_away_for_io)).
@@ -30,16 +31,17 @@
 //! # When an absence begins and ends
 //!
 //! - It begins when I/O has ended the park of the driver owner. It also begins when a worker parks
-//!   as the driver owner while another one, which was never the driver owner, looks for I/O all the
+//!   as the driver owner while another one, which need not have been it, looks for I/O all the
 //!   time: the worker that parks would only be unparked for what the other one finds first. So the
 //!   other one counts as away, and the worker that parks is its stand-in.
 //! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
 //!   loop, so that its thread polls a main future or ends.
 //!
 //! A worker that is away and has many tasks looks for I/O between them, as a worker does while none
-//! is parked. So I/O waits for the relief only while a single poll of a task takes long.
+//! is parked: at every eighth poll of its timers, which is after 8 long tasks, or 128 short ones.
+//! So I/O waits for the relief only if these take longer than that.
 
-use super::standby::Timed;
+use super::absence::{Looker, Timed};
 use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -64,15 +66,6 @@ const LOOKS_AT_ONCE: usize = 64;
 
 /// Stands for no worker.
 pub(super) const NOBODY: usize = usize::MAX;
-
-/// What is known of a worker that looks for I/O while it does not park.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Looker {
-    worker: usize,
-    /// Its count of looks, and when it was read.
-    looks: usize,
-    at: u64,
-}
 
 impl Idle {
     /// Notes that the owner, which was not unparked for a timer, is expected back soon.

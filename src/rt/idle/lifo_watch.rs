@@ -18,7 +18,8 @@
 //! raised, so that the first check finds that very task. The checks also end when every worker is
 //! parked, so an idle runtime has no wake-ups.
 //!
-//! This relies on a worker seeing that its flag is raised:
+//! A worker that does not see that its flag is raised, after the checks have ended, would not start
+//! them again, and its task would stay. It does see that:
 //!
 //! - If a check has raised the flag, then a whole period has passed by the time that the checks can
 //!   end, and the store has become visible.

@@ -7,8 +7,9 @@
 //! of the others, the *standby*, has a timeout as well, the *relief*, [`TIMER_RELIEF`] later than
 //! that of the driver owner. When the driver owner's timeout ends, it goes *away*: it leaves the
 //! parked workers, fires, runs what it has woken, and parks again as the driver owner. As a rule
-//! that is before the relief, and the standby does not run. Otherwise the standby takes over at the
-//! relief: it fires what is due, searches for tasks, and is the driver owner for good.
+//! that is before the relief, and the standby does not run. Otherwise the absence ends at the relief:
+//! the standby fires what is due, and searches for tasks. The next driver owner is another parked
+//! worker or, if there is none, the first one that parks.
 //!
 //! The other way, to set a timeout when the driver owner wakes and to cancel it when it parks,
 //! costs more than it saves: to program a timer that is due in 50 µs into the hardware, and to
@@ -31,7 +32,7 @@
 //! If tasks of the driver owner have taken long lately, it hands its timeout over at once, and
 //! another worker is unparked at once.
 
-use super::io_absence::Looker;
+use super::absence::{Absence, Timed};
 use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::MutexGuard;
@@ -42,79 +43,7 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// may take longer than before.
 pub(super) const TIMER_RELIEF: u64 = 250_000;
 
-/// A parked worker that has a timeout of its own, and when that ends.
-#[derive(Clone, Copy)]
-pub(super) struct Timed {
-    pub(super) worker: usize,
-    pub(super) at: u64,
-}
-
-/// Part of what the lock of the parked workers guards.
-#[derive(Default)]
-pub(super) struct Absence {
-    /// The standby, which becomes the owner if the present one goes away, and is taken out here
-    /// then.
-    pub(super) standby: Option<Timed>,
-    /// The worker that is away, in whose place the present owner parks, and the relief: when the
-    /// present owner takes over for good.
-    pub(super) away: Option<(usize, u64)>,
-    /// Whether it is away for I/O, see `io_absence`.
-    pub(super) is_for_io: bool,
-    /// Its count of looks for I/O when `away` was set.
-    pub(super) io_looks: usize,
-    /// What an owner has noted of another worker that looks for I/O while it does not park.
-    pub(super) looker: Looker,
-    /// The stand-in for absences for I/O. Between two absences it is not the owner, and keeps its
-    /// timeout, which serves the next one.
-    pub(super) stand_in: Option<Timed>,
-}
-
 impl Absence {
-    /// Returns when the present owner takes over from the one that is away.
-    pub(super) fn relief(&self) -> u64 {
-        self.away.map_or(NEVER, |(_, relief)| relief)
-    }
-
-    /// Returns whether a worker is away.
-    pub(super) fn is_any_away(&self) -> bool {
-        self.away.is_some()
-    }
-
-    /// Notes that a worker is neither the standby nor the stand-in, or no longer.
-    pub(super) fn forget_standby(&mut self, worker: usize) {
-        if self.standby.is_some_and(|standby| standby.worker == worker) {
-            self.standby = None;
-        }
-        if self.stand_in.is_some_and(|it| it.worker == worker) {
-            self.stand_in = None;
-        }
-    }
-
-    /// Notes that no worker is parked. An absence for timers ends: the worker that was away polls
-    /// the timers, as all do. One for I/O goes on: the next worker that parks waits for its relief.
-    pub(super) fn end(&mut self) {
-        let away = self.away.filter(|_| self.is_for_io);
-        let (io_looks, looker) = (self.io_looks, self.looker);
-        *self = Self::default();
-        (self.away, self.is_for_io) = (away, away.is_some());
-        (self.io_looks, self.looker) = (io_looks, looker);
-    }
-
-    /// Returns whether a worker is the standby and its timeout has ended.
-    pub(super) fn is_standby_due(&self, worker: usize, now: u64) -> bool {
-        let is_due = |standby: Timed| standby.worker == worker && standby.at <= now;
-        self.standby.is_some_and(is_due)
-    }
-
-    /// Ends the absence if its relief has come. Returns whether it did.
-    pub(super) fn end_if_over(&mut self, now: u64) -> bool {
-        let is_over = self.relief() <= now;
-        if is_over {
-            self.away = None;
-        }
-        is_over
-    }
-
     /// Begins the absence of the owner, if there is a standby whose timeout ends soon. Returns the
     /// standby, which is to be the owner now.
     fn begin(&mut self, owner: usize, now: u64) -> Option<usize> {
@@ -226,7 +155,7 @@ impl Idle {
 
     /// Prepares the parker of a worker that is not the owner.
     fn prepare_other(&self, parked: &mut Parked, worker: usize) {
-        parked.absence.forget_standby(worker);
+        parked.absence.forget_worker(worker);
         if parked.absence.standby.is_none() && parked.absence.away.is_none() {
             self.make_standby(parked, worker);
         } else {

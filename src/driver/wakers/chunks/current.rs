@@ -89,7 +89,7 @@ impl Chunks {
         let (chunk, mut entries) = self.lock_current(current);
         let index = chunk.arm(&mut entries, current.number, deadline, waker)?;
         let arming = entries.arming.as_deref_mut()?;
-        // P2: the loop is interrupted if it waits for longer. (`Wakers::reset` need not lower it:
+        // P2: the loop is interrupted if it waits for longer. (`Order::reset` need not lower it:
         // its slot is filed at once.)
         arming.pending_from = arming.pending_from.min(deadline);
         arming.take_pending(pending);

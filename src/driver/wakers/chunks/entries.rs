@@ -7,11 +7,10 @@
 //! second-level cache.
 //!
 //! - V1 to a timer's owner, the word at its index equals the timer's deadline if and only if it is
-//!   armed. When it fires, its deadline has elapsed. A timer that gets its index later is armed, or
-//!   moved to an earlier time, only for deadlines that have not elapsed, and put off only to later
-//!   ones; and when it is dropped, the word stays at one of these. So the word at a fired timer's
-//!   index never again equals that timer's deadline. To all others, the entry tells whether it is
-//!   armed.
+//!   armed. Let A have fired at its deadline, and B get A's index later. A's deadline has elapsed.
+//!   B is armed, or moved to an earlier time, only for deadlines that have not elapsed, and is put
+//!   off only to later ones; a B that is dropped leaves its word at one of these. So the word never
+//!   equals A's deadline again. To all others, the entry tells whether it is armed.
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `FREE`. So a timer that
