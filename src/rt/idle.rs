@@ -418,7 +418,7 @@ impl Idle {
         if parked.owner != Some(worker) {
             return None;
         }
-        let successor = self.last_parked(parked, |_| true)?;
+        let successor = self.choose_for_io(parked, |_| true)?;
         parked.owner = Some(successor);
         parked.absence.forget_worker(successor);
         if !self.is_prepared(successor) {
@@ -428,15 +428,6 @@ impl Idle {
         let for_timeout = self.set_timeout(parked, successor);
         let for_io = self.parkers[successor].set_io(!parked.absence.is_any_away());
         (for_timeout || for_io).then_some(successor)
-    }
-
-    /// Returns the worker that has parked last of those that are fit, and of these one that can be
-    /// made to wait for I/O while it is parked, if there is one.
-    fn last_parked(&self, parked: &Parked, is_fit: impl Fn(usize) -> bool) -> Option<usize> {
-        let workers = parked.workers.iter().rev().copied();
-        let mut fit = workers.filter(|&worker| is_fit(worker));
-        let last = fit.clone().next();
-        fit.find(|&worker| self.parkers[worker].moves_io()).or(last)
     }
 
     fn is_prepared(&self, worker: usize) -> bool {

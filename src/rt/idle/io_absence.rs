@@ -107,8 +107,21 @@ impl Idle {
                 && !self.timers_only[worker].load(Relaxed)
         };
         let at = now.saturating_add(IO_RELIEF);
-        let worker = self.last_parked(parked, is_fit)?;
+        let worker = self.choose_for_io(parked, is_fit)?;
         Some(Timed { worker, at })
+    }
+
+    /// Returns a parked worker to hand the I/O to: of those that are fit the one that has parked
+    /// last, but preferably one that takes I/O while it is parked.
+    pub(super) fn choose_for_io(
+        &self,
+        parked: &Parked,
+        is_fit: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let workers = parked.workers.iter().rev().copied();
+        let mut fit = workers.filter(|&worker| is_fit(worker));
+        let last = fit.clone().next();
+        fit.find(|&worker| self.parkers[worker].moves_io()).or(last)
     }
 
     /// Leaves the stand-in, which is parked, its timeout for the next absence.
