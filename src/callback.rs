@@ -40,9 +40,9 @@ use std::sync::Arc;
 use std::task::Wake;
 use std::time::Duration;
 
-use crate::callback::arm::{Panic, catch};
 use crate::driver::{DriverRef, Handle};
 use crate::instant::nanos;
+use crate::panic::{Payload, catch_first};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 impl Handle {
@@ -375,11 +375,11 @@ impl Callback {
         }
     }
 
-    fn call_catching(self: &Arc<Self>, panic: &mut Option<Panic>) {
+    fn call_catching(self: &Arc<Self>, panic: &mut Option<Payload>) {
         let shared = &self.handle.shared;
         // Read before the lock is taken, because a clock may be foreign code.
         let now = match self.repeats {
-            true => catch(panic, || shared.clock.nanos()).unwrap_or(0),
+            true => catch_first(panic, || shared.clock.nanos()).unwrap_or(0),
             false => 0,
         };
         let mut state = self.lock();

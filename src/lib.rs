@@ -5,6 +5,7 @@
 #![cfg_attr(docsrs, doc(auto_cfg(hide(doc, loom, shuttle))))]
 
 mod instant;
+mod panic;
 mod sync;
 mod system;
 

@@ -3,14 +3,14 @@
 //! An unpark is foreign code. If it panics, the timer is armed all the same, and so is what other
 //! threads have decided meanwhile. The panic goes on when nothing is left to do.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::backend;
 use crate::callback::{Armed, Callback, Function, State};
 use crate::driver::shared::{Arm, Reset};
+use crate::panic::{Payload, catch_first, drop_payload};
 use crate::sync::MutexGuard;
 
 impl Callback {
@@ -25,12 +25,16 @@ impl Callback {
             let armed = state.armed.take();
             let wanted = state.wanted();
             drop(state);
-            let mut armed_now = None;
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                armed_now = self.set_timer(armed, wanted, &mut panic);
-            }));
-            let failed = result.is_err();
-            panic = panic.or(result.err());
+            let mut failure = None;
+            let set = || self.set_timer(armed, wanted, &mut panic);
+            let armed_now = catch_first(&mut failure, set).flatten();
+            let failed = failure.is_some();
+            if let Some(payload) = failure {
+                match panic {
+                    None => panic = Some(payload),
+                    Some(_) => drop_payload(payload),
+                }
+            }
             state = self.lock();
             state.armed = armed_now;
             // A clock that panics does so again. But what another thread has decided meanwhile is
@@ -53,7 +57,7 @@ impl Callback {
         self: &Arc<Self>,
         armed: Option<Armed>,
         wanted: Option<u64>,
-        panic: &mut Option<Panic>,
+        panic: &mut Option<Payload>,
     ) -> Option<Armed> {
         let shared = &self.handle.shared;
         // The process-wide thread of the parent is not in this process, which may have been forked,
@@ -63,7 +67,7 @@ impl Callback {
             let Armed {
                 index, deadline, ..
             } = armed?;
-            drop(catch(panic, || shared.cancel(index, deadline)));
+            drop(catch_first(panic, || shared.cancel(index, deadline)));
             return None;
         };
         if shared.is_closed() {
@@ -73,26 +77,33 @@ impl Callback {
         }
         let waker = match armed {
             None => self.waker(),
-            Some(armed) => match catch(panic, || shared.reset(armed.index, armed.deadline, due)) {
-                Some(Reset::Due(waker)) => waker,
-                Some(Reset::Gone) => self.waker(),
-                // After a panic it is at the new deadline, unless that has elapsed.
-                None if shared.has_elapsed(due) => {
-                    drop(catch(panic, || shared.cancel(armed.index, due)));
-                    self.waker()
-                }
-                moved @ (Some(Reset::Moved { .. }) | None) => {
-                    if let Some(Reset::Moved { must_replan: true }) = moved {
-                        catch(panic, || shared.replan());
+            Some(armed) => {
+                match catch_first(panic, || shared.reset(armed.index, armed.deadline, due)) {
+                    Some(Reset::Due { waker, must_replan }) => {
+                        if must_replan {
+                            catch_first(panic, || shared.replan());
+                        }
+                        waker
                     }
-                    let deadline = due;
-                    return Some(Armed {
-                        deadline,
-                        due,
-                        ..armed
-                    });
+                    Some(Reset::Gone) => self.waker(),
+                    // After a panic it is at the new deadline, unless that has elapsed.
+                    None if shared.has_elapsed(due) => {
+                        drop(catch_first(panic, || shared.cancel(armed.index, due)));
+                        self.waker()
+                    }
+                    moved @ (Some(Reset::Moved { .. }) | None) => {
+                        if let Some(Reset::Moved { must_replan: true }) = moved {
+                            catch_first(panic, || shared.replan());
+                        }
+                        let deadline = due;
+                        return Some(Armed {
+                            deadline,
+                            due,
+                            ..armed
+                        });
+                    }
                 }
-            },
+            }
         };
         self.arm(due, waker, panic)
     }
@@ -101,7 +112,7 @@ impl Callback {
         Waker::from(self.clone())
     }
 
-    fn arm(self: &Arc<Self>, due: u64, waker: Waker, panic: &mut Option<Panic>) -> Option<Armed> {
+    fn arm(self: &Arc<Self>, due: u64, waker: Waker, panic: &mut Option<Payload>) -> Option<Armed> {
         let shared = &self.handle.shared;
         let mut waker = Some(waker);
         let mut deadline = due;
@@ -109,7 +120,7 @@ impl Callback {
             match shared.arm(deadline, &mut waker) {
                 Arm::Armed { index, must_replan } => {
                     if must_replan {
-                        catch(panic, || shared.replan());
+                        catch_first(panic, || shared.replan());
                     }
                     return Some(Armed {
                         index,
@@ -135,19 +146,5 @@ impl Callback {
 
     fn may_spawn_here(&self) -> bool {
         matches!(&self.lock().function, Some(Function::Spawn(task)) if task.may_spawn_here())
-    }
-}
-
-/// What a panic carries.
-pub(super) type Panic = Box<dyn Any + Send>;
-
-/// Calls foreign code. Returns `None` if it panics, and keeps what the first panic carries.
-pub(super) fn catch<T>(panic: &mut Option<Panic>, call: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            panic.get_or_insert(payload);
-            None
-        }
     }
 }

@@ -5,16 +5,15 @@
 //! its deadline, and all have fired before [`ManualClock::advance`] returns. The same steps move a
 //! paused clock, and executors use them to let time pass while they are idle.
 
-use std::any::Any;
 use std::fmt;
-use std::mem;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::clock::{CAN_PAUSE, Clock, ClockObserver, RUNNING, Source};
 use crate::instant::{Instant, NEVER, nanos};
+use crate::panic::{catch_first, drop_payload};
 use crate::sync::{atomic::Ordering, lock};
 
 /// A clock that moves only when the program moves it, for tests and simulations.
@@ -473,13 +472,7 @@ impl Clock {
         let mut first_panic = None;
         for observer in self.observers() {
             // The observer is dropped inside: this may be the last reference to it.
-            let told = catch_unwind(AssertUnwindSafe(move || observer.look_again()));
-            if let Err(payload) = told {
-                match first_panic {
-                    None => first_panic = Some(payload),
-                    Some(_) => drop_payload(payload),
-                }
-            }
+            catch_first(&mut first_panic, move || observer.look_again());
         }
         match first_panic {
             Some(payload) if thread::panicking() => drop_payload(payload),
@@ -495,12 +488,5 @@ impl Clock {
             .iter()
             .filter_map(std::sync::Weak::upgrade)
             .collect()
-    }
-}
-
-/// Drops the payload of a panic. If that panics, too, the payload of that is leaked.
-fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(payload);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::context::list::Key;
 use crate::context::node::{Node, Waiter};
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::sync::lock;
 
 impl Context {

@@ -32,7 +32,7 @@ use crate::context::error::Outcome;
 use crate::context::node::{Node, Waiter};
 use crate::context::release::Parts;
 use crate::context::trigger::Trigger;
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::sync::{MutexGuard, lock};
 
 /// Ends `root` and its descendants. Returns whether this call did it.

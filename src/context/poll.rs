@@ -17,7 +17,7 @@
 //! A deadline that was made where no driver is current has no timer yet: as a `Sleep`, it takes the
 //! driver that is current when something first waits for it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -25,7 +25,7 @@ use crate::context::end::end;
 use crate::context::error::{ContextError, Outcome};
 use crate::context::node::{Limit, Node};
 use crate::context::trigger::{Deadline, Source, Trigger};
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_first;
 use crate::sync::lock;
 use crate::time::Sleep;
 
@@ -127,17 +127,10 @@ impl Node {
         let mut panic = None;
         loop {
             let poll = || source.poll(&mut Context::from_waker(&waker));
-            match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(Poll::Ready(())) => {
-                    drop(source);
-                    end(self, self.own_outcome());
-                    break;
-                }
-                Ok(Poll::Pending) => {}
-                Err(payload) => {
-                    let earlier = panic.replace(payload);
-                    catch_panic(|| drop(earlier));
-                }
+            if let Some(Poll::Ready(())) = catch_first(&mut panic, poll) {
+                drop(source);
+                end(self, self.own_outcome());
+                break;
             }
             self.note_driver(&source);
             match self.put_back(source) {

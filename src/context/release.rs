@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::context::list::List;
 use crate::context::node::{Link, Node, State, Waiter};
 use crate::context::trigger::Trigger;
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::sync::{atomic::Ordering, lock};
 
 /// What a node lets go when it is released. Dropped with no lock held.

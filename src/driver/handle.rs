@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::driver::late::{Function, LateTurn};
 use crate::driver::limits::Tenant;
 use crate::driver::shared::Shared;
 use crate::instant::{Instant, nanos};
+use crate::sync::lock_std;
 
 /// A reference to a [`Driver`](crate::Driver) through which any thread makes timers.
 ///
@@ -263,6 +265,49 @@ impl Handle {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed()
+    }
+
+    /// Calls `f` after each turn in which a timer fired late by `threshold` or more.
+    ///
+    /// It is called on the thread that turns the driver, after the tasks of the timers were woken,
+    /// with no lock held; it may use the driver. It should be short, since the loop waits for it. A
+    /// panic in it is reported by the panic hook and goes no further. It replaces the function of
+    /// an earlier call; a `threshold` of `Duration::MAX` is never reached. It is dropped when the
+    /// driver ends. Of a runtime with several workers, it is called for the drivers of all of them.
+    ///
+    /// To emit an event of the `tracing` crate, use the feature of that name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille::{Driver, ThreadPark};
+    /// use std::time::Duration;
+    ///
+    /// let driver = Driver::new(ThreadPark::new());
+    /// driver.handle().on_late_turn(Duration::from_millis(10), |turn| {
+    ///     eprintln!("{} timers fired, one of them {:?} late", turn.fired(), turn.lateness());
+    /// });
+    /// ```
+    pub fn on_late_turn(&self, threshold: Duration, f: impl Fn(LateTurn) + Send + Sync + 'static) {
+        let f: Function = Arc::new(f);
+        let origin = self.shared.origin();
+        let own = std::slice::from_ref(&self.shared);
+        let shards = match origin.shards.is_empty() {
+            true => own,
+            false => &origin.shards,
+        };
+        let setting = lock_std(&shards[0].late.setting);
+        let set = |shard: &Arc<Shared>| {
+            let before = shard.late.set(threshold, f.clone());
+            // It may have ended meanwhile: then its end has not dropped the function.
+            if shard.is_closed() {
+                shard.late.forget();
+            }
+            before
+        };
+        let before: Vec<_> = shards.iter().map(set).collect();
+        drop(setting);
+        drop(before);
     }
 }
 

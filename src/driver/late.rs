@@ -1,4 +1,5 @@
-//! [`Handle::on_late_turn`]: a function that is called when timers have fired late.
+//! What [`Handle::on_late_turn`](crate::Handle::on_late_turn) sets: a function that is called when
+//! timers have fired late.
 //!
 //! It is for programs that want to know of a delay when it happens, and not from the figures of a
 //! [`Stats`](crate::Stats) afterwards. Whether a turn was late is one comparison. The function is
@@ -9,60 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::driver::Handle;
-use crate::driver::shared::Shared;
-use crate::driver::shared::fire::catch_panic;
 use crate::instant::nanos;
+use crate::panic::catch_panic;
 use crate::sync::lock_std;
 
-type Function = Arc<dyn Fn(LateTurn) + Send + Sync>;
+pub(super) type Function = Arc<dyn Fn(LateTurn) + Send + Sync>;
 
-impl Handle {
-    /// Calls `f` after each turn in which a timer fired late by `threshold` or more.
-    ///
-    /// It is called on the thread that turns the driver, after the tasks of the timers were woken,
-    /// with no lock held; it may use the driver. It should be short, since the loop waits for it. A
-    /// panic in it is reported by the panic hook and goes no further. It replaces the function of
-    /// an earlier call; a `threshold` of `Duration::MAX` is never reached. It is dropped when the
-    /// driver ends. Of a runtime with several workers, it is called for the drivers of all of them.
-    ///
-    /// To emit an event of the `tracing` crate, use the feature of that name.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use reveille::{Driver, ThreadPark};
-    /// use std::time::Duration;
-    ///
-    /// let driver = Driver::new(ThreadPark::new());
-    /// driver.handle().on_late_turn(Duration::from_millis(10), |turn| {
-    ///     eprintln!("{} timers fired, one of them {:?} late", turn.fired(), turn.lateness());
-    /// });
-    /// ```
-    pub fn on_late_turn(&self, threshold: Duration, f: impl Fn(LateTurn) + Send + Sync + 'static) {
-        let f: Function = Arc::new(f);
-        let origin = self.shared.origin();
-        let own = std::slice::from_ref(&self.shared);
-        let shards = match origin.shards.is_empty() {
-            true => own,
-            false => &origin.shards,
-        };
-        let setting = lock_std(&shards[0].late.setting);
-        let set = |shard: &Arc<Shared>| {
-            let before = shard.late.set(threshold, f.clone());
-            // It may have ended meanwhile: then its end has not dropped the function.
-            if shard.is_closed() {
-                shard.late.forget();
-            }
-            before
-        };
-        let before: Vec<_> = shards.iter().map(set).collect();
-        drop(setting);
-        drop(before);
-    }
-}
-
-/// A turn that has fired timers late: see [`Handle::on_late_turn`].
+/// A turn that has fired timers late: see [`Handle::on_late_turn`](crate::Handle::on_late_turn).
 ///
 /// # Examples
 ///
@@ -116,7 +70,7 @@ pub(super) struct LateObserver {
     function: Mutex<Option<(u64, Function)>>,
     /// Held by a call of `on_late_turn`, in the first of a runtime's drivers: of two calls at once,
     /// the same one is the last for all drivers. No foreign code runs under it.
-    setting: Mutex<()>,
+    pub(super) setting: Mutex<()>,
 }
 
 impl LateObserver {
@@ -150,7 +104,7 @@ impl LateObserver {
 
     /// Returns what was set before, to be dropped with no lock held.
     #[must_use]
-    fn set(&self, threshold: Duration, function: Function) -> Option<(u64, Function)> {
+    pub(super) fn set(&self, threshold: Duration, function: Function) -> Option<(u64, Function)> {
         let threshold = nanos(threshold);
         let mut current = lock_std(&self.function);
         self.threshold.store(threshold, Ordering::Relaxed);

@@ -51,9 +51,9 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::driver::shared::Shared;
-use crate::driver::shared::fire::catch_panic;
 use crate::driver::slack::{NO_INTERRUPT, Plan, Planner, Sample, SharedSlack};
 use crate::instant::NEVER;
+use crate::panic::catch_panic;
 use crate::sync::{
     self, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},

@@ -37,11 +37,10 @@
 //! interrupts clears the announcement, so the loop is interrupted once for each announcement. A
 //! loop that runs is interrupted only between the end of its wait and the turn that follows.
 //!
-//! What is announced is in [`announcement`], firing in [`fire`], what is counted in [`counting`],
-//! and timers with a permit in [`limited`].
+//! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
+//! [`limited`].
 
 mod announcement;
-mod counting;
 pub(crate) mod fire;
 mod limited;
 #[cfg(all(test, not(loom)))]
@@ -78,7 +77,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(super) late: LateObserver,
     atomics: CachePadded<Atomics>,
-    chunks: Chunks,
+    pub(super) chunks: Chunks,
     state: CachePadded<Mutex<State>>,
 }
 
@@ -164,8 +163,9 @@ pub(crate) enum Reset {
     /// The loop must be told if the flag says so: by [`Shared::replan`], once the caller has noted
     /// that the timer is armed.
     Moved { must_replan: bool },
-    /// The new deadline has passed: the timer was removed, and the caller wakes its waker.
-    Due(Waker),
+    /// The new deadline has passed: the timer was removed, and the caller wakes its waker. The loop
+    /// must be told as above.
+    Due { waker: Waker, must_replan: bool },
     /// The timer has fired, or the driver is gone.
     Gone,
 }
@@ -326,18 +326,14 @@ impl Shared {
             // V1 in `wakers/chunks/entries.rs`: a word must not become a deadline that has elapsed.
             // So the timer is removed, and the caller wakes it.
             let has_elapsed = || self.has_elapsed(old);
-            let waker = self.chunks.take(index, old, Removal::Fired, has_elapsed);
-            if waker.is_some() {
-                self.counters.count_locked_reset();
-                self.counters.count_fired_early();
-            }
+            let Some(waker) = self.chunks.take(index, old, Removal::Fired, has_elapsed) else {
+                return Reset::Gone;
+            };
+            self.counters.count_locked_reset();
+            self.counters.count_fired_early();
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
             let must_replan = self.note_cancelled(old);
-            drop(state);
-            if must_replan {
-                self.replan();
-            }
-            return waker.map_or(Reset::Gone, Reset::Due);
+            return Reset::Due { waker, must_replan };
         }
         self.lower_next(&state, deadline);
         if !state.timers.reset(&self.chunks, index, old, deadline) {
@@ -352,6 +348,17 @@ impl Shared {
     #[inline]
     pub(crate) fn cancel(&self, index: u32, deadline: u64) -> Option<Waker> {
         self.remove(index, deadline, Removal::Cancelled)
+    }
+
+    /// Removes a timer like [`cancel`](Self::cancel), because it was found due before a turn has
+    /// taken it out: it counts as fired.
+    #[inline]
+    pub(crate) fn end(&self, index: u32, deadline: u64) -> Option<Waker> {
+        let waker = self.remove(index, deadline, Removal::Fired);
+        if waker.is_some() {
+            self.counters.count_fired_early();
+        }
+        waker
     }
 
     #[inline]

@@ -6,6 +6,7 @@
 mod histogram;
 
 use std::fmt;
+use std::slice;
 
 use crate::driver::Handle;
 
@@ -45,14 +46,17 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let origin = self.shared.origin();
+        let shards = match &*origin.shards {
+            [] => slice::from_ref(&self.shared),
+            shards => shards,
+        };
         let mut stats = Stats::default();
-        if origin.shards.is_empty() {
-            self.shared.add_stats(&mut stats);
+        // No lock is taken: after a fork one may be held for ever.
+        for shard in shards {
+            // What ends a timer is read before what begins one.
+            shard.counters.add_to(&mut stats);
+            shard.chunks.add_to(&mut stats);
         }
-        origin
-            .shards
-            .iter()
-            .for_each(|shard| shard.add_stats(&mut stats));
         stats
     }
 }
@@ -245,7 +249,8 @@ impl Stats {
 
     /// Returns how often the loop was interrupted: for a timer that is due earlier than the loop
     /// would have woken, by [`Handle::unpark`], or because the clock or the slack has changed. In a
-    /// runtime this may only have changed when it wakes.
+    /// runtime this may only have changed when it wakes, and a change of a clock that is moved by
+    /// hand counts once for each of its drivers.
     ///
     /// # Examples
     ///
@@ -305,7 +310,7 @@ impl Stats {
     }
 
     /// Returns how long turns have taken that fired timers, wakers and callbacks included, on the
-    /// driver's clock.
+    /// driver's clock. A clock that is moved by hand fires timers as well, which counts here.
     ///
     /// # Examples
     ///

@@ -56,9 +56,9 @@ use self::source::{OwnerTimeout, ShardNotifier};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
-use crate::driver::shared::fire::catch_panic;
 use crate::driver::slack::SharedSlack;
 use crate::instant::NEVER;
+use crate::panic::catch_panic;
 use crate::park::worker::Parkers;
 use crate::sync::{
     CachePadded, Mutex, MutexGuard,

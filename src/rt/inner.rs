@@ -35,8 +35,8 @@ use std::time::{Duration, Instant};
 use crossbeam_deque::Worker as Queue;
 
 use crate::clock::Clock;
-use crate::driver::shared::fire::catch_panic;
 use crate::driver::slack::SharedSlack;
+use crate::panic::catch_panic;
 use crate::park::worker::Parkers;
 use crate::rt::core::{Core, LifoSlot};
 use crate::rt::idle::Idle;

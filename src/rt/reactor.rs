@@ -35,7 +35,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::park::worker::IoSource;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
 use crate::rt::reactor::registration::{Registration, runtime_gone};

@@ -14,7 +14,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::time::sleep::{self, Sleep};
 
 pin_project! {

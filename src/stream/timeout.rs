@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 
 use crate::backend::coop;
 use crate::driver::Handle;
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::time::error::Elapsed;
 use crate::time::sleep::{self, Sleep};
 

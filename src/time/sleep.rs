@@ -515,9 +515,12 @@ impl Sleep {
                     self.handle.shared.replan();
                 }
             }
-            Reset::Due(waker) => {
+            Reset::Due { waker, must_replan } => {
                 self.phase = Phase::DoneByReset;
                 waker.wake();
+                if must_replan {
+                    self.handle.shared.replan();
+                }
             }
             Reset::Gone => {}
         }

@@ -36,8 +36,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::backend::coop::{Snapshot, tokio_budget};
 use crate::clock::Clock;
-use crate::driver::shared::fire::catch_panic;
 use crate::instant::NEVER;
+use crate::panic::catch_panic;
 
 /// After how many ready results the budget is exhausted.
 const LIMIT: u32 = 128;

@@ -3,6 +3,8 @@ use std::thread;
 
 use super::*;
 use crate::clock::Clock;
+use crate::driver::Handle;
+use crate::driver::shared::Shared;
 use crate::driver::shared::{Notifier, Origin};
 use crate::driver::slack::SharedSlack;
 

@@ -13,7 +13,6 @@
 //! it by then. If it went on, it would take down a loop that is not to blame.)
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::clock::ClockObserver;
@@ -21,6 +20,7 @@ use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
 use crate::driver::shared::{CLOSED, Shared};
 use crate::driver::wakers::{Order, StaleBudget};
 use crate::instant::NEVER;
+use crate::panic::catch_panic;
 use crate::sync;
 
 /// How many wakers are taken out under one lock.
@@ -58,15 +58,6 @@ impl Batch {
     }
 }
 
-/// Runs foreign code and catches its panic, and that of the payload's own destructor.
-pub(crate) fn catch_panic(foreign: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign))
-        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
-    {
-        mem::forget(payload);
-    }
-}
-
 impl Shared {
     /// Fires timers due at `now`, earliest first, at most about `budget` of them.
     ///
@@ -85,11 +76,26 @@ impl Shared {
             stale_holds += usize::from(batch.len < BATCH);
             batch.wake();
             if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
-                if fired > 0 && now != CLOSED {
+                // The driver may have ended meanwhile: then they were orphaned.
+                if fired > 0 && !self.is_closed() {
                     self.note_fired(now, fired, latest);
                 }
                 return (fired, more);
             }
+        }
+    }
+
+    /// Counts how long a turn took that began at `now`, and reports it if it was late. `latest` is how
+    /// late the first of its timers was.
+    #[cold]
+    fn note_fired(&self, now: u64, fired: usize, latest: u64) {
+        // The clock is foreign code, and must not keep the loop from learning what has fired.
+        catch_panic(|| {
+            let nanos = self.clock.nanos().saturating_sub(now);
+            self.counters.count_duration(nanos);
+        });
+        if self.late.is_late(latest) {
+            self.late.report(latest, fired);
         }
     }
 

@@ -6,9 +6,9 @@ use std::sync::Weak;
 use super::Idle;
 use crate::clock::ClockObserver;
 use crate::driver::sharded::{Liveness, WakeSource};
-use crate::driver::shared::fire::catch_panic;
 use crate::driver::shared::{Notifier, Origin};
 use crate::instant::NEVER;
+use crate::panic::catch_panic;
 
 /// The wake source: the timeout of the parked worker that is the driver owner.
 ///

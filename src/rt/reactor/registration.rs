@@ -50,7 +50,7 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::event::epoll::EventFlags;
 
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
 pub(in crate::rt) use crate::rt::reactor::registration::waiters::{Direction, Wait, WaiterId};
 use crate::rt::reactor::registration::waiters::{Waiter, Waiters};

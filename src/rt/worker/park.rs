@@ -1,7 +1,7 @@
 //! How a worker parks: what it does right before and after, and what it does for `idle` meanwhile.
 
 use super::Worker;
-use crate::driver::shared::fire::catch_panic;
+use crate::panic::catch_panic;
 use crate::rt::core::LONGEST_INTERVAL;
 use crate::rt::idle::ParkContext;
 use crate::rt::local::LocalQueue;
