@@ -322,51 +322,6 @@ fn destructors_that_block_on_may_nest() {
     });
 }
 
-/// The thread whose future is dropped becomes a worker in the destructor, because the one that was
-/// has left. As on any worker, a task may need what the thread holds while it drops the future.
-#[test]
-fn thread_that_becomes_a_worker_in_a_destructor_runs_no_task() {
-    watched(|| {
-        let runtime = runtime(1);
-        let (handle, ran) = (runtime.handle().clone(), Count::default());
-        let (inside, is_inside) = mpsc::channel();
-        let (end, ends) = oneshot::channel::<()>();
-        let first = thread::spawn({
-            let handle = handle.clone();
-            move || {
-                handle.block_on(async {
-                    inside.send(()).unwrap();
-                    ends.await.unwrap();
-                });
-            }
-        });
-        is_inside.recv().unwrap();
-        let (seen, sees) = mpsc::channel();
-        let (waits, count) = (handle.clone(), ran.clone());
-        let mut leave = Some((end, first));
-        let mut kept = Some(OnDrop(move || {
-            let (end, first) = leave.take().unwrap();
-            end.send(()).unwrap();
-            first.join().unwrap();
-            let counted = count.clone();
-            drop(waits.spawn(async move { counted.add() }));
-            waits.block_on(sleep(ms(2)));
-            seen.send(count.get()).unwrap();
-        }));
-        // The future owns `kept`, which is dropped with it, not when it is ready.
-        handle.block_on(poll_fn(move |_| {
-            assert!(kept.as_mut().is_some());
-            Poll::Ready(())
-        }));
-        assert_eq!(sees.recv(), Ok(0));
-        runtime.block_on(async {
-            while ran.get() == 0 {
-                rt::yield_now().await;
-            }
-        });
-    });
-}
-
 /// The list of the thread's local tasks had been closed before there was one, so the task was in a
 /// list that nothing would run or close.
 #[test]

@@ -33,18 +33,15 @@ use crate::rt::worker::{Mode, Worker};
 /// If called by a future that the runtime runs, or by anything else that a worker calls.
 #[track_caller]
 pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
-    let nesting = nesting(inner);
-    let in_destructor = matches!(nesting, Nesting::InDestructor(_));
-    let outer = match nesting {
+    let outer = match nesting(inner) {
         Nesting::Outside => None,
-        Nesting::InDestructor(scope) => scope,
+        Nesting::InDestructor(scope) => Some(scope),
         Nesting::InFuture => panic!(
             "block_on inside of a future that the same runtime runs would wait for itself: await it, or spawn it"
         ),
     };
     let park = ThreadPark::new();
-    let unparker = ThreadUnparker::of_thread(park.unparker());
-    let thread = BlockOnThread::new(inner, unparker, outer, in_destructor);
+    let thread = BlockOnThread::new(inner, ThreadUnparker::of_thread(park.unparker()), outer);
     // In this order: the future is dropped before the thread leaves the runtime, and its destructor
     // may call `block_on`.
     let future = pin!(future);
@@ -59,9 +56,6 @@ struct BlockOnThread {
     /// Whether this call keeps the runtime from ending. One in a destructor on a worker, or after
     /// the last member has left, does not.
     is_member: bool,
-    /// What this thread does while it runs a worker: only timers in a destructor, because a task
-    /// might need what the thread holds while it drops a future, or if this is no member.
-    mode: Mode,
     unparker: Arc<ThreadUnparker>,
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
@@ -81,19 +75,10 @@ struct BlockOnThread {
 }
 
 impl BlockOnThread {
-    fn new(
-        inner: &Arc<Inner>,
-        unparker: Arc<ThreadUnparker>,
-        outer: Option<Rc<Scope>>,
-        in_destructor: bool,
-    ) -> Self {
+    fn new(inner: &Arc<Inner>, unparker: Arc<ThreadUnparker>, outer: Option<Rc<Scope>>) -> Self {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
         let is_member = outer.is_none() && inner.add_member();
-        let mode = match is_member && !in_destructor {
-            true => Mode::Everything,
-            false => Mode::OnlyTimers,
-        };
         let caller = running_any();
         let guard = ScopeGuard::running(inner.clone(), unparker.clone());
         let in_lent_poll = caller
@@ -118,7 +103,6 @@ impl BlockOnThread {
         let entered = Some(Entered::new(inner.clone()));
         Self {
             is_member,
-            mode,
             unparker,
             outer,
             outer_hold,
@@ -204,9 +188,13 @@ impl BlockOnThread {
         }
         if let Some(core) = self.core() {
             let phase = core.phase.get();
+            let mode = match self.is_member {
+                true => Mode::Everything,
+                false => Mode::OnlyTimers,
+            };
             let pool = &self.inner().pool;
             let should_return = || main.is_woken() || pool.is_closed();
-            Worker::new(self.scope(), &core, self.mode).run(&should_return);
+            Worker::new(self.scope(), &core, mode).run(&should_return);
             core.phase.set(phase);
         }
     }

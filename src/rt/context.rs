@@ -265,11 +265,12 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
 
 /// Where a call of `block_on` is made.
 pub(super) enum Nesting {
-    /// In no future of the runtime.
+    /// In no future of the runtime, or in one that is being dropped on a thread that runs no
+    /// worker.
     Outside,
-    /// In a future of the runtime that is being dropped. The call may block. If the thread runs a
-    /// worker, it fires timers for the call with the core of this scope.
-    InDestructor(Option<Rc<Scope>>),
+    /// In a future of the runtime that is being dropped. The call may block, and the thread fires
+    /// timers for it, with the core of this scope.
+    InDestructor(Rc<Scope>),
     /// In a future of the runtime that is being polled: the thread would wait for itself.
     InFuture,
 }
@@ -283,8 +284,8 @@ pub(super) fn nesting(inner: &Inner) -> Nesting {
             return Some(Nesting::InFuture);
         }
         // Destructors may nest: the core may be that of a scope further out.
-        let with_worker = running.find(|scope| scope.runs_worker()).cloned();
-        Some(Nesting::InDestructor(with_worker))
+        let with_worker = running.find(|scope| scope.runs_worker())?;
+        Some(Nesting::InDestructor(with_worker.clone()))
     })
     .unwrap_or(Nesting::Outside)
 }
