@@ -429,8 +429,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         let (fired, more) = shard.fire(now, budget);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
-            // What was announced has come. So no longer does each timer come before the one before
-            // it: if this was a margin, the next announcement is the deadline itself.
+            // What was announced has come. So the row of ever earlier timers has ended:
+            // if this was a margin, the next announcement is the deadline itself.
             shard.note_timed_wake();
         }
         shard.clear_announcement();
