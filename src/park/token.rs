@@ -65,6 +65,7 @@ impl Token {
     /// Returns whether no token has come since the park began.
     ///
     /// Relaxed: it is a hint, or a parker that asks orders this load by a lock of its own.
+    #[cfg(any(feature = "rt", not(target_os = "linux"), loom, shuttle))]
     pub(super) fn is_parked(&self) -> bool {
         self.0.load(Ordering::Relaxed) == PARKED
     }
