@@ -178,6 +178,12 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         true => RUN + Self::RECENT,
         false => RUN,
     };
+    /// How many slots that come in decreasing order the front takes. A run that is made of it then
+    /// has room for the slot after which it is split.
+    const FRONT: usize = match MARKS_STALE {
+        true => RUN,
+        false => RUN - 1,
+    };
 
     pub(crate) fn new() -> Self {
         Self {
@@ -218,7 +224,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         for slot in slots {
             // As `place` does, but without a call.
             let is_next = self.front.last().is_some_and(|&root| slot < root);
-            match is_next && slot < self.edge && self.front.len() < RUN {
+            match is_next && slot < self.edge && self.front.len() < Self::FRONT {
                 true => self.front.push(slot),
                 false => self.push(slot, timers),
             }
@@ -382,7 +388,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     fn place_near(&mut self, slot: Slot) {
         if self.front.last().is_none_or(|&root| slot < root) {
             // Slots that arrive in decreasing order keep the front sorted.
-            if self.front.len() < RUN {
+            if self.front.len() < Self::FRONT {
                 return self.front.push(slot);
             }
             self.turn_front_into_run();

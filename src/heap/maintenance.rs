@@ -88,7 +88,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// anew.
     #[cold]
     pub(super) fn unload_front(&mut self) {
-        if !MARKS_STALE && self.near() > Self::CAPACITY {
+        // As above, the run has to have room for one more slot.
+        if !MARKS_STALE && self.near() >= Self::CAPACITY {
             self.unload_far_half();
         }
         let mut slots = mem::take(&mut self.front);
