@@ -6,14 +6,15 @@
 mod support;
 
 use std::future::{Future, pending, poll_fn};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread;
 
 use futures::channel::oneshot;
-use reveille::ManualClock;
 use reveille::rt::{self, Handle, Runtime};
 use reveille::time::{Instant, sleep};
+use reveille::{Driver, ManualClock};
 
 use support::{Count, OnDrop, runtime_on, secs, watched};
 
@@ -291,5 +292,47 @@ fn time_stands_still_while_another_runtime_runs_futures_on_such_a_thread() {
                 assert_time_stands_still();
             });
         }
+    });
+}
+
+/// It gave up its hold on time for a wait that does not take place.
+#[test]
+fn a_thread_that_shuts_another_runtime_down_without_a_wait_keeps_time_still() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = runtime_on(2, &clock);
+        on_second_thread(&runtime, move |runtime| async move {
+            let _timer = runtime.spawn(sleep(secs(3600)));
+            let start = clock.now();
+            for _ in 0..500 {
+                runtime_on(1, &clock).shutdown_background();
+                runtime_on(1, &clock).shutdown_timeout(secs(5));
+                assert_eq!(clock.now(), start);
+            }
+        });
+    });
+}
+
+/// The runtime that was dropped never ended: its threads were not waited for, and the one that
+/// dropped it stayed a member.
+#[test]
+fn an_unpark_that_panics_does_not_keep_a_runtime_from_ending() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = runtime_on(2, &clock);
+        let panics = Arc::new(AtomicBool::new(false));
+        let fails = panics.clone();
+        let other = Driver::builder()
+            .clock(&clock)
+            .build_with_unpark(move || assert!(!fails.load(Ordering::SeqCst), "an unpark"));
+        on_second_thread(&runtime, move |_| async move {
+            let ending = runtime_on(2, &clock);
+            let task = ending.spawn(pending::<()>());
+            panics.store(true, Ordering::SeqCst);
+            drop(ending);
+            panics.store(false, Ordering::SeqCst);
+            assert!(task.is_finished());
+        });
+        drop(other);
     });
 }

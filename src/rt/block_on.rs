@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use self::main_future::MainFuture;
+use crate::panic::catch_panic;
 use crate::park::{Park, ThreadPark};
 use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::core::{Core, Phase};
@@ -298,7 +299,10 @@ impl Drop for BlockOnThread {
             // stopped by the hold.
             inner.end_inner_call();
         }
-        drop(self.scope().take_hold());
+        // It unparks the loops on the clock, which is foreign code. A panic there must not keep this
+        // thread from leaving the runtime.
+        let hold = self.scope().take_hold();
+        catch_panic(|| drop(hold));
         if let Some(core) = self.scope().take_core() {
             inner.stop_worker(core);
         }

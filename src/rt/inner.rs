@@ -318,6 +318,11 @@ impl Inner {
         self.pool.close();
     }
 
+    /// Returns whether the runtime has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.members).ended
+    }
+
     /// Waits until the runtime has ended. Returns whether it has within `timeout`.
     pub(super) fn wait_until_ended(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::{Scope, with};
 use crate::clock::{Clock, Hold};
+use crate::panic::catch_panic;
 use crate::rt::inner::Inner;
 
 impl Scope {
@@ -41,8 +42,11 @@ impl Scope {
     fn drop_hold_on(&self, clock: &Clock) -> bool {
         let hold = self.take_hold();
         let is_same = hold.as_ref().is_some_and(|hold| hold.is_on(clock));
-        if !is_same {
-            self.hold.set(hold);
+        match is_same {
+            // It unparks the loops on the clock, which is foreign code. A panic there must not keep
+            // this thread from leaving its runtime.
+            true => catch_panic(|| drop(hold)),
+            false => self.hold.set(hold),
         }
         is_same
     }

@@ -105,7 +105,7 @@ impl Worker<'_> {
             self.scope.put_hold(hold);
         } else {
             self.has_released_time = true;
-            drop(hold);
+            catch_panic(|| drop(hold));
         }
         !keeps
     }
