@@ -12,9 +12,9 @@
 //! | how long a turn took | with `fetch_add`, once for each turn that fires |
 //! | reset | by the thread that resets: see [`Tally`] |
 //!
-//! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`, too. All are read without
-//! a lock, so reading them stops nothing. They are atomics of std even in a model, because they
-//! order nothing: a model would only have more orders to try.
+//! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`, too. All are read
+//! without a lock, so reading them stops nothing. They are atomics of std even in a model, because
+//! they order nothing: a model would only have more orders to try.
 
 mod tally;
 
@@ -67,7 +67,7 @@ struct Looping {
 /// Counted by any thread, at any time.
 struct Rare {
     /// Timers that were found due before a turn took them out: by a poll, or by a reset.
-    fired_early: AtomicU64,
+    found_due: AtomicU64,
     /// Timers that were taken out because the driver ended.
     orphaned: AtomicU64,
     rejected: AtomicU64,
@@ -177,7 +177,7 @@ impl Counters {
                 parks: AtomicU64::new(0),
             }),
             rare: CachePadded(Rare {
-                fired_early: AtomicU64::new(0),
+                found_due: AtomicU64::new(0),
                 orphaned: AtomicU64::new(0),
                 rejected: AtomicU64::new(0),
                 unparks: AtomicU64::new(0),
@@ -225,8 +225,8 @@ impl Counters {
 
     /// Counts a timer that a poll or a reset has found due before a turn took it out.
     #[cold]
-    pub(super) fn count_fired_early(&self) {
-        self.rare.0.fired_early.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_found_due(&self) {
+        self.rare.0.found_due.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts timers that were taken out because the driver ended.
@@ -288,14 +288,14 @@ impl Counters {
         } = &self.firing.0;
         let Looping { turns, parks } = &self.looping.0;
         let Rare {
-            fired_early,
+            found_due,
             orphaned,
             rejected,
             unparks,
             missed_ticks,
             durations,
         } = &self.rare.0;
-        stats.fired += get(fired) + get(fired_early);
+        stats.fired += get(fired) + get(found_due);
         stats.cancelled += get(orphaned);
         stats.reset += get(resets_locked) + self.resets.get();
         stats.turns += get(turns);

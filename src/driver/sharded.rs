@@ -24,8 +24,9 @@
 //!
 //! 1. It has the source expire soon. So there is a next call: that of the source.
 //! 2. It marks the count as [`SCAN_LEFT`]. The thread that finds the mark removes it, and scans.
-//! 3. If the source has expired between the two, that call may have come before the mark, and no
-//!    other may follow. Then the thread removes the mark itself, unless another one has, and scans.
+//! 3. The source may have expired after step 1 and before step 2. Then its call has found no mark,
+//!    and made no scan, and no other call may follow. So the thread looks whether the source has
+//!    expired. If it has, the thread removes the mark itself, unless another one has, and scans.
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
@@ -458,10 +459,11 @@ impl<W: WakeSource> ShardedDriver<W> {
 /// Makes a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
-    // If `next` is later than the announcement, another thread has just fired what was announced
-    // and has not cleared the announcement yet. Then the next deadline has to be read under the
-    // lock.
-    if announced != NO_INTERRUPT && shard.may_be_due(announced) {
+    // If nothing can be due when the announced time comes, another thread has just fired what was
+    // announced, and has not cleared the announcement yet. Then the next deadline has to be found
+    // under the lock, as after a cleared announcement.
+    let is_valid = announced != NO_INTERRUPT && shard.may_be_due(announced);
+    if is_valid {
         return announced;
     }
     // The clock is foreign code: not under the lock.

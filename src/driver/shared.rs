@@ -6,7 +6,8 @@
 //! common questions cost one load:
 //!
 //! - `elapsed`: what the clock showed in the last turn that looked for due timers under the lock. A
-//!   deadline at or before it has passed: its timer has been fired, or is being fired.
+//!   deadline at or before it has passed: its timer has fired, or fires in that turn or a later
+//!   one.
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
@@ -330,7 +331,7 @@ impl Shared {
                 return Reset::Gone;
             };
             self.counters.count_locked_reset();
-            self.counters.count_fired_early();
+            self.counters.count_found_due();
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
             let must_replan = self.note_cancelled(old);
             return Reset::Due { waker, must_replan };
@@ -356,7 +357,7 @@ impl Shared {
     pub(crate) fn end(&self, index: u32, deadline: u64) -> Option<Waker> {
         let waker = self.remove(index, deadline, Removal::Fired);
         if waker.is_some() {
-            self.counters.count_fired_early();
+            self.counters.count_found_due();
         }
         waker
     }
@@ -474,8 +475,8 @@ impl Shared {
         self.atomics.0.next.store(next, Ordering::Release);
     }
 
-    /// Marks the driver as gone. From now on no timer can be armed. A drop or a put-off that has
-    /// already begun may still succeed.
+    /// Marks the driver as gone. No arming that begins from now on succeeds. An arming, a drop or a
+    /// put-off that has already begun may.
     fn mark_closed(&self) {
         let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);

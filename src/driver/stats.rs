@@ -65,14 +65,14 @@ impl Handle {
 ///
 /// All counts begin when the driver is made, and only grow, but for [`pending`](Self::pending).
 /// When a runtime has ended, a handle tells of one of its drivers alone, so its counts may then be
-/// less than before.
-/// What is counted are timers that a driver was told of: a timeout whose future is ready at its
-/// first poll, or a timer that is due at its first poll, is not among them.
+/// less than before. What is counted are timers that a driver was told of: a timeout whose future
+/// is ready at its first poll, or a timer that is due at its first poll, is not among them.
 ///
 /// Each timer that was armed has fired, or was cancelled, or is pending: `armed = fired + cancelled
 /// \+ pending`, at every moment at which no other thread is just doing any of it. A timer that is
-/// [moved](crate::time::Sleep::reset_at) while it is armed counts as reset, and as nothing else. One
-/// that has fired and is used again counts as armed again.
+/// [moved](crate::time::Sleep::reset_at) while it is armed counts as reset, and as nothing else,
+/// unless it is moved to a time that has passed: then it has also fired. One that has fired and is
+/// used again counts as armed again.
 ///
 /// # Examples
 ///
@@ -232,8 +232,8 @@ impl Stats {
     }
 
     /// Returns how often the loop was about to block: calls of [`park`](crate::Driver::park) and
-    /// [`next_timeout`](crate::Driver::next_timeout) while nothing was due. Of a runtime of `rt`, how
-    /// often its workers were about to park. A tokio runtime does not tell: it is zero there.
+    /// [`next_timeout`](crate::Driver::next_timeout) while nothing was due. Of a runtime of `rt`,
+    /// how often its workers were about to park. A tokio runtime does not tell: it is zero there.
     ///
     /// # Examples
     ///
@@ -346,8 +346,8 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// Shows a summary on one line, for people: how many timers there are, what became of the others, and
-/// how late they were. What is shown may change, so read the figures from the getters.
+/// Shows a summary on one line, for people: how many timers there are, what became of the others,
+/// and how late they were. What is shown may change, so read the figures from the getters.
 ///
 /// ```
 /// let driver = reveille::Driver::new(reveille::ThreadPark::new());

@@ -55,8 +55,9 @@ impl Entry {
 /// A slot counts when it is filed. `Order::reset` files a new slot at once, while the old one may
 /// still be pending. The old slot is then counted as an orphan before it is filed. Until that is
 /// done, `owned` is one too low, and may be negative, `orphans` is one too high, and the sum is
-/// right. With one timer: nothing is filed, 0 and 0; the new slot is filed, 0 and 1; so is the old
-/// one, 1 and 1.
+/// right. (A slot that is filed does not tell whether it is the old one, so the orphan is counted
+/// with the first of the two.) With one timer, `owned` and `orphans` are 0 and 0 while nothing is
+/// filed, 0 and 1 when the new slot is, and 1 and 1 when both are.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.

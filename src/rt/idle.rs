@@ -94,10 +94,9 @@ struct Parked {
     /// warmest.
     workers: Vec<usize>,
     owner: Option<usize>,
-    /// How many threads have a core. If that many workers are parked, no thread runs one. A thread
-    /// that has lent its worker counts, since it keeps its core, and so does the one that borrows
-    /// the worker, which has a spare core. A lender that calls `block_on` again does not count
-    /// during that call.
+    /// How many threads have a core, those that have lent or borrowed a worker included. If that
+    /// many workers are parked, no thread runs one. A lender that calls `block_on` again does not
+    /// count during that call.
     threads: usize,
     /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -232,8 +231,8 @@ impl Idle {
         can_advance &= !context.lender_polls();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
-            // While this worker searched, no other was unparked for what was pushed. So it counts
-            // as searching again, and unparks the next worker when it ends its search.
+            // If this worker searched, no other was unparked for what was pushed meanwhile. So it
+            // counts as searching, and unparks the next worker when it ends its search.
             if !unparked.searching {
                 self.counts.start_search();
                 unparked.searching = true;

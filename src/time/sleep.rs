@@ -202,7 +202,7 @@ pub struct Sleep {
     deadline: u64,
     /// While `Armed`, the identity of the waker that the driver holds, or `NONE` for that of a
     /// timer that was armed when it was made and not polled since. While unbound, the duration.
-    waker: Identity,
+    waker_id: Identity,
     /// While `Armed`, the index under which the driver holds the waker.
     index: u32,
     phase: Phase,
@@ -281,7 +281,7 @@ impl Sleep {
         Self {
             handle,
             deadline,
-            waker: Identity::NONE,
+            waker_id: Identity::NONE,
             index: 0,
             phase: Phase::Idle,
             next_poll,
@@ -456,7 +456,7 @@ impl Sleep {
     /// armed when it is made, without such a poll.
     #[inline]
     fn has_waited(&self) -> bool {
-        self.is_armed() && self.waker.is_some()
+        self.is_armed() && self.waker_id.is_some()
     }
 
     /// Notes that the future that this timer limits has completed.
@@ -474,7 +474,7 @@ impl Sleep {
     #[inline]
     pub(crate) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
         // A limit that has ended has to report that, so its item is polled without a yield.
-        let (phase, waker) = (self.phase, self.waker);
+        let (phase, waker) = (self.phase, self.waker_id);
         let waits = || match phase {
             Phase::Armed => waker.is_some(),
             Phase::Done | Phase::DoneByReset => true,

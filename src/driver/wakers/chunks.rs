@@ -19,19 +19,20 @@
 //! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once. An
 //!   entry is added only to the current chunk, under its lock, and only where `available` is found
 //!   empty: so there are as many entries as there were timers at once, and only the last chunk has
-//!   room for more. (A chunk that another thread puts there at that moment may be missed. Then an
-//!   entry is added as if its timer had been armed before the other one was removed.)
+//!   room for more. (A chunk that another thread puts there at that moment may be missed. That
+//!   costs an entry, as if the timer that was removed there had been removed after this arming.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
 //! - P1 a slot is left pending only if its timer is due at `pending_from` or later. The driver's
 //!   `next` is at or before `pending_from`, so a turn finds that such a timer may be due. To raise
 //!   `next`, first all that is pending is taken out, and `pending_from` raised, under one hold of
 //!   the chunk's lock.
-//! - P2 what is pending is due no earlier than the time at which the loop wakes. `pending_from` is
+//! - P2 what is pending is due no earlier than the time at which the loop wakes, or would wake
+//!   without a slack or a `Hold`. `pending_from` is
 //!   raised, as in P1, to the earliest slot that the loop finds, before it waits for that. It is
 //!   lowered to the deadline of a timer that is armed under the driver's lock: if the loop waits
 //!   for longer, it is interrupted. And it is lowered to the time for which the loop waits, if that
-//!   is earlier. (Under a slack or a `Hold` the loop may wake after `pending_from`, and then files
-//!   what is pending. A timer that was pending is late by that slack, as any other would be.)
+//!   is earlier. (If a slack or a `Hold` delays the loop, a timer that is pending is late by that,
+//!   as any other would be.)
 
 mod current;
 mod entries;

@@ -1,6 +1,6 @@
 //! Parks a worker in an epoll instance, where other threads move its timeout without waking it.
 //!
-//! The instance watches three descriptors, each of which keeps its state in the kernel:
+//! The instance watches two or three descriptors, each of which keeps its state in the kernel:
 //!
 //! | descriptor    | is                                | registered for                             |
 //! |---------------|-----------------------------------|--------------------------------------------|
@@ -85,11 +85,15 @@ pub(super) struct EpollPark {
 
 /// Whether the I/O source is nested in a parker's instance.
 ///
-/// The parking worker nests it, and all else is written under the callers' lock. So a thread that
-/// sets whether the worker waits for I/O meanwhile does not know of it. Nothing is lost by that:
-/// the worker nests the source enabled, and a thread that wants it enabled just then has the worker
-/// unparked. If one wants it disabled just then, I/O may end that park for nothing. The next call
-/// of `set_io` compares with `is_enabled`, and the worker calls it before each park.
+/// The worker nests it when it parks, and all else is written under the callers' lock. So a thread
+/// that sets whether the worker waits for I/O may do so while the worker nests the source, which is
+/// enabled then:
+///
+/// - If the thread wants the worker to wait for I/O, it has the worker unparked, as for a source
+///   that is not nested. Nothing is lost.
+/// - If it does not, I/O may end that park for nothing.
+///
+/// The worker calls `set_io` before each park, which compares with `is_enabled`.
 struct Nesting {
     is_nested: AtomicBool,
     /// What the kernel was told last. Published by `is_nested`.

@@ -9,11 +9,11 @@
 //!
 //! While it is away, `Parked::owner` names another parked worker, the *stand-in*. The stand-in does
 //! not wait for I/O. It waits for the earlier of two times: the next deadline of a timer, and the
-//! *relief*, which comes [`IO_RELIEF`] after it was set. At the relief the absence ends: the stand-in
-//! collects the I/O, and searches for tasks. The next driver owner is another parked worker or, if
-//! there is none, the first one that parks. But if the worker that is away has looked for I/O often
-//! since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may stay away as
-//! long again.
+//! *relief*, which comes [`IO_RELIEF_AFTER`] after it was set. At the relief the absence ends: the
+//! stand-in collects the I/O, and searches for tasks. The next driver owner is another parked
+//! worker or, if there is none, the first one that parks. But if the worker that is away has looked
+//! for I/O often since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may
+//! stay away as long again.
 //!
 //! Since the stand-in searches for tasks at the relief, no worker is unparked at once for the tasks
 //! that I/O has woken, if they are expected to be short ([`is_away_for_io`](Idle::is_away_for_io)).
@@ -49,7 +49,7 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// How long the owner may be away for I/O, in nanoseconds. While there is I/O, a worker is unparked
 /// that often: with 2 ms a message there and back takes 0.5 % more CPU than with 5 ms, and with 1
 /// ms 2 % more.
-pub(super) const IO_RELIEF: u64 = 2_000_000;
+pub(super) const IO_RELIEF_AFTER: u64 = 2_000_000;
 
 /// After so many looks for I/O it is decided whether a worker looks all the time.
 const LOOKS: usize = 16;
@@ -73,10 +73,10 @@ impl Idle {
         if parked.absence.is_any_away() {
             return;
         }
-        if parked.absence.standby.is_some() && parked.until <= now.saturating_add(IO_RELIEF) {
+        if parked.absence.standby.is_some() && parked.until <= now.saturating_add(IO_RELIEF_AFTER) {
             return;
         }
-        let soon = now.saturating_add(1)..=now.saturating_add(IO_RELIEF);
+        let soon = now.saturating_add(1)..=now.saturating_add(IO_RELIEF_AFTER);
         let serves = |it: &Timed| it.worker != owner && soon.contains(&it.at);
         let known = parked.absence.stand_in.filter(serves);
         let Some(stand_in) = known.or_else(|| self.choose_stand_in(parked, owner, now)) else {
@@ -106,7 +106,7 @@ impl Idle {
                 && self.parkers[worker].moves_timeout()
                 && !self.timers_only[worker].load(Relaxed)
         };
-        let at = now.saturating_add(IO_RELIEF);
+        let at = now.saturating_add(IO_RELIEF_AFTER);
         let worker = self.choose_for_io(parked, is_fit)?;
         Some(Timed { worker, at })
     }
@@ -178,7 +178,7 @@ impl Idle {
         let at = self.parkers[owner].now();
         parked.absence.looker = Looker { worker, looks, at };
         let is_often = at.saturating_sub(noted.at) < LOOK_PERIOD.saturating_mul(new as u64);
-        let relief = at.saturating_add(IO_RELIEF);
+        let relief = at.saturating_add(IO_RELIEF_AFTER);
         let is_fit = self.parkers[owner].moves_timeout() && parked.until > relief;
         if noted.worker == worker && is_often && is_fit && parked.position(worker).is_none() {
             parked.absence.stand_in = Some(Timed {
@@ -200,10 +200,10 @@ impl Idle {
             && relief <= now
         {
             let looks = self.io_looks[away].0.load(Relaxed);
-            let enough = (IO_RELIEF / LOOK_PERIOD / 2) as usize;
+            let enough = (IO_RELIEF_AFTER / LOOK_PERIOD / 2) as usize;
             if looks.wrapping_sub(absence.io_looks) >= enough {
                 absence.io_looks = looks;
-                absence.away = Some((away, now.saturating_add(IO_RELIEF)));
+                absence.away = Some((away, now.saturating_add(IO_RELIEF_AFTER)));
             } else {
                 // What it has looked before tells nothing of what it does now.
                 absence.looker = Looker {

@@ -18,8 +18,7 @@
 //! raised, so that the first check finds that very task. The checks also end when every worker is
 //! parked, so an idle runtime has no wake-ups.
 //!
-//! A worker that does not see that its flag is raised, after the checks have ended, would not start
-//! them again, and its task would stay. It does see that:
+//! Could a worker miss that its flag was raised, and so never start the checks again? No:
 //!
 //! - If a check has raised the flag, then a whole period has passed by the time that the checks can
 //!   end, and the store has become visible.

@@ -4,12 +4,12 @@
 //! Timers are often dense and their tasks short. If the driver owner handed its timeout to another
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
 //! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
-//! of the others, the *standby*, has a timeout as well, the *relief*, [`TIMER_RELIEF`] later than
-//! that of the driver owner. When the driver owner's timeout ends, it goes *away*: it leaves the
-//! parked workers, fires, runs what it has woken, and parks again as the driver owner. As a rule
-//! that is before the relief, and the standby does not run. Otherwise the absence ends at the relief:
-//! the standby fires what is due, and searches for tasks. The next driver owner is another parked
-//! worker or, if there is none, the first one that parks.
+//! of the others, the *standby*, has a timeout as well, the *relief*, [`TIMER_RELIEF_AFTER`] later
+//! than that of the driver owner. When the driver owner's timeout ends, it goes *away*: it leaves
+//! the parked workers, fires, runs what it has woken, and parks again as the driver owner. As a
+//! rule that is before the relief, and the standby does not run. Otherwise the absence ends at the
+//! relief: the standby fires what is due, and searches for tasks. The next driver owner is another
+//! parked worker or, if there is none, the first one that parks.
 //!
 //! The other way, to set a timeout when the driver owner wakes and to cancel it when it parks,
 //! costs more than it saves: to program a timer that is due in 50 µs into the hardware, and to
@@ -21,11 +21,12 @@
 //! - `Parked::owner` names the standby. But the standby waits for the relief alone (or the next
 //!   check of the LIFO slots): neither for I/O, nor for a timer that is due before the relief.
 //! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
-//!   If it does not get to them, they are late by [`TIMER_RELIEF`] at most. To set the standby's
-//!   timeout for the next deadline would cost a system call for each absence where deadlines are
-//!   denser than that.
-//! - The worker that is away unparks no other for the tasks that it has woken: at the relief the
-//!   standby searches for them ([`is_away_for_timers`](Idle::is_away_for_timers)).
+//!   If it does not get to them, they are late by [`TIMER_RELIEF_AFTER`] at most. To set the
+//!   standby's timeout for the next deadline would cost a system call for each absence where
+//!   deadlines are denser than that.
+//! - The worker that is away unparks no other for the tasks that it has woken, as long as they are
+//!   expected to be short, all together: at the relief the standby searches for them
+//!   ([`is_away_for_timers`](Idle::is_away_for_timers)).
 //! - If no worker is parked, none waits for the relief, and the absence ends. (An absence for I/O
 //!   goes on, see [`io_absence`](super::io_absence).)
 //!
@@ -41,13 +42,13 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has
 /// some 150 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
 /// may take longer than before.
-pub(super) const TIMER_RELIEF: u64 = 250_000;
+pub(super) const TIMER_RELIEF_AFTER: u64 = 250_000;
 
 impl Absence {
     /// Begins the absence of the owner, if there is a standby whose timeout ends soon. Returns the
     /// standby, which is to be the owner now.
     fn begin(&mut self, owner: usize, now: u64) -> Option<usize> {
-        let soon = now..=now.saturating_add(TIMER_RELIEF);
+        let soon = now..=now.saturating_add(TIMER_RELIEF_AFTER);
         let standby = self.standby.filter(|it| soon.contains(&it.at))?;
         self.standby = None;
         self.away = Some((owner, standby.at));
@@ -174,7 +175,7 @@ impl Idle {
         let all_parked = parked.workers.len() == parked.threads;
         let is_dense = self.is_dense.load(Relaxed);
         let at = match all_parked && is_dense && self.parkers[worker].moves_timeout() {
-            true => parked.until.saturating_add(TIMER_RELIEF),
+            true => parked.until.saturating_add(TIMER_RELIEF_AFTER),
             false => NEVER,
         };
         parked.absence.standby = (at != NEVER).then_some(Timed { worker, at });

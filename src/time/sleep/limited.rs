@@ -159,7 +159,7 @@ impl Sleep {
         let arm = shared.arm_with_permit(self.deadline, &mut Some(waker), permit);
         if let Arm::Armed { index, must_replan } = arm {
             // Not that of the waker: no task has polled this timer.
-            self.waker = Identity::NONE;
+            self.waker_id = Identity::NONE;
             self.index = index;
             self.phase = Phase::Armed;
             if must_replan {

@@ -8,11 +8,16 @@
 //! 3. Is the timer armed, with the waker of this poll? Then there is nothing to do. Otherwise the
 //!    timer is armed, or its waker is exchanged, under the lock of a chunk or of the driver.
 //!
-//! One poll leaves out the second check, and so does not read the clock: the first one after the
-//! timer was made for `LONG_WAIT` or longer, or after an armed timer was moved by `reset_at` to a
-//! later deadline, or by `reset_after` for `LONG_WAIT` or longer; or after it was made for an
-//! instant that is far off by the system's coarse clock. To read that clock costs a fifth of what
-//! the exact one costs. The polls of an armed timer, too, ask it first.
+//! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
+//! It is the first one after
+//!
+//! - the timer was made for `LONG_WAIT` or longer,
+//! - it was made for an instant that is far off by the system's coarse clock,
+//! - it was armed, and was moved by `reset_at` to a later deadline,
+//! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
+//!
+//! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
+//! too, ask it first.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -91,7 +96,7 @@ impl Sleep {
             }
         }
         if is_armed {
-            if self.waker == Identity::of(cx.waker()) {
+            if self.waker_id == Identity::of(cx.waker()) {
                 return Poll::Pending;
             }
             return self.poll_with_other_waker(cx);
@@ -119,7 +124,7 @@ impl Sleep {
     #[inline(always)]
     pub(super) fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
-        self.waker = Identity::of(&waker);
+        self.waker_id = Identity::of(&waker);
         let mut waker = Some(waker);
         match self.handle.shared.arm(self.deadline, &mut waker) {
             Arm::Armed { index, must_replan } => {
@@ -147,7 +152,7 @@ impl Sleep {
         if self.handle.is_closed() {
             return Some(waker);
         }
-        self.waker = Identity::of(&waker);
+        self.waker_id = Identity::of(&waker);
         let mut waker = Some(waker);
         if let Arm::Armed { index, must_replan } = self.handle.shared.arm(self.deadline, &mut waker)
         {
@@ -171,7 +176,7 @@ impl Sleep {
             .shared
             .replace_waker(self.index, self.deadline, &mut waker)
         {
-            self.waker = identity;
+            self.waker_id = identity;
             return Poll::Pending;
         }
         self.end_or_move(cx)
@@ -202,7 +207,7 @@ impl Sleep {
             return false;
         }
         drop(self.handle.shared.end(self.index, self.deadline));
-        self.waker.is_some()
+        self.waker_id.is_some()
     }
 
     /// Returns `Ready` again, or yields if the task has had too many ready results in a row.

@@ -57,7 +57,7 @@ impl Sleep {
 
     fn unbind(mut self, phase: Phase, wait: Duration) -> Self {
         self.phase = phase;
-        self.waker = Identity::of_nanos(nanos(wait));
+        self.waker_id = Identity::of_nanos(nanos(wait));
         self
     }
 
@@ -110,7 +110,7 @@ impl Sleep {
             None => Phase::UnboundInstant,
         };
         self.phase = phase;
-        self.waker = Identity::of_nanos(nanos(wait.unwrap_or_default()));
+        self.waker_id = Identity::of_nanos(nanos(wait.unwrap_or_default()));
         if let Some(driver) = Handle::current_alive() {
             self.bind(driver);
         }
@@ -119,7 +119,7 @@ impl Sleep {
     /// Binds an unbound timer to a driver. Returns whether its wait starts over there.
     pub(in crate::time) fn bind(&mut self, driver: Handle) -> bool {
         let clock = &driver.shared.clock;
-        let wait = Duration::from_nanos(self.waker.nanos());
+        let wait = Duration::from_nanos(self.waker_id.nanos());
         // A deadline that never comes on the system's clock may come on tokio's, on which the
         // longest wait is thirty years.
         let starts_over =
@@ -130,7 +130,7 @@ impl Sleep {
             _ => clock.nanos_of(self.deadline()),
         };
         self.phase = Phase::Idle;
-        self.waker = Identity::NONE;
+        self.waker_id = Identity::NONE;
         // The timer may have been made long ago.
         self.next_poll = NextPoll::ReadsClock;
         self.handle = driver.into();

@@ -57,8 +57,8 @@ impl Word {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Writes the word, under the lock of its chunk, if its timer is not armed or the caller owns
-    /// it.
+    /// Writes the word, under the lock of its chunk, if its timer is not armed, the caller owns it,
+    /// or the driver is gone.
     #[inline]
     pub(in crate::driver::wakers) fn store(&self, word: u64) {
         self.0.store(word, Ordering::Release);

@@ -1,10 +1,10 @@
 //! Tests of the owner that is away for I/O.
 
-use super::super::io_absence::IO_RELIEF;
+use super::super::io_absence::IO_RELIEF_AFTER;
 use super::standby::Workers;
 use super::*;
 
-const LATE: u64 = 100 * IO_RELIEF;
+const LATE: u64 = 100 * IO_RELIEF_AFTER;
 const NOW: u64 = 1_000;
 
 /// Two workers that have woken for one timer alone the last time; the first one is the owner.
@@ -34,11 +34,11 @@ fn owner_that_is_back_soon_waits_for_io_again_and_nothing_is_set() {
         // Since the first absence.
         assert_eq!(
             (workers.timeout(0), workers.timeout(1)),
-            (LATE, NOW + IO_RELIEF)
+            (LATE, NOW + IO_RELIEF_AFTER)
         );
     }
     // It ends in vain. Then it is set for the next absence alone.
-    workers.leaves(1, NOW + IO_RELIEF);
+    workers.leaves(1, NOW + IO_RELIEF_AFTER);
     workers.park(1);
     assert_eq!(workers.timeout(1), NEVER);
 }
@@ -47,7 +47,7 @@ fn owner_that_is_back_soon_waits_for_io_again_and_nothing_is_set() {
 fn owner_that_does_not_come_back_is_relieved() {
     let workers = parked(2, LATE);
     workers.leaves(0, NOW);
-    assert!(workers.leaves(1, NOW + IO_RELIEF).searching);
+    assert!(workers.leaves(1, NOW + IO_RELIEF_AFTER).searching);
     workers.idle.end_search();
     workers.park(1);
     assert_eq!((workers.owner(), workers.timeout(1)), (Some(1), LATE));
@@ -61,24 +61,24 @@ fn owner_that_looks_for_io_often_stays_away_until_it_does_not() {
     let workers = parked(2, LATE);
     workers.leaves(0, NOW);
     (0..1_000).for_each(|_| workers.idle.note_io_look(0));
-    assert!(!workers.leaves(1, NOW + IO_RELIEF).searching);
+    assert!(!workers.leaves(1, NOW + IO_RELIEF_AFTER).searching);
     workers.park(1);
     assert_eq!(
         (workers.owner(), workers.timeout(1)),
-        (Some(1), NOW + 2 * IO_RELIEF)
+        (Some(1), NOW + 2 * IO_RELIEF_AFTER)
     );
     assert!(!workers.waits_for_io(1));
     // Too seldom: I/O would wait for it.
     (0..10).for_each(|_| workers.idle.note_io_look(0));
-    assert!(workers.leaves(1, NOW + 2 * IO_RELIEF).searching);
+    assert!(workers.leaves(1, NOW + 2 * IO_RELIEF_AFTER).searching);
 }
 
 #[test]
 fn timer_that_is_due_soon_keeps_the_owner_from_being_away() {
-    let workers = parked(2, NOW + IO_RELIEF);
+    let workers = parked(2, NOW + IO_RELIEF_AFTER);
     workers.leaves(0, NOW);
     assert!(!workers.idle.is_away_for_io(0));
-    assert_eq!(workers.timeout(1), NOW + IO_RELIEF);
+    assert_eq!(workers.timeout(1), NOW + IO_RELIEF_AFTER);
     assert!(workers.waits_for_io(1));
 }
 
@@ -113,12 +113,12 @@ fn absence_goes_over_to_the_next_worker_if_the_one_that_waits_is_unparked() {
     workers.idle.notify(waiting);
     let next = workers.owner().unwrap();
     assert!(next != waiting && next != 0);
-    assert_eq!(workers.timeout(next), NOW + IO_RELIEF);
+    assert_eq!(workers.timeout(next), NOW + IO_RELIEF_AFTER);
     assert!(!workers.waits_for_io(next));
     workers.park(0);
     assert_eq!(
         (workers.owner(), workers.timeout(next)),
-        (Some(0), NOW + IO_RELIEF)
+        (Some(0), NOW + IO_RELIEF_AFTER)
     );
 }
 
@@ -130,7 +130,7 @@ fn worker_that_parks_leaves_io_to_one_that_looks_for_it_all_the_time() {
     (0..20).for_each(|_| workers.idle.note_io_look(0));
     workers.park(1);
     assert!(workers.idle.is_away_for_io(0) && !workers.waits_for_io(1));
-    assert_eq!(workers.timeout(1), NOW + IO_RELIEF);
+    assert_eq!(workers.timeout(1), NOW + IO_RELIEF_AFTER);
     workers.park(0);
     assert_eq!(workers.owner(), Some(0));
     assert!(workers.waits_for_io(0));
@@ -142,7 +142,7 @@ fn worker_that_parks_waits_for_io_if_the_other_one_looks_seldom() {
     workers.leaves(1, NOW);
     workers.leaves(0, NOW);
     // In the time since the last note, which is that of the start of the clock.
-    workers.parkers[1].now.store(IO_RELIEF, SeqCst);
+    workers.parkers[1].now.store(IO_RELIEF_AFTER, SeqCst);
     (0..20).for_each(|_| workers.idle.note_io_look(0));
     workers.park(1);
     assert!(!workers.idle.is_away_for_io(0) && workers.waits_for_io(1));
@@ -224,11 +224,11 @@ fn owner_is_away_for_io_although_another_worker_stands_by_for_timers_that_are_fa
     assert_ne!(workers.timeout(1), NEVER, "it stands by");
     workers.leaves(0, NOW);
     assert!(workers.idle.is_away_for_io(0));
-    assert_eq!(workers.timeout(1), NOW + IO_RELIEF);
+    assert_eq!(workers.timeout(1), NOW + IO_RELIEF_AFTER);
     workers.park(0);
     assert_eq!(workers.owner(), Some(0));
 
-    let workers = Workers::parked(2, NOW + IO_RELIEF);
+    let workers = Workers::parked(2, NOW + IO_RELIEF_AFTER);
     workers.leaves(0, NOW);
     assert!(!workers.idle.is_away_for_io(0), "a timer is due soon");
 }
@@ -243,7 +243,7 @@ fn io_is_not_left_to_a_worker_that_was_relieved() {
     workers.park(1);
     assert!(workers.idle.is_away_for_io(0));
     // It has no more looks: relieved.
-    assert!(workers.leaves(1, NOW + IO_RELIEF).searching);
+    assert!(workers.leaves(1, NOW + IO_RELIEF_AFTER).searching);
     workers.idle.end_search();
     workers.park(1);
     assert!(workers.waits_for_io(1) && !workers.idle.is_away_for_io(0));

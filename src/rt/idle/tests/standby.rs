@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::super::standby::TIMER_RELIEF;
+use super::super::standby::TIMER_RELIEF_AFTER;
 use super::*;
 
 /// A parker that no worker blocks in, on a clock that the test moves.
@@ -126,23 +126,23 @@ fn owner_that_is_back_soon_is_the_owner_again() {
     let workers = Workers::parked(2, DUE);
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
-        (DUE, DUE + TIMER_RELIEF)
+        (DUE, DUE + TIMER_RELIEF_AFTER)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
 
     workers.leaves(0, DUE);
     assert!(workers.idle.is_away_for_timers(0) && !workers.idle.is_away_for_timers(1));
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
     assert!(!workers.waits_for_io(1));
 
-    let next = DUE + 10 * TIMER_RELIEF;
+    let next = DUE + 10 * TIMER_RELIEF_AFTER;
     workers.idle.set_until(next);
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
     workers.park(0);
     assert_eq!(workers.owner(), Some(0));
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
-        (next, next + TIMER_RELIEF)
+        (next, next + TIMER_RELIEF_AFTER)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
     assert!(!workers.idle.is_away_for_timers(0));
@@ -153,7 +153,7 @@ fn owner_that_is_back_soon_is_the_owner_again() {
 fn standby_searches_if_the_owner_is_not_back_in_time() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
-    assert!(workers.leaves(1, DUE + TIMER_RELIEF).searching);
+    assert!(workers.leaves(1, DUE + TIMER_RELIEF_AFTER).searching);
     assert!(!workers.idle.is_away_for_timers(0));
     workers.idle.end_search();
 
@@ -171,9 +171,9 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
     workers.idle.set_until(DUE + 1);
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
     let mut standby = Worker::default();
-    workers.leaves_as(1, DUE + TIMER_RELIEF, &mut standby);
+    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut standby);
     assert_eq!(standby.fired, 1);
     assert!(!workers.idle.is_away_for_timers(0));
 }
@@ -183,11 +183,11 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
 fn standby_fires_for_an_owner_that_does_not_leave_its_parker() {
     let workers = Workers::parked(2, DUE);
     let (mut standby, mut owner) = (Worker::default(), Worker::default());
-    workers.leaves_as(1, DUE + TIMER_RELIEF, &mut standby);
+    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut standby);
     assert_eq!((standby.fired, workers.owner()), (1, Some(0)));
     assert_eq!(workers.timeout(0), NEVER);
     assert!(!workers.idle.is_away_for_timers(1));
-    workers.leaves_as(0, DUE + TIMER_RELIEF, &mut owner);
+    workers.leaves_as(0, DUE + TIMER_RELIEF_AFTER, &mut owner);
     assert_eq!(owner.fired, 0);
 }
 
@@ -210,7 +210,7 @@ fn owner_whose_tasks_are_long_is_not_away() {
 fn no_worker_stands_by_unless_all_are_parked() {
     let workers = Workers::parked(3, DUE);
     let timeouts = |workers: &Workers| [0, 1, 2].map(|worker| workers.timeout(worker));
-    assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + TIMER_RELIEF]);
+    assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + TIMER_RELIEF_AFTER]);
     workers.idle.notify(2);
     assert!(!workers.idle.lock().absence.is_standby_due(2, NEVER));
     workers.leaves(0, DUE);
@@ -226,7 +226,7 @@ fn worker_stands_by_while_the_first_one_has_no_thread() {
     assert_eq!(workers.owner(), Some(1));
     assert_eq!(
         (workers.timeout(1), workers.timeout(2)),
-        (DUE, DUE + TIMER_RELIEF)
+        (DUE, DUE + TIMER_RELIEF_AFTER)
     );
     workers.leaves(1, DUE);
     assert!(workers.idle.is_away_for_timers(1));
@@ -258,9 +258,9 @@ fn relief_is_handed_on_by_a_standby_that_is_unparked() {
     assert_eq!(workers.owner(), Some(2));
     workers.idle.notify(2);
     assert_eq!(workers.owner(), Some(1));
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF);
+    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
     assert!(workers.idle.is_away_for_timers(0));
-    assert!(workers.leaves(1, DUE + TIMER_RELIEF).searching);
+    assert!(workers.leaves(1, DUE + TIMER_RELIEF_AFTER).searching);
 }
 
 /// Another thread unparks the owner when it is about to park again, so it is no longer in the list.
