@@ -13,8 +13,8 @@
 //! | [quinn](https://docs.rs/quinn/0.11) | `quinn-0_11` | timers, sockets and tasks: QUIC on [`rt`] alone, or timers for quinn on tokio |
 //! | [tower](https://docs.rs/tower/0.5) | `tower` | layers for timeouts, delays, and deadlines that travel with a request |
 //!
-//! Crates that use [futures-timer](https://docs.rs/futures-timer/3), such as governor and libp2p, are
-//! moved to this crate's timers by the package in `compat/futures-timer`, without a feature.
+//! Crates that use [futures-timer](https://docs.rs/futures-timer/3), such as governor and libp2p,
+//! are moved to this crate's timers by the package in `compat/futures-timer`, without a feature.
 //!
 //! [`rt`]: https://docs.rs/reveille/latest/reveille/rt/index.html
 //! [`docs::adapters`]: https://docs.rs/reveille/latest/reveille/docs/adapters/index.html

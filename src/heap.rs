@@ -45,8 +45,8 @@
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or makes one of the near slots, otherwise a few
-//! times [`STEP`]. Each call does a share of the maintenance in proportion to what it changes. There
-//! is no other clean-up pass but `clean`, one run a call.
+//! times [`STEP`]. Each call does a share of the maintenance in proportion to what it changes.
+//! There is no other clean-up pass but `clean`, one run a call.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves
 //! are in `table`, which `store` combines with the heap; those of a driver are in `driver::wakers`.
@@ -218,8 +218,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
     }
 
-    /// Adds slots: live ones, if the heap marks those that turn stale. Those that come in decreasing
-    /// order cost little.
+    /// Adds slots: live ones, if the heap marks those that turn stale. Those that come in
+    /// decreasing order cost little.
     pub(crate) fn extend(&mut self, slots: impl Iterator<Item = Slot>, timers: &mut impl Timers) {
         for slot in slots {
             // As `place` does, but without a call.

@@ -40,10 +40,10 @@
 //! pending although its deadline has passed, and the next poll is ready. Apart from that, a timer
 //! whose deadline has passed is ready at its first poll.
 //!
-//! This holds for every future and stream of this module and of [`StreamExt`]. The 5 ms begin
-//! when the clock is first read for such a result, and are noticed when it is read again. A timer
-//! whose driver has fired it needs no reading of the clock, nor does a [`timeout`] whose future is
-//! ready: for these, it is read at the 8th, 16th, 32nd, 64th and 128th result. How ready results are
+//! This holds for every future and stream of this module and of [`StreamExt`]. The 5 ms begin when
+//! the clock is first read for such a result, and are noticed when it is read again. A timer whose
+//! driver has fired it needs no reading of the clock, nor does a [`timeout`] whose future is ready:
+//! for these, it is read at the 8th, 16th, 32nd, 64th and 128th result. How ready results are
 //! counted depends on the executor:
 //!
 //! - On the executor of this crate (feature `rt`) and in

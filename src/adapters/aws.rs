@@ -1,9 +1,9 @@
 //! Time for the AWS SDK and other clients made by smithy-rs: feature `aws`, for the crate
 //! aws-smithy-async.
 //!
-//! [`AwsSleep`] is the `sleep_impl` of a client's configuration: the client's timeouts and the pauses
-//! between its attempts wait on it. The SDK's own needs a tokio runtime.
-//! [`AwsTimeSource`] is the `time_source` for a test in which a clock is moved by hand.
+//! [`AwsSleep`] is the `sleep_impl` of a client's configuration: the client's timeouts and the
+//! pauses between its attempts wait on it. The SDK's own needs a tokio runtime. [`AwsTimeSource`]
+//! is the `time_source` for a test in which a clock is moved by hand.
 //!
 //! [`docs::adapters`] shows how a client of the SDK is given both.
 //!

@@ -1,9 +1,9 @@
 //! [governor](https://docs.rs/governor/0.10)'s rate limiters on a clock of this crate: feature
 //! `governor`.
 //!
-//! A limiter with a [`GovernorClock`] obeys a manual or paused clock, so a test of it does not wait.
-//! The functions of this module wait for such a limiter, on the timers of this crate, as governor's
-//! methods of the same names do for its own clocks.
+//! A limiter with a [`GovernorClock`] obeys a manual or paused clock, so a test of it does not
+//! wait. The functions of this module wait for such a limiter, on the timers of this crate, as
+//! governor's methods of the same names do for its own clocks.
 //!
 //! # Examples
 //!

@@ -10,9 +10,9 @@
 //! called, so a test moves them on a manual clock.
 //!
 //! A body is ended at the deadline when the server polls it. On HTTP/1 hyper does not poll it while
-//! its write buffer is full, so a client that does not read keeps the body beyond the deadline. What
-//! limits that is a timeout for writing, in the stream or in a proxy, or `TCP_USER_TIMEOUT` of the
-//! socket.
+//! its write buffer is full, so a client that does not read keeps the body beyond the deadline.
+//! What limits that is a timeout for writing, in the stream or in a proxy, or `TCP_USER_TIMEOUT` of
+//! the socket.
 //!
 //! # Errors
 //!

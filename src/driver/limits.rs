@@ -7,8 +7,8 @@
 //! and drops it when the timer fires, is removed, or the driver ends. An interval keeps its permit
 //! itself until it is dropped.
 //!
-//! A permit is first taken in the tenant itself, then in its parent, and so on. So a tenant that has
-//! reached its own limit touches no count of the others.
+//! A permit is first taken in the tenant itself, then in its parent, and so on. So a tenant that
+//! has reached its own limit touches no count of the others.
 
 use std::error::Error;
 use std::fmt;
@@ -190,17 +190,17 @@ impl Handle {
     /// for the new one, too: it may allow less than its parent, but not more.
     ///
     /// [`try_sleep`](Self::try_sleep), [`try_sleep_until`](Self::try_sleep_until) and
-    /// [`try_timeout`](Self::try_timeout) arm the timer at once and take a *permit* for it, or return
-    /// an error. The permit is given back when the timer fires or is dropped, or the driver ends. A
-    /// [reset](crate::time::Sleep::reset_at) before that keeps it. Once the timer has fired, it has
-    /// no permit any more: if it is reset then, it waits like a plain one. An interval of
-    /// [`try_interval`](Self::try_interval) keeps its permit until it is dropped.
+    /// [`try_timeout`](Self::try_timeout) arm the timer at once and take a *permit* for it, or
+    /// return an error. The permit is given back when the timer fires or is dropped, or the driver
+    /// ends. A [reset](crate::time::Sleep::reset_at) before that keeps it. Once the timer has
+    /// fired, it has no permit any more: if it is reset then, it waits like a plain one. An
+    /// interval of [`try_interval`](Self::try_interval) keeps its permit until it is dropped.
     ///
-    /// Plain constructors (`sleep`, `timeout`, `interval`, [`call_after`](Self::call_after), and the
-    /// free functions where this handle is [entered](Self::enter)) take no permit and cannot fail:
-    /// limits are for the code that can answer a refusal. So a tenant that has reached its limits
-    /// makes nothing fail but its own calls of `try_` constructors. Its siblings are affected only
-    /// if the limit of their common parent is less than theirs together.
+    /// Plain constructors (`sleep`, `timeout`, `interval`, [`call_after`](Self::call_after), and
+    /// the free functions where this handle is [entered](Self::enter)) take no permit and cannot
+    /// fail: limits are for the code that can answer a refusal. So a tenant that has reached its
+    /// limits makes nothing fail but its own calls of `try_` constructors. Its siblings are
+    /// affected only if the limit of their common parent is less than theirs together.
     ///
     /// A limited handle takes 16 bytes and an allocation of 48. A timer with a permit takes 8 bytes
     /// more in the driver (allocated for 512 timers at once), and its end costs an atomic operation
@@ -319,8 +319,8 @@ impl Tenant {
     }
 }
 
-/// Shows the permits that are taken, of how many, and the longest length of a timer; then the same of
-/// its parents, of which there may be very many.
+/// Shows the permits that are taken, of how many, and the longest length of a timer; then the same
+/// of its parents, of which there may be very many.
 impl fmt::Debug for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 4;

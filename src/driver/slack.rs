@@ -30,8 +30,8 @@
 //! [`MANY`] interruptions in a row the loop announces an earlier time than it has to, by a
 //! [`margin`], so that the next ones are late enough not to interrupt it. The price is one wake-up
 //! that finds nothing due, after which the loop announces the deadline again. On a loop with one
-//! driver a slack that was set counts that wake-up, too: the margin is a slack at least, or there is
-//! none.
+//! driver a slack that was set counts that wake-up, too: the margin is a slack at least, or there
+//! is none.
 
 mod budget;
 mod cost;

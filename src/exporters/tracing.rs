@@ -14,8 +14,8 @@ use crate::driver::late::LateTurn;
 /// `reveille.timer.fired`, how many timers the turn has fired.
 ///
 /// It is emitted with no lock held, on the thread that turns the driver, after the tasks were
-/// woken. Without a subscriber it does nothing. This uses [`Handle::on_late_turn`], which tells more,
-/// and replaces a function that was set there.
+/// woken. Without a subscriber it does nothing. This uses [`Handle::on_late_turn`], which tells
+/// more, and replaces a function that was set there.
 ///
 /// # Examples
 ///

@@ -3,8 +3,8 @@
 //! In Go the runtime puts each tick into a channel that has room for one, and drops it if the last
 //! one is still there. Here nothing happens until the owner asks: then the tick that the timer was
 //! set for is the one that the channel would hold, and those that came after it until now are the
-//! ones that would have been dropped. So a late ticker gives one tick for the past, at its own time,
-//! and goes on with the next time of its grid.
+//! ones that would have been dropped. So a late ticker gives one tick for the past, at its own
+//! time, and goes on with the next time of its grid.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -34,8 +34,8 @@ use crate::time::sleep;
 /// ```
 ///
 /// It is a [`Stream`] of the ticks, too, which never ends: while the ticker is stopped, it is
-/// pending. In `futures::select!`, as `ticker.select_next_some()`, it is left out then. Dropping the
-/// ticker cancels it.
+/// pending. In `futures::select!`, as `ticker.select_next_some()`, it is left out then. Dropping
+/// the ticker cancels it.
 ///
 /// For other ways to deal with ticks that were missed see [`Interval`](crate::time::Interval).
 ///
@@ -181,8 +181,8 @@ impl Ticker {
         self.sleep.reset_after(period);
     }
 
-    /// Returns how many ticks were dropped since the ticker was made, because a tick before them was
-    /// received too late.
+    /// Returns how many ticks were dropped since the ticker was made, because a tick before them
+    /// was received too late.
     ///
     /// Ticks that were due when the ticker was stopped or reset do not count.
     ///

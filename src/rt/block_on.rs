@@ -299,8 +299,8 @@ impl Drop for BlockOnThread {
             // stopped by the hold.
             inner.end_inner_call();
         }
-        // It unparks the loops on the clock, which is foreign code. A panic there must not keep this
-        // thread from leaving the runtime.
+        // It unparks the loops on the clock, which is foreign code. A panic there must not keep
+        // this thread from leaving the runtime.
         let hold = self.scope().take_hold();
         catch_panic(|| drop(hold));
         if let Some(core) = self.scope().take_core() {

@@ -1,5 +1,5 @@
-//! How threads and tasks reach a runtime: by its [`Handle`], or by the free functions if they are in
-//! it.
+//! How threads and tasks reach a runtime: by its [`Handle`], or by the free functions if they are
+//! in it.
 
 use std::error::Error;
 use std::fmt;

@@ -270,8 +270,9 @@ impl JoinError {
         matches!(self.0, Cause::Panicked { .. })
     }
 
-    /// Returns whether the task was dropped before it had ended: it was [aborted](JoinHandle::abort),
-    /// its runtime has ended, or had ended before the task was spawned.
+    /// Returns whether the task was dropped before it had ended: it was
+    /// [aborted](JoinHandle::abort), its runtime has ended, or had ended before the task was
+    /// spawned.
     ///
     /// # Examples
     ///

@@ -162,8 +162,8 @@ impl Pool {
         drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
     }
 
-    /// Fires what is due of the timers of a worker and of external threads. Returns whether more may
-    /// be due.
+    /// Fires what is due of the timers of a worker and of external threads. Returns whether more
+    /// may be due.
     pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> bool {
         let drivers = self.idle.drivers();
         let (_, more) = drivers.fire_shard(worker, now, budget);

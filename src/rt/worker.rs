@@ -58,7 +58,8 @@ pub(super) struct Worker<'a> {
     /// The last firing ended before all timers that were due had fired: so many were, or there were
     /// so many slots of others before them.
     more_timers_due: bool,
-    /// It has looked for I/O when it left its parker, and need not do so in the search that follows.
+    /// It has looked for I/O when it left its parker, and need not do so in the search that
+    /// follows.
     has_just_looked: bool,
     /// Its last look for I/O in a search has found some, or its last park ended at once, probably
     /// for I/O. So it is worth a system call to look before it parks.
@@ -237,8 +238,8 @@ impl<'a> Worker<'a> {
             idle.note_io_look(me);
             self.notify_for_io();
         }
-        // Otherwise the driver owner waits for it, the worker that is away looks, or the standby does
-        // soon (see `idle::standby`).
+        // Otherwise the driver owner waits for it, the worker that is away looks, or the standby
+        // does soon (see `idle::standby`).
     }
 
     /// Sets how many tasks run until the next poll, by how long the last ones took. That is not

@@ -22,22 +22,23 @@ impl ManualClock {
     /// while there is a [`hold`](Self::hold). For tasks that are spawned, use a runtime on this
     /// clock: `rt::Runtime::builder().worker_threads(1).clock(&clock)` (feature `rt`).
     ///
-    /// Make timers, and read instants, *inside* of the future: `simulate(async { sleep(d).await })`.
-    /// The argument of `simulate(sleep(d))` is made before this call. Inside a runtime, such as that
-    /// of a `#[tokio::test]`, that timer is the runtime's, and not on this clock. Tokio's own timers
-    /// are never on it.
+    /// Make timers, and read instants, *inside* of the future: `simulate(async { sleep(d).await
+    /// })`. The argument of `simulate(sleep(d))` is made before this call. Inside a runtime, such
+    /// as that of a `#[tokio::test]`, that timer is the runtime's, and not on this clock. Tokio's
+    /// own timers are never on it.
     ///
-    /// The same future does the same in each run: see
-    /// [reproducible runs](Self#reproducible-runs). A future that waits for ever, with no timer
-    /// left, is waited for, too: put a [`timeout`](crate::time::timeout()) around it, inside, as the
-    /// example does. It costs no time. An interval that nobody ends keeps time moving for ever.
+    /// The same future does the same in each run: see [reproducible runs](Self#reproducible-runs).
+    /// A future that waits for ever, with no timer left, is waited for, too: put a
+    /// [`timeout`](crate::time::timeout()) around it, inside, as the example does. It costs no
+    /// time. An interval that nobody ends keeps time moving for ever.
     ///
     /// # Panics
     ///
     /// If the future has nothing left to do on this clock, and waits for a timer of the driver that
     /// was current at this call. A runtime of one thread could not fire it: its thread is the one
     /// that calls this. On any other driver it would take real time. (This is not noticed if the
-    /// timer was polled with a waker of its own, as in a `FuturesUnordered`. Then it is waited for.)
+    /// timer was polled with a waker of its own, as in a `FuturesUnordered`. Then it is waited
+    /// for.)
     ///
     /// # Examples
     ///

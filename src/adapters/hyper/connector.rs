@@ -38,8 +38,8 @@ use crate::time::Instant;
 /// # Examples
 ///
 /// The client is made by `Client::builder(HyperExecutor::new()).build(HyperConnector::new())`;
-/// [`docs::adapters`](https://docs.rs/reveille/latest/reveille/docs/adapters/index.html) has a whole
-/// program. The connector by itself:
+/// [`docs::adapters`](https://docs.rs/reveille/latest/reveille/docs/adapters/index.html) has a
+/// whole program. The connector by itself:
 ///
 /// ```
 /// use reveille::adapters::hyper::HyperConnector;

@@ -26,7 +26,8 @@ where
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // Only unsafe code can tell hyper's buffer that bytes were read into it, so they are copied.
+        // Only unsafe code can tell hyper's buffer that bytes were read into it, so they are
+        // copied.
         let mut bytes = [0; READ];
         let limit = buffer.remaining().min(READ);
         let len = ready!(self.poll_read_with(cx, |mut io| io.read(&mut bytes[..limit])))?;

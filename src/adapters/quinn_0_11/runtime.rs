@@ -27,8 +27,8 @@ use crate::rt;
 ///
 /// # Errors
 ///
-/// Making an endpoint fails in the same cases as
-/// [`AsyncFd::new`](crate::rt::io::AsyncFd::new), and if the kernel refuses an option of the socket.
+/// Making an endpoint fails in the same cases as [`AsyncFd::new`](crate::rt::io::AsyncFd::new), and
+/// if the kernel refuses an option of the socket.
 ///
 /// # Examples
 ///

@@ -20,11 +20,12 @@ pub(super) struct Socket {
     io: Arc<AsyncFd<UdpSocket>>,
     /// What the kernel can do, such as to take several datagrams at once.
     state: UdpSocketState,
-    /// Whether the kernel has refused a datagram for lack of room, and no task has found room since.
+    /// Whether the kernel has refused a datagram for lack of room, and no task has found room
+    /// since.
     ///
     /// quinn asks whether the socket is writable before it sends, and it nearly always is. The flag
-    /// saves a wait for the kernel's answer. It is a hint: a task that finds the socket full sets it
-    /// before it waits, and if another task then clears it too early, that costs one more try.
+    /// saves a wait for the kernel's answer. It is a hint: a task that finds the socket full sets
+    /// it before it waits, and if another task then clears it too early, that costs one more try.
     full: Arc<AtomicBool>,
 }
 

@@ -129,8 +129,8 @@ impl<S> Layer<S> for DeadlineLayer {
 /// A service of HTTP in which each request has a [`Context`], made by [`DeadlineLayer`].
 ///
 /// The context is a child of the one among the request's extensions, else of the
-/// [current](Context::current) one, else a root. Its deadline is the earliest of: the parent's, what
-/// the [header](DeadlineLayer::read) states, and the [limit](DeadlineLayer::limit). It is
+/// [current](Context::current) one, else a root. Its deadline is the earliest of: the parent's,
+/// what the [header](DeadlineLayer::read) states, and the [limit](DeadlineLayer::limit). It is
 ///
 /// - among the request's extensions, where a handler of axum finds it as `Extension<Context>`,
 /// - the current one during the call, and during each poll of the response and of its body, so that

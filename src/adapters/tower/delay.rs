@@ -52,8 +52,8 @@ impl<S> Layer<S> for DelayLayer {
 /// A service that is called some time after each request, for instance to see how a client behaves
 /// while its server is slow.
 ///
-/// The inner service is cloned for each request: the one that was ready waits with the request. So a
-/// limit on concurrent requests that is inside of this layer counts those that wait.
+/// The inner service is cloned for each request: the one that was ready waits with the request. So
+/// a limit on concurrent requests that is inside of this layer counts those that wait.
 ///
 /// # Errors
 ///

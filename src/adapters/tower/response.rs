@@ -121,8 +121,8 @@ where
 }
 
 pin_project! {
-    /// The body of a response of a [`Deadline`](super::Deadline). Dropping it cancels the context of
-    /// the request.
+    /// The body of a response of a [`Deadline`](super::Deadline). Dropping it cancels the context
+    /// of the request.
     ///
     /// It fails when the context ends, even if the inner body has more data ready. It has to be
     /// polled for that: with HTTP/1, hyper does not poll it while the client does not read and the

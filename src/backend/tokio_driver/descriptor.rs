@@ -56,8 +56,8 @@ mod imp {
 
         /// Sets it to become readable at `at`, in nanoseconds of the monotonic clock.
         ///
-        /// [`NEVER`] disarms it. If it has expired, it is disarmed already: a task that sleeps again
-        /// and again is spared every second system call.
+        /// [`NEVER`] disarms it. If it has expired, it is disarmed already: a task that sleeps
+        /// again and again is spared every second system call.
         pub(in crate::backend::tokio_driver) fn set(&self, at: u64) {
             if at == NEVER && self.is_disarmed() {
                 return;

@@ -1,15 +1,15 @@
 //! [`Relay`]: has another worker of a tokio runtime wait for timers, where tasks keep one from it.
 //!
 //! One worker at a time waits in tokio's poller, and it is the one on which our timers fire. If a
-//! timer wakes a single task there, tokio unparks no other worker: the task runs on that worker, and
-//! until it returns, nothing waits in the poller. If the task computes for 150 ms, all timers that
-//! are due meanwhile are late, those of tokio as well as ours.
+//! timer wakes a single task there, tokio unparks no other worker: the task runs on that worker,
+//! and until it returns, nothing waits in the poller. If the task computes for 150 ms, all timers
+//! that are due meanwhile are late, those of tokio as well as ours.
 //!
 //! For two tasks tokio does unpark another worker, which finds nothing to steal, parks, and waits
 //! in the poller. So a second task is enough, one that ends at once. But to unpark a worker takes
 //! some 25 µs of CPU, and nearly all tasks are short. So a runtime pays for it only while it is
-//! known to need it: for [`COVERED`] after timers were late by [`OVERDUE`], and once every [`PERIOD`] at
-//! most.
+//! known to need it: for [`COVERED`] after timers were late by [`OVERDUE`], and once every
+//! [`PERIOD`] at most.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -85,7 +85,8 @@ mod tests {
     use super::*;
     use crate::driver::Handle;
 
-    /// Returns whether a timer that is late by `late` is taken for one that no worker has waited for.
+    /// Returns whether a timer that is late by `late` is taken for one that no worker has waited
+    /// for.
     fn covers(late: Duration, slack: Duration) -> bool {
         let time = Arc::new(AtomicU64::new(0));
         let reading = time.clone();

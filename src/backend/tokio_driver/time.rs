@@ -152,8 +152,8 @@ impl ClockRuntime {
         }))
     }
 
-    /// Returns the runtime's clock. It stands still on a thread that is ending, and once the runtime
-    /// is released, unless it [goes on](Self::go_on).
+    /// Returns the runtime's clock. It stands still on a thread that is ending, and once the
+    /// runtime is released, unless it [goes on](Self::go_on).
     pub(super) fn clock(&self) -> Clock {
         let (reads, holds) = (self.clone(), self.clone());
         let elapsed = move || {
@@ -172,8 +172,8 @@ impl ClockRuntime {
         Clock::of_runtime(elapsed, Box::new(move || Some(holds.hold()?)))
     }
 
-    /// Lets `clock`, this runtime's, go on with the system's once the runtime is released: so timers
-    /// that move to another driver keep their deadlines.
+    /// Lets `clock`, this runtime's, go on with the system's once the runtime is released: so
+    /// timers that move to another driver keep their deadlines.
     pub(super) fn go_on(&self, clock: &Clock) {
         // Read first, so that it is not fast: no timer may be early.
         let shown = clock.nanos().cast_signed();

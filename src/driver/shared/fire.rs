@@ -85,8 +85,8 @@ impl Shared {
         }
     }
 
-    /// Counts how long a turn took that began at `now`, and reports it if it was late. `latest` is how
-    /// late the first of its timers was.
+    /// Counts how long a turn took that began at `now`, and reports it if it was late. `latest` is
+    /// how late the first of its timers was.
     #[cold]
     fn note_fired(&self, now: u64, fired: usize, latest: u64) {
         // The clock is foreign code, and must not keep the loop from learning what has fired.

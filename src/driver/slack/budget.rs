@@ -1,5 +1,5 @@
-//! [`Budget`], whether there are more wake-ups than there may be, and [`Waits`], whether one of them
-//! can do for several: numbers in, numbers out.
+//! [`Budget`], whether there are more wake-ups than there may be, and [`Waits`], whether one of
+//! them can do for several: numbers in, numbers out.
 //!
 //! A loop that holds one timer at a time serves one task. That may be a task that sleeps over and
 //! over, which is late by whatever its wake-up is late by, and gains nothing. Or it waits for the

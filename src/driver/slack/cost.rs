@@ -1,10 +1,10 @@
 //! What a wake-up costs, and the slack that follows from it: numbers in, numbers out.
 //!
 //! Wake-ups for dense timers may take a sixtieth of a core. So if one takes 15 µs of CPU, as on a
-//! virtual machine, they are kept 900 µs apart; on bare metal, where it takes 3 to 5 µs, 180 to 300.
-//! It is a sixtieth because dense timers then cost about what they cost with `tokio::time`, which
-//! wakes every millisecond, at half its lateness. With a twentieth they cost 1.3 to 1.4 times as
-//! much, with a fortieth 1.1 to 1.3 times.
+//! virtual machine, they are kept 900 µs apart; on bare metal, where it takes 3 to 5 µs, 180 to
+//! 300. It is a sixtieth because dense timers then cost about what they cost with `tokio::time`,
+//! which wakes every millisecond, at half its lateness. With a twentieth they cost 1.3 to 1.4 times
+//! as much, with a fortieth 1.1 to 1.3 times.
 //!
 //! The bounds: below 50 µs the work that a wake-up brings costs more than the wake-up, and above a
 //! millisecond there is little left to save.
@@ -80,7 +80,8 @@ mod tests {
         assert_eq!(slack_for(after(100, |_| u64::MAX)), 1000 * US);
     }
 
-    /// With the weight of later samples it would be 5 µs, and the slack a third of what it should be.
+    /// With the weight of later samples it would be 5 µs, and the slack a third of what it should
+    /// be.
     #[test]
     fn six_samples_replace_the_guess() {
         let cost = after(6, |_| 15 * US);

@@ -179,8 +179,9 @@ impl Histogram {
 
     /// Returns what this share of all times did not exceed, from 0 to 1. Zero if none was counted.
     ///
-    /// The result is the upper end of the bucket, but at most [`max`](Self::max). So it is never too
-    /// short, and too long by an eighth at most; below 8 µs and from 1.07 s on there is one bucket.
+    /// The result is the upper end of the bucket, but at most [`max`](Self::max). So it is never
+    /// too short, and too long by an eighth at most; below 8 µs and from 1.07 s on there is one
+    /// bucket.
     ///
     /// # Examples
     ///

@@ -40,10 +40,10 @@ use crate::rt::reactor::registration::{Attempt, Direction, Registration, Wait, W
 /// executor. The workers of the runtime on which it was made wake them. A descriptor that is ready
 /// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
 /// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
-/// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after the
-/// operation has failed with `WouldBlock`. On a socket or pipe the first one is a system call, and
-/// later ones are usually none. [`readable`](Self::readable) and the like ask the kernel each time, and end at
-/// once if the descriptor is ready already.
+/// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after
+/// the operation has failed with `WouldBlock`. On a socket or pipe the first one is a system call,
+/// and later ones are usually none. [`readable`](Self::readable) and the like ask the kernel each
+/// time, and end at once if the descriptor is ready already.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
 /// readable and writable, because a task learns of them by reading or writing. Once the runtime is
@@ -214,9 +214,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// Returns the owner of the descriptor, to change it.
     ///
     /// Do not replace it by the owner of another descriptor: that one is not registered, and
-    /// waiting for it fails ([`NotFound`](io::ErrorKind::NotFound)). If it is replaced by a duplicate
-    /// of itself, the kernel goes on reporting events of the old registration, and wakes workers for
-    /// nothing, until all duplicates are closed.
+    /// waiting for it fails ([`NotFound`](io::ErrorKind::NotFound)). If it is replaced by a
+    /// duplicate of itself, the kernel goes on reporting events of the old registration, and wakes
+    /// workers for nothing, until all duplicates are closed.
     ///
     /// Tasks that wait by [`poll_readable`](Self::poll_readable) and the like are woken, to poll
     /// again, but only once between two events. The next wait asks the kernel anew, which is a

@@ -247,13 +247,13 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Runs a writing operation, and repeats it until it does not fail with `WouldBlock`.
     ///
-    /// Like [`read_with`](Self::read_with), but waits until the descriptor is writable. The operation
-    /// may fail with `WouldBlock` only where the descriptor did, because it had no more room, and
-    /// where its becoming writable says that there is some. Two operations on Unix sockets are
-    /// different:
+    /// Like [`read_with`](Self::read_with), but waits until the descriptor is writable. The
+    /// operation may fail with `WouldBlock` only where the descriptor did, because it had no more
+    /// room, and where its becoming writable says that there is some. Two operations on Unix
+    /// sockets are different:
     ///
-    /// - `connect` to a listener whose queue is full: no event says that there is room in it, and the
-    ///   wait never ends. Try again after a [`sleep`](crate::time::sleep()).
+    /// - `connect` to a listener whose queue is full: no event says that there is room in it, and
+    ///   the wait never ends. Try again after a [`sleep`](crate::time::sleep()).
     /// - Sending from a datagram socket that is not connected, to a receiver that has no room: the
     ///   socket itself is writable, so this is tried again and again, on a whole core. Connect the
     ///   socket first; then it is writable when its peer has room.

@@ -1,5 +1,5 @@
-//! Tests of which drops of a timer take a lock of its driver, of how it is seen to move, and of what
-//! is seen of it when its driver is dropped.
+//! Tests of which drops of a timer take a lock of its driver, of how it is seen to move, and of
+//! what is seen of it when its driver is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,8 +18,8 @@ fn armed(driver: &Driver<()>, wait: Duration) -> Sleep {
     sleep
 }
 
-/// Drops a timer while another thread holds all locks of its driver. Returns whether the drop was done
-/// within `patience`.
+/// Drops a timer while another thread holds all locks of its driver. Returns whether the drop was
+/// done within `patience`.
 fn drops_under_the_lock(driver: &Driver<()>, sleep: Sleep, patience: Duration) -> bool {
     let (done, is_done) = mpsc::channel();
     thread::scope(|scope| {
@@ -62,7 +62,8 @@ fn dropping_a_fired_timer_takes_no_lock() {
     assert!(!drops_under_the_lock(&driver, waits, blink), "armed");
 }
 
-/// It went from true to false, since the driver counts as having passed each deadline once it is gone.
+/// It went from true to false, since the driver counts as having passed each deadline once it is
+/// gone.
 #[test]
 fn a_timer_that_has_elapsed_stays_so_when_its_driver_is_dropped() {
     let clock = ManualClock::new();
