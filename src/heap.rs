@@ -28,10 +28,11 @@
 //! - H1 near < edge = `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
-//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run has RUN at most, and
-//!   beyond that what `unload_front`, `place_moved`, and pushes until it is split have added. A run
-//!   that outgrows RUN is listed in `full` once for each RUN / 8 slots. A later call splits it, or
-//!   the one that opens it. (Without marks a run is split as soon as it has RUN slots.)
+//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that outgrows RUN is
+//!   listed in `full` once for each RUN / 8 slots. It is split by a later call, or by the one that
+//!   opens it. Until then `unload_front` may have made it of all near slots, all that was in
+//!   `moved` may have been placed in it, and each call may have pushed a slot: fewer than 4 RUN
+//!   together. (Without marks a run is split as soon as it has RUN slots.)
 //! - H4 a run has a slot, and at least one in 2 STALENESS (32) of its slots is live, except for a
 //!   first run that `unload_front` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `moved` are not below the edge, no more than 2 RUN, and not counted

@@ -44,7 +44,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             );
             assert!(!run.sorted || run.slots.is_sorted(), "H2 run {i}");
             let len = run.slots.len();
-            let most = if MARKS_STALE { RUN * 2 - 1 } else { RUN };
+            let most = if MARKS_STALE { RUN * 4 - 1 } else { RUN };
             assert!(len <= most, "H3 run {i}: {len}");
             let capacity = run.slots.capacity();
             // A small heap grows its buffers as a `Vec` does.
