@@ -6,6 +6,7 @@
 
 mod instant;
 mod panic;
+mod process;
 mod sync;
 mod system;
 

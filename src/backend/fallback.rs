@@ -2,10 +2,9 @@
 //!
 //! # After a fork
 //!
-//! A child process has a copy of all memory, but only the thread that forked. The driver thread is
-//! missing, and at that moment the lock of its timers may have been held by another thread that is
-//! missing, too. So each process has a driver thread of its own: a child claims the next entry of
-//! [`PROCESSES`], takes no lock of its parent, and starts its thread when a timer first needs it.
+//! In a child process the driver thread is missing, and so may be a thread that held the lock of its
+//! timers. So each process has a driver thread of its own (see [`process`](crate::process)), and
+//! starts it when a timer first needs it.
 //!
 //! A process finds out that it is another one by reading its id. That is a system call, two to four
 //! times the cost of making a timer, so a thread caches the id for [`TRUSTED`] nanoseconds. A child
@@ -16,12 +15,12 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use crate::backend::thread::DriverThread;
 use crate::driver::shared::Shared;
 use crate::driver::{Driver, Handle};
+use crate::process::{self, PerProcess};
 use crate::sync::lock_std;
 use crate::system;
 
@@ -32,18 +31,15 @@ const ENABLED: bool = cfg!(feature = "fallback");
 /// For how many nanoseconds a thread trusts the id of the process that it has cached.
 const TRUSTED: i64 = 10_000;
 
-/// This process and those that it was forked from, the oldest first, as far as they needed a
-/// thread.
-static PROCESSES: [Process; 64] = [const { Process::new() }; 64];
+static STARTS: PerProcess<Start> = PerProcess::new();
 
-struct Process {
-    /// The id of the process, zero while no process has claimed the entry. (If ids have wrapped, a
-    /// process may have the id of an ancestor that ended long ago: this is not noticed.)
-    id: AtomicU32,
+/// The thread of a process.
+#[derive(Default)]
+struct Start {
     /// Never dropped, because its timers may be in use until the process ends.
     thread: OnceLock<DriverThread>,
     /// Held while the thread is started. If that fails, the next caller tries again.
-    start: Mutex<()>,
+    starting: Mutex<()>,
 }
 
 /// The id of the process, zero before a thread has read it, and when the thread did so.
@@ -80,18 +76,16 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
     if !ENABLED {
         return Ok(None);
     }
-    let process = Process::own(now)?;
-    if let Some(thread) = process.thread.get() {
+    let own = own(now)?;
+    if let Some(thread) = own.thread.get() {
         return Ok(Some(thread.handle().clone()));
     }
-    let _start = lock_std(&process.start);
-    if process.thread.get().is_none() {
+    let _starting = lock_std(&own.starting);
+    if own.thread.get().is_none() {
         // No other thread sets it: this one holds the lock.
-        let _ = process
-            .thread
-            .set(DriverThread::start("process-wide thread")?);
+        let _ = own.thread.set(DriverThread::start("process-wide thread")?);
     }
-    Ok(process.thread.get().map(|thread| thread.handle().clone()))
+    Ok(own.thread.get().map(|thread| thread.handle().clone()))
 }
 
 /// Notices that this process was forked, if `shared` belongs to the thread of a process that it may
@@ -99,59 +93,34 @@ pub(super) fn handle(now: i64) -> io::Result<Option<Handle>> {
 /// the lock of the driver is taken, which another thread may have held at the fork.
 #[inline]
 pub(crate) fn notice_fork(shared: &Arc<Shared>) {
-    if ENABLED && PROCESSES[0].id.load(Ordering::Relaxed) != 0 {
+    if ENABLED && STARTS.is_used() {
         notice_fork_slow(shared);
     }
 }
 
 #[cold]
 fn notice_fork_slow(shared: &Arc<Shared>) {
-    let claimed = |process: &&Process| process.id.load(Ordering::Relaxed) != 0;
-    let mut threads = PROCESSES
-        .iter()
-        .take_while(claimed)
-        .filter_map(|process| process.thread.get());
+    let mut threads = STARTS.values().filter_map(|start| start.thread.get());
     if threads.any(|thread| Arc::ptr_eq(&thread.handle().shared, shared)) {
         // It fails only if there are too many processes: then the timers stay where they are.
-        let _ = Process::own(system::monotonic());
+        let _ = own(system::monotonic());
     }
 }
 
-impl Process {
-    const fn new() -> Self {
-        Self {
-            id: AtomicU32::new(0),
-            thread: OnceLock::new(),
-            start: Mutex::new(()),
+/// Returns the entry of this process. The timers of those that it was forked from move here when
+/// they are polled, and are dropped without a lock.
+fn own(now: i64) -> io::Result<&'static Start> {
+    let abandon = |start: &Start| {
+        if let Some(thread) = start.thread.get() {
+            thread.handle().shared.abandon();
         }
-    }
-
-    /// Returns the entry of this process, which it claims if it has none.
-    fn own(now: i64) -> io::Result<&'static Self> {
-        let id = own_id(now);
-        for (at, process) in PROCESSES.iter().enumerate() {
-            // Acquire: pairs with the exchange below. A thread that finds the entry claimed also
-            // finds the drivers of the ancestors abandoned, and takes none of their locks.
-            match process.id.load(Ordering::Acquire) {
-                0 => {}
-                known if known == id => return Ok(process),
-                _ => continue,
-            }
-            // The timers of the ancestors then move here when they are polled, and are dropped
-            // without a lock. Several threads may do this at once.
-            let ancestors = PROCESSES[..at].iter().filter_map(|it| it.thread.get());
-            ancestors.for_each(|thread| thread.handle().shared.abandon());
-            // If another thread claims the entry first, it is this one's, too: both are in this
-            // process.
-            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
-            let _ = process.id.compare_exchange(0, id, success, failure);
-            return Ok(process);
-        }
-        let depth = PROCESSES.len();
-        Err(io::Error::other(format!(
+    };
+    STARTS.own(own_id(now), abandon).map_err(|_| {
+        let depth = process::DEPTH;
+        io::Error::other(format!(
             "it has run in {depth} processes already, each forked from the one before"
-        )))
-    }
+        ))
+    })
 }
 
 /// Returns the id of this process, from the cache if it is not too old.

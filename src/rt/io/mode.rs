@@ -10,53 +10,30 @@
 //! two eventfds or a terminal that was opened twice, the mode is restored late or never, which does
 //! less harm than too early.
 //!
-//! A child process has a copy of the table of these files, whose lock may have been held at the
-//! fork, by a thread that is missing in the child. So each process has a table of its own. A mode
-//! that the parent has set counts as set by the owner of the descriptor there, and stays.
+//! Each process has a table of these files of its own, because the lock of its parent's may be held
+//! for ever (see [`process`](crate::process)). A mode that the parent has set counts as set by the
+//! owner of the descriptor there, and stays.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
+
+use crate::process::PerProcess;
+use crate::sync::lock_std;
 
 /// What descriptors of one open file agree in: device, inode and access mode.
 type File = (u64, u64, u32);
 
-/// The tables of this process and of those that it was forked from, the oldest first, as far as
-/// they needed one. (The last one is for all after that.)
-static TABLES: [Table; 64] = [const { Table::new() }; 64];
+/// How many `AsyncFd`s each open file has whose mode was changed.
+///
+/// Locked while a mode is read and changed. Otherwise one `AsyncFd` might restore a mode just after
+/// another one has found it set.
+type Changed = Mutex<BTreeMap<File, usize>>;
 
-struct Table {
-    /// The id of the process, zero while no process has claimed the table.
-    process: AtomicU32,
-    /// How many `AsyncFd`s each open file has whose mode was changed.
-    ///
-    /// Locked while a mode is read and changed. Otherwise one `AsyncFd` might restore a mode just
-    /// after another one has found it set.
-    changed: Mutex<BTreeMap<File, usize>>,
-}
-
-impl Table {
-    const fn new() -> Self {
-        Self {
-            process: AtomicU32::new(0),
-            changed: Mutex::new(BTreeMap::new()),
-        }
-    }
-
-    /// Returns whether it is that of a process, which claims it if none has.
-    fn is_of(&self, id: u32) -> bool {
-        // Relaxed: what the table holds is under its lock.
-        match self.process.compare_exchange(0, id, Relaxed, Relaxed) {
-            Ok(_) => true,
-            Err(known) => known == id,
-        }
-    }
-}
+static CHANGED: PerProcess<Changed> = PerProcess::new();
 
 /// The open file whose mode has to be restored, if there is one.
 pub(super) struct Mode(Option<File>);
@@ -122,10 +99,10 @@ fn file(descriptor: BorrowedFd<'_>, flags: OFlags) -> io::Result<File> {
     Ok((stat.st_dev as u64, stat.st_ino as u64, access))
 }
 
-/// Locks the table of this process.
+/// Locks the table of this process, or that of the last one that has one.
 fn lock() -> MutexGuard<'static, BTreeMap<File, usize>> {
-    let (id, last) = (process::id(), &TABLES[TABLES.len() - 1]);
-    let own = TABLES.iter().find(|table| table.is_of(id));
-    let changed = &own.unwrap_or(last).changed;
-    changed.lock().unwrap_or_else(PoisonError::into_inner)
+    lock_std(match CHANGED.own(std::process::id(), |_| {}) {
+        Ok(own) => own,
+        Err(last) => last,
+    })
 }
