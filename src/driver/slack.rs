@@ -142,7 +142,9 @@ impl Planner {
         if is_set {
             return;
         }
-        let has_waited = self.delays(slack) && since >= slack;
+        // Without a plan since then the loop was busy: it has waited for nothing, and was not woken.
+        let has_planned = next != NEVER;
+        let has_waited = has_planned && self.delays(slack) && since >= slack;
         let is_over_budget = self.is_over_budget();
         if self.suspended > 0 {
             self.suspended -= 1;
@@ -152,14 +154,12 @@ impl Planner {
             self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
             self.suspended = self.last_suspension;
         }
-        // Not `since`: a wait for the slack would look like what the timers ask for.
-        let wait = next.min(now).saturating_sub(last);
-        self.strictest_budget.note(wait, cost::LONGEST);
-        if self.strictest_budget.is_spent() {
-            self.budget.note(wait, slack);
-            self.waits.note(wait);
+        if has_planned {
+            // Not `since`: a wait for the slack would look like what the timers ask for.
+            self.note_wake_up(next.min(now).saturating_sub(last), slack);
         } else {
-            self.budget = Budget::default();
+            self.strictest_budget.pass(since);
+            self.budget.pass(since);
         }
         if has_waited || self.strictest_budget.is_spent() {
             self.unmeasured += 1;
@@ -174,6 +174,17 @@ impl Planner {
         // turns.
         let gap = (since / count as u64).min(slack);
         self.gap = (self.gap.min(slack) * 3 + gap) / 4;
+    }
+
+    /// Notes a wake-up that was asked for `wait` nanoseconds after the one before.
+    fn note_wake_up(&mut self, wait: u64, slack: u64) {
+        self.strictest_budget.note(wait, cost::LONGEST);
+        if self.strictest_budget.is_spent() {
+            self.budget.note(wait, slack);
+            self.waits.note(wait);
+        } else {
+            self.budget = Budget::default();
+        }
     }
 
     /// Notes that a plan has woken the loop at `now`, and nothing was due: the timer that it was

@@ -42,6 +42,12 @@ impl Budget {
         }
     }
 
+    /// Notes that so many nanoseconds have passed without a wake-up.
+    pub(super) fn pass(&mut self, nanos: u64) {
+        self.ahead = self.ahead.saturating_sub(nanos);
+        self.is_spent &= self.ahead > 0;
+    }
+
     /// Returns whether there are more wake-ups than one in an interval.
     pub(super) fn is_spent(&self) -> bool {
         self.is_spent

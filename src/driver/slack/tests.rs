@@ -22,6 +22,7 @@ fn promise(slack: u64) -> Planner {
 /// one has.
 fn storm(planner: &mut Planner, start: u64, count: u64) -> u64 {
     for turn in 1..=count {
+        planner.plan(start + turn * 5 * UNIT);
         planner.fired(start + turn * 5 * UNIT, 1);
     }
     start + count * 5 * UNIT
@@ -79,6 +80,17 @@ fn one_timer_over_and_over_is_on_time() {
     assert!(late < 30, "{late} of 10000 kept waiting");
 }
 
+/// What a busy loop fires between its tasks counted as a wait in vain, and the storm after that was
+/// not batched.
+#[test]
+fn what_a_busy_loop_fires_is_no_wait_in_vain() {
+    let mut planner = planner();
+    let mut now = storm(&mut planner, 0, 20);
+    now += SLACK;
+    planner.fired(now, 1);
+    assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
+}
+
 /// After a wait in vain the next ones are suspended, but only for some turns: a storm that comes
 /// afterwards is batched again.
 #[test]
@@ -111,6 +123,7 @@ fn the_first_waits_are_measured_then_one_of_sixteen_and_none_while_timers_are_sp
             // Long as the slack, so that it stays.
             planner.slack.note_sample(SLACK / 60);
         }
+        planner.plan(now + 1);
         now += SLACK;
         planner.fired(now, 20);
     }
@@ -134,6 +147,7 @@ fn waits_whose_sample_is_thrown_away_are_followed_by_others_that_are_measured() 
                 planner.slack.note_sample(SLACK / 60);
             }
         }
+        planner.plan(now + 1);
         now += SLACK;
         planner.fired(now, 20);
     }
