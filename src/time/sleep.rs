@@ -517,10 +517,7 @@ impl Sleep {
             }
             Reset::Due { waker, must_replan } => {
                 self.phase = Phase::DoneByReset;
-                waker.wake();
-                if must_replan {
-                    self.handle.shared.replan();
-                }
+                self.handle.shared.wake_and_replan(waker, must_replan);
             }
             Reset::Gone => {}
         }

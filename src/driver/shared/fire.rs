@@ -13,6 +13,7 @@
 //! it by then. If it went on, it would take down a loop that is not to blame.)
 
 use std::mem;
+use std::panic::resume_unwind;
 use std::task::Waker;
 
 use crate::clock::ClockObserver;
@@ -20,7 +21,7 @@ use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
 use crate::driver::shared::{CLOSED, Shared};
 use crate::driver::wakers::{Order, StaleBudget};
 use crate::instant::NEVER;
-use crate::panic::catch_panic;
+use crate::panic::{catch_first, catch_panic};
 use crate::sync;
 
 /// How many wakers are taken out under one lock.
@@ -82,6 +83,21 @@ impl Shared {
                 }
                 return (fired, more);
             }
+        }
+    }
+
+    /// Wakes the task of a timer that was reset to a time that has passed, then tells the loop, if
+    /// it must be told: it may wait for the deadline from before. A panic of the waker is passed on
+    /// after that.
+    #[cold]
+    pub(crate) fn wake_and_replan(&self, waker: Waker, must_replan: bool) {
+        let mut panic = None;
+        catch_first(&mut panic, || waker.wake());
+        if must_replan {
+            catch_first(&mut panic, || self.replan());
+        }
+        if let Some(payload) = panic {
+            resume_unwind(payload);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -193,4 +193,45 @@ fn a_deadline_on_a_clock_that_was_paused_is_compared_with_that() {
     let mut sleep = driver.handle().sleep_until(deadline);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(Pin::new(&mut sleep).poll(&mut cx).is_ready());
+}
+
+/// A loop whose clock may be paused waited for the deadline that the timer had before.
+#[cfg(feature = "rt")]
+#[test]
+fn a_waker_that_panics_in_a_reset_does_not_keep_the_loop_from_being_told() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::instant::LAST;
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("the waker");
+        }
+    }
+
+    let unparks = Arc::new(AtomicUsize::new(0));
+    let counted = unparks.clone();
+    let driver = Driver::with_unpark(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let shared = &driver.handle().shared;
+    shared.set_notify_on_cancel(|| true);
+    let mut sleep = driver.handle().sleep(Duration::from_secs(5));
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(
+        Pin::new(&mut sleep)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    let now = driver.handle().now();
+    let state = shared.lock();
+    shared.set_elapsed(&state, shared.clock.nanos_of(now));
+    shared.announce_park(&state, LAST);
+    drop(state);
+    assert_eq!(unparks.load(Ordering::SeqCst), 0);
+    assert!(catch_unwind(AssertUnwindSafe(|| sleep.reset_at(now))).is_err());
+    assert_eq!(unparks.load(Ordering::SeqCst), 1);
 }
