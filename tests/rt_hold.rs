@@ -313,6 +313,35 @@ fn a_thread_that_shuts_another_runtime_down_without_a_wait_keeps_time_still() {
     });
 }
 
+/// It counted as a thread that polls its main future: time stood still, and the sleep of the other
+/// thread, for which it waited, never ended.
+#[test]
+fn a_thread_that_has_lent_its_worker_and_waits_for_the_end_lets_time_move() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let runtime = runtime_on(1, &clock);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let slept = Arc::new(AtomicBool::new(false));
+        let ends = slept.clone();
+        let second = handle.clone();
+        let second = thread::spawn(move || {
+            is_inside.recv().unwrap();
+            second.block_on(async {
+                sleep(secs(3600)).await;
+                ends.store(true, Ordering::SeqCst);
+            });
+        });
+        handle.block_on(async {
+            inside.send(()).unwrap();
+            // It waits for its own thread, too, so it waits as long as it may.
+            assert!(!runtime.shutdown_timeout(secs(3)));
+            assert!(slept.load(Ordering::SeqCst));
+        });
+        second.join().unwrap();
+    });
+}
+
 /// The runtime that was dropped never ended: its threads were not waited for, and the one that
 /// dropped it stayed a member.
 #[test]

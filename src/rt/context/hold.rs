@@ -58,14 +58,20 @@ pub(in crate::rt) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -
     let mut scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
     let has_core = |scope: &Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
     let is_worker = scopes.iter().any(has_core);
-    if is_worker {
+    let has_lent = |scope: &Rc<Scope>| scope.has_lent_worker_of(inner);
+    let is_lender = scopes.iter().any(has_lent);
+    if is_lender {
+        inner.begin_inner_call();
+    } else if is_worker {
         inner.pool.remove_thread();
     }
-    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()));
+    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()) || has_lent(scope));
     let result = wait();
     // In this order, so that time stands still in between.
     scopes.iter().for_each(|scope| scope.hold_time());
-    if is_worker {
+    if is_lender {
+        inner.end_inner_call();
+    } else if is_worker {
         inner.pool.idle.add_thread();
     }
     result
