@@ -15,8 +15,8 @@
 //!
 //! - [`DENSE`] or more are expected within one slack, by a moving average of the time between
 //!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
-//!   few microseconds over and over looks dense, and waiting only makes it slower. Then waits are
-//!   suspended for some turns that fire, and for more of them after each further wait in vain.
+//!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
+//!   next firings are on time, and more of them after each further wait in vain.
 //! - More than one wake-up in a slack is asked for, which is more than their share of a core (see
 //!   [`Budget`]), and the waits between them differ (see [`Waits`]). Each may fire a single timer,
 //!   if one task waits for the next of many deadlines: a cache whose keys expire, for example. A
@@ -39,15 +39,15 @@ mod shared;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::sync::atomic::{AtomicU64 as Figure, Ordering};
+use std::sync::atomic::{AtomicU64 as StdAtomicU64, Ordering};
 
 use self::budget::{Budget, Waits};
 use self::shared::{EVERY, FIRST, MOST_TRIES};
 pub(crate) use self::shared::{PlannedWait, Sample, SharedSlack};
 use crate::instant::NEVER;
 
-/// The announcement of a loop that no timer interrupts, because it runs, or because it wakes at a
-/// time that no timer changes.
+/// The announcement of a loop that no timer interrupts, whatever its deadline: because the loop
+/// runs, because a thread interrupts it already, or because the slack has fixed when it wakes.
 pub(crate) const NO_INTERRUPT: u64 = 0;
 
 /// How many firings within one slack make a storm.
@@ -56,8 +56,8 @@ const DENSE: usize = 2;
 /// After how many interruptions in a row a loop announces an earlier time than it has to.
 const MANY: u64 = 4;
 
-/// The largest number of turns that fire for which waits are suspended.
-const MAX_SUSPENDED: u32 = 1023;
+/// How many firings in a row are on time, at most, after a wait in vain.
+const MAX_ON_TIME: u32 = 1023;
 
 /// Returns whether a loop that was interrupted this often in a row should announce an earlier time
 /// than it has to.
@@ -89,28 +89,29 @@ pub(crate) struct Planner {
     slack: SharedSlack,
     /// Moving average of the nanoseconds between two firings, over the last dozen turns.
     gap: u64,
-    /// When a turn last fired something, or, under a slack that was set, when a plan last woke
-    /// the loop in vain; `None` if neither has happened.
+    /// When a turn last fired something while there was a slack, or, under a slack that was set,
+    /// when a plan last woke the loop in vain; `None` if neither has happened.
     last: Option<u64>,
-    /// For how many turns that fire waits are suspended.
-    suspended: u32,
-    /// For how many turns they were suspended the last time, zero after a wait that was not in
-    /// vain.
-    last_suspension: u32,
+    /// How many of the next firings are on time, because a wait for the slack was in vain.
+    on_time: u32,
+    /// How many were on time after the last wait in vain. Zero once a firing after those has
+    /// brought [`DENSE`] timers.
+    last_on_time: u32,
     /// How many waits for the slack may still be measured one after the other, before one in
     /// [`EVERY`] is.
     first_tries: u32,
-    /// How many waits have ended since one was measured, of those that may be.
+    /// How many waits that may be measured have ended since one was.
     unmeasured: u32,
     /// Whether more wake-ups are asked for than one per slack.
     budget: Budget,
-    /// The same if the slack were the longest that can be chosen. Below that, what a wake-up costs
-    /// makes no difference.
+    /// The same for the longest slack that can be chosen, a millisecond. If fewer wake-ups are
+    /// asked for than that allows, it makes no difference what one costs.
     strictest_budget: Budget,
     waits: Waits,
     /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired
-    /// something. (Atomic because a loop plans through a shared reference to its driver.)
-    next: Figure,
+    /// something. (Atomic because a loop plans through a shared reference to its driver, and not
+    /// the model checkers' atomic, because only a figure depends on it.)
+    next: StdAtomicU64,
 }
 
 impl Planner {
@@ -119,14 +120,14 @@ impl Planner {
             slack,
             gap: u64::MAX,
             last: None,
-            suspended: 0,
-            last_suspension: 0,
+            on_time: 0,
+            last_on_time: 0,
             first_tries: MOST_TRIES,
             unmeasured: 0,
             budget: Budget::default(),
             strictest_budget: Budget::default(),
             waits: Waits::default(),
-            next: Figure::new(NEVER),
+            next: StdAtomicU64::new(NEVER),
         }
     }
 
@@ -142,17 +143,18 @@ impl Planner {
         if is_set {
             return;
         }
-        // Without a plan since then the loop was busy: it has waited for nothing, and was not woken.
+        // Without a plan since then the loop was busy: it has waited for nothing, and was not
+        // woken.
         let has_planned = next != NEVER;
         let has_waited = has_planned && self.delays(slack) && since >= slack;
         let is_over_budget = self.is_over_budget();
-        if self.suspended > 0 {
-            self.suspended -= 1;
+        if self.on_time > 0 {
+            self.on_time -= 1;
         } else if count >= DENSE {
-            self.last_suspension = 0;
+            self.last_on_time = 0;
         } else if has_waited && !is_over_budget {
-            self.last_suspension = (self.last_suspension * 2 + 1).min(MAX_SUSPENDED);
-            self.suspended = self.last_suspension;
+            self.last_on_time = (self.last_on_time * 2 + 1).min(MAX_ON_TIME);
+            self.on_time = self.last_on_time;
         }
         if has_planned {
             // Not `since`: a wait for the slack would look like what the timers ask for.
@@ -207,8 +209,8 @@ impl Planner {
         self.slack.note_sample(sample.spent());
     }
 
-    /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later in a
-    /// storm, or if the slack was set.
+    /// Plans the wake-up for a timer due at `next`: at that time, or up to the slack later if the
+    /// slack was set or timers are dense.
     pub(crate) fn plan(&self, next: u64) -> Plan {
         self.next.store(next, Ordering::Relaxed);
         let (slack, is_set) = self.slack.get_with_kind();
@@ -225,7 +227,7 @@ impl Planner {
 
     /// Returns whether wake-ups are delayed now.
     fn delays(&self, slack: u64) -> bool {
-        let is_storm = self.suspended == 0 && self.gap < slack / DENSE as u64;
+        let is_storm = self.on_time == 0 && self.gap < slack / DENSE as u64;
         is_storm || self.is_over_budget()
     }
 

@@ -65,18 +65,18 @@ pub(crate) trait WorkerPark: Send + Sync {
 
     /// Returns whether a timeout takes effect on a worker that is parked, so that
     /// [`set_timeout`](Self::set_timeout) never asks for an unpark.
-    fn moves_timeout(&self) -> bool;
+    fn sets_timeout_while_parked(&self) -> bool;
 
     /// Sets whether I/O ends the park. The rules are those of [`set_timeout`](Self::set_timeout).
     fn set_io(&self, waits: bool) -> bool;
 
     /// Returns whether [`set_io`](Self::set_io) takes effect on a parked worker, so that it never
     /// asks for an unpark.
-    fn moves_io(&self) -> bool;
+    fn sets_io_while_parked(&self) -> bool;
 
-    /// Decides anew whether [`set_io`](Self::set_io) is to take effect on a parked worker, by how
-    /// often it was set for one since the last review. If it does, each event of the runtime costs
-    /// a little more, also if another worker waits for it.
+    /// Decides anew whether [`set_io`](Self::set_io) is to take effect on a parked worker. It is if
+    /// a parked worker was often made to wait for I/O since the last review. The price: each event
+    /// of the runtime then costs a little more, whichever worker waits for it.
     ///
     /// The rules are those of `set_timeout`. `is_own` says whether the caller is the worker itself.
     fn review_io(&self, is_own: bool);
@@ -165,7 +165,7 @@ impl WorkerPark for TimedPark {
         at < self.timeout.swap(at, Relaxed)
     }
 
-    fn moves_timeout(&self) -> bool {
+    fn sets_timeout_while_parked(&self) -> bool {
         false
     }
 
@@ -174,7 +174,7 @@ impl WorkerPark for TimedPark {
         false
     }
 
-    fn moves_io(&self) -> bool {
+    fn sets_io_while_parked(&self) -> bool {
         true
     }
 

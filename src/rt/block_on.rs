@@ -61,10 +61,10 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// A scope further out on this thread that held the clock, or has lent its worker. This call
-    /// has a hold in its place while it runs, also as a worker, because the workers of the outer
-    /// runtime do not know when it runs, and has none while it waits. When this call ends, the
-    /// outer scope takes a hold again.
+    /// A scope further out on this thread that has given its hold on the clock to this call, or has
+    /// lent its worker. This call keeps a hold whenever it runs, also as a worker: the workers of
+    /// the outer runtime do not see that it runs. It drops the hold to wait. When this call ends,
+    /// the outer scope takes a hold again.
     outer_hold: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,

@@ -163,7 +163,8 @@ impl Builder {
         self
     }
 
-    /// Sets a function that each worker calls after it was parked.
+    /// Sets a function that each worker calls after it was parked, also if it has found something
+    /// to do at the last moment and has not blocked.
     ///
     /// # Examples
     ///

@@ -149,8 +149,8 @@ impl Core {
         }
     }
 
-    /// Returns whether no worker would find a task in this core: the main future of its thread may
-    /// block, and no worker steals from a spare core.
+    /// Returns whether a task that is put here now might wait for long: the thread of this core
+    /// polls its main future, which may block, and no worker steals from a spare core.
     #[inline]
     pub(super) fn is_out_of_reach(&self) -> bool {
         self.is_spare && self.phase.get() == Phase::MainFuture
@@ -163,8 +163,8 @@ impl Core {
         self.slot.report_flag.is_raised() && !self.slot.task.is_empty()
     }
 
-    /// Returns, once, whether the worker, which is about to run another task, has to unpark a
-    /// worker for one that has yielded.
+    /// Returns whether another worker has to be unparked for a task that has yielded, because this
+    /// worker is about to run another one: `true` once for each such task.
     #[inline]
     pub(super) fn take_must_notify(&self) -> bool {
         self.unnotified.get() && {

@@ -1,28 +1,28 @@
 //! Which workers are parked, until when, and which of them new work unparks.
 //!
-//! [`Idle`] also owns the runtime's sharded driver and its clock: the parked owner is the wake
-//! source of that driver, and a worker that parks may have to move the clock.
+//! [`Idle`] also owns the runtime's sharded driver and its clock: one parked
+//! worker is the wake source of that driver, and a worker that parks may have to move the clock.
 //!
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
-//! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *driver
-//! owner*: its parker has a timeout, set for the earliest deadline of all shards and moved from any
-//! thread. The others park without end, except for the standby and the stand-in, which take over if
-//! the owner is away for long (see [`absence`]). When the owner is unparked, another parked worker
-//! becomes the owner: its *successor*.
+//! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
+//! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
+//! shards and moved from any thread. As a rule the keeper is the *driver owner*. While that is
+//! away, a *deputy* is the keeper, and waits for another time (see [`absence`]). All other workers
+//! park without end. When the keeper is unparked, another parked worker becomes the keeper: its
+//! *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`notify`].
 //!
 //! # No deadline is missed
 //!
-//! `until` is when the owner has to wake for timers, whichever worker is the owner. Its parker is
-//! set for `until`, or for the next check of the LIFO slots if that is earlier. (While a driver
-//! owner is away, `owner` names the worker that keeps its place, whose parker is set for the
-//! relief: see [`absence`].) `until` is written, and passed to a parker, under the lock, so parkers
+//! `until` is when a worker has to wake for the timers. The parker of a driver owner is set for
+//! `until`, or for the next check of the LIFO slots if that is earlier. (That of a deputy: see the
+//! table in [`absence`].) `until` is written, and passed to a parker, under the lock, so parkers
 //! are told of changes in order. A parking worker replans the sharded driver before its last look.
 //! So when it blocks, one of two things holds: `until` is up to date, or another thread is still
-//! scanning, and sets this worker's parker at the end. When the owner's timeout has ended, it sets
-//! `until` to never, under the lock, so that no successor wakes for the same deadline; then it
-//! fires and replans. (Its own timeout stays expired until its parker is prepared again.)
+//! scanning, and sets the keeper's parker at the end. When the timeout of a driver owner has ended,
+//! it sets `until` to never, under the lock, so that no successor wakes for the same deadline; then
+//! it fires and replans. (Its own timeout stays expired until its parker is prepared again.)
 //!
 //! When the last parked worker leaves, it clears all announcements: while every worker runs, they
 //! poll the timers, and a thread that arms one need not request a scan. The announcements are
@@ -31,7 +31,7 @@
 //!
 //! # No task is left in a LIFO slot
 //!
-//! A task in a worker's LIFO slot is in no queue. The owner's timeout also ends when the slots are
+//! A task in a worker's LIFO slot is in no queue. The keeper's timeout also ends when the slots are
 //! to be checked, see [`lifo_watch`].
 
 mod absence;
@@ -52,7 +52,7 @@ use self::all_parked::Next;
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
 use self::notify::{Counts, Leaving};
-use self::source::{OwnerTimeout, ShardNotifier};
+use self::source::{KeeperTimeout, ShardNotifier};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;
@@ -76,16 +76,17 @@ pub(crate) struct Idle {
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
     prepared: Box<[AtomicBool]>,
-    /// For each worker, how many looks for I/O it has made since the start while it did not park,
-    /// see [`io_absence`]: a hint, as are the two below.
+    /// For each worker, how many looks for I/O it has made without parking (not counting those
+    /// between tasks while no worker was parked), see [`io_absence`]: a hint, as are the two below.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     /// The worker that has made the last such look.
     last_looker: AtomicUsize,
-    /// Whether several timers fired when the owner last woke: a hint, which no model has to follow.
+    /// Whether several timers fired when a keeper's timeout last ended: a hint, which no model has
+    /// to follow.
     is_dense: std::sync::atomic::AtomicBool,
     parkers: Parkers,
     lifo_watch: LifoWatch,
-    drivers: ShardedDriver<OwnerTimeout>,
+    drivers: ShardedDriver<KeeperTimeout>,
     clock: Clock,
 }
 
@@ -93,12 +94,15 @@ struct Parked {
     /// The parked workers. The last one to park is the first to be unparked: its caches are the
     /// warmest.
     workers: Vec<usize>,
-    owner: Option<usize>,
-    /// How many threads have a core, those that have lent or borrowed a worker included. If that
-    /// many workers are parked, no thread runs one. A lender that calls `block_on` again does not
-    /// count during that call.
+    /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
+    /// `None` if no worker is parked.
+    keeper: Option<usize>,
+    /// How many threads have a core and may run. If that many workers are parked, no thread runs
+    /// one. A thread that has lent its worker and the one that borrows it count as two, and park at
+    /// most one worker. A thread that waits, in a call of `block_on` inside of the one that has its
+    /// core or for the end of the runtime, does not count.
     threads: usize,
-    /// When the owner has to wake for the timers, in nanoseconds of the parkers' clock.
+    /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
     absence: Absence,
     /// How many waits and looks for I/O there were since the parkers were last reviewed.
@@ -168,12 +172,12 @@ impl Idle {
             let notifier = || Box::new(ShardNotifier(idle.clone()));
             let shard = |_| Shared::new(clock.clone(), notifier(), notify_on_cancel, slack.clone());
             let shards = (0..shards).map(shard).collect();
-            let source = OwnerTimeout(idle.clone());
+            let source = KeeperTimeout(idle.clone());
             Self {
                 counts: Counts::new(),
                 parked: Mutex::new(Parked {
                     workers: Vec::with_capacity(parkers.len()),
-                    owner: None,
+                    keeper: None,
                     threads: 0,
                     until: NEVER,
                     absence: Absence::default(),
@@ -199,7 +203,7 @@ impl Idle {
         idle
     }
 
-    pub(crate) fn drivers(&self) -> &ShardedDriver<OwnerTimeout> {
+    pub(crate) fn drivers(&self) -> &ShardedDriver<KeeperTimeout> {
         &self.drivers
     }
 
@@ -258,7 +262,7 @@ impl Idle {
         {
             self.drivers.note_cost(sample.spent());
         }
-        // The I/O is collected before another worker becomes the owner: as long as it is ready, it
+        // The I/O is collected before another worker becomes the keeper: as long as it is ready, it
         // would end that worker's park, too.
         context.collect_io();
         self.transition_from_parked(worker, context)
@@ -270,15 +274,15 @@ impl Idle {
         let mut parked = self.lock();
         parked.workers.push(worker);
         self.prepared[worker].store(false, Ordering::Relaxed);
-        if parked.owner.is_none() {
-            parked.owner = Some(worker);
+        if parked.keeper.is_none() {
+            parked.keeper = Some(worker);
         }
         self.stop_slot_checks(&parked);
         self.counts.add_parked(was_searching);
     }
 
-    /// Marks a worker as running. If it was the owner and its timeout has ended, has `context` fire
-    /// what is due, and replans.
+    /// Marks a worker as running. If it was the keeper and its timeout has ended, has `context`
+    /// fire what is due, and replans.
     pub(crate) fn transition_from_parked(
         &self,
         worker: usize,
@@ -287,33 +291,33 @@ impl Idle {
         let now = self.parkers[worker].now();
         let mut parked = self.lock();
         if parked.until <= now && parked.absence.is_standby_due(worker, now) {
-            // The owner has not even begun its absence: its thread was not scheduled since its
-            // timeout has ended. The standby takes over.
-            parked.owner = Some(worker);
+            // The driver owner has not even begun its absence: its thread was not scheduled since
+            // its timeout has ended. The standby takes over.
+            parked.keeper = Some(worker);
             parked.absence.forget_worker(worker);
         }
-        let is_owner = parked.owner == Some(worker);
-        let expired = is_owner && parked.until <= now;
+        let is_keeper = parked.keeper == Some(worker);
+        let expired = is_keeper && parked.until <= now;
         if expired {
             parked.until = NEVER;
         }
-        let must_check_slots = is_owner && self.lifo_watch.due() <= now;
+        let must_check_slots = is_keeper && self.lifo_watch.due() <= now;
         if must_check_slots {
             self.lifo_watch.put_off(now);
         }
-        let relieves = is_owner && self.end_absence_if_over(&mut parked, now);
+        let takes_over = is_keeper && self.end_absence_if_over(&mut parked, now);
         if expired && context.expects_short_tasks() {
             self.begin_absence(&mut parked, worker, now);
         }
         // Neither a timer nor a check has ended its park, so it was probably I/O.
-        let left_for_io = is_owner && !expired && !must_check_slots && !relieves;
+        let left_for_io = is_keeper && !expired && !must_check_slots && !takes_over;
         if left_for_io {
             self.note_io_waits(&mut parked, worker, 1);
         }
         if left_for_io && context.has_looked_for_io() && context.expects_short_tasks() {
             self.begin_io_absence(&mut parked, worker, now);
         }
-        let leaving = match relieves {
+        let leaving = match takes_over {
             true => Leaving::ToSearch,
             false => Leaving::ToRun,
         };
@@ -333,7 +337,7 @@ impl Idle {
         Unparked {
             // A worker that takes over searches, and was counted so when it was removed; and one
             // that another thread has removed was counted by that thread.
-            searching: relieves || at.is_none(),
+            searching: takes_over || at.is_none(),
             must_check_slots,
             at: now,
         }
@@ -362,7 +366,7 @@ impl Idle {
     fn has_expired(&self, worker: usize) -> bool {
         let now = self.parkers[worker].now();
         let parked = self.lock();
-        parked.owner == Some(worker) && parked.until <= now
+        parked.keeper == Some(worker) && parked.until <= now
     }
 
     /// Returns what the clock of a worker's parker shows.
@@ -401,24 +405,24 @@ impl Idle {
         }
     }
 
-    /// Removes the worker at an index of the list of parked workers. If it was the owner, another
-    /// one becomes the owner. Returns that successor if its parker cannot be changed while it
+    /// Removes the worker at an index of the list of parked workers. If it was the keeper, another
+    /// one becomes the keeper. Returns that successor if its parker cannot be changed while it
     /// blocks: the caller unparks it, and it parks again with the new timeout.
     fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
         let worker = parked.workers.remove(at);
         self.counts.remove_parked(leaving);
         parked.absence.forget_worker(worker);
         if parked.workers.is_empty() {
-            parked.owner = None;
+            parked.keeper = None;
             parked.absence.end();
             self.drivers.clear_announcements();
             return None;
         }
-        if parked.owner != Some(worker) {
+        if parked.keeper != Some(worker) {
             return None;
         }
         let successor = self.choose_for_io(parked, |_| true)?;
-        parked.owner = Some(successor);
+        parked.keeper = Some(successor);
         parked.absence.forget_worker(successor);
         if !self.is_prepared(successor) {
             // It prepares its parker itself before it blocks.

@@ -10,8 +10,9 @@
 //!
 //! When the runtime stops, the threads of the other workers end, and *abandon* their cores. The
 //! thread that has the first worker may be blocked by its main future then, and somebody has to
-//! fire the timers of other threads in `block_on`. So one that waits for the first worker runs an
-//! abandoned one, and gives that back before it polls its own main future, which may block, too.
+//! fire the timers of other threads in `block_on`. So a thread that waits for the first worker
+//! takes an abandoned core and runs its worker. It returns that core before it polls its own main
+//! future, which may block, too.
 //!
 //! The *members* of a runtime are its `Runtime` value, the workers' threads and the threads in
 //! `block_on`. Dropping the `Runtime` stops the runtime: workers with a thread of their own return

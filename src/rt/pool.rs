@@ -1,9 +1,9 @@
 //! What the workers of a runtime share: the queues of tasks, the I/O, and the parked workers.
 //!
 //! The *shared queue* holds tasks that became ready on a thread that has no core, or only a spare
-//! one while it polls its main future. The pool also has the stealers of the workers' own queues
-//! and LIFO slots. It does not own the lists of tasks: each list refers to the pool, which is where
-//! its tasks run.
+//! one while it polls its main future, and those that were left in a spare core. The pool also has
+//! the stealers of the workers' own queues and LIFO slots. It does not own the lists of tasks: each
+//! list refers to the pool, which is where its tasks run.
 
 use std::sync::Arc;
 

@@ -141,8 +141,8 @@ impl Reactor {
         self.epoll().is_some_and(|epoll| epoll.has_events())
     }
 
-    /// Wakes the tasks of a batch of events, without blocking. Returns whether there were any; at
-    /// once, if another thread is collecting events.
+    /// Wakes the tasks of a batch of events, without blocking. Returns whether it has woken any. If
+    /// another thread is collecting events, returns `false` at once.
     pub(crate) fn poll(&self) -> bool {
         let Some(mut wakers) = self.collect() else {
             return false;

@@ -54,7 +54,8 @@ struct Id {
 /// The key of a task that was spawned after its list was closed, and is not in it.
 const NO_KEY: usize = usize::MAX;
 
-/// The tasks of one worker, or of one thread, that have not ended.
+/// The tasks that have not ended of those that were spawned on one worker, on all external threads,
+/// or, as local tasks, on one thread.
 pub(super) struct OwnedTasks {
     pub(super) scheduler: Arc<dyn Schedule>,
     tasks: Mutex<Tasks>,
@@ -67,7 +68,7 @@ struct Tasks {
     slab: Slab<Entry>,
     /// How many tasks there have been.
     count: u64,
-    /// The runtime, or the thread's scope in it, has ended: a task that is spawned ends at once.
+    /// The runtime begins to end, or the thread leaves it: a task that is spawned ends at once.
     closed: bool,
 }
 

@@ -62,8 +62,8 @@ pub(super) struct Worker<'a> {
     /// follows.
     has_just_looked: bool,
     /// Its last look for I/O in a search has found some, or its last park ended at once, probably
-    /// for I/O. So it is worth a system call to look before it parks.
-    is_io_ready: bool,
+    /// for I/O. So it looks once more before it parks, even if it has just looked.
+    expects_io: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
     /// When it was last unparked, on the parkers' clock, and how many tasks it has run since.
@@ -91,7 +91,7 @@ impl<'a> Worker<'a> {
             has_fired_all: false,
             more_timers_due: false,
             has_just_looked: false,
-            is_io_ready: false,
+            expects_io: false,
             must_check_slots: false,
             unparked_at: 0,
             ran: 0,
@@ -238,8 +238,8 @@ impl<'a> Worker<'a> {
             idle.note_io_look(me);
             self.notify_for_io();
         }
-        // Otherwise the driver owner waits for it, the worker that is away looks, or the standby
-        // does soon (see `idle::standby`).
+        // Otherwise the driver owner waits for it, the worker that is away looks, or its deputy
+        // does soon (see `idle::absence`).
     }
 
     /// Sets how many tasks run until the next poll, by how long the last ones took. That is not
@@ -274,7 +274,7 @@ impl<'a> Worker<'a> {
         if self.pool.idle.has_parked() {
             self.pool.idle.drivers().replan();
         }
-        if self.core.has_stealable() && !self.leaves_to_relief() {
+        if self.core.has_stealable() && !self.leaves_to_deputy() {
             self.pool.idle.notify_one();
         }
     }
@@ -310,8 +310,8 @@ impl<'a> Worker<'a> {
     fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
         let has_just_looked = std::mem::take(&mut self.has_just_looked);
-        if (self.is_io_ready || !has_just_looked) && self.pool.reactor.has_registrations() {
-            self.is_io_ready = self.collect_io();
+        if (self.expects_io || !has_just_looked) && self.pool.reactor.has_registrations() {
+            self.expects_io = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();
         }

@@ -33,7 +33,7 @@ impl Timeouts {
         self != Self::Fixed
     }
 
-    fn moves_io(self) -> bool {
+    fn sets_io_while_parked(self) -> bool {
         self != Self::MovedWithoutIo
     }
 }
@@ -95,7 +95,7 @@ impl WorkerPark for Arc<Parker> {
             if self.timeouts.are_moved() {
                 timeout = state.timeout;
             }
-            if self.timeouts.moves_io() {
+            if self.timeouts.sets_io_while_parked() {
                 waits_for_io = state.waits_for_io;
             }
         }
@@ -117,7 +117,7 @@ impl WorkerPark for Arc<Parker> {
         self.timeouts == Timeouts::Fixed && at < before
     }
 
-    fn moves_timeout(&self) -> bool {
+    fn sets_timeout_while_parked(&self) -> bool {
         self.timeouts.are_moved()
     }
 
@@ -125,11 +125,11 @@ impl WorkerPark for Arc<Parker> {
         let mut state = self.state.lock().unwrap();
         let before = std::mem::replace(&mut state.waits_for_io, waits);
         self.changed.notify_one();
-        waits && !before && !self.timeouts.moves_io()
+        waits && !before && !self.timeouts.sets_io_while_parked()
     }
 
-    fn moves_io(&self) -> bool {
-        self.timeouts.moves_io()
+    fn sets_io_while_parked(&self) -> bool {
+        self.timeouts.sets_io_while_parked()
     }
 
     fn review_io(&self, _is_own: bool) {}

@@ -1,11 +1,12 @@
 //! [`SharedSlack`]: the slack of one loop, which any thread may read or set.
 //!
-//! It is either set, or follows from what a wake-up costs. The loop measures that in a storm, in
-//! one wait of [`EVERY`]: the planner asks for a sample, and the thread that waits takes it.
+//! It is either set, or follows from what a wake-up costs. The loop measures that while timers are
+//! dense or wake-ups come fast: at first in each wait, then in one of [`EVERY`]. The planner asks
+//! for a sample, and the thread that waits takes it.
 
 use std::sync::Arc;
 // Not the model checkers' atomics: nothing but a figure depends on these.
-use std::sync::atomic::{AtomicBool, AtomicU64 as Figure};
+use std::sync::atomic::{AtomicBool, AtomicU64 as StdAtomicU64};
 use std::time::Duration;
 
 use super::cost;
@@ -40,9 +41,9 @@ struct Slack {
     /// The slack that was set, at most [`LONGEST`], or [`ADAPTS`].
     set: AtomicU64,
     /// What a wake-up is taken to cost.
-    cost: Figure,
+    cost: StdAtomicU64,
     /// How many samples that follows from.
-    samples: Figure,
+    samples: StdAtomicU64,
     /// Whether the next wait is to be measured.
     is_sample_due: AtomicBool,
 }
@@ -63,16 +64,16 @@ impl Sample {
 #[derive(Debug)]
 pub(crate) struct PlannedWait {
     /// When the plan wakes the loop, `u64::MAX` if there is no wait, or no plan ends it.
-    wake_at: Figure,
+    wake_at: StdAtomicU64,
     /// The CPU time at the beginning of the wait, or zero.
-    sample: Figure,
+    sample: StdAtomicU64,
 }
 
 impl PlannedWait {
     pub(crate) fn none() -> Self {
         Self {
-            wake_at: Figure::new(u64::MAX),
-            sample: Figure::new(0),
+            wake_at: StdAtomicU64::new(u64::MAX),
+            sample: StdAtomicU64::new(0),
         }
     }
 
@@ -104,8 +105,8 @@ impl SharedSlack {
     fn make(set: u64) -> Self {
         Self(Some(Arc::new(Slack {
             set: AtomicU64::new(set),
-            cost: Figure::new(cost::GUESS),
-            samples: Figure::new(0),
+            cost: StdAtomicU64::new(cost::GUESS),
+            samples: StdAtomicU64::new(0),
             is_sample_due: AtomicBool::new(false),
         })))
     }

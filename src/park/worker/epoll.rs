@@ -23,10 +23,10 @@
 //! At first it is nested in all parkers, if there are several. From time to time the caller has
 //! each parker *review* that: if the worker was made to wait for I/O while it was parked [`FEW`]
 //! times at most since the last review, the source is removed. If that happens [`MANY`] times
-//! between two reviews, it is nested again, by the worker before its next park, because that goes
-//! through all descriptors (the kernel searches them for loops, 63 µs for a thousand). If the
-//! kernel refuses it, because some open file would be reachable on too many ways, the worker goes
-//! on without.
+//! between two reviews, it is nested again, by the worker before its next park in which it waits
+//! for I/O: nesting goes through all descriptors (the kernel searches them for loops, 63 µs for a
+//! thousand), which is too long for the thread that holds the lock. If the kernel refuses it,
+//! because some open file would be reachable on too many ways, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!
@@ -76,24 +76,25 @@ pub(super) struct EpollPark {
     descriptors: Weak<Descriptors>,
     /// The only lasting strong reference, which `close` drops: unparkers may outlive the runtime.
     keep_alive: Mutex<Option<Arc<Descriptors>>>,
-    // What the kernel was told last, so that it is told only what is new. Relaxed: the callers'
-    // lock orders these, too.
+    // Relaxed: the callers' lock orders these, too.
+    /// What the kernel was told last, so that it is told only what is new.
     timeout: AtomicU64,
+    /// Whether I/O is to end the park. Where the source is nested, the kernel has to be told:
+    /// `Nesting::is_enabled` is what it was told last.
     waits_for_io: AtomicBool,
     nesting: Nesting,
 }
 
 /// Whether the I/O source is nested in a parker's instance.
 ///
-/// The worker nests it when it parks, and all else is written under the callers' lock. So a thread
-/// that sets whether the worker waits for I/O may do so while the worker nests the source, which is
-/// enabled then:
+/// The worker nests it, enabled, when it parks, and all else is written under the callers' lock. So
+/// another thread may call `set_io` while the worker nests the source:
 ///
-/// - If the thread wants the worker to wait for I/O, it has the worker unparked, as for a source
-///   that is not nested. Nothing is lost.
-/// - If it does not, I/O may end that park for nothing.
-///
-/// The worker calls `set_io` before each park, which compares with `is_enabled`.
+/// - `set_io(true)` finds a source that is not nested, and so has the worker unparked. Nothing is
+///   lost.
+/// - After `set_io(false)`, I/O may end that one park for nothing. Before the next park the worker
+///   calls `set_io` itself, which finds that `is_enabled` is another value, and disables the
+///   source.
 struct Nesting {
     is_nested: AtomicBool,
     /// What the kernel was told last. Published by `is_nested`.
@@ -277,7 +278,7 @@ impl WorkerPark for EpollPark {
         false
     }
 
-    fn moves_timeout(&self) -> bool {
+    fn sets_timeout_while_parked(&self) -> bool {
         true
     }
 
@@ -299,7 +300,7 @@ impl WorkerPark for EpollPark {
         false
     }
 
-    fn moves_io(&self) -> bool {
+    fn sets_io_while_parked(&self) -> bool {
         self.nesting.is_nested()
     }
 
@@ -342,7 +343,7 @@ mod tests {
         let event: Arc<OwnedFd> = Arc::new(eventfd(1, EventfdFlags::CLOEXEC).unwrap());
         let park = EpollPark::new(2, Some(event.clone())).unwrap();
         park.review_io(true);
-        assert!(!park.moves_io() && park.set_io(true));
+        assert!(!park.sets_io_while_parked() && park.set_io(true));
         let descriptors = park.descriptors.upgrade().unwrap();
         for _ in 0..2 {
             // The kernel refuses it because it is there already.
@@ -351,7 +352,7 @@ mod tests {
             park.nesting.hand_overs.store(MANY, Relaxed);
             park.park();
             assert_eq!(park.nesting.hand_overs.load(Relaxed), 0);
-            assert!(!park.moves_io());
+            assert!(!park.sets_io_while_parked());
             epoll::delete(&descriptors.epoll, &*event).unwrap();
         }
     }

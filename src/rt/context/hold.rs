@@ -1,4 +1,4 @@
-//! The hold on time that a scope has while its thread runs futures and no worker: it is taken,
+//! The hold on time of a scope whose thread runs futures where no worker sees it: it is taken,
 //! passed on to an inner scope, and dropped while the thread waits.
 
 use std::rc::Rc;

@@ -1,12 +1,19 @@
-//! [`Absence`]: what is noted of a driver owner that is away, and of the worker that keeps its
-//! place.
+//! [`Absence`]: what is noted of a driver owner that is away, and of its deputy.
 //!
 //! A driver owner whose park has ended leaves the parked workers, does what it has woken for, and
-//! parks again as the driver owner. Meanwhile it is *away*, and `Parked::owner` names another
-//! worker, which stays parked: the standby, if the driver owner is away for timers (see
-//! [`standby`](super::standby)), or the stand-in, if it is away for I/O (see
-//! [`io_absence`](super::io_absence)). The time at which that worker's park ends is the *relief*.
-//! If the one that is away has not parked by then, the absence ends.
+//! parks again as the driver owner. Meanwhile it is *away*, and a *deputy*, which stays parked, is
+//! the keeper. If the driver owner has not parked by the time of the *relief*, the absence ends:
+//! the deputy wakes and does what there is to do.
+//!
+//! | the driver owner is | the keeper is | whose park ends | and which waits for I/O |
+//! |---|---|---|---|
+//! | parked | the driver owner | at `until` | yes |
+//! | away for timers | the standby | at the relief | no |
+//! | away for I/O | the stand-in | at the relief, or at `until` if that is earlier | no |
+//! | not there: no worker is parked | none | | |
+//!
+//! (A park of the keeper also ends when the LIFO slots are to be checked.) Absences for timers are
+//! in [`standby`](super::standby), those for I/O in [`io_absence`](super::io_absence).
 
 use crate::instant::NEVER;
 
@@ -29,25 +36,25 @@ pub(super) struct Looker {
 /// Part of what the lock of the parked workers guards.
 #[derive(Default)]
 pub(super) struct Absence {
-    /// The standby, as long as no driver owner is away. If one goes away, its place is kept by the
-    /// standby, which is taken out here.
+    /// The standby, before it is needed. While a driver owner is away this is `None`: for timers,
+    /// because the standby is the keeper then.
     pub(super) standby: Option<Timed>,
-    /// The driver owner that is away, whose place `Parked::owner` keeps, and the relief.
+    /// The driver owner that is away, and the time of the relief.
     pub(super) away: Option<(usize, u64)>,
     /// Whether it is away for I/O, see `io_absence`.
     pub(super) is_for_io: bool,
     /// Its count of looks for I/O when `away` was set.
     pub(super) io_looks: usize,
-    /// What an owner has noted of another worker that looks for I/O while it does not park.
+    /// What a driver owner has noted of another worker that looks for I/O while it does not park.
     pub(super) looker: Looker,
-    /// The stand-in for absences for I/O. Between two absences it is not the owner, and keeps its
-    /// timeout, which serves the next one.
+    /// The stand-in. Between two absences it is not the keeper, but its timeout stays set: the next
+    /// absence uses it.
     pub(super) stand_in: Option<Timed>,
 }
 
 impl Absence {
-    /// Returns when the absence ends if the worker that is away has not parked.
-    pub(super) fn relief(&self) -> u64 {
+    /// Returns the time of the relief, [`NEVER`] if no worker is away.
+    pub(super) fn relief_at(&self) -> u64 {
         self.away.map_or(NEVER, |(_, relief)| relief)
     }
 
@@ -67,7 +74,7 @@ impl Absence {
     }
 
     /// Notes that no worker is parked. An absence for timers ends: the worker that was away polls
-    /// the timers, as all do. One for I/O goes on: the next worker that parks waits for its relief.
+    /// the timers, as all do. One for I/O goes on: the next worker that parks is the deputy.
     pub(super) fn end(&mut self) {
         let away = self.away.filter(|_| self.is_for_io);
         let (io_looks, looker) = (self.io_looks, self.looker);
@@ -84,7 +91,7 @@ impl Absence {
 
     /// Ends the absence if its relief has come. Returns whether it did.
     pub(super) fn end_if_over(&mut self, now: u64) -> bool {
-        let is_over = self.relief() <= now;
+        let is_over = self.relief_at() <= now;
         if is_over {
             self.away = None;
         }

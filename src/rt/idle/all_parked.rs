@@ -7,7 +7,7 @@
 //! # I/O that is ready comes first
 //!
 //! When all parkers are prepared, no worker makes I/O ready any more. But some may be ready: it has
-//! ended the park of the driver owner, which has not run since. So the worker that is about to move
+//! ended the park of the keeper, which has not run since. So the worker that is about to move
 //! time asks the reactor, and then checks once more that all parkers are prepared. A worker that
 //! leaves its parker marks it as not prepared, and only then collects the I/O. So either the
 //! reactor still has that I/O when it is asked, or the second check finds the mark.
@@ -23,8 +23,8 @@ pub(super) enum Next {
     Advance,
     Park,
     /// It does not park, because I/O is ready: it collects that itself. If it left that to the
-    /// driver owner, another thread might read or remove the descriptor before the owner's park
-    /// ends: then that park would go on, and no worker would move time.
+    /// keeper, another thread might read or remove the descriptor before the keeper's park ends:
+    /// then that park would go on, and no worker would move time.
     CollectIo,
 }
 
@@ -95,11 +95,11 @@ impl Idle {
         }
     }
 
-    /// Makes the driver owner, if there is one, look at everything again, and each worker that is
-    /// about to block: what it has learned about the clock before its last look may have changed.
+    /// Makes the keeper, if there is one, look at everything again, and each worker that is about
+    /// to block: what it has learned about the clock before its last look may have changed.
     pub(super) fn unpark_to_look_again(&self, parked: &Parked) {
         for &worker in &parked.workers {
-            if parked.owner == Some(worker) || !self.is_prepared(worker) {
+            if parked.keeper == Some(worker) || !self.is_prepared(worker) {
                 self.unpark(Some(worker));
             }
         }

@@ -7,13 +7,13 @@
 //! it is *away*, runs the tasks that it has woken, looks for I/O, and is the driver owner again
 //! when it parks.
 //!
-//! While it is away, `Parked::owner` names another parked worker, the *stand-in*. The stand-in does
-//! not wait for I/O. It waits for the earlier of two times: the next deadline of a timer, and the
-//! *relief*, which comes [`IO_RELIEF_AFTER`] after it was set. At the relief the absence ends: the
-//! stand-in collects the I/O, and searches for tasks. The next driver owner is another parked
-//! worker or, if there is none, the first one that parks. But if the worker that is away has looked
-//! for I/O often since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may
-//! stay away as long again.
+//! While it is away, another parked worker, the *stand-in*, is the keeper. It does not wait for
+//! I/O. It waits for the earlier of two times: the next deadline of a timer, and the *relief*,
+//! which comes [`IO_RELIEF_AFTER`] after it was set. At the relief the absence ends: the stand-in
+//! collects the I/O, and searches for tasks. The next driver owner is another parked worker or, if
+//! there is none, the first one that parks. But if the worker that is away has looked for I/O often
+//! since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may stay away as
+//! long again.
 //!
 //! Since the stand-in searches for tasks at the relief, no worker is unparked at once for the tasks
 //! that I/O has woken, if they are expected to be short ([`is_away_for_io`](Idle::is_away_for_io)).
@@ -23,17 +23,17 @@
 //!
 //! # The timeout of the stand-in
 //!
-//! It stays set when the driver owner is back, and serves the next absences until it ends: so the
-//! relief may come soon after an absence has begun. While there is I/O, the timeout is set once in
-//! 2 ms at most, and so a worker is unparked that often. If no worker is away then, it was unparked
-//! for nothing, and has no timeout when it parks again.
+//! It stays set when the driver owner is back, and the next absences use it: so an absence may
+//! begin shortly before its relief. While there is I/O, the timeout is set once in 2 ms at most,
+//! and so a worker is unparked that often. If no worker is away then, it was unparked for nothing,
+//! and has no timeout when it parks again.
 //!
 //! # When an absence begins and ends
 //!
-//! - It begins when I/O has ended the park of the driver owner. It also begins when a worker parks
-//!   as the driver owner while another one, which need not have been it, looks for I/O all the
-//!   time: the worker that parks would only be unparked for what the other one finds first. So the
-//!   other one counts as away, and the worker that parks is its stand-in.
+//! - It begins when I/O has ended the park of the driver owner. It also begins when worker A is
+//!   about to park as the driver owner while worker B looks for I/O all the time. (B need not have
+//!   been the driver owner.) B would find each event first, and A would be unparked for nothing. So
+//!   B counts as away, and A is its stand-in.
 //! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
 //!   loop, so that its thread polls a main future or ends.
 //!
@@ -46,9 +46,9 @@ use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How long the owner may be away for I/O, in nanoseconds. While there is I/O, a worker is unparked
-/// that often: with 2 ms a message there and back takes 0.5 % more CPU than with 5 ms, and with 1
-/// ms 2 % more.
+/// How long a driver owner may be away for I/O, in nanoseconds. While there is I/O, a worker is
+/// unparked that often: with 2 ms a message there and back takes 0.5 % more CPU than with 5 ms, and
+/// with 1 ms 2 % more.
 pub(super) const IO_RELIEF_AFTER: u64 = 2_000_000;
 
 /// After so many looks for I/O it is decided whether a worker looks all the time.
@@ -57,8 +57,8 @@ const LOOKS: usize = 16;
 /// It does if it has looked once in so many nanoseconds, on average.
 const LOOK_PERIOD: u64 = 50_000;
 
-/// After so many waits and looks for I/O it is decided anew for each parker whether it takes I/O
-/// while it is parked.
+/// After so many waits and looks for I/O it is decided anew for each parker whether it may be made
+/// to wait for I/O while it is parked.
 const REVIEW_PERIOD: usize = 1024;
 
 /// A worker adds so many looks at once, since that takes the lock.
@@ -68,7 +68,7 @@ const LOOKS_AT_ONCE: usize = 64;
 pub(super) const NOBODY: usize = usize::MAX;
 
 impl Idle {
-    /// Notes that the owner, which was not unparked for a timer, is expected back soon.
+    /// Notes that the driver owner, which was not unparked for a timer, is expected back soon.
     pub(super) fn begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         if parked.absence.is_any_away() {
             return;
@@ -96,14 +96,14 @@ impl Idle {
         parked.absence.away = Some((owner, stand_in.at));
         parked.absence.is_for_io = true;
         parked.absence.io_looks = self.io_looks[owner].0.load(Relaxed);
-        parked.owner = Some(stand_in.worker);
+        parked.keeper = Some(stand_in.worker);
         self.set_timeout(parked, stand_in.worker);
     }
 
     fn choose_stand_in(&self, parked: &Parked, owner: usize, now: u64) -> Option<Timed> {
         let is_fit = |worker: usize| {
             worker != owner
-                && self.parkers[worker].moves_timeout()
+                && self.parkers[worker].sets_timeout_while_parked()
                 && !self.timers_only[worker].load(Relaxed)
         };
         let at = now.saturating_add(IO_RELIEF_AFTER);
@@ -112,7 +112,7 @@ impl Idle {
     }
 
     /// Returns a parked worker to hand the I/O to: of those that are fit the one that has parked
-    /// last, but preferably one that takes I/O while it is parked.
+    /// last, but preferably one that can be made to wait for I/O while it is parked.
     pub(super) fn choose_for_io(
         &self,
         parked: &Parked,
@@ -121,7 +121,8 @@ impl Idle {
         let workers = parked.workers.iter().rev().copied();
         let mut fit = workers.filter(|&worker| is_fit(worker));
         let last = fit.clone().next();
-        fit.find(|&worker| self.parkers[worker].moves_io()).or(last)
+        fit.find(|&worker| self.parkers[worker].sets_io_while_parked())
+            .or(last)
     }
 
     /// Leaves the stand-in, which is parked, its timeout for the next absence.
@@ -147,7 +148,8 @@ impl Idle {
     }
 
     /// Notes that a worker has looked for I/O, or was unparked for some. Now and then, all parkers
-    /// decide whether they take I/O while they are parked: an event costs less if fewer do.
+    /// decide whether they can be made to wait for I/O while they are parked: an event costs less
+    /// if fewer can.
     pub(super) fn note_io_waits(&self, parked: &mut Parked, worker: usize, count: usize) {
         parked.io_waits += count;
         if parked.io_waits < REVIEW_PERIOD {
@@ -159,8 +161,8 @@ impl Idle {
         }
     }
 
-    /// Has a worker that is about to park as the owner wait for no I/O if another one looks for it
-    /// all the time: each event would unpark this one, and the other one would be faster.
+    /// Has a worker that is about to park as the driver owner wait for no I/O if another one looks
+    /// for it all the time: each event would unpark this one, and the other one would be faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
         let worker = self.last_looker.load(Relaxed);
         if worker == owner || parked.absence.is_any_away() || parked.absence.standby.is_some() {
@@ -178,14 +180,14 @@ impl Idle {
         let at = self.parkers[owner].now();
         parked.absence.looker = Looker { worker, looks, at };
         let is_often = at.saturating_sub(noted.at) < LOOK_PERIOD.saturating_mul(new as u64);
-        let relief = at.saturating_add(IO_RELIEF_AFTER);
-        let is_fit = self.parkers[owner].moves_timeout() && parked.until > relief;
+        let relief_at = at.saturating_add(IO_RELIEF_AFTER);
+        let is_fit = self.parkers[owner].sets_timeout_while_parked() && parked.until > relief_at;
         if noted.worker == worker && is_often && is_fit && parked.position(worker).is_none() {
             parked.absence.stand_in = Some(Timed {
                 worker: owner,
-                at: relief,
+                at: relief_at,
             });
-            parked.absence.away = Some((worker, relief));
+            parked.absence.away = Some((worker, relief_at));
             parked.absence.is_for_io = true;
             parked.absence.io_looks = looks;
         }
@@ -195,9 +197,9 @@ impl Idle {
     /// I/O and has looked for it often since may stay away as long again.
     pub(super) fn end_absence_if_over(&self, parked: &mut Parked, now: u64) -> bool {
         let absence = &mut parked.absence;
-        if let Some((away, relief)) = absence.away
+        if let Some((away, relief_at)) = absence.away
             && absence.is_for_io
-            && relief <= now
+            && relief_at <= now
         {
             let looks = self.io_looks[away].0.load(Relaxed);
             let enough = (IO_RELIEF_AFTER / LOOK_PERIOD / 2) as usize;
@@ -229,14 +231,14 @@ impl Idle {
         }
         absence.away = None;
         absence.stand_in = None;
-        let must_unpark = |&owner: &usize| {
-            let for_timeout = self.set_timeout(&parked, owner);
-            let for_io = self.is_prepared(owner) && self.parkers[owner].set_io(true);
+        let must_unpark = |&keeper: &usize| {
+            let for_timeout = self.set_timeout(&parked, keeper);
+            let for_io = self.is_prepared(keeper) && self.parkers[keeper].set_io(true);
             for_timeout || for_io
         };
-        let owner = parked.owner.filter(must_unpark);
+        let keeper = parked.keeper.filter(must_unpark);
         drop(parked);
-        self.unpark(owner);
+        self.unpark(keeper);
     }
 
     /// Returns whether a worker is away for I/O: then another one searches for tasks before long.

@@ -208,10 +208,10 @@ impl Idle {
     pub(super) fn stop_slot_checks(&self, parked: &Parked) {
         if parked.workers.len() == parked.threads
             && self.lifo_watch.stop()
-            && let Some(owner) = parked.owner
+            && let Some(keeper) = parked.keeper
         {
             // A later timeout: no unpark is needed.
-            self.set_timeout(parked, owner);
+            self.set_timeout(parked, keeper);
         }
     }
 }

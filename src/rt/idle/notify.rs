@@ -125,12 +125,12 @@ impl Idle {
         if !self.counts.wants_searcher() {
             return;
         }
-        // Preferably not the owner: its timeout would have to be handed on.
+        // Preferably not the keeper: its timeout would have to be handed on.
         let runs_tasks = |worker: usize| !self.timers_only[worker].load(Ordering::Relaxed);
         let mut workers = parked.workers.iter();
-        let other = workers.rposition(|&w| runs_tasks(w) && Some(w) != parked.owner);
-        let owner = || parked.workers.iter().rposition(|&w| runs_tasks(w));
-        if let Some(at) = other.or_else(owner) {
+        let other = workers.rposition(|&w| runs_tasks(w) && Some(w) != parked.keeper);
+        let any = || parked.workers.iter().rposition(|&w| runs_tasks(w));
+        if let Some(at) = other.or_else(any) {
             self.notify_at(parked, at);
         }
     }

@@ -10,27 +10,27 @@ use crate::driver::shared::{Notifier, Origin};
 use crate::instant::NEVER;
 use crate::panic::catch_panic;
 
-/// The wake source: the timeout of the parked worker that is the driver owner.
+/// The wake source: the timeout of the keeper.
 ///
 /// It does not end before the drivers, and does not panic. So a scan ends with [`Liveness::Gone`]
 /// only if the runtime closes the drivers meanwhile, and a caller of `replan` need not close them.
-pub(crate) struct OwnerTimeout(pub(super) Weak<Idle>);
+pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
-impl WakeSource for OwnerTimeout {
+impl WakeSource for KeeperTimeout {
     fn set(&mut self, at: u64) -> Liveness {
         let Some(idle) = self.0.upgrade() else {
             return Liveness::Gone;
         };
         if idle.clock.is_frozen() {
-            // Time does not pass on this clock, so there is nothing to wait for. But the owner has
+            // Time does not pass on this clock, so there is nothing to wait for. But the keeper has
             // to look again: it may have to move time to this timer.
             idle.set_until(NEVER);
             if at != NEVER {
-                idle.make_owner_look_again();
+                idle.make_keeper_look_again();
             }
             return Liveness::Alive;
         }
-        // Zero, if the clock panics: that has passed, so the owner looks again.
+        // Zero, if the clock panics: that has passed, so the keeper looks again.
         let mut until = 0;
         catch_panic(|| until = idle.on_parkers_clock(at));
         idle.set_until(until);
@@ -90,16 +90,16 @@ impl ClockObserver for Idle {
     }
 
     fn look_again(&self) {
-        // The deadline is another time on the parkers' clock now, and the owner may have to move
-        // time.
+        // The deadline is another time on the parkers' clock now, and the keeper may have to
+        // move time.
         self.note_whether_frozen();
         self.drivers.replan_from_scratch();
-        self.make_owner_look_again();
+        self.make_keeper_look_again();
     }
 }
 
 impl Idle {
-    /// Notes whether time stands still. Then the owner waits without a timeout, so it has to be
+    /// Notes whether time stands still. Then the keeper waits without a timeout, so it has to be
     /// told when the timer that was announced is cancelled.
     ///
     /// To be called after each change, and once after the clock has begun to tell of changes.
@@ -108,12 +108,12 @@ impl Idle {
         shards.for_each(|shard| shard.set_notify_on_cancel(|| self.clock.is_frozen()));
     }
 
-    /// Makes the driver owner, and each worker that is about to block, look at everything again.
-    fn make_owner_look_again(&self) {
+    /// Makes the keeper, and each worker that is about to block, look at everything again.
+    fn make_keeper_look_again(&self) {
         self.unpark_to_look_again(&self.lock());
     }
 
-    /// Sets when the driver owner has to wake for the timers.
+    /// Sets when a worker has to wake for the timers.
     pub(super) fn set_until(&self, until: u64) {
         let mut parked = self.lock();
         parked.until = until;
@@ -121,7 +121,7 @@ impl Idle {
     }
 
     /// Returns what the drivers' clock shows, or zero if it panics: then nothing is due, and the
-    /// next scan has the owner wake soon.
+    /// next scan has the keeper wake soon.
     pub(crate) fn now_or_zero(&self) -> u64 {
         let mut now = 0;
         catch_panic(|| now = self.clock.nanos());

@@ -4,12 +4,12 @@
 //! Timers are often dense and their tasks short. If the driver owner handed its timeout to another
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
 //! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
-//! of the others, the *standby*, has a timeout as well, the *relief*, [`TIMER_RELIEF_AFTER`] later
-//! than that of the driver owner. When the driver owner's timeout ends, it goes *away*: it leaves
-//! the parked workers, fires, runs what it has woken, and parks again as the driver owner. As a
-//! rule that is before the relief, and the standby does not run. Otherwise the absence ends at the
-//! relief: the standby fires what is due, and searches for tasks. The next driver owner is another
-//! parked worker or, if there is none, the first one that parks.
+//! of the others, the *standby*, has a timeout as well, for the *relief*, [`TIMER_RELIEF_AFTER`]
+//! later than that of the driver owner. When the driver owner's timeout ends, it goes *away*: it
+//! leaves the parked workers, fires, runs what it has woken, and parks again as the driver owner.
+//! As a rule that is before the relief, and the standby does not run. Otherwise the absence ends at
+//! the relief: the standby fires what is due, and searches for tasks. The next driver owner is
+//! another parked worker or, if there is none, the first one that parks.
 //!
 //! The other way, to set a timeout when the driver owner wakes and to cancel it when it parks,
 //! costs more than it saves: to program a timer that is due in 50 µs into the hardware, and to
@@ -18,8 +18,8 @@
 //!
 //! # What holds during an absence
 //!
-//! - `Parked::owner` names the standby. But the standby waits for the relief alone (or the next
-//!   check of the LIFO slots): neither for I/O, nor for a timer that is due before the relief.
+//! - The standby is the keeper. But it waits for the relief alone (or the next check of the LIFO
+//!   slots): neither for I/O, nor for a timer that is due before the relief.
 //! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
 //!   If it does not get to them, they are late by [`TIMER_RELIEF_AFTER`] at most. To set the
 //!   standby's timeout for the next deadline would cost a system call for each absence where
@@ -39,14 +39,14 @@ use crate::instant::NEVER;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How much later than the owner's the timeout of the standby is, in nanoseconds: the owner has
+/// How much later than the driver owner's the timeout of the standby is, in nanoseconds: that has
 /// some 150 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
 /// may take longer than before.
 pub(super) const TIMER_RELIEF_AFTER: u64 = 250_000;
 
 impl Absence {
-    /// Begins the absence of the owner, if there is a standby whose timeout ends soon. Returns the
-    /// standby, which is to be the owner now.
+    /// Begins the absence of a driver owner, if there is a standby whose timeout ends soon. Returns
+    /// the standby, which is to be the keeper now.
     fn begin(&mut self, owner: usize, now: u64) -> Option<usize> {
         let soon = now..=now.saturating_add(TIMER_RELIEF_AFTER);
         let standby = self.standby.filter(|it| soon.contains(&it.at))?;
@@ -58,14 +58,14 @@ impl Absence {
 }
 
 impl Idle {
-    /// Prepares the parker of a worker that is about to block: the timeout and, for the driver
-    /// owner, I/O.
+    /// Prepares the parker of a worker that is about to block: the timeout, and whether it waits
+    /// for I/O.
     pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
         self.prepared[worker].store(true, Relaxed);
         let standby = self.take_back(&mut parked, worker);
         // The results are ignored: the worker that prepares its parker is not blocked in it.
-        if parked.owner == Some(worker) {
+        if parked.keeper == Some(worker) {
             self.leave_io_to_looker(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
             self.parkers[worker].set_io(!parked.absence.is_any_away());
@@ -78,9 +78,9 @@ impl Idle {
         }
     }
 
-    /// Returns when the driver owner has to wake by itself.
+    /// Returns when the keeper has to wake by itself: see the table in `absence`.
     pub(super) fn timeout(&self, parked: &Parked) -> u64 {
-        let until = match parked.absence.relief() {
+        let until = match parked.absence.relief_at() {
             NEVER => parked.until,
             relief if parked.absence.is_for_io => relief.min(parked.until),
             relief => relief,
@@ -96,12 +96,12 @@ impl Idle {
         }
         let parked = self.lock();
         let is_away = |(away, _)| away == worker;
-        let runs_tasks = |owner: usize| !self.timers_only[owner].load(Relaxed);
+        let runs_tasks = |keeper: usize| !self.timers_only[keeper].load(Relaxed);
         let for_timers = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
-        for_timers && parked.owner.is_some_and(runs_tasks)
+        for_timers && parked.keeper.is_some_and(runs_tasks)
     }
 
-    /// Notes how many timers an owner has fired whose timeout had ended.
+    /// Notes how many timers a keeper has fired whose timeout had ended.
     pub(crate) fn note_fired(&self, fired: usize) {
         let is_dense = fired > 1;
         if self.is_dense.load(Relaxed) != is_dense {
@@ -109,52 +109,53 @@ impl Idle {
         }
     }
 
-    /// Notes that the owner, whose timeout has ended, is about to fire, and is expected back soon.
+    /// Notes that the driver owner, whose timeout has ended, is about to fire, and is expected back
+    /// soon.
     pub(super) fn begin_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         if let Some(standby) = parked.absence.begin(owner, now) {
-            parked.owner = Some(standby);
+            parked.keeper = Some(standby);
             // It has this timeout already, unless the LIFO slots are to be checked before that.
             self.set_timeout(parked, standby);
         }
     }
 
-    /// Sets the timeout of the owner. Returns whether it has to be unparked for that.
-    pub(super) fn set_timeout(&self, parked: &Parked, owner: usize) -> bool {
+    /// Sets the timeout of the keeper. Returns whether it has to be unparked for that.
+    pub(super) fn set_timeout(&self, parked: &Parked, keeper: usize) -> bool {
         // A worker whose parker is not prepared yet does that itself before it blocks.
-        self.is_prepared(owner) && self.parkers[owner].set_timeout(self.timeout(parked))
+        self.is_prepared(keeper) && self.parkers[keeper].set_timeout(self.timeout(parked))
     }
 
-    /// Sets the timeout of the owner, if there is one, and unparks it if it has to be.
+    /// Sets the timeout of the keeper, if there is one, and unparks it if it has to be.
     pub(super) fn update_timeout(&self, parked: MutexGuard<'_, Parked>) {
-        let owner = parked
-            .owner
-            .filter(|&owner| self.set_timeout(&parked, owner));
+        let keeper = parked
+            .keeper
+            .filter(|&keeper| self.set_timeout(&parked, keeper));
         drop(parked);
-        self.unpark(owner);
+        self.unpark(keeper);
     }
 
-    /// Makes a worker that was away, and is about to block, the owner again. Returns the worker
-    /// that has been the owner meanwhile, which the caller makes the standby.
+    /// Makes a worker that was away, and is about to block, the keeper again. Returns its deputy if
+    /// that is to be the standby again.
     fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         let is_away = |(away, _)| away == worker;
         // It is not in the list if another thread has unparked it meanwhile.
         if !parked.absence.away.is_some_and(is_away) || parked.position(worker).is_none() {
             return None;
         }
-        let relief = parked.absence.relief();
+        let relief_at = parked.absence.relief_at();
         parked.absence.away = None;
-        let former = parked.owner.replace(worker);
+        let deputy = parked.keeper.replace(worker);
         // A worker that is about to block prepares its parker itself.
-        let prepared = |&former: &usize| former != worker && self.is_prepared(former);
-        let former = former.filter(prepared)?;
+        let prepared = |&deputy: &usize| deputy != worker && self.is_prepared(deputy);
+        let deputy = deputy.filter(prepared)?;
         if parked.absence.is_for_io {
-            self.keep_ready_for_io(parked, former, relief);
+            self.keep_ready_for_io(parked, deputy, relief_at);
             return None;
         }
-        Some(former)
+        Some(deputy)
     }
 
-    /// Prepares the parker of a worker that is not the owner.
+    /// Prepares the parker of a worker that is not the keeper.
     fn prepare_other(&self, parked: &mut Parked, worker: usize) {
         parked.absence.forget_worker(worker);
         if parked.absence.standby.is_none() && parked.absence.away.is_none() {
@@ -165,16 +166,16 @@ impl Idle {
         }
     }
 
-    /// Makes a worker that is not the owner the standby, if one is of use. If none is, the worker
+    /// Makes a worker that is not the keeper the standby, if one is of use. If none is, the worker
     /// has no timeout. Its parker is prepared, or about to be.
     fn make_standby(&self, parked: &mut Parked, worker: usize) {
-        // If a worker runs, it may set the owner's timeout at any time, and would have to set that
+        // If a worker runs, it may set the keeper's timeout at any time, and would have to set that
         // of the standby as often. (A worker without a thread does not run: the first one, while no
         // thread is in `block_on`.) And one task that sleeps over and over would pay for two
         // timeouts, and gain nothing: no other worker is unparked for it.
         let all_parked = parked.workers.len() == parked.threads;
         let is_dense = self.is_dense.load(Relaxed);
-        let at = match all_parked && is_dense && self.parkers[worker].moves_timeout() {
+        let at = match all_parked && is_dense && self.parkers[worker].sets_timeout_while_parked() {
             true => parked.until.saturating_add(TIMER_RELIEF_AFTER),
             false => NEVER,
         };

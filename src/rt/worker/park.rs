@@ -41,7 +41,7 @@ impl Worker<'_> {
         // list of parked workers, it might have been chosen itself.
         if self.has_just_looked {
             self.notify_for_io();
-            self.is_io_ready |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
+            self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
         // The time that has passed says nothing about tasks. So the next poll, which comes after
         // one task at most, takes the time anew.
@@ -77,18 +77,18 @@ impl Worker<'_> {
 
     /// Returns whether the ready tasks of this worker need no other one now: this one is expected
     /// to finish them soon, and if it does not, another one comes.
-    pub(super) fn leaves_to_relief(&self) -> bool {
+    pub(super) fn leaves_to_deputy(&self) -> bool {
         self.are_short(self.core.len() as u64) && self.pool.idle.is_away_for_timers(self.core.index)
     }
 
     /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to
     /// finish them soon, and another one comes if it does not.
     pub(super) fn notify_for_io(&self) {
-        let leaves_to_relief = || {
+        let leaves_to_deputy = || {
             let tasks = self.core.len() as u64;
             self.are_short(tasks) && self.pool.idle.is_away_for_io(self.core.index)
         };
-        if self.core.has_stealable() && !leaves_to_relief() {
+        if self.core.has_stealable() && !leaves_to_deputy() {
             self.pool.idle.notify_one();
         }
     }
@@ -128,10 +128,10 @@ impl Worker<'_> {
     }
 }
 
-/// No other worker is unparked for tasks that are expected to be done within so many nanoseconds.
-/// With another one they take 25 to 50 % more CPU, and it begins some 75 µs later. Dense timers
-/// bring as much at once: a thousand tasks that sleep 1 to 10 ms, if wake-ups are a millisecond
-/// apart.
+/// A worker that is away has no other one unparked for tasks that are expected to be done within so
+/// many nanoseconds: its deputy comes if they are not. With another one they take 25 to 50 % more
+/// CPU, and it begins some 75 µs later. Dense timers bring as much at once: a thousand tasks that
+/// sleep 1 to 10 ms, if wake-ups are a millisecond apart.
 const SHORT_WORK: u64 = 150_000;
 
 /// A park that takes fewer nanoseconds has not blocked, as a rule.

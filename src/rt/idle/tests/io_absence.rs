@@ -25,11 +25,11 @@ fn owner_that_is_back_soon_waits_for_io_again_and_nothing_is_set() {
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
     for now in [NOW, 2 * NOW, 3 * NOW] {
         workers.leaves(0, now);
-        assert_eq!(workers.owner(), Some(1));
+        assert_eq!(workers.keeper(), Some(1));
         assert!(workers.idle.is_away_for_io(0) && !workers.idle.is_away_for_timers(0));
         assert!(!workers.waits_for_io(1));
         workers.park(0);
-        assert_eq!(workers.owner(), Some(0));
+        assert_eq!(workers.keeper(), Some(0));
         assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
         // Since the first absence.
         assert_eq!(
@@ -50,7 +50,7 @@ fn owner_that_does_not_come_back_is_relieved() {
     assert!(workers.leaves(1, NOW + IO_RELIEF_AFTER).searching);
     workers.idle.end_search();
     workers.park(1);
-    assert_eq!((workers.owner(), workers.timeout(1)), (Some(1), LATE));
+    assert_eq!((workers.keeper(), workers.timeout(1)), (Some(1), LATE));
     assert!(workers.waits_for_io(1));
     workers.park(0);
     assert!(!workers.waits_for_io(0));
@@ -64,7 +64,7 @@ fn owner_that_looks_for_io_often_stays_away_until_it_does_not() {
     assert!(!workers.leaves(1, NOW + IO_RELIEF_AFTER).searching);
     workers.park(1);
     assert_eq!(
-        (workers.owner(), workers.timeout(1)),
+        (workers.keeper(), workers.timeout(1)),
         (Some(1), NOW + 2 * IO_RELIEF_AFTER)
     );
     assert!(!workers.waits_for_io(1));
@@ -109,15 +109,15 @@ fn owner_whose_tasks_are_long_is_not_away() {
 fn absence_goes_over_to_the_next_worker_if_the_one_that_waits_is_unparked() {
     let workers = parked(3, LATE);
     workers.leaves(0, NOW);
-    let waiting = workers.owner().unwrap();
+    let waiting = workers.keeper().unwrap();
     workers.idle.notify(waiting);
-    let next = workers.owner().unwrap();
+    let next = workers.keeper().unwrap();
     assert!(next != waiting && next != 0);
     assert_eq!(workers.timeout(next), NOW + IO_RELIEF_AFTER);
     assert!(!workers.waits_for_io(next));
     workers.park(0);
     assert_eq!(
-        (workers.owner(), workers.timeout(next)),
+        (workers.keeper(), workers.timeout(next)),
         (Some(0), NOW + IO_RELIEF_AFTER)
     );
 }
@@ -132,7 +132,7 @@ fn worker_that_parks_leaves_io_to_one_that_looks_for_it_all_the_time() {
     assert!(workers.idle.is_away_for_io(0) && !workers.waits_for_io(1));
     assert_eq!(workers.timeout(1), NOW + IO_RELIEF_AFTER);
     workers.park(0);
-    assert_eq!(workers.owner(), Some(0));
+    assert_eq!(workers.keeper(), Some(0));
     assert!(workers.waits_for_io(0));
 }
 
@@ -159,9 +159,9 @@ fn owner_that_leaves_its_loop_hands_the_io_over_at_once() {
     workers.idle.end_io_absence(0);
     assert!(!workers.idle.is_away_for_io(0));
     assert!(workers.waits_for_io(1));
-    assert_eq!((workers.owner(), workers.timeout(1)), (Some(1), LATE));
+    assert_eq!((workers.keeper(), workers.timeout(1)), (Some(1), LATE));
     workers.park(0);
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
     assert!(!workers.waits_for_io(0));
 }
 
@@ -178,7 +178,7 @@ fn io_is_handed_over_to_a_worker_that_can_be_made_to_wait_for_it_while_it_is_par
             ..Worker::default()
         };
         workers.leaves_as(0, NOW, &mut context);
-        assert_eq!(workers.owner(), Some(2));
+        assert_eq!(workers.keeper(), Some(2));
         assert_eq!(workers.idle.is_away_for_io(0), !leaves_for_long);
     }
 }
@@ -226,7 +226,7 @@ fn owner_is_away_for_io_although_another_worker_stands_by_for_timers_that_are_fa
     assert!(workers.idle.is_away_for_io(0));
     assert_eq!(workers.timeout(1), NOW + IO_RELIEF_AFTER);
     workers.park(0);
-    assert_eq!(workers.owner(), Some(0));
+    assert_eq!(workers.keeper(), Some(0));
 
     let workers = Workers::parked(2, NOW + IO_RELIEF_AFTER);
     workers.leaves(0, NOW);

@@ -28,7 +28,7 @@ impl crate::park::worker::WorkerPark for Arc<TestPark> {
         false
     }
 
-    fn moves_timeout(&self) -> bool {
+    fn sets_timeout_while_parked(&self) -> bool {
         true
     }
 
@@ -37,7 +37,7 @@ impl crate::park::worker::WorkerPark for Arc<TestPark> {
         false
     }
 
-    fn moves_io(&self) -> bool {
+    fn sets_io_while_parked(&self) -> bool {
         !self.needs_unpark_for_io.load(SeqCst)
     }
 
@@ -98,8 +98,8 @@ impl Workers {
         self.idle.transition_from_parked(worker, context)
     }
 
-    pub(super) fn owner(&self) -> Option<usize> {
-        self.idle.lock().owner
+    pub(super) fn keeper(&self) -> Option<usize> {
+        self.idle.lock().keeper
     }
 
     pub(super) fn timeout(&self, worker: usize) -> u64 {
@@ -139,7 +139,7 @@ fn owner_that_is_back_soon_is_the_owner_again() {
     workers.idle.set_until(next);
     assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
     workers.park(0);
-    assert_eq!(workers.owner(), Some(0));
+    assert_eq!(workers.keeper(), Some(0));
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
         (next, next + TIMER_RELIEF_AFTER)
@@ -158,10 +158,10 @@ fn standby_searches_if_the_owner_is_not_back_in_time() {
     workers.idle.end_search();
 
     workers.park(1);
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
     assert!(workers.waits_for_io(1));
     workers.park(0);
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
 }
 
 /// The timer is armed by a task of the worker that is away, which runs on. Nothing is set for it:
@@ -184,7 +184,7 @@ fn standby_fires_for_an_owner_that_does_not_leave_its_parker() {
     let workers = Workers::parked(2, DUE);
     let (mut standby, mut owner) = (Worker::default(), Worker::default());
     workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut standby);
-    assert_eq!((standby.fired, workers.owner()), (1, Some(0)));
+    assert_eq!((standby.fired, workers.keeper()), (1, Some(0)));
     assert_eq!(workers.timeout(0), NEVER);
     assert!(!workers.idle.is_away_for_timers(1));
     workers.leaves_as(0, DUE + TIMER_RELIEF_AFTER, &mut owner);
@@ -215,7 +215,7 @@ fn no_worker_stands_by_unless_all_are_parked() {
     assert!(!workers.idle.lock().absence.is_standby_due(2, NEVER));
     workers.leaves(0, DUE);
     assert!(!workers.idle.is_away_for_timers(0));
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
 }
 
 /// The first worker has no thread while none is in `block_on`: it does not run, and no standby was
@@ -223,7 +223,7 @@ fn no_worker_stands_by_unless_all_are_parked() {
 #[test]
 fn worker_stands_by_while_the_first_one_has_no_thread() {
     let workers = Workers::parked_without(1, 3, DUE);
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
     assert_eq!(
         (workers.timeout(1), workers.timeout(2)),
         (DUE, DUE + TIMER_RELIEF_AFTER)
@@ -255,9 +255,9 @@ fn no_worker_stands_by_unless_several_timers_fire_at_once() {
 fn relief_is_handed_on_by_a_standby_that_is_unparked() {
     let workers = Workers::parked(3, DUE);
     workers.leaves(0, DUE);
-    assert_eq!(workers.owner(), Some(2));
+    assert_eq!(workers.keeper(), Some(2));
     workers.idle.notify(2);
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
     assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
     assert!(workers.idle.is_away_for_timers(0));
     assert!(workers.leaves(1, DUE + TIMER_RELIEF_AFTER).searching);
@@ -271,6 +271,6 @@ fn owner_that_is_unparked_on_its_way_back_takes_nothing_back() {
     workers.idle.transition_to_parked(0, false);
     workers.idle.notify(0);
     workers.idle.prepare_parker(0);
-    assert_eq!(workers.owner(), Some(1));
+    assert_eq!(workers.keeper(), Some(1));
     assert!(workers.idle.is_away_for_timers(0));
 }

@@ -28,7 +28,7 @@ fn parkers(reactor: &Reactor) -> [Arc<Box<dyn WorkerPark>>; 2] {
     let make = || Arc::new(worker_park(2, reactor.io_source()).unwrap());
     let (taking, other) = (make(), make());
     other.review_io(true);
-    assert!(taking.moves_io() && !other.moves_io());
+    assert!(taking.sets_io_while_parked() && !other.sets_io_while_parked());
     [taking, other]
 }
 
@@ -108,7 +108,11 @@ fn a_wait_for_io_that_begins_during_a_park_takes_effect() {
             for park in parkers(&reactor) {
                 let thread = parking(&park, || {});
                 let must_unpark = park.set_io(true);
-                assert_eq!(must_unpark, !park.moves_io(), "asked for an unpark");
+                assert_eq!(
+                    must_unpark,
+                    !park.sets_io_while_parked(),
+                    "asked for an unpark"
+                );
                 if must_unpark {
                     park.unpark();
                 }
@@ -147,7 +151,7 @@ fn worker_that_is_often_unparked_for_io_is_unparked_for_it_no_longer() {
         assert!(reader.poll_readable(&mut task.context()).is_pending());
         writer.write_all(b"x").unwrap();
         let mut unparks = 0;
-        while !park.moves_io() {
+        while !park.sets_io_while_parked() {
             let thread = parking(&park, || {});
             if park.set_io(true) {
                 park.unpark();
@@ -171,7 +175,7 @@ fn worker_that_is_often_unparked_for_io_is_unparked_for_it_no_longer() {
         // It is unparked again if it seldom waits.
         park.review_io(false);
         park.review_io(false);
-        assert!(!park.moves_io() && park.set_io(true));
+        assert!(!park.sets_io_while_parked() && park.set_io(true));
     });
 }
 
@@ -183,8 +187,8 @@ fn worker_that_waits_for_io_when_it_is_reviewed_takes_it_on() {
     park.set_io(true);
     park.review_io(false);
     park.review_io(false);
-    assert!(park.moves_io());
+    assert!(park.sets_io_while_parked());
     park.set_io(false);
     park.review_io(false);
-    assert!(!park.moves_io());
+    assert!(!park.sets_io_while_parked());
 }
