@@ -15,11 +15,12 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. For the same reason a timer that is due at or
-//! after a time for which the loop wakes is armed under the lock of the chunk alone: if it needs a
-//! slot, that is *pending* there until the loop looks at its timers. And a timer is removed under
-//! that lock. Where the loop must know the earliest deadline exactly, because time moves on to it,
-//! the driver's lock is taken, too, when a timer is put off or removed.
+//! heap is early enough, so the loop wakes in time. A timer that is due when the loop looks
+//! at its timers anyway, or later, is armed under the lock of the chunk alone: if it needs a slot,
+//! that is *unfiled* there until then. And a timer is removed under that lock. Where the loop must
+//! know the earliest deadline exactly, because time moves on to it, a timer is put off under the
+//! driver's lock. In a runtime, that lock is also taken there after a removal: the loop may have to
+//! be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -29,12 +30,12 @@
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
 //! and blocks. It announces the time of the heap's first slot, or an earlier one. Once it has found
-//! that slot, no earlier one is left pending. (`Driver::advance_when_idle` announces `NEVER`, and
-//! then, unless time is held, reads the deadlines, so it finds all that are pending.) A thread that
-//! arms an earlier timer clears the announcement, under the same lock, and then unparks the loop.
-//! So one of two things happens. Either the arming thread comes first, and the loop computes its
-//! timeout with the new timer in view. Or it comes second, sees the announcement, and unparks; an
-//! unpark that comes before the loop blocks makes the block return. The first thread that
+//! that slot, no earlier one is left unfiled. (`Driver::advance_when_idle` announces `NEVER`, and
+//! then, unless time is held, reads the deadlines, so it finds the unfiled ones, too.) A thread
+//! that arms an earlier timer clears the announcement, under the same lock, and then unparks the
+//! loop. So one of two things happens. Either the arming thread comes first, and the loop computes
+//! its timeout with the new timer in view. Or it comes second, sees the announcement, and unparks;
+//! an unpark that comes before the loop blocks makes the block return. The first thread that
 //! interrupts clears the announcement, so the loop is interrupted once for each announcement. A
 //! loop that runs is interrupted only between the end of its wait and the turn that follows.
 //!
@@ -70,8 +71,9 @@ const CLOSED: u64 = u64::MAX;
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     notifier: Box<dyn Notifier>,
-    /// Whether the loop is also told when the timer that it waits for is cancelled. On a clock that
-    /// may be paused the loop would move time on to that timer, or wait for it in vain.
+    /// Whether the loop is also told when the timer that it waits for is cancelled. A runtime
+    /// that moves time on to the earliest deadline would move it to that of the cancelled timer, or
+    /// wait for it in vain.
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,
@@ -238,7 +240,7 @@ impl Shared {
 
     /// Arms a timer. `waker` is taken only if the answer is `Armed`.
     ///
-    /// To interrupt the loop is left to the caller: an unpark that panics leaves the timer armed.
+    /// The caller interrupts the loop: an unpark that panics leaves the timer armed.
     // Always inlined: a call would cost 14 instructions of 389.
     #[inline(always)]
     pub(crate) fn arm(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
@@ -476,7 +478,7 @@ impl Shared {
     }
 
     /// Marks the driver as gone. No arming that begins from now on succeeds. An arming, a drop or a
-    /// put-off that has already begun may.
+    /// put-off that has already begun may still succeed.
     fn mark_closed(&self) {
         let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);

@@ -1,26 +1,27 @@
-//! A driver's timers: their order, here, and their wakers, in [`chunks`].
+//! The timers of a driver: their order is here ([`Order`]), their wakers are in [`chunks`].
 //!
 //! They are a `heap` of slots and a table of entries, as `store` is. But a timer's owner reaches
 //! its entry without the driver's lock: the entries lie in chunks, each with a lock of its own, and
 //! each timer's deadline is a *word* that takes no lock at all (see `chunks::entries`). So a timer
 //! is put off by one compare-and-exchange, and removing one, or arming one that the loop need not
-//! be told of, takes the lock of its chunk alone. Nothing is told to the heap in any of these
-//! cases: it learns of it when it gets to the slot. Then the slot of a timer that was put off is
-//! filed anew at its deadline, and that of a free entry is dropped. A new slot may be *pending*,
-//! see [`chunks`], before it is in the heap.
+//! be told of, takes the lock of its chunk alone. The heap is not told in any of these cases: it
+//! finds out when it gets to the slot. Then the slot of a timer that was put off is filed anew at
+//! its deadline, and that of a free entry is dropped. A new slot may be *unfiled* at first: it
+//! waits in a list of [`chunks`], and is not in the heap yet.
 //!
-//! - W1 an entry owns at most one slot: the one with its `slot_seq`, filed under `filed`, or
-//!   pending. If `filed` is [`NEVER`], it owns none. Any other slot with its key is an orphan.
-//! - W2 while armed, `filed` is at or before the word: the heap gets to the slot no later than its
-//!   timer is due.
-//! - W3 a free entry keeps `slot_seq` and `filed`: the next timer that gets it adopts the slot,
-//!   unless that is filed too late for it. When the heap gets to the slot first, it notes in the
-//!   entry, under the lock of its chunk, that it owns none any longer.
+//! - W1 an entry owns at most one slot, filed or unfiled: the one with its `slot_when` and
+//!   `slot_seq`. If `slot_when` is [`NEVER`], it owns none. Any other slot with its key is
+//!   *ownerless*.
+//! - W2 while armed, `slot_when` is at or before the word: the heap gets to the slot no later than
+//!   its timer is due.
+//! - W3 a free entry keeps its slot: the next timer that gets the entry adopts the slot, unless
+//!   that is too late for it. When the heap gets to the slot first, the entry's `slot_when` becomes
+//!   `NEVER`, under the lock of its chunk.
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
 //!   until then [`bound`](Order::bound) may be earlier than the earliest deadline.
-//! - W5 there are no more slots than entries, but for orphans. A slot becomes one only if its
-//!   entry's timer is armed for, or reset to, an earlier time than it is filed under. While most
-//!   slots are orphans, one run of the heap is cleaned for every [`CLEAN`] new orphans.
+//! - W5 there are no more slots than entries, but for ownerless ones. A slot becomes ownerless only
+//!   if its entry's timer is armed for, or reset to, an earlier time than that of the slot. While
+//!   most slots are ownerless, one run of the heap is cleaned for every [`CLEAN`] new ones.
 //!
 //! Equal deadlines leave in the order in which they were armed, or reset under the lock, by the
 //! sequence number; it has 32 bits, and `table` tells what happens when these wrap. A timer
@@ -30,17 +31,17 @@ pub(crate) mod chunks;
 
 use std::task::Waker;
 
-use self::chunks::{Arming, Chunks, CurrentChunk, Entry, Locked, Pending};
+use self::chunks::{Arming, Chunks, CurrentChunk, Entry, Locked, Unfiled};
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
-/// After how many new orphans it is decided whether to clean a run of the heap.
+/// After how many new ownerless slots it is decided whether to clean a run of the heap.
 const CLEAN: usize = 64;
 
 impl Entry {
     #[inline]
     fn owns(&self, slot: Slot) -> bool {
-        self.slot_seq == slot.seq() && self.filed == slot.when()
+        self.slot_seq == slot.seq() && self.slot_when == slot.when()
     }
 
     /// Returns whether `slot` is live.
@@ -52,20 +53,18 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot counts when it is filed. `Order::reset` files a new slot at once, while the old one may
-/// still be pending. The old slot is then counted as an orphan before it is filed. Until that is
-/// done, `owned` is one too low, and may be negative, `orphans` is one too high, and the sum is
-/// right. (A slot that is filed does not tell whether it is the old one, so the orphan is counted
-/// with the first of the two.) With one timer, `owned` and `orphans` are 0 and 0 while nothing is
-/// filed, 0 and 1 when the new slot is, and 1 and 1 when both are.
+/// A slot counts once it is filed. If it has made an older slot ownerless, that counts as such from
+/// then on. `Order::reset` files its new slot at once, even if the older one is still unfiled.
+/// Until that is filed, too, `owned` is one too low, and may be negative, and `ownerless` is one
+/// too high; the sum is right.
 #[derive(Default)]
 struct Counts {
     /// How many are owned by an entry.
     owned: isize,
-    /// How many are orphans.
-    orphans: isize,
-    /// How many orphans are new since it was last decided whether to clean a run.
-    new_orphans: usize,
+    /// How many are not.
+    ownerless: isize,
+    /// How many became ownerless since it was last decided whether to clean a run.
+    new_ownerless: usize,
 }
 
 /// See the head of this file. The lock of the driver guards it.
@@ -73,8 +72,8 @@ pub(crate) struct Order {
     heap: RunHeap<RUN_LEN, false>,
     counts: Counts,
     current: CurrentChunk,
-    /// Slots that are about to be filed. It is empty between two calls.
-    pending: Pending,
+    /// Slots that this call is about to file. It is empty between two calls.
+    buffer: Unfiled,
 }
 
 /// How many more stale slots a call may come upon before it has to end.
@@ -87,7 +86,7 @@ impl Order {
             heap: RunHeap::new(),
             counts: Counts::default(),
             current: CurrentChunk::new(),
-            pending: Pending::default(),
+            buffer: Unfiled::default(),
         }
     }
 
@@ -100,9 +99,9 @@ impl Order {
         deadline: u64,
         waker: &mut Option<Waker>,
     ) -> Option<u32> {
-        let (current, pending) = (&mut self.current, &mut self.pending);
-        let index = chunks.insert(current, deadline, waker, pending);
-        self.push_pending(chunks);
+        let (current, buffer) = (&mut self.current, &mut self.buffer);
+        let index = chunks.insert(current, deadline, waker, buffer);
+        self.file_buffer(chunks);
         index
     }
 
@@ -125,55 +124,55 @@ impl Order {
         let slot = entry.own_new_slot(index, to);
         drop(locked);
         if let Some(slot) = slot {
-            self.pending.add(slot);
-            self.push_pending(chunks);
+            self.buffer.add(slot);
+            self.file_buffer(chunks);
         }
         true
     }
 
-    /// Files the slots in `pending`.
-    fn push_pending(&mut self, chunks: &Chunks) {
-        let Pending { slots, orphaning } = &mut self.pending;
-        let (orphaned, counts) = (std::mem::take(orphaning), &mut self.counts);
-        counts.owned += slots.len() as isize - orphaned as isize;
-        counts.orphans += orphaned as isize;
-        counts.new_orphans += orphaned;
+    /// Files the slots in `buffer`.
+    fn file_buffer(&mut self, chunks: &Chunks) {
+        let Unfiled { slots, replacing } = &mut self.buffer;
+        let (replaced, counts) = (std::mem::take(replacing), &mut self.counts);
+        counts.owned += slots.len() as isize - replaced as isize;
+        counts.ownerless += replaced as isize;
+        counts.new_ownerless += replaced;
         // No budget is asked for: the work of `extend` is bounded without one, as that of `clean`.
         let budget = &mut StaleBudget(0);
         let mut view = View::new(chunks, counts, budget);
         self.heap.extend(slots.drain(..), &mut view);
-        while view.counts.new_orphans >= CLEAN {
-            view.counts.new_orphans -= CLEAN;
-            if view.counts.orphans > view.counts.owned {
+        while view.counts.new_ownerless >= CLEAN {
+            view.counts.new_ownerless -= CLEAN;
+            if view.counts.ownerless > view.counts.owned {
                 self.heap.clean(&mut view);
             }
         }
     }
 
-    /// Files what is pending. No slot in the heap is before `filed`. Returns that, or the
-    /// time of the earliest slot that was pending, if that is earlier. From now on no slot that is
-    /// due before the result is left pending.
+    /// Files what is unfiled. The caller has found that no slot in the heap is before `bound`.
+    /// Returns the time of the earliest slot that was unfiled, or `bound` if that is earlier. While
+    /// the driver's lock is held, no slot that is due before the result is left unfiled.
     #[inline]
-    fn file_pending(&mut self, chunks: &Chunks, filed: u64) -> u64 {
-        let (current, pending) = (&self.current, &mut self.pending);
+    fn file_unfiled(&mut self, chunks: &Chunks, bound: u64) -> u64 {
+        let (current, buffer) = (&self.current, &mut self.buffer);
         let take = |arming: &mut Arming| {
-            arming.take_pending(pending);
-            let earliest = pending.slots.iter().map(|slot| slot.when()).min();
-            let earliest = earliest.map_or(filed, |earliest| earliest.min(filed));
-            arming.pending_from = arming.pending_from.max(earliest);
+            arming.take_unfiled(buffer);
+            let earliest = buffer.slots.iter().map(|slot| slot.when()).min();
+            let earliest = earliest.map_or(bound, |earliest| earliest.min(bound));
+            arming.unfiled_from = arming.unfiled_from.max(earliest);
             earliest
         };
-        let earliest = chunks.with_current(current, take).unwrap_or(filed);
-        if !self.pending.slots.is_empty() {
-            self.push_pending(chunks);
+        let earliest = chunks.with_current(current, take).unwrap_or(bound);
+        if !self.buffer.slots.is_empty() {
+            self.file_buffer(chunks);
         }
         earliest
     }
 
-    /// Lets slots pend from `time` on, if that is earlier: the loop wakes by then. The driver's
-    /// `next` is not after it.
-    pub(crate) fn lower_pending_from(&self, chunks: &Chunks, time: u64) {
-        let lower = |arming: &mut Arming| arming.pending_from = arming.pending_from.min(time);
+    /// Lowers `unfiled_from` to `time`, if that is earlier. The loop wakes by then, and the
+    /// driver's `next` is not after it.
+    pub(crate) fn lower_unfiled_from(&self, chunks: &Chunks, time: u64) {
+        let lower = |arming: &mut Arming| arming.unfiled_from = arming.unfiled_from.min(time);
         chunks.with_current(&self.current, lower);
     }
 
@@ -191,7 +190,7 @@ impl Order {
         mut each: impl FnMut(Waker, u64),
     ) {
         // No timer that is due is armed after this: its deadline has elapsed.
-        self.file_pending(chunks, self.heap.bound());
+        self.file_unfiled(chunks, self.heap.bound());
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;
         while popped < most
@@ -228,7 +227,7 @@ impl Order {
             };
             drop(view);
             let before = self.slots();
-            if self.file_pending(chunks, filed) == filed {
+            if self.file_unfiled(chunks, filed) == filed {
                 return Some(filed);
             }
             // One of these is earlier, unless it was removed since. The budget ends this, should
@@ -241,12 +240,12 @@ impl Order {
     /// Returns a time at or before the earliest deadline, with little work.
     #[inline]
     pub(crate) fn bound(&mut self, chunks: &Chunks) -> u64 {
-        self.file_pending(chunks, self.heap.bound())
+        self.file_unfiled(chunks, self.heap.bound())
     }
 
     /// Returns how many slots are filed.
     pub(crate) fn slots(&self) -> usize {
-        (self.counts.owned + self.counts.orphans).max(0) as usize
+        (self.counts.owned + self.counts.ownerless).max(0) as usize
     }
 }
 
@@ -310,18 +309,18 @@ impl Timers for View<'_> {
             return SlotState::Dead;
         };
         let state = if !entry.owns(slot) {
-            self.counts.orphans -= 1;
+            self.counts.ownerless -= 1;
             SlotState::Dead
         } else if !entry.is_armed() || word == NEVER {
             // Under the lock of the chunk, so that no timer adopts the slot any longer.
-            entry.filed = NEVER;
+            entry.slot_when = NEVER;
             self.counts.owned -= 1;
             SlotState::Dead
         } else if entry.seq == slot.seq() && word == slot.when() {
             return SlotState::Live;
         } else {
             if on_move == OnMove::Refile {
-                entry.filed = word;
+                entry.slot_when = word;
                 entry.slot_seq = entry.seq;
             }
             SlotState::Moved(Slot::new(word, entry.seq, slot.key()))

@@ -5,9 +5,9 @@
 //! deadline, and the loop is not held up for it; and if each timer is earlier than the one before,
 //! the loop wakes a margin before it has to (see `slack`). Then it finds nothing due, and goes on.
 //!
-//! Where time moves on to the earliest deadline, because the clock is moved by hand or may be
-//! paused, the loop has to know it *exactly*, and is told when the timer that it waits for is
-//! cancelled or put off.
+//! Where time moves on to the earliest deadline, because the clock stands still or tokio may pause
+//! it, the loop has to know it *exactly*. That of a runtime is told there when the timer that it
+//! waits for is cancelled or put off; a `Driver` reads the deadlines anew before it moves time.
 
 use super::{Shared, State};
 use crate::driver::slack::{self, NO_INTERRUPT};
@@ -30,8 +30,8 @@ impl Shared {
         self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
     }
 
-    /// Publishes, under the lock, that a deadline may be the next one: before its slot may be
-    /// pending, or is filed (P1 in `wakers/chunks.rs`).
+    /// Publishes, under the lock, that a deadline may be the next one: before its slot is
+    /// filed, or may be left unfiled (P1 in `wakers/chunks.rs`).
     #[inline]
     pub(super) fn lower_next(&self, state: &State, deadline: u64) {
         if deadline < self.atomics.0.next.load(Ordering::Relaxed) {
@@ -42,9 +42,9 @@ impl Shared {
     /// Announces, under the lock, that the loop parks until `until`, a margin before its next
     /// deadline.
     pub(crate) fn announce_early(&self, state: &State, until: u64) {
-        // Timers that are due after that need not be filed before then.
+        // The slots of timers that are due then or later may be left unfiled until then.
         self.lower_next(state, until);
-        state.timers.lower_pending_from(&self.chunks, until);
+        state.timers.lower_unfiled_from(&self.chunks, until);
         self.announce_park(state, until);
     }
 
@@ -56,8 +56,8 @@ impl Shared {
             .store(until, Ordering::Relaxed);
     }
 
-    /// Returns until when the loop has announced to park, if that is neither over nor interrupted,
-    /// else `NO_INTERRUPT`.
+    /// Returns until when the loop has announced to park, also if that time is over;
+    /// `NO_INTERRUPT` once the announcement is cleared, or while no timer interrupts the wait.
     pub(crate) fn interrupt_before(&self) -> u64 {
         self.atomics.0.interrupt_before.load(Ordering::Relaxed)
     }

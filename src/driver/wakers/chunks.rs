@@ -10,29 +10,31 @@
 //! locks; and the chunk that comes next has collected free entries in the meantime.
 //!
 //! Most timers that need a slot of their own do not take the driver's lock for it either: the slot
-//! is *pending* in the current chunk until a thread that holds the driver's lock files it. So a
-//! program that arms many timers in a row files their slots together.
+//! is *unfiled*, in a list of the current chunk, until a thread that holds the driver's lock files
+//! it. So a program that arms many timers in a row files their slots together.
 //!
-//! - C1 all timers are armed under the lock of the chunk that is current by then. It hands its
-//!   sequence number, and the pending slots, on to the next one. So the numbers rise in the order
-//!   in which timers are armed.
+//! - C1 all timers are armed under the lock of the chunk that is current at that moment. It hands
+//!   its sequence number, and the unfiled slots, on to the next one. So the numbers rise in the
+//!   order in which timers are armed.
 //! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once. An
 //!   entry is added only to the current chunk, under its lock, and only where `available` is found
 //!   empty: so there are as many entries as there were timers at once, and only the last chunk has
 //!   room for more. (A chunk that another thread puts there at that moment may be missed. That
 //!   costs an entry, as if the timer that was removed there had been removed after this arming.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
-//! - P1 a slot is left pending only if its timer is due at `pending_from` or later. The driver's
-//!   `next` is at or before `pending_from`, so a turn finds that such a timer may be due. To raise
-//!   `next`, first all that is pending is taken out, and `pending_from` raised, under one hold of
-//!   the chunk's lock.
-//! - P2 what is pending is due no earlier than the time at which the loop wakes, or would wake
-//!   without a slack or a `Hold`. `pending_from` is
-//!   raised, as in P1, to the earliest slot that the loop finds, before it waits for that. It is
-//!   lowered to the deadline of a timer that is armed under the driver's lock: if the loop waits
-//!   for longer, it is interrupted. And it is lowered to the time for which the loop waits, if that
-//!   is earlier. (If a slack or a `Hold` delays the loop, a timer that is pending is late by that,
-//!   as any other would be.)
+//! - P1 the driver's `next` <= `unfiled_from` <= the time of each unfiled slot. A timer that is due
+//!   earlier takes the driver's lock. So a turn that asks `next` overlooks no unfiled timer that is
+//!   due. Before `next` is raised, the list is taken out and `unfiled_from` raised, under one hold
+//!   of the chunk's lock.
+//! - P2 the loop looks at its timers by `unfiled_from`. (If a slack or a `Hold` delays it, unfiled
+//!   timers are late by that, as all others.) Before the loop waits for a later time, it raises
+//!   `unfiled_from` to that time, as in P1. A thread that arms a timer under the driver's lock
+//!   lowers `unfiled_from` to the deadline, and interrupts the loop if that waits for longer. A
+//!   loop that waits for a time with a margin (see `slack`) lowers it to that time.
+//!
+//! Let the loop wait for 100. A timer for 120 leaves its slot unfiled. One for 90 takes the
+//! driver's lock, files both slots, lowers `unfiled_from` to 90, and interrupts the loop. One for
+//! 95 leaves its slot unfiled again: the loop files it before the next wait.
 
 mod current;
 mod entries;
@@ -43,7 +45,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
 pub(super) use self::current::CurrentChunk;
-pub(super) use self::entries::{Arming, Entry, FREE, Pending};
+pub(super) use self::entries::{Arming, Entry, FREE, Unfiled};
 
 use self::current::Available;
 use self::entries::{Entries, NONE, Place, Word};
@@ -61,8 +63,8 @@ use crate::sync::{
 /// How many entries a chunk holds.
 pub(super) const CHUNK: usize = sync::in_models(2, 512);
 
-/// How many slots are pending at most.
-pub(super) const MOST_PENDING: usize = sync::in_models(2, 256);
+/// How many slots are unfiled at most.
+pub(super) const MOST_UNFILED: usize = sync::in_models(2, 256);
 
 /// How many lists there are: enough for every index.
 const LISTS: usize = 33 - CHUNK.ilog2() as usize;
@@ -205,7 +207,7 @@ impl Chunks {
         self.word(index).is_some_and(|word| word.put_off(from, to))
     }
 
-    /// Arms a timer in the current chunk, if its slot may be pending, and returns its index. The
+    /// Arms a timer in the current chunk, if its slot may be unfiled, and returns its index. The
     /// loop need not be told: see P2.
     ///
     /// `has_elapsed` tells whether the deadline has elapsed. `waker` is taken only if the timer is
@@ -223,8 +225,8 @@ impl Chunks {
         let arming = entries.arming.as_deref()?;
         // `has_elapsed` is asked under the lock, so that this thread sees what fired from the entry
         // that it takes (V1), and whether the driver has ended.
-        if deadline < arming.pending_from
-            || arming.pending.slots.len() >= MOST_PENDING
+        if deadline < arming.unfiled_from
+            || arming.unfiled.slots.len() >= MOST_UNFILED
             || has_elapsed()
         {
             return None;
@@ -417,7 +419,7 @@ impl Locked<'_> {
         if !is_current || !self.chunk.words.get(self.at)?.claim(slot.when()) {
             return None;
         }
-        entry.filed = NEVER;
+        entry.slot_when = NEVER;
         chunks.free(entries, self.number, self.at)
     }
 }

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use proptest::prelude::*;
 
-use super::chunks::{FREE, MOST_PENDING, Removal};
+use super::chunks::{FREE, MOST_UNFILED, Removal};
 use super::*;
 
 impl Order {
@@ -18,25 +18,25 @@ impl Order {
         let slots = self.heap.verify(|_| true);
         let mut owned = 0;
         chunks.verify(|entry, word| {
-            owned += isize::from(entry.filed != NEVER);
-            assert!(!entry.is_armed() || entry.filed <= word, "W2");
+            owned += isize::from(entry.slot_when != NEVER);
+            assert!(!entry.is_armed() || entry.slot_when <= word, "W2");
             assert!(
-                !entry.is_armed() || word == NEVER || entry.filed != NEVER,
+                !entry.is_armed() || word == NEVER || entry.slot_when != NEVER,
                 "W1"
             );
         });
-        let pending = |arming: &mut Arming| {
-            let Pending { slots, orphaning } = &arming.pending;
-            assert!(slots.len() <= MOST_PENDING);
+        let unfiled = |arming: &mut Arming| {
+            let Unfiled { slots, replacing } = &arming.unfiled;
+            assert!(slots.len() <= MOST_UNFILED);
             let mut slots_when = slots.iter().map(|slot| slot.when());
-            assert!(slots_when.all(|when| when >= arming.pending_from), "P1");
-            slots.len() as isize - *orphaning as isize
+            assert!(slots_when.all(|when| when >= arming.unfiled_from), "P1");
+            slots.len() as isize - *replacing as isize
         };
-        let pending = chunks.with_current(&self.current, pending);
-        assert_eq!(owned, self.counts.owned + pending.unwrap_or(0));
+        let unfiled = chunks.with_current(&self.current, unfiled);
+        assert_eq!(owned, self.counts.owned + unfiled.unwrap_or(0));
         assert_eq!(
             slots as isize,
-            self.counts.owned + self.counts.orphans,
+            self.counts.owned + self.counts.ownerless,
             "W5"
         );
     }

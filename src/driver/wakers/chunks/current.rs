@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
-use super::entries::{Arming, Entries, NONE, Pending};
+use super::entries::{Arming, Entries, NONE, Unfiled};
 use super::{CHUNK, Chunk, Chunks};
 use crate::driver::counters::bump;
 use crate::sync::{Mutex, MutexGuard, atomic::Ordering, lock};
@@ -76,23 +76,23 @@ impl Available {
 }
 
 impl Chunks {
-    /// Arms a timer in a free entry, under the driver's lock, and takes out what is pending: the
-    /// slot of this timer, too, if it needs one. Returns its index.
+    /// Arms a timer in a free entry, under the driver's lock. Moves what is unfiled to `buffer`:
+    /// the slot of this timer, too, if it needs one. Returns its index.
     #[inline]
     pub(in crate::driver::wakers) fn insert(
         &self,
         current: &mut CurrentChunk,
         deadline: u64,
         waker: &mut Option<Waker>,
-        pending: &mut Pending,
+        buffer: &mut Unfiled,
     ) -> Option<u32> {
         let (chunk, mut entries) = self.lock_current(current);
         let index = chunk.arm(&mut entries, current.number, deadline, waker)?;
         let arming = entries.arming.as_deref_mut()?;
-        // P2: the loop is interrupted if it waits for longer. (`Order::reset` need not lower it:
-        // its slot is filed at once.)
-        arming.pending_from = arming.pending_from.min(deadline);
-        arming.take_pending(pending);
+        // P2: the loop is interrupted if it waits for longer. (`Order::reset` need not lower
+        // `unfiled_from`: its slot is filed at once.)
+        arming.unfiled_from = arming.unfiled_from.min(deadline);
+        arming.take_unfiled(buffer);
         Some(index)
     }
 

@@ -6,11 +6,11 @@
 //! asks for it again. A word is 8 bytes, so that those of a hundred thousand timers stay in the
 //! second-level cache.
 //!
-//! - V1 to a timer's owner, the word at its index equals the timer's deadline if and only if it is
-//!   armed. Let A have fired at its deadline, and B get A's index later. A's deadline has elapsed.
-//!   B is armed, or moved to an earlier time, only for deadlines that have not elapsed, and is put
-//!   off only to later ones; a B that is dropped leaves its word at one of these. So the word never
-//!   equals A's deadline again. To all others, the entry tells whether it is armed.
+//! - V1 to a timer's owner, the word at its index equals the timer's deadline if and only if the
+//!   timer is armed. Let A have fired at its deadline, and B get A's index later. A's deadline has
+//!   elapsed. B is armed, or moved to an earlier time, only for deadlines that have not elapsed,
+//!   and is put off only to later ones; a B that is dropped leaves its word at one of these. So the
+//!   word never equals A's deadline again. To all others, the entry tells whether it is armed.
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `FREE`. So a timer that
@@ -53,7 +53,7 @@ impl Word {
     pub(in crate::driver::wakers) fn get(&self) -> u64 {
         // Relaxed: the lock orders it after all that was stored under it. Only a put-off, which
         // takes no lock, may be missed. What was read is then earlier than the deadline: a slot
-        // that is filed by it is early enough, and is filed again when the heap gets to it.
+        // filed at that time is early enough, and is filed again when the heap gets to it.
         self.0.load(Ordering::Relaxed)
     }
 
@@ -98,8 +98,8 @@ impl Word {
 
 /// What belongs to a timer, beside its word.
 pub(in crate::driver::wakers) struct Entry {
-    /// What the slot that it owns is filed under, or [`NEVER`] if it owns none.
-    pub(in crate::driver::wakers) filed: u64,
+    /// The time of the slot that it owns, or [`NEVER`] if it owns none.
+    pub(in crate::driver::wakers) slot_when: u64,
     /// The sequence number of that slot. It differs from `seq` if the timer has adopted the slot,
     /// or was reset under the driver's lock since: then the slot is filed anew before the timer
     /// fires.
@@ -119,7 +119,7 @@ pub(super) enum Place {
 /// A slot that an entry owns from now on, to be added to the heap with no chunk locked.
 pub(in crate::driver::wakers) struct NewSlot {
     pub(in crate::driver::wakers) slot: Slot,
-    /// What the slot that it owned before is filed under, or [`NEVER`] if there is none.
+    /// The time of the slot that it owned before, or [`NEVER`] if there is none.
     pub(in crate::driver::wakers) old: u64,
 }
 
@@ -143,24 +143,24 @@ pub(super) struct Entries {
 pub(in crate::driver::wakers) struct Arming {
     /// The last sequence number.
     pub(super) seq: u32,
-    /// The slots of timers that are due at this time or later are left in `pending`.
-    pub(in crate::driver::wakers) pending_from: u64,
-    pub(in crate::driver::wakers) pending: Pending,
+    /// The slots of timers that are due at this time or later are left in `unfiled`.
+    pub(in crate::driver::wakers) unfiled_from: u64,
+    pub(in crate::driver::wakers) unfiled: Unfiled,
 }
 
 /// Slots that entries own, and that are not in the heap yet.
 #[derive(Default)]
-pub(in crate::driver::wakers) struct Pending {
+pub(in crate::driver::wakers) struct Unfiled {
     pub(in crate::driver::wakers) slots: Vec<Slot>,
-    /// How many of them belong to entries that owned another slot before.
-    pub(in crate::driver::wakers) orphaning: usize,
+    /// How many of them have made an older slot of their entry ownerless.
+    pub(in crate::driver::wakers) replacing: usize,
 }
 
-impl Pending {
+impl Unfiled {
     #[inline]
     pub(in crate::driver::wakers) fn add(&mut self, NewSlot { slot, old }: NewSlot) {
         self.slots.push(slot);
-        self.orphaning += usize::from(old != NEVER);
+        self.replacing += usize::from(old != NEVER);
     }
 }
 
@@ -168,8 +168,8 @@ impl Arming {
     pub(super) fn new() -> Self {
         Self {
             seq: 0,
-            pending_from: NEVER,
-            pending: Pending::default(),
+            unfiled_from: NEVER,
+            unfiled: Unfiled::default(),
         }
     }
 
@@ -180,11 +180,11 @@ impl Arming {
         self.seq
     }
 
-    /// Takes the pending slots out. `pending` is empty, and its memory is used for later ones.
+    /// Moves the unfiled slots to `buffer`, which is empty: its memory is used for later ones.
     #[inline]
-    pub(in crate::driver::wakers) fn take_pending(&mut self, pending: &mut Pending) {
-        debug_assert!(pending.slots.is_empty() && pending.orphaning == 0);
-        mem::swap(&mut self.pending, pending);
+    pub(in crate::driver::wakers) fn take_unfiled(&mut self, buffer: &mut Unfiled) {
+        debug_assert!(buffer.slots.is_empty() && buffer.replacing == 0);
+        mem::swap(&mut self.unfiled, buffer);
     }
 }
 
@@ -206,18 +206,18 @@ impl Entry {
     }
 
     /// Makes the entry own a new slot for the timer that is armed there, and returns it, if the
-    /// slot that it owns is filed too late, or it owns none.
+    /// slot that it owns is too late, or it owns none.
     #[inline]
     pub(in crate::driver::wakers) fn own_new_slot(
         &mut self,
         index: u32,
         deadline: u64,
     ) -> Option<NewSlot> {
-        if self.filed <= deadline {
+        if self.slot_when <= deadline {
             return None;
         }
         self.slot_seq = self.seq;
-        let old = mem::replace(&mut self.filed, deadline);
+        let old = mem::replace(&mut self.slot_when, deadline);
         let slot = Slot::new(deadline, self.seq, index);
         Some(NewSlot { slot, old })
     }
@@ -246,7 +246,7 @@ impl Entries {
             self.all.reserve_exact(CHUNK);
         }
         self.all.push(Entry {
-            filed: NEVER,
+            slot_when: NEVER,
             slot_seq: 0,
             seq: 0,
             place: Place::Free(NONE),
@@ -256,7 +256,7 @@ impl Entries {
     }
 
     /// Arms a timer in the first free entry of this chunk, which is the current one. Returns its
-    /// index, `None` if no entry is free. If it needs a slot, that is pending.
+    /// index, `None` if no entry is free. If it needs a slot, that is unfiled.
     // Always inlined: a call would cost 20 instructions of 400.
     #[inline(always)]
     pub(super) fn arm(
@@ -274,7 +274,7 @@ impl Entries {
         word.store(deadline);
         let index = chunk * CHUNK as u32 + at as u32;
         if let Some(slot) = entry.own_new_slot(index, deadline) {
-            arming.pending.add(slot);
+            arming.unfiled.add(slot);
         }
         Some(index)
     }

@@ -1,5 +1,5 @@
 //! Timers that are armed without the driver's lock and need a slot of their own. The slot is
-//! pending in their chunk until a thread that holds the lock files it.
+//! unfiled, in a list of their chunk, until a thread that holds the lock files it.
 
 use super::support::{LONG, Race, Recorder, Task, Time, check, ns, poll};
 use crate::Handle;
@@ -16,10 +16,10 @@ fn leave_a_wake_up(handle: &Handle) {
 /// The loop finds that it need not wake at 10, and parks, while a timer for 20 is armed.
 ///
 /// Either the loop files its slot before it parks, or the timer is told that the loop parks for
-/// longer. If the loop took out what is pending, and only then allowed no more of it, a slot could
-/// be left behind: nothing would wake the loop, and loom would report a deadlock.
+/// longer. If the loop took the list out, and raised `unfiled_from` only after that, a slot
+/// could be left behind: nothing would wake the loop, and loom would report a deadlock.
 #[test]
-fn a_slot_that_is_left_pending_against_park() {
+fn a_slot_that_is_left_unfiled_against_park() {
     check(None, || {
         let race = Race::new();
         let mut driver = Time::new().driver();
@@ -45,10 +45,10 @@ fn a_slot_that_is_left_pending_against_park() {
 /// A turn gets rid of the slot at 10 while a timer for 20 is armed, and perhaps dropped.
 ///
 /// After that a turn finds it due. If a turn published a later time before which nothing is due
-/// while a slot was left pending, the next one would return at once; and the drop would take the
+/// while a slot was left unfiled, the next one would return at once; and the drop would take the
 /// timer for fired, and leave its waker behind.
 #[test]
-fn a_slot_that_is_left_pending_against_turn() {
+fn a_slot_that_is_left_unfiled_against_turn() {
     for drops in [false, true] {
         check(None, move || {
             let race = Race::new();
@@ -76,11 +76,11 @@ fn a_slot_that_is_left_pending_against_turn() {
     }
 }
 
-/// Two timers for one deadline are armed while a turn files what is pending.
+/// Two timers for one deadline are armed while a turn files what is unfiled.
 ///
 /// They fire in the order in which they were armed, wherever their slots were meanwhile.
 #[test]
-fn equal_deadlines_keep_their_order_when_slots_are_pending() {
+fn equal_deadlines_keep_their_order_when_slots_are_unfiled() {
     check(Some(3), || {
         let race = Race::new();
         let time = Time::new();
