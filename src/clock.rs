@@ -176,8 +176,8 @@ impl Clock {
     ///
     /// A panic of `elapsed` goes to the caller that needed the time: it leaves the call that makes,
     /// polls or moves a timer, or turns a driver. No timer is lost, and the next call reads the
-    /// clock again. (A `Timeout` or a stream that has an item to yield needs the time only for what
-    /// comes after it. It yields the item, and reads the clock again in its next poll.) On a
+    /// clock again. (A `Timeout` or a stream that has a result needs the time only for what comes
+    /// after it. It returns the result, and reads the clock again in its next poll.) On a
     /// runtime, where nobody has called, the time counts as unknown: a worker looks again at once,
     /// and so uses its core until the function returns.
     ///
@@ -204,8 +204,8 @@ impl Clock {
     /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the
     /// axis of `system`, and `hold` keeps the runtime from moving it.
     ///
-    /// A runtime that advances a paused clock by itself does so for timers of any length. The
-    /// longest wait is thirty years, as it is for tokio's own timers.
+    /// Such a runtime advances its paused clock by itself, for timers of any length. So the longest
+    /// wait is thirty years, as for tokio's own timers.
     #[cfg(feature = "tokio")]
     pub(crate) fn of_runtime(
         elapsed: impl Fn() -> Duration + Send + Sync + 'static,
@@ -302,8 +302,8 @@ impl Clock {
     /// Returns whether `deadline` is so far off that the system's coarse clock shows that it has
     /// not passed. `false` means that the clock has to be read to know.
     ///
-    /// The coarse clock is behind by a tick of the system, 10 ms at most. If a virtual machine is
-    /// held up, its ticks may be so for longer than [`FAR`]: then a deadline may have passed.
+    /// The coarse clock is behind by a tick of the system, 10 ms at most. If a virtual machine
+    /// holds up its ticks for longer than [`FAR`], the deadline may have passed.
     #[inline]
     pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
         let coarse = || system::coarse().map(i64::cast_unsigned);

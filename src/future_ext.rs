@@ -33,8 +33,8 @@ pub trait FutureExt: Future {
     ///
     /// # Errors
     ///
-    /// The returned future yields [`Elapsed`](crate::time::error::Elapsed) if the deadline passes
-    /// first.
+    /// The returned future ends with [`Elapsed`](crate::time::error::Elapsed) if the deadline
+    /// passes first.
     ///
     /// # Panics
     ///
@@ -70,8 +70,8 @@ pub trait FutureExt: Future {
     ///
     /// # Errors
     ///
-    /// The returned future yields [`Elapsed`](crate::time::error::Elapsed) if the deadline passes
-    /// first.
+    /// The returned future ends with [`Elapsed`](crate::time::error::Elapsed) if the deadline
+    /// passes first.
     ///
     /// # Panics
     ///

@@ -57,7 +57,7 @@ use crate::sync::{atomic::Ordering, lock};
 ///   clock until they have.
 ///
 /// Timers fire in the order of their deadlines, and while one fires, the clock shows its deadline.
-/// Timers with *equal* deadlines fire in the order in which they were armed, that is first polled,
+/// Timers with *equal* deadlines fire in the order in which they were armed (first polled)
 /// or last [reset](crate::time::Sleep::reset_at). If they are on several drivers, those of the
 /// driver that was made first come first. The tasks that they wake are run in that order by `rt` on
 /// one worker; in `simulate` there is one task, which is polled after all of them have fired, and

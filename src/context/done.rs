@@ -49,7 +49,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// The returned future yields the [`ContextError`] if the context ends first. `future` is
+    /// The returned future ends with the [`ContextError`] if the context ends first. `future` is
     /// dropped not then, but together with the returned future.
     ///
     /// # Cancel safety

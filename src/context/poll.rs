@@ -194,7 +194,7 @@ impl Node {
             && !timer.is_unbound()
         {
             // Only the thread that polls the timer comes here.
-            let bound = Box::new((timer.handle().clone(), timer.deadline()));
+            let bound = Box::new((timer.driver().clone(), timer.deadline()));
             drop(deadline.bound.set(bound));
         }
     }

@@ -12,12 +12,12 @@ impl Context {
     /// Waits for `duration`, for instance before a call is tried again.
     ///
     /// It does not begin a wait after which nothing could be done: if the deadline of the context
-    /// is `duration` away or less, the first poll yields the error. So a program that tries again
+    /// is `duration` away or less, the first poll returns the error. So a program that tries again
     /// until this fails spends none of its time waiting for its own deadline.
     ///
     /// # Errors
     ///
-    /// The returned future yields the [`ContextError`] if the context ends first, and
+    /// The returned future ends with the [`ContextError`] if the context ends first, and
     /// [`DeadlineExceeded`](ContextError::DeadlineExceeded) at once if the wait would not end
     /// before the deadline. (The context has not ended in this case.) If both the wait and the
     /// context have ended when the task is polled, the wait counts.

@@ -50,7 +50,7 @@ impl Deadline {
     pub(super) fn new(timer: &Sleep, cause: Option<Cause>) -> Self {
         Self {
             initial: timer.deadline(),
-            driver: (!timer.is_unbound()).then(|| timer.handle().clone()),
+            driver: (!timer.is_unbound()).then(|| timer.driver().clone()),
             bound: OnceLock::new(),
             cause,
         }

@@ -12,7 +12,7 @@ use crate::instant::Instant;
 use crate::time::Sleep;
 use crate::time::sleep::{self, sleep_until};
 
-/// Waits until `duration` has passed from now, and yields the time at which that was, as Go's
+/// Waits until `duration` has passed from now, and returns the time at which that was, as Go's
 /// `time.After`.
 ///
 /// In a loop it costs nothing but making it: if another arm of a `select!` wins, it is dropped, and
@@ -53,7 +53,7 @@ pub fn after(duration: Duration) -> After {
     }
 }
 
-/// Waits until `at`, and yields `at`. Go has no such function.
+/// Waits until `at`, and returns `at`. Go has no such function.
 ///
 /// With an instant in the past it is ready at its first poll, unless it
 /// [yields](crate::time#yielding).

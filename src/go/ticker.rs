@@ -21,7 +21,7 @@ use crate::time::sleep;
 
 /// A series of ticks, one each period, as Go's `time.Ticker`.
 ///
-/// The first tick comes when one period has passed. Each yields the time at which it was due, which
+/// The first tick comes when one period has passed. Each gives the time at which it was due, which
 /// is on the grid of the period.
 ///
 /// If the ticks are received too late, at most one of them is caught up on: the earliest that was
@@ -122,14 +122,14 @@ impl Ticker {
         }
         ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline();
-        let now = self.sleep.handle().now();
+        let now = self.sleep.driver().now();
         let late = (now - due).as_nanos();
         let period = self.period.as_nanos();
         // The casts fit, because the difference of two instants does.
         let (missed, into) = ((late / period) as u64, (late % period) as u64);
         if missed > 0 {
             self.dropped = self.dropped.saturating_add(missed);
-            let shared = &self.sleep.handle().shared;
+            let shared = &self.sleep.driver().shared;
             shared.counters.count_missed_ticks(missed);
         }
         // `now` cannot be earlier than `due`, unless the clock stopped with its driver.

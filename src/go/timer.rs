@@ -17,7 +17,7 @@ use crate::instant::Instant;
 use crate::time::Sleep;
 use crate::time::sleep;
 
-/// A timer that yields one value, the time at which it was due, as Go's `time.Timer`.
+/// A timer that returns one value, the time at which it was due, as Go's `time.Timer`.
 ///
 /// `(&mut timer).await` receives the value, in place of Go's `<-timer.C`. After that it is pending,
 /// as a channel that was drained, until the timer is [reset](Self::reset). A timer that was
@@ -146,7 +146,7 @@ impl Timer {
         self.sleep.reset_after(duration);
         let was_active = self.set_active(true);
         // A stop has taken it out of the driver, and a task that waits has to arm it.
-        if !self.sleep.is_armed()
+        if !self.sleep.is_registered()
             && let Some(waker) = self.link.get().and_then(|link| link.take_waker())
         {
             waker.wake();
@@ -176,7 +176,7 @@ impl Timer {
     /// ```
     #[must_use]
     pub fn remote(&self) -> TimerRemote {
-        let new = || Arc::new(Link::new(self.active, self.seen, self.sleep.handle()));
+        let new = || Arc::new(Link::new(self.active, self.seen, self.sleep.driver()));
         TimerRemote::new(self.link.get_or_init(new).clone())
     }
 
@@ -185,7 +185,7 @@ impl Timer {
         let Some(link) = self.link.get() else {
             return std::mem::replace(&mut self.active, active);
         };
-        let (version, was_active) = link.set_by_owner(active, self.sleep.handle());
+        let (version, was_active) = link.set_by_owner(active, self.sleep.driver());
         self.seen = version;
         was_active
     }
@@ -196,7 +196,7 @@ impl Timer {
             return Poll::Pending;
         };
         loop {
-            let (version, command, active) = link.begin_poll(cx.waker(), self.sleep.handle());
+            let (version, command, active) = link.begin_poll(cx.waker(), self.sleep.driver());
             if version != self.seen {
                 self.seen = version;
                 match command {
@@ -213,17 +213,17 @@ impl Timer {
             if !active {
                 return Poll::Pending;
             }
-            let driver = Arc::as_ptr(&self.sleep.handle().shared);
+            let driver = Arc::as_ptr(&self.sleep.driver().shared);
             let polled = Pin::new(&mut self.sleep).poll(cx);
             // The address is that of no other driver, because the link holds the one before.
-            if polled.is_pending() && Arc::as_ptr(&self.sleep.handle().shared) != driver {
+            if polled.is_pending() && Arc::as_ptr(&self.sleep.driver().shared) != driver {
                 // Remotes must read the clock of the driver that the timer has now.
                 continue;
             }
             ready!(polled);
             // A remote may have stopped or reset the timer during the poll. Then the value must not
             // be received.
-            if link.receive(self.seen, self.sleep.handle()) {
+            if link.receive(self.seen, self.sleep.driver()) {
                 return Poll::Ready(self.sleep.deadline());
             }
         }

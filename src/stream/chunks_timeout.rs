@@ -104,7 +104,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.as_mut().project();
-        let waits = this.timer.as_ref().is_some_and(Sleep::is_armed);
+        let waits = this.timer.as_ref().is_some_and(Sleep::is_registered);
         let before = ready!(coop::poll_start_item(cx, this.yielded, || waits));
         while !*this.ended {
             let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
@@ -133,7 +133,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                 *this.timer = Some(sleep::uncapped(*this.duration));
             }
         }
-        let clock = this.timer.as_ref().map(|timer| timer.handle().clock());
+        let clock = this.timer.as_ref().map(|timer| timer.driver().clock());
         coop::consume_item(before, cx, waits, clock);
         let items = self.into_remainder();
         Poll::Ready((!items.is_empty()).then_some(items))

@@ -126,13 +126,13 @@ impl<S: Stream> Stream for Throttle<S> {
         }
         let before = ready!(timer.poll_start_item(cx));
         // The timer is not armed any more when it is ready.
-        let waited = timer.is_armed();
+        let waited = timer.is_registered();
         if *this.waits {
             ready!(Pin::new(&mut *timer).poll(cx));
             *this.waits = false;
         }
         let item = ready!(this.stream.poll_next(cx));
-        coop::consume_item(before, cx, waited, Some(timer.handle().clock()));
+        coop::consume_item(before, cx, waited, Some(timer.driver().clock()));
         if item.is_some() && !duration.is_zero() {
             *this.waits = true;
             *this.must_reset = true;

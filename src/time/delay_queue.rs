@@ -311,7 +311,7 @@ impl<T> DelayQueue<T> {
         }
     }
 
-    /// Returns the exact deadline of a value, to which it was inserted or last reset.
+    /// Returns the exact deadline of a value: the one that it was inserted with or last reset to.
     ///
     /// # Panics
     ///
@@ -389,7 +389,7 @@ impl<T> DelayQueue<T> {
 
     /// Polls for the next value that is due. Yields `None` if the queue is empty.
     ///
-    /// The task is registered to be woken if the poll is pending or yields `None`. If it yields a
+    /// The task is registered to be woken if the poll is pending or returns `None`. If it returns a
     /// value, the task has to poll again for the next one.
     ///
     /// # Panics

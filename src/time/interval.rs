@@ -1,8 +1,8 @@
 //! [`Interval`], a series of ticks, and what it does about ticks that were missed.
 //!
-//! It resets one [`Sleep`] to the time of the next tick. Unless a tick was missed, that time is
-//! computed from the scheduled time of the last tick, not from when it took place, so that the
-//! period is exact in the long run.
+//! It resets one [`Sleep`] to the time of the next tick. That time is computed from
+//! the scheduled time of the last tick, not from when it took place, so that the period is exact in
+//! the long run. (Only `Delay` computes it from when a missed tick took place.)
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -137,9 +137,9 @@ impl Handle {
 /// A tick counts as missed if it is late by more than half the period, or by more than 5 ms if that
 /// is less. The [slack](Handle::slack) of its driver does not count as lateness. (A clock that
 /// stands, because it is manual or paused, has no slack.) If a tick is less late, the driver or the
-/// machine was late, not the program: the ticks after it keep their times, and those that are past
-/// by then come at once. So an interval whose period is shorter than the slack ticks several times
-/// in a row, and as often as it should on average.
+/// machine was late, not the program: the ticks after it keep their times, and those that have
+/// passed meanwhile come at once. So an interval whose period is shorter than the slack ticks
+/// several times in a row, and as often as it should on average.
 ///
 /// # Examples
 ///
@@ -206,7 +206,7 @@ impl MissedTickBehavior {
 /// ```
 pub struct Interval {
     sleep: Sleep,
-    /// When the next tick is due. `sleep.deadline()` would not do, because a `Sleep` turns a
+    /// When the next tick is due. `sleep.deadline()` is not enough, because a `Sleep` turns a
     /// deadline before its clock's epoch into the epoch.
     scheduled: Instant,
     period: Duration,
@@ -259,7 +259,7 @@ impl Interval {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Polls for the next tick and yields when it was due.
+    /// Polls for the next tick and returns when it was due.
     ///
     /// The task is registered to be woken only if the poll is pending. After a tick, it has to poll
     /// again for the next one.
@@ -280,19 +280,19 @@ impl Interval {
             self.bind();
         }
         let moving = RescheduleIfMoved {
-            driver: self.sleep.driver(),
+            driver: self.sleep.driver_id(),
             interval: self,
         };
         let poll = Pin::new(&mut moving.interval.sleep).poll(cx);
         drop(moving);
         ready!(poll);
 
-        let now = self.sleep.handle().now();
+        let now = self.sleep.driver().now();
         let scheduled = self.scheduled;
         let next = if now - scheduled > self.tolerance() {
             let next = self.behavior.next(scheduled, now, self.period);
             let missed = self.behavior.missed(scheduled, now, self.period);
-            let shared = &self.sleep.handle().shared;
+            let shared = &self.sleep.driver().shared;
             shared.counters.count_missed_ticks(missed);
             next
         } else {
@@ -431,19 +431,19 @@ impl Interval {
 
     /// Returns how late a tick may be without being counted as missed.
     ///
-    /// The slack is added, because the driver waits that long on purpose. It does not where the
-    /// clock stands still. Beyond the slack, the tick must be nearer to its own time than to that
+    /// The slack is added, because the driver waits that long on purpose, except where the clock
+    /// stands still. Beyond the slack, the tick must be nearer to its own time than to that
     /// of the next one.
     fn tolerance(&self) -> Duration {
         let own = (self.period / 2).min(Duration::from_millis(5));
-        match self.handle().clock().is_frozen() {
+        match self.driver().clock().is_frozen() {
             true => own,
-            false => self.handle().slack().saturating_add(own),
+            false => self.driver().slack().saturating_add(own),
         }
     }
 
-    pub(crate) fn handle(&self) -> &DriverRef {
-        self.sleep.handle()
+    pub(crate) fn driver(&self) -> &DriverRef {
+        self.sleep.driver()
     }
 
     fn schedule(&mut self, next: Instant) {
@@ -470,7 +470,7 @@ struct RescheduleIfMoved<'a> {
 
 impl Drop for RescheduleIfMoved<'_> {
     fn drop(&mut self) {
-        if self.interval.sleep.driver() != self.driver {
+        if self.interval.sleep.driver_id() != self.driver {
             self.interval.scheduled = self.interval.sleep.deadline();
         }
     }

@@ -104,7 +104,7 @@ pub fn resume() {
 /// Moves a paused clock on by `duration`, and fires what comes due: on the way, or, inside a tokio
 /// runtime, at the end; feature `test-util`.
 ///
-/// The first poll moves the clock and fires what is due by then, in order. It is pending, so that
+/// The first poll moves the clock and fires what has come due, in order. It is pending, so that
 /// the tasks that were woken may run, and the next poll is ready. A future that is dropped before
 /// it is polled moves nothing. A `duration` beyond the clock's end stops just short of it.
 ///

@@ -40,7 +40,7 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 ///
 /// With a `duration` of zero, the first poll is ready, unless the timer
 /// [yields](super#yielding). If the deadline is beyond the clock's end (292 years), the future is
-/// never ready.
+/// never ready. (On a tokio runtime whose clock may be paused, no wait is longer than 30 years.)
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
 /// current at its first poll, and if there is none either, the process-wide thread. If the clock of
@@ -197,13 +197,13 @@ impl Handle {
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sleep {
-    handle: DriverRef,
+    driver: DriverRef,
     /// The deadline in nanoseconds on the driver's clock.
     deadline: u64,
-    /// While `Armed`, the identity of the waker that the driver holds, or `NONE` for that of a
+    /// While `Registered`, the identity of the waker that the driver holds, or `NONE` for that of a
     /// timer that was armed when it was made and not polled since. While unbound, the duration.
     waker_id: Identity,
-    /// While `Armed`, the index under which the driver holds the waker.
+    /// While `Registered`, the index under which the driver holds the waker.
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
@@ -218,9 +218,10 @@ pub struct Sleep {
 enum Phase {
     /// The driver does not know the timer.
     Idle,
-    /// The driver holds a waker for the timer, or has fired it. (A limited timer is armed when it
-    /// is made, before the first poll.)
-    Armed,
+    /// The timer was given to its driver, and no poll was ready since. The driver holds a waker for
+    /// it, or has fired it, or is gone. (A limited timer is given to the driver when it is made,
+    /// before the first poll.)
+    Registered,
     /// A poll has found the deadline passed. It was ready, unless it yielded (`yielded`).
     Done,
     /// A reset has found that the new deadline had passed, and there was no poll since.
@@ -237,14 +238,14 @@ enum Phase {
 /// What the next poll does if no turn of the driver has passed the deadline.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NextPoll {
-    /// If the timer is armed, the system's coarse clock may do instead.
+    /// It reads the clock. If the timer is armed, the system's coarse clock may be enough.
     ReadsClock,
     /// It takes the deadline for one that has not passed. The poll after it reads the clock.
     SkipsClock,
 }
 
 impl NextPoll {
-    /// Returns what the first poll of a timer does that was made for `wait`.
+    /// Returns what the first poll of a timer that was made for `wait` does.
     fn first(wait: Duration) -> Self {
         if wait >= LONG_WAIT {
             Self::SkipsClock
@@ -255,31 +256,31 @@ impl NextPoll {
 }
 
 impl Sleep {
-    pub(super) fn after(handle: DriverRef, duration: Duration) -> Self {
-        let deadline = handle.shared.clock.capped_deadline_after(duration);
-        Self::new(handle, deadline, NextPoll::first(duration))
+    pub(super) fn after(driver: DriverRef, duration: Duration) -> Self {
+        let deadline = driver.shared.clock.capped_deadline_after(duration);
+        Self::new(driver, deadline, NextPoll::first(duration))
     }
 
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's longest wait means
     /// that there is no timeout, where [`after`](Self::after) caps it: otherwise an idle paused
     /// clock would advance to the end of the timeout.
-    pub(crate) fn uncapped(handle: DriverRef, duration: Duration) -> Self {
-        let deadline = handle.shared.clock.deadline_after(duration);
-        Self::new(handle, deadline, NextPoll::first(duration))
+    pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
+        let deadline = driver.shared.clock.deadline_after(duration);
+        Self::new(driver, deadline, NextPoll::first(duration))
     }
 
-    pub(super) fn at(handle: DriverRef, deadline: Instant) -> Self {
-        let deadline = handle.shared.clock.nanos_of(deadline);
-        let next_poll = match handle.shared.is_far_off(deadline) {
+    pub(super) fn at(driver: DriverRef, deadline: Instant) -> Self {
+        let deadline = driver.shared.clock.nanos_of(deadline);
+        let next_poll = match driver.shared.is_far_off(deadline) {
             true => NextPoll::SkipsClock,
             false => NextPoll::ReadsClock,
         };
-        Self::new(handle, deadline, next_poll)
+        Self::new(driver, deadline, next_poll)
     }
 
-    fn new(handle: DriverRef, deadline: u64, next_poll: NextPoll) -> Self {
+    fn new(driver: DriverRef, deadline: u64, next_poll: NextPoll) -> Self {
         Self {
-            handle,
+            driver,
             deadline,
             waker_id: Identity::NONE,
             index: 0,
@@ -290,13 +291,13 @@ impl Sleep {
         }
     }
 
-    pub(crate) fn handle(&self) -> &DriverRef {
-        &self.handle
+    pub(crate) fn driver(&self) -> &DriverRef {
+        &self.driver
     }
 
     /// Returns the identity of the driver, to tell whether the timer has moved to another one.
-    pub(super) fn driver(&self) -> *const () {
-        Arc::as_ptr(&self.handle.shared).cast()
+    pub(super) fn driver_id(&self) -> *const () {
+        Arc::as_ptr(&self.driver.shared).cast()
     }
 
     /// Returns the deadline, on the clock of its driver.
@@ -315,10 +316,11 @@ impl Sleep {
     /// ```
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.handle.shared.clock.instant(self.deadline)
+        self.driver.shared.clock.instant(self.deadline)
     }
 
-    /// Returns whether the driver has fired the timer, or a poll has found the deadline passed.
+    /// Returns whether the driver has fired the timer, or a poll or a reset has found the deadline
+    /// passed.
     ///
     /// It asks the driver, and does not read the clock, so before the first poll it is `false`,
     /// even if the deadline has passed (but a timer of `try_sleep` is armed when it is made). If
@@ -339,10 +341,10 @@ impl Sleep {
     pub fn is_elapsed(&self) -> bool {
         match self.phase {
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => false,
-            Phase::Idle | Phase::Armed => {
-                let shared = &self.handle.shared;
+            Phase::Idle | Phase::Registered => {
+                let shared = &self.driver.shared;
                 // In this order: a driver that is gone counts as having passed each deadline.
-                let is_fired = self.is_armed() && shared.has_elapsed(self.deadline);
+                let is_fired = self.is_registered() && shared.has_elapsed(self.deadline);
                 match shared.is_closed() {
                     true => shared.clock.nanos() >= self.deadline,
                     false => is_fired,
@@ -365,7 +367,7 @@ impl Sleep {
     /// ```
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
-        self.handle.is_closed()
+        self.driver.is_closed()
     }
 
     /// Moves the deadline, earlier or later, in place.
@@ -389,9 +391,9 @@ impl Sleep {
     /// });
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
-        let deadline = self.handle.shared.clock.nanos_of(deadline);
+        let deadline = self.driver.shared.clock.nanos_of(deadline);
         // Used only if the timer is still armed: then no turn has passed the old deadline, so a
-        // later one has hardly passed.
+        // later one can hardly have passed.
         let next_poll = if deadline > self.deadline {
             NextPoll::SkipsClock
         } else {
@@ -434,29 +436,29 @@ impl Sleep {
     /// });
     /// ```
     pub fn reset_after(&mut self, duration: Duration) {
-        let deadline = self.handle.shared.clock.deadline_after(duration);
+        let deadline = self.driver.shared.clock.deadline_after(duration);
         self.reset_nanos(deadline, NextPoll::first(duration), Some(duration));
     }
 
     /// Moves the deadline like [`reset_at`](Self::reset_at), but the next poll reads the clock in
     /// any case: the old deadline may have passed, and the new one, too.
     pub(super) fn reset_reading_clock(&mut self, deadline: Instant) {
-        let deadline = self.handle.shared.clock.nanos_of(deadline);
+        let deadline = self.driver.shared.clock.nanos_of(deadline);
         self.reset_nanos(deadline, NextPoll::ReadsClock, None);
     }
 
-    /// Returns whether the driver holds a waker for the timer, or has fired the timer and no poll
-    /// was ready since.
+    /// Returns whether the timer was given to its driver, and no poll was ready since. The driver
+    /// may have fired it.
     #[inline]
-    pub(crate) fn is_armed(&self) -> bool {
-        self.phase == Phase::Armed
+    pub(crate) fn is_registered(&self) -> bool {
+        self.phase == Phase::Registered
     }
 
     /// Returns whether an earlier poll was pending, and none was ready since. A limited timer is
     /// armed when it is made, without such a poll.
     #[inline]
     fn has_waited(&self) -> bool {
-        self.is_armed() && self.waker_id.is_some()
+        self.is_registered() && self.waker_id.is_some()
     }
 
     /// Notes that the future that this timer limits has completed.
@@ -476,7 +478,7 @@ impl Sleep {
         // A limit that has ended has to report that, so its item is polled without a yield.
         let (phase, waker) = (self.phase, self.waker_id);
         let waits = || match phase {
-            Phase::Armed => waker.is_some(),
+            Phase::Registered => waker.is_some(),
             Phase::Done | Phase::DoneByReset => true,
             _ => false,
         };
@@ -486,7 +488,7 @@ impl Sleep {
     /// Counts an item of something that this timer limits; see `coop::consume_item`.
     #[inline]
     pub(crate) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
-        let clock = Some(self.handle.clock());
+        let clock = Some(self.driver.clock());
         // Two calls, because the constant saves instructions: most timers of items are not armed.
         match self.has_waited() {
             true => coop::consume_item(before, cx, true, clock),
@@ -501,23 +503,23 @@ impl Sleep {
         let old = std::mem::replace(&mut self.deadline, deadline);
         self.next_poll = NextPoll::ReadsClock;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Armed => {}
+            Phase::Registered => {}
             Phase::Idle | Phase::Done | Phase::DoneByReset => return,
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => {
                 return self.reset_unbound(wait);
             }
         }
-        match self.handle.shared.reset(self.index, old, deadline) {
+        match self.driver.shared.reset(self.index, old, deadline) {
             Reset::Moved { must_replan } => {
-                self.phase = Phase::Armed;
+                self.phase = Phase::Registered;
                 self.next_poll = next_poll;
                 if must_replan {
-                    self.handle.shared.replan();
+                    self.driver.shared.replan();
                 }
             }
             Reset::Due { waker, must_replan } => {
                 self.phase = Phase::DoneByReset;
-                self.handle.shared.wake_and_replan(waker, must_replan);
+                self.driver.shared.wake_and_replan(waker, must_replan);
             }
             Reset::Gone => {}
         }
@@ -555,7 +557,8 @@ impl FusedFuture for Sleep {
 ///   no task.
 /// - `Armed`: the driver wakes the task of the last poll.
 /// - `Fired`: the driver has woken that task, which has not polled since.
-/// - `Ended`: a poll was ready.
+/// - `Ended`: a poll has found the deadline passed. It was ready, unless it
+///   [yielded](super#yielding): then the next one is.
 /// - `Unbound`: it was made where there is no driver, and takes one at its first poll.
 /// - `Orphaned`: its driver is gone, and it has not moved to another one.
 impl fmt::Debug for Sleep {
@@ -564,12 +567,12 @@ impl fmt::Debug for Sleep {
             Phase::Done => "Ended",
             Phase::DoneByReset => "Fired",
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => "Unbound",
-            Phase::Idle | Phase::Armed if self.is_orphaned() => "Orphaned",
+            Phase::Idle | Phase::Registered if self.is_orphaned() => "Orphaned",
             Phase::Idle => "Unarmed",
-            Phase::Armed if self.is_elapsed() => "Fired",
-            Phase::Armed => "Armed",
+            Phase::Registered if self.is_elapsed() => "Fired",
+            Phase::Registered => "Armed",
         };
-        let now = self.handle.shared.clock.nanos();
+        let now = self.driver.shared.clock.nanos();
         let (text, left) = match self.deadline {
             NEVER => ("never", None),
             at if at <= now => ("since ", Some(now - at)),

@@ -25,12 +25,12 @@ use crate::time::sleep::{self, Sleep, sleep_until};
 /// end (292 years), there is no limit. A future that never yields is not interrupted.
 ///
 /// If no driver is [current](Handle::current) at this call, the timer takes the one that is current
-/// when it is first polled, which is when `future` is first pending. From when `duration` counts
-/// then is described at [`sleep`](super::sleep).
+/// when it is first polled, which is when `future` is first pending. [`sleep`](super::sleep) tells
+/// from when `duration` counts then.
 ///
 /// # Errors
 ///
-/// The returned future yields [`Elapsed`] if the deadline passes first. `future` is dropped
+/// The returned future ends with [`Elapsed`] if the deadline passes first. `future` is dropped
 /// together with it.
 ///
 /// # Panics
@@ -64,7 +64,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 ///
 /// # Errors
 ///
-/// The returned future yields [`Elapsed`] if the deadline passes first. `future` is dropped
+/// The returned future ends with [`Elapsed`] if the deadline passes first. `future` is dropped
 /// together with it.
 ///
 /// # Panics
@@ -122,8 +122,8 @@ impl Handle {
 pin_project! {
     /// A future with a deadline, returned by [`timeout`] and [`timeout_at`].
     ///
-    /// It yields `Ok` when the inner future is ready, even after the deadline, and `Err` if that is
-    /// pending and the deadline has passed. If it is polled again after an `Err`, it polls the
+    /// It returns `Ok` when the inner future is ready, even after the deadline, and `Err` if that
+    /// is pending and the deadline has passed. If it is polled again after an `Err`, it polls the
     /// inner future again.
     ///
     /// # Examples

@@ -85,7 +85,7 @@ impl<T> Expired<T> {
         self.value
     }
 
-    /// Returns the exact deadline of the value, to which it was inserted or last reset.
+    /// Returns the exact deadline of the value: the one that it was inserted with or last reset to.
     ///
     /// # Examples
     ///

@@ -67,7 +67,7 @@ impl QueueTimer {
 
     /// Returns the time on the driver's clock.
     pub(super) fn now(&self) -> Instant {
-        self.sleep.handle().now()
+        self.sleep.driver().now()
     }
 
     /// Returns the queue time for a deadline on the driver's clock.
@@ -103,7 +103,7 @@ impl QueueTimer {
             self.sleep.reset_at(deadline);
         }
         let moving = ShiftIfMoved {
-            driver: self.sleep.driver(),
+            driver: self.sleep.driver_id(),
             queue_time,
             timer: self,
         };
@@ -133,7 +133,7 @@ struct ShiftIfMoved<'a> {
 impl Drop for ShiftIfMoved<'_> {
     fn drop(&mut self) {
         let timer = &mut *self.timer;
-        if timer.sleep.driver() != self.driver {
+        if timer.sleep.driver_id() != self.driver {
             let deadline = timer.sleep.deadline().nanos();
             timer.shift = deadline.saturating_sub(self.queue_time.nanos());
         }

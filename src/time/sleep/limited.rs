@@ -148,7 +148,7 @@ impl Sleep {
         let Some(permit) = permit else {
             return self;
         };
-        let shared = self.handle.shared.clone();
+        let shared = self.driver.shared.clone();
         // As in a poll: see `Sleep::poll_elapsed`.
         backend::notice_fork(&shared);
         if shared.is_closed() {
@@ -161,7 +161,7 @@ impl Sleep {
             // Not that of the waker: no task has polled this timer.
             self.waker_id = Identity::NONE;
             self.index = index;
-            self.phase = Phase::Armed;
+            self.phase = Phase::Registered;
             if must_replan {
                 // It is foreign code. If it panics, the timer is dropped.
                 shared.replan();

@@ -74,19 +74,19 @@ impl Sleep {
     /// Polls a timer in any phase but `Done`. It takes no pin, because a `Sleep` may be moved.
     #[inline(never)]
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phase != Phase::Idle && self.phase != Phase::Armed {
+        if self.phase != Phase::Idle && self.phase != Phase::Registered {
             return self.poll_rare(cx);
         }
-        let shared = &self.handle.shared;
+        let shared = &self.driver.shared;
         if shared.has_elapsed(self.deadline) {
             return self.end_or_move(cx);
         }
         let this_poll = std::mem::replace(&mut self.next_poll, NextPoll::ReadsClock);
-        let is_armed = self.phase == Phase::Armed;
+        let is_registered = self.is_registered();
         // A timer that is not armed yet and has not skipped the clock is mostly due soon, so the
         // coarse clock is not asked. (If it was reset before it was armed, it may be far off: then
         // this one poll reads the exact clock for nothing.)
-        let is_far_off = || is_armed && shared.is_far_off(self.deadline);
+        let is_far_off = || is_registered && shared.is_far_off(self.deadline);
         if this_poll == NextPoll::ReadsClock && !is_far_off() {
             let now = shared.clock.nanos();
             if now >= self.deadline {
@@ -95,15 +95,15 @@ impl Sleep {
                 return coop::poll_consume(cx, waited, &mut self.yielded, None);
             }
         }
-        if is_armed {
+        if is_registered {
             if self.waker_id == Identity::of(cx.waker()) {
                 return Poll::Pending;
             }
             return self.poll_with_other_waker(cx);
         }
         // The timer may have got its driver before this process was forked.
-        backend::notice_fork(&self.handle.shared);
-        if self.handle.is_closed() {
+        backend::notice_fork(&self.driver.shared);
+        if self.driver.is_closed() {
             // After a fork its lock may be held for ever.
             return self.move_to_successor(cx);
         }
@@ -126,12 +126,12 @@ impl Sleep {
         let waker = cx.waker().clone();
         self.waker_id = Identity::of(&waker);
         let mut waker = Some(waker);
-        match self.handle.shared.arm(self.deadline, &mut waker) {
+        match self.driver.shared.arm(self.deadline, &mut waker) {
             Arm::Armed { index, must_replan } => {
                 self.index = index;
-                self.phase = Phase::Armed;
+                self.phase = Phase::Registered;
                 if must_replan {
-                    self.handle.shared.replan();
+                    self.driver.shared.replan();
                 }
                 Poll::Pending
             }
@@ -145,22 +145,22 @@ impl Sleep {
     pub(crate) fn arm_with(&mut self, waker: Waker) -> Option<Waker> {
         let is_new = self.phase == Phase::Idle && self.next_poll == NextPoll::SkipsClock;
         // A driver that is gone has passed each deadline.
-        if !is_new || self.handle.shared.has_elapsed(self.deadline) {
+        if !is_new || self.driver.shared.has_elapsed(self.deadline) {
             return Some(waker);
         }
-        backend::notice_fork(&self.handle.shared);
-        if self.handle.is_closed() {
+        backend::notice_fork(&self.driver.shared);
+        if self.driver.is_closed() {
             return Some(waker);
         }
         self.waker_id = Identity::of(&waker);
         let mut waker = Some(waker);
-        if let Arm::Armed { index, must_replan } = self.handle.shared.arm(self.deadline, &mut waker)
+        if let Arm::Armed { index, must_replan } = self.driver.shared.arm(self.deadline, &mut waker)
         {
             self.index = index;
-            self.phase = Phase::Armed;
+            self.phase = Phase::Registered;
             self.next_poll = NextPoll::ReadsClock;
             if must_replan {
-                self.handle.shared.replan();
+                self.driver.shared.replan();
             }
         }
         waker
@@ -168,11 +168,11 @@ impl Sleep {
 
     #[cold]
     fn poll_with_other_waker(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        backend::notice_fork(&self.handle.shared);
+        backend::notice_fork(&self.driver.shared);
         let mut waker = cx.waker().clone();
         let identity = Identity::of(&waker);
         if self
-            .handle
+            .driver
             .shared
             .replace_waker(self.index, self.deadline, &mut waker)
         {
@@ -193,34 +193,34 @@ impl Sleep {
     #[inline]
     fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.end();
-        coop::poll_consume(cx, waited, &mut self.yielded, Some(self.handle.clock()))
+        coop::poll_consume(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
     /// Notes that the timer has ended. Returns whether an earlier poll was pending.
     #[inline]
     fn end(&mut self) -> bool {
-        let is_armed = self.is_armed();
-        // First, because the waker is dropped as in `cancel`, and that may panic: no timer is
-        // removed twice, since another one may have its entry by then.
+        let is_registered = self.is_registered();
+        // First, because the waker is dropped as in `cancel`, and that may panic. Then the timer
+        // must not be removed again: another one may have its entry.
         self.phase = Phase::Done;
-        if !is_armed {
+        if !is_registered {
             return false;
         }
-        drop(self.handle.shared.end(self.index, self.deadline));
+        drop(self.driver.shared.end(self.index, self.deadline));
         self.waker_id.is_some()
     }
 
     /// Returns `Ready` again, or yields if the task has had too many ready results in a row.
     #[inline]
     pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        coop::poll_consume(cx, false, &mut self.yielded, Some(self.handle.clock()))
+        coop::poll_consume(cx, false, &mut self.yielded, Some(self.driver.clock()))
     }
 
     /// Moves the timer to another driver, because its own is gone, and polls it there.
     #[cold]
     fn move_to_successor(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.phase = Phase::Idle;
-        let clock = &self.handle.shared.clock;
+        let clock = &self.driver.shared.clock;
         let now = clock.nanos();
         if now >= self.deadline {
             return self.end_now(cx);
@@ -239,15 +239,15 @@ impl Sleep {
             next_clock.deadline_after(Duration::from_nanos(self.deadline - now))
         };
         // The old driver lives until the end of this poll: its address must not be used again
-        // before, since a timer tells by the address which driver it is on (`Sleep::driver`).
-        let _left = std::mem::replace(&mut self.handle, successor);
+        // before, since a timer tells by the address which driver it is on (`Sleep::driver_id`).
+        let _left = std::mem::replace(&mut self.driver, successor);
         self.poll_elapsed(cx)
     }
 
     /// Takes the timer out of the driver and releases its waker.
     #[inline]
     pub(crate) fn disarm(&mut self) {
-        if self.phase == Phase::Armed {
+        if self.phase == Phase::Registered {
             self.cancel();
         }
     }
@@ -255,6 +255,6 @@ impl Sleep {
     fn cancel(&mut self) {
         self.phase = Phase::Idle;
         // The waker is dropped here, with no lock held, because its drop is foreign code.
-        drop(self.handle.shared.cancel(self.index, self.deadline));
+        drop(self.driver.shared.cancel(self.index, self.deadline));
     }
 }

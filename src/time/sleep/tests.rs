@@ -110,7 +110,7 @@ fn timer_that_moves_twice_in_one_poll_keeps_its_first_driver_until_the_end_of_th
         let _part = &part_of_first;
     });
     let mut sleep = armed(&first, Duration::from_secs(1));
-    let identity = sleep.driver();
+    let identity = sleep.driver_id();
     drop(first);
 
     let third = builder().build_with_unpark(|| {});
@@ -138,7 +138,7 @@ fn timer_that_moves_twice_in_one_poll_keeps_its_first_driver_until_the_end_of_th
     assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
     assert_eq!(third.handle().armed(), 1);
     assert_eq!(state.lock().unwrap().first_is_alive, Some(true));
-    assert_ne!(sleep.driver(), identity);
+    assert_ne!(sleep.driver_id(), identity);
 }
 
 /// The loop wakes for the first one, so it need not be told of the second one, which took the

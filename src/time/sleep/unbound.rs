@@ -48,10 +48,10 @@ impl Sleep {
     #[inline(never)]
     #[track_caller]
     pub(super) fn unbound_at(error: NoDriver, deadline: Instant) -> Self {
-        let handle = DriverRef::from(Handle::placeholder(error));
-        let deadline = handle.shared.clock.nanos_of(deadline);
+        let driver = DriverRef::from(Handle::placeholder(error));
+        let deadline = driver.shared.clock.nanos_of(deadline);
         // Not as `at` does it: its question of the coarse clock would be forgotten in `bind`.
-        Self::new(handle, deadline, NextPoll::ReadsClock)
+        Self::new(driver, deadline, NextPoll::ReadsClock)
             .unbind(Phase::UnboundInstant, Duration::ZERO)
     }
 
@@ -64,7 +64,7 @@ impl Sleep {
     /// Returns whether the timer has no driver yet.
     pub(crate) fn is_unbound(&self) -> bool {
         match self.phase {
-            Phase::Idle | Phase::Armed | Phase::Done | Phase::DoneByReset => false,
+            Phase::Idle | Phase::Registered | Phase::Done | Phase::DoneByReset => false,
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => true,
         }
     }
@@ -86,14 +86,15 @@ impl Sleep {
     }
 
     /// Binds an unbound timer to the process-wide thread, and polls it. `now` is what the system's
-    /// clock shows. No clock is read but by the caller, unless that of the thread is paused.
+    /// clock shows. If the deadline is after that, no clock is read again (but for one that never
+    /// comes, or if the clock of the thread is or was paused).
     fn poll_on_process_wide_thread(&mut self, cx: &mut Context<'_>, now: i64) -> Poll<()> {
         let waits = self.phase != Phase::UnboundInstant;
         // It has checked that this process was not forked, so `arm` needs no `notice_fork`.
         let starts_over = self.bind(Handle::process_wide(NoDriver, now));
         let is_real = match waits {
             true => !starts_over,
-            false => self.handle.shared.clock.is_real(),
+            false => self.driver.shared.clock.is_real(),
         };
         if is_real && self.deadline > now.cast_unsigned() {
             return self.arm(cx);
@@ -120,8 +121,8 @@ impl Sleep {
     pub(in crate::time) fn bind(&mut self, driver: Handle) -> bool {
         let clock = &driver.shared.clock;
         let wait = Duration::from_nanos(self.waker_id.nanos());
-        // A deadline that never comes on the system's clock may come on tokio's, on which the
-        // longest wait is thirty years.
+        // A deadline that never comes on the system's clock may come on a tokio clock that
+        // may be paused: its longest wait is thirty years.
         let starts_over =
             self.phase != Phase::UnboundInstant && (self.deadline == NEVER || !clock.is_real());
         self.deadline = match self.phase {
@@ -133,7 +134,7 @@ impl Sleep {
         self.waker_id = Identity::NONE;
         // The timer may have been made long ago.
         self.next_poll = NextPoll::ReadsClock;
-        self.handle = driver.into();
+        self.driver = driver.into();
         starts_over
     }
 }
