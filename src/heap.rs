@@ -29,12 +29,12 @@
 //!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that outgrows RUN is
-//!   listed in `full` once for each RUN / 8 slots. It is split by a later call, or by the one that
-//!   opens it. Until then `unload_front` may have made it of all near slots, all that was in
-//!   `moved` may have been placed in it, and each call may have pushed a slot: fewer than 4 RUN
-//!   together. (Without marks a run is split as soon as it has RUN slots.)
-//! - H4 a run has a slot, and at least one in 2 STALENESS (32) of its slots is live, except for a
-//!   first run that `unload_front` made. Of the near slots, at most RUN are stale.
+//!   listed in `full` once for each RUN / 8 slots. A later call splits it, or `load_front` does
+//!   when the run becomes the front. Until then `unload_front` may have made it of all near slots,
+//!   all that was in `moved` may have been placed in it, and each call may have pushed a slot:
+//!   fewer than 4 RUN together. (Without marks a run is split as soon as it has RUN slots.)
+//! - H4 no run is empty, and of each run at least one slot in 2 STALENESS (32) is live, except for
+//!   a first run that `unload_front` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `moved` are not below the edge, no more than 2 RUN, and not counted
 //!   as stale: the heap asks for their state again when it places them, before it opens the next
 //!   run.
@@ -108,8 +108,8 @@ pub(crate) enum SlotState {
     Live,
     /// No timer needs it.
     Dead,
-    /// Its timer is armed for the deadline of this slot: a later one, or the same with a newer
-    /// sequence number.
+    /// Its timer is armed for the slot given here, which has a later deadline, or the same one and
+    /// a newer sequence number.
     Moved(Slot),
 }
 
@@ -179,8 +179,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         true => RUN + Self::RECENT,
         false => RUN,
     };
-    /// How many slots that come in decreasing order the front takes. A run that is made of it then
-    /// has room for the slot after which it is split.
+    /// How many slots in decreasing order the front takes. Without marks, the push that fills a run
+    /// splits it only afterwards: so a run that is made of the front needs a free place.
     const FRONT: usize = match MARKS_STALE {
         true => RUN,
         false => RUN - 1,

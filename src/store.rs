@@ -59,7 +59,8 @@ impl<V, const RUN: usize> Store<V, RUN> {
         let Some((stale, slot)) = self.table.reset(index, deadline) else {
             return false;
         };
-        // In this order, because the heap may look at the new slot as soon as it is filed.
+        // In this order: filing may split a run, and so take the old slot out. One that is marked
+        // only after that would be counted without being there (R3 in `heap/runs.rs`).
         if let Some(stale) = stale {
             self.heap.mark_stale(stale, &mut self.table);
         }

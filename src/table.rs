@@ -24,9 +24,8 @@
 //! is reset is rarely in the cache, and a reset needs the entry alone: 24 bytes instead of 40, so
 //! fewer cache lines and pages. Firing needs both, and pays with one more cache line.
 //!
-//! Both are kept in blocks of one size, so that the table grows without copying more than one
-//! block: the first, which grows as it fills, or the last, if it was reserved shorter than the
-//! others.
+//! Both are kept in blocks of [`BLOCK`]. Only the first block, which grows as it fills, and a last
+//! one that was reserved shorter are ever copied.
 //!
 //! See `store` for how the table and the heap work together.
 

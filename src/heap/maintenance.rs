@@ -15,8 +15,8 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 /// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
 ///
 /// It is more than STALENESS, which ensures H4: looking at a whole run takes `len / STEP` calls,
-/// and when they start, `len / STALENESS` slots are live. So all slots that were stale by then are
-/// found while at least half of those live ones remain.
+/// and when they start, `len / STALENESS` slots are live. So all slots that were stale at the start
+/// are found while at least half of those live ones remain.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// One in this many slots of a run is looked at to tell whether many are stale, if they were not
@@ -88,7 +88,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// anew.
     #[cold]
     pub(super) fn unload_front(&mut self) {
-        // As above, the run has to have room for one more slot.
+        // Without marks, a run that is made here needs a free place: see `FRONT`.
         if !MARKS_STALE && self.near() >= Self::CAPACITY {
             self.unload_far_half();
         }
