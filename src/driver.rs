@@ -156,7 +156,7 @@ impl Driver<()> {
     /// Makes a driver for a loop that blocks in a poll of its own.
     ///
     /// `unpark` makes that poll return, from any thread; it may be a closure. It is called when a
-    /// timer is armed that is due before the loop would wake. A loop that never blocks (one that
+    /// timer is armed for a time before the loop would wake. A loop that never blocks (one that
     /// renders frame after frame) may pass `|| {}`.
     ///
     /// # Examples
@@ -265,8 +265,8 @@ impl<P> Driver<P> {
     ///
     /// It is zero if something is due. The call announces that the loop blocks for that long: until
     /// the next [`turn`](Self::turn), arming a timer that is due earlier calls the [`Unpark`]. But
-    /// in a storm of timers the result includes the [slack](Builder::slack), and arming a timer
-    /// does not interrupt the loop. To read the deadline without announcing anything, call
+    /// if the [slack](Builder::slack) delays the wake-up, the result includes that delay, and no
+    /// timer interrupts the loop. To read the deadline without announcing anything, call
     /// [`next_deadline`](Self::next_deadline). A poll that counts milliseconds must round up: a
     /// loop that is woken early finds nothing due, and polls again.
     ///
@@ -387,7 +387,7 @@ impl<P> Driver<P> {
         // The announcement comes before the deadlines are read: a timer that another thread arms
         // after that has to interrupt the park that follows, which no deadline would end. It is
         // `NEVER`, so that any timer that is armed from now on interrupts. The earliest deadline
-        // would not do: its timer may be dropped before the deadlines are read, and a later timer
+        // is not enough: its timer may be dropped before the deadlines are read, and a later timer
         // armed after that. (While time is held they are not read. The end of the hold interrupts.)
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
@@ -411,7 +411,7 @@ impl<P> Driver<P> {
 
         let (state, next) = shared.lock_and_find_next(false);
         if next <= now {
-            shared.announce_park(&state, NO_INTERRUPT);
+            shared.clear_announcement();
             return Some(Duration::ZERO);
         }
         shared.counters.count_park();

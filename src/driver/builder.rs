@@ -40,7 +40,7 @@ impl Builder {
         }
     }
 
-    /// The slack that a driver begins with that chooses its slack itself: 150 µs. The
+    /// The first slack of a driver that chooses its slack itself: 150 µs. The
     /// [benchmarks](crate::docs::benchmarks) show what a slack costs and what it saves.
     ///
     /// # Examples

@@ -125,8 +125,8 @@ pub(super) struct Lateness<'a> {
     counted: u64,
     /// The sum of the deadlines that belong there.
     sum: u64,
-    /// How late the first one is.
-    latest: u64,
+    /// How late the first timer is: no other is as late.
+    most_late: u64,
 }
 
 impl Lateness<'_> {
@@ -143,8 +143,8 @@ impl Lateness<'_> {
     fn next_bucket(&mut self, deadline: u64) {
         self.flush();
         let late = self.now.saturating_sub(deadline);
-        if late > self.latest {
-            self.latest = late;
+        if late > self.most_late {
+            self.most_late = late;
             self.histogram.raise_max(late);
         }
         self.bucket = bucket_of(late);
@@ -200,12 +200,12 @@ impl Counters {
             count: 0,
             counted: 0,
             sum: 0,
-            latest: 0,
+            most_late: 0,
         }
     }
 
-    /// Ends a batch, under the driver's lock.
-    /// Returns how late the first timer is, the latest of all.
+    /// Ends a batch, under the driver's lock. Returns how late the first timer is: no other is as
+    /// late.
     pub(super) fn end_batch(&self, mut lateness: Lateness<'_>) -> u64 {
         lateness.flush();
         let count = lateness.counted;
@@ -215,7 +215,7 @@ impl Counters {
         let firing = &self.firing.0;
         bump(&firing.fired, count);
         bump(&firing.batches[batch_bucket(count)], 1);
-        lateness.latest
+        lateness.most_late
     }
 
     /// Counts a reset, under the driver's lock.
@@ -248,7 +248,7 @@ impl Counters {
         self.looping.0.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts how long a turn took that has fired timers.
+    /// Counts how long a turn that has fired timers took.
     pub(super) fn count_duration(&self, nanos: u64) {
         // Threads may fire timers of one shard at once.
         let durations = &self.rare.0.durations;

@@ -187,8 +187,8 @@ impl Handle {
     /// is zero, and stays zero.
     ///
     /// What else wakes a loop is not counted: an [unpark](Self::unpark), I/O, or a timer that
-    /// another thread arms and that is due before all others. Of a runtime, nor is a wake-up that
-    /// fires nothing, because its timer was dropped or put off during the wait.
+    /// another thread arms and that is due before all others. On a runtime, a wake-up that fires
+    /// nothing, because its timer was dropped or put off during the wait, is not counted either.
     ///
     /// [`Builder::slack`]: crate::Builder::slack
     ///

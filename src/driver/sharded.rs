@@ -33,8 +33,7 @@
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
 //! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
 //! that, and the caller has the driver closed where no such lock is held. A shard that the runtime
-//! fires clears its announcement, and `replan` has to follow, unless all threads of the runtime
-//! run.
+//! fires clears its announcement, and `replan` has to follow, unless no worker is parked.
 //!
 //! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
 //! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
@@ -44,9 +43,10 @@
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
 //! - Its shard has announced its next deadline, and the source is set to expire by then.
-//! - All announcements are cleared, and the source is set: the slack decides when it expires.
-//! - All announcements are cleared because all threads of the runtime run: they poll the timers,
-//!   and the next one that parks scans.
+//! - All announcements are cleared because the slack has fixed when the source expires: no timer
+//!   that is armed now changes that (`Plan::is_fixed`).
+//! - All announcements are cleared because no worker is parked: the workers poll the timers, and
+//!   the next one that parks scans.
 
 use std::sync::Arc;
 
@@ -200,7 +200,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.slack.begin_sample()
     }
 
-    /// Notes what that wait has cost, which has ended because the source has expired.
+    /// Notes what that wait has cost, once it has ended because the source has expired.
     pub(crate) fn note_cost(&self, nanos: u64) {
         self.slack.note_sample(nanos);
     }
@@ -218,8 +218,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called: by the caller, if
     /// it holds no lock that foreign code takes, otherwise by another thread.
     pub(crate) fn replan(&self) -> Liveness {
-        // AcqRel: the thread that scans sees what this one did before, and this one what that one
-        // did.
+        // AcqRel: the thread that scans sees what this one did before, and this one what that
+        // thread did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         if before != 0 && (before & SCAN_LEFT == 0 || !self.take_left_scan()) {
             return Liveness::Alive;
@@ -394,11 +394,10 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many
     /// fired, and whether more may be due.
     ///
-    /// [`replan`](Self::replan) has to follow, also if none were due, unless all threads of the
-    /// runtime run.
+    /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
-    /// A call begins with the shard that the one before did not get to. So the timers of one thread
-    /// that use up the budget each time do not keep those of the others from firing.
+    /// A call begins with the shard that the one before did not get to. So if the timers of one
+    /// shard use up the budget each time, those of the others fire all the same.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();

@@ -18,7 +18,7 @@ use crate::instant::NEVER;
 /// Of a [limited](Handle::limited) handle it also shows the limits, and how many permits are taken:
 /// `limits: 2 of 3`, then those of its parents.
 ///
-/// Nothing is changed: no loop is interrupted, no wait announced, and no timer armed.
+/// No loop is interrupted, no wait announced, and no timer armed.
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = self.shared.origin();
@@ -86,5 +86,6 @@ fn next_deadline(shared: &Shared) -> u64 {
     if shared.is_closed() {
         return NEVER;
     }
+    // It files and drops slots on the way, and changes nothing else.
     shared.lock_and_find_next(true).1
 }

@@ -9,8 +9,8 @@
 //! drops a bounded number of their slots ([`STALE_SLOTS`]) and counts as a batch, so that a turn
 //! that fires nothing ends as soon as one that fires.
 //!
-//! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has reported
-//! it by then. If it went on, it would take down a loop that is not to blame.)
+//! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has already
+//! reported it. If it went on, it would take down a loop that is not to blame.)
 
 use std::mem;
 use std::panic::resume_unwind;
@@ -63,14 +63,14 @@ impl Shared {
     /// Fires timers due at `now`, earliest first, at most about `budget` of them.
     ///
     /// Returns how many fired and whether more may be due. Unless the loop must know the earliest
-    /// deadline exactly, the call also ends when it has filed or dropped so many slots that the
-    /// loop should see to other things first. Any thread may call it at any time.
+    /// deadline exactly, the call also ends after [`HOLDS`] holds of the lock that got through
+    /// stale slots. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
         let mut batch = Batch::new();
-        let (mut fired, mut spent, mut stale_holds, mut latest) = (0, 0_usize, 0, 0);
+        let (mut fired, mut spent, mut stale_holds, mut most_late) = (0, 0_usize, 0, 0);
         loop {
             let (more, late) = self.collect(now, &mut batch);
-            latest = late.max(latest);
+            most_late = late.max(most_late);
             fired += batch.len;
             spent = spent.saturating_add(BATCH);
             // A batch that is not full ended because of stale slots, or is the last one.
@@ -79,7 +79,7 @@ impl Shared {
             if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
                 // The driver may have ended meanwhile: then they were orphaned.
                 if fired > 0 && !self.is_closed() {
-                    self.note_fired(now, fired, latest);
+                    self.note_fired(now, fired, most_late);
                 }
                 return (fired, more);
             }
@@ -101,17 +101,17 @@ impl Shared {
         }
     }
 
-    /// Counts how long a turn took that began at `now`, and reports it if it was late. `latest` is
-    /// how late the first of its timers was.
+    /// Counts how long the turn that began at `now` took, and reports it if it was late.
+    /// `most_late` is the greatest lateness of its timers.
     #[cold]
-    fn note_fired(&self, now: u64, fired: usize, latest: u64) {
+    fn note_fired(&self, now: u64, fired: usize, most_late: u64) {
         // The clock is foreign code, and must not keep the loop from learning what has fired.
         catch_panic(|| {
             let nanos = self.clock.nanos().saturating_sub(now);
             self.counters.count_duration(nanos);
         });
-        if self.late.is_late(latest) {
-            self.late.report(latest, fired);
+        if self.late.is_late(most_late) {
+            self.late.report(most_late, fired);
         }
     }
 
