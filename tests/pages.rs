@@ -2,6 +2,10 @@
 
 #![cfg(not(loom))]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
 const PAGES: [(&str, &str); 10] = [
     ("README.md", include_str!("../README.md")),
     ("adapters.md", include_str!("../docs/adapters.md")),
@@ -17,6 +21,42 @@ const PAGES: [(&str, &str); 10] = [
         include_str!("../docs/troubleshooting.md"),
     ),
 ];
+
+/// Which modules each module of the crate uses.
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+/// Adds what the files of a folder use, except tests. `module` is `None` in `src` itself.
+fn read_uses(folder: &Path, module: Option<&str>, uses: &mut Uses) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let module = module.unwrap_or(name);
+        if name == "tests" || module == "lib" {
+            continue;
+        }
+        if path.is_dir() {
+            read_uses(&path, Some(module), uses);
+            continue;
+        }
+        let used = uses.entry(module.to_owned()).or_default();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let (before, rest) = line.split_once("use crate::").unwrap_or(("//", ""));
+            if before.contains("//") {
+                continue;
+            }
+            let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric());
+            let name = &rest[..end.unwrap_or(rest.len())];
+            assert!(!name.is_empty(), "one module a line: {line}");
+            used.insert(name.to_owned());
+        }
+        used.remove(module);
+    }
+}
+
+/// Returns the names in backticks.
+fn names(cell: &str) -> impl Iterator<Item = String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned)
+}
 
 /// Returns the text of each block of Rust in a page.
 fn blocks(page: &'static str) -> impl Iterator<Item = &'static str> {
@@ -49,8 +89,8 @@ fn is_item(line: &str) -> bool {
     line.is_empty() || line.starts_with(' ') || BEGINNINGS.iter().any(|it| line.starts_with(it))
 }
 
-/// A doctest hides lines that begin with `#`, and puts statements into a function. In the page in the
-/// repository the lines are there, and the function is not.
+/// A doctest hides lines that begin with `#`, and puts statements into a function. In the page in
+/// the repository the lines are there, and the function is not.
 #[test]
 fn blocks_of_the_pages_are_programs_without_hidden_lines() {
     let mut programs = 0;
@@ -74,4 +114,23 @@ fn blocks_of_the_pages_are_programs_without_hidden_lines() {
         }
     }
     assert!(programs >= 14, "{programs} programs found");
+}
+
+#[test]
+fn the_table_of_modules_says_what_each_of_them_uses() {
+    let page = include_str!("../docs/architecture.md");
+    let table = page.split("| module | uses |\n|---|---|\n").nth(1).unwrap();
+    let mut told = Uses::new();
+    for row in table.lines().take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.split('|').collect();
+        names(cells[1]).for_each(|module| drop(told.insert(module, names(cells[2]).collect())));
+    }
+    let mut uses = Uses::new();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    read_uses(&src, None, &mut uses);
+    uses.remove("docs");
+    for (module, used) in &uses {
+        assert_eq!(told.get(module), Some(used), "{module}");
+    }
+    assert_eq!(told.len(), uses.len());
 }
