@@ -88,7 +88,7 @@ impl BlockOnThread {
         if in_lent_poll {
             // Before it counts as waiting: time must stand still until this call waits.
             guard.scope().hold_time();
-            inner.begin_inner_call();
+            inner.begin_lent_wait();
         }
         let outer_hold =
             caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
@@ -208,12 +208,8 @@ impl BlockOnThread {
 
     /// Runs the worker no longer, because the runtime has ended: its parker is closed.
     fn stop_working(&self) {
-        if self.closed.replace(true) {
-            return;
-        }
-        self.unparker.set_worker(None);
-        if let Some(core) = self.scope().take_core() {
-            self.inner().stop_worker(core);
+        if !self.closed.replace(true) {
+            self.stop_own_worker();
         }
     }
 
@@ -226,6 +222,11 @@ impl BlockOnThread {
     fn return_abandoned(&self) {
         // In this order, so that time stands still in between.
         self.scope().hold_time();
+        self.stop_own_worker();
+    }
+
+    /// Stops running the worker whose core this call has taken, if it has taken one.
+    fn stop_own_worker(&self) {
         self.unparker.set_worker(None);
         if let Some(core) = self.scope().take_core() {
             self.inner().stop_worker(core);
@@ -297,7 +298,7 @@ impl Drop for BlockOnThread {
         if self.in_lent_poll {
             // After the hold: a borrower that asked `lender_polls` before this, and got `false`, is
             // stopped by the hold.
-            inner.end_inner_call();
+            inner.end_lent_wait();
         }
         // It unparks the loops on the clock, which is foreign code. A panic there must not keep
         // this thread from leaving the runtime.

@@ -232,7 +232,7 @@ impl Idle {
         // A panic there must not leave this worker in the list without its thread.
         let mut can_advance = false;
         catch_panic(|| can_advance = self.clock.can_advance());
-        can_advance &= !context.lender_polls();
+        let can_advance = can_advance && !context.lender_polls();
         if context.has_work() {
             let mut unparked = self.transition_from_parked(worker, context);
             // If this worker searched, no other was unparked for what was pushed meanwhile. So it

@@ -24,7 +24,7 @@
 //! 1. `stopping` of the pool: workers with a thread of their own return from their loops.
 //! 2. `closed` of each list of tasks: its tasks become ready, and end; no task is added.
 //! 3. `Members::count` is zero: the last member has left, and there are no new ones.
-//! 4. `FirstWorker::closed`: all tasks are dropped, and no thread takes a core.
+//! 4. `SharedWorkers::closed`: all tasks are dropped, and no thread takes a core.
 //! 5. `closed` of the pool: the drivers, the I/O and the parkers are closed, and a thread in
 //!    `block_on` that runs a worker stops doing so.
 //! 6. `Members::ended`: a thread that waits for the end goes on.
@@ -52,23 +52,24 @@ pub(super) struct Inner {
     /// The tasks that were spawned on each worker, and last those of all external threads.
     owned: Box<[Arc<OwnedTasks>]>,
     pub(super) hooks: Hooks,
-    first: Mutex<FirstWorker>,
+    shared_workers: Mutex<SharedWorkers>,
     members: Mutex<Members>,
     ended: Condvar,
 }
 
-/// The first worker, which the threads in `block_on` run in turn.
-struct FirstWorker {
-    /// A thread runs it, and has not lent it.
-    is_running: bool,
-    /// How many threads have lent it and are not back from polling their main future. A thread that
-    /// makes an inner call of `block_on` meanwhile does not count during that call.
+/// The workers that the threads in `block_on` share: the first one, which they run in turn, and
+/// those that were abandoned.
+struct SharedWorkers {
+    /// A thread runs the first worker, and has not lent it.
+    is_first_running: bool,
+    /// How many threads have lent the first worker and poll their main future. A thread that waits
+    /// in that poll, in another call of `block_on` or for the runtime to end, does not count.
     lent: usize,
-    /// `None` while a thread has it.
-    core: Option<Core>,
+    /// That of the first worker. `None` while a thread has it.
+    first_core: Option<Core>,
     /// The cores of other workers, whose threads have ended because the runtime stops.
     abandoned: Vec<Core>,
-    /// The threads that wait to run it.
+    /// The threads that wait to run the first worker.
     waiting: Vec<Arc<ThreadUnparker>>,
     /// The tasks of the runtime, which ends, are dropped: no thread takes a core any more.
     closed: bool,
@@ -108,10 +109,10 @@ impl Inner {
             .zip(slots)
             .enumerate()
             .map(|(index, (queue, slot))| Core::new(index, queue, slot, owned[index].clone()));
-        let first = FirstWorker {
-            is_running: false,
+        let shared_workers = SharedWorkers {
+            is_first_running: false,
             lent: 0,
-            core: cores.next(),
+            first_core: cores.next(),
             abandoned: Vec::new(),
             waiting: Vec::new(),
             closed: false,
@@ -121,7 +122,7 @@ impl Inner {
             pool,
             owned,
             hooks,
-            first: Mutex::new(first),
+            shared_workers: Mutex::new(shared_workers),
             members: Mutex::new(Members {
                 count: 1,
                 ended: false,
@@ -143,29 +144,29 @@ impl Inner {
 
     /// Makes the calling thread run the first worker, if no other thread does. Returns its core.
     pub(super) fn take_core(&self) -> Option<Core> {
-        self.take_core_of(&mut lock(&self.first))
+        self.take_core_of(&mut lock(&self.shared_workers))
     }
 
     /// Like [`take_core`](Self::take_core). If another thread runs the worker, `thread` is notified
     /// when that may have changed, and gets an abandoned core, if there is one.
     pub(super) fn take_core_or_register(&self, thread: &Arc<ThreadUnparker>) -> Option<Core> {
-        let mut first = lock(&self.first);
-        if first.closed {
+        let mut workers = lock(&self.shared_workers);
+        if workers.closed {
             return None;
         }
         let is_same = |waiting: &Arc<ThreadUnparker>| Arc::ptr_eq(waiting, thread);
-        if first.is_running && !first.waiting.iter().any(is_same) {
-            first.waiting.push(thread.clone());
+        if workers.is_first_running && !workers.waiting.iter().any(is_same) {
+            workers.waiting.push(thread.clone());
         }
-        self.take_core_of(&mut first).or_else(|| {
-            let core = first.abandoned.pop()?;
+        self.take_core_of(&mut workers).or_else(|| {
+            let core = workers.abandoned.pop()?;
             self.pool.idle.add_thread();
             Some(core)
         })
     }
 
-    fn take_core_of(&self, first: &mut FirstWorker) -> Option<Core> {
-        if first.closed || std::mem::replace(&mut first.is_running, true) {
+    fn take_core_of(&self, workers: &mut SharedWorkers) -> Option<Core> {
+        if workers.closed || std::mem::replace(&mut workers.is_first_running, true) {
             return None;
         }
         self.pool.idle.add_thread();
@@ -173,51 +174,51 @@ impl Inner {
             let slot = LifoSlot::new(self.pool.idle.report_flag(0).clone());
             Core::spare(slot, self.owned[0].clone())
         };
-        Some(first.core.take().unwrap_or_else(spare))
+        Some(workers.first_core.take().unwrap_or_else(spare))
     }
 
     /// Removes a thread from those that wait to run the first worker.
     pub(super) fn stop_waiting(&self, thread: &Arc<ThreadUnparker>) {
-        let mut first = lock(&self.first);
-        first.waiting.retain(|known| !Arc::ptr_eq(known, thread));
+        let mut workers = lock(&self.shared_workers);
+        workers.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
 
     /// Lets another thread run the first worker while this one, which keeps its core, polls its
     /// future.
     pub(super) fn lend(&self) {
-        let mut first = lock(&self.first);
-        first.lent += 1;
-        first.is_running = false;
-        notify_waiting(first);
+        let mut workers = lock(&self.shared_workers);
+        workers.lent += 1;
+        workers.is_first_running = false;
+        notify_waiting(workers);
     }
 
     /// Tries to end a [`lend`](Self::lend). Returns whether the calling thread runs the worker
     /// again. If not, another one does, and [`return_core`](Self::return_core) has to follow, which
     /// ends it.
     pub(super) fn reclaim(&self) -> bool {
-        let mut first = lock(&self.first);
-        let is_free = !std::mem::replace(&mut first.is_running, true);
-        first.lent -= usize::from(is_free);
+        let mut workers = lock(&self.shared_workers);
+        let is_free = !std::mem::replace(&mut workers.is_first_running, true);
+        workers.lent -= usize::from(is_free);
         is_free
     }
 
     /// Notes that a thread that has lent the worker makes another call of `block_on` while it polls
-    /// its future. Time may move while that call waits.
-    pub(super) fn begin_inner_call(&self) {
-        lock(&self.first).lent -= 1;
+    /// its future, or waits for the runtime to end. Time may move meanwhile.
+    pub(super) fn begin_lent_wait(&self) {
+        lock(&self.shared_workers).lent -= 1;
         self.pool.remove_thread();
     }
 
-    /// Notes that the call has ended, and that the thread polls its future again.
-    pub(super) fn end_inner_call(&self) {
+    /// Notes that this is over, and that the thread polls its future again.
+    pub(super) fn end_lent_wait(&self) {
         self.pool.idle.add_thread();
-        lock(&self.first).lent += 1;
+        lock(&self.shared_workers).lent += 1;
     }
 
     /// Returns the core of a thread that has lent the worker, which another thread runs now.
     pub(super) fn return_core(&self, core: Core) {
         // Before workers are unparked to move time: they check that none is lent.
-        lock(&self.first).lent -= 1;
+        lock(&self.shared_workers).lent -= 1;
         drop(self.put_core(core));
     }
 
@@ -225,26 +226,26 @@ impl Inner {
     /// in a runtime that stops.
     pub(super) fn stop_worker(&self, core: Core) {
         let is_first = core.index == 0;
-        let mut first = self.put_core(core);
-        first.is_running &= !is_first;
-        notify_waiting(first);
+        let mut workers = self.put_core(core);
+        workers.is_first_running &= !is_first;
+        notify_waiting(workers);
     }
 
-    fn put_core(&self, core: Core) -> MutexGuard<'_, FirstWorker> {
+    fn put_core(&self, core: Core) -> MutexGuard<'_, SharedWorkers> {
         self.pool.make_stealable(&core);
         self.pool.remove_thread();
-        let mut first = lock(&self.first);
+        let mut workers = lock(&self.shared_workers);
         if core.index > 0 {
-            first.abandoned.push(core);
+            workers.abandoned.push(core);
         } else if !core.is_spare {
-            first.core = Some(core);
+            workers.first_core = Some(core);
         }
-        first
+        workers
     }
 
     /// Returns whether a thread that has lent the first worker polls its main future.
     pub(super) fn lender_polls(&self) -> bool {
-        lock(&self.first).lent > 0
+        lock(&self.shared_workers).lent > 0
     }
 
     /// Adds a member, unless all have left. Returns whether it did: then
@@ -289,7 +290,7 @@ impl Inner {
     ///
     /// A destructor may call `block_on`. It then runs the first worker, so that its timers fire.
     pub(super) fn shutdown(&self) {
-        if let Some(core) = &lock(&self.first).core {
+        if let Some(core) = &lock(&self.shared_workers).first_core {
             self.pool.make_stealable(core);
         }
         loop {
@@ -311,9 +312,12 @@ impl Inner {
         }
         // From now on no thread takes a core. One that has it returns it when the pool is closed.
         let cores = {
-            let mut first = lock(&self.first);
-            first.closed = true;
-            (first.core.take(), std::mem::take(&mut first.abandoned))
+            let mut workers = lock(&self.shared_workers);
+            workers.closed = true;
+            (
+                workers.first_core.take(),
+                std::mem::take(&mut workers.abandoned),
+            )
         };
         drop(cores);
         self.pool.close();
@@ -337,10 +341,10 @@ impl Inner {
 
 /// Notifies all threads that wait for a core: a single one may be about to return from `block_on`,
 /// and would not take it.
-fn notify_waiting(mut first: MutexGuard<'_, FirstWorker>) {
-    if !first.waiting.is_empty() {
-        let waiting = std::mem::take(&mut first.waiting);
-        drop(first);
+fn notify_waiting(mut workers: MutexGuard<'_, SharedWorkers>) {
+    if !workers.waiting.is_empty() {
+        let waiting = std::mem::take(&mut workers.waiting);
+        drop(workers);
         waiting.iter().for_each(|thread| thread.notify_core_free());
     }
 }

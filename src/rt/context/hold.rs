@@ -61,7 +61,7 @@ pub(in crate::rt) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -
     let has_lent = |scope: &Rc<Scope>| scope.has_lent_worker_of(inner);
     let is_lender = scopes.iter().any(has_lent);
     if is_lender {
-        inner.begin_inner_call();
+        inner.begin_lent_wait();
     } else if is_worker {
         inner.pool.remove_thread();
     }
@@ -70,7 +70,7 @@ pub(in crate::rt) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -
     // In this order, so that time stands still in between.
     scopes.iter().for_each(|scope| scope.hold_time());
     if is_lender {
-        inner.end_inner_call();
+        inner.end_lent_wait();
     } else if is_worker {
         inner.pool.idle.add_thread();
     }
