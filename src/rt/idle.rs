@@ -47,8 +47,9 @@ mod tests;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
-use self::absence::Absence;
+use self::absence::{Away, Deputies};
 use self::all_parked::Next;
+use self::io_absence::Looker;
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
 use self::notify::{Counts, Leaving};
@@ -104,7 +105,10 @@ struct Parked {
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
-    absence: Absence,
+    away: Away,
+    deputies: Deputies,
+    /// What a driver owner has noted of another worker that looks for I/O without parking.
+    looker: Looker,
     /// How many waits and looks for I/O there were since the parkers were last reviewed.
     io_waits: usize,
 }
@@ -180,7 +184,9 @@ impl Idle {
                     keeper: None,
                     threads: 0,
                     until: NEVER,
-                    absence: Absence::default(),
+                    away: Away::default(),
+                    deputies: Deputies::default(),
+                    looker: Looker::default(),
                     io_waits: 0,
                 }),
                 timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
@@ -290,11 +296,11 @@ impl Idle {
     ) -> Unparked {
         let now = self.parkers[worker].now();
         let mut parked = self.lock();
-        if parked.until <= now && parked.absence.is_standby_due(worker, now) {
-            // The driver owner has not even begun its absence: its thread was not scheduled since
-            // its timeout has ended. The standby takes over.
+        if parked.until <= now && parked.deputies.is_standby_due(worker, now) {
+            // The driver owner's thread was not scheduled since its timeout has ended. So the
+            // standby is the keeper now, and fires.
             parked.keeper = Some(worker);
-            parked.absence.forget_worker(worker);
+            parked.deputies.forget(worker);
         }
         let is_keeper = parked.keeper == Some(worker);
         let expired = is_keeper && parked.until <= now;
@@ -411,10 +417,14 @@ impl Idle {
     fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
         let worker = parked.workers.remove(at);
         self.counts.remove_parked(leaving);
-        parked.absence.forget_worker(worker);
+        parked.deputies.forget(worker);
         if parked.workers.is_empty() {
             parked.keeper = None;
-            parked.absence.end();
+            // An absence for timers ends: the worker that was away polls the timers, as all do. One
+            // for I/O goes on: the next worker that parks is the deputy.
+            if let Away::ForTimers { .. } = parked.away {
+                parked.away = Away::Nobody;
+            }
             self.drivers.clear_announcements();
             return None;
         }
@@ -423,13 +433,13 @@ impl Idle {
         }
         let successor = self.choose_for_io(parked, |_| true)?;
         parked.keeper = Some(successor);
-        parked.absence.forget_worker(successor);
+        parked.deputies.forget(successor);
         if !self.is_prepared(successor) {
             // It prepares its parker itself before it blocks.
             return None;
         }
         let for_timeout = self.set_timeout(parked, successor);
-        let for_io = self.parkers[successor].set_io(!parked.absence.is_any_away());
+        let for_io = self.parkers[successor].set_io(!parked.away.is_any());
         (for_timeout || for_io).then_some(successor)
     }
 

@@ -41,7 +41,7 @@
 //! is parked: at every eighth poll of its timers, which is after 8 long tasks, or 128 short ones.
 //! So I/O waits for the relief only if these take longer than that.
 
-use super::absence::{Looker, Timed};
+use super::absence::{Away, Timed};
 use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -64,21 +64,31 @@ const REVIEW_PERIOD: usize = 1024;
 /// A worker adds so many looks at once, since that takes the lock.
 const LOOKS_AT_ONCE: usize = 64;
 
+/// What is known of a worker that looks for I/O without parking.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Looker {
+    worker: usize,
+    /// Its count of looks, and when it was read.
+    looks: usize,
+    at: u64,
+}
+
 /// Stands for no worker.
 pub(super) const NOBODY: usize = usize::MAX;
 
 impl Idle {
     /// Notes that the driver owner, which was not unparked for a timer, is expected back soon.
     pub(super) fn begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
-        if parked.absence.is_any_away() {
+        if parked.away.is_any() {
             return;
         }
-        if parked.absence.standby.is_some() && parked.until <= now.saturating_add(IO_RELIEF_AFTER) {
+        if parked.deputies.standby.is_some() && parked.until <= now.saturating_add(IO_RELIEF_AFTER)
+        {
             return;
         }
         let soon = now.saturating_add(1)..=now.saturating_add(IO_RELIEF_AFTER);
         let serves = |it: &Timed| it.worker != owner && soon.contains(&it.at);
-        let known = parked.absence.stand_in.filter(serves);
+        let known = parked.deputies.stand_in.filter(serves);
         let Some(stand_in) = known.or_else(|| self.choose_stand_in(parked, owner, now)) else {
             return;
         };
@@ -86,16 +96,18 @@ impl Idle {
             return;
         }
         // No timer is due for long, so the standby is there for nothing.
-        if let Some(standby) = parked.absence.standby.take()
+        if let Some(standby) = parked.deputies.standby.take()
             && standby.worker != stand_in.worker
         {
             // The result is ignored: a later timeout takes effect without an unpark.
             self.parkers[standby.worker].set_timeout(NEVER);
         }
-        parked.absence.stand_in = Some(stand_in);
-        parked.absence.away = Some((owner, stand_in.at));
-        parked.absence.is_for_io = true;
-        parked.absence.io_looks = self.io_looks[owner].0.load(Relaxed);
+        parked.deputies.stand_in = Some(stand_in);
+        parked.away = Away::ForIo {
+            worker: owner,
+            relief_at: stand_in.at,
+            looks: self.io_looks[owner].0.load(Relaxed),
+        };
         parked.keeper = Some(stand_in.worker);
         self.set_timeout(parked, stand_in.worker);
     }
@@ -127,7 +139,7 @@ impl Idle {
 
     /// Leaves the stand-in, which is parked, its timeout for the next absence.
     pub(super) fn keep_ready_for_io(&self, parked: &mut Parked, worker: usize, at: u64) {
-        parked.absence.stand_in = Some(Timed { worker, at });
+        parked.deputies.stand_in = Some(Timed { worker, at });
         // The results are ignored: that timeout is not earlier.
         self.parkers[worker].set_timeout(at);
         self.parkers[worker].set_io(false);
@@ -165,57 +177,65 @@ impl Idle {
     /// for it all the time: each event would unpark this one, and the other one would be faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
         let worker = self.last_looker.load(Relaxed);
-        if worker == owner || parked.absence.is_any_away() || parked.absence.standby.is_some() {
+        if worker == owner || parked.away.is_any() || parked.deputies.standby.is_some() {
             return;
         }
         let Some(looks) = self.io_looks.get(worker) else {
             return;
         };
         let looks = looks.0.load(Relaxed);
-        let noted = parked.absence.looker;
+        let noted = parked.looker;
         let new = looks.wrapping_sub(noted.looks);
         if noted.worker == worker && new < LOOKS {
             return;
         }
         let at = self.parkers[owner].now();
-        parked.absence.looker = Looker { worker, looks, at };
+        parked.looker = Looker { worker, looks, at };
         let is_often = at.saturating_sub(noted.at) < LOOK_PERIOD.saturating_mul(new as u64);
         let relief_at = at.saturating_add(IO_RELIEF_AFTER);
         let is_fit = self.parkers[owner].sets_timeout_while_parked() && parked.until > relief_at;
         if noted.worker == worker && is_often && is_fit && parked.position(worker).is_none() {
-            parked.absence.stand_in = Some(Timed {
+            parked.deputies.stand_in = Some(Timed {
                 worker: owner,
                 at: relief_at,
             });
-            parked.absence.away = Some((worker, relief_at));
-            parked.absence.is_for_io = true;
-            parked.absence.io_looks = looks;
+            parked.away = Away::ForIo {
+                worker,
+                relief_at,
+                looks,
+            };
         }
     }
 
     /// Ends the absence if its relief has come. Returns whether it did. A worker that is away for
     /// I/O and has looked for it often since may stay away as long again.
     pub(super) fn end_absence_if_over(&self, parked: &mut Parked, now: u64) -> bool {
-        let absence = &mut parked.absence;
-        if let Some((away, relief_at)) = absence.away
-            && absence.is_for_io
+        if let Away::ForIo {
+            worker,
+            relief_at,
+            looks: before,
+        } = parked.away
             && relief_at <= now
         {
-            let looks = self.io_looks[away].0.load(Relaxed);
+            let looks = self.io_looks[worker].0.load(Relaxed);
             let enough = (IO_RELIEF_AFTER / LOOK_PERIOD / 2) as usize;
-            if looks.wrapping_sub(absence.io_looks) >= enough {
-                absence.io_looks = looks;
-                absence.away = Some((away, now.saturating_add(IO_RELIEF_AFTER)));
+            if looks.wrapping_sub(before) >= enough {
+                parked.away = Away::ForIo {
+                    worker,
+                    relief_at: now.saturating_add(IO_RELIEF_AFTER),
+                    looks,
+                };
             } else {
                 // What it has looked before tells nothing of what it does now.
-                absence.looker = Looker {
-                    worker: away,
-                    looks,
-                    at: now,
-                };
+                let at = now;
+                parked.looker = Looker { worker, looks, at };
             }
         }
-        absence.end_if_over(now)
+        let is_over = parked.away.relief_at() <= now;
+        if is_over {
+            parked.away = Away::Nobody;
+        }
+        is_over
     }
 
     /// Has the stand-in of a worker that is away for I/O wait for the I/O at once, because that
@@ -225,12 +245,11 @@ impl Idle {
             self.last_looker.store(NOBODY, Relaxed);
         }
         let mut parked = self.lock();
-        let absence = &mut parked.absence;
-        if !absence.is_for_io || absence.away.is_none_or(|(away, _)| away != worker) {
+        if !parked.away.is_for_io(worker) {
             return;
         }
-        absence.away = None;
-        absence.stand_in = None;
+        parked.away = Away::Nobody;
+        parked.deputies.stand_in = None;
         let must_unpark = |&keeper: &usize| {
             let for_timeout = self.set_timeout(&parked, keeper);
             let for_io = self.is_prepared(keeper) && self.parkers[keeper].set_io(true);
@@ -246,7 +265,6 @@ impl Idle {
         if !self.counts.has_parked() {
             return false;
         }
-        let absence = &self.lock().absence;
-        absence.is_for_io && absence.away.is_some_and(|(away, _)| away == worker)
+        self.lock().away.is_for_io(worker)
     }
 }

@@ -33,7 +33,7 @@
 //! If tasks of the driver owner have taken long lately, it hands its timeout over at once, and
 //! another worker is unparked at once.
 
-use super::absence::{Absence, Timed};
+use super::absence::{Away, Timed};
 use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::MutexGuard;
@@ -43,19 +43,6 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// some 150 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
 /// may take longer than before.
 pub(super) const TIMER_RELIEF_AFTER: u64 = 250_000;
-
-impl Absence {
-    /// Begins the absence of a driver owner, if there is a standby whose timeout ends soon. Returns
-    /// the standby, which is to be the keeper now.
-    fn begin(&mut self, owner: usize, now: u64) -> Option<usize> {
-        let soon = now..=now.saturating_add(TIMER_RELIEF_AFTER);
-        let standby = self.standby.filter(|it| soon.contains(&it.at))?;
-        self.standby = None;
-        self.away = Some((owner, standby.at));
-        self.is_for_io = false;
-        Some(standby.worker)
-    }
-}
 
 impl Idle {
     /// Prepares the parker of a worker that is about to block: the timeout, and whether it waits
@@ -68,7 +55,7 @@ impl Idle {
         if parked.keeper == Some(worker) {
             self.leave_io_to_looker(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
-            self.parkers[worker].set_io(!parked.absence.is_any_away());
+            self.parkers[worker].set_io(!parked.away.is_any());
         } else {
             self.prepare_other(&mut parked, worker);
         }
@@ -80,10 +67,10 @@ impl Idle {
 
     /// Returns when the keeper has to wake by itself: see the table in `absence`.
     pub(super) fn timeout(&self, parked: &Parked) -> u64 {
-        let until = match parked.absence.relief_at() {
-            NEVER => parked.until,
-            relief if parked.absence.is_for_io => relief.min(parked.until),
-            relief => relief,
+        let until = match parked.away {
+            Away::Nobody => parked.until,
+            Away::ForTimers { relief_at, .. } => relief_at,
+            Away::ForIo { relief_at, .. } => relief_at.min(parked.until),
         };
         until.min(self.lifo_watch.due())
     }
@@ -95,10 +82,8 @@ impl Idle {
             return false;
         }
         let parked = self.lock();
-        let is_away = |(away, _)| away == worker;
         let runs_tasks = |keeper: usize| !self.timers_only[keeper].load(Relaxed);
-        let for_timers = parked.absence.away.is_some_and(is_away) && !parked.absence.is_for_io;
-        for_timers && parked.keeper.is_some_and(runs_tasks)
+        parked.away.is_for_timers(worker) && parked.keeper.is_some_and(runs_tasks)
     }
 
     /// Notes how many timers a keeper has fired whose timeout had ended.
@@ -109,14 +94,21 @@ impl Idle {
         }
     }
 
-    /// Notes that the driver owner, whose timeout has ended, is about to fire, and is expected back
-    /// soon.
+    /// Begins the absence of a driver owner, whose timeout has ended, and which is about to fire and
+    /// expected back soon: if there is a standby whose timeout ends soon.
     pub(super) fn begin_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
-        if let Some(standby) = parked.absence.begin(owner, now) {
-            parked.keeper = Some(standby);
-            // It has this timeout already, unless the LIFO slots are to be checked before that.
-            self.set_timeout(parked, standby);
-        }
+        let soon = now..=now.saturating_add(TIMER_RELIEF_AFTER);
+        let standby = &mut parked.deputies.standby;
+        let Some(Timed { worker, at }) = standby.take_if(|it| soon.contains(&it.at)) else {
+            return;
+        };
+        parked.away = Away::ForTimers {
+            worker: owner,
+            relief_at: at,
+        };
+        parked.keeper = Some(worker);
+        // It has this timeout already, unless the LIFO slots are to be checked before that.
+        self.set_timeout(parked, worker);
     }
 
     /// Sets the timeout of the keeper. Returns whether it has to be unparked for that.
@@ -137,18 +129,16 @@ impl Idle {
     /// Makes a worker that was away, and is about to block, the keeper again. Returns its deputy if
     /// that is to be the standby again.
     fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
-        let is_away = |(away, _)| away == worker;
         // It is not in the list if another thread has unparked it meanwhile.
-        if !parked.absence.away.is_some_and(is_away) || parked.position(worker).is_none() {
+        if !parked.away.is(worker) || parked.position(worker).is_none() {
             return None;
         }
-        let relief_at = parked.absence.relief_at();
-        parked.absence.away = None;
+        let was_away = std::mem::take(&mut parked.away);
         let deputy = parked.keeper.replace(worker);
         // A worker that is about to block prepares its parker itself.
         let prepared = |&deputy: &usize| deputy != worker && self.is_prepared(deputy);
         let deputy = deputy.filter(prepared)?;
-        if parked.absence.is_for_io {
+        if let Away::ForIo { relief_at, .. } = was_away {
             self.keep_ready_for_io(parked, deputy, relief_at);
             return None;
         }
@@ -157,8 +147,8 @@ impl Idle {
 
     /// Prepares the parker of a worker that is not the keeper.
     fn prepare_other(&self, parked: &mut Parked, worker: usize) {
-        parked.absence.forget_worker(worker);
-        if parked.absence.standby.is_none() && parked.absence.away.is_none() {
+        parked.deputies.forget(worker);
+        if parked.deputies.standby.is_none() && !parked.away.is_any() {
             self.make_standby(parked, worker);
         } else {
             self.parkers[worker].set_timeout(NEVER);
@@ -179,7 +169,7 @@ impl Idle {
             true => parked.until.saturating_add(TIMER_RELIEF_AFTER),
             false => NEVER,
         };
-        parked.absence.standby = (at != NEVER).then_some(Timed { worker, at });
+        parked.deputies.standby = (at != NEVER).then_some(Timed { worker, at });
         // The results are ignored: the worker is not blocked, or the timeout is a later one and
         // takes effect without an unpark.
         self.parkers[worker].set_timeout(at);

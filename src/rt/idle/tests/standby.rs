@@ -212,7 +212,7 @@ fn no_worker_stands_by_unless_all_are_parked() {
     let timeouts = |workers: &Workers| [0, 1, 2].map(|worker| workers.timeout(worker));
     assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + TIMER_RELIEF_AFTER]);
     workers.idle.notify(2);
-    assert!(!workers.idle.lock().absence.is_standby_due(2, NEVER));
+    assert!(!workers.idle.lock().deputies.is_standby_due(2, NEVER));
     workers.leaves(0, DUE);
     assert!(!workers.idle.is_away_for_timers(0));
     assert_eq!(workers.keeper(), Some(1));
