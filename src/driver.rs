@@ -341,6 +341,10 @@ impl<P> Driver<P> {
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
         let (wake_at, sample) = self.wait.take();
+        if now >= wake_at {
+            // It was not noted before if the slack had fixed the end of the wait.
+            self.handle.shared.note_timed_wake();
+        }
         if let Some(sample) = sample
             && now >= wake_at
         {

@@ -1,11 +1,11 @@
 //! A sharded driver: the drivers of a runtime, and one wake source for all of them.
 //!
 //! Each worker of the runtime has a driver of its own here, a *shard*, and all other threads share
-//! one more. So a worker that arms or drops a timer does not wait for another worker. One of the
-//! threads that block wakes for the timers of all: the runtime's [`WakeSource`] is set for the
-//! earliest deadline of all shards. On a tokio runtime the source is a timer or descriptor that
-//! tokio waits for, because tokio asks nobody how long it may park; on our own executor it is the
-//! parker of one worker.
+//! one more. (A tokio runtime of one worker has a single shard, for all threads.) So a worker that
+//! arms or drops a timer does not wait for another worker. One of the threads that block wakes for
+//! the timers of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards.
+//! On a tokio runtime the source is a timer or descriptor that tokio waits for, because tokio asks
+//! nobody how long it may park; on our own executor it is the parker of one worker.
 //!
 //! # The protocol
 //!
@@ -23,7 +23,7 @@
 //! its own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
 //!
 //! 1. It has the source expire soon. So there is a next call: that of the source.
-//! 2. It marks the count as [`SCAN_LEFT`]. The thread that finds the mark removes it, and scans.
+//! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
 //! 3. The source may have expired after step 1 and before step 2. Then its call has found no mark,
 //!    and made no scan, and no other call may follow. So the thread looks whether the source has
 //!    expired. If it has, the thread removes the mark itself, unless another one has, and scans.
@@ -89,7 +89,7 @@ pub(crate) enum Liveness {
 const MAX_SCANS: usize = sync::in_models(2, 16);
 
 /// Set in `requests` while a scan is left to the next thread that calls.
-const SCAN_LEFT: usize = 1 << (usize::BITS - 1);
+const SCAN_OWED: usize = 1 << (usize::BITS - 1);
 
 /// The drivers of a runtime's threads, and the wake source that they share.
 pub(crate) struct ShardedDriver<W> {
@@ -97,7 +97,7 @@ pub(crate) struct ShardedDriver<W> {
     slack: SharedSlack,
     shards: Box<[Arc<Shared>]>,
     /// Zero if no thread scans and none has to. Otherwise how often [`replan`](Self::replan) was
-    /// called since it was last zero, and perhaps [`SCAN_LEFT`].
+    /// called since it was last zero, and perhaps [`SCAN_OWED`].
     requests: AtomicUsize,
     /// How often the source has expired, or had to be set anew for another reason: see
     /// [`note_expired`](Self::note_expired).
@@ -172,20 +172,19 @@ impl<W: WakeSource> ShardedDriver<W> {
         &self.shards
     }
 
-    /// Fires what is due and sets the wake source again. To be called when the source has expired,
-    /// on a thread of the runtime.
-    ///
-    /// It fires about `budget` timers at most. In each shard it also ends after some 4096 slots of
-    /// timers that were put off or removed, if few timers are due among them. If that leaves
-    /// something due, the source expires again soon. The result is that of
-    /// [`replan`](Self::replan).
+    /// Fires what is due, and then what a runtime calls next, [`replan`](Self::replan).
     #[cfg(test)]
     pub(crate) fn expire(&self, budget: usize) -> Liveness {
         self.fire_expired(budget);
         self.replan()
     }
 
-    /// Does the first half of [`expire`](Self::expire); [`replan`](Self::replan) has to follow.
+    /// Fires what is due. To be called when the source has expired, on a thread of the runtime;
+    /// [`replan`](Self::replan) has to follow.
+    ///
+    /// It fires about `budget` timers at most. In each shard it also ends after some 4096 slots of
+    /// timers that were put off or removed, if few timers are due among them. If that leaves
+    /// something due, the source expires again soon.
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn fire_expired(&self, budget: usize) {
         self.note_expired();
@@ -221,7 +220,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         // AcqRel: the thread that scans sees what this one did before, and this one what that
         // thread did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
-        if before != 0 && (before & SCAN_LEFT == 0 || !self.take_left_scan()) {
+        if before != 0 && (before & SCAN_OWED == 0 || !self.take_owed_scan()) {
             return Liveness::Alive;
         }
         let mut scans = 0;
@@ -263,10 +262,10 @@ impl<W: WakeSource> ShardedDriver<W> {
         }
         // AcqRel: if the source has called before this, its expiration is seen below. If it calls
         // after this, it sees the mark, and all that this thread did.
-        self.requests.fetch_or(SCAN_LEFT, Ordering::AcqRel);
+        self.requests.fetch_or(SCAN_OWED, Ordering::AcqRel);
         // If the source has expired since it was set, its call may have come before the mark. The
         // source expires once for each time that it is set, so no other call may follow.
-        if self.expirations.load(Ordering::Relaxed) == known || !self.take_left_scan() {
+        if self.expirations.load(Ordering::Relaxed) == known || !self.take_owed_scan() {
             return NextScan::ByNextCaller;
         }
         NextScan::ByThisThread
@@ -294,9 +293,9 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Removes the mark that a scan is to be made. Returns whether it was still there: then the
     /// caller makes the scan.
-    fn take_left_scan(&self) -> bool {
+    fn take_owed_scan(&self) -> bool {
         // AcqRel: as in `replan`.
-        self.requests.fetch_and(!SCAN_LEFT, Ordering::AcqRel) & SCAN_LEFT != 0
+        self.requests.fetch_and(!SCAN_OWED, Ordering::AcqRel) & SCAN_OWED != 0
     }
 
     /// Calls `act` with the scanner.
@@ -370,7 +369,7 @@ impl<W: WakeSource> ShardedDriver<W> {
 
         let next = self.shards.iter().map(|shard| announce(shard)).min();
         let next = next.unwrap_or(NEVER);
-        // Where no time passes by itself, no slack ends a wait.
+        // On a frozen clock the slack is not used.
         let plan = match self.more_due.load(Ordering::Relaxed) || self.clock.is_frozen() {
             true => Plan::on_time(next),
             false => scanner.planner.plan(next),

@@ -74,9 +74,9 @@ pub(crate) trait WorkerPark: Send + Sync {
     /// asks for an unpark.
     fn sets_io_while_parked(&self) -> bool;
 
-    /// Decides anew whether [`set_io`](Self::set_io) is to take effect on a parked worker. It is if
-    /// a parked worker was often made to wait for I/O since the last review. The price: each event
-    /// of the runtime then costs a little more, whichever worker waits for it.
+    /// If the worker was seldom made to wait for I/O while it was parked, since the last review:
+    /// [`set_io`](Self::set_io) no longer takes effect on it then. As long as it does, each event
+    /// of the runtime costs a little more, whichever worker waits for it.
     ///
     /// The rules are those of `set_timeout`. `is_own` says whether the caller is the worker itself.
     fn review_io(&self, is_own: bool);

@@ -61,11 +61,11 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// A scope further out on this thread that has given its hold on the clock to this call, or has
-    /// lent its worker. This call keeps a hold whenever it runs, also as a worker: the workers of
-    /// the outer runtime do not see that it runs. It drops the hold to wait. When this call ends,
-    /// the outer scope takes a hold again.
-    outer_hold: Option<Rc<Scope>>,
+    /// A scope further out on this thread that is without its hold on the clock during this call,
+    /// because the call has taken it, or because the scope has lent its worker. While there is one,
+    /// this call has a hold whenever it runs, also as a worker: the workers of the outer runtime do
+    /// not see that it runs. At the end of the call the outer scope takes a hold again.
+    outer_without_hold: Option<Rc<Scope>>,
     /// A destructor makes this call while its thread polls the main future and has lent the worker.
     in_lent_poll: bool,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
@@ -90,7 +90,7 @@ impl BlockOnThread {
             guard.scope().hold_time();
             inner.begin_lent_wait();
         }
-        let outer_hold =
+        let outer_without_hold =
             caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
         match &outer {
             Some(outer) => unparker.set_worker(outer.core().map(|core| core.index)),
@@ -106,7 +106,7 @@ impl BlockOnThread {
             is_member,
             unparker,
             outer,
-            outer_hold,
+            outer_without_hold,
             in_lent_poll,
             closed: Cell::new(false),
             guard,
@@ -127,7 +127,7 @@ impl BlockOnThread {
             if self.inner().pool.is_closed() {
                 self.stop_working();
             }
-            if !self.is_worker() || self.outer_hold.is_some() {
+            if !self.is_worker() || self.outer_without_hold.is_some() {
                 self.scope().hold_time();
             }
             if let Poll::Ready(output) = self.poll(&mut main) {
@@ -184,14 +184,14 @@ impl BlockOnThread {
 
     /// Runs the worker until the future is to be polled, if this thread has a core.
     fn work<F: Future>(&self, main: &MainFuture<'_, F>) {
-        if self.outer_hold.is_none() {
+        if self.outer_without_hold.is_none() {
             drop(self.scope().take_hold());
         }
         if let Some(core) = self.core() {
             let phase = core.phase.get();
             let mode = match self.is_member {
-                true => Mode::Everything,
-                false => Mode::OnlyTimers,
+                true => Mode::WithTasks,
+                false => Mode::WithoutTasks,
             };
             let pool = &self.inner().pool;
             let should_return = || main.is_woken() || pool.is_closed();
@@ -292,7 +292,7 @@ impl Drop for BlockOnThread {
         let inner = self.inner().clone();
         inner.stop_waiting(&self.unparker);
         self.entered = None;
-        if let Some(outer) = &self.outer_hold {
+        if let Some(outer) = &self.outer_without_hold {
             outer.hold_time();
         }
         if self.in_lent_poll {

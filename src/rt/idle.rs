@@ -1,14 +1,14 @@
 //! Which workers are parked, until when, and which of them new work unparks.
 //!
-//! [`Idle`] also owns the runtime's sharded driver and its clock: one parked
-//! worker is the wake source of that driver, and a worker that parks may have to move the clock.
+//! [`Idle`] also owns the runtime's sharded driver and its clock: one parked worker is the wake
+//! source of that driver, and a worker that parks may have to move the clock.
 //!
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
 //! shards and moved from any thread. As a rule the keeper is the *driver owner*. While that is
-//! away, a *deputy* is the keeper, and waits for another time (see [`absence`]). All other workers
-//! park without end. When the keeper is unparked, another parked worker becomes the keeper: its
+//! away, its *deputy* is the keeper, and waits for another time (see [`absence`]). Workers that are
+//! neither park without a timeout. When the keeper is unparked, another parked worker becomes the keeper: its
 //! *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`notify`].
@@ -40,9 +40,9 @@ mod io_absence;
 mod lifo_watch;
 mod notify;
 mod source;
-mod standby;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod timer_absence;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
@@ -72,7 +72,7 @@ pub(crate) struct Idle {
     parked: Mutex<Parked>,
     /// For each worker, whether it runs no tasks at the moment, and so is not unparked for one. The
     /// worker sets it before it parks; the lock of the parked workers publishes it.
-    timers_only: Box<[AtomicBool]>,
+    without_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has looked for the last time, and
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
@@ -98,10 +98,10 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads have a core and may run. If that many workers are parked, no thread runs
-    /// one. A thread that has lent its worker and the one that borrows it count as two, and park at
-    /// most one worker. A thread that waits, in a call of `block_on` inside of the one that has its
-    /// core or for the end of the runtime, does not count.
+    /// How many threads have a core and may run. If as many workers are parked, no worker runs. A
+    /// thread that has lent its worker and the one that has borrowed it count as two, but can park
+    /// only one worker: then the numbers differ. Not counted is a thread that waits for the runtime
+    /// to end, or, while it has lent its worker, in another call of `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -110,7 +110,7 @@ struct Parked {
     /// What a driver owner has noted of another worker that looks for I/O without parking.
     looker: Looker,
     /// How many waits and looks for I/O there were since the parkers were last reviewed.
-    io_waits: usize,
+    since_io_review: usize,
 }
 
 /// What a worker does while it parks.
@@ -187,9 +187,9 @@ impl Idle {
                     away: Away::default(),
                     deputies: Deputies::default(),
                     looker: Looker::default(),
-                    io_waits: 0,
+                    since_io_review: 0,
                 }),
-                timers_only: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
+                without_tasks: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 io_looks: parkers
                     .iter()
@@ -226,7 +226,7 @@ impl Idle {
         context: &mut impl ParkContext,
     ) -> Unparked {
         let sample = self.drivers.begin_sample();
-        self.timers_only[worker].store(!context.runs_tasks(), Ordering::Relaxed);
+        self.without_tasks[worker].store(!context.runs_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
         // Asked after the worker is in the list: a runtime that begins to end later finds it there,
         // and unparks it.
@@ -296,9 +296,9 @@ impl Idle {
     ) -> Unparked {
         let now = self.parkers[worker].now();
         let mut parked = self.lock();
-        if parked.until <= now && parked.deputies.is_standby_due(worker, now) {
-            // The driver owner's thread was not scheduled since its timeout has ended. So the
-            // standby is the keeper now, and fires.
+        if parked.until <= now && parked.deputies.is_timer_deputy_due(worker, now) {
+            // The driver owner's thread was not scheduled since its timeout has ended. So the timer
+            // deputy becomes the keeper, and fires.
             parked.keeper = Some(worker);
             parked.deputies.forget(worker);
         }
@@ -311,19 +311,19 @@ impl Idle {
         if must_check_slots {
             self.lifo_watch.put_off(now);
         }
-        let takes_over = is_keeper && self.end_absence_if_over(&mut parked, now);
+        let relieves = is_keeper && self.end_absence_if_over(&mut parked, now);
         if expired && context.expects_short_tasks() {
-            self.begin_absence(&mut parked, worker, now);
+            self.begin_timer_absence(&mut parked, worker, now);
         }
         // Neither a timer nor a check has ended its park, so it was probably I/O.
-        let left_for_io = is_keeper && !expired && !must_check_slots && !takes_over;
+        let left_for_io = is_keeper && !expired && !must_check_slots && !relieves;
         if left_for_io {
-            self.note_io_waits(&mut parked, worker, 1);
+            self.count_towards_io_review(&mut parked, worker, 1);
         }
         if left_for_io && context.has_looked_for_io() && context.expects_short_tasks() {
             self.begin_io_absence(&mut parked, worker, now);
         }
-        let leaving = match takes_over {
+        let leaving = match relieves {
             true => Leaving::ToSearch,
             false => Leaving::ToRun,
         };
@@ -341,9 +341,9 @@ impl Idle {
             }
         }
         Unparked {
-            // A worker that takes over searches, and was counted so when it was removed; and one
-            // that another thread has removed was counted by that thread.
-            searching: takes_over || at.is_none(),
+            // A worker that relieves another one searches, and was counted so when it was removed;
+            // and one that another thread has removed was counted by that thread.
+            searching: relieves || at.is_none(),
             must_check_slots,
             at: now,
         }

@@ -2,10 +2,10 @@
 //!
 //! All descriptors of a runtime are registered with one epoll instance, which reports their edges
 //! (see `registration`). The parker of the driver owner waits for the events of that instance (see
-//! `park/worker/epoll.rs`), none while an owner is away. The worker polls the reactor after every
-//! park, and a busy worker polls it now and then. One thread at a time collects a batch of events,
-//! takes the wakers of the tasks that wait for them, and wakes these tasks with every lock
-//! released.
+//! `park/worker/epoll.rs`). While the driver owner is away, no parker does. The worker polls the
+//! reactor after every park, and a busy worker polls it now and then. One thread at a time collects
+//! a batch of events, takes the wakers of the tasks that wait for them, and wakes these tasks with
+//! every lock released.
 //!
 //! An event carries the key of its registration. It may come late, when the descriptor was removed
 //! from the epoll instance and the key belongs to another registration. The tasks of that other one

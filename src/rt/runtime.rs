@@ -25,7 +25,7 @@ use crate::sync::thread;
 ///
 /// Every worker has a queue of tasks and a heap of timers. A worker without work steals tasks from
 /// the others, and fires the timers that they do not get to. When there is nothing left to do, one
-/// worker parks until the earliest deadline of all, and the others park until they are unparked.
+/// worker parks until the earliest deadline of all, and the others park until they are needed.
 ///
 /// As long as threads are in [`block_on`](Self::block_on), one of them is one of the workers. In a
 /// runtime with one worker, tasks run only then. In one with several, their threads run tasks at
@@ -330,7 +330,7 @@ impl WorkerThread {
         pool.idle.add_thread();
         let entered = Entered::new(self.0.clone());
         if let Some(core) = scope.core() {
-            Worker::new(scope, &core, Mode::Everything).run(&|| pool.is_stopping());
+            Worker::new(scope, &core, Mode::WithTasks).run(&|| pool.is_stopping());
         }
         scope.shutdown_local();
         drop(entered);

@@ -37,10 +37,10 @@ const TIMERS_PER_PASS: usize = 1024;
 /// What a worker does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    Everything,
-    /// It fires timers, collects I/O and runs the local tasks of its scope, and no others: the
-    /// runtime is ending, or the worker waits in a destructor.
-    OnlyTimers,
+    WithTasks,
+    /// It fires timers, collects I/O, and runs only the local tasks of its scope: the runtime is
+    /// ending, or the worker waits in a destructor.
+    WithoutTasks,
 }
 
 pub(super) struct Worker<'a> {
@@ -53,7 +53,7 @@ pub(super) struct Worker<'a> {
     /// It counts as searching.
     searching: bool,
     /// The timers of all workers were fired in this pass. For the rest of it `fire_all_once` does
-    /// nothing: the tasks that they woke run first.
+    /// nothing, unless the worker parks: the tasks that they woke run first.
     has_fired_all: bool,
     /// The last firing ended before all timers that were due had fired: so many were, or there were
     /// so many slots of others before them.
@@ -77,7 +77,7 @@ impl<'a> Worker<'a> {
     pub(super) fn new(scope: &'a Scope, core: &'a Core, mode: Mode) -> Self {
         let inner = scope.inner();
         core.phase.set(Phase::Task);
-        if mode == Mode::OnlyTimers {
+        if mode == Mode::WithoutTasks {
             inner.pool.make_stealable(core);
         }
         Self {
@@ -131,7 +131,7 @@ impl<'a> Worker<'a> {
     }
 
     fn runs_tasks(&self) -> bool {
-        self.mode == Mode::Everything
+        self.mode == Mode::WithTasks
     }
 
     #[inline]
@@ -274,7 +274,7 @@ impl<'a> Worker<'a> {
         if self.pool.idle.has_parked() {
             self.pool.idle.drivers().replan();
         }
-        if self.core.has_stealable() && !self.leaves_to_deputy() {
+        if self.core.has_stealable() && !self.leaves_to_timer_deputy() {
             self.pool.idle.notify_one();
         }
     }

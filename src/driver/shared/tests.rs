@@ -153,6 +153,48 @@ fn timers_that_are_each_earlier_than_the_one_before_interrupt_a_loop_a_few_times
     drop(sleeps);
 }
 
+/// They counted as interruptions in a row, and the loop went on to wake before the deadline for
+/// nothing.
+#[test]
+fn a_wait_that_the_slack_ends_is_the_end_of_a_row_of_interruptions() {
+    let (nanos, unparks) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+    let (shown, counted) = (nanos.clone(), unparks.clone());
+    let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::Relaxed)));
+    let mut driver = Driver::builder()
+        .clock(clock)
+        .slack(Duration::from_millis(10))
+        .build_with_unpark(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+    let arm = |wait| {
+        let mut sleep = driver.handle().sleep(wait);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+        sleep
+    };
+    let due = arm(Duration::from_nanos(1));
+    let far = arm(Duration::from_secs(3600));
+    // A firing, after which the slack fixes the end of the next wait.
+    nanos.store(1, Ordering::Relaxed);
+    let soon = arm(Duration::from_millis(1));
+    assert_eq!(driver.turn().fired(), 1);
+    let (sleeps, interruptions) = {
+        let shared = &driver.handle().shared;
+        (0..4).for_each(|_| {
+            let state = shared.lock();
+            shared.announce_park(&state, NEVER);
+            assert!(shared.note_armed(1));
+        });
+        (soon, shared.needs_margin())
+    };
+    assert!(interruptions);
+    assert_eq!(driver.next_timeout(), Some(Duration::from_millis(10)));
+    nanos.store(10_000_001, Ordering::Relaxed);
+    assert_eq!(driver.turn().fired(), 1);
+    assert!(!driver.handle().shared.needs_margin());
+    drop((due, far, sleeps));
+}
+
 /// Time moves on to what a frozen clock's loop announces, so that must be the deadline.
 #[test]
 fn a_frozen_clock_is_announced_exactly_however_often_timers_interrupt() {

@@ -21,11 +21,11 @@
 //! be unparked if it is to wait for I/O while it is parked.
 //!
 //! At first it is nested in all parkers, if there are several. From time to time the caller has
-//! each parker *review* that: if the worker was made to wait for I/O while it was parked [`FEW`]
-//! times at most since the last review, the source is removed. If that happens [`MANY`] times
-//! between two reviews, it is nested again, by the worker before its next park in which it waits
-//! for I/O: nesting goes through all descriptors (the kernel searches them for loops, 63 µs for a
-//! thousand), which is too long for the thread that holds the lock. If the kernel refuses it,
+//! each parker *review* that. If a parked worker was made to wait for I/O no more than [`FEW`]
+//! times since the last review, the source is removed. If it is to be made so [`MANY`] times
+//! between two reviews, the source is nested again, by the worker before its next park in which it
+//! waits for I/O: nesting goes through all descriptors (the kernel searches them for loops, 63 µs
+//! for a thousand), which is too long for the thread that holds the lock. If the kernel refuses it,
 //! because some open file would be reachable on too many ways, the worker goes on without.
 //!
 //! # Why nothing is lost
@@ -64,11 +64,11 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::park::token::Token;
 
-/// With so many unparks between two reviews, nesting is cheaper: 1000 waits for I/O lie between
+/// With this many unparks between two reviews, nesting is cheaper: 1000 waits for I/O lie between
 /// them, for some 2000 events, which take 86 µs to pass through an instance.
 const MANY: u32 = 8;
 
-/// With so few changes between two reviews, nesting is dearer.
+/// With no more changes than this between two reviews, nesting is dearer.
 const FEW: u32 = 2;
 
 pub(super) struct EpollPark {

@@ -3,17 +3,20 @@
 //! A driver owner whose park has ended leaves the parked workers, does what it has woken for, and
 //! parks again as the driver owner. Meanwhile it is *away*, and a *deputy*, which stays parked, is
 //! the keeper. If the driver owner has not parked by the time of the *relief*, the absence ends:
-//! the deputy wakes and does what there is to do.
+//! the deputy wakes and does what there is to do. (A worker that is away for I/O and has looked for
+//! it often may stay away longer.)
 //!
-//! | the driver owner is | the keeper is | whose park ends | and which waits for I/O |
+//! | the driver owner is | the keeper is | its park ends | it waits for I/O |
 //! |---|---|---|---|
 //! | parked | the driver owner | at `until` | yes |
-//! | away for timers | the standby | at the relief | no |
-//! | away for I/O | the stand-in | at the relief, or at `until` if that is earlier | no |
+//! | away for timers | the timer deputy | at the relief | no |
+//! | away for I/O | the I/O deputy | at the relief, or at `until` if that is earlier | no |
 //! | not there: no worker is parked | none | | |
 //!
-//! (A park of the keeper also ends when the LIFO slots are to be checked.) Absences for timers are
-//! in [`standby`](super::standby), those for I/O in [`io_absence`](super::io_absence).
+//! (The park of the keeper also ends when the LIFO slots are to be checked.) A deputy is chosen and
+//! has its timeout before it is needed, or keeps it afterwards. All other workers park without a
+//! timeout. Absences for timers are in [`timer_absence`](super::timer_absence), those for I/O in
+//! [`io_absence`](super::io_absence).
 
 use crate::instant::NEVER;
 
@@ -23,10 +26,10 @@ pub(super) enum Away {
     /// None is. The keeper is the driver owner.
     #[default]
     Nobody,
-    /// The driver owner is, for timers. The keeper is the standby.
+    /// The driver owner is, for timers. The keeper is the timer deputy.
     ForTimers { worker: usize, relief_at: u64 },
-    /// A worker is, for I/O: the driver owner, or one that looks for I/O all the time. The keeper is
-    /// the stand-in.
+    /// A worker is, for I/O: the driver owner, or one that looks for I/O all the time. The keeper
+    /// is the I/O deputy.
     ForIo {
         worker: usize,
         relief_at: u64,
@@ -75,24 +78,25 @@ pub(super) struct Timed {
 /// The parked workers that are ready to be a deputy.
 #[derive(Default)]
 pub(super) struct Deputies {
-    /// The standby, while no worker is away: its timeout is set already.
-    pub(super) standby: Option<Timed>,
-    /// The stand-in. It is the keeper while a worker is away for I/O, and its timeout stays set
-    /// after that: the next such absence uses it.
-    pub(super) stand_in: Option<Timed>,
+    /// The timer deputy, before it is needed. `None` while a worker is away: for timers, it has
+    /// become the keeper; for I/O, it is of no use.
+    pub(super) for_timers: Option<Timed>,
+    /// The I/O deputy, while it is the keeper and after that: its timeout stays set, and the next
+    /// absence for I/O uses it.
+    pub(super) for_io: Option<Timed>,
 }
 
 impl Deputies {
-    /// Notes that a worker is neither the standby nor the stand-in.
+    /// Notes that a worker is neither the timer deputy nor the I/O deputy.
     pub(super) fn forget(&mut self, worker: usize) {
         let is_other = |deputy: &Timed| deputy.worker != worker;
-        self.standby = self.standby.filter(is_other);
-        self.stand_in = self.stand_in.filter(is_other);
+        self.for_timers = self.for_timers.filter(is_other);
+        self.for_io = self.for_io.filter(is_other);
     }
 
-    /// Returns whether a worker is the standby and its timeout has ended.
-    pub(super) fn is_standby_due(&self, worker: usize, now: u64) -> bool {
-        let is_due = |standby: Timed| standby.worker == worker && standby.at <= now;
-        self.standby.is_some_and(is_due)
+    /// Returns whether a worker is the timer deputy and its timeout has ended.
+    pub(super) fn is_timer_deputy_due(&self, worker: usize, now: u64) -> bool {
+        let is_due = |deputy: Timed| deputy.worker == worker && deputy.at <= now;
+        self.for_timers.is_some_and(is_due)
     }
 }

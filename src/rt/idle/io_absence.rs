@@ -1,4 +1,4 @@
-//! The driver owner that is away for I/O, and its stand-in, which takes over if that takes long.
+//! The worker that is away for I/O, and its deputy, which takes over if that takes long.
 //!
 //! I/O that is ready ends the park of the driver owner. If another parked worker became the driver
 //! owner at once, the next I/O would unpark that one. As a rule it is the answer to what the first
@@ -7,21 +7,22 @@
 //! it is *away*, runs the tasks that it has woken, looks for I/O, and is the driver owner again
 //! when it parks.
 //!
-//! While it is away, another parked worker, the *stand-in*, is the keeper. It does not wait for
+//! While it is away, another parked worker, the *I/O deputy*, is the keeper. It does not wait for
 //! I/O. It waits for the earlier of two times: the next deadline of a timer, and the *relief*,
-//! which comes [`IO_RELIEF_AFTER`] after it was set. At the relief the absence ends: the stand-in
+//! which comes [`IO_RELIEF_AFTER`] after it was set. At the relief the absence ends: the I/O deputy
 //! collects the I/O, and searches for tasks. The next driver owner is another parked worker or, if
 //! there is none, the first one that parks. But if the worker that is away has looked for I/O often
 //! since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may stay away as
 //! long again.
 //!
-//! Since the stand-in searches for tasks at the relief, no worker is unparked at once for the tasks
-//! that I/O has woken, if they are expected to be short ([`is_away_for_io`](Idle::is_away_for_io)).
+//! Since the I/O deputy searches for tasks at the relief, no worker is unparked at once for the
+//! tasks that I/O has woken, if they are expected to be short
+//! ([`is_away_for_io`](Idle::is_away_for_io)).
 //!
-//! No absence begins if a timer is due before the relief: the timeout of the stand-in would have to
-//! be set for each absence, which costs as much as to hand the I/O over.
+//! No absence begins if a timer is due before the relief: the timeout of the I/O deputy would have
+//! to be set for each absence, which costs as much as to hand the I/O over.
 //!
-//! # The timeout of the stand-in
+//! # The timeout of the I/O deputy
 //!
 //! It stays set when the driver owner is back, and the next absences use it: so an absence may
 //! begin shortly before its relief. While there is I/O, the timeout is set once in 2 ms at most,
@@ -33,7 +34,7 @@
 //! - It begins when I/O has ended the park of the driver owner. It also begins when worker A is
 //!   about to park as the driver owner while worker B looks for I/O all the time. (B need not have
 //!   been the driver owner.) B would find each event first, and A would be unparked for nothing. So
-//!   B counts as away, and A is its stand-in.
+//!   B counts as away, and A is its deputy.
 //! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
 //!   loop, so that its thread polls a main future or ends.
 //!
@@ -51,17 +52,17 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// with 1 ms 2 % more.
 pub(super) const IO_RELIEF_AFTER: u64 = 2_000_000;
 
-/// After so many looks for I/O it is decided whether a worker looks all the time.
+/// After how many looks for I/O it is decided whether a worker looks all the time.
 const LOOKS: usize = 16;
 
-/// It does if it has looked once in so many nanoseconds, on average.
+/// A worker looks all the time if there are fewer nanoseconds than this between two looks, on
+/// average.
 const LOOK_PERIOD: u64 = 50_000;
 
-/// After so many waits and looks for I/O it is decided anew for each parker whether it may be made
-/// to wait for I/O while it is parked.
+/// After how many waits and looks for I/O the parkers are reviewed.
 const REVIEW_PERIOD: usize = 1024;
 
-/// A worker adds so many looks at once, since that takes the lock.
+/// How many looks a worker adds to those at once, since that takes the lock.
 const LOOKS_AT_ONCE: usize = 64;
 
 /// What is known of a worker that looks for I/O without parking.
@@ -82,41 +83,42 @@ impl Idle {
         if parked.away.is_any() {
             return;
         }
-        if parked.deputies.standby.is_some() && parked.until <= now.saturating_add(IO_RELIEF_AFTER)
+        if parked.deputies.for_timers.is_some()
+            && parked.until <= now.saturating_add(IO_RELIEF_AFTER)
         {
             return;
         }
         let soon = now.saturating_add(1)..=now.saturating_add(IO_RELIEF_AFTER);
         let serves = |it: &Timed| it.worker != owner && soon.contains(&it.at);
-        let known = parked.deputies.stand_in.filter(serves);
-        let Some(stand_in) = known.or_else(|| self.choose_stand_in(parked, owner, now)) else {
+        let known = parked.deputies.for_io.filter(serves);
+        let Some(deputy) = known.or_else(|| self.choose_io_deputy(parked, owner, now)) else {
             return;
         };
-        if !self.is_prepared(stand_in.worker) || parked.until <= stand_in.at {
+        if !self.is_prepared(deputy.worker) || parked.until <= deputy.at {
             return;
         }
-        // No timer is due for long, so the standby is there for nothing.
-        if let Some(standby) = parked.deputies.standby.take()
-            && standby.worker != stand_in.worker
+        // No timer is due for long, so the timer deputy is there for nothing.
+        if let Some(unused) = parked.deputies.for_timers.take()
+            && unused.worker != deputy.worker
         {
             // The result is ignored: a later timeout takes effect without an unpark.
-            self.parkers[standby.worker].set_timeout(NEVER);
+            self.parkers[unused.worker].set_timeout(NEVER);
         }
-        parked.deputies.stand_in = Some(stand_in);
+        parked.deputies.for_io = Some(deputy);
         parked.away = Away::ForIo {
             worker: owner,
-            relief_at: stand_in.at,
+            relief_at: deputy.at,
             looks: self.io_looks[owner].0.load(Relaxed),
         };
-        parked.keeper = Some(stand_in.worker);
-        self.set_timeout(parked, stand_in.worker);
+        parked.keeper = Some(deputy.worker);
+        self.set_timeout(parked, deputy.worker);
     }
 
-    fn choose_stand_in(&self, parked: &Parked, owner: usize, now: u64) -> Option<Timed> {
+    fn choose_io_deputy(&self, parked: &Parked, owner: usize, now: u64) -> Option<Timed> {
         let is_fit = |worker: usize| {
             worker != owner
                 && self.parkers[worker].sets_timeout_while_parked()
-                && !self.timers_only[worker].load(Relaxed)
+                && !self.without_tasks[worker].load(Relaxed)
         };
         let at = now.saturating_add(IO_RELIEF_AFTER);
         let worker = self.choose_for_io(parked, is_fit)?;
@@ -137,9 +139,9 @@ impl Idle {
             .or(last)
     }
 
-    /// Leaves the stand-in, which is parked, its timeout for the next absence.
+    /// Leaves the I/O deputy, which is parked, its timeout for the next absence.
     pub(super) fn keep_ready_for_io(&self, parked: &mut Parked, worker: usize, at: u64) {
-        parked.deputies.stand_in = Some(Timed { worker, at });
+        parked.deputies.for_io = Some(Timed { worker, at });
         // The results are ignored: that timeout is not earlier.
         self.parkers[worker].set_timeout(at);
         self.parkers[worker].set_io(false);
@@ -152,22 +154,22 @@ impl Idle {
         let count = looks.load(Relaxed).wrapping_add(1);
         looks.store(count, Relaxed);
         if count.is_multiple_of(LOOKS_AT_ONCE) {
-            self.note_io_waits(&mut self.lock(), worker, LOOKS_AT_ONCE);
+            self.count_towards_io_review(&mut self.lock(), worker, LOOKS_AT_ONCE);
         }
         if self.last_looker.load(Relaxed) != worker {
             self.last_looker.store(worker, Relaxed);
         }
     }
 
-    /// Notes that a worker has looked for I/O, or was unparked for some. Now and then, all parkers
-    /// decide whether they can be made to wait for I/O while they are parked: an event costs less
-    /// if fewer can.
-    pub(super) fn note_io_waits(&self, parked: &mut Parked, worker: usize, count: usize) {
-        parked.io_waits += count;
-        if parked.io_waits < REVIEW_PERIOD {
+    /// Counts looks of a worker for I/O, or that it was unparked for some. Now and then all parkers
+    /// are reviewed: those that were seldom made to wait for I/O while parked no longer can be,
+    /// since an event costs less if fewer can.
+    pub(super) fn count_towards_io_review(&self, parked: &mut Parked, worker: usize, count: usize) {
+        parked.since_io_review += count;
+        if parked.since_io_review < REVIEW_PERIOD {
             return;
         }
-        parked.io_waits = 0;
+        parked.since_io_review = 0;
         for (index, parker) in self.parkers.iter().enumerate() {
             parker.review_io(index == worker);
         }
@@ -177,7 +179,7 @@ impl Idle {
     /// for it all the time: each event would unpark this one, and the other one would be faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
         let worker = self.last_looker.load(Relaxed);
-        if worker == owner || parked.away.is_any() || parked.deputies.standby.is_some() {
+        if worker == owner || parked.away.is_any() || parked.deputies.for_timers.is_some() {
             return;
         }
         let Some(looks) = self.io_looks.get(worker) else {
@@ -195,7 +197,7 @@ impl Idle {
         let relief_at = at.saturating_add(IO_RELIEF_AFTER);
         let is_fit = self.parkers[owner].sets_timeout_while_parked() && parked.until > relief_at;
         if noted.worker == worker && is_often && is_fit && parked.position(worker).is_none() {
-            parked.deputies.stand_in = Some(Timed {
+            parked.deputies.for_io = Some(Timed {
                 worker: owner,
                 at: relief_at,
             });
@@ -238,7 +240,7 @@ impl Idle {
         is_over
     }
 
-    /// Has the stand-in of a worker that is away for I/O wait for the I/O at once, because that
+    /// Has the I/O deputy of a worker that is away for I/O wait for the I/O at once, because that
     /// worker is about to leave its loop.
     pub(crate) fn end_io_absence(&self, worker: usize) {
         if self.last_looker.load(Relaxed) == worker {
@@ -249,7 +251,7 @@ impl Idle {
             return;
         }
         parked.away = Away::Nobody;
-        parked.deputies.stand_in = None;
+        parked.deputies.for_io = None;
         let must_unpark = |&keeper: &usize| {
             let for_timeout = self.set_timeout(&parked, keeper);
             let for_io = self.is_prepared(keeper) && self.parkers[keeper].set_io(true);

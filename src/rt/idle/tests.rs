@@ -1,7 +1,7 @@
 //! Parked workers without an executor.
 
 mod io_absence;
-mod standby;
+mod timer_absence;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;

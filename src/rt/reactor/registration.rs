@@ -28,7 +28,8 @@
 //!   are in it.
 //! - `asked` holds the directions for which the kernel was asked and no event was delivered since.
 //!   The event may be on its way. So `asked` may name a direction for which nothing more will come.
-//!   That harms no task that waits: the event wakes it. Those of all [`Wait::Asking`] are in it.
+//!   That harms no task that waits: the event on its way wakes it, and it tries again. The
+//!   direction of each task that waits by [`Wait::Asking`] is in `asked`.
 //! - When the owner may change the descriptor, both become empty (see
 //!   [`forget`](Registration::forget)), and a task that waits asks anew when it is polled.
 //!

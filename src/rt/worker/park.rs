@@ -76,19 +76,19 @@ impl Worker<'_> {
     }
 
     /// Returns whether the ready tasks of this worker need no other one now: this one is expected
-    /// to finish them soon, and if it does not, another one comes.
-    pub(super) fn leaves_to_deputy(&self) -> bool {
+    /// to finish them soon, and if it does not, its timer deputy comes.
+    pub(super) fn leaves_to_timer_deputy(&self) -> bool {
         self.are_short(self.core.len() as u64) && self.pool.idle.is_away_for_timers(self.core.index)
     }
 
     /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to
-    /// finish them soon, and another one comes if it does not.
+    /// finish them soon, and its I/O deputy comes if it does not.
     pub(super) fn notify_for_io(&self) {
-        let leaves_to_deputy = || {
+        let leaves_to_io_deputy = || {
             let tasks = self.core.len() as u64;
             self.are_short(tasks) && self.pool.idle.is_away_for_io(self.core.index)
         };
-        if self.core.has_stealable() && !leaves_to_deputy() {
+        if self.core.has_stealable() && !leaves_to_io_deputy() {
             self.pool.idle.notify_one();
         }
     }

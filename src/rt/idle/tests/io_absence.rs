@@ -1,7 +1,7 @@
 //! Tests of the owner that is away for I/O.
 
 use super::super::io_absence::IO_RELIEF_AFTER;
-use super::standby::Workers;
+use super::timer_absence::Workers;
 use super::*;
 
 const LATE: u64 = 100 * IO_RELIEF_AFTER;
@@ -217,7 +217,7 @@ fn owner_that_has_not_asked_for_io_is_not_away() {
     assert!(workers.waits_for_io(1));
 }
 
-/// The worker that stood by for timers kept the owner from being away until the next timer.
+/// The timer deputy kept the owner from being away until the next timer.
 #[test]
 fn owner_is_away_for_io_although_another_worker_stands_by_for_timers_that_are_far_off() {
     let workers = Workers::parked(2, LATE);

@@ -46,8 +46,9 @@ async fn send_and_keep_busy(first: AsyncFd<PipeReader>, reactor: Arc<Reactor>) -
     }
 }
 
-/// Otherwise the I/O waits for the stand-in, which takes over after some milliseconds and collects
-/// it on another thread. (That may happen here, too, if this thread is not scheduled for so long.)
+/// Otherwise the I/O waits for the I/O deputy, which takes over after some milliseconds and
+/// collects it on another thread. (That may happen here, too, if this thread is not scheduled for
+/// so long.)
 #[test]
 fn worker_that_is_away_and_busy_finds_the_io_itself() {
     watched(|| {

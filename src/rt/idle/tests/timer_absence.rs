@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::super::standby::TIMER_RELIEF_AFTER;
+use super::super::timer_absence::TIMER_RELIEF_AFTER;
 use super::*;
 
 /// A parker that no worker blocks in, on a clock that the test moves.
@@ -150,7 +150,7 @@ fn owner_that_is_back_soon_is_the_owner_again() {
 
 /// It counts as searching: what the one that is away has left in its queue has to be looked for.
 #[test]
-fn standby_searches_if_the_owner_is_not_back_in_time() {
+fn deputy_searches_if_the_owner_is_not_back_in_time() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
     assert!(workers.leaves(1, DUE + TIMER_RELIEF_AFTER).searching);
@@ -172,19 +172,20 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
     workers.leaves(0, DUE);
     workers.idle.set_until(DUE + 1);
     assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
-    let mut standby = Worker::default();
-    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut standby);
-    assert_eq!(standby.fired, 1);
+    let mut deputy = Worker::default();
+    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut deputy);
+    assert_eq!(deputy.fired, 1);
     assert!(!workers.idle.is_away_for_timers(0));
 }
 
-/// Its thread has not been scheduled since. The standby would otherwise park in vain until it is.
+/// Its thread has not been scheduled since. The timer deputy would otherwise park in vain until it
+/// is.
 #[test]
-fn standby_fires_for_an_owner_that_does_not_leave_its_parker() {
+fn deputy_fires_for_an_owner_that_does_not_leave_its_parker() {
     let workers = Workers::parked(2, DUE);
-    let (mut standby, mut owner) = (Worker::default(), Worker::default());
-    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut standby);
-    assert_eq!((standby.fired, workers.keeper()), (1, Some(0)));
+    let (mut deputy, mut owner) = (Worker::default(), Worker::default());
+    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut deputy);
+    assert_eq!((deputy.fired, workers.keeper()), (1, Some(0)));
     assert_eq!(workers.timeout(0), NEVER);
     assert!(!workers.idle.is_away_for_timers(1));
     workers.leaves_as(0, DUE + TIMER_RELIEF_AFTER, &mut owner);
@@ -212,14 +213,14 @@ fn no_worker_stands_by_unless_all_are_parked() {
     let timeouts = |workers: &Workers| [0, 1, 2].map(|worker| workers.timeout(worker));
     assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + TIMER_RELIEF_AFTER]);
     workers.idle.notify(2);
-    assert!(!workers.idle.lock().deputies.is_standby_due(2, NEVER));
+    assert!(!workers.idle.lock().deputies.is_timer_deputy_due(2, NEVER));
     workers.leaves(0, DUE);
     assert!(!workers.idle.is_away_for_timers(0));
     assert_eq!(workers.keeper(), Some(1));
 }
 
-/// The first worker has no thread while none is in `block_on`: it does not run, and no standby was
-/// there because it never parked. When a thread begins to run it, it is a worker that runs.
+/// The first worker has no thread while none is in `block_on`: it does not run, and no timer deputy
+/// was there because it never parked. When a thread begins to run it, it is a worker that runs.
 #[test]
 fn worker_stands_by_while_the_first_one_has_no_thread() {
     let workers = Workers::parked_without(1, 3, DUE);
@@ -252,7 +253,7 @@ fn no_worker_stands_by_unless_several_timers_fire_at_once() {
 
 /// It is unparked for new work, and the third worker relieves the one that is away.
 #[test]
-fn relief_is_handed_on_by_a_standby_that_is_unparked() {
+fn relief_is_handed_on_by_a_deputy_that_is_unparked() {
     let workers = Workers::parked(3, DUE);
     workers.leaves(0, DUE);
     assert_eq!(workers.keeper(), Some(2));

@@ -1,31 +1,32 @@
-//! The timeouts of the parked workers: that of the driver owner, and that of the standby, which
-//! takes over if the driver owner takes long to fire timers.
+//! The timeouts of the parked workers: that of the driver owner, and that of the timer deputy,
+//! which takes over if the driver owner takes long to fire timers.
 //!
 //! Timers are often dense and their tasks short. If the driver owner handed its timeout to another
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
 //! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
-//! of the others, the *standby*, has a timeout as well, for the *relief*, [`TIMER_RELIEF_AFTER`]
-//! later than that of the driver owner. When the driver owner's timeout ends, it goes *away*: it
-//! leaves the parked workers, fires, runs what it has woken, and parks again as the driver owner.
-//! As a rule that is before the relief, and the standby does not run. Otherwise the absence ends at
-//! the relief: the standby fires what is due, and searches for tasks. The next driver owner is
-//! another parked worker or, if there is none, the first one that parks.
+//! of the others, the *timer deputy*, has a timeout as well, for the *relief*,
+//! [`TIMER_RELIEF_AFTER`] later than that of the driver owner. When the driver owner's timeout
+//! ends, it goes *away*: it leaves the parked workers, fires, runs what it has woken, and parks
+//! again as the driver owner. As a rule that is before the relief, and the timer deputy does not
+//! run. Otherwise the absence ends at the relief: the timer deputy fires what is due, and searches
+//! for tasks. The next driver owner is another parked worker or, if there is none, the first one
+//! that parks.
 //!
 //! The other way, to set a timeout when the driver owner wakes and to cancel it when it parks,
 //! costs more than it saves: to program a timer that is due in 50 µs into the hardware, and to
-//! cancel it, takes 10 µs on a virtual machine. The standby's timeout is set with the driver
+//! cancel it, takes 10 µs on a virtual machine. The timer deputy's timeout is set with the driver
 //! owner's, for later, and so is rarely the next one of its processor.
 //!
 //! # What holds during an absence
 //!
-//! - The standby is the keeper. But it waits for the relief alone (or the next check of the LIFO
-//!   slots): neither for I/O, nor for a timer that is due before the relief.
+//! - The timer deputy is the keeper. But it waits for the relief alone (or the next check of the
+//!   LIFO slots): neither for I/O, nor for a timer that is due before the relief.
 //! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
 //!   If it does not get to them, they are late by [`TIMER_RELIEF_AFTER`] at most. To set the
-//!   standby's timeout for the next deadline would cost a system call for each absence where
+//!   deputy's timeout for the next deadline would cost a system call for each absence where
 //!   deadlines are denser than that.
 //! - The worker that is away unparks no other for the tasks that it has woken, as long as they are
-//!   expected to be short, all together: at the relief the standby searches for them
+//!   expected to be short, all together: at the relief the timer deputy searches for them
 //!   ([`is_away_for_timers`](Idle::is_away_for_timers)).
 //! - If no worker is parked, none waits for the relief, and the absence ends. (An absence for I/O
 //!   goes on, see [`io_absence`](super::io_absence).)
@@ -39,9 +40,9 @@ use crate::instant::NEVER;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How much later than the driver owner's the timeout of the standby is, in nanoseconds: that has
-/// some 150 µs for its tasks, after it was scheduled 20 to 60 µs late, and some more because tasks
-/// may take longer than before.
+/// The timeout of the timer deputy is so many nanoseconds later than that of the driver owner. In
+/// this time the driver owner is scheduled, which takes 20 to 60 µs, and runs its tasks, some 150
+/// µs of them. The rest is for tasks that take longer than those before.
 pub(super) const TIMER_RELIEF_AFTER: u64 = 250_000;
 
 impl Idle {
@@ -50,7 +51,7 @@ impl Idle {
     pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
         self.prepared[worker].store(true, Relaxed);
-        let standby = self.take_back(&mut parked, worker);
+        let deputy = self.take_back(&mut parked, worker);
         // The results are ignored: the worker that prepares its parker is not blocked in it.
         if parked.keeper == Some(worker) {
             self.leave_io_to_looker(&mut parked, worker);
@@ -60,8 +61,8 @@ impl Idle {
             self.prepare_other(&mut parked, worker);
         }
         // Only now: to set the later of two timeouts first would program both into the hardware.
-        if let Some(standby) = standby {
-            self.make_standby(&mut parked, standby);
+        if let Some(deputy) = deputy {
+            self.make_timer_deputy(&mut parked, deputy);
         }
     }
 
@@ -82,7 +83,7 @@ impl Idle {
             return false;
         }
         let parked = self.lock();
-        let runs_tasks = |keeper: usize| !self.timers_only[keeper].load(Relaxed);
+        let runs_tasks = |keeper: usize| !self.without_tasks[keeper].load(Relaxed);
         parked.away.is_for_timers(worker) && parked.keeper.is_some_and(runs_tasks)
     }
 
@@ -94,12 +95,12 @@ impl Idle {
         }
     }
 
-    /// Begins the absence of a driver owner, whose timeout has ended, and which is about to fire and
-    /// expected back soon: if there is a standby whose timeout ends soon.
-    pub(super) fn begin_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
+    /// Begins the absence of a driver owner, whose timeout has ended, and which is about to fire
+    /// and expected back soon: if there is a timer deputy whose timeout ends soon.
+    pub(super) fn begin_timer_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         let soon = now..=now.saturating_add(TIMER_RELIEF_AFTER);
-        let standby = &mut parked.deputies.standby;
-        let Some(Timed { worker, at }) = standby.take_if(|it| soon.contains(&it.at)) else {
+        let deputy = &mut parked.deputies.for_timers;
+        let Some(Timed { worker, at }) = deputy.take_if(|it| soon.contains(&it.at)) else {
             return;
         };
         parked.away = Away::ForTimers {
@@ -127,7 +128,7 @@ impl Idle {
     }
 
     /// Makes a worker that was away, and is about to block, the keeper again. Returns its deputy if
-    /// that is to be the standby again.
+    /// that is to be the timer deputy again.
     fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         // It is not in the list if another thread has unparked it meanwhile.
         if !parked.away.is(worker) || parked.position(worker).is_none() {
@@ -148,28 +149,28 @@ impl Idle {
     /// Prepares the parker of a worker that is not the keeper.
     fn prepare_other(&self, parked: &mut Parked, worker: usize) {
         parked.deputies.forget(worker);
-        if parked.deputies.standby.is_none() && !parked.away.is_any() {
-            self.make_standby(parked, worker);
+        if parked.deputies.for_timers.is_none() && !parked.away.is_any() {
+            self.make_timer_deputy(parked, worker);
         } else {
             self.parkers[worker].set_timeout(NEVER);
             self.parkers[worker].set_io(false);
         }
     }
 
-    /// Makes a worker that is not the keeper the standby, if one is of use. If none is, the worker
-    /// has no timeout. Its parker is prepared, or about to be.
-    fn make_standby(&self, parked: &mut Parked, worker: usize) {
+    /// Makes a worker that is not the keeper the timer deputy, if one is of use. If none is, the
+    /// worker has no timeout. Its parker is prepared, or about to be.
+    fn make_timer_deputy(&self, parked: &mut Parked, worker: usize) {
         // If a worker runs, it may set the keeper's timeout at any time, and would have to set that
-        // of the standby as often. (A worker without a thread does not run: the first one, while no
-        // thread is in `block_on`.) And one task that sleeps over and over would pay for two
-        // timeouts, and gain nothing: no other worker is unparked for it.
+        // of the timer deputy as often. (A worker without a thread does not run: the first one,
+        // while no thread is in `block_on`.) And one task that sleeps over and over would pay for
+        // two timeouts, and gain nothing: no other worker is unparked for it.
         let all_parked = parked.workers.len() == parked.threads;
         let is_dense = self.is_dense.load(Relaxed);
         let at = match all_parked && is_dense && self.parkers[worker].sets_timeout_while_parked() {
             true => parked.until.saturating_add(TIMER_RELIEF_AFTER),
             false => NEVER,
         };
-        parked.deputies.standby = (at != NEVER).then_some(Timed { worker, at });
+        parked.deputies.for_timers = (at != NEVER).then_some(Timed { worker, at });
         // The results are ignored: the worker is not blocked, or the timeout is a later one and
         // takes effect without an unpark.
         self.parkers[worker].set_timeout(at);
