@@ -54,6 +54,19 @@ impl Race {
     }
 }
 
+/// Runs `there` on another thread and `here` on this one, each of which is the first one in some
+/// order. Returns both results when both have ended.
+pub(crate) fn at_once<T: 'static, U>(
+    there: impl FnOnce() -> T + 'static,
+    here: impl FnOnce() -> U,
+) -> (T, U) {
+    let race = Race::new();
+    let other = race.spawn(there);
+    race.enter();
+    let result = here();
+    (other.join().unwrap(), result)
+}
+
 pub(crate) const fn ns(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }

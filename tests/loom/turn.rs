@@ -6,7 +6,26 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{Race, Task, Time, check, ns, poll};
+use super::support::{Task, Time, at_once, check, ns, poll};
+use crate::time::{Instant, Sleep};
+
+/// Returns what another thread does: it resets `sleep`, and gives it back.
+fn reset(mut sleep: Sleep, at: Instant) -> impl FnOnce() -> Sleep {
+    move || {
+        sleep.reset_at(at);
+        sleep
+    }
+}
+
+/// Returns what another thread does: it polls `sleep` as `task`, and gives it back, and whether it
+/// was ready.
+fn polled(mut sleep: Sleep, task: &Task) -> impl FnOnce() -> (Sleep, bool) + use<> {
+    let waker = task.waker();
+    move || {
+        let ready = poll(&mut sleep, &waker);
+        (sleep, ready)
+    }
+}
 
 /// The timer is dropped while the driver takes it out to fire it.
 ///
@@ -15,16 +34,12 @@ use super::support::{Race, Task, Time, check, ns, poll};
 #[test]
 fn drop_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(1));
         time.set(1);
-        let dropper = race.spawn(move || drop(sleep));
-        race.enter();
-        let fired = driver.turn().fired();
-        dropper.join().unwrap();
+        let ((), fired) = at_once(move || drop(sleep), || driver.turn().fired());
 
         assert_eq!(task.wakes(), fired);
         assert!(task.is_released());
@@ -39,17 +54,15 @@ fn drop_against_turn() {
 #[test]
 fn drop_against_a_turn_after_which_another_timer_gets_the_entry() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
         let sleep = task.sleep(driver.handle(), ns(1));
         time.set(1);
-        let dropper = race.spawn(move || drop(sleep));
-        race.enter();
-        let fired = driver.turn().fired();
-        let late = other.sleep(driver.handle(), ns(4));
-        dropper.join().unwrap();
+        let ((), (fired, late)) = at_once(
+            move || drop(sleep),
+            || (driver.turn().fired(), other.sleep(driver.handle(), ns(4))),
+        );
 
         assert_eq!((task.wakes(), driver.handle().armed()), (fired, 1));
         time.set(5);
@@ -65,7 +78,6 @@ fn drop_against_a_turn_after_which_another_timer_gets_the_entry() {
 #[test]
 fn drop_before_the_deadline_against_turns() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -73,14 +85,14 @@ fn drop_before_the_deadline_against_turns() {
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(1);
         let mover = time.clone();
-        let dropper = race.spawn(move || {
+        let dropper = move || {
             drop(sleep);
             mover.set(2);
+        };
+        at_once(dropper, || {
+            driver.turn();
+            driver.turn();
         });
-        race.enter();
-        driver.turn();
-        driver.turn();
-        dropper.join().unwrap();
 
         assert_eq!((task.wakes(), other.wakes()), (0, 1));
         assert!(task.is_released());
@@ -95,20 +107,13 @@ fn drop_before_the_deadline_against_turns() {
 #[test]
 fn reset_later_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
-        let mut sleep = task.sleep(driver.handle(), ns(1));
+        let sleep = task.sleep(driver.handle(), ns(1));
         let later = driver.handle().now() + ns(5);
         time.set(1);
-        let resetter = race.spawn(move || {
-            sleep.reset_at(later);
-            sleep
-        });
-        race.enter();
-        let fired = driver.turn().fired();
-        let mut sleep = resetter.join().unwrap();
+        let (mut sleep, fired) = at_once(reset(sleep, later), || driver.turn().fired());
 
         assert_eq!(task.wakes(), fired);
         assert!(!sleep.is_elapsed());
@@ -130,7 +135,6 @@ fn reset_later_against_turn() {
 #[test]
 fn reset_later_and_poll_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
@@ -138,14 +142,12 @@ fn reset_later_and_poll_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let waker = task.waker();
-        let resetter = race.spawn(move || {
+        let resetter = move || {
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
-        });
-        race.enter();
-        let fired = driver.turn().fired();
-        let mut sleep = resetter.join().unwrap();
+        };
+        let (mut sleep, fired) = at_once(resetter, || driver.turn().fired());
 
         assert_eq!((task.wakes(), driver.handle().armed()), (fired, 1));
         time.set(5);
@@ -165,7 +167,6 @@ fn reset_later_and_poll_against_turn() {
 #[test]
 fn put_off_and_poll_with_other_waker_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (old, new) = (Task::new(), Task::new());
@@ -173,15 +174,13 @@ fn put_off_and_poll_with_other_waker_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let waker = new.waker();
-        let resetter = race.spawn(move || {
+        let resetter = move || {
             sleep.reset_at(later);
             assert!(!poll(&mut sleep, &waker), "early");
             assert!(!poll(&mut sleep, &waker), "early");
             sleep
-        });
-        race.enter();
-        let fired = driver.turn().fired();
-        let sleep = resetter.join().unwrap();
+        };
+        let (sleep, fired) = at_once(resetter, || driver.turn().fired());
 
         assert_eq!((old.wakes(), new.wakes()), (fired, 0));
         assert!(old.is_released());
@@ -199,7 +198,6 @@ fn put_off_and_poll_with_other_waker_against_turn() {
 #[test]
 fn put_off_and_drop_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
@@ -207,14 +205,12 @@ fn put_off_and_drop_against_turn() {
         let later = driver.handle().now() + ns(5);
         time.set(1);
         let handle = driver.handle().clone();
-        let dropper = race.spawn(move || {
+        let dropper = move || {
             sleep.reset_at(later);
             drop(sleep);
             assert_eq!(handle.armed(), 0, "dropped, and still armed");
-        });
-        race.enter();
-        let fired = driver.turn().fired();
-        dropper.join().unwrap();
+        };
+        let (_, fired) = at_once(dropper, || driver.turn().fired());
 
         assert_eq!(task.wakes(), fired);
         assert!(task.is_released());
@@ -230,7 +226,6 @@ fn put_off_and_drop_against_turn() {
 #[test]
 fn put_off_twice_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
@@ -239,14 +234,13 @@ fn put_off_twice_against_turn() {
         let start = driver.handle().now();
         sleep.reset_at(start + ns(4));
         time.set(3);
-        let resetter = race.spawn(move || {
+        let resetter = move || {
             sleep.reset_at(start + ns(5));
             sleep.reset_at(start + ns(6));
             sleep
-        });
-        race.enter();
-        assert_eq!((driver.turn().fired(), other.wakes()), (1, 1));
-        let mut sleep = resetter.join().unwrap();
+        };
+        let (mut sleep, fired) = at_once(resetter, || driver.turn().fired());
+        assert_eq!((fired, other.wakes()), (1, 1));
 
         time.set(5);
         assert_eq!((driver.turn().fired(), task.wakes()), (0, 0), "early");
@@ -263,23 +257,16 @@ fn put_off_twice_against_turn() {
 #[test]
 fn reset_earlier_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
-        let mut sleep = task.sleep(driver.handle(), ns(10));
+        let sleep = task.sleep(driver.handle(), ns(10));
         let earlier = driver.handle().now() + ns(5);
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(1);
-        let resetter = race.spawn(move || {
-            sleep.reset_at(earlier);
-            sleep
-        });
-        race.enter();
-        assert_eq!(driver.turn().fired(), 1);
-        let mut sleep = resetter.join().unwrap();
+        let (mut sleep, fired) = at_once(reset(sleep, earlier), || driver.turn().fired());
 
-        assert_eq!((task.wakes(), other.wakes()), (0, 1));
+        assert_eq!((fired, task.wakes(), other.wakes()), (1, 0, 1));
         time.set(5);
         assert_eq!((driver.turn().fired(), task.wakes()), (1, 1));
         assert!(task.poll(&mut sleep));
@@ -295,21 +282,14 @@ fn reset_earlier_against_turn() {
 #[test]
 fn reset_to_the_past_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
-        let mut sleep = task.sleep(driver.handle(), ns(10));
+        let sleep = task.sleep(driver.handle(), ns(10));
         let past = driver.handle().now() + ns(3);
         let _other = other.sleep(driver.handle(), ns(1));
         time.set(5);
-        let resetter = race.spawn(move || {
-            sleep.reset_at(past);
-            sleep
-        });
-        race.enter();
-        driver.turn();
-        let mut sleep = resetter.join().unwrap();
+        let (mut sleep, _) = at_once(reset(sleep, past), || driver.turn());
 
         assert_eq!((task.wakes(), other.wakes()), (1, 1));
         assert!(task.poll(&mut sleep));
@@ -326,20 +306,14 @@ fn reset_to_the_past_against_turn() {
 #[test]
 fn poll_with_other_waker_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let (old, new) = (Task::new(), Task::new());
-        let mut sleep = old.sleep(driver.handle(), ns(1));
-        let waker = new.waker();
-        let poller = race.spawn(move || {
-            let ready = poll(&mut sleep, &waker);
-            (sleep, ready)
+        let sleep = old.sleep(driver.handle(), ns(1));
+        let ((sleep, ready), fired) = at_once(polled(sleep, &new), || {
+            time.set(1);
+            driver.turn().fired()
         });
-        race.enter();
-        time.set(1);
-        let fired = driver.turn().fired();
-        let (sleep, ready) = poller.join().unwrap();
 
         assert!(ready || new.wakes() == 1, "neither woken nor ready");
         assert_eq!(old.wakes() + new.wakes(), fired);
@@ -352,20 +326,14 @@ fn poll_with_other_waker_against_turn() {
 #[test]
 fn poll_with_same_waker_against_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
-        let mut sleep = task.sleep(driver.handle(), ns(1));
-        let waker = task.waker();
-        let poller = race.spawn(move || {
-            let ready = poll(&mut sleep, &waker);
-            (sleep, ready)
+        let sleep = task.sleep(driver.handle(), ns(1));
+        let ((sleep, ready), fired) = at_once(polled(sleep, &task), || {
+            time.set(1);
+            driver.turn().fired()
         });
-        race.enter();
-        time.set(1);
-        let fired = driver.turn().fired();
-        let (sleep, ready) = poller.join().unwrap();
 
         assert!(ready || fired == 1);
         assert_eq!(task.wakes(), fired);
@@ -381,23 +349,22 @@ fn poll_with_same_waker_against_turn() {
 #[test]
 fn ready_sees_what_came_before_the_turn() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(1));
         let result = Arc::new(AtomicU64::new(0));
         let shared = result.clone();
-        let reader = race.spawn(move || {
+        let reader = move || {
             if sleep.is_elapsed() {
                 assert_eq!(shared.load(Ordering::Relaxed), 7);
             }
             sleep
-        });
-        race.enter();
-        result.store(7, Ordering::Relaxed);
-        time.set(1);
-        driver.turn();
-        drop(reader.join().unwrap());
+        };
+        drop(at_once(reader, || {
+            result.store(7, Ordering::Relaxed);
+            time.set(1);
+            driver.turn();
+        }));
     });
 }
