@@ -8,17 +8,32 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::{Driver, ManualClock, Park, time};
+use crate::{Clock, Driver, ManualClock, Park, time};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{LONG, Race, Recorder, Room, Task, Time, check, ns, poll};
+use super::support::{LONG, Race, Recorder, Room, Task, Time, at_once, check, ns, poll};
 
 /// A driver that parks in a [`Room`], on a clock moved by hand.
 fn driver(clock: &ManualClock) -> Driver<Room> {
     Driver::builder()
         .clock(clock)
         .build(Room::new(&Time::new()))
+}
+
+/// A clock that shows a time, and a driver on it that does not park.
+fn running() -> (Time, Clock, Driver<()>) {
+    let time = Time::new();
+    let clock = time.clock();
+    let builder = Driver::builder().clock(clock.clone());
+    (time, clock, builder.build_with_unpark(|| {}))
+}
+
+/// Parks until `task` is woken.
+fn park_until_woken(driver: &mut Driver<Room>, task: &Task) {
+    while task.wakes() == 0 {
+        driver.park();
+    }
 }
 
 /// The loop of an executor that lets time pass by itself, until `task` is woken.
@@ -39,7 +54,6 @@ fn run(driver: &mut Driver<Room>, task: &Task) {
 #[test]
 fn two_turns_at_once() {
     check(Some(3), || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let log = Recorder::log();
@@ -51,11 +65,11 @@ fn two_turns_at_once() {
                 sleep
             })
             .collect();
-        let hand = race.spawn(move || clock.advance(ns(3)));
-        race.enter();
-        driver.turn();
-        driver.turn();
-        hand.join().unwrap();
+        let hand = move || clock.advance(ns(3));
+        at_once(hand, || {
+            driver.turn();
+            driver.turn();
+        });
 
         let log = log.lock().unwrap();
         let mut all: Vec<_> = log.iter().map(|(_, nanos)| *nanos).collect();
@@ -83,16 +97,12 @@ fn two_turns_at_once() {
 #[test]
 fn two_advances_at_once() {
     check(Some(3), || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let sleeps = [1, 2].map(|nanos| task.sleep(driver.handle(), ns(nanos)));
         let (start, hand) = (clock.now(), clock.clone());
-        let hand = race.spawn(move || hand.advance(ns(2)));
-        race.enter();
-        clock.advance(ns(1));
-        hand.join().unwrap();
+        at_once(move || hand.advance(ns(2)), || clock.advance(ns(1)));
 
         assert_eq!(task.wakes(), 2);
         // Each started from where it found the clock.
@@ -109,16 +119,13 @@ fn two_advances_at_once() {
 #[test]
 fn two_advances_to_the_next_deadline_at_once() {
     check(Some(3), || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(5));
         let (start, hand) = (clock.now(), clock.clone());
-        let hand = race.spawn(move || hand.advance_to_next());
-        race.enter();
-        let moved = clock.advance_to_next();
-        assert!(hand.join().unwrap() || moved);
+        let moved = at_once(move || hand.advance_to_next(), || clock.advance_to_next());
+        assert!(moved.0 || moved.1);
 
         assert_eq!(clock.now() - start, ns(5));
         assert_eq!(task.wakes(), 1);
@@ -133,22 +140,17 @@ fn two_advances_to_the_next_deadline_at_once() {
 #[test]
 fn wake_and_end_of_a_hold_against_simulate() {
     check(Some(3), || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let (answer, hold) = (Answer::default(), clock.hold());
         let asked = answer.clone();
-        let holder = race.spawn(move || {
+        let holder = move || {
             answer.give();
             drop(hold);
-        });
-        race.enter();
-        let (in_time, elapsed) = clock.simulate(async {
-            let limited = time::timeout(LONG, asked);
-            limited.await.is_ok()
-        });
+        };
+        let limited = async { time::timeout(LONG, asked).await.is_ok() };
+        let (_, (in_time, elapsed)) = at_once(holder, || clock.simulate(limited));
         assert!(in_time);
         assert_eq!(elapsed, ns(0));
-        holder.join().unwrap();
     });
 }
 
@@ -189,19 +191,16 @@ impl Future for Answer {
 #[test]
 fn arm_against_advance() {
     check(None, || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let mut sleep = driver.handle().sleep(ns(5));
         let waker = task.waker();
-        let armer = race.spawn(move || {
+        let armer = move || {
             let ready = poll(&mut sleep, &waker);
             (sleep, ready)
-        });
-        race.enter();
-        clock.advance(ns(10));
-        let (sleep, ready) = armer.join().unwrap();
+        };
+        let ((sleep, ready), _) = at_once(armer, || clock.advance(ns(10)));
 
         assert!(ready || task.wakes() == 1, "passed by");
         drop(sleep);
@@ -213,19 +212,16 @@ fn arm_against_advance() {
 #[test]
 fn reset_against_advance() {
     check(None, || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let driver = driver(&clock);
         let task = Task::new();
         let mut sleep = task.sleep(driver.handle(), ns(20));
         let earlier = clock.now() + ns(5);
-        let resetter = race.spawn(move || {
+        let resetter = move || {
             sleep.reset_at(earlier);
             sleep
-        });
-        race.enter();
-        clock.advance(ns(10));
-        let mut sleep = resetter.join().unwrap();
+        };
+        let (mut sleep, _) = at_once(resetter, || clock.advance(ns(10)));
 
         assert_eq!(task.wakes(), 1);
         assert!(task.poll(&mut sleep));
@@ -255,9 +251,7 @@ fn arm_and_advance_against_park() {
         });
         let hand = race.spawn(move || clock.advance(ns(10)));
         race.enter();
-        while task.wakes() == 0 {
-            driver.park();
-        }
+        park_until_woken(&mut driver, &task);
         hand.join().unwrap();
         drop(armer.join().unwrap());
         assert_eq!(task.wakes(), 1);
@@ -272,25 +266,21 @@ fn arm_and_advance_against_park() {
 #[test]
 fn hold_drop_against_park() {
     check(None, || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(5));
         let work = Arc::new(AtomicU64::new(0));
         let (hold, result) = (clock.hold(), work.clone());
-        let holder = race.spawn(move || {
+        let holder = move || {
             result.store(7, Ordering::Relaxed);
             drop(hold);
+        };
+        let (_, work) = at_once(holder, || {
+            run(&mut driver, &task);
+            work.load(Ordering::Relaxed)
         });
-        race.enter();
-        run(&mut driver, &task);
-        assert_eq!(
-            work.load(Ordering::Relaxed),
-            7,
-            "time moved without the work"
-        );
-        holder.join().unwrap();
+        assert_eq!(work, 7, "time moved without the work");
         assert_eq!(task.wakes(), 1);
     });
 }
@@ -322,19 +312,16 @@ fn two_hold_drops_against_park() {
 #[test]
 fn arm_against_idle_executor() {
     check(None, || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::behind(driver.unparker());
         let mut sleep = driver.handle().sleep(ns(5));
         let waker = task.waker();
-        let armer = race.spawn(move || {
+        let armer = move || {
             assert!(!poll(&mut sleep, &waker));
             sleep
-        });
-        race.enter();
-        run(&mut driver, &task);
-        drop(armer.join().unwrap());
+        };
+        drop(at_once(armer, || run(&mut driver, &task)));
         assert_eq!(task.wakes(), 1);
     });
 }
@@ -347,22 +334,19 @@ fn arm_against_idle_executor() {
 #[test]
 fn drop_and_arm_against_idle_executor() {
     check(Some(3), || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let (first, second) = (Task::new(), Task::behind(driver.unparker()));
         let sleep = first.sleep(driver.handle(), ns(5));
         let until = clock.now() + ns(7);
         let (handle, waker) = (driver.handle().clone(), second.waker());
-        let armer = race.spawn(move || {
+        let armer = move || {
             drop(sleep);
             let mut sleep = handle.sleep_until(until);
             assert!(!poll(&mut sleep, &waker));
             sleep
-        });
-        race.enter();
-        run(&mut driver, &second);
-        drop(armer.join().unwrap());
+        };
+        drop(at_once(armer, || run(&mut driver, &second)));
         assert_eq!(second.wakes(), 1);
         assert!(first.is_released() && second.is_released());
     });
@@ -375,15 +359,11 @@ fn drop_and_arm_against_idle_executor() {
 #[test]
 fn pause_against_park() {
     check(None, || {
-        let race = Race::new();
         let mut driver = Time::new().driver();
         let _entered = driver.handle().enter();
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), LONG);
-        let hand = race.spawn(time::pause);
-        race.enter();
-        run(&mut driver, &task);
-        hand.join().unwrap();
+        at_once(time::pause, || run(&mut driver, &task));
         assert_eq!(task.wakes(), 1);
     });
 }
@@ -395,18 +375,12 @@ fn pause_against_park() {
 #[test]
 fn resume_against_park() {
     check(None, || {
-        let race = Race::new();
         let mut driver = Time::new().driver();
         let _entered = driver.handle().enter();
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(10));
         time::pause();
-        let hand = race.spawn(time::resume);
-        race.enter();
-        while task.wakes() == 0 {
-            driver.park();
-        }
-        hand.join().unwrap();
+        at_once(time::resume, || park_until_woken(&mut driver, &task));
         assert_eq!(task.wakes(), 1);
     });
 }
@@ -418,20 +392,12 @@ fn resume_against_park() {
 #[test]
 fn resume_against_now() {
     check(None, || {
-        let race = Race::new();
-        let time = Time::new();
-        let clock = time.clock();
-        let driver = Driver::builder()
-            .clock(clock.clone())
-            .build_with_unpark(|| {});
+        let (time, clock, driver) = running();
         let _entered = driver.handle().enter();
         let start = clock.now();
         time::pause();
         time.set(1000);
-        let hand = race.spawn(time::resume);
-        race.enter();
-        assert_eq!(clock.now() - start, ns(0));
-        hand.join().unwrap();
+        at_once(time::resume, || assert_eq!(clock.now() - start, ns(0)));
         assert_eq!(clock.now() - start, ns(0));
     });
 }
@@ -445,22 +411,15 @@ fn resume_against_now() {
 #[test]
 fn pause_against_now() {
     check(None, || {
-        let race = Race::new();
-        let time = Time::new();
-        let clock = time.clock();
-        let driver = Driver::builder()
-            .clock(clock.clone())
-            .build_with_unpark(|| {});
+        let (time, clock, driver) = running();
         let _entered = driver.handle().enter();
         time.set(5);
-        let (hand, reader) = (race.clone(), clock.clone());
-        let reader = hand.spawn(move || {
+        let reader = clock.clone();
+        let reader = move || {
             time.set(9);
             reader.now()
-        });
-        race.enter();
-        time::pause();
-        let seen = reader.join().unwrap();
+        };
+        let (seen, ()) = at_once(reader, time::pause);
         assert!(seen <= clock.now(), "the clock went back");
     });
 }
@@ -472,20 +431,12 @@ fn pause_against_now() {
 #[test]
 fn resume_against_idle_executor() {
     check(Some(3), || {
-        let race = Race::new();
-        let time = Time::new();
-        let clock = time.clock();
-        let mut driver = Driver::builder()
-            .clock(clock.clone())
-            .build_with_unpark(|| {});
+        let (time, clock, mut driver) = running();
         let _entered = driver.handle().enter();
         let task = Task::new();
         let _sleep = task.sleep(driver.handle(), ns(10));
         time::pause();
-        let hand = race.spawn(time::resume);
-        race.enter();
-        driver.advance_when_idle();
-        hand.join().unwrap();
+        at_once(time::resume, || driver.advance_when_idle());
 
         let resumed = clock.now();
         time.set(1000);
@@ -497,15 +448,14 @@ fn resume_against_idle_executor() {
 #[test]
 fn hold_against_idle_executor() {
     check(None, || {
-        let race = Race::new();
         let clock = ManualClock::new();
         let mut driver = driver(&clock);
         let task = Task::new();
         let sleep = task.sleep(driver.handle(), ns(10));
-        let idle = race.spawn(move || (driver.advance_when_idle(), driver));
-        race.enter();
-        let (hold, now) = (clock.hold(), clock.now());
-        let (_, driver) = idle.join().unwrap();
+        let ((_, driver), (hold, now)) = at_once(
+            move || (driver.advance_when_idle(), driver),
+            || (clock.hold(), clock.now()),
+        );
         assert_eq!(clock.now(), now);
         drop((hold, sleep, driver));
     });
