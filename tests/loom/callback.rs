@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::support::{LONG, Race, Time, check, ns};
-use crate::{FuncTimer, Handle};
+use super::support::{LONG, Race, Room, Time, at_once, check, ns};
+use crate::{Driver, FuncTimer, Handle};
 
 /// Counts the calls of a function, and tells whether the function was freed.
 #[derive(Clone)]
@@ -39,23 +39,31 @@ impl Calls {
     }
 }
 
+/// Parks until there was a call.
+fn park_until_called(driver: &mut Driver<Room>, calls: &Calls) {
+    while calls.get() == 0 {
+        driver.park();
+    }
+}
+
 /// Two threads stop a function that is due: exactly one of the three prevails.
 #[test]
 fn stops_against_the_call() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = calls.after(driver.handle(), ns(1));
         let other = timer.clone();
         time.set(5);
-        let stopper = race.spawn(move || other.stop());
-        race.enter();
-        driver.turn();
-        let stopped = [timer.stop(), stopper.join().unwrap()];
-        let stopped = stopped.into_iter().filter(|stopped| *stopped).count();
-        assert_eq!(calls.get() + stopped, 1);
+        let (theirs, ours) = at_once(
+            move || other.stop(),
+            || {
+                driver.turn();
+                timer.stop()
+            },
+        );
+        assert_eq!(calls.get() + usize::from(theirs) + usize::from(ours), 1);
         drop(timer);
         assert!(calls.is_freed());
         assert_eq!(driver.handle().armed(), 0);
@@ -67,17 +75,16 @@ fn stops_against_the_call() {
 fn reset_against_the_call() {
     for nanos in [3, 10] {
         check(None, move || {
-            let race = Race::new();
             let time = Time::new();
             let mut driver = time.turner();
             let calls = Calls::new();
             let timer = calls.after(driver.handle(), ns(1));
             time.set(5);
-            let resetter = race.spawn(move || timer.reset(ns(nanos)));
-            race.enter();
-            driver.turn();
-            let early = calls.get();
-            let moved = resetter.join().unwrap();
+            let resetter = move || timer.reset(ns(nanos));
+            let (moved, early) = at_once(resetter, || {
+                driver.turn();
+                calls.get()
+            });
             assert_eq!(early, usize::from(!moved), "the new time has not come");
             time.set(5 + nanos);
             driver.turn();
@@ -124,19 +131,17 @@ fn stop_and_reset_against_the_call() {
 #[test]
 fn resets_against_each_other_and_the_park() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.driver();
         let calls = Calls::new();
         let timer = calls.after(driver.handle(), LONG);
         let other = timer.clone();
-        let resetter = race.spawn(move || other.reset(ns(20)));
-        race.enter();
-        let moved = timer.reset(ns(10));
-        while calls.get() == 0 {
-            driver.park();
-        }
-        let others = resetter.join().unwrap();
+        let resetter = move || other.reset(ns(20));
+        let (others, moved) = at_once(resetter, || {
+            let moved = timer.reset(ns(10));
+            park_until_called(&mut driver, &calls);
+            moved
+        });
         assert!(moved || others, "the one that came first");
         assert!(time.get() >= 10 && calls.get() == 1);
         drop(timer);
@@ -150,22 +155,19 @@ fn resets_against_each_other_and_the_park() {
 fn resets_and_stops_against_each_other() {
     for stops in [false, true] {
         check(None, move || {
-            let race = Race::new();
             let time = Time::new();
             let driver = time.turner();
             let calls = Calls::new();
             let timer = calls.after(driver.handle(), LONG);
             let other = timer.clone();
-            let stopper = race.spawn(move || {
-                match stops {
-                    true => other.stop(),
-                    false => other.reset(ns(7)),
-                };
+            let stopper = move || match stops {
+                true => other.stop(),
+                false => other.reset(ns(7)),
+            };
+            at_once(stopper, || {
+                timer.reset(ns(3));
+                timer.reset(ns(5));
             });
-            race.enter();
-            timer.reset(ns(3));
-            timer.reset(ns(5));
-            stopper.join().unwrap();
             let armed = driver.handle().armed();
             let next = driver.next_deadline();
             assert_eq!(armed, usize::from(timer.stop()));
@@ -182,20 +184,15 @@ fn resets_and_stops_against_each_other() {
 #[test]
 fn arm_and_reset_against_the_park() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.driver();
         let calls = Calls::new();
         let (handle, counted) = (driver.handle().clone(), calls.clone());
-        let armer = race.spawn(move || {
+        let armer = move || {
             let timer = counted.after(&handle, LONG);
             assert!(timer.reset(ns(3)));
-        });
-        race.enter();
-        while calls.get() == 0 {
-            driver.park();
-        }
-        armer.join().unwrap();
+        };
+        at_once(armer, || park_until_called(&mut driver, &calls));
         assert_eq!(calls.get(), 1);
         assert!(calls.is_freed());
     });
@@ -205,16 +202,13 @@ fn arm_and_reset_against_the_park() {
 #[test]
 fn stop_of_a_series_against_its_call() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = driver.handle().call_every(ns(2), calls.function());
         time.set(3);
-        let stopper = race.spawn(move || timer.stop());
-        race.enter();
-        driver.turn();
-        assert!(stopper.join().unwrap(), "a series does not end by itself");
+        let (stopped, _) = at_once(move || timer.stop(), || driver.turn());
+        assert!(stopped, "a series does not end by itself");
         let before = calls.get();
         time.set(9);
         driver.turn();
@@ -228,17 +222,13 @@ fn stop_of_a_series_against_its_call() {
 #[test]
 fn reset_of_a_series_against_its_call() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = time.turner();
         let calls = Calls::new();
         let timer = driver.handle().call_every(ns(2), calls.function());
         let resets = timer.clone();
         time.set(3);
-        let resetter = race.spawn(move || assert!(resets.reset(ns(10))));
-        race.enter();
-        driver.turn();
-        resetter.join().unwrap();
+        at_once(move || assert!(resets.reset(ns(10))), || driver.turn());
         let before = calls.get();
         assert!(before <= 1);
         time.set(12);
@@ -256,7 +246,6 @@ fn reset_of_a_series_against_its_call() {
 fn reset_against_the_end_of_the_driver() {
     for every in [false, true] {
         check(Some(3), move || {
-            let race = Race::new();
             let time = Time::new();
             let driver = time.turner();
             let calls = Calls::new();
@@ -264,13 +253,11 @@ fn reset_against_the_end_of_the_driver() {
                 false => calls.after(driver.handle(), ns(1)),
                 true => driver.handle().call_every(ns(1), calls.function()),
             };
-            let resetter = race.spawn(move || {
+            let resetter = move || {
                 timer.reset(ns(5));
                 timer
-            });
-            race.enter();
-            drop(driver);
-            let timer = resetter.join().unwrap();
+            };
+            let (timer, _) = at_once(resetter, || drop(driver));
             time.set(9);
             assert!(!timer.stop() && !timer.reset(ns(1)));
             assert!(calls.is_freed() && calls.get() == 0);
