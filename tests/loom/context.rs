@@ -12,7 +12,7 @@ use std::task::Waker;
 use crate::context::Done;
 use crate::{Context, ContextError, Driver};
 
-use super::support::{Race, Task, Time, check, ns};
+use super::support::{Task, Time, at_once, check, ns};
 
 /// Counts calls.
 #[derive(Clone, Default)]
@@ -51,6 +51,12 @@ fn driver(time: &Time) -> Driver<()> {
     time.turner()
 }
 
+/// Turns the driver when its clock shows so many nanoseconds.
+fn turn_at(time: &Time, driver: &mut Driver<()>, nanos: u64) {
+    time.set(nanos);
+    driver.turn();
+}
+
 /// A context is cancelled while its driver fires its deadline.
 ///
 /// The call says whether it did it, and every thread agrees with it. If both did it, or the timer that
@@ -58,7 +64,6 @@ fn driver(time: &Time) -> Driver<()> {
 #[test]
 fn cancel_against_deadline() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
@@ -69,14 +74,8 @@ fn cancel_against_deadline() {
         let mut done = child.done();
         assert!(!poll(&mut done, &task.waker()));
         let cancelled = context.clone();
-        let canceller = race.spawn(move || {
-            let did = cancelled.cancel();
-            (did, cancelled.err())
-        });
-        race.enter();
-        time.set(1);
-        driver.turn();
-        let (did, seen) = canceller.join().unwrap();
+        let canceller = move || (cancelled.cancel(), cancelled.err());
+        let ((did, seen), _) = at_once(canceller, || turn_at(&time, &mut driver, 1));
 
         let expected = if did {
             ContextError::Canceled
@@ -99,7 +98,6 @@ fn cancel_against_deadline() {
 #[test]
 fn two_threads_find_the_deadline_passed() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
@@ -109,12 +107,16 @@ fn two_threads_find_the_deadline_passed() {
         child.after_func(calls.function());
         time.set(1);
         let asked = child.clone();
-        let asker = race.spawn(move || asked.err());
-        race.enter();
-        driver.turn();
-        assert_eq!(context.err(), Some(ContextError::DeadlineExceeded));
-        assert_eq!(asker.join().unwrap(), Some(ContextError::DeadlineExceeded));
-        assert_eq!(child.err(), Some(ContextError::DeadlineExceeded));
+        let seen = at_once(
+            move || asked.err(),
+            || {
+                driver.turn();
+                context.err()
+            },
+        );
+        let exceeded = Some(ContextError::DeadlineExceeded);
+        assert_eq!(seen, (exceeded, exceeded));
+        assert_eq!(child.err(), exceeded);
         assert_eq!((calls.get(), driver.handle().armed()), (1, 0));
     });
 }
@@ -125,18 +127,15 @@ fn two_threads_find_the_deadline_passed() {
 #[test]
 fn birth_of_a_child_against_cancel() {
     check(None, || {
-        let race = Race::new();
         let parent = Context::background();
         let calls = Calls::default();
         let (context, function) = (parent.clone(), calls.function());
-        let birth = race.spawn(move || {
+        let birth = move || {
             let child = context.child();
             child.after_func(function);
             child
-        });
-        race.enter();
-        parent.cancel();
-        let child = birth.join().unwrap();
+        };
+        let (child, _) = at_once(birth, || parent.cancel());
         assert_eq!(child.err(), Some(ContextError::Canceled));
         assert_eq!(calls.get(), 1);
         assert!(calls.are_released() && is_childless(&parent));
@@ -147,18 +146,14 @@ fn birth_of_a_child_against_cancel() {
 #[test]
 fn birth_of_a_child_against_deadline() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
         let parent = Context::background().with_timeout(ns(5));
         let at = driver.handle().now() + ns(3);
         let context = parent.clone();
-        let birth = race.spawn(move || context.with_deadline(at));
-        race.enter();
-        time.set(5);
-        driver.turn();
-        let child = birth.join().unwrap();
+        let birth = move || context.with_deadline(at);
+        let (child, _) = at_once(birth, || turn_at(&time, &mut driver, 5));
         driver.turn();
         assert_eq!(child.err(), Some(ContextError::DeadlineExceeded));
         assert_eq!(driver.handle().armed(), 0);
@@ -171,20 +166,16 @@ fn birth_of_a_child_against_deadline() {
 #[test]
 fn birth_against_its_own_deadline() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
         let root = Context::background();
         let at = driver.handle().now() + ns(1);
-        let birth = race.spawn(move || {
+        let birth = move || {
             let context = root.with_deadline(at);
             (root, context)
-        });
-        race.enter();
-        time.set(1);
-        driver.turn();
-        let (root, context) = birth.join().unwrap();
+        };
+        let ((root, context), _) = at_once(birth, || turn_at(&time, &mut driver, 1));
         driver.turn();
         // Without `err`, which would look at the clock: a context that has ended has left its
         // parent.
@@ -200,17 +191,13 @@ fn birth_against_its_own_deadline() {
 #[test]
 fn drop_of_a_child_against_cancel() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let driver = driver(&time);
         let _entered = driver.handle().enter();
         let parent = Context::background();
         let child = parent.with_timeout(ns(1));
         let leaf = child.child();
-        let dropper = race.spawn(move || drop((leaf, child)));
-        race.enter();
-        parent.cancel();
-        dropper.join().unwrap();
+        at_once(move || drop((leaf, child)), || parent.cancel());
         assert_eq!(driver.handle().armed(), 0);
         assert!(is_childless(&parent));
     });
@@ -220,17 +207,12 @@ fn drop_of_a_child_against_cancel() {
 #[test]
 fn drop_against_deadline() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let mut driver = driver(&time);
         let _entered = driver.handle().enter();
         let root = Context::background();
         let context = root.with_timeout(ns(1));
-        let dropper = race.spawn(move || drop(context));
-        race.enter();
-        time.set(1);
-        driver.turn();
-        dropper.join().unwrap();
+        at_once(move || drop(context), || turn_at(&time, &mut driver, 1));
         assert_eq!(driver.handle().armed(), 0);
         assert!(is_childless(&root));
     });
@@ -243,17 +225,13 @@ fn drop_against_deadline() {
 #[test]
 fn drop_of_a_parent_against_drop_of_its_child() {
     check(None, || {
-        let race = Race::new();
         let time = Time::new();
         let driver = driver(&time);
         let _entered = driver.handle().enter();
         let root = Context::background();
         let parent = root.with_timeout(ns(1));
         let child = parent.child();
-        let dropper = race.spawn(move || drop(child));
-        race.enter();
-        drop(parent);
-        dropper.join().unwrap();
+        at_once(move || drop(child), || drop(parent));
         assert_eq!(driver.handle().armed(), 0);
         assert!(is_childless(&root));
     });
@@ -263,15 +241,11 @@ fn drop_of_a_parent_against_drop_of_its_child() {
 #[test]
 fn drop_against_stop() {
     check(None, || {
-        let race = Race::new();
         let root = Context::background();
         let context = root.child();
         let calls = Calls::default();
         let function = context.after_func(calls.function());
-        let dropper = race.spawn(move || drop(context));
-        race.enter();
-        assert!(function.stop());
-        dropper.join().unwrap();
+        at_once(move || drop(context), || assert!(function.stop()));
         assert!(calls.are_released() && is_childless(&root));
         assert_eq!(calls.get(), 0);
     });
@@ -282,15 +256,11 @@ fn drop_against_stop() {
 #[test]
 fn drop_of_a_root_against_drop_of_a_child_with_a_function() {
     check(None, || {
-        let race = Race::new();
         let root = Context::background();
         let child = root.child();
         let calls = Calls::default();
         child.after_func(calls.function());
-        let dropper = race.spawn(move || drop(child));
-        race.enter();
-        drop(root);
-        dropper.join().unwrap();
+        at_once(move || drop(child), || drop(root));
         assert!(calls.are_released());
         assert_eq!(calls.get(), 0);
     });
@@ -300,15 +270,11 @@ fn drop_of_a_root_against_drop_of_a_child_with_a_function() {
 #[test]
 fn stop_against_cancel() {
     check(None, || {
-        let race = Race::new();
         let context = Context::background();
         let calls = Calls::default();
         let function = context.after_func(calls.function());
         let cancelled = context.clone();
-        let canceller = race.spawn(move || assert!(cancelled.cancel()));
-        race.enter();
-        let stopped = function.stop();
-        canceller.join().unwrap();
+        let (_, stopped) = at_once(move || assert!(cancelled.cancel()), || function.stop());
         assert_eq!(calls.get(), usize::from(!stopped));
         assert!(calls.are_released() && !function.stop());
     });
@@ -318,14 +284,13 @@ fn stop_against_cancel() {
 #[test]
 fn after_func_against_cancel() {
     check(None, || {
-        let race = Race::new();
         let context = Context::background();
         let calls = Calls::default();
         let cancelled = context.clone();
-        let canceller = race.spawn(move || assert!(cancelled.cancel()));
-        race.enter();
-        context.after_func(calls.function());
-        canceller.join().unwrap();
+        at_once(
+            move || assert!(cancelled.cancel()),
+            || drop(context.after_func(calls.function())),
+        );
         assert_eq!(calls.get(), 1);
         assert!(calls.are_released());
     });
@@ -337,15 +302,15 @@ fn after_func_against_cancel() {
 #[test]
 fn done_against_cancel() {
     check(None, || {
-        let race = Race::new();
         let context = Context::background();
         let (first, second) = (Task::new(), Task::new());
         let cancelled = context.clone();
-        let canceller = race.spawn(move || assert!(cancelled.cancel()));
-        race.enter();
-        let mut done = context.done();
-        let ready = poll(&mut done, &first.waker()) || poll(&mut done, &second.waker());
-        canceller.join().unwrap();
+        let canceller = move || assert!(cancelled.cancel());
+        let (_, (mut done, ready)) = at_once(canceller, || {
+            let mut done = context.done();
+            let ready = poll(&mut done, &first.waker()) || poll(&mut done, &second.waker());
+            (done, ready)
+        });
         assert!(ready || second.wakes() == 1, "neither told nor woken");
         assert!(poll(&mut done, &second.waker()));
         drop(done);
@@ -357,15 +322,11 @@ fn done_against_cancel() {
 #[test]
 fn drop_of_done_against_cancel() {
     check(None, || {
-        let race = Race::new();
         let context = Context::background();
         let task = Task::new();
         let mut done = context.done();
         assert!(!poll(&mut done, &task.waker()));
-        let dropper = race.spawn(move || drop(done));
-        race.enter();
-        context.cancel();
-        dropper.join().unwrap();
+        at_once(move || drop(done), || context.cancel());
         assert!(task.wakes() <= 1 && task.is_released());
     });
 }
@@ -375,22 +336,21 @@ fn drop_of_done_against_cancel() {
 #[test]
 fn cancel_of_a_child_against_cancel_of_its_parent() {
     check(Some(3), || {
-        let race = Race::new();
         let root = Context::background();
         let child = root.child();
         let leaf = child.child();
         let calls = Calls::default();
         leaf.after_func(calls.function());
         let cancelled = child.clone();
-        let canceller = race.spawn(move || {
+        let canceller = move || {
             let did = cancelled.cancel_with("child");
             assert!(cancelled.is_done());
             did
+        };
+        let (did, _) = at_once(canceller, || {
+            assert!(root.cancel_with("root"));
+            assert!(child.is_done() && leaf.is_done(), "it outlives the root");
         });
-        race.enter();
-        assert!(root.cancel_with("root"));
-        assert!(child.is_done() && leaf.is_done(), "it outlives the root");
-        let did = canceller.join().unwrap();
         let expected = if did { "child" } else { "root" };
         for context in [&child, &leaf] {
             assert_eq!(context.cause().unwrap().to_string(), expected);
@@ -402,20 +362,20 @@ fn cancel_of_a_child_against_cancel_of_its_parent() {
 /// Two threads cancel one context: also when the second call returns, all descendants have ended.
 #[test]
 fn two_cancel_one_context() {
+    fn cancel(root: &Context, leaf: &Context) -> bool {
+        let did = root.cancel();
+        assert!(leaf.is_done(), "it outlives the root");
+        did
+    }
     check(Some(3), || {
-        let race = Race::new();
         let root = Context::background();
         let leaf = root.child().child();
         let (cancelled, observed) = (root.clone(), leaf.clone());
-        let canceller = race.spawn(move || {
-            let did = cancelled.cancel();
-            assert!(observed.is_done(), "it outlives the root");
-            did
-        });
-        race.enter();
-        let did = root.cancel();
-        assert!(leaf.is_done(), "it outlives the root");
-        assert_ne!(did, canceller.join().unwrap());
+        let (theirs, ours) = at_once(
+            move || cancel(&cancelled, &observed),
+            || cancel(&root, &leaf),
+        );
+        assert_ne!(theirs, ours);
     });
 }
 
@@ -424,7 +384,6 @@ fn two_cancel_one_context() {
 #[test]
 fn deadline_against_cancel_from_above() {
     check(Some(3), || {
-        let race = Race::new();
         let time = Time::new();
         let driver = driver(&time);
         let _entered = driver.handle().enter();
@@ -433,10 +392,7 @@ fn deadline_against_cancel_from_above() {
         let leaf = timed.child();
         time.set(1);
         let cancelled = root.clone();
-        let canceller = race.spawn(move || cancelled.cancel());
-        race.enter();
-        let seen = leaf.err();
-        canceller.join().unwrap();
+        let (_, seen) = at_once(move || cancelled.cancel(), || leaf.err());
         assert!(seen.is_some(), "its deadline has passed");
         assert_eq!((seen, seen), (leaf.err(), timed.err()));
     });
@@ -446,7 +402,6 @@ fn deadline_against_cancel_from_above() {
 #[test]
 fn a_function_finds_all_descendants_ended() {
     check(Some(3), || {
-        let race = Race::new();
         let root = Context::background();
         let child = root.child();
         let leaf = child.child();
@@ -456,10 +411,7 @@ fn a_function_finds_all_descendants_ended() {
             assert!(observed.is_done());
             function();
         });
-        let canceller = race.spawn(move || child.cancel());
-        race.enter();
-        root.cancel();
-        canceller.join().unwrap();
+        at_once(move || child.cancel(), || root.cancel());
         // The assertion in the function would end with it.
         assert_eq!(calls.get(), 1);
     });
@@ -469,17 +421,18 @@ fn a_function_finds_all_descendants_ended() {
 #[test]
 fn cancel_of_both_parents_of_a_merged_context() {
     check(Some(3), || {
-        let race = Race::new();
         let (first, second) = (Context::background(), Context::background());
         let both = first.merge(&second);
         let calls = Calls::default();
         both.after_func(calls.function());
         let cancelled = second.clone();
-        let canceller = race.spawn(move || cancelled.cancel());
-        race.enter();
-        first.cancel();
-        assert!(both.is_done());
-        canceller.join().unwrap();
+        at_once(
+            move || cancelled.cancel(),
+            || {
+                first.cancel();
+                assert!(both.is_done());
+            },
+        );
         assert_eq!(calls.get(), 1);
         assert!(is_childless(&first) && is_childless(&second));
     });
@@ -491,13 +444,9 @@ fn cancel_of_both_parents_of_a_merged_context() {
 #[test]
 fn merge_against_cancel() {
     check(Some(3), || {
-        let race = Race::new();
         let (first, second) = (Context::background(), Context::background());
         let cancelled = first.clone();
-        let canceller = race.spawn(move || cancelled.cancel());
-        race.enter();
-        let both = first.merge(&second);
-        canceller.join().unwrap();
+        let (_, both) = at_once(move || cancelled.cancel(), || first.merge(&second));
         assert!(both.is_done() && is_childless(&first) && is_childless(&second));
     });
 }
