@@ -13,7 +13,7 @@ use crate::{Clock, ManualClock};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::support::{LONG, Race, Task, check, ns, poll};
+use super::support::{LONG, Race, Task, at_once, check, ns, poll};
 
 /// Both kinds of parkers.
 const PARKERS: [Timeouts; 2] = [Timeouts::Fixed, Timeouts::Moved];
@@ -21,6 +21,23 @@ const PARKERS: [Timeouts; 2] = [Timeouts::Fixed, Timeouts::Moved];
 /// When a timer is due that is armed while an owner is away, in nanoseconds: long after the standby
 /// has taken over.
 const LONG_AFTER: u64 = 1_000_000;
+
+/// Runs `model` with each kind of parkers, in all orders with at most `preemptions`.
+pub(super) fn check_each(parkers: [Timeouts; 2], preemptions: usize, model: fn(Timeouts)) {
+    for parkers in parkers {
+        check(Some(preemptions), move || model(parkers));
+    }
+}
+
+/// Does what [`at_once`] does, and gives the other thread the pool.
+pub(super) fn beside<T: 'static, U>(
+    pool: &Arc<Pool>,
+    there: impl FnOnce(&Arc<Pool>) -> T + 'static,
+    here: impl FnOnce() -> U,
+) -> (T, U) {
+    let pool = pool.clone();
+    at_once(move || there(&pool), here)
+}
 
 /// Parks and searches as a worker does, until it has taken a task.
 pub(super) fn work(pool: &Pool, worker: usize, mut searching: bool) {
@@ -98,12 +115,7 @@ pub(crate) fn armed(pool: &Pool, worker: usize, nanos: u64, waker: &Waker) -> Sl
 fn last_worker_to_park_finds_what_is_pushed() {
     check(None, || {
         let pool = Pool::new(1, Timeouts::Moved, None);
-        let race = Race::new();
-        let pusher = pool.clone();
-        let pushing = race.spawn(move || pusher.push());
-        race.enter();
-        work(&pool, 0, false);
-        pushing.join().unwrap();
+        beside(&pool, |pool| pool.push(), || work(&pool, 0, false));
     });
 }
 
@@ -113,12 +125,7 @@ fn searching_worker_that_finds_nothing_sees_the_push_that_relied_on_it() {
     check(Some(3), || {
         let pool = Pool::new(2, Timeouts::Moved, None);
         assert!(pool.idle().try_start_search());
-        let race = Race::new();
-        let pusher = pool.clone();
-        let pushing = race.spawn(move || pusher.push());
-        race.enter();
-        work(&pool, 0, true);
-        pushing.join().unwrap();
+        beside(&pool, |pool| pool.push(), || work(&pool, 0, true));
     });
 }
 
@@ -175,12 +182,7 @@ fn two_pushes_at_once_unpark_one_worker_in_all() {
         for worker in [0, 1] {
             pool.begin_park(worker);
         }
-        let race = Race::new();
-        let pusher = pool.clone();
-        let pushing = race.spawn(move || pusher.push());
-        race.enter();
-        pool.push();
-        pushing.join().unwrap();
+        beside(&pool, |pool| pool.push(), || pool.push());
         assert_eq!((pool.unparks(0), pool.unparks(1)), (0, 1));
     });
 }
@@ -191,11 +193,7 @@ fn worker_that_parks_is_unparked_for_what_is_its_own() {
         let pool = Pool::new(1, Timeouts::Moved, None);
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
-        let race = Race::new();
-        let waking = race.spawn(move || waker.wake());
-        race.enter();
-        wait(&pool, 0, &flag);
-        waking.join().unwrap();
+        at_once(move || waker.wake(), || wait(&pool, 0, &flag));
     });
 }
 
@@ -203,152 +201,120 @@ fn worker_that_parks_is_unparked_for_what_is_its_own() {
 /// told.
 #[test]
 fn timer_armed_while_the_last_worker_parks_fires() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(1, timeouts, None);
-            let flag = Flag::new();
-            let waker = main_of(&pool, 0, &flag);
-            let race = Race::new();
-            let external = pool.clone();
-            let arming = race.spawn(move || armed(&external, 0, 20, &waker));
-            race.enter();
-            wait(&pool, 0, &flag);
-            drop(arming.join().unwrap());
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(1, timeouts, None);
+        let flag = Flag::new();
+        let waker = main_of(&pool, 0, &flag);
+        let arming = move |pool: &Arc<Pool>| armed(pool, 0, 20, &waker);
+        drop(beside(&pool, arming, || wait(&pool, 0, &flag)));
+    });
 }
 
 /// As before, with a timeout that is set, but for later.
 #[test]
 fn timer_armed_earlier_than_all_while_the_owner_is_parked_fires() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(1, timeouts, None);
-            let late = Task::new();
-            let _late = late.sleep(&pool.timers(0), LONG);
-            let flag = Flag::new();
-            let waker = main_of(&pool, 0, &flag);
-            let race = Race::new();
-            let external = pool.clone();
-            let arming = race.spawn(move || armed(&external, 0, 20, &waker));
-            race.enter();
-            wait(&pool, 0, &flag);
-            drop(arming.join().unwrap());
-            assert_eq!(late.wakes(), 0);
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(1, timeouts, None);
+        let late = Task::new();
+        let _late = late.sleep(&pool.timers(0), LONG);
+        let flag = Flag::new();
+        let waker = main_of(&pool, 0, &flag);
+        let arming = move |pool: &Arc<Pool>| armed(pool, 0, 20, &waker);
+        drop(beside(&pool, arming, || wait(&pool, 0, &flag)));
+        assert_eq!(late.wakes(), 0);
+    });
 }
 
 /// The owner is unparked for work and does not come back: the worker that stays parked takes over
 /// its timeout.
 #[test]
 fn successor_of_an_owner_that_is_unparked_gets_its_timeout() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let flag = Flag::new();
-            let waker = main_of(&pool, 1, &flag);
-            let _sleep = armed(&pool, 1, 20, &waker);
-            pool.begin_park(0);
-            let race = Race::new();
-            let successor = pool.clone();
-            let parking = race.spawn(move || wait(&successor, 1, &flag));
-            race.enter();
-            pool.notify(0);
-            parking.join().unwrap();
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let flag = Flag::new();
+        let waker = main_of(&pool, 1, &flag);
+        let _sleep = armed(&pool, 1, 20, &waker);
+        pool.begin_park(0);
+        beside(&pool, move |pool| wait(pool, 1, &flag), || pool.notify(0));
+    });
 }
 
 /// The thread that arms sets the timeout of a worker that is the owner no longer, or its
 /// successor's.
 #[test]
 fn timer_armed_while_the_owner_changes_fires() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            pool.begin_park(0);
-            let flag = Flag::new();
-            let waker = main_of(&pool, 1, &flag);
-            let race = Race::new();
-            let successor = pool.clone();
-            let parking = race.spawn(move || wait(&successor, 1, &flag));
-            let external = pool.clone();
-            let arming = race.spawn(move || armed(&external, 0, 20, &waker));
-            race.enter();
-            pool.notify(0);
-            parking.join().unwrap();
-            drop(arming.join().unwrap());
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        pool.begin_park(0);
+        let flag = Flag::new();
+        let waker = main_of(&pool, 1, &flag);
+        let race = Race::new();
+        let successor = pool.clone();
+        let parking = race.spawn(move || wait(&successor, 1, &flag));
+        let external = pool.clone();
+        let arming = race.spawn(move || armed(&external, 0, 20, &waker));
+        race.enter();
+        pool.notify(0);
+        parking.join().unwrap();
+        drop(arming.join().unwrap());
+    });
 }
 
 /// It fires what is due itself: a successor would only be unparked for what is past.
 #[test]
 fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let task = Task::new();
-            let _sleep = task.sleep(&pool.timers(0), ns(20));
-            pool.begin_park(0);
-            pool.set_time(20);
-            let race = Race::new();
-            let successor = pool.clone();
-            let parking = race.spawn(move || {
-                successor.begin_park(1);
-            });
-            race.enter();
-            pool.end_park(0);
-            parking.join().unwrap();
-            assert!(task.wakes() == 1 && pool.timeout(1) > 20);
-            assert_eq!(pool.unparks(1), 0);
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let task = Task::new();
+        let _sleep = task.sleep(&pool.timers(0), ns(20));
+        pool.begin_park(0);
+        pool.set_time(20);
+        beside(&pool, |pool| pool.begin_park(1), || pool.end_park(0));
+        assert!(task.wakes() == 1 && pool.timeout(1) > 20);
+        assert_eq!(pool.unparks(1), 0);
+    });
 }
 
 /// It unparks no worker for the task that it leaves in its queue, if the other worker has parked in
 /// time to stand by. Then it is busy for good.
 #[test]
 fn task_that_an_owner_leaves_while_it_is_away_is_taken_by_the_standby() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let _sleep = armed(&pool, 0, 20, Waker::noop());
-            pool.begin_park(0);
-            pool.set_time(20);
-            let race = Race::new();
-            let standby = pool.clone();
-            let parking = race.spawn(move || work(&standby, 1, false));
-            race.enter();
-            pool.end_park(0);
-            pool.leave(0);
-            parking.join().unwrap();
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        pool.begin_park(0);
+        pool.set_time(20);
+        beside(
+            &pool,
+            |pool| work(pool, 1, false),
+            || {
+                pool.end_park(0);
+                pool.leave(0);
+            },
+        );
+    });
 }
 
 /// It arms another timer before it is busy for good.
 #[test]
 fn timer_that_is_due_while_the_owner_is_away_fires() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let _sleep = armed(&pool, 0, 20, Waker::noop());
-            pool.begin_park(0);
-            pool.set_time(20);
-            let flag = Flag::new();
-            let waker = main_of(&pool, 1, &flag);
-            let race = Race::new();
-            let standby = pool.clone();
-            let parking = race.spawn(move || wait(&standby, 1, &flag));
-            race.enter();
-            pool.end_park(0);
-            let sleep = armed(&pool, 0, 30, &waker);
-            parking.join().unwrap();
-            drop(sleep);
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let _sleep = armed(&pool, 0, 20, Waker::noop());
+        pool.begin_park(0);
+        pool.set_time(20);
+        let flag = Flag::new();
+        let waker = main_of(&pool, 1, &flag);
+        let ((), sleep) = beside(
+            &pool,
+            move |pool| wait(pool, 1, &flag),
+            || {
+                pool.end_park(0);
+                armed(&pool, 0, 30, &waker)
+            },
+        );
+        drop(sleep);
+    });
 }
 
 /// The owner parks again just when the standby takes over.
@@ -363,17 +329,13 @@ fn timer_fires_that_an_owner_has_armed_while_it_was_away() {
         pool.end_park(0);
         let flag = Flag::new();
         let sleep = armed(&pool, 0, LONG_AFTER, &main_of(&pool, 1, &flag));
-        let race = Race::new();
-        let standby = pool.clone();
-        let parking = race.spawn(move || {
-            standby.set_time(LONG_AFTER);
-            standby.end_park(1);
-            wait(&standby, 1, &flag);
-        });
-        race.enter();
+        let standby = move |pool: &Arc<Pool>| {
+            pool.set_time(LONG_AFTER);
+            pool.end_park(1);
+            wait(pool, 1, &flag);
+        };
         // It does not leave its parker again.
-        pool.begin_park(0);
-        parking.join().unwrap();
+        beside(&pool, standby, || pool.begin_park(0));
         drop(sleep);
     });
 }
@@ -382,24 +344,23 @@ fn timer_fires_that_an_owner_has_armed_while_it_was_away() {
 /// the next one and is busy for good.
 #[test]
 fn timer_armed_after_a_poll_that_fired_nothing_is_not_missed() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let gone = Task::new();
-            drop(gone.sleep(&pool.timers(0), ns(5)));
-            pool.set_time(10);
-            let flag = Flag::new();
-            let waker = main_of(&pool, 1, &flag);
-            let race = Race::new();
-            let parker = pool.clone();
-            let parking = race.spawn(move || wait(&parker, 1, &flag));
-            race.enter();
-            pool.poll_timers(usize::MAX);
-            let sleep = armed(&pool, 0, 20, &waker);
-            parking.join().unwrap();
-            drop(sleep);
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let gone = Task::new();
+        drop(gone.sleep(&pool.timers(0), ns(5)));
+        pool.set_time(10);
+        let flag = Flag::new();
+        let waker = main_of(&pool, 1, &flag);
+        let ((), sleep) = beside(
+            &pool,
+            move |pool| wait(pool, 1, &flag),
+            || {
+                pool.poll_timers(usize::MAX);
+                armed(&pool, 0, 20, &waker)
+            },
+        );
+        drop(sleep);
+    });
 }
 
 /// Every worker is parked, time is held, and the hold is dropped at that moment.
@@ -412,11 +373,7 @@ fn worker_moves_time_when_the_last_hold_is_dropped() {
         let waker = main_of(&pool, 0, &flag);
         let _sleep = armed(&pool, 0, 20, &waker);
         let hold = clock.hold();
-        let race = Race::new();
-        let releasing = race.spawn(move || drop(hold));
-        race.enter();
-        wait(&pool, 0, &flag);
-        releasing.join().unwrap();
+        at_once(move || drop(hold), || wait(&pool, 0, &flag));
     });
 }
 
@@ -428,15 +385,11 @@ fn worker_moves_time_to_what_an_external_thread_arms() {
         let pool = Pool::new(1, Timeouts::Moved, Some(Clock::from(&clock)));
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
-        let race = Race::new();
-        let external = pool.clone();
-        let arming = race.spawn(move || {
-            drop(armed(&external, 0, 10, Waker::noop()));
-            armed(&external, 0, 20, &waker)
-        });
-        race.enter();
-        wait(&pool, 0, &flag);
-        drop(arming.join().unwrap());
+        let arming = move |pool: &Arc<Pool>| {
+            drop(armed(pool, 0, 10, Waker::noop()));
+            armed(pool, 0, 20, &waker)
+        };
+        drop(beside(&pool, arming, || wait(&pool, 0, &flag)));
     });
 }
 
@@ -472,17 +425,16 @@ fn time_stands_still_for_a_worker_that_finds_its_main_future_woken_when_it_parks
         let start = clock.now();
         let _sleep = armed(&pool, 0, 20, Waker::noop());
         let (flag, end) = (Flag::new(), Flag::new());
-        let race = Race::new();
-        let (waker, other, ends) = (main_of(&pool, 0, &flag), pool.clone(), end.clone());
-        let waking = race.spawn(move || {
+        let (waker, ends) = (main_of(&pool, 0, &flag), end.clone());
+        let waking = move |pool: &Arc<Pool>| {
             waker.wake();
-            wait(&other, 1, &ends);
+            wait(pool, 1, &ends);
+        };
+        beside(&pool, waking, || {
+            wait(&pool, 0, &flag);
+            assert_eq!(clock.now(), start);
+            main_of(&pool, 1, &end).wake();
         });
-        race.enter();
-        wait(&pool, 0, &flag);
-        assert_eq!(clock.now(), start);
-        main_of(&pool, 1, &end).wake();
-        waking.join().unwrap();
     });
 }
 
@@ -531,12 +483,8 @@ fn time_moves_for_the_last_worker_when_another_one_leaves() {
         let flag = Flag::new();
         let waker = main_of(&pool, 0, &flag);
         let _sleep = armed(&pool, 0, 20, &waker);
-        let race = Race::new();
-        let other = pool.clone();
-        let leaving = race.spawn(move || other.idle().remove_thread(true));
-        race.enter();
-        wait(&pool, 0, &flag);
-        leaving.join().unwrap();
+        let leaving = |pool: &Arc<Pool>| pool.idle().remove_thread(true);
+        beside(&pool, leaving, || wait(&pool, 0, &flag));
     });
 }
 
@@ -672,44 +620,32 @@ fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
 /// unparked to check the slots, or has seen that it must.
 #[test]
 fn task_in_the_slot_of_a_worker_that_blocks_is_taken_by_one_that_parks() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let ran = AtomicUsize::new(0);
-            let race = Race::new();
-            let putter = pool.clone();
-            let putting = race.spawn(move || putter.put(1));
-            race.enter();
-            help(&pool, 0, &ran, 1);
-            putting.join().unwrap();
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let ran = AtomicUsize::new(0);
+        beside(&pool, |pool| pool.put(1), || help(&pool, 0, &ran, 1));
+    });
 }
 
 /// The worker takes the first task out again itself, unless the other one was faster. Then it puts
 /// in the second one and blocks. Checks begin and end meanwhile.
 #[test]
 fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
-    for timeouts in PARKERS {
-        check(Some(3), move || {
-            let pool = Pool::new(2, timeouts, None);
-            let ran = Arc::new(AtomicUsize::new(0));
-            let race = Race::new();
-            let (putter, runs) = (pool.clone(), ran.clone());
-            let putting = race.spawn(move || {
-                putter.put(1);
-                if putter.take(1) {
-                    runs.fetch_add(1, Ordering::Relaxed);
-                }
-                putter.put(1);
-            });
-            race.enter();
-            help(&pool, 0, &ran, 2);
-            putting.join().unwrap();
-            assert_eq!(ran.load(Ordering::Relaxed), 2);
-            assert!(!pool.take(1));
-        });
-    }
+    check_each(PARKERS, 3, |timeouts| {
+        let pool = Pool::new(2, timeouts, None);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let runs = ran.clone();
+        let putting = move |pool: &Arc<Pool>| {
+            pool.put(1);
+            if pool.take(1) {
+                runs.fetch_add(1, Ordering::Relaxed);
+            }
+            pool.put(1);
+        };
+        beside(&pool, putting, || help(&pool, 0, &ran, 2));
+        assert_eq!(ran.load(Ordering::Relaxed), 2);
+        assert!(!pool.take(1));
+    });
 }
 
 /// One worker uses its slot and leaves while the other one parks: the checks end, and no timeout is
@@ -718,16 +654,12 @@ fn tasks_in_a_slot_run_once_each_and_the_last_one_is_not_forgotten() {
 fn checks_end_when_the_last_worker_that_runs_leaves() {
     check(Some(3), || {
         let pool = Pool::new(2, Timeouts::Moved, None);
-        let race = Race::new();
-        let leaver = pool.clone();
-        let leaving = race.spawn(move || {
-            leaver.put(1);
-            assert!(leaver.take(1));
-            leaver.idle().remove_thread(false);
-        });
-        race.enter();
-        pool.begin_park(0);
-        leaving.join().unwrap();
+        let leaving = |pool: &Arc<Pool>| {
+            pool.put(1);
+            assert!(pool.take(1));
+            pool.idle().remove_thread(false);
+        };
+        beside(&pool, leaving, || pool.begin_park(0));
         assert_eq!(pool.timeout(0), u64::MAX);
     });
 }
