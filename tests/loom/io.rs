@@ -14,7 +14,7 @@ use self::descriptors::{Fd, Io, Peer, Ready};
 use crate::Park;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::models::support::{Race, Room, Task, Time, check};
+use crate::models::support::{Race, Room, Task, Time, at_once, check};
 
 /// How many tasks still wait. With the last the worker stops.
 #[derive(Clone)]
@@ -38,6 +38,37 @@ impl Tasks {
             self.1.wake();
         }
     }
+
+    /// Returns what the thread of a task does: it ends before what it owns is dropped.
+    fn ending<T: FnMut() + 'static>(&self, mut task: T) -> impl FnOnce() + use<T> {
+        let tasks = self.clone();
+        move || {
+            task();
+            tasks.end_one();
+        }
+    }
+
+    /// Works until no task waits any more, while two threads run.
+    fn work_beside(&self, first: impl FnOnce() + 'static, second: impl FnOnce() + 'static) {
+        let race = Race::new();
+        let (first, second) = (race.spawn(first), race.spawn(second));
+        race.enter();
+        self.work();
+        first.join().unwrap();
+        second.join().unwrap();
+    }
+}
+
+/// Works until `task` has ended. Another thread runs `other`.
+fn work_beside(io: &Io, task: impl FnMut() + 'static, other: impl FnOnce() + 'static) {
+    let tasks = Tasks::new(1, io);
+    tasks.work_beside(tasks.ending(task), other);
+}
+
+/// Works until two tasks have ended.
+fn work_beside_two(io: &Io, first: impl FnMut() + 'static, second: impl FnMut() + 'static) {
+    let tasks = Tasks::new(2, io);
+    tasks.work_beside(tasks.ending(first), tasks.ending(second));
 }
 
 /// Polls as a task on a thread of its own, which sleeps until it is woken.
@@ -101,17 +132,9 @@ fn opened() -> (Io, Arc<Peer>, Arc<Fd>) {
 fn task_is_woken_whenever_its_descriptor_becomes_ready() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let ended = tasks.clone();
-        let task = race.spawn(move || {
-            wait_readable(&fd).unwrap();
-            ended.end_one();
-        });
-        let sender = race.spawn(move || peer.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        let task = move || wait_readable(&fd).unwrap();
+        let sender = move || peer.make_readable();
+        work_beside(&io, task, sender);
     });
 }
 
@@ -122,20 +145,14 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
         let io = Io::new();
         let peer = io.open();
         let mut fd = io.register(&peer).unwrap();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let ended = tasks.clone();
-        let task = race.spawn(move || {
+        let task = move || {
             let mut cx = Context::from_waker(Waker::noop());
             let _given_up = fd.readable().poll(&mut cx);
             fd.get_mut();
             wait_readable(&fd).unwrap();
-            ended.end_one();
-        });
-        let sender = race.spawn(move || peer.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        };
+        let sender = move || peer.make_readable();
+        work_beside(&io, task, sender);
     });
 }
 
@@ -147,9 +164,7 @@ fn task_that_polls_while_its_descriptor_is_replaced_learns_it() {
         let io = Io::new();
         let (peer, other) = (io.open(), io.open());
         let mut fd = io.register(&peer).unwrap();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let ended = tasks.clone();
-        let task = race.spawn(move || {
+        let task = move || {
             let waker = Task::new().waker();
             let polled = fd.poll_readable(&mut Context::from_waker(&waker));
             fd.replace(&other);
@@ -157,13 +172,9 @@ fn task_that_polls_while_its_descriptor_is_replaced_learns_it() {
                 let error = block_on(|cx| fd.poll_readable(cx)).unwrap_err();
                 assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
             }
-            ended.end_one();
-        });
-        let sender = race.spawn(move || peer.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        };
+        let sender = move || peer.make_readable();
+        work_beside(&io, task, sender);
     });
 }
 
@@ -173,22 +184,13 @@ fn hang_up_ends_the_waits_of_both_directions() {
     check(Some(2), || {
         let (io, peer, fd) = opened();
         report_edges(&fd);
-        let (tasks, race) = (Tasks::new(2, &io), Race::new());
-        let (reading, ended) = (fd.clone(), tasks.clone());
-        let reader = race.spawn(move || {
-            until_done(|| reading.read()).unwrap();
-            ended.end_one();
-        });
-        let ended = tasks.clone();
-        let writer = race.spawn(move || {
+        let reading = fd.clone();
+        let reader = move || until_done(|| reading.read()).unwrap();
+        let writer = move || {
             peer.hang_up();
             until_done(|| fd.write()).unwrap();
-            ended.end_one();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        writer.join().unwrap();
+        };
+        work_beside_two(&io, reader, writer);
     });
 }
 
@@ -200,20 +202,13 @@ fn reader_of_a_terminal_that_meets_another_one_reads_what_is_there() {
         let peer = Arc::new(io.open_terminal());
         let fd = io.register(&peer).unwrap();
         report_edges(&fd);
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (ended, other) = (tasks.clone(), peer.clone());
-        let reader = race.spawn(move || {
-            until_done(|| fd.read()).unwrap();
-            ended.end_one();
-        });
-        let sender = race.spawn(move || {
+        let other = peer.clone();
+        let reader = move || until_done(|| fd.read()).unwrap();
+        let sender = move || {
             other.make_readable();
             other.set_busy();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        sender.join().unwrap();
+        };
+        work_beside(&io, reader, sender);
         drop(peer);
     });
 }
@@ -225,22 +220,13 @@ fn task_that_waits_for_the_other_direction_waits_on() {
     check(Some(2), || {
         let (io, peer, fd) = opened();
         peer.make_readable();
-        let (tasks, race) = (Tasks::new(2, &io), Race::new());
-        let (reading, ended) = (fd.clone(), tasks.clone());
-        let reader = race.spawn(move || {
+        let reading = fd.clone();
+        let reader = move || {
             wait_readable(&reading).unwrap();
             peer.make_writable();
-            ended.end_one();
-        });
-        let ended = tasks.clone();
-        let writer = race.spawn(move || {
-            wait_writable(&fd).unwrap();
-            ended.end_one();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        writer.join().unwrap();
+        };
+        let writer = move || wait_writable(&fd).unwrap();
+        work_beside_two(&io, reader, writer);
     });
 }
 
@@ -250,23 +236,16 @@ fn task_that_waits_for_the_other_direction_waits_on() {
 fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (waiting, ended) = (fd.clone(), tasks.clone());
-        let task = race.spawn(move || {
-            wait_readable(&waiting).unwrap();
-            ended.end_one();
-        });
-        let leaver = race.spawn(move || {
+        let waiting = fd.clone();
+        let task = move || wait_readable(&waiting).unwrap();
+        let leaver = move || {
             let waker = Task::new().waker();
             let mut wait = fd.readable();
             let _ = wait.poll(&mut Context::from_waker(&waker));
             peer.make_readable();
             drop(wait);
-        });
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        leaver.join().unwrap();
+        };
+        work_beside(&io, task, leaver);
     });
 }
 
@@ -277,10 +256,9 @@ fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
 fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let next = Arc::new(io.open());
+        let (tasks, next) = (Tasks::new(1, &io), Arc::new(io.open()));
         let (ended, awaited) = (tasks.clone(), next.clone());
-        let task = race.spawn(move || {
+        let task = move || {
             let waker = Task::new().waker();
             let polled = fd.readable().poll(&mut Context::from_waker(&waker));
             peer.make_readable();
@@ -289,12 +267,8 @@ fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
             let fd = io.register(&awaited).unwrap();
             read(&fd, &awaited);
             ended.end_one();
-        });
-        let sender = race.spawn(move || next.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        };
+        tasks.work_beside(task, move || next.make_readable());
     });
 }
 
@@ -304,23 +278,16 @@ fn late_event_of_a_descriptor_that_is_gone_costs_the_next_one_no_wake_up() {
 fn task_that_is_displaced_while_it_is_told_learns_either() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (waiting, ended) = (fd.clone(), tasks.clone());
-        let task = race.spawn(move || {
-            block_on(|cx| waiting.poll_readable(cx)).unwrap();
-            ended.end_one();
-        });
-        let other = race.spawn(move || {
+        let waiting = fd.clone();
+        let task = move || block_on(|cx| waiting.poll_readable(cx)).unwrap();
+        let other = move || {
             let waker = Task::new().waker();
             peer.make_readable();
             // Perhaps it is told what the first one waits for. Then that one waits for the next
             // event, which comes at once, since it is readable still.
             let _told = fd.poll_readable(&mut Context::from_waker(&waker));
-        });
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        other.join().unwrap();
+        };
+        work_beside(&io, task, other);
     });
 }
 
@@ -384,17 +351,9 @@ fn what_comes_around_an_operation_that_would_block_ends_its_wait() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
         report_edges(&fd);
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let ended = tasks.clone();
-        let task = race.spawn(move || {
-            until_done(|| fd.read()).unwrap();
-            ended.end_one();
-        });
-        let sender = race.spawn(move || peer.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        let task = move || until_done(|| fd.read()).unwrap();
+        let sender = move || peer.make_readable();
+        work_beside(&io, task, sender);
     });
 }
 
@@ -403,17 +362,9 @@ fn what_comes_around_an_operation_that_would_block_ends_its_wait() {
 fn what_comes_around_the_first_operation_that_would_block_ends_its_wait() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let ended = tasks.clone();
-        let task = race.spawn(move || {
-            until_done(|| fd.read()).unwrap();
-            ended.end_one();
-        });
-        let sender = race.spawn(move || peer.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        let task = move || until_done(|| fd.read()).unwrap();
+        let sender = move || peer.make_readable();
+        work_beside(&io, task, sender);
     });
 }
 
@@ -425,23 +376,16 @@ fn two_tasks_that_read_get_a_message_each() {
         report_edges(&fd);
         // The task that reads this sends the next.
         peer.make_readable();
-        let (tasks, race) = (Tasks::new(2, &io), Race::new());
-        let (reading, ended, next) = (fd.clone(), tasks.clone(), peer.clone());
-        let first = race.spawn(move || {
+        let (reading, next) = (fd.clone(), peer.clone());
+        let first = move || {
             until_done(|| reading.read()).unwrap();
             next.make_readable();
-            ended.end_one();
-        });
-        let ended = tasks.clone();
-        let second = race.spawn(move || {
+        };
+        let second = move || {
             until_done(|| fd.read()).unwrap();
             peer.make_readable();
-            ended.end_one();
-        });
-        race.enter();
-        tasks.work();
-        first.join().unwrap();
-        second.join().unwrap();
+        };
+        work_beside_two(&io, first, second);
     });
 }
 
@@ -451,23 +395,16 @@ fn reader_and_writer_of_one_descriptor_are_each_woken() {
     check(Some(2), || {
         let (io, peer, fd) = opened();
         report_edges(&fd);
-        let (tasks, race) = (Tasks::new(2, &io), Race::new());
-        let (reading, ended, sending) = (fd.clone(), tasks.clone(), peer.clone());
-        let reader = race.spawn(move || {
+        let (reading, sending) = (fd.clone(), peer.clone());
+        let reader = move || {
             until_done(|| reading.read()).unwrap();
             sending.make_writable();
-            ended.end_one();
-        });
-        let ended = tasks.clone();
-        let writer = race.spawn(move || {
+        };
+        let writer = move || {
             peer.make_readable();
             until_done(|| fd.write()).unwrap();
-            ended.end_one();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        writer.join().unwrap();
+        };
+        work_beside_two(&io, reader, writer);
     });
 }
 
@@ -478,20 +415,13 @@ fn direction_that_is_taken_back_is_asked_for_by_the_next_wait() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
         report_edges(&fd);
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (reading, ended) = (fd.clone(), tasks.clone());
-        let reader = race.spawn(move || {
-            until_done(|| reading.read()).unwrap();
-            ended.end_one();
-        });
-        let asking = race.spawn(move || {
+        let reading = fd.clone();
+        let reader = move || until_done(|| reading.read()).unwrap();
+        let asking = move || {
             let _ = fd.writable().poll(&mut Context::from_waker(Waker::noop()));
             peer.make_readable();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        asking.join().unwrap();
+        };
+        work_beside(&io, reader, asking);
     });
 }
 
@@ -504,23 +434,16 @@ fn direction_that_has_told_for_nothing_is_asked_for_by_the_next_wait() {
         peer.make_readable();
         io.poll();
         peer.read_elsewhere();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (reading, ended) = (fd.clone(), tasks.clone());
-        let reader = race.spawn(move || {
-            until_done(|| reading.read()).unwrap();
-            ended.end_one();
-        });
-        let writer = race.spawn(move || {
+        let reading = fd.clone();
+        let reader = move || until_done(|| reading.read()).unwrap();
+        let writer = move || {
             let mut cx = Context::from_waker(Waker::noop());
             if let Err(mut ready) = fd.write() {
                 let _ = ready.poll(&mut cx);
             }
             peer.make_readable();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        writer.join().unwrap();
+        };
+        work_beside(&io, reader, writer);
     });
 }
 
@@ -534,20 +457,13 @@ fn direction_that_an_operation_takes_back_is_asked_for_by_the_next_wait() {
         io.poll();
         peer.read_elsewhere();
         peer.make_writable();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (reading, ended) = (fd.clone(), tasks.clone());
-        let reader = race.spawn(move || {
-            until_done(|| reading.read()).unwrap();
-            ended.end_one();
-        });
-        let writer = race.spawn(move || {
+        let reading = fd.clone();
+        let reader = move || until_done(|| reading.read()).unwrap();
+        let writer = move || {
             assert!(fd.write().is_ok(), "there is room");
             peer.make_readable();
-        });
-        race.enter();
-        tasks.work();
-        reader.join().unwrap();
-        writer.join().unwrap();
+        };
+        work_beside(&io, reader, writer);
     });
 }
 
@@ -558,16 +474,12 @@ fn task_that_asks_learns_of_what_was_told_before() {
         let (io, peer, fd) = opened();
         report_edges(&fd);
         peer.make_readable();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (waiting, ended) = (fd.clone(), tasks.clone());
-        let task = race.spawn(move || {
-            wait_readable(&waiting).unwrap();
-            ended.end_one();
+        let (tasks, waiting) = (Tasks::new(1, &io), fd.clone());
+        let task = tasks.ending(move || wait_readable(&waiting).unwrap());
+        at_once(task, || {
+            io.poll();
+            tasks.work();
         });
-        race.enter();
-        io.poll();
-        tasks.work();
-        task.join().unwrap();
     });
 }
 
@@ -577,22 +489,15 @@ fn task_that_polls_is_woken_by_what_comes_or_by_the_next_one() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
         report_edges(&fd);
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let (reading, ended) = (fd.clone(), tasks.clone());
-        let task = race.spawn(move || {
-            block_on(|cx| reading.poll_read(cx)).unwrap();
-            ended.end_one();
-        });
-        let other = race.spawn(move || {
+        let reading = fd.clone();
+        let task = move || block_on(|cx| reading.poll_read(cx)).unwrap();
+        let other = move || {
             let waker = Task::new().waker();
             let read = fd.poll_read(&mut Context::from_waker(&waker));
             peer.make_readable();
             assert!(read.is_pending());
-        });
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        other.join().unwrap();
+        };
+        work_beside(&io, task, other);
     });
 }
 
@@ -604,20 +509,15 @@ fn late_event_of_a_descriptor_that_is_gone_ends_no_wait_for_good() {
         let (io, peer, fd) = opened();
         report_edges(&fd);
         peer.make_readable();
-        let (tasks, race) = (Tasks::new(1, &io), Race::new());
-        let next = Arc::new(io.open());
+        let (tasks, next) = (Tasks::new(1, &io), Arc::new(io.open()));
         let (ended, awaited) = (tasks.clone(), next.clone());
-        let task = race.spawn(move || {
+        let task = move || {
             drop(fd);
             let fd = io.register(&awaited).unwrap();
             until_done(|| fd.read()).unwrap();
             ended.end_one();
-        });
-        let sender = race.spawn(move || next.make_readable());
-        race.enter();
-        tasks.work();
-        task.join().unwrap();
-        sender.join().unwrap();
+        };
+        tasks.work_beside(task, move || next.make_readable());
     });
 }
 
@@ -627,11 +527,8 @@ fn task_whose_operation_would_block_learns_that_the_runtime_ends() {
     check(Some(3), || {
         let (io, peer, fd) = opened();
         report_edges(&fd);
-        let race = Race::new();
-        let reader = race.spawn(move || until_done(|| fd.read()).unwrap_err());
-        race.enter();
-        io.close();
-        reader.join().unwrap();
+        let reader = move || until_done(|| fd.read()).unwrap_err();
+        at_once(reader, || io.close());
         assert!(!io.is_open());
         drop(peer);
     });
