@@ -51,6 +51,42 @@ fn use_timers() {
     thread::spawn(|| wait(ms(1))).join().unwrap();
 }
 
+/// Threads of this process that take its locks again and again.
+struct Busy {
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Busy {
+    fn new(count: usize, work: impl Fn(&AtomicBool) + Clone + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spawn = |_| {
+            let (stop, work) = (stop.clone(), work.clone());
+            thread::spawn(move || work(&stop))
+        };
+        let threads = (0..count).map(spawn).collect();
+        Self { stop, threads }
+    }
+
+    /// Three threads that arm and drop timers.
+    fn with_timers() -> Self {
+        Self::new(3, |stop| {
+            while !stop.load(Ordering::Relaxed) {
+                let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
+                let mut timers: Vec<_> = timers.collect();
+                timers.iter_mut().for_each(arm);
+            }
+        })
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    }
+}
+
 #[test]
 fn a_child_of_a_process_that_has_used_timers_has_its_own() {
     use_timers();
@@ -85,19 +121,7 @@ fn a_child_that_is_made_right_after_a_timer_notices() {
 /// thread.
 #[test]
 fn a_lock_held_at_the_fork_does_not_block_the_child() {
-    let stop = Arc::new(AtomicBool::new(false));
-    let busy: Vec<_> = (0..3)
-        .map(|_| {
-            let stop = stop.clone();
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
-                    let mut timers: Vec<_> = timers.collect();
-                    timers.iter_mut().for_each(arm);
-                }
-            })
-        })
-        .collect();
+    let busy = Busy::with_timers();
     for _ in 0..100 {
         // An armed timer, of which the child has a copy.
         let mut timer = sleep(ms(5));
@@ -112,26 +136,13 @@ fn a_lock_held_at_the_fork_does_not_block_the_child() {
         });
         assert_eq!(ends, End::Well);
     }
-    stop.store(true, Ordering::Relaxed);
-    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    busy.stop();
 }
 
 /// The first timer that the child uses is not armed, and was made on the parent's driver.
 #[test]
 fn a_lock_held_at_the_fork_does_not_block_a_timer_that_is_armed_first_in_the_child() {
-    let stop = Arc::new(AtomicBool::new(false));
-    let busy: Vec<_> = (0..3)
-        .map(|_| {
-            let stop = stop.clone();
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
-                    let mut timers: Vec<_> = timers.collect();
-                    timers.iter_mut().for_each(arm);
-                }
-            })
-        })
-        .collect();
+    let busy = Busy::with_timers();
     wait(ms(1));
     let parents = Handle::current();
     let tenant = parents.limited(Limits::new().timers(10));
@@ -148,8 +159,7 @@ fn a_lock_held_at_the_fork_does_not_block_a_timer_that_is_armed_first_in_the_chi
         });
         assert_eq!(ends, End::Well);
     }
-    stop.store(true, Ordering::Relaxed);
-    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    busy.stop();
 }
 
 #[test]
@@ -293,19 +303,7 @@ fn a_function_of_the_parents_ends_in_the_child_that_resets_it() {
 /// Other threads of the parent hold the lock of its driver when it forks.
 #[test]
 fn a_function_is_stopped_and_reset_in_a_child_whatever_the_parent_held() {
-    let stop = Arc::new(AtomicBool::new(false));
-    let busy: Vec<_> = (0..3)
-        .map(|_| {
-            let stop = stop.clone();
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let timers = (0..32).map(|at| sleep(ms(1_000 + at)));
-                    let mut timers: Vec<_> = timers.collect();
-                    timers.iter_mut().for_each(arm);
-                }
-            })
-        })
-        .collect();
+    let busy = Busy::with_timers();
     for round in 0..100 {
         let timer = go::after_func(Duration::from_secs(3600), || {});
         let ends = in_child(|| {
@@ -319,8 +317,7 @@ fn a_function_is_stopped_and_reset_in_a_child_whatever_the_parent_held() {
         assert_eq!(ends, End::Well);
         assert!(timer.stop());
     }
-    stop.store(true, Ordering::Relaxed);
-    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    busy.stop();
 }
 
 /// The child's copy is a descriptor of the same open file and a copy of the parent's registration. If
@@ -378,19 +375,14 @@ fn a_child_registers_descriptors_while_threads_of_the_parent_do() {
     }
 
     let (reader, _writer) = pipe().unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let busy: Vec<_> = (0..2)
-        .map(|_| {
-            let (reader, stop) = (reader.try_clone().unwrap(), stop.clone());
-            thread::spawn(move || {
-                rt::block_on(async {
-                    while !stop.load(Ordering::Relaxed) {
-                        drop(register(&reader));
-                    }
-                });
-            })
-        })
-        .collect();
+    let shared = Arc::new(reader.try_clone().unwrap());
+    let busy = Busy::new(2, move |stop| {
+        rt::block_on(async {
+            while !stop.load(Ordering::Relaxed) {
+                drop(register(&shared));
+            }
+        });
+    });
     for _ in 0..100 {
         let ends = in_child(|| {
             let runtime = rt::Runtime::builder().worker_threads(1).build().unwrap();
@@ -398,6 +390,5 @@ fn a_child_registers_descriptors_while_threads_of_the_parent_do() {
         });
         assert_eq!(ends, End::Well);
     }
-    stop.store(true, Ordering::Relaxed);
-    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    busy.stop();
 }
