@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use reveille::{Builder, Driver, ManualClock, Park};
+use reveille::time::Sleep;
+use reveille::{Builder, Driver, Handle, ManualClock, Park};
 
 use support::{Count, Dial, Task};
 
@@ -14,8 +15,7 @@ use support::{Count, Dial, Task};
 /// µs.
 fn storm(driver: &mut Driver<()>, dial: &Dial, task: &Task) {
     for turn in 1..=20 {
-        let mut sleep = driver.handle().sleep(us(5));
-        assert!(task.poll(&mut sleep).is_pending());
+        let _sleep = armed(driver.handle(), task, us(5));
         dial.set(us(5 * turn));
         assert_eq!(driver.turn().fired(), 1);
     }
@@ -25,34 +25,50 @@ const fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
+/// Returns a driver with a slack that was set, and its clock.
+fn with_slack(slack: Duration) -> (Dial, Driver<()>) {
+    let (dial, driver, _) = with_slack_counting_unparks(slack);
+    (dial, driver)
+}
+
+/// Does the same, and counts how often the loop is interrupted.
+fn with_slack_counting_unparks(slack: Duration) -> (Dial, Driver<()>, Count) {
+    let (dial, unparks) = (Dial::default(), Count::default());
+    let counted = unparks.clone();
+    let driver = Driver::builder()
+        .clock(dial.clock())
+        .slack(slack)
+        .build_with_unpark(move || counted.add());
+    (dial, driver, unparks)
+}
+
+/// Returns a timer that is armed.
+fn armed(handle: &Handle, task: &Task, wait: Duration) -> Sleep {
+    let mut sleep = handle.sleep(wait);
+    assert!(task.poll(&mut sleep).is_pending());
+    sleep
+}
+
 /// In a storm the slack determines when the loop wakes, and no timer, however early, changes that.
 /// Each timer that another thread armed used to interrupt the loop anyway, only for it to block
 /// again for as long as before.
 #[test]
 fn a_timer_armed_in_a_storm_does_not_interrupt_the_loop() {
-    let (dial, unparks) = (Dial::default(), Count::default());
-    let counted = unparks.clone();
-    let mut driver = Driver::builder()
-        .clock(dial.clock())
-        .slack(us(100))
-        .build_with_unpark(move || counted.add());
+    let (dial, mut driver, unparks) = with_slack_counting_unparks(us(100));
     let handle = driver.handle().clone();
     let task = Task::new();
 
     storm(&mut driver, &dial, &task);
     let before = unparks.get();
 
-    let mut late = handle.sleep(us(50));
-    assert!(task.poll(&mut late).is_pending());
+    let _late = armed(&handle, &task, us(50));
     assert_eq!(
         driver.next_timeout(),
         Some(us(100)),
         "kept apart by the slack"
     );
-    let mut sleeps: Vec<_> = (1..=10).map(|i| handle.sleep(us(11 - i))).collect();
-    for sleep in &mut sleeps {
-        assert!(task.poll(sleep).is_pending());
-    }
+    let earlier = (1..=10).map(|i| armed(&handle, &task, us(11 - i)));
+    let _sleeps: Vec<_> = earlier.collect();
     assert_eq!(driver.next_timeout(), Some(us(100)));
     assert_eq!(unparks.get(), before);
 
@@ -63,16 +79,10 @@ fn a_timer_armed_in_a_storm_does_not_interrupt_the_loop() {
 
 #[test]
 fn a_slack_set_in_a_storm_ends_the_wait_and_applies_to_the_next() {
-    let (dial, unparks) = (Dial::default(), Count::default());
-    let counted = unparks.clone();
-    let mut driver = Driver::builder()
-        .clock(dial.clock())
-        .slack(us(100))
-        .build_with_unpark(move || counted.add());
+    let (dial, mut driver, unparks) = with_slack_counting_unparks(us(100));
     let (handle, task) = (driver.handle().clone(), Task::new());
     storm(&mut driver, &dial, &task);
-    let mut late = handle.sleep(us(50));
-    assert!(task.poll(&mut late).is_pending());
+    let _late = armed(&handle, &task, us(50));
 
     assert_eq!(driver.next_timeout(), Some(us(100)));
     for (slack, wait) in [(us(1000), us(1000)), (Duration::ZERO, us(50))] {
@@ -115,11 +125,7 @@ fn run(
 /// its timers, whatever the slack.
 #[test]
 fn under_a_slack_that_was_set_a_chain_wakes_the_loop_once_per_slack() {
-    let dial = Dial::default();
-    let mut driver = Driver::builder()
-        .clock(dial.clock())
-        .slack(us(1000))
-        .build_with_unpark(|| {});
+    let (dial, mut driver) = with_slack(us(1000));
     let (handle, task) = (driver.handle().clone(), Task::new());
     // Deadlines 500 µs apart, each armed when the one before has fired.
     let start = handle.now();
@@ -152,25 +158,19 @@ fn under_a_slack_that_was_set_a_chain_wakes_the_loop_once_per_slack() {
 
 #[test]
 fn under_a_slack_that_was_set_the_first_timer_after_a_pause_is_on_time() {
-    let dial = Dial::default();
-    let mut driver = Driver::builder()
-        .clock(dial.clock())
-        .slack(us(1000))
-        .build_with_unpark(|| {});
+    let (dial, mut driver) = with_slack(us(1000));
     let task = Task::new();
     let mut now = us(0);
     // The first of all, and others that are later than the slack allows.
     for wait in [us(10), us(1000), us(1001), us(50_000)] {
-        let mut sleep = driver.handle().sleep(wait);
-        assert!(task.poll(&mut sleep).is_pending());
+        let _sleep = armed(driver.handle(), &task, wait);
         assert_eq!(driver.next_timeout(), Some(wait));
         now += wait;
         dial.set(now);
         assert_eq!(driver.turn().fired(), 1);
     }
     // Within the slack.
-    let mut sleep = driver.handle().sleep(us(999));
-    assert!(task.poll(&mut sleep).is_pending());
+    let _sleep = armed(driver.handle(), &task, us(999));
     assert_eq!(driver.next_timeout(), Some(us(1000)));
 }
 
@@ -179,17 +179,11 @@ fn under_a_slack_that_was_set_the_first_timer_after_a_pause_is_on_time() {
 #[test]
 fn a_wake_up_before_the_deadline_keeps_the_distance_of_the_slack() {
     for (first, wait) in [(us(100_000), us(98_990)), (us(1_500), us(1_490))] {
-        let dial = Dial::default();
-        let mut driver = Driver::builder()
-            .clock(dial.clock())
-            .slack(us(1000))
-            .build_with_unpark(|| {});
+        let (dial, mut driver) = with_slack(us(1000));
         let (handle, task) = (driver.handle().clone(), Task::new());
         let mut sleeps = Vec::new();
         for earlier in 0..=10 {
-            let mut sleep = handle.sleep(first - us(earlier));
-            assert!(task.poll(&mut sleep).is_pending());
-            sleeps.push(sleep);
+            sleeps.push(armed(&handle, &task, first - us(earlier)));
             let _ = driver.next_timeout();
         }
         let announced = driver.next_timeout().unwrap();
@@ -206,18 +200,10 @@ fn a_wake_up_before_the_deadline_keeps_the_distance_of_the_slack() {
 #[test]
 fn under_a_slack_that_was_set_a_wake_up_that_fires_nothing_counts() {
     for is_dropped in [false, true] {
-        let dial = Dial::default();
-        let mut driver = Driver::builder()
-            .clock(dial.clock())
-            .slack(us(1000))
-            .build_with_unpark(|| {});
+        let (dial, mut driver) = with_slack(us(1000));
         let (handle, task) = (driver.handle().clone(), Task::new());
-        let mut sleeps = vec![handle.sleep(us(5001)), handle.sleep(us(5600))];
-        for sleep in &mut sleeps {
-            assert!(task.poll(sleep).is_pending());
-        }
+        let [mut gone, _late] = [5001, 5600].map(|at| armed(&handle, &task, us(at)));
         assert_eq!(driver.next_timeout(), Some(us(5001)));
-        let mut gone = sleeps.remove(0);
         gone.reset_after(us(90_000));
         if is_dropped {
             drop(gone);
@@ -258,15 +244,10 @@ fn under_a_slack_that_was_set_the_end_of_a_limit_is_no_wake_up_for_a_timer() {
         .slack(us(100_000))
         .build(Shown(dial.clone()));
     let (handle, task) = (driver.handle().clone(), Task::new());
-    let mut gone = handle.sleep(us(5000));
-    let mut last = handle.sleep(us(60_000_000));
-    for sleep in [&mut gone, &mut last] {
-        assert!(task.poll(sleep).is_pending());
-    }
+    let [gone, _last] = [5000, 60_000_000].map(|at| armed(&handle, &task, us(at)));
     drop(gone);
     driver.park_timeout(us(10_000));
-    let mut sleep = handle.sleep(us(10_000));
-    assert!(task.poll(&mut sleep).is_pending());
+    let _sleep = armed(&handle, &task, us(10_000));
     assert_eq!(driver.next_timeout(), Some(us(10_000)), "on time");
 }
 
@@ -310,34 +291,34 @@ fn a_slack_that_was_set_stays_and_one_that_adapts_begins_with_the_default() {
 mod measured {
     use std::time::Instant;
 
-    use reveille::{Handle, ThreadPark};
+    use reveille::ThreadPark;
 
     use super::*;
+
+    /// Uses the CPU for 100 µs.
+    fn work() {
+        let begun = Instant::now();
+        while begun.elapsed() < us(100) {
+            std::hint::spin_loop();
+        }
+    }
 
     /// What the thread did after the wait was taken for the cost of the wake-up.
     #[test]
     fn a_wait_that_was_cut_short_is_not_measured_when_the_slack_is_over() {
         let dial = Dial::default();
-        let mut driver = Driver::builder()
-            .clock(dial.clock())
-            .build_with_unpark(|| {});
+        let mut driver = dial.driver();
         let (handle, task) = (driver.handle().clone(), Task::new());
         let mut now = us(0);
         // A storm, in which all waits are cut short.
         for _ in 0..50 {
-            let mut sleeps: Vec<_> = (10..30).map(|at| handle.sleep(us(at))).collect();
-            for sleep in &mut sleeps {
-                assert!(task.poll(sleep).is_pending());
-            }
+            let _sleeps: Vec<_> = (10..30).map(|at| armed(&handle, &task, us(at))).collect();
             let wait = driver.next_timeout().unwrap();
             assert!(wait >= us(10));
             now += us(1);
             dial.set(now);
             assert_eq!(driver.turn().fired(), 0);
-            let begun = Instant::now();
-            while begun.elapsed() < us(100) {
-                std::hint::spin_loop();
-            }
+            work();
             now += us(150);
             dial.set(now);
             assert_eq!(driver.turn().fired(), 20);
@@ -349,21 +330,13 @@ mod measured {
     #[test]
     fn a_wait_that_something_else_has_ended_is_not_measured() {
         let dial = Dial::default();
-        let mut driver = Driver::builder()
-            .clock(dial.clock())
-            .build_with_unpark(|| {});
+        let mut driver = dial.driver();
         let (handle, task) = (driver.handle().clone(), Task::new());
         let mut now = us(0);
         for _ in 0..50 {
-            let mut sleeps: Vec<_> = (10..30).map(|at| handle.sleep(us(at))).collect();
-            for sleep in &mut sleeps {
-                assert!(task.poll(sleep).is_pending());
-            }
+            let _sleeps: Vec<_> = (10..30).map(|at| armed(&handle, &task, us(at))).collect();
             let wait = driver.next_timeout().unwrap();
-            let begun = Instant::now();
-            while begun.elapsed() < us(100) {
-                std::hint::spin_loop();
-            }
+            work();
             // In time for some only in the first rounds.
             now += if wait > us(40) { us(40) } else { us(9) };
             dial.set(now);
