@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
@@ -17,23 +17,21 @@ use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep};
 
-use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
+use support::{
+    Count, OnDrop, abort, block_on_elsewhere, ms, pending_with, runtime, runtime_on, secs, watched,
+};
 
 /// Has a worker that is a thread of its own drop a future, in a runtime whose first worker is not
 /// run. Returns when `destructor` has begun.
 fn drop_on_another_worker(runtime: &Runtime, destructor: impl FnOnce() + Send + 'static) {
     let (begun, has_begun) = mpsc::channel();
     let mut destructor = Some(destructor);
-    let guard = OnDrop(move || {
+    let task = runtime.spawn(pending_with(move || {
         begun.send(()).unwrap();
         if let Some(destructor) = destructor.take() {
             destructor();
         }
-    });
-    let task = runtime.spawn(async move {
-        let _guard = guard;
-        pending::<()>().await;
-    });
+    }));
     task.abort();
     has_begun.recv().unwrap();
 }
@@ -107,15 +105,12 @@ fn worker_that_waits_in_a_destructor_runs_no_task() {
         let (handle, ran) = (runtime.handle().clone(), Count::default());
         let (seen, sees) = mpsc::channel();
         let count = ran.clone();
-        let guard = OnDrop(move || {
+        let dropped = pending_with(move || {
             handle.block_on(sleep(ms(2)));
             seen.send(count.get()).unwrap();
         });
         runtime.block_on(async move {
-            let dropped = rt::spawn(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            });
+            let dropped = rt::spawn(dropped);
             rt::yield_now().await;
             dropped.abort();
             let task = rt::spawn(async move { ran.add() });
@@ -124,6 +119,12 @@ fn worker_that_waits_in_a_destructor_runs_no_task() {
         });
         assert_eq!(sees.recv(), Ok(0));
     });
+}
+
+/// A task that takes a while.
+async fn slow() -> u32 {
+    sleep(ms(2)).await;
+    1
 }
 
 /// The worker that waits in a destructor runs no tasks, but those that the destructor's own call
@@ -135,26 +136,15 @@ fn destructor_on_a_worker_may_wait_for_a_local_task() {
             let runtime = runtime(workers);
             let handle = runtime.handle().clone();
             let (result, results) = mpsc::channel();
-            let guard = OnDrop(move || {
+            let waits = pending_with(move || {
                 let sum = handle.block_on(async {
-                    let slow = rt::spawn_local(async {
-                        sleep(ms(2)).await;
-                        1
-                    });
+                    let slow = rt::spawn_local(slow());
                     let fast = rt::spawn_local(async { 2 });
                     slow.await.unwrap() + fast.await.unwrap()
                 });
                 result.send(sum).unwrap();
             });
-            runtime.block_on(async move {
-                let task = rt::spawn(async move {
-                    let _guard = guard;
-                    pending::<()>().await;
-                });
-                rt::yield_now().await;
-                task.abort();
-                assert!(task.await.unwrap_err().is_cancelled());
-            });
+            runtime.block_on(async { abort(rt::spawn(waits)).await });
             assert_eq!(results.recv(), Ok(3));
         }
     });
@@ -168,20 +158,10 @@ fn destructor_at_the_end_of_the_runtime_may_wait_for_a_local_task() {
             let runtime = runtime(workers);
             let handle = runtime.handle().clone();
             let (result, results) = mpsc::channel();
-            let guard = OnDrop(move || {
-                let one = handle.block_on(async {
-                    let local = rt::spawn_local(async {
-                        sleep(ms(2)).await;
-                        1
-                    });
-                    local.await.unwrap()
-                });
+            drop(runtime.spawn(pending_with(move || {
+                let one = handle.block_on(async { rt::spawn_local(slow()).await.unwrap() });
                 result.send(one).unwrap();
-            });
-            drop(runtime.spawn(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            }));
+            })));
             drop(runtime);
             assert_eq!(results.recv(), Ok(1));
         }
@@ -253,17 +233,9 @@ fn two_workers_that_wait_in_destructors_do_not_unpark_each_other() {
 fn destructor_on_a_thread_that_runs_no_worker_may_block_on() {
     watched(|| {
         let runtime = runtime(1);
-        let handle = runtime.handle().clone();
-        let (inside, is_inside) = mpsc::channel();
         let (wake, woken) = oneshot::channel::<()>();
         let (end, ends) = oneshot::channel::<()>();
-        let first = thread::spawn(move || {
-            handle.block_on(async {
-                inside.send(()).unwrap();
-                ends.await.unwrap();
-            });
-        });
-        is_inside.recv().unwrap();
+        let first = block_on_elsewhere(runtime.handle(), async { ends.await.unwrap() });
         let handle = runtime.handle().clone();
         let waits = handle.clone();
         let begun = Arc::new(Mutex::new(Some(end)));
@@ -295,7 +267,7 @@ fn destructors_that_block_on_may_nest() {
             let inner = handle.clone();
             let waited = Count::default();
             let counted = waited.clone();
-            let guard = OnDrop(move || {
+            let task = runtime.spawn(pending_with(move || {
                 let waits = inner.clone();
                 let counted = counted.clone();
                 let mut kept = Some(OnDrop(move || {
@@ -307,16 +279,8 @@ fn destructors_that_block_on_may_nest() {
                     assert!(kept.as_mut().is_some());
                     Poll::Ready(())
                 }));
-            });
-            let task = runtime.spawn(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            });
-            runtime.block_on(async {
-                rt::yield_now().await;
-                task.abort();
-                assert!(task.await.unwrap_err().is_cancelled());
-            });
+            }));
+            runtime.block_on(abort(task));
             assert_eq!(waited.get(), 1);
         }
     });
@@ -331,21 +295,11 @@ fn local_task_of_a_destructor_that_the_last_member_runs_ends_at_once() {
         let handle = runtime.handle().clone();
         let (dropped, (send, handles)) = (Count::default(), mpsc::channel());
         let count = dropped.clone();
-        let guard = OnDrop(move || {
-            let inner = OnDrop({
-                let count = count.clone();
-                move || count.add()
-            });
-            let task = rt::spawn_local(async move {
-                let _inner = inner;
-                pending::<()>().await;
-            });
+        drop(runtime.spawn(pending_with(move || {
+            let count = count.clone();
+            let task = rt::spawn_local(pending_with(move || count.add()));
             send.send(task).unwrap();
-        });
-        drop(runtime.spawn(async move {
-            let _guard = guard;
-            pending::<()>().await;
-        }));
+        })));
         handle.block_on(async { drop(runtime) });
         let task = handles.recv().unwrap();
         assert!(rt::block_on(task).unwrap_err().is_cancelled());
@@ -369,18 +323,10 @@ fn time_moves_for_a_destructor_while_its_runtime_is_dropped_on_one_of_its_thread
                 waits.block_on(sleep(secs(1)));
             });
             let (end, ends) = oneshot::channel::<()>();
-            let first = (!on_first_worker).then(|| {
-                let handle = handle.clone();
-                let (inside, is_inside) = mpsc::channel();
-                let first = thread::spawn(move || {
-                    handle.block_on(async {
-                        inside.send(()).unwrap();
-                        let _ = ends.await;
-                    });
-                });
-                is_inside.recv().unwrap();
-                first
-            });
+            let waits = async {
+                let _ = ends.await;
+            };
+            let first = (!on_first_worker).then(|| block_on_elsewhere(&handle, waits));
             handle.block_on(async move {
                 start.send(()).unwrap();
                 drop(runtime);
@@ -406,16 +352,10 @@ fn time_moves_for_a_destructor_while_a_thread_of_another_runtime_waits_for_its_e
             let (ending, other) = (runtime_on(2, &clock), runtime_on(2, &clock));
             let waits = ending.handle().clone();
             drop_on_another_worker(&ending, move || waits.block_on(sleep(secs(1))));
-            let handle = other.handle().clone();
-            let (inside, is_inside) = mpsc::channel();
             let (done, is_done) = oneshot::channel::<()>();
-            let worker = thread::spawn(move || {
-                handle.block_on(async {
-                    inside.send(()).unwrap();
-                    let _ = is_done.await;
-                });
+            let worker = block_on_elsewhere(other.handle(), async {
+                let _ = is_done.await;
             });
-            is_inside.recv().unwrap();
             other.block_on(async {
                 end(ending);
                 drop(done);

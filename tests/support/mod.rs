@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 #[cfg(feature = "rt")]
-use reveille::rt::Runtime;
+use reveille::rt::{Handle, JoinHandle, Runtime};
 use reveille::{Clock, Driver, ManualClock};
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -227,6 +227,41 @@ pub(crate) fn runtime(workers: usize) -> Runtime {
 pub(crate) fn runtime_on(workers: usize, clock: impl Into<Clock>) -> Runtime {
     let builder = Runtime::builder().worker_threads(workers);
     builder.clock(clock).build().unwrap()
+}
+
+/// Runs `future` in `block_on` on another thread. Returns when it has begun there.
+#[cfg(feature = "rt")]
+pub(crate) fn block_on_elsewhere<F>(handle: &Handle, future: F) -> thread::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let handle = handle.clone();
+    let (inside, is_inside) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        handle.block_on(async move {
+            inside.send(()).unwrap();
+            future.await
+        })
+    });
+    is_inside.recv().unwrap();
+    thread
+}
+
+/// Returns a future that is never ready, and calls `destructor` when it is dropped, polled or not.
+pub(crate) fn pending_with(destructor: impl FnMut()) -> impl Future<Output = ()> {
+    let guard = OnDrop(destructor);
+    async move {
+        let _guard = guard;
+        std::future::pending().await
+    }
+}
+
+/// Aborts a task that has run, as a rule, and waits for its end.
+#[cfg(feature = "rt")]
+pub(crate) async fn abort(task: JoinHandle<()>) {
+    reveille::rt::yield_now().await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
 }
 
 /// Runs `test` on a thread of its own and panics if it hangs.
