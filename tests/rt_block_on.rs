@@ -16,7 +16,9 @@ use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep, timeout};
 
-use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
+use support::{
+    Count, OnDrop, abort, block_on_elsewhere, ms, pending_with, runtime, runtime_on, secs, watched,
+};
 
 /// Wakes itself until `stop` is set.
 async fn busy(stop: Arc<AtomicBool>) {
@@ -34,16 +36,10 @@ async fn busy(stop: Arc<AtomicBool>) {
 /// dropped, the future goes on.
 fn blocked_in_block_on(runtime: &Runtime) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let (release, released) = mpsc::channel::<()>();
-    let (inside, is_inside) = mpsc::channel();
-    let handle = runtime.handle().clone();
-    let thread = thread::spawn(move || {
-        handle.block_on(async move {
-            inside.send(()).unwrap();
-            let _ = released.recv();
-        });
-    });
-    is_inside.recv().unwrap();
-    (release, thread)
+    let blocks = async move {
+        let _ = released.recv();
+    };
+    (release, block_on_elsewhere(runtime.handle(), blocks))
 }
 
 /// The second thread polled its own future again and again, and never checked whether there was a
@@ -52,16 +48,10 @@ fn blocked_in_block_on(runtime: &Runtime) -> (mpsc::Sender<()>, thread::JoinHand
 fn a_busy_thread_becomes_the_worker_when_the_first_thread_leaves() {
     watched(|| {
         let runtime = runtime(1);
-        let (first_in, is_in) = mpsc::channel();
         let (end_first, ended) = oneshot::channel::<()>();
-        let handle = runtime.handle().clone();
-        let first = thread::spawn(move || {
-            handle.block_on(async move {
-                first_in.send(()).unwrap();
-                let _ = ended.await;
-            });
+        let first = block_on_elsewhere(runtime.handle(), async {
+            let _ = ended.await;
         });
-        is_in.recv().unwrap();
 
         let (stop, handle) = (Arc::new(AtomicBool::new(false)), runtime.handle().clone());
         let task = {
@@ -325,25 +315,15 @@ fn destructor_of_an_aborted_task_may_block_on_its_runtime() {
             let runtime = runtime(workers);
             let handle = runtime.handle().clone();
             let waited = Count::default();
-            let guard = OnDrop({
-                let waited = waited.clone();
-                move || {
-                    handle.block_on(async {
-                        sleep(ms(2)).await;
-                        assert!(timeout(ms(1), pending::<()>()).await.is_err());
-                    });
-                    waited.add();
-                }
-            });
-            let task = runtime.spawn(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            });
-            runtime.block_on(async {
-                rt::yield_now().await;
-                task.abort();
-                assert!(task.await.unwrap_err().is_cancelled());
-            });
+            let counted = waited.clone();
+            let task = runtime.spawn(pending_with(move || {
+                handle.block_on(async {
+                    sleep(ms(2)).await;
+                    assert!(timeout(ms(1), pending::<()>()).await.is_err());
+                });
+                counted.add();
+            }));
+            runtime.block_on(abort(task));
             assert_eq!(waited.get(), 1);
             assert_eq!(runtime.block_on(rt_spawned()), 7);
         }
