@@ -18,7 +18,7 @@ use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, interval, sleep, timeout};
 use reveille::{Clock, Driver, ManualClock};
 
-use support::{Log, Random, ms, poll_with, runtime_on, secs, watched};
+use support::{Log, Random, block_on_elsewhere, ms, poll_with, runtime_on, secs, watched};
 
 const WORKERS: [usize; 3] = [1, 2, 8];
 
@@ -349,18 +349,12 @@ fn frozen_time_advances_for_a_thread_in_block_on_when_the_other_workers_have_lef
     watched(|| {
         let clock = ManualClock::new();
         let runtime = runtime_on(2, &clock);
-        let handle = runtime.handle().clone();
-        let (inside, is_inside) = mpsc::channel();
         let (dropped, is_dropped) = oneshot::channel::<()>();
-        let thread = thread::spawn(move || {
-            handle.block_on(async move {
-                inside.send(()).unwrap();
-                is_dropped.await.unwrap();
-                sleep(secs(1)).await;
-                sleep(secs(3600)).await;
-            });
+        let thread = block_on_elsewhere(runtime.handle(), async {
+            is_dropped.await.unwrap();
+            sleep(secs(1)).await;
+            sleep(secs(3600)).await;
         });
-        is_inside.recv().unwrap();
         runtime.shutdown_background();
         dropped.send(()).unwrap();
         thread.join().unwrap();
@@ -375,15 +369,8 @@ fn frozen_time_advances_when_the_last_running_worker_leaves() {
         for _ in 0..20 {
             let clock = ManualClock::new();
             let runtime = runtime_on(2, &clock);
-            let handle = runtime.handle().clone();
-            let (inside, is_inside) = mpsc::channel();
-            let thread = thread::spawn(move || {
-                handle.block_on(async move {
-                    inside.send(()).unwrap();
-                    sleep(secs(3600)).await;
-                });
-            });
-            is_inside.recv().unwrap();
+            let sleeps = async { sleep(secs(3600)).await };
+            let thread = block_on_elsewhere(runtime.handle(), sleeps);
             drop(runtime);
             thread.join().unwrap();
         }
