@@ -4,14 +4,11 @@
 
 mod support;
 
-use std::sync::mpsc;
-use std::thread;
-
 use futures::channel::oneshot;
 use reveille::rt::{self, Handle, Runtime};
 use reveille::time::sleep;
 
-use support::{ms, panic_of, runtime, watched};
+use support::{block_on_elsewhere, ms, panic_of, runtime, watched};
 
 /// Checks which of two runtimes the thread is in, by their number of tasks.
 fn spawns_on(expected: &Runtime) {
@@ -168,18 +165,8 @@ fn guard_that_leaves_the_block_on_of_a_second_thread_lets_it_block_on_again() {
     watched(|| {
         let runtime = runtime(1);
         let handle = runtime.handle().clone();
-        let (inside, is_inside) = mpsc::channel();
         let (release, released) = oneshot::channel();
-        let first = thread::spawn({
-            let handle = handle.clone();
-            move || {
-                handle.block_on(async {
-                    inside.send(()).unwrap();
-                    released.await.unwrap();
-                })
-            }
-        });
-        is_inside.recv().unwrap();
+        let first = block_on_elsewhere(&handle, async { released.await.unwrap() });
         let entered = handle.block_on(async { handle.enter() });
         drop(entered);
         assert_eq!(handle.block_on(async { 7 }), 7);
@@ -196,18 +183,8 @@ fn guard_of_a_second_thread_holds_when_that_becomes_the_worker() {
     watched(|| {
         let (shared, other) = (runtime(1), runtime(1));
         let handle = shared.handle().clone();
-        let (inside, is_inside) = mpsc::channel();
         let (release, released) = oneshot::channel();
-        let first = thread::spawn({
-            let handle = handle.clone();
-            move || {
-                handle.block_on(async {
-                    inside.send(()).unwrap();
-                    released.await.unwrap();
-                })
-            }
-        });
-        is_inside.recv().unwrap();
+        let first = block_on_elsewhere(&handle, async { released.await.unwrap() });
         let (go, gone) = oneshot::channel();
         handle.block_on(async {
             let entered = other.enter();
