@@ -15,15 +15,13 @@ use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::sleep;
 
-use support::{Count, OnDrop, ms, runtime, runtime_on, secs, watched};
+use support::{
+    Count, OnDrop, block_on_elsewhere, ms, pending_with, runtime, runtime_on, secs, watched,
+};
 
 /// Is never ready, and counts when it is dropped, polled or not.
 fn counted(dropped: Count) -> impl Future<Output = ()> {
-    let guard = OnDrop(move || dropped.add());
-    async move {
-        let _guard = guard;
-        pending::<()>().await;
-    }
+    pending_with(move || dropped.add())
 }
 
 /// Spawns a task that blocks its thread until the returned sender is used.
@@ -499,32 +497,18 @@ fn sleep_fires_when_the_runtime_is_gone_and_the_main_futures_of_other_threads_bl
         let runtime = runtime(2);
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
-        let (inside, is_inside) = mpsc::channel();
         let block_on = |wait: oneshot::Receiver<()>, main: Box<dyn FnOnce() + Send>| {
-            let (handle, inside) = (runtime.handle().clone(), inside.clone());
-            let thread = thread::spawn(move || {
-                handle.block_on(async {
-                    inside.send(()).unwrap();
-                    let _ = wait.await;
-                    sleep(ms(2)).await;
-                    main();
-                });
-            });
-            is_inside.recv().unwrap();
-            thread
-        };
-        // The first one blocks before the runtime is dropped.
-        let first = {
-            let (handle, released) = (runtime.handle().clone(), released.clone());
-            let inside = inside.clone();
-            thread::spawn(move || {
-                handle.block_on(async {
-                    inside.send(()).unwrap();
-                    let _ = released.lock().unwrap().recv();
-                });
+            block_on_elsewhere(runtime.handle(), async {
+                let _ = wait.await;
+                sleep(ms(2)).await;
+                main();
             })
         };
-        is_inside.recv().unwrap();
+        // The first one blocks before the runtime is dropped.
+        let held = released.clone();
+        let first = block_on_elsewhere(runtime.handle(), async move {
+            let _ = held.lock().unwrap().recv();
+        });
         let (start_second, wait_second) = oneshot::channel();
         let (start_third, wait_third) = oneshot::channel();
         let second = block_on(
