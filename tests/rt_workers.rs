@@ -13,7 +13,6 @@ use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -22,7 +21,7 @@ use futures::channel::oneshot;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep, sleep_until};
 
-use support::{Count, Log, ms, runtime, watched};
+use support::{Count, Log, block_on_elsewhere, ms, runtime, watched};
 
 /// Runs a task on each of the runtime's workers at the same time. Returns the ids of their threads.
 fn threads_of(runtime: &Runtime, workers: usize) -> HashSet<thread::ThreadId> {
@@ -244,21 +243,13 @@ fn threads_in_block_on_take_turns_as_the_worker() {
 fn the_successor_runs_tasks_that_the_first_thread_has_left() {
     watched(|| {
         for _ in 0..100 {
-            let runtime = Arc::new(runtime(1));
-            let (inside, is_inside) = mpsc::channel();
+            let runtime = runtime(1);
             let (leave, left) = oneshot::channel();
-            let first = thread::spawn({
-                let runtime = runtime.clone();
-                move || {
-                    runtime.block_on(async {
-                        inside.send(()).unwrap();
-                        left.await.unwrap();
-                        // This thread has never run it.
-                        rt::spawn(async { 7 })
-                    })
-                }
+            let first = block_on_elsewhere(runtime.handle(), async {
+                left.await.unwrap();
+                // This thread has never run it.
+                rt::spawn(async { 7 })
             });
-            is_inside.recv().unwrap();
             let task = runtime.block_on(async {
                 leave.send(()).unwrap();
                 rt::spawn(async { sleep(ms(1)).await }).await.unwrap();
