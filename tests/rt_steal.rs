@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -55,23 +54,28 @@ fn tasks_that_block_until_others_have_run_end() {
     });
 }
 
-/// Returns a running clock, and a manual one, on which no timer of the driver unparks a worker.
-fn clocks() -> [Clock; 2] {
-    [Clock::monotonic(), Clock::from(&ManualClock::new())]
+/// Runs `test` so many times in the main future of two workers, on a running clock, and on a manual
+/// one, on which no timer of the driver unparks a worker.
+fn on_two_workers(times: u32, test: impl AsyncFn() + Send + 'static) {
+    watched(move || {
+        for clock in [Clock::monotonic(), Clock::from(&ManualClock::new())] {
+            runtime_on(2, clock).block_on(async {
+                for _ in 0..times {
+                    test().await;
+                }
+            });
+        }
+    });
 }
 
-/// Spawns a task that waits for a message and then notifies this thread.
-fn waits_for_a_message() -> (
-    oneshot::Sender<()>,
-    impl Future<Output = ()> + Send,
-    mpsc::Receiver<()>,
-) {
+/// Spawns a task that waits for a message and then answers it.
+fn waits_for_a_message() -> (oneshot::Sender<()>, JoinHandle<()>, mpsc::Receiver<()>) {
     let (message, arrives) = oneshot::channel();
     let (answer, answered) = mpsc::channel();
-    let task = async move {
+    let task = rt::spawn(async move {
         arrives.await.unwrap();
         answer.send(()).unwrap();
-    };
+    });
     (message, task, answered)
 }
 
@@ -80,22 +84,15 @@ fn waits_for_a_message() -> (
 /// worker was parked.
 #[test]
 fn a_task_that_blocks_on_a_task_that_it_has_woken_gets_its_answer() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                for _ in 0..20 {
-                    let (message, b, answered) = waits_for_a_message();
-                    let b = rt::spawn(b);
-                    let a = rt::spawn(async move {
-                        sleep(ms(1)).await;
-                        message.send(()).unwrap();
-                        answered.recv().unwrap();
-                    });
-                    a.await.unwrap();
-                    b.await.unwrap();
-                }
-            });
-        }
+    on_two_workers(20, async || {
+        let (message, b, answered) = waits_for_a_message();
+        let a = rt::spawn(async move {
+            sleep(ms(1)).await;
+            message.send(()).unwrap();
+            answered.recv().unwrap();
+        });
+        a.await.unwrap();
+        b.await.unwrap();
     });
 }
 
@@ -103,68 +100,48 @@ fn a_task_that_blocks_on_a_task_that_it_has_woken_gets_its_answer() {
 /// unparked. That worker runs the second one, and must come back for the first.
 #[test]
 fn a_task_that_blocks_on_two_tasks_that_it_has_woken_gets_both_answers() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                for _ in 0..20 {
-                    let (first, b, first_answered) = waits_for_a_message();
-                    let (second, c, second_answered) = waits_for_a_message();
-                    let tasks = [rt::spawn(b), rt::spawn(c)];
-                    let a = rt::spawn(async move {
-                        sleep(ms(1)).await;
-                        first.send(()).unwrap();
-                        second.send(()).unwrap();
-                        first_answered.recv().unwrap();
-                        second_answered.recv().unwrap();
-                    });
-                    a.await.unwrap();
-                    for task in tasks {
-                        task.await.unwrap();
-                    }
-                }
-            });
-        }
+    on_two_workers(20, async || {
+        let (first, b, first_answered) = waits_for_a_message();
+        let (second, c, second_answered) = waits_for_a_message();
+        let a = rt::spawn(async move {
+            sleep(ms(1)).await;
+            first.send(()).unwrap();
+            second.send(()).unwrap();
+            first_answered.recv().unwrap();
+            second_answered.recv().unwrap();
+        });
+        a.await.unwrap();
+        b.await.unwrap();
+        c.await.unwrap();
     });
 }
 
 /// The main future may block, and no task that it has woken may have to wait for it.
 #[test]
 fn a_main_future_that_blocks_on_a_task_that_it_has_woken_gets_its_answer() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                for _ in 0..20 {
-                    let (message, b, answered) = waits_for_a_message();
-                    let b = rt::spawn(b);
-                    sleep(ms(1)).await;
-                    message.send(()).unwrap();
-                    answered.recv().unwrap();
-                    b.await.unwrap();
-                }
-            });
-        }
+    on_two_workers(20, async || {
+        let (message, b, answered) = waits_for_a_message();
+        sleep(ms(1)).await;
+        message.send(()).unwrap();
+        answered.recv().unwrap();
+        b.await.unwrap();
     });
 }
 
 /// The thread of the worker sleeps, again and again, but never for long.
 #[test]
 fn a_task_that_sleeps_on_its_thread_until_another_has_run_goes_on() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                let (message, b, answered) = waits_for_a_message();
-                let b = rt::spawn(b);
-                let a = rt::spawn(async move {
-                    sleep(ms(1)).await;
-                    message.send(()).unwrap();
-                    while answered.try_recv().is_err() {
-                        thread::sleep(ms(1));
-                    }
-                });
-                a.await.unwrap();
-                b.await.unwrap();
-            });
-        }
+    on_two_workers(1, async || {
+        let (message, b, answered) = waits_for_a_message();
+        let a = rt::spawn(async move {
+            sleep(ms(1)).await;
+            message.send(()).unwrap();
+            while answered.try_recv().is_err() {
+                thread::sleep(ms(1));
+            }
+        });
+        a.await.unwrap();
+        b.await.unwrap();
     });
 }
 
@@ -172,31 +149,26 @@ fn a_task_that_sleeps_on_its_thread_until_another_has_run_goes_on() {
 /// to steal.
 #[test]
 fn a_busy_worker_runs_the_task_that_a_blocked_one_has_woken() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                let (message, b, answered) = waits_for_a_message();
-                let b = rt::spawn(b);
-                let a = rt::spawn(async move {
-                    sleep(ms(1)).await;
-                    message.send(()).unwrap();
-                    answered.recv().unwrap();
-                });
-                let done = Arc::new(AtomicBool::new(false));
-                let is_done = done.clone();
-                let busy = rt::spawn(async move {
-                    // The manual clock has to advance once.
-                    sleep(ms(1)).await;
-                    while !is_done.load(Ordering::Relaxed) {
-                        rt::yield_now().await;
-                    }
-                });
-                a.await.unwrap();
-                done.store(true, Ordering::Relaxed);
-                b.await.unwrap();
-                busy.await.unwrap();
-            });
-        }
+    on_two_workers(1, async || {
+        let (message, b, answered) = waits_for_a_message();
+        let a = rt::spawn(async move {
+            sleep(ms(1)).await;
+            message.send(()).unwrap();
+            answered.recv().unwrap();
+        });
+        let done = Arc::new(AtomicBool::new(false));
+        let is_done = done.clone();
+        let busy = rt::spawn(async move {
+            // The manual clock has to advance once.
+            sleep(ms(1)).await;
+            while !is_done.load(Ordering::Relaxed) {
+                rt::yield_now().await;
+            }
+        });
+        a.await.unwrap();
+        done.store(true, Ordering::Relaxed);
+        b.await.unwrap();
+        busy.await.unwrap();
     });
 }
 
@@ -204,27 +176,21 @@ fn a_busy_worker_runs_the_task_that_a_blocked_one_has_woken() {
 /// A local task that it has woken may run before it, and block until it goes on.
 #[test]
 fn a_local_task_that_blocks_on_a_task_that_has_yielded_gets_its_answer() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                for _ in 0..50 {
-                    let (message, arrives) = oneshot::channel();
-                    let (answer, answered) = mpsc::channel();
-                    let local = rt::spawn_local(async move {
-                        arrives.await.unwrap();
-                        answered.recv().unwrap();
-                    });
-                    let a = rt::spawn(async move {
-                        sleep(ms(1)).await;
-                        message.send(()).unwrap();
-                        rt::yield_now().await;
-                        answer.send(()).unwrap();
-                    });
-                    local.await.unwrap();
-                    a.await.unwrap();
-                }
-            });
-        }
+    on_two_workers(50, async || {
+        let (message, arrives) = oneshot::channel();
+        let (answer, answered) = mpsc::channel();
+        let local = rt::spawn_local(async move {
+            arrives.await.unwrap();
+            answered.recv().unwrap();
+        });
+        let a = rt::spawn(async move {
+            sleep(ms(1)).await;
+            message.send(()).unwrap();
+            rt::yield_now().await;
+            answer.send(()).unwrap();
+        });
+        local.await.unwrap();
+        a.await.unwrap();
     });
 }
 
@@ -232,25 +198,19 @@ fn a_local_task_that_blocks_on_a_task_that_has_yielded_gets_its_answer() {
 /// block until it answers: no task has put it into the slot.
 #[test]
 fn a_local_task_that_blocks_on_a_task_woken_with_it_gets_its_answer() {
-    watched(|| {
-        for clock in clocks() {
-            runtime_on(2, clock).block_on(async {
-                for _ in 0..50 {
-                    let (answer, answered) = mpsc::channel();
-                    let due = reveille::time::Instant::now() + ms(1);
-                    let b = rt::spawn(async move {
-                        sleep_until(due).await;
-                        answer.send(()).unwrap();
-                    });
-                    let local = rt::spawn_local(async move {
-                        sleep_until(due).await;
-                        answered.recv().unwrap();
-                    });
-                    local.await.unwrap();
-                    b.await.unwrap();
-                }
-            });
-        }
+    on_two_workers(50, async || {
+        let (answer, answered) = mpsc::channel();
+        let due = reveille::time::Instant::now() + ms(1);
+        let b = rt::spawn(async move {
+            sleep_until(due).await;
+            answer.send(()).unwrap();
+        });
+        let local = rt::spawn_local(async move {
+            sleep_until(due).await;
+            answered.recv().unwrap();
+        });
+        local.await.unwrap();
+        b.await.unwrap();
     });
 }
 
