@@ -9,10 +9,34 @@ use std::time::Duration;
 use futures::future::FusedFuture;
 use reveille::go::{Timer, TimerRemote};
 use reveille::time::Instant;
-use reveille::{Clock, Driver};
+use reveille::{Clock, Driver, ManualClock};
 
 use crate::on::everywhere;
 use crate::support::{Dial, Task, manual, ms, panic_of, secs, waker};
+
+/// Returns a timer that `task` awaits, and a remote of it.
+fn awaited(task: &Task, duration: Duration) -> (Timer, TimerRemote) {
+    let mut timer = Timer::new(duration);
+    let remote = timer.remote();
+    assert!(task.poll(&mut timer).is_pending());
+    (timer, remote)
+}
+
+/// Asserts that a reset of `remote`, ten seconds later, goes by this clock.
+fn assert_reset_goes_by(
+    clock: &ManualClock,
+    driver: &Driver<()>,
+    task: &Task,
+    timer: &mut Timer,
+    remote: &TimerRemote,
+) {
+    clock.advance(secs(10));
+    assert!(remote.reset(secs(1)));
+    assert!(task.poll(timer).is_pending());
+    assert_eq!(driver.next_deadline(), Some(clock.now() + secs(1)));
+    clock.advance(secs(1));
+    assert_eq!(task.poll(timer), Poll::Ready(clock.now()));
+}
 
 #[test]
 fn a_remote_tells_and_does_the_same_as_the_owner() {
@@ -40,9 +64,7 @@ fn a_remote_wakes_the_task_that_waits() {
     let (clock, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();
-    let mut timer = Timer::new(secs(60));
-    let remote = timer.remote();
-    assert!(task.poll(&mut timer).is_pending());
+    let (mut timer, remote) = awaited(&task, secs(60));
 
     assert!(remote.reset(ms(1)));
     assert_eq!(task.wakes(), 1);
@@ -72,9 +94,7 @@ fn the_task_that_waits_is_woken_by_the_owners_reset_of_a_stopped_timer() {
         let (clock, driver) = manual();
         let _entered = driver.handle().enter();
         let task = Task::new();
-        let mut timer = Timer::new(secs(60));
-        let remote = timer.remote();
-        assert!(task.poll(&mut timer).is_pending());
+        let (mut timer, remote) = awaited(&task, secs(60));
         match by_remote {
             true => assert!(remote.stop() && task.poll(&mut timer).is_pending()),
             false => assert!(timer.stop()),
@@ -143,9 +163,7 @@ fn a_remote_of_a_dropped_timer_does_nothing() {
     let (_clock, driver) = manual();
     let _entered = driver.handle().enter();
     let task = Task::new();
-    let mut timer = Timer::new(secs(1));
-    let remote = timer.remote();
-    assert!(task.poll(&mut timer).is_pending());
+    let (timer, remote) = awaited(&task, secs(1));
     drop(timer);
     assert!(!remote.stop() && !remote.reset(ms(1)) && !remote.stop());
     assert_eq!(
@@ -179,10 +197,8 @@ fn a_stopped_timer_keeps_no_task_once_its_remotes_are_gone() {
     // Stopped first, or the remotes dropped first, or polled last.
     for last in ["remote", "stop", "poll"] {
         let task = Task::new();
-        let mut timer = Timer::new(secs(60));
-        let remote = timer.remote();
+        let (mut timer, remote) = awaited(&task, secs(60));
         let second = remote.clone();
-        assert!(task.poll(&mut timer).is_pending());
         if last == "remote" {
             assert!(timer.stop());
             drop(remote);
@@ -229,13 +245,7 @@ fn a_remote_resets_a_timer_by_the_clock_of_the_driver_that_it_got_since() {
             true => assert!(task.poll(&mut timer).is_pending()),
             false => assert!(timer.reset(secs(3600))),
         }
-        clock.advance(secs(10));
-        assert!(remote.reset(secs(1)));
-        assert!(task.poll(&mut timer).is_pending(), "polled first: {polled}");
-        let armed = driver.next_deadline();
-        assert_eq!(armed, Some(clock.now() + secs(1)));
-        clock.advance(secs(1));
-        assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+        assert_reset_goes_by(&clock, &driver, &task, &mut timer, &remote);
     }
 }
 
@@ -255,12 +265,7 @@ fn a_remote_resets_a_timer_by_the_clock_of_its_second_driver() {
     let (clock, second) = manual();
     let _entered = second.handle().enter();
     assert!(task.poll(&mut timer).is_pending());
-    clock.advance(secs(10));
-    assert!(remote.reset(secs(1)));
-    assert!(task.poll(&mut timer).is_pending());
-    assert_eq!(second.next_deadline(), Some(clock.now() + secs(1)));
-    clock.advance(secs(1));
-    assert_eq!(task.poll(&mut timer), Poll::Ready(clock.now()));
+    assert_reset_goes_by(&clock, &second, &task, &mut timer, &remote);
 }
 
 /// A remote's reset comes in the middle of the poll that gives the timer its driver: here it comes
