@@ -23,12 +23,21 @@ fn paused() -> Runtime {
     builder.enable_all().start_paused(true).build().unwrap()
 }
 
-/// Waits for another thread, of which tokio does not know.
-async fn real_work() {
+fn running() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Runs `work` on another thread, of which tokio does not know, and waits for it.
+async fn on_another_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, is_done) = oneshot::channel();
-    let thread = thread::spawn(move || done.send(()));
-    is_done.await.unwrap();
-    thread.join().unwrap().unwrap();
+    let thread = thread::spawn(move || assert!(done.send(work()).is_ok()));
+    let result = is_done.await.unwrap();
+    thread.join().unwrap();
+    result
+}
+
+async fn real_work() {
+    on_another_thread(|| ()).await;
 }
 
 #[test]
@@ -148,9 +157,7 @@ fn two_paused_runtimes_have_separate_clocks() {
 #[test]
 fn a_pause_in_the_middle_of_a_millisecond_makes_timers_less_than_two_late() {
     watched(|| {
-        let mut builder = Builder::new_current_thread();
-        let runtime = builder.enable_all().build().unwrap();
-        runtime.block_on(async {
+        running().block_on(async {
             sleep(Duration::from_micros(300)).await;
             time::pause();
             for nap in [ms(1), ms(10), Duration::from_micros(2_700)] {
@@ -168,9 +175,7 @@ fn a_pause_in_the_middle_of_a_millisecond_makes_timers_less_than_two_late() {
 #[test]
 fn timers_armed_before_a_pause_run_on_in_real_time_after_it() {
     watched(|| {
-        let mut builder = Builder::new_current_thread();
-        let runtime = builder.enable_all().build().unwrap();
-        runtime.block_on(async {
+        running().block_on(async {
             for by_tokio in [false, true] {
                 let start = Instant::now();
                 let armed = tokio::spawn(sleep(ms(5)));
@@ -295,16 +300,14 @@ fn time_also_advances_to_a_timer_that_an_external_thread_arms() {
         let handle = runtime.handle().clone();
         runtime.block_on(async move {
             let start = Instant::now();
-            let (done, is_done) = oneshot::channel();
-            let thread = thread::spawn(move || {
+            let waits = on_another_thread(move || {
                 let _entered = handle.enter();
                 let start = Instant::now();
                 pollster::block_on(sleep(secs(3600)));
-                done.send(start.elapsed()).unwrap();
+                start.elapsed()
             });
-            assert_eq!(is_done.await.unwrap(), secs(3600));
+            assert_eq!(waits.await, secs(3600));
             assert_eq!(start.elapsed(), secs(3600));
-            thread.join().unwrap();
         });
     });
 }
@@ -342,18 +345,15 @@ fn timers_that_an_external_thread_arms_and_drops_advance_time_by_their_duration_
         let handle = runtime.handle().clone();
         runtime.block_on(async move {
             let start = Instant::now();
-            let (done, is_done) = oneshot::channel();
-            let thread = thread::spawn(move || {
+            let arms = on_another_thread(move || {
                 let _entered = handle.enter();
                 let task = Task::new();
                 for _ in 0..TIMERS {
                     // Time may advance to it before it is polled.
                     let _ = task.poll(&mut sleep(ms(1)));
                 }
-                done.send(()).unwrap();
             });
-            is_done.await.unwrap();
-            thread.join().unwrap();
+            arms.await;
             assert!(start.elapsed() <= ms(1) * TIMERS, "{:?}", start.elapsed());
         });
     });
@@ -380,9 +380,7 @@ fn advancing_by_too_much_stops_before_the_end_of_the_clock() {
 fn a_clock_paused_between_two_milliseconds_advances_by_whole_ones() {
     watched(|| {
         for offset in (50..1_000).step_by(150) {
-            let mut builder = Builder::new_current_thread();
-            let runtime = builder.enable_all().build().unwrap();
-            runtime.block_on(async {
+            running().block_on(async {
                 thread::sleep(Duration::from_micros(offset));
                 time::pause();
                 for millis in [1, 5, 2, 3_600_000, 1] {
@@ -406,9 +404,7 @@ fn a_clock_paused_between_two_milliseconds_advances_by_whole_ones() {
 #[test]
 fn a_timer_armed_when_a_paused_clock_shows_the_real_time_ends_on_time() {
     for round in 0..3_000 {
-        let mut builder = Builder::new_current_thread();
-        let runtime = builder.enable_all().build().unwrap();
-        runtime.block_on(async {
+        running().block_on(async {
             // Makes the driver.
             sleep(Duration::from_nanos(1)).await;
             tokio::time::pause();
