@@ -15,6 +15,24 @@ use crate::{Clock, Driver, Handle};
 
 const TASKS: usize = 3000;
 
+/// Returns a timer that is armed.
+fn armed(driver: &Driver<()>, wait: Duration) -> Sleep {
+    let mut sleep = driver.handle().sleep(wait);
+    let polled = Pin::new(&mut sleep).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    sleep
+}
+
+/// Returns a driver on `clock` that counts how often its loop is interrupted.
+fn counting_unparks(clock: impl Into<Clock>) -> (Driver<()>, Arc<AtomicUsize>) {
+    let unparks = Arc::<AtomicUsize>::default();
+    let counted = unparks.clone();
+    let driver = Driver::builder().clock(clock).build_with_unpark(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    (driver, unparks)
+}
+
 /// Tasks that each have one timer, and the queue of those that were woken.
 struct Tasks {
     sleeps: Vec<Sleep>,
@@ -105,12 +123,7 @@ fn each_earlier(driver: &Driver<()>, count: usize, unparks: &AtomicUsize) -> (Ve
     assert!(driver.next_timeout().is_some());
     let sleeps = (1..=count as u64).map(|i| {
         let wait = Duration::from_secs(3600) - Duration::from_micros(i);
-        let mut sleep = driver.handle().sleep(wait);
-        assert!(
-            Pin::new(&mut sleep)
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
-        );
+        let sleep = armed(driver, wait);
         let now = unparks.load(Ordering::Relaxed);
         if std::mem::replace(&mut interrupted, now) != now {
             assert!(driver.next_timeout().unwrap() <= wait);
@@ -123,18 +136,11 @@ fn each_earlier(driver: &Driver<()>, count: usize, unparks: &AtomicUsize) -> (Ve
 /// Each of them interrupted the loop: a wake-up for each timer.
 #[test]
 fn timers_that_are_each_earlier_than_the_one_before_interrupt_a_loop_a_few_times() {
-    let (nanos, unparks) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
-    let (shown, counted) = (nanos.clone(), unparks.clone());
+    let nanos = Arc::<AtomicU64>::default();
+    let shown = nanos.clone();
     let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::Relaxed)));
-    let mut driver = Driver::builder().clock(clock).build_with_unpark(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
-    let mut first = driver.handle().sleep(Duration::from_secs(3600));
-    assert!(
-        Pin::new(&mut first)
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-    );
+    let (mut driver, unparks) = counting_unparks(clock);
+    let _first = armed(&driver, Duration::from_secs(3600));
 
     let (sleeps, interruptions) = each_earlier(&driver, 10_000, &unparks);
     assert_eq!(interruptions, 4);
@@ -198,29 +204,14 @@ fn a_wait_that_the_slack_ends_is_the_end_of_a_row_of_interruptions() {
 /// Time moves on to what a frozen clock's loop announces, so that must be the deadline.
 #[test]
 fn a_frozen_clock_is_announced_exactly_however_often_timers_interrupt() {
-    let (clock, unparks) = (crate::ManualClock::new(), Arc::<AtomicUsize>::default());
-    let counted = unparks.clone();
-    let driver = Driver::builder().clock(&clock).build_with_unpark(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
-    let mut first = driver.handle().sleep(Duration::from_secs(3600));
-    assert!(
-        Pin::new(&mut first)
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-    );
+    let clock = crate::ManualClock::new();
+    let (driver, unparks) = counting_unparks(&clock);
+    let _first = armed(&driver, Duration::from_secs(3600));
     assert_eq!(driver.next_timeout(), None);
     let mut sleeps = Vec::new();
     for i in 1..=20 {
-        let mut sleep = driver
-            .handle()
-            .sleep(Duration::from_secs(3600) - Duration::from_micros(i));
-        assert!(
-            Pin::new(&mut sleep)
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
-        );
-        sleeps.push(sleep);
+        let wait = Duration::from_secs(3600) - Duration::from_micros(i);
+        sleeps.push(armed(&driver, wait));
         assert_eq!(unparks.load(Ordering::Relaxed), i as usize);
         assert_eq!(driver.next_timeout(), None);
     }
@@ -230,16 +221,10 @@ fn a_frozen_clock_is_announced_exactly_however_often_timers_interrupt() {
 /// and has to be told.
 #[test]
 fn a_timer_that_has_fired_and_is_reset_interrupts_a_loop_whose_clock_is_frozen() {
-    let (clock, unparks) = (crate::ManualClock::new(), Arc::<AtomicUsize>::default());
-    let counted = unparks.clone();
-    let driver = Driver::builder().clock(&clock).build_with_unpark(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
+    let clock = crate::ManualClock::new();
+    let (driver, unparks) = counting_unparks(&clock);
     let mut cx = Context::from_waker(Waker::noop());
-    let [mut late, mut sleep] =
-        [3600, 1].map(|wait| driver.handle().sleep(Duration::from_secs(wait)));
-    assert!(Pin::new(&mut late).poll(&mut cx).is_pending());
-    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    let [late, mut sleep] = [3600, 1].map(|wait| armed(&driver, Duration::from_secs(wait)));
     clock.advance(Duration::from_secs(1));
     assert!(sleep.is_elapsed());
     assert_eq!(driver.next_timeout(), None);
@@ -320,9 +305,7 @@ fn timers_of_a_driver_that_was_abandoned_do_not_wait_for_its_lock() {
 fn a_timer_of_a_driver_that_was_abandoned_is_not_ended_by_a_reset() {
     let driver = Driver::with_unpark(|| {});
     let handle = driver.handle();
-    let mut sleep = handle.sleep(Duration::from_secs(60));
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+    let mut sleep = armed(&driver, Duration::from_secs(60));
     handle.shared.abandon();
     sleep.reset_at(handle.now() + Duration::from_secs(30));
     assert!(!sleep.is_elapsed());
