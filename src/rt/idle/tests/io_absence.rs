@@ -19,6 +19,14 @@ fn parked(count: usize, until: u64) -> Workers {
     workers
 }
 
+/// Asserts that the owner, if it leaves its parker so, is not away, and the other worker waits for I/O.
+fn assert_not_away(mut owner: Worker) {
+    let workers = parked(2, LATE);
+    workers.leaves_as(0, NOW, &mut owner);
+    assert!(!workers.idle.is_away_for_io(0));
+    assert!(workers.waits_for_io(1));
+}
+
 #[test]
 fn owner_that_is_back_soon_waits_for_io_again_and_nothing_is_set() {
     let workers = parked(2, LATE);
@@ -95,14 +103,10 @@ fn timer_that_is_armed_during_the_absence_is_on_time() {
 
 #[test]
 fn owner_whose_tasks_are_long_is_not_away() {
-    let workers = parked(2, LATE);
-    let mut long = Worker {
+    assert_not_away(Worker {
         expects_long_tasks: true,
         ..Worker::default()
-    };
-    workers.leaves_as(0, NOW, &mut long);
-    assert!(!workers.idle.is_away_for_io(0));
-    assert!(workers.waits_for_io(1));
+    });
 }
 
 #[test]
@@ -207,14 +211,10 @@ fn parkers_decide_after_many_waits_for_io_whether_they_take_it_while_they_are_pa
 /// It has found work in its last look, or there is no descriptor at all.
 #[test]
 fn owner_that_has_not_asked_for_io_is_not_away() {
-    let workers = parked(2, LATE);
-    let mut no_io = Worker {
+    assert_not_away(Worker {
         has_no_io: true,
         ..Worker::default()
-    };
-    workers.leaves_as(0, NOW, &mut no_io);
-    assert!(!workers.idle.is_away_for_io(0));
-    assert!(workers.waits_for_io(1));
+    });
 }
 
 /// The timer deputy kept the owner from being away until the next timer.
