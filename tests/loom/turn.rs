@@ -7,6 +7,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 use super::support::{Task, Time, at_once, check, ns, poll};
+use crate::Driver;
 use crate::time::{Instant, Sleep};
 
 /// Returns what another thread does: it resets `sleep`, and gives it back.
@@ -27,6 +28,15 @@ fn polled(mut sleep: Sleep, task: &Task) -> impl FnOnce() -> (Sleep, bool) + use
     }
 }
 
+/// Returns a driver whose clock shows 1 ns, and a timer of `task` that is due then.
+fn due(task: &Task) -> (Time, Driver<()>, Sleep) {
+    let time = Time::new();
+    let driver = time.turner();
+    let sleep = task.sleep(driver.handle(), ns(1));
+    time.set(1);
+    (time, driver, sleep)
+}
+
 /// The timer is dropped while the driver takes it out to fire it.
 ///
 /// Either it is out before the drop, and is woken once, or it never is. If a dropped timer's waker
@@ -34,11 +44,8 @@ fn polled(mut sleep: Sleep, task: &Task) -> impl FnOnce() -> (Sleep, bool) + use
 #[test]
 fn drop_against_turn() {
     check(None, || {
-        let time = Time::new();
-        let mut driver = time.turner();
         let task = Task::new();
-        let sleep = task.sleep(driver.handle(), ns(1));
-        time.set(1);
+        let (_time, mut driver, sleep) = due(&task);
         let ((), fired) = at_once(move || drop(sleep), || driver.turn().fired());
 
         assert_eq!(task.wakes(), fired);
@@ -54,11 +61,8 @@ fn drop_against_turn() {
 #[test]
 fn drop_against_a_turn_after_which_another_timer_gets_the_entry() {
     check(None, || {
-        let time = Time::new();
-        let mut driver = time.turner();
         let (task, other) = (Task::new(), Task::new());
-        let sleep = task.sleep(driver.handle(), ns(1));
-        time.set(1);
+        let (time, mut driver, sleep) = due(&task);
         let ((), (fired, late)) = at_once(
             move || drop(sleep),
             || (driver.turn().fired(), other.sleep(driver.handle(), ns(4))),
@@ -107,12 +111,9 @@ fn drop_before_the_deadline_against_turns() {
 #[test]
 fn reset_later_against_turn() {
     check(None, || {
-        let time = Time::new();
-        let mut driver = time.turner();
         let task = Task::new();
-        let sleep = task.sleep(driver.handle(), ns(1));
-        let later = driver.handle().now() + ns(5);
-        time.set(1);
+        let (time, mut driver, sleep) = due(&task);
+        let later = sleep.deadline() + ns(4);
         let (mut sleep, fired) = at_once(reset(sleep, later), || driver.turn().fired());
 
         assert_eq!(task.wakes(), fired);
@@ -135,12 +136,9 @@ fn reset_later_against_turn() {
 #[test]
 fn reset_later_and_poll_against_turn() {
     check(None, || {
-        let time = Time::new();
-        let mut driver = time.turner();
         let task = Task::new();
-        let mut sleep = task.sleep(driver.handle(), ns(1));
-        let later = driver.handle().now() + ns(5);
-        time.set(1);
+        let (time, mut driver, mut sleep) = due(&task);
+        let later = sleep.deadline() + ns(4);
         let waker = task.waker();
         let resetter = move || {
             sleep.reset_at(later);
@@ -167,12 +165,9 @@ fn reset_later_and_poll_against_turn() {
 #[test]
 fn put_off_and_poll_with_other_waker_against_turn() {
     check(None, || {
-        let time = Time::new();
-        let mut driver = time.turner();
         let (old, new) = (Task::new(), Task::new());
-        let mut sleep = old.sleep(driver.handle(), ns(1));
-        let later = driver.handle().now() + ns(5);
-        time.set(1);
+        let (time, mut driver, mut sleep) = due(&old);
+        let later = sleep.deadline() + ns(4);
         let waker = new.waker();
         let resetter = move || {
             sleep.reset_at(later);
@@ -198,12 +193,9 @@ fn put_off_and_poll_with_other_waker_against_turn() {
 #[test]
 fn put_off_and_drop_against_turn() {
     check(None, || {
-        let time = Time::new();
-        let mut driver = time.turner();
         let task = Task::new();
-        let mut sleep = task.sleep(driver.handle(), ns(1));
-        let later = driver.handle().now() + ns(5);
-        time.set(1);
+        let (time, mut driver, mut sleep) = due(&task);
+        let later = sleep.deadline() + ns(4);
         let handle = driver.handle().clone();
         let dropper = move || {
             sleep.reset_at(later);
