@@ -7,13 +7,21 @@ mod support;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use reveille::rt::{self, Runtime};
+use reveille::rt;
 use reveille::time::{Instant, sleep};
 
-use support::{ms, watched};
+use support::{ms, runtime, watched};
 
-fn of(workers: usize) -> Runtime {
-    Runtime::builder().worker_threads(workers).build().unwrap()
+/// Spawns so many tasks, and blocks this thread until all have run.
+fn spawn_and_block(count: u32) {
+    let (sender, receiver) = mpsc::channel();
+    for task in 0..count {
+        let sender = sender.clone();
+        drop(rt::spawn(async move { sender.send(task).unwrap() }));
+    }
+    let mut seen: Vec<_> = (0..count).map(|_| receiver.recv().unwrap()).collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..count));
 }
 
 /// A main future ported from other programs may block: no task that it woke may be kept from the
@@ -21,18 +29,9 @@ fn of(workers: usize) -> Runtime {
 #[test]
 fn other_workers_run_what_a_blocking_main_future_has_spawned() {
     watched(|| {
-        let runtime = of(2);
+        let runtime = runtime(2);
         for count in 1..20 {
-            runtime.block_on(async {
-                let (sender, receiver) = mpsc::channel();
-                for task in 0..count {
-                    let sender = sender.clone();
-                    drop(rt::spawn(async move { sender.send(task).unwrap() }));
-                }
-                let mut seen: Vec<_> = (0..count).map(|_| receiver.recv().unwrap()).collect();
-                seen.sort_unstable();
-                assert!(seen.into_iter().eq(0..count));
-            });
+            runtime.block_on(async { spawn_and_block(count) });
         }
     });
 }
@@ -42,17 +41,10 @@ fn other_workers_run_what_a_blocking_main_future_has_spawned() {
 #[test]
 fn other_workers_run_what_a_blocking_task_has_spawned() {
     watched(|| {
-        let runtime = of(2);
+        let runtime = runtime(2);
         for count in 1..20 {
             let blocks = runtime.spawn(async move {
-                let (sender, receiver) = mpsc::channel();
-                for task in 0..count {
-                    let sender = sender.clone();
-                    drop(rt::spawn(async move { sender.send(task).unwrap() }));
-                }
-                let mut seen: Vec<_> = (0..count).map(|_| receiver.recv().unwrap()).collect();
-                seen.sort_unstable();
-                assert!(seen.into_iter().eq(0..count));
+                spawn_and_block(count);
             });
             runtime.block_on(blocks).unwrap();
         }
@@ -62,7 +54,7 @@ fn other_workers_run_what_a_blocking_task_has_spawned() {
 #[test]
 fn other_workers_fire_the_timers_of_a_blocking_main_future() {
     watched(|| {
-        let runtime = of(2);
+        let runtime = runtime(2);
         runtime.block_on(async {
             let (sender, receiver) = mpsc::channel();
             // Armed on this worker, by its first poll here.
@@ -82,7 +74,7 @@ fn other_workers_fire_the_timers_of_a_blocking_main_future() {
 fn a_main_future_on_many_threads_at_once_gets_its_timers_and_tasks() {
     watched(|| {
         for workers in [1, 2, 3] {
-            let runtime = of(workers);
+            let runtime = runtime(workers);
             std::thread::scope(|scope| {
                 for thread in 0..8u64 {
                     let runtime = &runtime;
