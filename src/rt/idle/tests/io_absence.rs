@@ -19,7 +19,7 @@ fn parked(count: usize, until: u64) -> Workers {
     workers
 }
 
-/// Asserts that the owner, if it leaves its parker so, is not away, and the other worker waits for I/O.
+/// Asserts that the owner, if it leaves its parker so, is not away: the other worker waits for I/O.
 fn assert_not_away(mut owner: Worker) {
     let workers = parked(2, LATE);
     workers.leaves_as(0, NOW, &mut owner);
