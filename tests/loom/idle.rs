@@ -18,8 +18,8 @@ use super::support::{LONG, Race, Task, at_once, check, ns, poll};
 /// Both kinds of parkers.
 const PARKERS: [Timeouts; 2] = [Timeouts::Fixed, Timeouts::Moved];
 
-/// When a timer is due that is armed while an owner is away, in nanoseconds: long after the standby
-/// has taken over.
+/// When a timer is due that is armed while an owner is away, in nanoseconds: long after the timer
+/// deputy has taken over.
 const LONG_AFTER: u64 = 1_000_000;
 
 /// Runs `model` with each kind of parkers, in all orders with at most `preemptions`.
@@ -278,7 +278,7 @@ fn owner_whose_timeout_ends_leaves_no_past_timeout_behind() {
 /// It unparks no worker for the task that it leaves in its queue, if the other worker has parked in
 /// time to stand by. Then it is busy for good.
 #[test]
-fn task_that_an_owner_leaves_while_it_is_away_is_taken_by_the_standby() {
+fn task_that_an_owner_leaves_while_it_is_away_is_taken_by_its_deputy() {
     check_each(PARKERS, 3, |timeouts| {
         let pool = Pool::new(2, timeouts, None);
         let _sleep = armed(&pool, 0, 20, Waker::noop());
@@ -317,7 +317,7 @@ fn timer_that_is_due_while_the_owner_is_away_fires() {
     });
 }
 
-/// The owner parks again just when the standby takes over.
+/// The owner parks again just when the timer deputy takes over.
 #[test]
 fn timer_fires_that_an_owner_has_armed_while_it_was_away() {
     check(Some(2), || {
@@ -329,13 +329,13 @@ fn timer_fires_that_an_owner_has_armed_while_it_was_away() {
         pool.end_park(0);
         let flag = Flag::new();
         let sleep = armed(&pool, 0, LONG_AFTER, &main_of(&pool, 1, &flag));
-        let standby = move |pool: &Arc<Pool>| {
+        let deputy = move |pool: &Arc<Pool>| {
             pool.set_time(LONG_AFTER);
             pool.end_park(1);
             wait(pool, 1, &flag);
         };
         // It does not leave its parker again.
-        beside(&pool, standby, || pool.begin_park(0));
+        beside(&pool, deputy, || pool.begin_park(0));
         drop(sleep);
     });
 }

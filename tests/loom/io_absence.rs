@@ -182,7 +182,7 @@ fn what_comes_while_the_owner_is_unparked_for_a_task_is_collected() {
 /// The other worker parks meanwhile, so the owner may be away or not. It unparks no worker for the
 /// task if it is. Then it is busy for good.
 #[test]
-fn task_that_an_owner_leaves_while_it_is_away_for_io_is_taken_by_the_stand_in() {
+fn task_that_an_owner_leaves_while_it_is_away_for_io_is_taken_by_its_deputy() {
     check_each(PARKERS, 3, |parkers| {
         let pool = Pool::new(2, parkers, None);
         pool.begin_park(0);
@@ -197,10 +197,10 @@ fn task_that_an_owner_leaves_while_it_is_away_for_io_is_taken_by_the_stand_in() 
     });
 }
 
-/// It has looked so often that it may stay away once more, and leaves the task when the stand-in has
+/// It has looked so often that it may stay away once more, and leaves the task when its deputy has
 /// found that, or before.
 #[test]
-fn task_that_an_owner_leaves_that_looks_for_io_often_is_taken_by_the_stand_in() {
+fn task_that_an_owner_leaves_that_looks_for_io_often_is_taken_by_its_deputy() {
     check_each(PARKERS, 3, |parkers| {
         let pool = away(parkers);
         look_often(&pool, 0);
@@ -208,8 +208,8 @@ fn task_that_an_owner_leaves_that_looks_for_io_often_is_taken_by_the_stand_in() 
     });
 }
 
-/// The worker that parks leaves the I/O to this one, which finds some, leaves a task, and is busy for
-/// good.
+/// The worker that parks leaves the I/O to this one, which finds some, leaves a task, and is busy
+/// for good.
 #[test]
 fn task_of_a_worker_that_counts_as_away_because_it_looks_for_io_is_taken() {
     check_each(PARKERS, 3, |parkers| {
@@ -219,8 +219,8 @@ fn task_of_a_worker_that_counts_as_away_because_it_looks_for_io_is_taken() {
     });
 }
 
-/// It leaves a task and then its loop, so that its thread polls a main future: the worker that
-/// stands in for it no longer has a relief, so it has to be unparked for the task before.
+/// It leaves a task and then its loop, so that its thread polls a main future: its deputy
+/// no longer has a relief, so it has to be unparked for the task before.
 #[test]
 fn task_that_an_owner_leaves_with_its_loop_is_taken() {
     check_each(PARKERS, 3, |parkers| {

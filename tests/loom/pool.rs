@@ -159,7 +159,7 @@ impl Pool {
         self.idle.notify_one();
     }
 
-    /// A worker puts a task into its queue, which it may leave to the standby if it is away.
+    /// A worker puts a task into its queue, which it may leave to its deputy if it is away.
     pub(super) fn leave(&self, worker: usize) {
         self.tasks.fetch_add(1, Ordering::Relaxed);
         if !self.idle.is_away_for_timers(worker) {
