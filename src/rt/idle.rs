@@ -39,6 +39,7 @@ mod all_parked;
 mod io_absence;
 mod lifo_watch;
 mod notify;
+mod park_end;
 mod source;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -52,7 +53,8 @@ use self::all_parked::Next;
 use self::io_absence::Looker;
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
-use self::notify::{Counts, Leaving};
+use self::notify::Counts;
+pub(crate) use self::park_end::Unparked;
 use self::source::{KeeperTimeout, ShardNotifier};
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
@@ -148,18 +150,6 @@ pub(crate) trait ParkContext {
 
     /// Moves time on to the next deadline, and fires what is due there.
     fn advance(&mut self);
-}
-
-/// What a worker learns when it is no longer parked.
-#[derive(Default)]
-pub(crate) struct Unparked {
-    /// It counts as searching.
-    pub(crate) searching: bool,
-    /// It is to check the LIFO slots.
-    pub(crate) must_check_slots: bool,
-    /// When it was about to leave the list of parked workers, on the parkers' clock; zero if it has
-    /// moved time.
-    pub(crate) at: u64,
 }
 
 impl Idle {
@@ -287,68 +277,6 @@ impl Idle {
         self.counts.add_parked(was_searching);
     }
 
-    /// Marks a worker as running. If it was the keeper and its timeout has ended, has `context`
-    /// fire what is due, and replans.
-    pub(crate) fn transition_from_parked(
-        &self,
-        worker: usize,
-        context: &mut impl ParkContext,
-    ) -> Unparked {
-        let now = self.parkers[worker].now();
-        let mut parked = self.lock();
-        if parked.until <= now && parked.deputies.is_timer_deputy_due(worker, now) {
-            // The driver owner's thread was not scheduled since its timeout has ended. So the timer
-            // deputy becomes the keeper, and fires.
-            parked.keeper = Some(worker);
-            parked.deputies.forget(worker);
-        }
-        let is_keeper = parked.keeper == Some(worker);
-        let expired = is_keeper && parked.until <= now;
-        if expired {
-            parked.until = NEVER;
-        }
-        let must_check_slots = is_keeper && self.lifo_watch.due() <= now;
-        if must_check_slots {
-            self.lifo_watch.put_off(now);
-        }
-        let relieves = is_keeper && self.end_absence_if_over(&mut parked, now);
-        if expired && context.expects_short_tasks() {
-            self.begin_timer_absence(&mut parked, worker, now);
-        }
-        // Neither a timer nor a check has ended its park, so it was probably I/O.
-        let left_for_io = is_keeper && !expired && !must_check_slots && !relieves;
-        if left_for_io {
-            self.count_towards_io_review(&mut parked, worker, 1);
-        }
-        if left_for_io && context.has_looked_for_io() && context.expects_short_tasks() {
-            self.begin_io_absence(&mut parked, worker, now);
-        }
-        let leaving = match relieves {
-            true => Leaving::ToSearch,
-            false => Leaving::ToRun,
-        };
-        let at = parked.position(worker);
-        let successor = at.and_then(|at| self.remove(&mut parked, at, leaving));
-        drop(parked);
-        self.unpark(successor);
-        if expired {
-            self.drivers.note_expired();
-            self.note_fired(context.fire());
-            // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
-            // the successor has no timeout yet. If none is parked, the next worker to park replans.
-            if self.has_parked() {
-                self.drivers.replan();
-            }
-        }
-        Unparked {
-            // A worker that relieves another one searches, and was counted so when it was removed;
-            // and one that another thread has removed was counted by that thread.
-            searching: relieves || at.is_none(),
-            must_check_slots,
-            at: now,
-        }
-    }
-
     /// Notes that a thread begins to run a worker.
     pub(crate) fn add_thread(&self) {
         self.lock().threads += 1;
@@ -365,14 +293,6 @@ impl Idle {
         if parked.workers.len() == self.expected(&parked, is_stopping) {
             self.unpark_to_look_again(&parked);
         }
-    }
-
-    /// Returns whether a worker has left its parker because timers are due.
-    #[cold]
-    fn has_expired(&self, worker: usize) -> bool {
-        let now = self.parkers[worker].now();
-        let parked = self.lock();
-        parked.keeper == Some(worker) && parked.until <= now
     }
 
     /// Returns what the clock of a worker's parker shows.
@@ -409,38 +329,6 @@ impl Idle {
             parker.unpark();
             parker.close();
         }
-    }
-
-    /// Removes the worker at an index of the list of parked workers. If it was the keeper, another
-    /// one becomes the keeper. Returns that successor if its parker cannot be changed while it
-    /// blocks: the caller unparks it, and it parks again with the new timeout.
-    fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
-        let worker = parked.workers.remove(at);
-        self.counts.remove_parked(leaving);
-        parked.deputies.forget(worker);
-        if parked.workers.is_empty() {
-            parked.keeper = None;
-            // An absence for timers ends: the worker that was away polls the timers, as all do. One
-            // for I/O goes on: the next worker that parks is the deputy.
-            if let Away::ForTimers { .. } = parked.away {
-                parked.away = Away::Nobody;
-            }
-            self.drivers.clear_announcements();
-            return None;
-        }
-        if parked.keeper != Some(worker) {
-            return None;
-        }
-        let successor = self.choose_for_io(parked, |_| true)?;
-        parked.keeper = Some(successor);
-        parked.deputies.forget(successor);
-        if !self.is_prepared(successor) {
-            // It prepares its parker itself before it blocks.
-            return None;
-        }
-        let for_timeout = self.set_timeout(parked, successor);
-        let for_io = self.parkers[successor].set_io(!parked.away.is_any());
-        (for_timeout || for_io).then_some(successor)
     }
 
     fn is_prepared(&self, worker: usize) -> bool {

@@ -1,0 +1,156 @@
+//! The end of a park: what has ended it, and what the worker does then.
+//!
+//! A worker whose park has ended takes itself out of the list of parked workers, if no other thread
+//! has ([`transition_from_parked`](Idle::transition_from_parked)). If it is the keeper, it first
+//! finds out under the lock what the park has ended for, of which several may be true:
+//!
+//! - *Timers*: `until` has passed. It fires them after it has left the list, and may be away for
+//!   that ([`timer_absence`](super::timer_absence)).
+//! - *A check of the LIFO slots* is due. The worker makes it.
+//! - *The relief*: it was the deputy of a worker that has not parked again, and searches for tasks.
+//! - None of these: probably I/O, for which it may be away ([`io_absence`](super::io_absence)), or an
+//!   unpark.
+
+use super::absence::Away;
+use super::notify::Leaving;
+use super::{Idle, ParkContext, Parked};
+use crate::instant::NEVER;
+
+/// What a worker learns when it is no longer parked.
+#[derive(Default)]
+pub(crate) struct Unparked {
+    /// It counts as searching.
+    pub(crate) searching: bool,
+    /// It is to check the LIFO slots.
+    pub(crate) must_check_slots: bool,
+    /// When it was about to leave the list of parked workers, on the parkers' clock; zero if it has
+    /// moved time.
+    pub(crate) at: u64,
+}
+
+/// What has ended the park of the keeper. Nothing, for another worker.
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    for_timers: bool,
+    for_slots: bool,
+    for_relief: bool,
+    for_io: bool,
+}
+
+impl Idle {
+    /// Marks a worker as running. If it was the keeper and its timeout has ended, has `context` fire
+    /// what is due, and replans.
+    pub(crate) fn transition_from_parked(
+        &self,
+        worker: usize,
+        context: &mut impl ParkContext,
+    ) -> Unparked {
+        let now = self.parkers[worker].now();
+        let mut parked = self.lock();
+        let ended = self.note_end(&mut parked, worker, now);
+        if context.expects_short_tasks() {
+            if ended.for_timers {
+                self.begin_timer_absence(&mut parked, worker, now);
+            }
+            if ended.for_io && context.has_looked_for_io() {
+                self.begin_io_absence(&mut parked, worker, now);
+            }
+        }
+        let leaving = match ended.for_relief {
+            true => Leaving::ToSearch,
+            false => Leaving::ToRun,
+        };
+        let at = parked.position(worker);
+        let successor = at.and_then(|at| self.remove(&mut parked, at, leaving));
+        drop(parked);
+        self.unpark(successor);
+        if ended.for_timers {
+            self.drivers.note_expired();
+            self.note_fired(context.fire());
+            // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
+            // the successor has no timeout yet. If none is parked, the next worker to park replans.
+            if self.has_parked() {
+                self.drivers.replan();
+            }
+        }
+        Unparked {
+            // A worker that relieves another one searches, and was counted so when it was removed.
+            // One that another thread has removed was counted by that thread.
+            searching: ended.for_relief || at.is_none(),
+            must_check_slots: ended.for_slots,
+            at: now,
+        }
+    }
+
+    /// Finds out what has ended the park of a worker, and notes that it has been.
+    fn note_end(&self, parked: &mut Parked, worker: usize, now: u64) -> Ended {
+        if parked.until <= now && parked.deputies.is_timer_deputy_due(worker, now) {
+            // The driver owner's thread was not scheduled since its timeout has ended. So the timer
+            // deputy becomes the keeper, and fires.
+            parked.keeper = Some(worker);
+            parked.deputies.forget(worker);
+        }
+        if parked.keeper != Some(worker) {
+            return Ended::default();
+        }
+        let for_timers = parked.until <= now;
+        if for_timers {
+            parked.until = NEVER;
+        }
+        let for_slots = self.lifo_watch.due() <= now;
+        if for_slots {
+            self.lifo_watch.put_off(now);
+        }
+        let for_relief = self.end_absence_if_over(parked, now);
+        let for_io = !for_timers && !for_slots && !for_relief;
+        if for_io {
+            self.count_towards_io_review(parked, worker, 1);
+        }
+        Ended {
+            for_timers,
+            for_slots,
+            for_relief,
+            for_io,
+        }
+    }
+
+    /// Removes the worker at an index of the list of parked workers. If it was the keeper, another
+    /// one becomes the keeper. Returns that successor if its parker cannot be changed while it
+    /// blocks: the caller unparks it, and it parks again with the new timeout.
+    pub(super) fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
+        let worker = parked.workers.remove(at);
+        self.counts.remove_parked(leaving);
+        parked.deputies.forget(worker);
+        if parked.workers.is_empty() {
+            parked.keeper = None;
+            // An absence for timers ends: the worker that was away polls the timers, as all do. One
+            // for I/O goes on: the next worker that parks is the deputy.
+            if let Away::ForTimers { .. } = parked.away {
+                parked.away = Away::Nobody;
+            }
+            self.drivers.clear_announcements();
+            return None;
+        }
+        if parked.keeper != Some(worker) {
+            return None;
+        }
+        let successor = self.choose_for_io(parked, |_| true)?;
+        parked.keeper = Some(successor);
+        parked.deputies.forget(successor);
+        if !self.is_prepared(successor) {
+            // It prepares its parker itself before it blocks.
+            return None;
+        }
+        let for_timeout = self.set_timeout(parked, successor);
+        let for_io = self.parkers[successor].set_io(!parked.away.is_any());
+        (for_timeout || for_io).then_some(successor)
+    }
+
+    /// Returns whether a worker has left its parker because timers are due.
+    #[cold]
+    pub(super) fn has_expired(&self, worker: usize) -> bool {
+        let now = self.parkers[worker].now();
+        let parked = self.lock();
+        parked.keeper == Some(worker) && parked.until <= now
+    }
+}
