@@ -30,14 +30,14 @@
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that outgrows RUN is
 //!   listed in `full` once for each RUN / 8 slots. A later call splits it, or `load_front` does
-//!   when the run becomes the front. Until then `unload_front` may have made it of all near slots,
-//!   all that was in `moved` may have been placed in it, and each call may have pushed a slot:
-//!   fewer than 4 RUN together. (Without marks a run is split as soon as it has RUN slots.)
+//!   when the run becomes the front. Before the split, a run has at most: all near slots (1.25 RUN,
+//!   if `unload_front` has made it), all of `to_place` (2 RUN), and one new slot for each call.
+//!   Together these are fewer than 4 RUN. (Without marks a run is split as soon as it has RUN
+//!   slots.)
 //! - H4 no run is empty, and of each run at least one slot in 2 STALENESS (32) is live, except for
 //!   a first run that `unload_front` made. Of the near slots, at most RUN are stale.
-//! - H5 slots in `moved` are not below the edge, no more than 2 RUN, and not counted
-//!   as stale: the heap asks for their state again when it places them, before it opens the next
-//!   run.
+//! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
+//!   the heap asks for their state again when it places them, before it opens the next run.
 //!
 //! The caller may choose not to mark the slots that turn stale (`MARKS_STALE` of a [`RunHeap`]).
 //! Then H4 and the bound of H5 do not hold. The caller then limits by a budget how many stale slots
@@ -47,7 +47,7 @@
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or makes one of the near slots, otherwise a few
 //! times [`STEP`]. Each call does a share of the maintenance in proportion to what it changes.
-//! There is no other clean-up pass but `clean`, one run a call.
+//! There is no other clean-up pass than `clean`, which cleans one run a call.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves
 //! are in `table`, which `store` combines with the heap; those of a driver are in `driver::wakers`.
@@ -161,10 +161,10 @@ pub(crate) struct RunHeap<const RUN: usize, const MARKS_STALE: bool = true> {
     /// How many slots of `front` and `recent` are stale.
     stale: usize,
     runs: Runs<MARKS_STALE>,
-    /// Slots of runs that have grown to RUN, one or more of each.
+    /// Which runs have grown to RUN: one or more slots of each, by which the run is found again.
     full: Vec<Slot>,
     /// Slots that left their run because their timers moved, to be placed in other runs.
-    moved: Vec<Slot>,
+    to_place: Vec<Slot>,
     /// The low of the run that [`clean`](Self::clean) cleans next.
     cleaned: Slot,
     effort: Effort,
@@ -194,7 +194,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             stale: 0,
             runs: Runs::new(),
             full: Vec::new(),
-            moved: Vec::new(),
+            to_place: Vec::new(),
             cleaned: Slot::MIN,
             effort: Effort::default(),
         }
@@ -205,7 +205,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     pub(crate) fn bound(&self) -> u64 {
         match self.root() {
             Some(root) => root.when(),
-            None if self.moved.is_empty() => self.runs.low().map_or(u64::MAX, Slot::when),
+            None if self.to_place.is_empty() => self.runs.low().map_or(u64::MAX, Slot::when),
             None => self.edge.when(),
         }
     }
@@ -219,8 +219,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
     }
 
-    /// Adds slots: live ones, if the heap marks those that turn stale. Those that come in
-    /// decreasing order cost little.
+    /// Adds slots. With `MARKS_STALE`, all of them must be live. Slots that come in decreasing
+    /// order cost little.
     pub(crate) fn extend(&mut self, slots: impl Iterator<Item = Slot>, timers: &mut impl Timers) {
         for slot in slots {
             // As `place` does, but without a call.
@@ -244,7 +244,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             if self.stale > self.near() / 2 + STEP {
                 self.unload_front();
             }
-        } else if self.moved.is_empty() || !self.moved.contains(&slot) {
+        } else if self.to_place.is_empty() || !self.to_place.contains(&slot) {
             let at = self.runs.find(slot);
             if self.runs.mark_stale(at, timers.are_mostly_gone()) {
                 self.filter_some(at, timers);
@@ -369,7 +369,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
 
     /// Places the first slot at or above the edge.
     fn place_farthest(&mut self, slot: Slot) {
-        if self.near() == 0 && self.moved.is_empty() {
+        if self.near() == 0 && self.to_place.is_empty() {
             self.edge = slot.next();
             self.front.push(slot);
             return;
@@ -428,13 +428,13 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         if slot < self.edge {
             self.place_near(slot);
         } else {
-            self.moved.push(slot);
+            self.to_place.push(slot);
         }
     }
 
     #[inline]
     fn has_deferred(&self) -> bool {
-        !(self.moved.is_empty() && self.full.is_empty())
+        !(self.to_place.is_empty() && self.full.is_empty())
     }
 
     fn buffer() -> Vec<Slot> {

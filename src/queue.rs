@@ -9,8 +9,8 @@
 //!   unsigned numbers have the order of the instants. The farthest instant is the store's
 //!   [`NEVER`].
 //! - Q3 `shrink_to_fit` moves the timers to the entries from zero on, in the order of their
-//!   numbers. `moved` holds these numbers. So a timer that is not at the index in its key is at the
-//!   index at which a binary search finds its number in `moved`.
+//!   numbers. `numbers_by_index` holds these numbers. So a timer that is not at the index in its
+//!   key is at the index at which a binary search finds its number in `numbers_by_index`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -107,7 +107,7 @@ pub struct TimerQueue<T> {
     store: Store<Item<T>>,
     next_number: NonZeroU64,
     /// Finds the timers that are not at the index in their keys: see Q3.
-    moved: Vec<NonZeroU64>,
+    numbers_by_index: Vec<NonZeroU64>,
 }
 
 // No value is ever pinned.
@@ -236,7 +236,7 @@ impl<T> TimerQueue<T> {
         Self {
             store: Store::new(),
             next_number: NonZeroU64::MIN,
-            moved: Vec::new(),
+            numbers_by_index: Vec::new(),
         }
     }
 
@@ -562,7 +562,7 @@ impl<T> TimerQueue<T> {
     pub fn clear(&mut self) {
         // The old store is dropped once the new one is in place, so that the queue is empty even if
         // dropping a value panics. The numbers of insertions go on, so that old keys stay stale.
-        self.moved = Vec::new();
+        self.numbers_by_index = Vec::new();
         drop(std::mem::replace(&mut self.store, Store::new()));
     }
 
@@ -628,9 +628,9 @@ impl<T> TimerQueue<T> {
     pub fn shrink_to_fit(&mut self) {
         // In the order of insertion, so that a binary search finds the timer of a key.
         self.store.compact(|item| item.number);
-        let mut moved = Vec::with_capacity(self.len());
-        moved.extend(self.store.iter().map(|(_, _, item)| item.number));
-        self.moved = moved;
+        let mut numbers = Vec::with_capacity(self.len());
+        numbers.extend(self.store.iter().map(|(_, _, item)| item.number));
+        self.numbers_by_index = numbers;
     }
 
     /// Returns the index of a key's timer.
@@ -644,7 +644,7 @@ impl<T> TimerQueue<T> {
 
     #[cold]
     fn moved_to(&self, key: Key) -> Option<u32> {
-        let index = self.moved.binary_search(&key.number).ok()? as u32;
+        let index = self.numbers_by_index.binary_search(&key.number).ok()? as u32;
         // The timer may be gone since, and another one may have its index.
         self.is_at(index, key).then_some(index)
     }

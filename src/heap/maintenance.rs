@@ -29,7 +29,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     #[cold]
     pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
         // Some of the moved slots may belong to this run.
-        while !self.moved.is_empty() {
+        while !self.to_place.is_empty() {
             self.place_moved(timers);
         }
         let Some(mut run) = self.runs.pop_first() else {
@@ -124,7 +124,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     }
 
     /// Takes all stale slots out of a run. Those whose timers have moved to below `end` are filed
-    /// anew in the same run, the others go to `moved`.
+    /// anew in the same run, the others go to `to_place`.
     fn refile(&mut self, run: &mut Run, end: Slot, timers: &mut impl Timers) {
         self.effort.add(run.slots.len());
         let (all, mut in_order) = (0..run.slots.len(), run.sorted);
@@ -133,13 +133,13 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
                 in_order = false;
                 return Some(to);
             }
-            if self.moved.len() == self.moved.capacity() {
+            if self.to_place.len() == self.to_place.capacity() {
                 // Not before it is needed: when a program has freed many small blocks, glibc merges
                 // all of them in the next allocation of a kilobyte or more. For 400 000 of them,
                 // that takes 65 ms.
-                self.moved.reserve(Self::CAPACITY);
+                self.to_place.reserve(Self::CAPACITY);
             }
-            self.moved.push(to);
+            self.to_place.push(to);
             None
         });
         run.sorted = in_order;
@@ -178,7 +178,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         };
         let end = len.min(start + STEP);
         filter(run, start..end, timers, OnMove::Refile, |_, to| {
-            self.moved.push(to);
+            self.to_place.push(to);
             None
         });
         let taken = len - run.slots.len();
@@ -219,11 +219,11 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// Does a bounded part of the work that earlier calls have deferred.
     #[cold]
     pub(super) fn run_deferred(&mut self, timers: &mut impl Timers) {
-        if !self.moved.is_empty() {
+        if !self.to_place.is_empty() {
             self.place_moved(timers);
         }
         // Splitting a run may add moved slots, and their number must stay bounded (H5).
-        if self.moved.is_empty() {
+        if self.to_place.is_empty() {
             self.split_one(timers);
         }
     }
@@ -232,17 +232,17 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// sorted, and whose timers were all moved by the same duration, becomes sorted runs again.
     fn place_moved(&mut self, timers: &mut impl Timers) {
         // More than `filter_some` adds in one call, so that their number does not grow.
-        let some = self.moved.len().min(STEP + STEP / 2);
+        let some = self.to_place.len().min(STEP + STEP / 2);
         self.effort.add(some);
         for i in 0..some {
             // Its timer may have been removed or reset since; such a slot is not counted as stale.
-            match timers.resolve(self.moved[i], OnMove::Refile) {
-                SlotState::Live => self.place(self.moved[i]),
+            match timers.resolve(self.to_place[i], OnMove::Refile) {
+                SlotState::Live => self.place(self.to_place[i]),
                 SlotState::Dead => {}
                 SlotState::Moved(slot) => self.place(slot),
             }
         }
-        self.moved.drain(..some);
+        self.to_place.drain(..some);
     }
 
     /// Removes a run if it has become empty, or merges it with the one before it if it has become

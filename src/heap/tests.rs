@@ -30,9 +30,13 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             self.runs.low().is_none_or(|low| low == self.edge),
             "H1 edge"
         );
-        assert!(self.moved.iter().all(|&slot| slot >= self.edge), "H5");
-        assert!(self.moved.len() <= RUN * 2, "H5: {}", self.moved.len());
-        found += count(&self.moved);
+        assert!(self.to_place.iter().all(|&slot| slot >= self.edge), "H5");
+        assert!(
+            self.to_place.len() <= RUN * 2,
+            "H5: {}",
+            self.to_place.len()
+        );
+        found += count(&self.to_place);
         self.runs.verify();
         let lows: Vec<_> = self.runs.iter().map(|(run, _)| run.low).collect();
         for (i, (run, stale)) in self.runs.iter().enumerate() {
@@ -69,7 +73,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// Returns how many slots there are, stale ones included.
     pub(crate) fn slots(&self) -> usize {
         self.near()
-            + self.moved.len()
+            + self.to_place.len()
             + self
                 .runs
                 .iter()
@@ -84,7 +88,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             .iter()
             .map(|(run, _)| run.slots.capacity())
             .sum::<usize>();
-        self.front.capacity() + self.recent.capacity() + self.moved.capacity() + runs
+        self.front.capacity() + self.recent.capacity() + self.to_place.capacity() + runs
     }
 
     /// Returns how many slots were looked at or moved since the last call.
@@ -205,7 +209,7 @@ fn a_run_of_removed_timers_is_opened_without_an_allocation() {
     assert_eq!(heap.peek(u64::MAX, &mut AllDead), None);
     assert_eq!(heap.slots(), 0);
     assert!(heap.capacity() <= before);
-    assert_eq!(heap.moved.capacity(), 0, "nothing has moved");
+    assert_eq!(heap.to_place.capacity(), 0, "nothing has moved");
 }
 
 #[test]

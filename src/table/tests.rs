@@ -38,7 +38,10 @@ impl<V> Table<V> {
         }
         let armed: Vec<_> = all.iter().filter(|entry| entry.is_armed()).collect();
         assert_eq!((armed.len(), all.len() - idle), (self.armed, self.armed));
-        assert!(armed.iter().all(|entry| entry.filed <= entry.when), "T2");
+        assert!(
+            armed.iter().all(|entry| entry.slot_when <= entry.when),
+            "T2"
+        );
         armed
             .iter()
             .filter(|entry| entry.live_slot(0).is_some())

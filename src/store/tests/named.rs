@@ -145,7 +145,7 @@ fn equal_deadlines_before_and_after_the_wrap_keep_their_order_separately() {
     for value in 0..6 {
         store.insert(5, value);
     }
-    // Numbers 2^32 - 2 and - 1 before the wrap, 0 to 3 after it: the later three leave first.
+    // Numbers 2^32 - 3 to 2^32 - 1 before the wrap, 1 to 3 after it: the later three leave first.
     assert_eq!(drain(&mut store), [3, 4, 5, 0, 1, 2]);
 }
 
