@@ -43,8 +43,8 @@ const RUNNING: u64 = u64::MAX;
 /// for it from each read.
 const CAN_PAUSE: bool = cfg!(feature = "test-util");
 
-/// By how much a deadline has to be later than what the system's coarse clock shows to be taken for
-/// one that has not passed: ten ticks of the system, at 100 a second.
+/// If a deadline is this much later than the time on the system's coarse clock, it is assumed not
+/// to have passed: ten ticks of the system, at 100 a second.
 pub(crate) const FAR: u64 = 100_000_000;
 
 /// A source of time for drivers.

@@ -113,7 +113,7 @@ impl<P: Park> Driver<P> {
     /// }
     /// ```
     pub fn park(&mut self) -> Turn {
-        self.park_limited(None)
+        self.park_at_most(None)
     }
 
     /// Like [`park`](Self::park), but blocks for about `limit` at most.
@@ -130,10 +130,10 @@ impl<P: Park> Driver<P> {
     /// assert_eq!(driver.park_timeout(Duration::from_millis(1)).fired(), 0);
     /// ```
     pub fn park_timeout(&mut self, limit: Duration) -> Turn {
-        self.park_limited(Some(limit))
+        self.park_at_most(Some(limit))
     }
 
-    fn park_limited(&mut self, limit: Option<Duration>) -> Turn {
+    fn park_at_most(&mut self, limit: Option<Duration>) -> Turn {
         let timeout = self.announce(limit);
         self.inner.park(timeout);
         self.turn()
@@ -337,7 +337,7 @@ impl<P> Driver<P> {
         self.fire(now)
     }
 
-    // A function of its own, so that a turn with nothing due saves no registers for it.
+    // A function of its own, so that a turn with nothing due need not push registers for it.
     #[inline(never)]
     fn fire(&mut self, now: u64) -> Turn {
         let (wake_at, sample) = self.wait.take();
@@ -362,9 +362,10 @@ impl<P> Driver<P> {
     /// due then.
     ///
     /// It is for executors: call it when nothing is left to run, and park only if it returns
-    /// `false`. Then a test on a paused or manual clock takes no longer than its work. It does
+    /// `false`. Then a test on a paused or manual clock takes no longer than its work. It moves
     /// nothing if the clock runs, is [held](crate::Clock::hold), or has no deadline to come. Timers
-    /// that never fire have none.
+    /// that never fire have none. After `false` on a clock that does not run, the next timer that
+    /// is armed calls the [`Unpark`], unless a [`turn`](Self::turn) comes first.
     ///
     /// # Examples
     ///
@@ -388,11 +389,11 @@ impl<P> Driver<P> {
         if !shared.clock.is_frozen() {
             return false;
         }
-        // The announcement comes before the deadlines are read: a timer that another thread arms
-        // after that has to interrupt the park that follows, which no deadline would end. It is
-        // `NEVER`, so that any timer that is armed from now on interrupts. The earliest deadline
-        // is not enough: its timer may be dropped before the deadlines are read, and a later timer
-        // armed after that. (While time is held they are not read. The end of the hold interrupts.)
+        // First `NEVER` is announced, then the deadlines are read. Otherwise a timer that another
+        // thread arms in between would not interrupt the park that follows, and on a frozen clock
+        // nothing else ends the park. To announce the earliest deadline is not enough: its timer
+        // may be dropped before the deadlines are read, and a later timer armed after that. (While
+        // time is held, the deadlines are not read. The end of the hold interrupts.)
         shared.announce_park(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {
@@ -424,10 +425,10 @@ impl<P> Driver<P> {
             .then(|| shared.wake_with_margin(next, now));
         let next = early.unwrap_or(next);
         let plan = self.planner.plan(next);
-        // The end of the limit is no wake-up for a timer.
+        // If the caller's limit ends the wait, the planner does not count that as a wake-up.
         let for_timers = plan.wake_at;
         let plan = plan.no_later_than(limit_at.unwrap_or(NEVER));
-        // Where no time passes by itself, no slack ends a wait: every earlier timer interrupts it.
+        // On a frozen clock the slack is not used: every earlier timer interrupts the wait.
         let until = if frozen { next } else { plan.announcement() };
         match early == Some(until) {
             true => shared.announce_early(&state, until),
@@ -455,7 +456,7 @@ impl<P: Park> Park for Driver<P> {
     }
 
     fn park(&mut self, timeout: Option<Duration>) {
-        self.park_limited(timeout);
+        self.park_at_most(timeout);
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) const HINT: &str = ", or inside of a tokio runtime";
 
 /// About how many timers fire each time that a wake source expires, before tasks run again. What is
 /// left takes one more system call and one more pass of tokio's loop.
-const BUDGET: usize = 4096;
+const MOST_TIMERS: usize = 4096;
 
 /// The drivers of one runtime.
 struct TokioDriver {
@@ -68,9 +68,9 @@ struct TokioDriver {
     /// The timerfd among the wake sources, which own it.
     descriptor: Option<Weak<Descriptor>>,
     calls: CallNote,
-    /// How many timers fire at once: [`BUDGET`], but all that are due if the clock may be paused,
-    /// since tokio may then advance it.
-    budget: usize,
+    /// How many timers fire at once, at most: [`MOST_TIMERS`], but all that are due if the clock
+    /// may be paused, since tokio may then advance it.
+    most: usize,
     /// What tells whether the runtime has ended, if it may end without waking this driver. Then
     /// [`end_unwatched`](Self::end_unwatched) asks.
     unwatched: Option<Probe>,
@@ -195,10 +195,10 @@ impl TokioDriver {
         let count = if workers > 1 { workers + 1 } else { 1 };
         let clock = sources.clock().clone();
         let can_pause = sources.can_pause();
-        let (slack, budget) = if can_pause {
+        let (slack, most) = if can_pause {
             (SharedSlack::none(), usize::MAX)
         } else {
-            (SharedSlack::adaptive(), BUDGET)
+            (SharedSlack::adaptive(), MOST_TIMERS)
         };
         Some(Arc::new_cyclic(|driver: &Weak<Self>| {
             let notifier = || Box::new(ShardNotifier(driver.clone()));
@@ -208,7 +208,7 @@ impl TokioDriver {
                 runtime: runtime.id(),
                 descriptor: sources.descriptor(),
                 calls: sources.calls(),
-                budget,
+                most,
                 relay: Relay::new(workers, &clock, slack.clone()),
                 unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
                 drivers: ShardedDriver::new(
@@ -240,7 +240,7 @@ impl TokioDriver {
             self.relay
                 .before_firing(self.runtime, self.drivers.shards());
             wake_cost::end_sample(self.runtime, &self.drivers);
-            self.drivers.fire_expired(self.budget);
+            self.drivers.fire_expired(self.most);
             wake_cost::begin_sample(self.runtime, &self.drivers);
             liveness = self.drivers.replan();
         }

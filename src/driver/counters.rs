@@ -1,8 +1,8 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
-//! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (but for
-//! those that a second thread resets, or that are found due before a turn). Each is written where a
-//! lock is held anyway, or by one thread alone:
+//! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (except
+//! for timers that a second thread resets, or that are found due before a turn). Each is written
+//! where a lock is held anyway, or by one thread alone:
 //!
 //! | counted | where |
 //! |---|---|
@@ -125,7 +125,7 @@ pub(super) struct Lateness<'a> {
     counted: u64,
     /// The sum of the deadlines that belong there.
     sum: u64,
-    /// How late the first timer is: no other is as late.
+    /// How late the first timer is: none is later.
     most_late: u64,
 }
 
@@ -204,8 +204,8 @@ impl Counters {
         }
     }
 
-    /// Ends a batch, under the driver's lock. Returns how late the first timer is: no other is as
-    /// late.
+    /// Ends a batch, under the driver's lock. Returns how late the first timer is: none is
+    /// later.
     pub(super) fn end_batch(&self, mut lateness: Lateness<'_>) -> u64 {
         lateness.flush();
         let count = lateness.counted;
@@ -278,7 +278,7 @@ impl Counters {
         self.rare.0.missed_ticks.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Adds all counts to `stats`, but for those of the chunks.
+    /// Adds all counts to `stats`, except those of the chunks.
     pub(super) fn add_to(&self, stats: &mut Stats) {
         let Firing {
             fired,

@@ -177,8 +177,8 @@ impl Handle {
     /// If no slack is set, the driver chooses one itself, and uses it only while timers are dense;
     /// see [`Builder::slack`].
     ///
-    /// Any thread may call it at any time: the loop is interrupted, and waits by the new slack. The
-    /// slack belongs to the loop. All workers of a runtime (tokio's, or one of `rt`) share one
+    /// Any thread may call it at any time: the loop is interrupted, and waits with the new slack.
+    /// The slack belongs to the loop. All workers of a runtime (tokio's, or one of `rt`) share one
     /// slack, which can be set through the handle of any of them. Where there is no other driver,
     /// the handle that [`Handle::current`] returns sets that of the process-wide thread.
     ///
@@ -227,7 +227,7 @@ impl Handle {
 
     fn change_slack(&self, slack: Option<Duration>) {
         self.shared.slack.set(slack.map(nanos));
-        // The loop may be waiting by the old slack, of up to a second.
+        // The loop may be waiting with the old slack, of up to a second.
         self.shared.look_again();
     }
 

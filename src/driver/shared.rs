@@ -6,8 +6,9 @@
 //! common questions cost one load:
 //!
 //! - `elapsed`: what the clock showed in the last turn that looked for due timers under the lock. A
-//!   deadline at or before it has passed: its timer has fired, or fires in that turn or a later
-//!   one.
+//!   deadline *has elapsed* when a turn has published a time at or after the deadline: its timer
+//!   has fired, or fires in that turn or in a later turn. (It *has passed* when the clock shows
+//!   that time or a later time, whether or not a turn has come since.)
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
 //! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
@@ -15,12 +16,13 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. A timer that is due when the loop looks
-//! at its timers anyway, or later, is armed under the lock of the chunk alone: if it needs a slot,
-//! that is *unfiled* there until then. And a timer is removed under that lock. Where the loop must
-//! know the earliest deadline exactly, because time moves on to it, a timer is put off under the
-//! driver's lock. In a runtime, that lock is also taken there after a removal: the loop may have to
-//! be told.
+//! heap is early enough, so the loop wakes in time. A timer that is due no earlier than the loop
+//! looks at its timers in any case is armed under the lock of its chunk alone: if it needs a slot,
+//! the slot is *unfiled*, in a list of the chunk, until the loop looks. A removal takes the chunk's
+//! lock alone, too. On a frozen clock (manual or paused), and on a tokio clock that may be paused,
+//! time moves on to the earliest deadline, so the loop must know it exactly. There a timer is put
+//! off under the driver's lock, and in a runtime a removal takes the driver's lock, too: the loop
+//! may have to be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -29,15 +31,16 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. It announces the time of the heap's first slot, or an earlier one. Once it has found
-//! that slot, no earlier one is left unfiled. (`Driver::advance_when_idle` announces `NEVER`, and
-//! then, unless time is held, reads the deadlines, so it finds the unfiled ones, too.) A thread
-//! that arms an earlier timer clears the announcement, under the same lock, and then unparks the
-//! loop. So one of two things happens. Either the arming thread comes first, and the loop computes
-//! its timeout with the new timer in view. Or it comes second, sees the announcement, and unparks;
-//! an unpark that comes before the loop blocks makes the block return. The first thread that
-//! interrupts clears the announcement, so the loop is interrupted once for each announcement. A
-//! loop that runs is interrupted only between the end of its wait and the turn that follows.
+//! and blocks. It announces the time of the heap's first slot, or an earlier time. While it holds
+//! the lock, it first files every unfiled slot that is earlier. (`Driver::advance_when_idle`
+//! announces `NEVER`, and then, unless time is held, reads the deadlines, so it finds the unfiled
+//! ones, too.) A thread that arms an earlier timer clears the announcement, under the same lock,
+//! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
+//! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
+//! announcement, and unparks; an unpark that comes before the loop blocks makes the block return.
+//! The first thread that interrupts clears the announcement, so the loop is interrupted once for
+//! each announcement. A loop that runs is interrupted only while its last announcement stands,
+//! until the next turn.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -107,7 +110,8 @@ pub(crate) trait Notifier: Send + Sync {
 /// Whose loop waits for a driver's timers; `Debug` of a handle shows it.
 pub(crate) struct Origin {
     pub(crate) name: &'static str,
-    /// The drivers of all threads of a runtime. Empty if the loop has only one driver, or is gone.
+    /// The drivers of all threads of a runtime. Empty if the loop is not that of a runtime, or if
+    /// the runtime is gone.
     pub(crate) shards: Box<[Arc<Shared>]>,
 }
 
@@ -155,7 +159,7 @@ pub(crate) enum Arm {
     /// It is armed, under this index. The loop must be interrupted for it if the flag says so: by
     /// [`Shared::replan`], once the caller has noted that the timer is armed.
     Armed { index: u32, must_replan: bool },
-    /// Its deadline has passed.
+    /// Its deadline has elapsed.
     Due,
     /// The driver is gone.
     Closed,
@@ -166,8 +170,8 @@ pub(crate) enum Reset {
     /// The loop must be told if the flag says so: by [`Shared::replan`], once the caller has noted
     /// that the timer is armed.
     Moved { must_replan: bool },
-    /// The new deadline has passed: the timer was removed, and the caller wakes its waker. The loop
-    /// must be told as above.
+    /// The new deadline has elapsed: the timer was removed, and the caller wakes its waker. The
+    /// loop must be told as above.
     Due { waker: Waker, must_replan: bool },
     /// The timer has fired, or the driver is gone.
     Gone,
@@ -208,8 +212,8 @@ impl Shared {
         lock(&self.state.0)
     }
 
-    /// Returns whether a turn or the driver's end has passed `deadline`;
-    /// [`is_closed`](Self::is_closed) tells the two apart.
+    /// Returns whether `deadline` has elapsed. After the driver's end, every deadline has:
+    /// [`is_closed`](Self::is_closed) tells.
     #[inline]
     pub(crate) fn has_elapsed(&self, deadline: u64) -> bool {
         // Acquire: pairs with the release in `set_elapsed`. A thread that finds a timer elapsed
@@ -270,7 +274,7 @@ impl Shared {
         self.notifier.replan();
     }
 
-    // A function of its own, so that a poll that does not come here saves no registers for it.
+    // A function of its own, so that a poll that does not come here need not push registers for it.
     #[inline(never)]
     fn insert_locked(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {
         self.insert(&mut self.lock(), deadline, waker)
@@ -313,7 +317,7 @@ impl Shared {
         Reset::Moved { must_replan: false }
     }
 
-    // A function of its own, so that a timer that is put off saves no registers for it.
+    // A function of its own, so that putting a timer off need not push registers for it.
     #[inline(never)]
     fn reset_locked(&self, index: u32, old: u64, deadline: u64) -> Reset {
         // As in `replace_waker`.
@@ -401,9 +405,9 @@ impl Shared {
     }
 
     /// Returns whether a timer that comes due some day wakes the task of `waker`.
-    pub(crate) fn holds(&self, waker: &Waker) -> bool {
+    pub(crate) fn has_waker_of(&self, waker: &Waker) -> bool {
         // After a fork the locks of a driver that is gone may be held for ever.
-        !self.is_closed() && self.chunks.holds(waker)
+        !self.is_closed() && self.chunks.has_waker_of(waker)
     }
 
     /// Returns how many timers are armed.

@@ -63,7 +63,7 @@ impl Handle {
 
 /// What a driver has done, returned by [`Handle::stats`].
 ///
-/// All counts begin when the driver is made, and only grow, but for [`pending`](Self::pending).
+/// All counts begin when the driver is made, and only grow, except [`pending`](Self::pending).
 /// When a runtime has ended, a handle tells of one of its drivers alone, so its counts may then be
 /// less than before. What is counted are timers that a driver was told of: a timeout whose future
 /// is ready at its first poll, or a timer that is due at its first poll, is not among them.
@@ -250,7 +250,9 @@ impl Stats {
     /// Returns how often the loop was interrupted: for a timer that is due earlier than the loop
     /// would have woken, by [`Handle::unpark`], or because the clock or the slack has changed. In a
     /// runtime this may only have changed when it wakes, and a change of a clock that is moved by
-    /// hand counts once for each of its drivers.
+    /// hand counts once for each of its drivers. In a runtime whose clock is frozen, or may be
+    /// paused by tokio, it also counts when the timer that the loop waits for is dropped or put
+    /// off.
     ///
     /// # Examples
     ///

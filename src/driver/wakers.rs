@@ -6,22 +6,22 @@
 //! is put off by one compare-and-exchange, and removing one, or arming one that the loop need not
 //! be told of, takes the lock of its chunk alone. The heap is not told in any of these cases: it
 //! finds out when it gets to the slot. Then the slot of a timer that was put off is filed anew at
-//! its deadline, and that of a free entry is dropped. A new slot may be *unfiled* at first: it
+//! its deadline, and the slot of a free entry is dropped. A new slot may be *unfiled* at first: it
 //! waits in a list of [`chunks`], and is not in the heap yet.
 //!
-//! - W1 an entry owns at most one slot, filed or unfiled: the one with its `slot_when` and
-//!   `slot_seq`. If `slot_when` is [`NEVER`], it owns none. Any other slot with its key is
-//!   *ownerless*.
+//! - W1 an entry has at most one slot, filed or unfiled: the one with its `slot_when` and
+//!   `slot_seq`. If `slot_when` is [`NEVER`], it has none. Any other slot with its key is *stray*:
+//!   it belongs to no entry.
 //! - W2 while armed, `slot_when` is at or before the word: the heap gets to the slot no later than
 //!   its timer is due.
 //! - W3 a free entry keeps its slot: the next timer that gets the entry adopts the slot, unless
-//!   that is too late for it. When the heap gets to the slot first, the entry's `slot_when` becomes
-//!   `NEVER`, under the lock of its chunk.
+//!   the slot is later than its deadline. When the heap gets to the slot first, the entry's
+//!   `slot_when` becomes `NEVER`, under the lock of its chunk.
 //! - W4 a call looks at a bounded number of slots. What it leaves undone, the next call does:
 //!   until then [`bound`](Order::bound) may be earlier than the earliest deadline.
-//! - W5 there are no more slots than entries, but for ownerless ones. A slot becomes ownerless only
-//!   if its entry's timer is armed for, or reset to, an earlier time than that of the slot. While
-//!   most slots are ownerless, one run of the heap is cleaned for every [`CLEAN`] new ones.
+//! - W5 apart from stray slots, there are no more slots than entries. A slot becomes stray only if
+//!   the timer of its entry is armed for, or reset to, an earlier time than that of the slot. While
+//!   most slots are stray, one run of the heap is cleaned for every [`CLEAN`] new stray ones.
 //!
 //! Equal deadlines leave in the order in which they were armed, or reset under the lock, by the
 //! sequence number; it has 32 bits, and `table` tells what happens when these wrap. A timer
@@ -35,36 +35,36 @@ use self::chunks::{Arming, Chunks, CurrentChunk, Entry, Locked, Unfiled};
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
-/// After how many new ownerless slots it is decided whether to clean a run of the heap.
+/// After how many new stray slots it is decided whether to clean a run of the heap.
 const CLEAN: usize = 64;
 
 impl Entry {
     #[inline]
-    fn owns(&self, slot: Slot) -> bool {
+    fn has_slot(&self, slot: Slot) -> bool {
         self.slot_seq == slot.seq() && self.slot_when == slot.when()
     }
 
     /// Returns whether `slot` is live.
     #[inline]
     fn is_live(&self, slot: Slot, word: u64) -> bool {
-        self.owns(slot) && self.seq == slot.seq() && word == slot.when() && self.is_armed()
+        self.has_slot(slot) && self.seq == slot.seq() && word == slot.when() && self.is_armed()
     }
 }
 
 /// How many slots are filed.
 ///
-/// A slot counts once it is filed. If it has made an older slot ownerless, that counts as such from
-/// then on. `Order::reset` files its new slot at once, even if the older one is still unfiled.
-/// Until that is filed, too, `owned` is one too low, and may be negative, and `ownerless` is one
-/// too high; the sum is right.
+/// A slot counts from when it is filed. The older slot that it replaces counts as stray from the
+/// same moment. Exception: `Order::reset` files its new slot at once, even if the older slot is
+/// still unfiled. Until the older one is filed, `of_entries` is 1 too low (it may be negative), and
+/// `stray` is 1 too high; the sum is right.
 #[derive(Default)]
 struct Counts {
-    /// How many are owned by an entry.
-    owned: isize,
-    /// How many are not.
-    ownerless: isize,
-    /// How many became ownerless since it was last decided whether to clean a run.
-    new_ownerless: usize,
+    /// How many belong to an entry.
+    of_entries: isize,
+    /// How many are stray.
+    stray: isize,
+    /// How many became stray since it was last decided whether to clean a run.
+    new_stray: usize,
 }
 
 /// See the head of this file. The lock of the driver guards it.
@@ -121,7 +121,7 @@ impl Order {
             return false;
         };
         entry.seq = seq;
-        let slot = entry.own_new_slot(index, to);
+        let slot = entry.renew_slot(index, to);
         drop(locked);
         if let Some(slot) = slot {
             self.buffer.add(slot);
@@ -134,16 +134,16 @@ impl Order {
     fn file_buffer(&mut self, chunks: &Chunks) {
         let Unfiled { slots, replacing } = &mut self.buffer;
         let (replaced, counts) = (std::mem::take(replacing), &mut self.counts);
-        counts.owned += slots.len() as isize - replaced as isize;
-        counts.ownerless += replaced as isize;
-        counts.new_ownerless += replaced;
+        counts.of_entries += slots.len() as isize - replaced as isize;
+        counts.stray += replaced as isize;
+        counts.new_stray += replaced;
         // No budget is asked for: the work of `extend` is bounded without one, as that of `clean`.
         let budget = &mut StaleBudget(0);
         let mut view = View::new(chunks, counts, budget);
         self.heap.extend(slots.drain(..), &mut view);
-        while view.counts.new_ownerless >= CLEAN {
-            view.counts.new_ownerless -= CLEAN;
-            if view.counts.ownerless > view.counts.owned {
+        while view.counts.new_stray >= CLEAN {
+            view.counts.new_stray -= CLEAN;
+            if view.counts.stray > view.counts.of_entries {
                 self.heap.clean(&mut view);
             }
         }
@@ -169,8 +169,8 @@ impl Order {
         earliest
     }
 
-    /// Lowers `unfiled_from` to `time`, if that is earlier. The loop wakes by then, and the
-    /// driver's `next` is not after it.
+    /// Lowers `unfiled_from` to `time`, if `time` is earlier. The loop wakes at `time` or earlier,
+    /// and the driver's `next` is not after `time`.
     pub(crate) fn lower_unfiled_from(&self, chunks: &Chunks, time: u64) {
         let lower = |arming: &mut Arming| arming.unfiled_from = arming.unfiled_from.min(time);
         chunks.with_current(&self.current, lower);
@@ -220,18 +220,18 @@ impl Order {
     ) -> Option<u64> {
         loop {
             let mut view = View::new(chunks, &mut self.counts, budget);
-            let filed = match self.heap.peek(NEVER, &mut view) {
+            let earliest = match self.heap.peek(NEVER, &mut view) {
                 Some(slot) => slot.when(),
                 None if view.has_budget() => NEVER,
                 None => return None,
             };
             drop(view);
             let before = self.slots();
-            if self.file_unfiled(chunks, filed) == filed {
-                return Some(filed);
+            if self.file_unfiled(chunks, earliest) == earliest {
+                return Some(earliest);
             }
-            // One of these is earlier, unless it was removed since. The budget ends this, should
-            // other threads go on to arm earlier ones.
+            // One of the slots just filed is earlier, unless its timer was removed since. The
+            // budget ends this, should other threads go on to arm earlier ones.
             let added = self.slots().saturating_sub(before);
             budget.0 = budget.0.saturating_sub(added.max(1));
         }
@@ -245,7 +245,7 @@ impl Order {
 
     /// Returns how many slots are filed.
     pub(crate) fn slots(&self) -> usize {
-        (self.counts.owned + self.counts.ownerless).max(0) as usize
+        (self.counts.of_entries + self.counts.stray).max(0) as usize
     }
 }
 
@@ -293,7 +293,7 @@ impl<'a> View<'a> {
     fn claim(&mut self, slot: Slot) -> Option<Waker> {
         let chunks = self.chunks;
         let waker = self.lock(slot)?.claim(chunks, slot)?;
-        self.counts.owned -= 1;
+        self.counts.of_entries -= 1;
         Some(waker)
     }
 }
@@ -308,13 +308,13 @@ impl Timers for View<'_> {
         let Some(entry) = locked.entry() else {
             return SlotState::Dead;
         };
-        let state = if !entry.owns(slot) {
-            self.counts.ownerless -= 1;
+        let state = if !entry.has_slot(slot) {
+            self.counts.stray -= 1;
             SlotState::Dead
         } else if !entry.is_armed() || word == NEVER {
             // Under the lock of the chunk, so that no timer adopts the slot any longer.
             entry.slot_when = NEVER;
-            self.counts.owned -= 1;
+            self.counts.of_entries -= 1;
             SlotState::Dead
         } else if entry.seq == slot.seq() && word == slot.when() {
             return SlotState::Live;

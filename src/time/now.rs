@@ -34,7 +34,7 @@ impl Instant {
         }
     }
 
-    // A function of its own, so that reading a clock of the system saves no registers for it.
+    // A function of its own, so that reading a clock of the system need not push registers for it.
     #[inline(never)]
     fn now_by_foreign_code() -> Self {
         match Handle::entered_driver() {

@@ -96,7 +96,7 @@ impl ManualClock {
 /// Panics if the future waits for a timer of `outer`, the driver that was current before its own.
 #[track_caller]
 fn check_timers_of(outer: Option<&Handle>, waker: &Waker) {
-    if let Some(outer) = outer.filter(|outer| outer.shared.holds(waker)) {
+    if let Some(outer) = outer.filter(|outer| outer.shared.has_waker_of(waker)) {
         panic!(
             "simulate waits for a timer that is not on its clock: it was made before the call, on the \
              driver that is current there ({}). Make timers inside of the future: \

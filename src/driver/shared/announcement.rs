@@ -5,9 +5,10 @@
 //! deadline, and the loop is not held up for it; and if each timer is earlier than the one before,
 //! the loop wakes a margin before it has to (see `slack`). Then it finds nothing due, and goes on.
 //!
-//! Where time moves on to the earliest deadline, because the clock stands still or tokio may pause
-//! it, the loop has to know it *exactly*. That of a runtime is told there when the timer that it
-//! waits for is cancelled or put off; a `Driver` reads the deadlines anew before it moves time.
+//! On a clock that stands still, or that tokio may pause, time moves on to the earliest deadline,
+//! so the loop has to know that deadline *exactly*. On such a clock, a runtime tells its loop when
+//! the timer that the loop waits for is cancelled or put off. A `Driver` reads the deadlines anew
+//! before it moves time.
 
 use super::{Shared, State};
 use crate::driver::slack::{self, NO_INTERRUPT};
@@ -15,12 +16,12 @@ use crate::driver::wakers::StaleBudget;
 use crate::instant::NEVER;
 use crate::sync::{self, MutexGuard, atomic::Ordering};
 
-/// How many stale slots are dropped or filed anew under one hold of the lock.
+/// How many stale slots are dropped or filed anew each time that the lock is taken.
 pub(super) const STALE_SLOTS: usize = sync::in_models(2, 256);
 
 /// How often the lock is taken, at most, to get through stale slots: to find out when the loop has
 /// to wake, or in a call that fires. Where that has to be known exactly there is no such limit.
-pub(super) const HOLDS: usize = sync::in_models(2, 16);
+pub(super) const MOST_LOCKINGS: usize = sync::in_models(2, 16);
 
 impl Shared {
     /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
@@ -76,14 +77,14 @@ impl Shared {
     /// and takes it again, and after a while ends with an earlier time, unless the loop or the
     /// caller has to know the deadline exactly.
     pub(crate) fn lock_and_find_next(&self, exactly: bool) -> (MutexGuard<'_, State>, u64) {
-        let mut holds = 0;
+        let mut lockings = 0;
         loop {
             let mut state = self.lock();
             let mut budget = StaleBudget(STALE_SLOTS);
-            holds += 1;
+            lockings += 1;
             match state.timers.next_deadline(&self.chunks, &mut budget) {
                 Some(next) => return (state, next),
-                None if holds >= HOLDS && !exactly && !self.is_exact() => {
+                None if lockings >= MOST_LOCKINGS && !exactly && !self.is_exact() => {
                     let bound = state.timers.bound(&self.chunks);
                     return (state, bound);
                 }
@@ -162,7 +163,8 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Notes that a wait of the loop has ended otherwise than by an earlier timer.
+    /// Ends the row of interruptions: a wait of the loop has ended because its time was over, or by
+    /// an unpark, and not for an earlier timer.
     pub(crate) fn note_timed_wake(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.

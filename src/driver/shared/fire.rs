@@ -5,9 +5,9 @@
 //! no lock is held for longer than it takes to pop a batch, and a waker may arm, reset and drop
 //! timers, clone and drop wakers, or block.
 //!
-//! On the way to the due timers are those that were put off or removed. A hold of the lock files or
-//! drops a bounded number of their slots ([`STALE_SLOTS`]) and counts as a batch, so that a turn
-//! that fires nothing ends as soon as one that fires.
+//! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
+//! drops or files anew a bounded number of them ([`STALE_SLOTS`]), and counts a full batch, so that
+//! a turn that fires nothing ends as soon as one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)
@@ -17,7 +17,7 @@ use std::panic::resume_unwind;
 use std::task::Waker;
 
 use crate::clock::ClockObserver;
-use crate::driver::shared::announcement::{HOLDS, STALE_SLOTS};
+use crate::driver::shared::announcement::{MOST_LOCKINGS, STALE_SLOTS};
 use crate::driver::shared::{CLOSED, Shared};
 use crate::driver::wakers::{Order, StaleBudget};
 use crate::instant::NEVER;
@@ -60,23 +60,23 @@ impl Batch {
 }
 
 impl Shared {
-    /// Fires timers due at `now`, earliest first, at most about `budget` of them.
+    /// Fires timers due at `now`, earliest first, about `most` of them at most.
     ///
     /// Returns how many fired and whether more may be due. Unless the loop must know the earliest
-    /// deadline exactly, the call also ends after [`HOLDS`] holds of the lock that got through
-    /// stale slots. Any thread may call it at any time.
-    pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
+    /// deadline exactly, the call also ends when it has found less than a full batch
+    /// [`MOST_LOCKINGS`] times, because of stale slots. Any thread may call it at any time.
+    pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let mut batch = Batch::new();
-        let (mut fired, mut spent, mut stale_holds, mut most_late) = (0, 0_usize, 0, 0);
+        let (mut fired, mut counted, mut stale_lockings, mut most_late) = (0, 0_usize, 0, 0);
         loop {
             let (more, late) = self.collect(now, &mut batch);
             most_late = late.max(most_late);
             fired += batch.len;
-            spent = spent.saturating_add(BATCH);
+            counted = counted.saturating_add(BATCH);
             // A batch that is not full ended because of stale slots, or is the last one.
-            stale_holds += usize::from(batch.len < BATCH);
+            stale_lockings += usize::from(batch.len < BATCH);
             batch.wake();
-            if !more || spent >= budget || stale_holds >= HOLDS && !self.is_exact() {
+            if !more || counted >= most || stale_lockings >= MOST_LOCKINGS && !self.is_exact() {
                 // The driver may have ended meanwhile: then they were orphaned.
                 if fired > 0 && !self.is_closed() {
                     self.note_fired(now, fired, most_late);
@@ -149,11 +149,11 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.mark_closed();
         // Bounded, because a timer that its owner keeps putting off is filed anew each time.
-        // Without such owners each hold of the lock gets rid of `BATCH` slots at least.
+        // Without such owners each call gets rid of `BATCH` slots at least.
         let slots = self.lock().timers.slots();
-        let mut holds = 2 * slots / BATCH + 16;
-        while holds > 0 && self.fire(NEVER, BATCH).1 {
-            holds -= 1;
+        let mut calls = 2 * slots / BATCH + 16;
+        while calls > 0 && self.fire(NEVER, BATCH).1 {
+            calls -= 1;
         }
         let mut chunk = 0;
         while let Some(wakers) = self.chunks.close(chunk) {

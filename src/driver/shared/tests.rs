@@ -341,8 +341,8 @@ fn calls_to_get_past_timers_that_were_put_off(clock: Clock) -> usize {
     unreachable!()
 }
 
-/// A runtime of tokio fires without a limit. One call got through all stale slots, however many
-/// there were, and its tasks and sockets waited.
+/// A call without a limit on timers got through all stale slots, however many there were. A tokio
+/// runtime made such calls, and its tasks and sockets waited.
 #[test]
 fn a_call_that_fires_gets_past_a_bounded_number_of_stale_slots() {
     let clock = Clock::custom(|| Duration::ZERO);

@@ -26,11 +26,12 @@
 //!   earlier takes the driver's lock. So a turn that asks `next` overlooks no unfiled timer that is
 //!   due. Before `next` is raised, the list is taken out and `unfiled_from` raised, under one hold
 //!   of the chunk's lock.
-//! - P2 the loop looks at its timers by `unfiled_from`. (If a slack or a `Hold` delays it, unfiled
-//!   timers are late by that, as all others.) Before the loop waits for a later time, it raises
-//!   `unfiled_from` to that time, as in P1. A thread that arms a timer under the driver's lock
-//!   lowers `unfiled_from` to the deadline, and interrupts the loop if that waits for longer. A
-//!   loop that waits for a time with a margin (see `slack`) lowers it to that time.
+//! - P2 the loop looks at its timers at `unfiled_from` or earlier. (If a slack or a `Hold` delays
+//!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
+//!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer
+//!   under the driver's lock lowers `unfiled_from` to the deadline, and interrupts the loop if the
+//!   loop waits for longer. A loop that waits until a margin before its deadline (see `slack`)
+//!   lowers `unfiled_from` to the time that it waits for.
 //!
 //! Let the loop wait for 100. A timer for 120 leaves its slot unfiled. One for 90 takes the
 //! driver's lock, files both slots, lowers `unfiled_from` to 90, and interrupts the loop. One for
@@ -45,7 +46,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
 pub(super) use self::current::CurrentChunk;
-pub(super) use self::entries::{Arming, Entry, FREE, Unfiled};
+pub(super) use self::entries::{Arming, Entry, NO_DEADLINE, Unfiled};
 
 use self::current::Available;
 use self::entries::{Entries, NONE, Place, Word};
@@ -198,7 +199,7 @@ impl Chunks {
     /// Returns the word of an index.
     #[inline]
     pub(crate) fn load(&self, index: u32) -> u64 {
-        self.word(index).map_or(FREE, Word::load)
+        self.word(index).map_or(NO_DEADLINE, Word::load)
     }
 
     /// Moves the deadline of the caller's timer to a later one. Returns whether it was armed.
@@ -314,7 +315,7 @@ impl Chunks {
 
     /// Returns whether the driver holds a waker of the same task as `waker`, for a timer that comes
     /// due some day. Looks at all timers.
-    pub(crate) fn holds(&self, waker: &Waker) -> bool {
+    pub(crate) fn has_waker_of(&self, waker: &Waker) -> bool {
         let mut chunks = (0..).map_while(|chunk| self.get(chunk));
         chunks.any(|chunk| {
             let entries = chunk.lock();
@@ -367,7 +368,7 @@ impl Chunks {
         let mut entries = chunk.lock();
         // The owner of a timer may put it off at this moment, and finds at its next poll that the
         // driver is gone.
-        chunk.words.iter().for_each(|word| word.store(FREE));
+        chunk.words.iter().for_each(|word| word.store(NO_DEADLINE));
         let (all, armed) = entries.close();
         bump(&chunk.head.0.cancelled, u64::from(armed));
         Some(all.into_iter().filter_map(|entry| match entry.place {
@@ -415,7 +416,7 @@ impl Locked<'_> {
         let entry = entries.all.get_mut(self.at)?;
         // Its own number: an adopted slot has that of an earlier timer. It is filed anew with this
         // timer's, or it would leave before equal deadlines that were armed earlier.
-        let is_current = entry.seq == slot.seq() && entry.owns(slot) && entry.is_armed();
+        let is_current = entry.seq == slot.seq() && entry.has_slot(slot) && entry.is_armed();
         if !is_current || !self.chunk.words.get(self.at)?.claim(slot.when()) {
             return None;
         }

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use proptest::prelude::*;
 
-use super::chunks::{FREE, MOST_UNFILED, Removal};
+use super::chunks::{MOST_UNFILED, NO_DEADLINE, Removal};
 use super::*;
 
 impl Order {
@@ -16,9 +16,9 @@ impl Order {
     /// slots.
     fn verify(&self, chunks: &Chunks) {
         let slots = self.heap.verify(|_| true);
-        let mut owned = 0;
+        let mut of_entries = 0;
         chunks.verify(|entry, word| {
-            owned += isize::from(entry.slot_when != NEVER);
+            of_entries += isize::from(entry.slot_when != NEVER);
             assert!(!entry.is_armed() || entry.slot_when <= word, "W2");
             assert!(
                 !entry.is_armed() || word == NEVER || entry.slot_when != NEVER,
@@ -33,10 +33,10 @@ impl Order {
             slots.len() as isize - *replacing as isize
         };
         let unfiled = chunks.with_current(&self.current, unfiled);
-        assert_eq!(owned, self.counts.owned + unfiled.unwrap_or(0));
+        assert_eq!(of_entries, self.counts.of_entries + unfiled.unwrap_or(0));
         assert_eq!(
             slots as isize,
-            self.counts.owned + self.counts.ownerless,
+            self.counts.of_entries + self.counts.stray,
             "W5"
         );
     }
@@ -157,7 +157,7 @@ impl Pair {
             let (&(deadline, order), &(index, data)) = self.model.iter().next().unwrap();
             assert!(bound <= deadline && deadline <= self.now, "early, or late");
             assert_eq!(waker.data(), data);
-            assert_eq!(self.chunks.load(index), FREE);
+            assert_eq!(self.chunks.load(index), NO_DEADLINE);
             self.model.remove(&(deadline, order));
         }
         let next = self.model.keys().next();

@@ -1,20 +1,23 @@
 //! What belongs to one timer: its word and its entry; and the entries of one chunk.
 //!
-//! The word is one integer, which the timer's owner reaches without a lock. That of an armed timer
-//! is its deadline; that of an entry whose timer was fired by a turn is [`FREE`]. A timer that its
-//! owner removes, because it is dropped or found due, leaves its word as it is; and the owner never
-//! asks for it again. A word is 8 bytes, so that those of a hundred thousand timers stay in the
-//! second-level cache.
+//! The word is one integer, which the timer's owner reaches without a lock. As long as a timer is
+//! armed, its word is its deadline. A turn that fires it exchanges the word for [`NO_DEADLINE`]. An
+//! owner that removes its timer, because it drops the timer or finds it due, leaves the word as it
+//! is. A word is 8 bytes, so that the words of a hundred thousand timers stay in the second-level
+//! cache.
 //!
-//! - V1 to a timer's owner, the word at its index equals the timer's deadline if and only if the
-//!   timer is armed. Let A have fired at its deadline, and B get A's index later. A's deadline has
-//!   elapsed. B is armed, or moved to an earlier time, only for deadlines that have not elapsed,
-//!   and is put off only to later ones; a B that is dropped leaves its word at one of these. So the
-//!   word never equals A's deadline again. To all others, the entry tells whether it is armed.
+//! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired it, the word
+//!   at its index is never that deadline again. Let A have fired at its deadline, and B get A's
+//!   index later. A's deadline has elapsed. B is armed, or moved to an earlier time, only for
+//!   deadlines that have not elapsed, and is put off only to later ones; a B that is dropped leaves
+//!   its word at one of these. So the word never equals A's deadline again. (After a removal it
+//!   may, but the owner does not ask for the word then. All others ask the entry whether a timer is
+//!   armed.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
-//!   earlier. To fire, the driver exchanges the deadline of the slot for `FREE`. So a timer that
-//!   was put off is not fired for its old deadline, and one that has fired is not put off.
+//!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
+//!   timer that was put off is not fired for its old deadline, and one that has fired is not put
+//!   off.
 
 use std::mem;
 use std::task::Waker;
@@ -29,15 +32,16 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The word of an entry that was never armed, whose timer was fired by a turn, or whose driver is
-/// gone. Zero is the deadline of no timer, since it has elapsed before the driver begins.
-pub(in crate::driver::wakers) const FREE: u64 = 0;
+/// gone. A free entry may still have the deadline of its last timer as its word. Zero is the
+/// deadline of no timer, since it has elapsed before the driver begins.
+pub(in crate::driver::wakers) const NO_DEADLINE: u64 = 0;
 
 /// See the head of this file.
 pub(in crate::driver::wakers) struct Word(AtomicU64);
 
 impl Word {
     pub(in crate::driver::wakers) fn new() -> Self {
-        Self(AtomicU64::new(FREE))
+        Self(AtomicU64::new(NO_DEADLINE))
     }
 
     /// Returns the word, without a lock.
@@ -57,21 +61,21 @@ impl Word {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Writes the word, under the lock of its chunk, if its timer is not armed, the caller owns it,
-    /// or the driver is gone.
+    /// Writes the word, under the lock of its chunk, if its timer is not armed or is the caller's,
+    /// or if the driver is gone.
     #[inline]
     pub(in crate::driver::wakers) fn store(&self, word: u64) {
         self.0.store(word, Ordering::Release);
     }
 
-    /// Frees the word of an armed timer if it is `deadline`, under the lock of its chunk. If it is
-    /// not, its owner has put the timer off.
+    /// Exchanges the word of an armed timer for `NO_DEADLINE` if it is `deadline`, under the lock
+    /// of its chunk. If the word is another one, the owner has put the timer off.
     #[inline]
     pub(in crate::driver::wakers) fn claim(&self, deadline: u64) -> bool {
         // Release: as in `store`. Acquire: what the owner did before it put the timer off comes
         // before its task is woken.
         self.0
-            .compare_exchange(deadline, FREE, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(deadline, NO_DEADLINE, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -98,7 +102,7 @@ impl Word {
 
 /// What belongs to a timer, beside its word.
 pub(in crate::driver::wakers) struct Entry {
-    /// The time of the slot that it owns, or [`NEVER`] if it owns none.
+    /// The time of the entry's slot, or [`NEVER`] if it has none.
     pub(in crate::driver::wakers) slot_when: u64,
     /// The sequence number of that slot. It differs from `seq` if the timer has adopted the slot,
     /// or was reset under the driver's lock since: then the slot is filed anew before the timer
@@ -116,10 +120,10 @@ pub(super) enum Place {
     Free(u32),
 }
 
-/// A slot that an entry owns from now on, to be added to the heap with no chunk locked.
+/// A new slot of an entry, to be added to the heap with no chunk locked.
 pub(in crate::driver::wakers) struct NewSlot {
     pub(in crate::driver::wakers) slot: Slot,
-    /// The time of the slot that it owned before, or [`NEVER`] if there is none.
+    /// The time of the slot that it replaces, or [`NEVER`] if it replaces none.
     pub(in crate::driver::wakers) old: u64,
 }
 
@@ -148,11 +152,12 @@ pub(in crate::driver::wakers) struct Arming {
     pub(in crate::driver::wakers) unfiled: Unfiled,
 }
 
-/// Slots that entries own, and that are not in the heap yet.
+/// Slots that are not in the heap yet. One becomes stray here if its entry is freed and then armed
+/// for an earlier time.
 #[derive(Default)]
 pub(in crate::driver::wakers) struct Unfiled {
     pub(in crate::driver::wakers) slots: Vec<Slot>,
-    /// How many of them have made an older slot of their entry ownerless.
+    /// How many of them have made an older slot of their entry stray.
     pub(in crate::driver::wakers) replacing: usize,
 }
 
@@ -205,10 +210,10 @@ impl Entry {
         }
     }
 
-    /// Makes the entry own a new slot for the timer that is armed there, and returns it, if the
-    /// slot that it owns is too late, or it owns none.
+    /// Gives the entry a new slot for the timer that is armed there, and returns that slot, if the
+    /// entry has none, or one that is later than `deadline`.
     #[inline]
-    pub(in crate::driver::wakers) fn own_new_slot(
+    pub(in crate::driver::wakers) fn renew_slot(
         &mut self,
         index: u32,
         deadline: u64,
@@ -273,7 +278,7 @@ impl Entries {
         self.armed += 1;
         word.store(deadline);
         let index = chunk * CHUNK as u32 + at as u32;
-        if let Some(slot) = entry.own_new_slot(index, deadline) {
+        if let Some(slot) = entry.renew_slot(index, deadline) {
             arming.unfiled.add(slot);
         }
         Some(index)

@@ -15,7 +15,7 @@ impl Chunks {
             let mut armed = 0;
             for (entry, word) in entries.all.iter().zip(&chunk.words) {
                 let word = word.get();
-                assert!(word != FREE || !entry.is_armed());
+                assert!(word != NO_DEADLINE || !entry.is_armed());
                 armed += usize::from(entry.is_armed());
                 each(entry, word);
             }
@@ -71,6 +71,6 @@ fn each_index_has_a_word_of_its_own() {
         assert_eq!(chunks.load(index), u64::from(index) + 1);
     }
     for index in [200 * CHUNK as u32, 1 << 24, u32::MAX - 1, u32::MAX] {
-        assert_eq!(chunks.load(index), FREE, "one that was never made");
+        assert_eq!(chunks.load(index), NO_DEADLINE, "one that was never made");
     }
 }
