@@ -1,9 +1,9 @@
 //! The current driver of a thread: the one entered last, or that of a tokio runtime.
 //!
 //! The free functions make their timers on it. If the thread has entered a tokio runtime since, the
-//! runtime's driver is current (see `tokio_driver`), just as tokio uses its innermost runtime. A
-//! driver that was entered before would be of no use: its loop usually waits for the call that
-//! entered the runtime, as in a task that calls tokio's `block_on`.
+//! runtime's driver is current (see `tokio_driver`), just as tokio uses its innermost runtime. The
+//! driver that was entered before is mostly of no use then: if a task has called tokio's
+//! `block_on`, that driver's loop cannot turn, because its thread is inside the call.
 
 use std::cell::RefCell;
 use std::error::Error;

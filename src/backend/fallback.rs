@@ -6,12 +6,13 @@
 //! timers. So each process has a driver thread of its own (see [`process`](crate::process)), and
 //! starts it when a timer first needs it.
 //!
-//! A process finds out that it is another one by reading its id. That is a system call, two to four
-//! times the cost of making a timer, so a thread caches the id for [`TRUSTED`] nanoseconds. A child
-//! begins with the id that the thread which forked had cached, and when that thread returns from
-//! the fork, its cache is older than [`TRUSTED`]: a fork copies the page tables and is never that
-//! fast (40 µs at least, on the machine that was measured). The id is cached in each thread and not
-//! for all, since another thread may have read it in the middle of the fork.
+//! A process finds out that it is another one by reading its id. That is a system call, which takes
+//! one and a half to three times what making, arming and cancelling a timer takes, so a thread
+//! caches the id for [`TRUSTED`] nanoseconds. A child begins with the id that the thread which
+//! forked had cached, and when that thread returns from the fork, its cache is older than
+//! [`TRUSTED`]: a fork copies the page tables and is never that fast (40 µs at least, on the
+//! machine that was measured). The id is cached in each thread and not for all, since another
+//! thread may have read it in the middle of the fork.
 
 use std::cell::Cell;
 use std::io;

@@ -99,7 +99,7 @@ impl Node {
     /// The timer is armed before the node is in the tree, so that the lock of `state` is taken once
     /// for both. If it fires in between, it is polled once more.
     pub(super) fn attach_armed(self: &Arc<Self>, parent: &Arc<Self>, mut timer: Sleep) {
-        let not_armed = timer.arm_with(Waker::from(self.clone()));
+        let not_armed = timer.arm_with_waker(Waker::from(self.clone()));
         let mut source = Source::Timer(timer);
         let is_ready =
             not_armed.is_some_and(|waker| source.poll(&mut Context::from_waker(&waker)).is_ready());

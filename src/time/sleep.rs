@@ -31,9 +31,10 @@ use crate::driver::{DriverRef, Handle};
 use crate::instant::{Instant, NEVER};
 use crate::time::sleep::poll::Identity;
 
-/// The first poll of a timer that was made for this long or longer does not read the clock: it
-/// assumes that the timer is not due. If that poll comes so late that the deadline has passed, the
-/// driver fires the timer in its next turn.
+/// The first poll of a timer that was made on a driver, for this long or longer, does not read the
+/// clock: it assumes that the timer is not due. If that poll comes so late that the deadline has
+/// passed, the driver fires the timer in its next turn. (The first poll of an unbound timer reads
+/// the system's clock.)
 const LONG_WAIT: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, to the nanosecond.
@@ -159,8 +160,9 @@ impl Handle {
 /// It is never ready early. A poll after the deadline is ready, whether or not the driver has
 /// turned since, unless the timer [yields](super#yielding). (To save reading the clock, one poll
 /// assumes that the deadline has not passed: the first one after the timer was made for 1 ms or
-/// more, or after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline,
-/// or by [`reset_after`](Self::reset_after) for 1 ms or more. If the deadline has passed, the
+/// more where a driver was current, or after a timer that waits was moved by
+/// [`reset_at`](Self::reset_at) to a later deadline, or by [`reset_after`](Self::reset_after) for
+/// 1 ms or more. If the deadline has passed, the
 /// driver fires the timer in its next turn. On Linux the same holds for a deadline more than 100 ms
 /// after the last tick of the system, should a virtual machine hold up its ticks for longer than
 /// that.) Once ready, the future stays ready until it is [reset](Self::reset_at).
@@ -200,8 +202,9 @@ pub struct Sleep {
     driver: DriverRef,
     /// The deadline in nanoseconds on the driver's clock.
     deadline: u64,
-    /// While `Registered`, the identity of the waker that the driver holds, or `NONE` for that of a
-    /// timer that was armed when it was made and not polled since. While unbound, the duration.
+    /// While `Registered`, the identity of the waker that the driver holds; `NONE` if the timer
+    /// came from `try_sleep`, `try_sleep_until` or `try_timeout` and was not polled yet. While
+    /// unbound, the duration.
     waker_id: Identity,
     /// While `Registered`, the index under which the driver holds the waker.
     index: u32,
@@ -235,12 +238,12 @@ enum Phase {
     UnboundUncapped,
 }
 
-/// What the next poll does if no turn of the driver has passed the deadline.
+/// What the next poll does if the deadline has not elapsed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NextPoll {
     /// It reads the clock. If the timer is armed, the system's coarse clock may be enough.
     ReadsClock,
-    /// It takes the deadline for one that has not passed. The poll after it reads the clock.
+    /// It assumes that the deadline has not passed. The poll after it reads the clock.
     SkipsClock,
 }
 
@@ -343,7 +346,7 @@ impl Sleep {
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => false,
             Phase::Idle | Phase::Registered => {
                 let shared = &self.driver.shared;
-                // In this order: a driver that is gone counts as having passed each deadline.
+                // In this order: on a driver that is gone each deadline has elapsed.
                 let is_fired = self.is_registered() && shared.has_elapsed(self.deadline);
                 match shared.is_closed() {
                     true => shared.clock.nanos() >= self.deadline,
@@ -392,8 +395,8 @@ impl Sleep {
     /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.driver.shared.clock.nanos_of(deadline);
-        // Used only if the timer is still armed: then no turn has passed the old deadline, so a
-        // later one can hardly have passed.
+        // Used only if the timer is still armed: then the old deadline has not elapsed, so a later
+        // one can hardly have passed.
         let next_poll = if deadline > self.deadline {
             NextPoll::SkipsClock
         } else {
@@ -555,8 +558,9 @@ impl FusedFuture for Sleep {
 ///
 /// - `Unarmed`: it was not polled since it was made or reset, so no driver knows it, and it wakes
 ///   no task.
-/// - `Armed`: the driver wakes the task of the last poll.
-/// - `Fired`: the driver has woken that task, which has not polled since.
+/// - `Armed`: the driver has it, and wakes the task of the last poll, if there was a poll.
+/// - `Fired`: the driver has fired it, or a reset has found its new deadline passed, and no poll
+///   has come since.
 /// - `Ended`: a poll has found the deadline passed. It was ready, unless it
 ///   [yielded](super#yielding): then the next one is.
 /// - `Unbound`: it was made where there is no driver, and takes one at its first poll.

@@ -43,7 +43,7 @@ impl Handle {
     /// ```
     pub fn try_sleep(&self, duration: Duration) -> Result<Sleep, LimitError> {
         let permit = self.take_permit(duration)?;
-        Ok(self.sleep(duration).armed_with(permit))
+        Ok(self.sleep(duration).arm_with_permit(permit))
     }
 
     /// Waits until `deadline`, like [`sleep_until`](Self::sleep_until), if the
@@ -70,7 +70,7 @@ impl Handle {
     /// ```
     pub fn try_sleep_until(&self, deadline: Instant) -> Result<Sleep, LimitError> {
         let permit = self.take_permit(self.until(deadline))?;
-        Ok(self.sleep_until(deadline).armed_with(permit))
+        Ok(self.sleep_until(deadline).arm_with_permit(permit))
     }
 
     /// Requires `future` to complete before `duration` has passed, like [`timeout`](Self::timeout),
@@ -101,7 +101,7 @@ impl Handle {
         future: F,
     ) -> Result<Timeout<F::IntoFuture>, LimitError> {
         let permit = self.take_permit(duration)?;
-        let sleep = Sleep::uncapped(self.driver_ref(), duration).armed_with(permit);
+        let sleep = Sleep::uncapped(self.driver_ref(), duration).arm_with_permit(permit);
         Ok(Timeout::new(future, sleep))
     }
 
@@ -144,7 +144,7 @@ impl Handle {
 
 impl Sleep {
     /// Arms the timer, if it has a permit to keep, and it is not due.
-    fn armed_with(mut self, permit: Option<Permit>) -> Self {
+    fn arm_with_permit(mut self, permit: Option<Permit>) -> Self {
         let Some(permit) = permit else {
             return self;
         };

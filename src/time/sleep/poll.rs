@@ -2,17 +2,19 @@
 //!
 //! A poll makes three checks, the cheapest one first, and stops at the first that decides:
 //!
-//! 1. Has a turn of the driver passed the deadline? One load tells. Then the timer is ready.
-//! 2. Has the clock passed it? Then the timer is ready, too: a task that was busy past its deadline
-//!    should not wait for the driver's next turn.
+//! 1. Has the deadline elapsed: has a turn of the driver published a time at or after it? One load
+//!    tells. Then the timer is ready.
+//! 2. Has the deadline passed: does the clock show that time, or a later one? Then the timer is
+//!    ready, too: a task that was busy past its deadline should not wait for the driver's next
+//!    turn.
 //! 3. Is the timer armed, with the waker of this poll? Then there is nothing to do. Otherwise the
 //!    timer is armed, or its waker is exchanged, under the lock of a chunk or of the driver.
 //!
 //! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
 //! It is the first one after
 //!
-//! - the timer was made for `LONG_WAIT` or longer,
-//! - it was made for an instant that is far off by the system's coarse clock,
+//! - the timer was made on a driver for `LONG_WAIT` or longer,
+//! - it was made on a driver for an instant that is far off, as the system's coarse clock shows,
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
@@ -142,9 +144,9 @@ impl Sleep {
 
     /// Arms a timer that is not due soon, as its first poll would, with a waker that it keeps. A
     /// timer that it cannot arm is to be polled: then the waker is returned.
-    pub(crate) fn arm_with(&mut self, waker: Waker) -> Option<Waker> {
+    pub(crate) fn arm_with_waker(&mut self, waker: Waker) -> Option<Waker> {
         let is_new = self.phase == Phase::Idle && self.next_poll == NextPoll::SkipsClock;
-        // A driver that is gone has passed each deadline.
+        // On a driver that is gone each deadline has elapsed.
         if !is_new || self.driver.shared.has_elapsed(self.deadline) {
             return Some(waker);
         }

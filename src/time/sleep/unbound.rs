@@ -86,8 +86,8 @@ impl Sleep {
     }
 
     /// Binds an unbound timer to the process-wide thread, and polls it. `now` is what the system's
-    /// clock shows. If the deadline is after that, no clock is read again (but for one that never
-    /// comes, or if the clock of the thread is or was paused).
+    /// clock shows. For a deadline after `now`, the clock is read again only if a wait has no end
+    /// ([`NEVER`]), or if the thread's clock is or was paused.
     fn poll_on_process_wide_thread(&mut self, cx: &mut Context<'_>, now: i64) -> Poll<()> {
         let waits = self.phase != Phase::UnboundInstant;
         // It has checked that this process was not forked, so `arm` needs no `notice_fork`.
