@@ -139,8 +139,8 @@ async fn acceptor<C: Contender>(c: C, wires: Arc<Wires>, deadline: Duration, lat
 ///
 /// The clients are a thread without timers of the contender. They have each connection send
 /// something at random every `gap_lo` to `gap_hi` ms, which puts its `timeout` off. They answer
-/// requests after `answer_lo` to `answer_hi` ms, but for one in `unanswered_one_in`, whose `deadline`
-/// passes. One connection in `silent_one_in` falls silent once, and times out.
+/// requests after `answer_lo` to `answer_hi` ms, except one in `unanswered_one_in`, whose
+/// `deadline` passes. One connection in `silent_one_in` falls silent once, and times out.
 pub fn w14<C: Contender>(a: Args) {
     let set = Settings::new(&a);
     C::run(C::THREADS, move |c: C| async move {
