@@ -109,7 +109,7 @@ impl DriverThread {
 struct ThreadNotifier(ThreadUnpark, &'static str);
 
 impl Notifier for ThreadNotifier {
-    fn replan(&self) {
+    fn interrupt(&self) {
         self.0.unpark();
     }
 

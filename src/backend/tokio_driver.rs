@@ -346,7 +346,7 @@ impl ShardNotifier {
 }
 
 impl Notifier for ShardNotifier {
-    fn replan(&self) {
+    fn interrupt(&self) {
         self.call(ShardedDriver::replan);
     }
 

@@ -79,9 +79,12 @@ impl Callback {
             None => self.waker(),
             Some(armed) => {
                 match catch_first(panic, || shared.reset(armed.index, armed.deadline, due)) {
-                    Some(Reset::Due { waker, must_replan }) => {
-                        if must_replan {
-                            catch_first(panic, || shared.replan());
+                    Some(Reset::Due {
+                        waker,
+                        must_interrupt,
+                    }) => {
+                        if must_interrupt {
+                            catch_first(panic, || shared.interrupt());
                         }
                         waker
                     }
@@ -92,8 +95,11 @@ impl Callback {
                         self.waker()
                     }
                     moved @ (Some(Reset::Moved { .. }) | None) => {
-                        if let Some(Reset::Moved { must_replan: true }) = moved {
-                            catch_first(panic, || shared.replan());
+                        if let Some(Reset::Moved {
+                            must_interrupt: true,
+                        }) = moved
+                        {
+                            catch_first(panic, || shared.interrupt());
                         }
                         let deadline = due;
                         return Some(Armed {
@@ -118,9 +124,12 @@ impl Callback {
         let mut deadline = due;
         loop {
             match shared.arm(deadline, &mut waker) {
-                Arm::Armed { index, must_replan } => {
-                    if must_replan {
-                        catch_first(panic, || shared.replan());
+                Arm::Armed {
+                    index,
+                    must_interrupt,
+                } => {
+                    if must_interrupt {
+                        catch_first(panic, || shared.interrupt());
                     }
                     return Some(Armed {
                         index,

@@ -95,7 +95,7 @@ pub(crate) trait Notifier: Send + Sync {
     /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
     /// that it waits for was cancelled, if the loop is told of that. Only what wakes the loop is
     /// set anew.
-    fn replan(&self);
+    fn interrupt(&self);
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
     /// the clock may have jumped.
@@ -124,7 +124,7 @@ impl Origin {
 
 /// A loop that was unparked looks at everything again.
 impl<U: Unpark> Notifier for U {
-    fn replan(&self) {
+    fn interrupt(&self) {
         self.unpark();
     }
 
@@ -157,8 +157,8 @@ pub(crate) struct State {
 /// outside of the lock.
 pub(crate) enum Arm {
     /// It is armed, under this index. The loop must be interrupted for it if the flag says so: by
-    /// [`Shared::replan`], once the caller has noted that the timer is armed.
-    Armed { index: u32, must_replan: bool },
+    /// [`Shared::interrupt`], once the caller has noted that the timer is armed.
+    Armed { index: u32, must_interrupt: bool },
     /// Its deadline has elapsed.
     Due,
     /// The driver is gone.
@@ -167,12 +167,12 @@ pub(crate) enum Arm {
 
 /// The result of moving an armed timer to another deadline.
 pub(crate) enum Reset {
-    /// The loop must be told if the flag says so: by [`Shared::replan`], once the caller has noted
-    /// that the timer is armed.
-    Moved { must_replan: bool },
+    /// The loop must be told if the flag says so: by [`Shared::interrupt`], once the caller has
+    /// noted that the timer is armed.
+    Moved { must_interrupt: bool },
     /// The new deadline has elapsed: the timer was removed, and the caller wakes its waker. The
     /// loop must be told as above.
-    Due { waker: Waker, must_replan: bool },
+    Due { waker: Waker, must_interrupt: bool },
     /// The timer has fired, or the driver is gone.
     Gone,
 }
@@ -251,7 +251,7 @@ impl Shared {
         match self.arm_in_chunk(deadline, waker) {
             Some(index) => Arm::Armed {
                 index,
-                must_replan: false,
+                must_interrupt: false,
             },
             None => self.insert_locked(deadline, waker),
         }
@@ -269,9 +269,9 @@ impl Shared {
     }
 
     /// Interrupts the loop, or tells it that the timer that it waits for is gone. It may panic.
-    pub(crate) fn replan(&self) {
+    pub(crate) fn interrupt(&self) {
         self.counters.count_unpark();
-        self.notifier.replan();
+        self.notifier.interrupt();
     }
 
     // A function of its own, so that a poll that does not come here need not push registers for it.
@@ -295,8 +295,11 @@ impl Shared {
             // and returned, it would cost 15 instructions more.)
             return Arm::Due;
         };
-        let must_replan = self.note_armed(deadline);
-        Arm::Armed { index, must_replan }
+        let must_interrupt = self.note_armed(deadline);
+        Arm::Armed {
+            index,
+            must_interrupt,
+        }
     }
 
     /// Moves an armed timer from the deadline `old`.
@@ -314,7 +317,9 @@ impl Shared {
         if self.notify_on_cancel.load(Ordering::Relaxed) {
             self.note_gone(old);
         }
-        Reset::Moved { must_replan: false }
+        Reset::Moved {
+            must_interrupt: false,
+        }
     }
 
     // A function of its own, so that putting a timer off need not push registers for it.
@@ -339,16 +344,19 @@ impl Shared {
             self.counters.count_locked_reset();
             self.counters.count_found_due();
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
-            let must_replan = self.note_cancelled(old);
-            return Reset::Due { waker, must_replan };
+            let must_interrupt = self.note_cancelled(old);
+            return Reset::Due {
+                waker,
+                must_interrupt,
+            };
         }
         self.lower_next(&state, deadline);
         if !state.timers.reset(&self.chunks, index, old, deadline) {
             return Reset::Gone;
         }
         self.counters.count_locked_reset();
-        let must_replan = self.note_armed(deadline) || self.note_cancelled(old);
-        Reset::Moved { must_replan }
+        let must_interrupt = self.note_armed(deadline) || self.note_cancelled(old);
+        Reset::Moved { must_interrupt }
     }
 
     /// Removes an armed timer and returns its waker, `None` if it has fired.

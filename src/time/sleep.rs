@@ -513,16 +513,19 @@ impl Sleep {
             }
         }
         match self.driver.shared.reset(self.index, old, deadline) {
-            Reset::Moved { must_replan } => {
+            Reset::Moved { must_interrupt } => {
                 self.phase = Phase::Registered;
                 self.next_poll = next_poll;
-                if must_replan {
-                    self.driver.shared.replan();
+                if must_interrupt {
+                    self.driver.shared.interrupt();
                 }
             }
-            Reset::Due { waker, must_replan } => {
+            Reset::Due {
+                waker,
+                must_interrupt,
+            } => {
                 self.phase = Phase::DoneByReset;
-                self.driver.shared.wake_and_replan(waker, must_replan);
+                self.driver.shared.wake_and_interrupt(waker, must_interrupt);
             }
             Reset::Gone => {}
         }

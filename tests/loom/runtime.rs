@@ -49,7 +49,7 @@ impl WakeSource for Told {
 struct Call(Weak<ShardedDriver<Told>>, FoundGone);
 
 impl Notifier for Call {
-    fn replan(&self) {
+    fn interrupt(&self) {
         if let Some(driver) = self.0.upgrade() {
             self.1.note(driver.replan());
         }

@@ -13,7 +13,7 @@ use crate::driver::slack::SharedSlack;
 struct Loop(Mutex<Vec<Arc<Shared>>>);
 
 impl Notifier for Arc<Loop> {
-    fn replan(&self) {}
+    fn interrupt(&self) {}
 
     fn look_again(&self) {}
 

@@ -37,7 +37,7 @@ impl WakeSource for TestSource {
 struct Call(Weak<ShardedDriver<TestSource>>);
 
 impl Notifier for Call {
-    fn replan(&self) {
+    fn interrupt(&self) {
         if let Some(driver) = self.0.upgrade()
             && driver.replan() == Liveness::Gone
         {

@@ -128,10 +128,10 @@ impl Shared {
     #[cold]
     pub(super) fn note_gone(&self, old: u64) {
         let state = self.lock();
-        let must_replan = self.note_cancelled(old);
+        let must_interrupt = self.note_cancelled(old);
         drop(state);
-        if must_replan {
-            self.replan();
+        if must_interrupt {
+            self.interrupt();
         }
     }
 

@@ -90,11 +90,11 @@ impl Shared {
     /// it must be told: it may wait for the deadline from before. A panic of the waker is passed on
     /// after that.
     #[cold]
-    pub(crate) fn wake_and_replan(&self, waker: Waker, must_replan: bool) {
+    pub(crate) fn wake_and_interrupt(&self, waker: Waker, must_interrupt: bool) {
         let mut panic = None;
         catch_first(&mut panic, || waker.wake());
-        if must_replan {
-            catch_first(&mut panic, || self.replan());
+        if must_interrupt {
+            catch_first(&mut panic, || self.interrupt());
         }
         if let Some(payload) = panic {
             resume_unwind(payload);

@@ -52,7 +52,7 @@ impl WakeSource for KeeperTimeout {
 pub(super) struct ShardNotifier(pub(super) Weak<Idle>);
 
 impl Notifier for ShardNotifier {
-    fn replan(&self) {
+    fn interrupt(&self) {
         if let Some(idle) = self.0.upgrade() {
             idle.drivers.replan();
         }

@@ -157,14 +157,18 @@ impl Sleep {
         }
         let waker = Waker::noop().clone();
         let arm = shared.arm_with_permit(self.deadline, &mut Some(waker), permit);
-        if let Arm::Armed { index, must_replan } = arm {
+        if let Arm::Armed {
+            index,
+            must_interrupt,
+        } = arm
+        {
             // Not that of the waker: no task has polled this timer.
             self.waker_id = Identity::NONE;
             self.index = index;
             self.phase = Phase::Registered;
-            if must_replan {
+            if must_interrupt {
                 // It is foreign code. If it panics, the timer is dropped.
-                shared.replan();
+                shared.interrupt();
             }
         }
         self

@@ -129,11 +129,14 @@ impl Sleep {
         self.waker_id = Identity::of(&waker);
         let mut waker = Some(waker);
         match self.driver.shared.arm(self.deadline, &mut waker) {
-            Arm::Armed { index, must_replan } => {
+            Arm::Armed {
+                index,
+                must_interrupt,
+            } => {
                 self.index = index;
                 self.phase = Phase::Registered;
-                if must_replan {
-                    self.driver.shared.replan();
+                if must_interrupt {
+                    self.driver.shared.interrupt();
                 }
                 Poll::Pending
             }
@@ -156,13 +159,16 @@ impl Sleep {
         }
         self.waker_id = Identity::of(&waker);
         let mut waker = Some(waker);
-        if let Arm::Armed { index, must_replan } = self.driver.shared.arm(self.deadline, &mut waker)
+        if let Arm::Armed {
+            index,
+            must_interrupt,
+        } = self.driver.shared.arm(self.deadline, &mut waker)
         {
             self.index = index;
             self.phase = Phase::Registered;
             self.next_poll = NextPoll::ReadsClock;
-            if must_replan {
-                self.driver.shared.replan();
+            if must_interrupt {
+                self.driver.shared.interrupt();
             }
         }
         waker
