@@ -314,7 +314,7 @@ impl<P> Driver<P> {
         let shared = &self.handle.shared;
         shared.counters.count_turn();
         if shared.interrupt_before() != NO_INTERRUPT {
-            shared.note_timed_wake();
+            shared.end_interruptions();
             shared.clear_announcement();
         }
         let nothing = Turn {
@@ -343,7 +343,7 @@ impl<P> Driver<P> {
         let (wake_at, sample) = self.wait.take();
         if now >= wake_at {
             // It was not noted before if the slack had fixed the end of the wait.
-            self.handle.shared.note_timed_wake();
+            self.handle.shared.end_interruptions();
         }
         if let Some(sample) = sample
             && now >= wake_at

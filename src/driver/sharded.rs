@@ -174,21 +174,21 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Fires what is due, and then what a runtime calls next, [`replan`](Self::replan).
     #[cfg(test)]
-    pub(crate) fn expire(&self, budget: usize) -> Liveness {
-        self.fire_expired(budget);
+    pub(crate) fn expire(&self, most: usize) -> Liveness {
+        self.fire_expired(most);
         self.replan()
     }
 
     /// Fires what is due. To be called when the source has expired, on a thread of the runtime;
     /// [`replan`](Self::replan) has to follow.
     ///
-    /// It fires about `budget` timers at most. In each shard it also ends after some 4096 slots of
+    /// It fires about `most` timers at most. In each shard it also ends after some 4096 slots of
     /// timers that were put off or removed, if few timers are due among them. If that leaves
     /// something due, the source expires again soon.
     #[cfg(any(feature = "tokio", test))]
-    pub(crate) fn fire_expired(&self, budget: usize) {
+    pub(crate) fn fire_expired(&self, most: usize) {
         self.note_expired();
-        let (_, more) = self.fire(self.clock.nanos(), budget);
+        let (_, more) = self.fire(self.clock.nanos(), most);
         // Relaxed: `replan` makes it visible.
         self.more_due.store(more, Ordering::Relaxed);
     }
@@ -360,7 +360,9 @@ impl<W: WakeSource> ShardedDriver<W> {
         if expirations != scanner.expirations {
             scanner.expirations = expirations;
             scanner.set_for = None;
-            self.shards.iter().for_each(|shard| shard.note_timed_wake());
+            self.shards
+                .iter()
+                .for_each(|shard| shard.end_interruptions());
         }
         let fired = self.fired.swap(0, Ordering::Relaxed);
         if fired > 0 {
@@ -390,24 +392,24 @@ impl<W: WakeSource> ShardedDriver<W> {
             .for_each(|shard| shard.clear_announcement());
     }
 
-    /// Fires what is due at `now` in all shards, at most about `budget` timers. Returns how many
+    /// Fires what is due at `now` in all shards, at most about `most` timers. Returns how many
     /// fired, and whether more may be due.
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
     /// A call begins with the shard that the one before did not get to. So if the timers of one
-    /// shard use up the budget each time, those of the others fire all the same.
-    pub(crate) fn fire(&self, now: u64, budget: usize) -> (usize, bool) {
+    /// shard are as many each time, those of the others fire all the same.
+    pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();
         // Relaxed: no shard is lost by it, wherever a call begins.
         let first = self.first.load(Ordering::Relaxed);
         for shard in (first..first + shards).map(|shard| shard % shards) {
-            if fired >= budget {
+            if fired >= most {
                 self.first.store(shard, Ordering::Relaxed);
                 return (fired, true);
             }
-            let (here, more_here) = self.fire_shard(shard, now, budget - fired);
+            let (here, more_here) = self.fire_shard(shard, now, most - fired);
             fired += here;
             more |= more_here;
         }
@@ -418,19 +420,19 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 
     /// Like [`fire`](Self::fire), in one shard.
-    pub(crate) fn fire_shard(&self, shard: usize, now: u64, budget: usize) -> (usize, bool) {
+    pub(crate) fn fire_shard(&self, shard: usize, now: u64, most: usize) -> (usize, bool) {
         let shard = &self.shards[shard];
         if !shard.may_be_due(now) {
             return (0, false);
         }
         shard.note_turn(now);
         shard.counters.count_shard_turn();
-        let (fired, more) = shard.fire(now, budget);
+        let (fired, more) = shard.fire(now, most);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
             // What was announced has come. So the row of ever earlier timers has ended:
             // if this was a margin, the next announcement is the deadline itself.
-            shard.note_timed_wake();
+            shard.end_interruptions();
         }
         shard.clear_announcement();
         (fired, more)

@@ -133,7 +133,7 @@ impl<U: Unpark> Notifier for U {
     }
 }
 
-/// Written under the lock of `Shared::state`, except by `clear_announcement`, `note_timed_wake`,
+/// Written under the lock of `Shared::state`, except by `clear_announcement`, `end_interruptions`,
 /// `note_turn` and `abandon`; read without it.
 struct Atomics {
     elapsed: AtomicU64,

@@ -99,9 +99,9 @@ impl Runtime {
         self.expire_within(usize::MAX);
     }
 
-    /// Like [`expire`](Self::expire), but fires about `budget` timers at most.
-    pub(super) fn expire_within(&self, budget: usize) {
-        if self.driver.expire(budget) == Liveness::Gone {
+    /// Like [`expire`](Self::expire), but fires about `most` timers at most.
+    pub(super) fn expire_within(&self, most: usize) {
+        if self.driver.expire(most) == Liveness::Gone {
             self.driver.close();
         }
     }

@@ -165,7 +165,7 @@ impl Shared {
 
     /// Ends the row of interruptions: a wait of the loop has ended because its time was over, or by
     /// an unpark, and not for an earlier timer.
-    pub(crate) fn note_timed_wake(&self) {
+    pub(crate) fn end_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.
         self.atomics.0.interruptions.store(0, Ordering::Relaxed);
