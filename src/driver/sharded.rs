@@ -357,9 +357,10 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Makes the shards announce, and returns when to wake. It may end with a panic of the clock.
     fn announce_and_plan(&self, scanner: &mut Scanner<W>) -> Plan {
         let expirations = self.expirations.load(Ordering::Acquire);
+        let mut was_set_for = None;
         if expirations != scanner.expirations {
             scanner.expirations = expirations;
-            scanner.set_for = None;
+            was_set_for = scanner.set_for.take();
             self.shards
                 .iter()
                 .for_each(|shard| shard.end_interruptions());
@@ -367,6 +368,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         let fired = self.fired.swap(0, Ordering::Relaxed);
         if fired > 0 {
             scanner.planner.fired(self.clock.nanos(), fired);
+        } else if let Some(at) = was_set_for {
+            let now = self.clock.nanos();
+            if now >= at {
+                scanner.planner.woke_in_vain(now);
+            }
         }
 
         let next = self.shards.iter().map(|shard| announce(shard)).min();

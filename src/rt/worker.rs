@@ -207,7 +207,7 @@ impl<'a> Worker<'a> {
                 self.pool.may_be_due_at(me, now)
             }
         };
-        // Without timers the clock is not read.
+        // Without timers and descriptors the clock is not read.
         if may_be_due(LAST) {
             let now = self.pool.idle.now_or_zero();
             if may_be_due(now) {
@@ -218,6 +218,9 @@ impl<'a> Worker<'a> {
                 }
             }
             self.adapt_interval(now);
+        } else if self.pool.reactor.has_registrations() {
+            // I/O must not wait for 128 tasks if these take long.
+            self.adapt_interval(self.pool.idle.now_or_zero());
         }
         if all {
             self.take_stuck();

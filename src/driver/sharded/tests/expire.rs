@@ -60,3 +60,16 @@ fn a_source_that_has_expired_before_it_is_watched_is_set_again() {
     assert_eq!(runtime.set_to(), [10], "soon, since that has passed");
     assert_eq!(runtime.driver.start(|| Liveness::Gone), Liveness::Gone);
 }
+
+/// It counted for nothing on a runtime, and the next wake-up could follow at once.
+#[test]
+fn under_a_slack_that_was_set_a_wake_up_in_vain_is_one_of_those_that_are_kept_apart() {
+    let runtime = TestRuntime::quiet(false, 1000);
+    let first = runtime.armed(0, 5000);
+    assert_eq!(runtime.set_to().last(), Some(&5000));
+    // The source stays set.
+    drop(first);
+    runtime.expire_at(5000);
+    let _next = runtime.armed(0, 10);
+    assert_eq!(runtime.set_to().last(), Some(&6000));
+}

@@ -1,7 +1,9 @@
 //! A worker that I/O has unparked, and that is busy since: it looks for I/O between its tasks.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::rt::context::running_current;
@@ -69,5 +71,38 @@ fn worker_that_is_away_and_busy_finds_the_io_itself() {
             }
         }
         assert!(found > tries / 2, "in {found} of {tries} cases");
+    });
+}
+
+/// The worker looked for I/O after 128 tasks, however long they were, where no timer was armed that
+/// had it measure them.
+#[test]
+fn worker_whose_tasks_are_long_finds_io_after_a_few_of_them_although_no_timer_is_armed() {
+    watched(|| {
+        let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+        let reactor = runtime.handle().inner().pool.reactor.clone();
+        let (reader, mut writer) = piped(&reactor);
+        let (reads, ran) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let (done, is_done) = (reads.clone(), reads.clone());
+        let count = ran.clone();
+        let long = runtime.spawn(async move {
+            writer.write_all(b"x").unwrap();
+            while !is_done.load(Ordering::SeqCst) {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_micros(200) {}
+                count.fetch_add(1, Ordering::SeqCst);
+                yield_now().await;
+            }
+        });
+        runtime.block_on(async move {
+            reader.read_with(|mut io| io.read(&mut [0])).await.unwrap();
+            done.store(true, Ordering::SeqCst);
+            long.await.unwrap();
+        });
+        let ran = ran.load(Ordering::SeqCst);
+        assert!(ran <= 64, "{ran} tasks first");
     });
 }
