@@ -193,6 +193,12 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.more_due.store(more, Ordering::Relaxed);
     }
 
+    /// Returns the slack, in nanoseconds.
+    #[cfg(feature = "rt")]
+    pub(crate) fn slack(&self) -> u64 {
+        self.slack.get()
+    }
+
     /// Begins to measure a wait of this thread for the source, if one is due.
     #[inline]
     pub(crate) fn begin_sample(&self) -> Option<Sample> {

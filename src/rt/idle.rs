@@ -56,6 +56,7 @@ pub(crate) use self::lifo_watch::ReportFlag;
 use self::notify::Counts;
 pub(crate) use self::park_end::Unparked;
 use self::source::{KeeperTimeout, ShardNotifier};
+pub(crate) use self::timer_absence::SHORT_WORK;
 use crate::clock::Clock;
 use crate::driver::sharded::ShardedDriver;
 use crate::driver::shared::Shared;

@@ -5,7 +5,7 @@
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
 //! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
 //! of the others, the *timer deputy*, has a timeout as well, for the *relief*,
-//! [`TIMER_RELIEF_AFTER`] later than that of the driver owner. When the driver owner's timeout
+//! [`timer_relief_after`](Idle::timer_relief_after) later than that of the driver owner. When the driver owner's timeout
 //! ends, it goes *away*: it leaves the parked workers, fires, runs what it has woken, and parks
 //! again as the driver owner. As a rule that is before the relief, and the timer deputy does not
 //! run. Otherwise the absence ends at the relief: the timer deputy fires what is due, and searches
@@ -22,7 +22,7 @@
 //! - The timer deputy is the keeper. But it waits for the relief alone (or the next check of the
 //!   LIFO slots): neither for I/O, nor for a timer that is due before the relief.
 //! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
-//!   If it does not get to them, they are late by [`TIMER_RELIEF_AFTER`] at most. To set the
+//!   If it does not get to them, they are late by the time until the relief at most. To set the
 //!   deputy's timeout for the next deadline would cost a system call for each absence where
 //!   deadlines are denser than that.
 //! - The worker that is away unparks no other for the tasks that it has woken, as long as they are
@@ -40,10 +40,17 @@ use crate::instant::NEVER;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// The timeout of the timer deputy is so many nanoseconds later than that of the driver owner. In
-/// this time the driver owner is scheduled, which takes 20 to 60 µs, and runs its tasks, some 150
-/// µs of them. The rest is for tasks that take longer than those before.
-pub(super) const TIMER_RELIEF_AFTER: u64 = 250_000;
+/// How many nanoseconds of work a worker keeps to itself, if that is expected to be all: its deputy
+/// comes if it is not. With another worker the tasks take 25 to 50 % more CPU, and that worker begins
+/// some 75 µs later.
+pub(crate) const SHORT_WORK: u64 = 150_000;
+
+/// The most that this can be for the tasks of timers: with the longest slack that is chosen.
+const LONGEST_TIMER_WORK: u64 = 500_000;
+
+/// How many nanoseconds after such work its deputy comes: the driver owner may be scheduled 20 to 60
+/// µs late, and its tasks may take longer than those before.
+const RESERVE: u64 = 100_000;
 
 impl Idle {
     /// Prepares the parker of a worker that is about to block: the timeout, and whether it waits
@@ -76,6 +83,21 @@ impl Idle {
         until.min(self.lifo_watch.due())
     }
 
+    /// Returns how many nanoseconds of work that timers bring a worker keeps to itself.
+    ///
+    /// It is more where wake-ups are far apart: each brings more tasks then, and the same slack makes
+    /// them late by more than they wait for each other. A thousand tasks that sleep 1 to 10 ms bring
+    /// 100 to 300 µs of work at once if wake-ups are a millisecond apart.
+    pub(crate) fn short_timer_work(&self) -> u64 {
+        (self.drivers.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
+    }
+
+    /// Returns how much later than the driver owner's the timeout of the timer deputy is, in
+    /// nanoseconds.
+    pub(super) fn timer_relief_after(&self) -> u64 {
+        self.short_timer_work() + RESERVE
+    }
+
     /// Returns whether a worker is away for timers: then a parked one searches for tasks before
     /// long, and finds those that the caller has pushed before.
     pub(crate) fn is_away_for_timers(&self, worker: usize) -> bool {
@@ -98,7 +120,7 @@ impl Idle {
     /// Begins the absence of a driver owner, whose timeout has ended, and which is about to fire
     /// and expected back soon: if there is a timer deputy whose timeout ends soon.
     pub(super) fn begin_timer_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
-        let soon = now..=now.saturating_add(TIMER_RELIEF_AFTER);
+        let soon = now..=now.saturating_add(self.timer_relief_after());
         let deputy = &mut parked.deputies.for_timers;
         let Some(Timed { worker, at }) = deputy.take_if(|it| soon.contains(&it.at)) else {
             return;
@@ -167,7 +189,7 @@ impl Idle {
         let all_parked = parked.workers.len() == parked.threads;
         let is_dense = self.is_dense.load(Relaxed);
         let at = match all_parked && is_dense && self.parkers[worker].sets_timeout_while_parked() {
-            true => parked.until.saturating_add(TIMER_RELIEF_AFTER),
+            true => parked.until.saturating_add(self.timer_relief_after()),
             false => NEVER,
         };
         parked.deputies.for_timers = (at != NEVER).then_some(Timed { worker, at });

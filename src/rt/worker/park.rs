@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::panic::catch_panic;
 use crate::rt::core::LONGEST_INTERVAL;
-use crate::rt::idle::ParkContext;
+use crate::rt::idle::{ParkContext, SHORT_WORK};
 use crate::rt::local::LocalQueue;
 
 impl Worker<'_> {
@@ -69,24 +69,25 @@ impl Worker<'_> {
         now
     }
 
-    /// Returns whether so many tasks, if they take as long as others did lately, are done so soon
-    /// that another worker would help little.
-    fn are_short(&self, tasks: u64) -> bool {
-        tasks.saturating_mul(self.state.task_nanos) < SHORT_WORK
+    /// Returns how many nanoseconds that many tasks take, if they take as long as others did lately.
+    fn expected_time(&self, tasks: usize) -> u64 {
+        (tasks as u64).saturating_mul(self.state.task_nanos)
     }
 
     /// Returns whether the ready tasks of this worker need no other one now: this one is expected
     /// to finish them soon, and if it does not, its timer deputy comes.
     pub(super) fn leaves_to_timer_deputy(&self) -> bool {
-        self.are_short(self.core.len() as u64) && self.pool.idle.is_away_for_timers(self.core.index)
+        let idle = &self.pool.idle;
+        self.expected_time(self.core.len()) < idle.short_timer_work()
+            && idle.is_away_for_timers(self.core.index)
     }
 
     /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to
     /// finish them soon, and its I/O deputy comes if it does not.
     pub(super) fn notify_for_io(&self) {
         let leaves_to_io_deputy = || {
-            let tasks = self.core.len() as u64;
-            self.are_short(tasks) && self.pool.idle.is_away_for_io(self.core.index)
+            self.expected_time(self.core.len()) < SHORT_WORK
+                && self.pool.idle.is_away_for_io(self.core.index)
         };
         if self.core.has_stealable() && !leaves_to_io_deputy() {
             self.pool.idle.notify_one();
@@ -127,12 +128,6 @@ impl Worker<'_> {
         self.scope.hold_time();
     }
 }
-
-/// A worker that is away has no other one unparked for tasks that are expected to be done within so
-/// many nanoseconds: its deputy comes if they are not. With another one they take 25 to 50 % more
-/// CPU, and it begins some 75 µs later. Dense timers bring as much at once: a thousand tasks that
-/// sleep 1 to 10 ms, if wake-ups are a millisecond apart.
-const SHORT_WORK: u64 = 150_000;
 
 /// A park that takes fewer nanoseconds has not blocked, as a rule.
 const AT_ONCE: u64 = 10_000;
@@ -187,7 +182,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn expects_short_tasks(&self) -> bool {
-        self.worker.are_short(1)
+        self.worker.expected_time(1) < SHORT_WORK
     }
 
     fn fire(&mut self) -> usize {

@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::super::timer_absence::TIMER_RELIEF_AFTER;
 use super::*;
+
+/// How much later than the driver owner the timer deputy wakes where there is no slack.
+const RELIEF_AFTER: u64 = 250_000;
 
 /// A parker that no worker blocks in, on a clock that the test moves.
 #[derive(Default)]
@@ -61,16 +63,16 @@ pub(super) struct Workers {
 impl Workers {
     /// All of them are parked, and the first one is the owner, until `until`.
     pub(super) fn parked(count: usize, until: u64) -> Self {
-        Self::parked_without(0, count, until)
+        Self::parked_without(0, count, until, 0)
     }
 
     /// The first `without` of them have no thread. The others are parked, and the first one of
     /// those is the owner, until `until`.
-    fn parked_without(without: usize, count: usize, until: u64) -> Self {
+    fn parked_without(without: usize, count: usize, until: u64, slack: u64) -> Self {
         let parkers: Vec<Arc<TestPark>> = (0..count).map(|_| Arc::default()).collect();
         let boxed = |parker: &Arc<TestPark>| Box::new(parker.clone()) as Box<_>;
         let boxed = parkers.iter().map(boxed).collect();
-        let idle = Idle::new(boxed, count, Clock::monotonic(), SharedSlack::new(0));
+        let idle = Idle::new(boxed, count, Clock::monotonic(), SharedSlack::new(slack));
         let workers = Self { idle, parkers };
         workers.idle.note_fired(2);
         (without..count).for_each(|_| workers.idle.add_thread());
@@ -126,23 +128,23 @@ fn owner_that_is_back_soon_is_the_owner_again() {
     let workers = Workers::parked(2, DUE);
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
-        (DUE, DUE + TIMER_RELIEF_AFTER)
+        (DUE, DUE + RELIEF_AFTER)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
 
     workers.leaves(0, DUE);
     assert!(workers.idle.is_away_for_timers(0) && !workers.idle.is_away_for_timers(1));
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
+    assert_eq!(workers.timeout(1), DUE + RELIEF_AFTER);
     assert!(!workers.waits_for_io(1));
 
-    let next = DUE + 10 * TIMER_RELIEF_AFTER;
+    let next = DUE + 10 * RELIEF_AFTER;
     workers.idle.set_until(next);
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
+    assert_eq!(workers.timeout(1), DUE + RELIEF_AFTER);
     workers.park(0);
     assert_eq!(workers.keeper(), Some(0));
     assert_eq!(
         (workers.timeout(0), workers.timeout(1)),
-        (next, next + TIMER_RELIEF_AFTER)
+        (next, next + RELIEF_AFTER)
     );
     assert!(workers.waits_for_io(0) && !workers.waits_for_io(1));
     assert!(!workers.idle.is_away_for_timers(0));
@@ -153,7 +155,7 @@ fn owner_that_is_back_soon_is_the_owner_again() {
 fn deputy_searches_if_the_owner_is_not_back_in_time() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
-    assert!(workers.leaves(1, DUE + TIMER_RELIEF_AFTER).searching);
+    assert!(workers.leaves(1, DUE + RELIEF_AFTER).searching);
     assert!(!workers.idle.is_away_for_timers(0));
     workers.idle.end_search();
 
@@ -171,9 +173,9 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
     workers.idle.set_until(DUE + 1);
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
+    assert_eq!(workers.timeout(1), DUE + RELIEF_AFTER);
     let mut deputy = Worker::default();
-    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut deputy);
+    workers.leaves_as(1, DUE + RELIEF_AFTER, &mut deputy);
     assert_eq!(deputy.fired, 1);
     assert!(!workers.idle.is_away_for_timers(0));
 }
@@ -184,11 +186,11 @@ fn timer_that_is_due_before_the_owner_is_expected_back_fires_then() {
 fn deputy_fires_for_an_owner_that_does_not_leave_its_parker() {
     let workers = Workers::parked(2, DUE);
     let (mut deputy, mut owner) = (Worker::default(), Worker::default());
-    workers.leaves_as(1, DUE + TIMER_RELIEF_AFTER, &mut deputy);
+    workers.leaves_as(1, DUE + RELIEF_AFTER, &mut deputy);
     assert_eq!((deputy.fired, workers.keeper()), (1, Some(0)));
     assert_eq!(workers.timeout(0), NEVER);
     assert!(!workers.idle.is_away_for_timers(1));
-    workers.leaves_as(0, DUE + TIMER_RELIEF_AFTER, &mut owner);
+    workers.leaves_as(0, DUE + RELIEF_AFTER, &mut owner);
     assert_eq!(owner.fired, 0);
 }
 
@@ -211,7 +213,7 @@ fn owner_whose_tasks_are_long_is_not_away() {
 fn no_worker_stands_by_unless_all_are_parked() {
     let workers = Workers::parked(3, DUE);
     let timeouts = |workers: &Workers| [0, 1, 2].map(|worker| workers.timeout(worker));
-    assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + TIMER_RELIEF_AFTER]);
+    assert_eq!(timeouts(&workers), [DUE, NEVER, DUE + RELIEF_AFTER]);
     workers.idle.notify(2);
     assert!(!workers.idle.lock().deputies.is_timer_deputy_due(2, NEVER));
     workers.leaves(0, DUE);
@@ -223,11 +225,11 @@ fn no_worker_stands_by_unless_all_are_parked() {
 /// was there because it never parked. When a thread begins to run it, it is a worker that runs.
 #[test]
 fn worker_stands_by_while_the_first_one_has_no_thread() {
-    let workers = Workers::parked_without(1, 3, DUE);
+    let workers = Workers::parked_without(1, 3, DUE, 0);
     assert_eq!(workers.keeper(), Some(1));
     assert_eq!(
         (workers.timeout(1), workers.timeout(2)),
-        (DUE, DUE + TIMER_RELIEF_AFTER)
+        (DUE, DUE + RELIEF_AFTER)
     );
     workers.leaves(1, DUE);
     assert!(workers.idle.is_away_for_timers(1));
@@ -259,9 +261,9 @@ fn relief_is_handed_on_by_a_deputy_that_is_unparked() {
     assert_eq!(workers.keeper(), Some(2));
     workers.idle.notify(2);
     assert_eq!(workers.keeper(), Some(1));
-    assert_eq!(workers.timeout(1), DUE + TIMER_RELIEF_AFTER);
+    assert_eq!(workers.timeout(1), DUE + RELIEF_AFTER);
     assert!(workers.idle.is_away_for_timers(0));
-    assert!(workers.leaves(1, DUE + TIMER_RELIEF_AFTER).searching);
+    assert!(workers.leaves(1, DUE + RELIEF_AFTER).searching);
 }
 
 /// Another thread unparks the owner when it is about to park again, so it is no longer in the list.
@@ -274,4 +276,14 @@ fn owner_that_is_unparked_on_its_way_back_takes_nothing_back() {
     workers.idle.prepare_parker(0);
     assert_eq!(workers.keeper(), Some(1));
     assert!(workers.idle.is_away_for_timers(0));
+}
+
+/// It brings more tasks at once. The second worker was unparked for them at each wake-up.
+#[test]
+fn a_long_slack_leaves_the_driver_owner_more_time() {
+    for (slack, more) in [(300_000, 0), (400_000, 50_000), (1 << 30, 350_000)] {
+        let workers = Workers::parked_without(0, 2, DUE, slack);
+        assert_eq!(workers.timeout(1), DUE + RELIEF_AFTER + more);
+        assert_eq!(workers.idle.short_timer_work(), 150_000 + more);
+    }
 }
