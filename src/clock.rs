@@ -287,7 +287,8 @@ impl Clock {
         }
     }
 
-    /// Reads any clock, and waits while it is paused or resumed.
+    /// Reads any clock. If a thread is pausing or resuming it at this moment, waits until that is
+    /// done.
     #[inline(never)]
     fn nanos_slow(&self) -> u64 {
         loop {

@@ -34,7 +34,7 @@
 //!   if `unload_front` has made it), all of `to_place` (2 RUN), and one new slot for each call.
 //!   Together these are fewer than 4 RUN. (Without marks a run is split as soon as it has RUN
 //!   slots.)
-//! - H4 no run is empty, and of each run at least one slot in 2 STALENESS (32) is live, except for
+//! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
 //!   a first run that `unload_front` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
 //!   the heap asks for their state again when it places them, before it opens the next run.
@@ -45,7 +45,7 @@
 //! counted, a run can be split without asking for its slots.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
-//! times RUN if it opens, splits or cleans a run, or makes one of the near slots, otherwise a few
+//! times RUN if it opens, splits or cleans a run, or turns the near slots into one, otherwise a few
 //! times [`STEP`]. Each call does a share of the maintenance in proportion to what it changes.
 //! There is no other clean-up pass than `clean`, which cleans one run a call.
 //!
@@ -153,7 +153,7 @@ pub(crate) trait Timers {
 /// The slots, sorted as far as needed. See the head of this file.
 ///
 /// With `MARKS_STALE`, [`mark_stale`](Self::mark_stale) is called for each slot that turns stale.
-/// Without it the heap finds out when it gets to the slot, and looks for no stale slots before.
+/// Without it the heap finds out when it gets to the slot, or to the run that it lies in.
 pub(crate) struct RunHeap<const RUN: usize, const MARKS_STALE: bool = true> {
     front: Vec<Slot>,
     recent: BinaryHeap<Reverse<Slot>>,
@@ -179,8 +179,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         true => RUN + Self::RECENT,
         false => RUN,
     };
-    /// How many slots in decreasing order the front takes. Without marks, the push that fills a run
-    /// splits it only afterwards: so a run that is made of the front needs a free place.
+    /// How many slots in decreasing order the front takes. Without marks a run is split right after
+    /// the push that fills it, so a run that is made of the front needs a free place.
     const FRONT: usize = match MARKS_STALE {
         true => RUN,
         false => RUN - 1,

@@ -101,7 +101,7 @@ impl Error for NoDriver {}
 #[cold]
 #[track_caller]
 pub(crate) fn no_clock(function: &str) -> ! {
-    // Its clock is a manual one, which is not paused.
+    // The clock of `simulate` is a manual one: it can be advanced, but not paused.
     let is_for_simulate = function == "advance";
     let simulate = if is_for_simulate {
         ", of ManualClock::simulate"
@@ -154,10 +154,10 @@ impl Handle {
     /// this is that of the calling thread.
     ///
     /// The driver of a runtime is made with the first call, and ends with the runtime. The
-    /// runtime's own loop fires its timers: woken by its I/O on Linux, with a resolution of a
-    /// nanosecond, and otherwise by its time, with a resolution of a millisecond. In a runtime that
-    /// has neither, timers are on the process-wide thread. That thread is started by the first call
-    /// that needs it, and lives as long as the process.
+    /// runtime's own loop fires its timers: woken by tokio's I/O driver on Linux, with a resolution
+    /// of a nanosecond, and otherwise by tokio's time driver, with a resolution of a millisecond.
+    /// In a runtime that has neither, timers are on the process-wide thread. That thread is started
+    /// by the first call that needs it, and lives as long as the process.
     ///
     /// # Panics
     ///

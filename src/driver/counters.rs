@@ -8,7 +8,7 @@
 //! |---|---|
 //! | armed, cancelled | for each chunk of timers, under its lock (`wakers/chunks.rs`) |
 //! | fired, their lateness, the size of their batch | under the driver's lock, for each batch |
-//! | turns, parks | by the thread of the driver's loop; turns of a shard with `fetch_add` |
+//! | turns, parks | by the thread of the driver's loop, or of the shard's worker; turns of a shard with `fetch_add` |
 //! | how long a turn took | with `fetch_add`, once for each turn that fires |
 //! | reset | by the thread that resets: see [`Tally`] |
 //!
@@ -125,7 +125,7 @@ pub(super) struct Lateness<'a> {
     counted: u64,
     /// The sum of the deadlines that belong there.
     sum: u64,
-    /// How late the first timer is: none is later.
+    /// The greatest lateness, that of the first timer.
     most_late: u64,
 }
 
@@ -258,7 +258,7 @@ impl Counters {
         durations.buckets[bucket_of(nanos)].fetch_add(1, Ordering::Release);
     }
 
-    /// Counts a park, on the thread of the loop.
+    /// Counts a park, on the thread of the loop or of the shard's worker.
     pub(crate) fn count_park(&self) {
         bump(&self.looping.0.parks, 1);
     }

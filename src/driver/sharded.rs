@@ -172,7 +172,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         &self.shards
     }
 
-    /// Fires what is due, and then what a runtime calls next, [`replan`](Self::replan).
+    /// Fires what is due, and then calls [`replan`](Self::replan), as a runtime does.
     #[cfg(test)]
     pub(crate) fn expire(&self, most: usize) -> Liveness {
         self.fire_expired(most);
@@ -285,7 +285,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.replan()
     }
 
-    /// Sets the source for the first time, after `watch` has had the runtime wait for it.
+    /// Sets the source for the first time, after `watch` has made the runtime wait for it.
     ///
     /// The source may have been set before, by a thread that armed a timer, and have expired while
     /// nothing waited for it. `watch` then takes that expiration, and no call follows.
@@ -409,8 +409,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
-    /// A call begins with the shard that the one before did not get to. So if the timers of one
-    /// shard are as many each time, those of the others fire all the same.
+    /// A call begins with the shard that the one before did not get to. So even if one shard has as
+    /// many due timers each time, those of the others fire, too.
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();

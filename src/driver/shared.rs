@@ -16,13 +16,13 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. A timer that is due no earlier than the loop
-//! looks at its timers in any case is armed under the lock of its chunk alone: if it needs a slot,
-//! the slot is *unfiled*, in a list of the chunk, until the loop looks. A removal takes the chunk's
-//! lock alone, too. On a frozen clock (manual or paused), and on a tokio clock that may be paused,
-//! time moves on to the earliest deadline, so the loop must know it exactly. There a timer is put
-//! off under the driver's lock, and in a runtime a removal takes the driver's lock, too: the loop
-//! may have to be told.
+//! heap is early enough, so the loop wakes in time. A timer is armed under the lock of its chunk
+//! alone if the loop looks at its timers before that one is due: if it needs a slot, the slot is
+//! *unfiled*, in a list of the chunk, until the loop looks. A removal takes the chunk's lock alone,
+//! too. On a frozen clock (manual or paused), and on a tokio clock that may be paused, time moves
+//! on to the earliest deadline, so the loop must know it exactly. There a timer is put off under
+//! the driver's lock, and in a runtime a removal takes the driver's lock, too: the loop may have to
+//! be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -31,16 +31,16 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. It announces the time of the heap's first slot, or an earlier time. While it holds
-//! the lock, it first files every unfiled slot that is earlier. (`Driver::advance_when_idle`
-//! announces `NEVER`, and then, unless time is held, reads the deadlines, so it finds the unfiled
-//! ones, too.) A thread that arms an earlier timer clears the announcement, under the same lock,
-//! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
-//! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
-//! announcement, and unparks; an unpark that comes before the loop blocks makes the block return.
-//! The first thread that interrupts clears the announcement, so the loop is interrupted once for
-//! each announcement. A loop that runs is interrupted only while its last announcement stands,
-//! until the next turn.
+//! and blocks. Under the lock it first files every unfiled slot that is earlier than the heap's
+//! first one. Then it announces the time of the first one, or an earlier time.
+//! (`Driver::advance_when_idle` announces `NEVER`, and then, unless time is held, reads the
+//! deadlines, so it finds the unfiled ones, too.) A thread that arms an earlier timer clears the
+//! announcement, under the same lock, and then unparks the loop. So one of two things happens.
+//! Either the arming thread comes first, and the loop computes its timeout with the new timer in
+//! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
+//! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
+//! the loop is interrupted once for each announcement. A loop that runs is interrupted only while
+//! its last announcement stands, until the next turn.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].

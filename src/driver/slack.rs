@@ -17,10 +17,11 @@
 //!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
 //!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
 //!   next firings are on time, and more of them after each further wait in vain.
-//! - More than one wake-up in a slack is asked for, which is more than their share of a core (see
-//!   [`Budget`]), and the waits between them differ (see [`Waits`]). Each may fire a single timer,
-//!   if one task waits for the next of many deadlines: a cache whose keys expire, for example. A
-//!   task that sleeps over and over does so for one duration, or for a few durations in turn.
+//! - More than one wake-up per slack is asked for, which is more than the share of a core that
+//!   wake-ups may take (see [`Budget`]), and the waits between them differ (see [`Waits`]). Each
+//!   may fire a single timer, if one task waits for the next of many deadlines: a cache whose keys
+//!   expire, for example. A task that sleeps over and over does so for one duration, or for a few
+//!   durations in turn.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the
@@ -97,10 +98,9 @@ pub(crate) struct Planner {
     /// How many were on time after the last wait in vain. Zero once a firing after those has
     /// brought [`DENSE`] timers.
     last_on_time: u32,
-    /// How many waits for the slack may still be measured one after the other, before one in
-    /// [`EVERY`] is.
+    /// How many waits may still be measured in a row. After those, one in [`EVERY`] is measured.
     first_tries: u32,
-    /// How many waits that may be measured have ended since one was.
+    /// How many waits have ended since the last one that was measured.
     unmeasured: u32,
     /// Whether more wake-ups are asked for than one per slack.
     budget: Budget,
@@ -109,8 +109,8 @@ pub(crate) struct Planner {
     strictest_budget: Budget,
     waits: Waits,
     /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired
-    /// something. (Atomic because a loop plans through a shared reference to its driver, and not
-    /// the model checkers' atomic, because only a figure depends on it.)
+    /// something. (Atomic because a loop plans through a shared reference to its driver. It is not
+    /// the model checkers' atomic, because no two threads use a planner at once.)
     next: StdAtomicU64,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A thread is in a runtime in one of two ways. It *runs* the runtime's futures, as a worker or in
 //! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has
-//! only *entered* the runtime by a guard: then what it spawns goes there, and that is all. Scopes
-//! nest: a future may call `block_on` of another runtime, or enter one.
+//! only *entered* the runtime by a guard: then what it spawns and the timers that it makes go
+//! there, and that is all. Scopes nest: a future may call `block_on` of another runtime, or enter
+//! one.
 //!
 //! The innermost scope says which runtime is current. A task that becomes ready on this thread goes
 //! to the thread's core only if the innermost scope that runs futures belongs to the task's
@@ -53,7 +54,7 @@ pub(super) struct Scope {
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures. It is there if
     /// the thread is no worker, or if it is inside a future of another runtime on the same clock,
-    /// because the workers of that runtime do not know when this call runs.
+    /// because the workers of that other runtime do not see when this thread runs.
     hold: Cell<Option<Hold>>,
 }
 
@@ -105,8 +106,8 @@ impl Scope {
         }
     }
 
-    /// Ends all local tasks. A destructor that runs later on this thread, as one of the tasks that
-    /// the last member drops, spawns none.
+    /// Ends all local tasks. When the last member of the runtime (see `inner`) drops the tasks that
+    /// are left on this thread, their destructors can spawn no local task.
     pub(super) fn shutdown_local(&self) {
         self.local_closed.set(true);
         if let Some(local) = self.local() {

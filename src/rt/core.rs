@@ -17,7 +17,7 @@ use crossbeam_deque::{Stealer, Worker as Queue};
 use crate::rt::idle::ReportFlag;
 use crate::rt::task::{OwnedTasks, Reason, Runnable};
 
-/// How many tasks in a row run out of the LIFO slot.
+/// How many tasks in a row are taken from the LIFO slot.
 const MAX_LIFO_POLLS: u32 = 3;
 
 pub(super) struct Core {
@@ -49,7 +49,7 @@ pub(super) struct LoopState {
     pub(super) interval: u32,
     /// When the clock was last read for a poll; zero after a park.
     pub(super) last_poll: u64,
-    /// How many polls there were since the last one for all workers.
+    /// How many polls there were since the last one that fired the timers of all workers.
     pub(super) tick: u32,
     /// Whether a local task ran before others the last time: the two kinds take turns.
     pub(super) local_first: bool,

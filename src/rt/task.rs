@@ -39,7 +39,7 @@ pub(super) enum Reason {
 
 /// Where tasks run: on any worker of a runtime, or on one thread.
 pub(super) trait Schedule: Send + Sync {
-    /// Takes a task that is ready, on any thread, and unparks a worker for it.
+    /// Takes a task that is ready, on any thread, and has a thread run it soon.
     fn schedule(&self, task: Runnable);
 }
 
@@ -54,8 +54,8 @@ struct Id {
 /// The key of a task that was spawned after its list was closed, and is not in it.
 const NO_KEY: usize = usize::MAX;
 
-/// The tasks that have not ended of those that were spawned on one worker, on all external threads,
-/// or, as local tasks, on one thread.
+/// A list of tasks that have not ended: those spawned on one worker, or on all external threads, or
+/// the local tasks of one thread.
 pub(super) struct OwnedTasks {
     pub(super) scheduler: Arc<dyn Schedule>,
     tasks: Mutex<Tasks>,

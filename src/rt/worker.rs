@@ -55,8 +55,8 @@ pub(super) struct Worker<'a> {
     /// The timers of all workers were fired in this pass. For the rest of it `fire_all_once` does
     /// nothing, unless the worker parks: the tasks that they woke run first.
     has_fired_all: bool,
-    /// The last firing ended before all timers that were due had fired: so many were, or there were
-    /// so many slots of others before them.
+    /// The last firing ended before all timers that were due had fired: there were more than one
+    /// firing takes, or too many stale slots before them.
     more_timers_due: bool,
     /// It has looked for I/O when it left its parker, and need not do so in the search that
     /// follows.

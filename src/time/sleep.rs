@@ -222,8 +222,8 @@ enum Phase {
     /// The driver does not know the timer.
     Idle,
     /// The timer was given to its driver, and no poll was ready since. The driver holds a waker for
-    /// it, or has fired it, or is gone. (A limited timer is given to the driver when it is made,
-    /// before the first poll.)
+    /// it, or has fired it, or is gone. (A limited timer, and that of a context, is given to the
+    /// driver before the first poll.)
     Registered,
     /// A poll has found the deadline passed. It was ready, unless it yielded (`yielded`).
     Done,
@@ -375,8 +375,8 @@ impl Sleep {
 
     /// Moves the deadline, earlier or later, in place.
     ///
-    /// Allocates nothing once warm: a move to an earlier time may make a list of the driver grow. A
-    /// waiting task stays registered and is woken at the new deadline. If the new deadline has
+    /// Allocates nothing, except that a move to an earlier time may make a list of the driver grow.
+    /// A waiting task stays registered and is woken at the new deadline. If the new deadline has
     /// passed, the task is woken in the driver's next turn, or at once on this thread; if the waker
     /// panics, the panic is then passed on to the caller. A timer that has ended starts over, and
     /// wakes a task only after it has been polled again. After a move to a later deadline, the task
@@ -457,8 +457,8 @@ impl Sleep {
         self.phase == Phase::Registered
     }
 
-    /// Returns whether an earlier poll was pending, and none was ready since. A limited timer is
-    /// armed when it is made, without such a poll.
+    /// Returns whether a waker was registered, as a rule by a poll that was pending, and no poll
+    /// was ready since. (A limited timer is armed without one.)
     #[inline]
     fn has_waited(&self) -> bool {
         self.is_registered() && self.waker_id.is_some()

@@ -19,11 +19,11 @@
 //!
 //! - A ready result for which the task has waited is not counted, because the task has returned
 //!   `Pending` before it. A loop that never yields also has results for which it has not waited.
-//! - A waker that is not the last one resets the budget: it belongs to another task, as a rule. But
-//!   the futures of a `FuturesUnordered` have a waker each, inside one task, so the results under
-//!   earlier wakers are added up, and at 1024 the budget is exhausted for all wakers. The executor
-//!   may just as well have run a thousand tasks: therefore only sixteen timers yield then, which is
-//!   enough to make such a collection yield.
+//! - A waker that differs from that of the result before resets the budget: it belongs to another
+//!   task, as a rule. But the futures of a `FuturesUnordered` have a waker each, inside one task,
+//!   so the results under earlier wakers are added up, and at 1024 the budget is exhausted for all
+//!   wakers. The executor may just as well have run a thousand tasks: therefore only sixteen timers
+//!   yield then, which is enough to make such a collection yield.
 //! - The 5 ms exhaust the budget only if there have been sixteen results, because the first of them
 //!   may have been long ago, in another poll.
 //!
@@ -47,7 +47,7 @@ const LIMIT: u32 = 128;
 /// at little cost.
 const FIRST_CHECK: u32 = 8;
 
-/// From how many results on the budget can be exhausted by time, if it goes across polls.
+/// At how many results, at the least, time can exhaust the budget, if it goes across polls.
 const TIMED: u32 = 16;
 
 /// After how many results under other wakers the budget is exhausted.
@@ -289,7 +289,7 @@ impl Budget {
     }
 
     /// Counts a result and reads the clock. Returns `false` if the budget was exhausted before the
-    /// result.
+    /// result, or is by the time that has passed.
     fn count_and_check(&self, clock: Option<&Clock>) -> bool {
         if self.is_exhausted() {
             return false;

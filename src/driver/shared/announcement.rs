@@ -31,8 +31,8 @@ impl Shared {
         self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
     }
 
-    /// Publishes, under the lock, that a deadline may be the next one: before its slot is
-    /// filed, or may be left unfiled (P1 in `wakers/chunks.rs`).
+    /// Publishes, under the lock, that a deadline may be the next one: before its slot is filed,
+    /// and before it may be left unfiled (P1 in `wakers/chunks.rs`).
     #[inline]
     pub(super) fn lower_next(&self, state: &State, deadline: u64) {
         if deadline < self.atomics.0.next.load(Ordering::Relaxed) {
@@ -63,7 +63,7 @@ impl Shared {
         self.atomics.0.interrupt_before.load(Ordering::Relaxed)
     }
 
-    /// Clears the announcement: the loop runs.
+    /// Clears the announcement: the loop runs, or is about to look at its timers.
     pub(crate) fn clear_announcement(&self) {
         // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
         // interrupts a loop that has just been unparked.

@@ -9,7 +9,7 @@
 //! drops or files anew a bounded number of them ([`STALE_SLOTS`]), and counts a full batch, so that
 //! a turn that fires nothing ends as soon as one that fires.
 //!
-//! A waker that panics loses no other wake-up: its panic ends with it. (The panic hook has already
+//! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)
 
 use std::mem;

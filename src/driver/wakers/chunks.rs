@@ -396,7 +396,8 @@ impl Locked<'_> {
         &self.chunk.words[self.at]
     }
 
-    /// Goes to another entry, if that is in the same chunk. Returns whether it is.
+    /// Goes to another entry, if that is in the same chunk. Returns whether it is: if not, the lock
+    /// is of no use any more.
     #[inline]
     pub(super) fn go_to(&mut self, index: u32) -> bool {
         self.at = index as usize % CHUNK;

@@ -22,11 +22,12 @@
 //!
 //! At first it is nested in all parkers, if there are several. From time to time the caller has
 //! each parker *review* that. If a parked worker was made to wait for I/O no more than [`FEW`]
-//! times since the last review, the source is removed. If it is to be made so [`MANY`] times
-//! between two reviews, the source is nested again, by the worker before its next park in which it
-//! waits for I/O: nesting goes through all descriptors (the kernel searches them for loops, 63 µs
-//! for a thousand), which is too long for the thread that holds the lock. If the kernel refuses it,
-//! because some open file would be reachable on too many ways, the worker goes on without.
+//! times since the last review, the source is removed. If a parked worker is to be made to wait for
+//! I/O [`MANY`] times between two reviews, the source is nested again, by the worker before its
+//! next park in which it waits for I/O: nesting goes through all descriptors (the kernel searches
+//! them for loops, 63 µs for a thousand), which is too long for the thread that holds the lock. If
+//! the kernel refuses it, because some open file would be reachable by too many paths, the worker
+//! goes on without.
 //!
 //! # Why nothing is lost
 //!
@@ -40,14 +41,14 @@
 //! *A timeout, I/O.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what the
 //! worker waits in, and it makes no difference whether the worker is parked, is about to park, or
 //! runs. Both are levels: an `epoll_wait` that begins after the timeout, or with I/O that nobody
-//! has collected, returns at once, however often it has returned before. An entry in the list of
-//! what is ready that is so no longer, because the timeout was moved or the worker no longer waits
-//! for I/O, is checked again by `epoll_wait` and dropped, and the park goes on. A worker in whose
-//! instance the source is not nested reads whether it waits for I/O when it begins to park; if that
-//! is set later, the thread that sets it is told to unpark the worker.
+//! has collected, returns at once, however often it has returned before. The kernel's list of what
+//! is ready may hold a descriptor that is ready no longer, because the timeout was moved or the
+//! worker no longer waits for I/O. `epoll_wait` checks it again and drops it, and the park goes on.
+//! A worker in whose instance the source is not nested reads whether it waits for I/O when it
+//! begins to park; if that is set later, the thread that sets it is told to unpark the worker.
 //!
 //! *What was written before an unpark* is visible after the park: setting the token releases it,
-//! `end_park` acquires it, and the edge comes after the former.
+//! `end_park` acquires it, and the token is set before the edge is made.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -87,8 +88,8 @@ pub(super) struct EpollPark {
 
 /// Whether the I/O source is nested in a parker's instance.
 ///
-/// The worker nests it, enabled, when it parks, and all else is written under the callers' lock. So
-/// another thread may call `set_io` while the worker nests the source:
+/// The worker nests it, enabled, when it parks. All else is written under the callers' lock, except
+/// where the parker is made. So another thread may call `set_io` while the worker nests the source:
 ///
 /// - `set_io(true)` finds a source that is not nested, and so has the worker unparked. Nothing is
 ///   lost.
@@ -129,7 +130,7 @@ impl Descriptors {
 }
 
 impl EpollPark {
-    /// Makes that of one of `workers` workers.
+    /// Makes the parker of one worker of `workers`.
     pub(super) fn new(workers: usize, io: Option<IoSource>) -> io::Result<Self> {
         let descriptors = Arc::new(Descriptors::new(io)?);
         // A single worker waits for I/O whenever it parks.

@@ -1,10 +1,11 @@
 //! [`Away`], which worker is away, and [`Deputies`], which of the parked ones wait in its place.
 //!
-//! A driver owner whose park has ended leaves the parked workers, does what it has woken for, and
-//! parks again as the driver owner. Meanwhile it is *away*, and a *deputy*, which stays parked, is
-//! the keeper. If the driver owner has not parked by the time of the *relief*, the absence ends:
-//! the deputy wakes and does what there is to do. (A worker that is away for I/O and has looked for
-//! it often may stay away longer.)
+//! A driver owner whose park has ended leaves the parked workers. If its tasks are expected to be
+//! short and there is a *deputy*, it is *away*: it does what it has woken for, and parks again as
+//! the driver owner. Meanwhile the deputy, which stays parked, is the keeper. (Otherwise another
+//! worker becomes the driver owner.) If the driver owner has not parked by the time of the
+//! *relief*, the absence ends: the deputy wakes and does what there is to do. (A worker that is
+//! away for I/O and has looked for it often may stay away longer.)
 //!
 //! | the driver owner is | the keeper is | its park ends | it waits for I/O |
 //! |---|---|---|---|

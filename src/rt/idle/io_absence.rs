@@ -9,11 +9,11 @@
 //!
 //! While it is away, another parked worker, the *I/O deputy*, is the keeper. It does not wait for
 //! I/O. It waits for the earlier of two times: the next deadline of a timer, and the *relief*,
-//! which comes [`IO_RELIEF_AFTER`] after it was set. At the relief the absence ends: the I/O deputy
-//! collects the I/O, and searches for tasks. The next driver owner is another parked worker or, if
-//! there is none, the first one that parks. But if the worker that is away has looked for I/O often
-//! since the absence began (20 times, so once in 100 µs if that was 2 ms ago), it may stay away as
-//! long again.
+//! which comes [`IO_RELIEF_AFTER`] after the timeout of the deputy was set. At the relief the
+//! absence ends: the I/O deputy collects the I/O, and searches for tasks. The next driver owner is
+//! another parked worker or, if there is none, the first one that parks. But if the worker that is
+//! away has looked for I/O often since the absence began (20 times, so once in 100 µs if that was 2
+//! ms ago), it may stay away as long again.
 //!
 //! Since the I/O deputy searches for tasks at the relief, no worker is unparked at once for the
 //! tasks that I/O has woken, if they are expected to be short
@@ -62,7 +62,7 @@ const LOOK_PERIOD: u64 = 50_000;
 /// After how many waits and looks for I/O the parkers are reviewed.
 const REVIEW_PERIOD: usize = 1024;
 
-/// How many looks a worker adds to those at once, since that takes the lock.
+/// How many looks a worker counts by itself before it adds them, which takes the lock.
 const LOOKS_AT_ONCE: usize = 64;
 
 /// What is known of a worker that looks for I/O without parking.
@@ -162,8 +162,8 @@ impl Idle {
     }
 
     /// Counts looks of a worker for I/O, or that it was unparked for some. Now and then all parkers
-    /// are reviewed: those that were seldom made to wait for I/O while parked no longer can be,
-    /// since an event costs less if fewer can.
+    /// are reviewed: the I/O source is removed from those that were seldom made to wait for I/O
+    /// while parked, since an event costs less if fewer parkers have the source.
     pub(super) fn count_towards_io_review(&self, parked: &mut Parked, worker: usize, count: usize) {
         parked.since_io_review += count;
         if parked.since_io_review < REVIEW_PERIOD {
@@ -175,8 +175,9 @@ impl Idle {
         }
     }
 
-    /// Has a worker that is about to park as the driver owner wait for no I/O if another one looks
-    /// for it all the time: each event would unpark this one, and the other one would be faster.
+    /// Lets a worker that is about to park as the driver owner wait for no I/O, if another one
+    /// looks for it all the time: each event would unpark this one, and the other one would be
+    /// faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
         let worker = self.last_looker.load(Relaxed);
         if worker == owner || parked.away.is_any() || parked.deputies.for_timers.is_some() {
@@ -228,7 +229,7 @@ impl Idle {
                     looks,
                 };
             } else {
-                // What it has looked before tells nothing of what it does now.
+                // How often it has looked before tells nothing of what it does now.
                 let at = now;
                 parked.looker = Looker { worker, looks, at };
             }
@@ -240,7 +241,7 @@ impl Idle {
         is_over
     }
 
-    /// Has the I/O deputy of a worker that is away for I/O wait for the I/O at once, because that
+    /// Makes the I/O deputy of a worker that is away wait for the I/O at once, because that
     /// worker is about to leave its loop.
     pub(crate) fn end_io_absence(&self, worker: usize) {
         if self.last_looker.load(Relaxed) == worker {

@@ -8,8 +8,8 @@
 //!   that ([`timer_absence`](super::timer_absence)).
 //! - *A check of the LIFO slots* is due. The worker makes it.
 //! - *The relief*: it was the deputy of a worker that has not parked again, and searches for tasks.
-//! - None of these: probably I/O, for which it may be away ([`io_absence`](super::io_absence)), or an
-//!   unpark.
+//! - None of these: probably I/O, for which it may be away ([`io_absence`](super::io_absence)), or
+//!   an unpark.
 
 use super::absence::Away;
 use super::notify::Leaving;
@@ -38,8 +38,8 @@ struct Ended {
 }
 
 impl Idle {
-    /// Marks a worker as running. If it was the keeper and its timeout has ended, has `context` fire
-    /// what is due, and replans.
+    /// Marks a worker as running. If its park has ended for timers, has `context` fire what is due,
+    /// and replans.
     pub(crate) fn transition_from_parked(
         &self,
         worker: usize,
@@ -82,7 +82,8 @@ impl Idle {
         }
     }
 
-    /// Finds out what has ended the park of a worker, and notes that it has been.
+    /// Finds out what has ended the park of a worker, and updates `until`, the slot check and the
+    /// absence accordingly.
     fn note_end(&self, parked: &mut Parked, worker: usize, now: u64) -> Ended {
         if parked.until <= now && parked.deputies.is_timer_deputy_due(worker, now) {
             // The driver owner's thread was not scheduled since its timeout has ended. So the timer

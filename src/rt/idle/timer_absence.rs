@@ -5,17 +5,18 @@
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
 //! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
 //! of the others, the *timer deputy*, has a timeout as well, for the *relief*,
-//! [`timer_relief_after`](Idle::timer_relief_after) later than that of the driver owner. When the driver owner's timeout
-//! ends, it goes *away*: it leaves the parked workers, fires, runs what it has woken, and parks
-//! again as the driver owner. As a rule that is before the relief, and the timer deputy does not
-//! run. Otherwise the absence ends at the relief: the timer deputy fires what is due, and searches
-//! for tasks. The next driver owner is another parked worker or, if there is none, the first one
-//! that parks.
+//! [`timer_relief_after`](Idle::timer_relief_after) later than that of the driver owner. When the
+//! driver owner's timeout ends, it goes *away*: it leaves the parked workers, fires, runs what it
+//! has woken, and parks again as the driver owner. As a rule that is before the relief, and the
+//! timer deputy does not run. Otherwise the absence ends at the relief: the timer deputy fires what
+//! is due, and searches for tasks. The next driver owner is another parked worker or, if there is
+//! none, the first one that parks.
 //!
 //! The other way, to set a timeout when the driver owner wakes and to cancel it when it parks,
 //! costs more than it saves: to program a timer that is due in 50 µs into the hardware, and to
-//! cancel it, takes 10 µs on a virtual machine. The timer deputy's timeout is set with the driver
-//! owner's, for later, and so is rarely the next one of its processor.
+//! cancel it, takes 10 µs on a virtual machine. The timer deputy's timeout is set together with the
+//! driver owner's, and is later. So it is rarely the next timer of its processor, the one that is
+//! programmed into the hardware.
 //!
 //! # What holds during an absence
 //!
@@ -32,7 +33,7 @@
 //!   goes on, see [`io_absence`](super::io_absence).)
 //!
 //! If tasks of the driver owner have taken long lately, it hands its timeout over at once, and
-//! another worker is unparked at once.
+//! another worker is unparked for the tasks in its queue.
 
 use super::absence::{Away, Timed};
 use super::{Idle, Parked};
@@ -41,15 +42,15 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// How many nanoseconds of work a worker keeps to itself, if that is expected to be all: its deputy
-/// comes if it is not. With another worker the tasks take 25 to 50 % more CPU, and that worker begins
-/// some 75 µs later.
+/// comes if it is not. With another worker the tasks take 25 to 50 % more CPU, and that worker
+/// begins some 75 µs later.
 pub(crate) const SHORT_WORK: u64 = 150_000;
 
 /// The most that this can be for the tasks of timers: with the longest slack that is chosen.
 const LONGEST_TIMER_WORK: u64 = 500_000;
 
-/// How many nanoseconds after such work its deputy comes: the driver owner may be scheduled 20 to 60
-/// µs late, and its tasks may take longer than those before.
+/// How many nanoseconds after such work its deputy comes: the driver owner may be scheduled 20 to
+/// 60 µs late, and its tasks may take longer than those before.
 const RESERVE: u64 = 100_000;
 
 impl Idle {
@@ -85,9 +86,9 @@ impl Idle {
 
     /// Returns how many nanoseconds of work that timers bring a worker keeps to itself.
     ///
-    /// It is more where wake-ups are far apart: each brings more tasks then, and the same slack makes
-    /// them late by more than they wait for each other. A thousand tasks that sleep 1 to 10 ms bring
-    /// 100 to 300 µs of work at once if wake-ups are a millisecond apart.
+    /// It is more where wake-ups are far apart: each brings more tasks then, and the same slack
+    /// makes them late by more than they wait for each other. A thousand tasks that sleep 1 to 10
+    /// ms bring 100 to 300 µs of work at once if wake-ups are a millisecond apart.
     pub(crate) fn short_timer_work(&self) -> u64 {
         (self.drivers.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
     }

@@ -69,7 +69,8 @@ impl Worker<'_> {
         now
     }
 
-    /// Returns how many nanoseconds that many tasks take, if they take as long as others did lately.
+    /// Returns how many nanoseconds that many tasks take, if they take as long as others did
+    /// lately.
     fn expected_time(&self, tasks: usize) -> u64 {
         (tasks as u64).saturating_mul(self.state.task_nanos)
     }
@@ -132,7 +133,7 @@ impl Worker<'_> {
 /// A park that takes fewer nanoseconds has not blocked, as a rule.
 const AT_ONCE: u64 = 10_000;
 
-/// The mean time of the tasks since the last park enters the average once, as so many nanoseconds
+/// The mean time of the tasks since the last park enters the average once, as this many nanoseconds
 /// at most. So one long task that has run alone is forgotten after a dozen parks with short ones:
 /// it may only have been held up.
 const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;

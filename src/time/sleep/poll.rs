@@ -8,7 +8,7 @@
 //!    ready, too: a task that was busy past its deadline should not wait for the driver's next
 //!    turn.
 //! 3. Is the timer armed, with the waker of this poll? Then there is nothing to do. Otherwise the
-//!    timer is armed, or its waker is exchanged, under the lock of a chunk or of the driver.
+//!    poll arms the timer, or exchanges its waker, under the lock of a chunk or of the driver.
 //!
 //! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
 //! It is the first one after
@@ -204,7 +204,8 @@ impl Sleep {
         coop::poll_consume(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
-    /// Notes that the timer has ended. Returns whether an earlier poll was pending.
+    /// Notes that the timer has ended. Returns whether a waker was registered: as a rule, whether
+    /// an earlier poll was pending.
     #[inline]
     fn end(&mut self) -> bool {
         let is_registered = self.is_registered();
