@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -201,6 +201,7 @@ fn a_deadline_on_a_clock_that_was_paused_is_compared_with_that() {
 fn a_waker_that_panics_in_a_reset_does_not_keep_the_loop_from_being_told() {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     use crate::instant::LAST;
 
