@@ -83,8 +83,8 @@ struct Inner {
     frozen: AtomicU64,
     /// A signed number that is added to the source while the clock runs. `resume` changes it.
     shift: AtomicU64,
-    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that only
-    /// reads them does not take it.
+    /// Held by the thread that changes `frozen` or `shift` or adds to `holds`. A thread that reads
+    /// the clock takes it only to wait for a change that is under way.
     change_lock: Mutex<()>,
     /// How many [`Hold`] guards keep executors from advancing the clock.
     holds: AtomicUsize,

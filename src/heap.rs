@@ -1,8 +1,8 @@
 //! A heap of slots that sorts only those that are due soon, since most timers never come due.
 //!
 //! It orders [`Slot`]s and knows nothing of timers. Slots that are due soon are *near*; the others
-//! wait in *runs*, unsorted blocks that each lie wholly before the next. Here the timers A = 200
-//! ms, B = 100 ms and C = 150 ms are near, and some others are far off:
+//! wait in *runs*, blocks that each lie wholly before the next, and that are mostly unsorted. Here
+//! the timers A = 200 ms, B = 100 ms and C = 150 ms are near, and some others are far off:
 //!
 //! ```text
 //!            near: all slots below the edge           runs, nearest first, each of about RUN slots

@@ -10,7 +10,7 @@
 //! | fired, their lateness, the size of their batch | under the driver's lock, for each batch |
 //! | turns, parks | by the thread of the driver's loop, or of the shard's worker; turns of a shard with `fetch_add` |
 //! | how long a turn took | with `fetch_add`, once for each turn that fires |
-//! | reset | by the thread that resets: see [`Tally`] |
+//! | reset | by the thread that resets: see [`Tally`]; under the driver's lock, if that is held |
 //!
 //! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`, too. All are read
 //! without a lock, so reading them stops nothing. They are atomics of std even in a model, because
@@ -204,8 +204,8 @@ impl Counters {
         }
     }
 
-    /// Ends a batch, under the driver's lock. Returns how late the first timer is: none is
-    /// later.
+    /// Ends a batch, under the driver's lock. Returns the lateness of the first timer, which is the
+    /// greatest of the batch.
     pub(super) fn end_batch(&self, mut lateness: Lateness<'_>) -> u64 {
         lateness.flush();
         let count = lateness.counted;

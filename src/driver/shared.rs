@@ -39,8 +39,8 @@
 //! Either the arming thread comes first, and the loop computes its timeout with the new timer in
 //! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
-//! the loop is interrupted once for each announcement. A loop that runs is interrupted only while
-//! its last announcement stands, until the next turn.
+//! the loop is interrupted once for each announcement. An announcement stands until the next turn
+//! clears it. Until then a new timer may interrupt a loop that runs already.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].

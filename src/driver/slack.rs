@@ -18,10 +18,10 @@
 //!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
 //!   next firings are on time, and more of them after each further wait in vain.
 //! - More than one wake-up per slack is asked for, which is more than the share of a core that
-//!   wake-ups may take (see [`Budget`]), and the waits between them differ (see [`Waits`]). Each
-//!   may fire a single timer, if one task waits for the next of many deadlines: a cache whose keys
-//!   expire, for example. A task that sleeps over and over does so for one duration, or for a few
-//!   durations in turn.
+//!   wake-ups may take (see [`Budget`]), and the waits between them differ (see [`Waits`]). That
+//!   they differ tells two programs apart. A cache whose keys expire wakes at irregular distances,
+//!   and one wake-up can serve several keys. A task that sleeps over and over does so for one
+//!   duration, or for a few in turn, and a delay only makes it slower.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the

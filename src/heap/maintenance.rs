@@ -209,7 +209,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         run.split(Self::buffer())
     }
 
-    /// The same for a run at a position, where the caller inserts what is returned.
+    /// The same for the run at a position. The caller inserts what is returned after it.
     pub(super) fn split_in_half(&mut self, at: Position) -> Run {
         let run = &mut self.runs[at];
         self.effort.add(run.slots.len() * 2);

@@ -50,7 +50,7 @@ pub(super) struct Scope {
     local_closed: Cell<bool>,
     /// Futures are being dropped, not run.
     dropping: Cell<bool>,
-    /// Another thread may run the worker whose core this has.
+    /// This scope has the core of a worker that is lent: another thread may run that worker.
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures. It is there if
     /// the thread is no worker, or if it is inside a future of another runtime on the same clock,

@@ -7,9 +7,9 @@
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
 //! shards and moved from any thread. As a rule the keeper is the *driver owner*. While that is
-//! away, its *deputy* is the keeper, and waits for another time (see [`absence`]). All other
-//! workers park without a timeout. When the keeper is unparked, another parked worker becomes the
-//! keeper: its *successor*.
+//! away, its *deputy* is the keeper, and waits for another time (see [`absence`]). The workers that
+//! are neither keeper nor deputy park without a timeout. When the keeper is unparked, another
+//! parked worker becomes the keeper: its *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is told in [`notify`].
 //!
@@ -101,11 +101,11 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads have a core and may run. If as many workers are parked, no worker runs. A
-    /// thread that has lent its worker and the one that has borrowed it count as two, but can park
-    /// only one worker: then the numbers differ. Two kinds of threads are not counted: one that
-    /// waits for the runtime to end, and one that has lent its worker and waits in another call of
-    /// `block_on`.
+    /// How many threads have a core and may run. If the number of parked workers equals this one,
+    /// no worker runs. A thread that has lent its worker and the one that has borrowed it count as
+    /// two, but can park only one worker: then the numbers differ. Two kinds of threads are not
+    /// counted: one that waits for the runtime to end, and one that has lent its worker and waits
+    /// in another call of `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

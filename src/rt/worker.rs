@@ -102,7 +102,7 @@ impl<'a> Worker<'a> {
     /// Runs the loop, for one pass at least, until `should_return` and `may_return` are both true.
     ///
     /// Leaves the tasks that are ready where other workers find them, and the I/O to one of these:
-    /// the caller may be away for long.
+    /// the caller may not come back for long.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired_all = false;

@@ -163,8 +163,8 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Ends the row of interruptions: a wait of the loop has ended because its time was over, or by
-    /// an unpark, and not for an earlier timer.
+    /// Ends the row of interruptions: a wait of the loop has ended because its time was over, or
+    /// because of an unpark that no earlier timer has caused.
     pub(crate) fn end_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.

@@ -415,10 +415,11 @@ impl Locked<'_> {
     pub(super) fn claim(&mut self, chunks: &Chunks, slot: Slot) -> Option<Waker> {
         let entries = &mut *self.entries;
         let entry = entries.all.get_mut(self.at)?;
-        // Its own number: an adopted slot has that of an earlier timer. It is filed anew with this
-        // timer's, or it would leave before equal deadlines that were armed earlier.
-        let is_current = entry.seq == slot.seq() && entry.has_slot(slot) && entry.is_armed();
-        if !is_current || !self.chunk.words.get(self.at)?.claim(slot.when()) {
+        // The sequence number is compared, too: a slot that was adopted has that of an earlier
+        // timer. Then the slot is filed anew with the number of this timer. Otherwise it would
+        // leave before equal deadlines that were armed earlier.
+        let is_live = entry.seq == slot.seq() && entry.has_slot(slot) && entry.is_armed();
+        if !is_live || !self.chunk.words.get(self.at)?.claim(slot.when()) {
             return None;
         }
         entry.slot_when = NEVER;

@@ -22,12 +22,12 @@
 //!
 //! At first it is nested in all parkers, if there are several. From time to time the caller has
 //! each parker *review* that. If a parked worker was made to wait for I/O no more than [`FEW`]
-//! times since the last review, the source is removed. If a parked worker is to be made to wait for
-//! I/O [`MANY`] times between two reviews, the source is nested again, by the worker before its
-//! next park in which it waits for I/O: nesting goes through all descriptors (the kernel searches
-//! them for loops, 63 µs for a thousand), which is too long for the thread that holds the lock. If
-//! the kernel refuses it, because some open file would be reachable by too many paths, the worker
-//! goes on without.
+//! times since the last review, and it does not wait for some now, the source is removed. If a
+//! parked worker is to be made to wait for I/O [`MANY`] times between two reviews, the source is
+//! nested again, by the worker before its next park in which it waits for I/O: nesting goes through
+//! all descriptors (the kernel searches them for loops, 63 µs for a thousand), which is too long
+//! for the thread that holds the lock. If the kernel refuses it, because some open file would be
+//! reachable by too many paths, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!

@@ -26,8 +26,8 @@
 //!
 //! It stays set when the driver owner is back, and the next absences use it: so an absence may
 //! begin shortly before its relief. While there is I/O, the timeout is set once in 2 ms at most,
-//! and so a worker is unparked that often. If no worker is away then, it was unparked for nothing,
-//! and has no timeout when it parks again.
+//! and so the timeout ends the deputy's park that often. If no worker is away then, the deputy has
+//! woken for nothing, and has no timeout when it parks again.
 //!
 //! # When an absence begins and ends
 //!

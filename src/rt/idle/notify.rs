@@ -77,8 +77,8 @@ impl Counts {
         counts >= PARKED && counts.is_multiple_of(PARKED)
     }
 
-    /// Returns whether any worker is parked. Only if the caller has fenced since it wrote
-    /// something, a worker that parks after a `false` sees that.
+    /// Returns whether any worker is parked. If it returns `false`, and the caller has fenced since
+    /// it wrote something, a worker that parks later sees that.
     pub(super) fn has_parked(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= PARKED
     }

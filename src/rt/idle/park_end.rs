@@ -38,8 +38,8 @@ struct Ended {
 }
 
 impl Idle {
-    /// Marks a worker as running. If its park has ended for timers, has `context` fire what is due,
-    /// and replans.
+    /// Marks a worker as running. If its park has ended for timers, makes `context` fire what is
+    /// due, and replans.
     pub(crate) fn transition_from_parked(
         &self,
         worker: usize,
@@ -60,8 +60,8 @@ impl Idle {
             true => Leaving::ToSearch,
             false => Leaving::ToRun,
         };
-        let at = parked.position(worker);
-        let successor = at.and_then(|at| self.remove(&mut parked, at, leaving));
+        let position = parked.position(worker);
+        let successor = position.and_then(|at| self.remove(&mut parked, at, leaving));
         drop(parked);
         self.unpark(successor);
         if ended.for_timers {
@@ -76,7 +76,7 @@ impl Idle {
         Unparked {
             // A worker that relieves another one searches, and was counted so when it was removed.
             // One that another thread has removed was counted by that thread.
-            searching: ended.for_relief || at.is_none(),
+            searching: ended.for_relief || position.is_none(),
             must_check_slots: ended.for_slots,
             at: now,
         }

@@ -46,11 +46,12 @@ use crate::sync::atomic::Ordering::Relaxed;
 /// begins some 75 µs later.
 pub(crate) const SHORT_WORK: u64 = 150_000;
 
-/// The most that this can be for the tasks of timers: with the longest slack that is chosen.
+/// The upper limit of [`short_timer_work`](Idle::short_timer_work): with the longest slack that is
+/// chosen.
 const LONGEST_TIMER_WORK: u64 = 500_000;
 
-/// How many nanoseconds after such work its deputy comes: the driver owner may be scheduled 20 to
-/// 60 µs late, and its tasks may take longer than those before.
+/// Added to that for the relief, in nanoseconds: the driver owner may be scheduled 20 to 60 µs
+/// late, and its tasks may take longer than those before.
 const RESERVE: u64 = 100_000;
 
 impl Idle {
@@ -86,9 +87,9 @@ impl Idle {
 
     /// Returns how many nanoseconds of work that timers bring a worker keeps to itself.
     ///
-    /// It is more where wake-ups are far apart: each brings more tasks then, and the same slack
-    /// makes them late by more than they wait for each other. A thousand tasks that sleep 1 to 10
-    /// ms bring 100 to 300 µs of work at once if wake-ups are a millisecond apart.
+    /// It is more where wake-ups are far apart: each brings more tasks then, and the slack delays
+    /// these by more than the time that they wait in one worker's queue. A thousand tasks that
+    /// sleep 1 to 10 ms bring 100 to 300 µs of work at once if wake-ups are a millisecond apart.
     pub(crate) fn short_timer_work(&self) -> u64 {
         (self.drivers.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
     }

@@ -145,8 +145,8 @@ impl Sleep {
         }
     }
 
-    /// Arms a timer that is not due soon, as its first poll would, with a waker that it keeps. A
-    /// timer that it cannot arm is to be polled: then the waker is returned.
+    /// Arms a timer that is not due soon, as its first poll would. The driver keeps the waker. If
+    /// the timer cannot be armed, the waker is returned, and the caller has to poll the timer.
     pub(crate) fn arm_with_waker(&mut self, waker: Waker) -> Option<Waker> {
         let is_new = self.phase == Phase::Idle && self.next_poll == NextPoll::SkipsClock;
         // On a driver that is gone each deadline has elapsed.

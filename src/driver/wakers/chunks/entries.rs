@@ -10,9 +10,9 @@
 //!   at its index is never that deadline again. Let A have fired at its deadline, and B get A's
 //!   index later. A's deadline has elapsed. B is armed, or moved to an earlier time, only for
 //!   deadlines that have not elapsed, and is put off only to later ones; a B that is dropped leaves
-//!   its word at one of these. So the word never equals A's deadline again. (After a removal it
-//!   may, but the owner does not ask for the word then. All others ask the entry whether a timer is
-//!   armed.)
+//!   its word at one of these. So the word never equals A's deadline again. (If A
+//!   was removed and has not fired, it may; but A's owner does not read the word after that. All
+//!   others ask the entry whether a timer is armed.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
@@ -210,8 +210,8 @@ impl Entry {
         }
     }
 
-    /// Gives the entry a new slot for the timer that is armed there, and returns that slot, if the
-    /// entry has none, or one that is later than `deadline`.
+    /// If the entry has no slot, or one that is later than `deadline`, gives it a new one for the
+    /// timer that is armed there, and returns that.
     #[inline]
     pub(in crate::driver::wakers) fn renew_slot(
         &mut self,
