@@ -425,8 +425,9 @@ impl Inner {
         // Pairs with the fence in `change`: a reader that has seen a store of a change also sees
         // the count that the change began with.
         match self.source {
-            // SeqCst: the change reads `latest`, which this read may just have raised. If it has
-            // missed that, this thread must not miss the change.
+            // SeqCst: the change reads `latest`, which this read may just have raised. If the
+            // thread that changes the clock has missed the new value, this thread must not miss the
+            // change.
             Source::Custom(..) => fence(Ordering::SeqCst),
             _ => fence(Ordering::Acquire),
         }

@@ -172,9 +172,9 @@ pub(crate) struct RunHeap<const RUN: usize, const MARKS_STALE: bool = true> {
 
 impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     const RECENT: usize = RUN / 4;
-    /// The capacity of a run's buffer. All buffers have the same size, because the allocator can
-    /// then reuse a freed one without a search. A run that is not split at once needs room beyond
-    /// RUN, as do all near slots if they become one run.
+    /// The capacity of a run's buffer. The buffers of full runs have the same size, because the
+    /// allocator can then reuse a freed one without a search. A run that is not split at once needs
+    /// room beyond RUN, as do all near slots if they become one run.
     const CAPACITY: usize = match MARKS_STALE {
         true => RUN + Self::RECENT,
         false => RUN,

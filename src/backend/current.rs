@@ -231,7 +231,8 @@ impl Handle {
             .flatten()
     }
 
-    /// Returns the same as [`entered`](Self::entered), without its limits.
+    /// Returns the same driver as [`entered`](Self::entered), without the limits of its handle on
+    /// the number of timers.
     #[inline]
     pub(crate) fn entered_driver() -> Option<DriverRef> {
         CURRENT
@@ -240,8 +241,8 @@ impl Handle {
             .flatten()
     }
 
-    /// Returns the same as [`try_current`](Self::try_current), without its limits: for a timer that
-    /// a plain constructor makes.
+    /// Returns the same driver as [`try_current`](Self::try_current), without the limits of its
+    /// handle on the number of timers: for a timer that a plain constructor makes.
     #[inline]
     #[track_caller]
     pub(crate) fn try_current_driver() -> Result<DriverRef, NoDriver> {

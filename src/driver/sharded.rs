@@ -25,8 +25,9 @@
 //! 1. It has the source expire soon. So there is a next call: that of the source.
 //! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
 //! 3. The source may have expired after step 1 and before step 2. Then its call has found no mark,
-//!    and made no scan, and no other call may follow. So the thread looks whether the source has
-//!    expired. If it has, the thread removes the mark itself, unless another one has, and scans.
+//!    and made no scan, and perhaps no other call follows. So the thread looks whether the source
+//!    has expired. If it has, the thread removes the mark itself, unless another one has, and
+//!    scans.
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or

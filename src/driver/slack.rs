@@ -17,8 +17,8 @@
 //!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
 //!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
 //!   next firings are on time, and more of them after each further wait in vain.
-//! - More than one wake-up per slack is asked for, which is more than the share of a core that
-//!   wake-ups may take (see [`Budget`]), and the waits between them differ (see [`Waits`]). That
+//! - More than one wake-up per slack is asked for: so many would take more CPU than wake-ups may
+//!   (see [`Budget`]). And the waits between them differ (see [`Waits`]). That
 //!   they differ tells two programs apart. A cache whose keys expire wakes at irregular distances,
 //!   and one wake-up can serve several keys. A task that sleeps over and over does so for one
 //!   duration, or for a few in turn, and a delay only makes it slower.
@@ -30,9 +30,9 @@
 //! If each timer that is armed is due earlier than all others, each interrupts the loop. After
 //! [`MANY`] interruptions in a row the loop announces an earlier time than it has to, by a
 //! [`margin`], so that the next ones are late enough not to interrupt it. The price is one wake-up
-//! that finds nothing due, after which the loop announces the deadline again. On a loop with one
-//! driver a slack that was set counts that wake-up, too: the margin is a slack at least, or there
-//! is none.
+//! that finds nothing due, after which the loop announces the deadline again. Under a slack that
+//! was set, that wake-up is one of those that are kept a slack apart. So it comes at least a slack
+//! before the deadline. If the deadline is nearer than two slacks, there is no margin.
 
 mod budget;
 mod cost;
@@ -71,7 +71,8 @@ pub(crate) fn needs_margin(interruptions: u64) -> bool {
 /// thousandth of `left` at first, twice as much after each further interruption, half of `left` at
 /// most.
 ///
-/// Under a slack that was set the wake-up keeps its distance from the deadline.
+/// Under a slack that was set it is at least the slack, or nothing if the deadline is too near for
+/// that.
 pub(crate) fn margin(slack: &SharedSlack, interruptions: u64, left: u64) -> u64 {
     let margin = left
         >> 10_u64
@@ -104,8 +105,9 @@ pub(crate) struct Planner {
     unmeasured: u32,
     /// Whether more wake-ups are asked for than one per slack.
     budget: Budget,
-    /// The same for the longest slack that can be chosen, a millisecond. If fewer wake-ups are
-    /// asked for than that allows, it makes no difference what one costs.
+    /// The same for the longest slack that can be chosen, a millisecond. `budget` and `waits` take
+    /// notes only while this one is spent: if fewer wake-ups are asked for, it makes no difference
+    /// what one costs.
     strictest_budget: Budget,
     waits: Waits,
     /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired
@@ -143,8 +145,7 @@ impl Planner {
         if is_set {
             return;
         }
-        // Without a plan since then the loop was busy: it has waited for nothing, and was not
-        // woken.
+        // If there was no plan since then, the loop has not waited at all: it was busy.
         let has_planned = next != NEVER;
         let has_waited = has_planned && self.delays(slack) && since >= slack;
         let is_over_budget = self.is_over_budget();
@@ -189,8 +190,9 @@ impl Planner {
         }
     }
 
-    /// Notes that a plan has woken the loop at `now`, and nothing was due: the timer that it was
-    /// for was dropped or put off. Under a slack that was set it counts like any other wake-up.
+    /// Notes that a plan has woken the loop at `now`, and nothing was due: the timer was dropped or
+    /// put off, or it was a margin before the deadline. Under a slack that was set it counts like
+    /// any other wake-up.
     pub(crate) fn woke_in_vain(&mut self, now: u64) {
         if let (1.., true) = self.slack.get_with_kind() {
             self.last = Some(now);

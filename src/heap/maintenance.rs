@@ -14,9 +14,9 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 
 /// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
 ///
-/// It is more than STALENESS, which ensures H4: looking at a whole run takes `len / STEP` calls,
-/// and when they start, `len / STALENESS` slots are live. So all slots that were stale at the start
-/// are found while at least half of those live ones remain.
+/// It is twice STALENESS, which ensures H4. Each call turns at most one more slot stale, and looks
+/// at STEP slots. When this begins, `len / STALENESS` slots are live. After `len / STEP` calls,
+/// half as many, the whole run was looked at. So at least half of those live ones are left.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// One in this many slots of a run is looked at to tell whether many are stale, if they were not
@@ -273,8 +273,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
 
     /// Splits one of the runs that are too long.
     ///
-    /// It splits only one, because a call that places many slots may fill many runs. Later calls
-    /// split the others: each of them places few slots, so they catch up.
+    /// It splits only one, to bound the call. One call may fill several runs; later calls, which
+    /// place few slots, split the others.
     #[cold]
     fn split_one(&mut self, timers: &mut impl Timers) {
         let Some(slot) = self.full.pop() else {

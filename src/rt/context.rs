@@ -52,9 +52,9 @@ pub(super) struct Scope {
     dropping: Cell<bool>,
     /// This scope has the core of a worker that is lent: another thread may run that worker.
     lent: Cell<bool>,
-    /// Keeps time that is moved by hand from moving while this thread runs futures. It is there if
-    /// the thread is no worker, or if it is inside a future of another runtime on the same clock,
-    /// because the workers of that other runtime do not see when this thread runs.
+    /// Keeps time that is moved by hand from moving while this thread runs futures. A scope needs
+    /// it in two cases: if its thread is no worker, or if the thread is inside a future of another
+    /// runtime on the same clock, whose workers do not see when this thread runs.
     hold: Cell<Option<Hold>>,
 }
 
@@ -106,8 +106,8 @@ impl Scope {
         }
     }
 
-    /// Ends all local tasks. When the last member of the runtime (see `inner`) drops the tasks that
-    /// are left on this thread, their destructors can spawn no local task.
+    /// Ends all local tasks, and lets no more be spawned. This thread may be the last member of the
+    /// runtime (see `inner`) and drop all tasks next: their destructors must not spawn.
     pub(super) fn shutdown_local(&self) {
         self.local_closed.set(true);
         if let Some(local) = self.local() {
@@ -304,7 +304,7 @@ pub(super) fn timers_of(inner: &Inner) -> driver::Handle {
 }
 
 /// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's
-/// runtime.
+/// runtime, or only one from which no worker steals while its main future is polled.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

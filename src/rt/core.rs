@@ -207,7 +207,8 @@ impl Core {
         self.queue.len() + self.slot.task.len()
     }
 
-    /// Returns whether there is a task that other workers may steal.
+    /// Returns whether there is a task in the queue, which other workers may steal, unless this is
+    /// a spare core.
     pub(super) fn has_stealable(&self) -> bool {
         !self.queue.is_empty()
     }

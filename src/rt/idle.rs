@@ -103,9 +103,9 @@ struct Parked {
     keeper: Option<usize>,
     /// How many threads have a core and may run. If the number of parked workers equals this one,
     /// no worker runs. A thread that has lent its worker and the one that has borrowed it count as
-    /// two, but can park only one worker: then the numbers differ. Two kinds of threads are not
-    /// counted: one that waits for the runtime to end, and one that has lent its worker and waits
-    /// in another call of `block_on`.
+    /// two, but there is one worker to park: so the numbers differ while a worker is lent. Two
+    /// kinds of threads are not counted: one that waits for the runtime to end, and one that has
+    /// lent its worker and waits in another call of `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

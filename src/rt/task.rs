@@ -102,8 +102,8 @@ impl<T> Spawned<T> {
 
     /// Returns whether nothing is left of the task's future.
     pub(super) fn is_finished(&self) -> bool {
-        // First the output, which takes no lock. That of an aborted task is finished before the
-        // future is dropped.
+        // First the output, which takes no lock. That alone is not enough: an aborted task is
+        // finished before its future is dropped.
         self.output.is_finished() && self.owned.has_removed(self.id)
     }
 

@@ -75,7 +75,7 @@ pub(super) enum Scope {
 pub(super) struct Outer {
     scope: Scope,
     generation: u32,
-    /// The whole budget; `None` if nothing was counted, since then a refill restores it.
+    /// The whole budget; `None` if nothing was counted: in that case a refill restores it.
     counts: Option<Budget>,
 }
 

@@ -151,10 +151,11 @@ impl Shared {
         if !notify {
             return;
         }
-        // A timer that is put off without the lock after its word was written here finds the flag.
-        // One that was put off before did not, and the loop may have announced its old deadline
-        // since the lock was released. So the announcement is cleared once more at the end: the
-        // next one finds the new deadline. The lock is not held for all chunks at once.
+        // Each word is now rewritten, unchanged. A timer that is put off without the lock after
+        // that finds the flag. One that was put off before did not, and the loop may have announced
+        // its old deadline since the lock was released. So the announcement is cleared once more at
+        // the end: the next one finds the new deadline. The lock is not held for all chunks at
+        // once.
         let mut chunk = 0;
         while self.chunks.rewrite(chunk) {
             chunk += 1;

@@ -6,8 +6,8 @@
 //! timers, clone and drop wakers, or block.
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
-//! drops or files anew a bounded number of them ([`STALE_SLOTS`]), and counts a full batch, so that
-//! a turn that fires nothing ends as soon as one that fires.
+//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). That counts as a full batch,
+//! however few timers it has found: so a turn that fires nothing ends as soon as one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)

@@ -88,8 +88,8 @@ pub(super) struct EpollPark {
 
 /// Whether the I/O source is nested in a parker's instance.
 ///
-/// The worker nests it, enabled, when it parks. All else is written under the callers' lock, except
-/// where the parker is made. So another thread may call `set_io` while the worker nests the source:
+/// The worker nests it, enabled, when it parks. All else that another thread reads is written under
+/// the callers' lock. So another thread may call `set_io` while the worker nests the source:
 ///
 /// - `set_io(true)` finds a source that is not nested, and so has the worker unparked. Nothing is
 ///   lost.

@@ -161,9 +161,9 @@ impl Idle {
         }
     }
 
-    /// Counts looks of a worker for I/O, or that it was unparked for some. Now and then all parkers
-    /// are reviewed: the I/O source is removed from those that were seldom made to wait for I/O
-    /// while parked, since an event costs less if fewer parkers have the source.
+    /// Counts looks of a worker for I/O, or a park that has ended for some. Now and then all
+    /// parkers are reviewed: the I/O source is removed from those that were seldom made to wait for
+    /// I/O while parked, since an event costs less if fewer parkers have the source.
     pub(super) fn count_towards_io_review(&self, parked: &mut Parked, worker: usize, count: usize) {
         parked.since_io_review += count;
         if parked.since_io_review < REVIEW_PERIOD {

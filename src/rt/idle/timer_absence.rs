@@ -24,8 +24,8 @@
 //!   LIFO slots): neither for I/O, nor for a timer that is due before the relief.
 //! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
 //!   If it does not get to them, they are late by the time until the relief at most. To set the
-//!   deputy's timeout for the next deadline would cost a system call for each absence where
-//!   deadlines are denser than that.
+//!   deputy's timeout for the next deadline would cost a system call for each absence in which a
+//!   deadline comes before the relief.
 //! - The worker that is away unparks no other for the tasks that it has woken, as long as they are
 //!   expected to be short, all together: at the relief the timer deputy searches for them
 //!   ([`is_away_for_timers`](Idle::is_away_for_timers)).
@@ -41,9 +41,9 @@ use crate::instant::NEVER;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How many nanoseconds of work a worker keeps to itself, if that is expected to be all: its deputy
-/// comes if it is not. With another worker the tasks take 25 to 50 % more CPU, and that worker
-/// begins some 75 µs later.
+/// If the ready tasks of a worker are expected to take less than this, in nanoseconds, it runs all
+/// of them itself, and its deputy comes if they take longer. With another worker they take 25 to 50
+/// % more CPU, and that worker begins some 75 µs later.
 pub(crate) const SHORT_WORK: u64 = 150_000;
 
 /// The upper limit of [`short_timer_work`](Idle::short_timer_work): with the longest slack that is

@@ -121,8 +121,9 @@ impl Worker<'_> {
 
     /// Takes the hold on time again that `release_time` has dropped, because a task runs next.
     ///
-    /// A worker that was unparked and finds nothing does not: to drop the hold unparks workers of
-    /// the other runtimes on the clock, which would do the same, and so on for ever.
+    /// A worker that was unparked and finds no task does not take it again: to drop the hold
+    /// unparks workers of the other runtimes on the clock, which would do the same, and so on for
+    /// ever.
     #[cold]
     pub(super) fn hold_time(&mut self) {
         self.has_released_time = false;

@@ -107,7 +107,8 @@ impl Chunks {
         entries.arming.as_deref_mut().map(f)
     }
 
-    /// Locks the current chunk, which has a free entry; if it had none, another one is current now.
+    /// Locks the current chunk, which has a free entry; if it had none, another one may be current
+    /// now.
     #[inline]
     fn lock_current(&self, current: &mut CurrentChunk) -> (&Chunk, MutexGuard<'_, Entries>) {
         if let Some(chunk) = self.get(current.number) {

@@ -7,12 +7,12 @@
 //! cache.
 //!
 //! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired it, the word
-//!   at its index is never that deadline again. Let A have fired at its deadline, and B get A's
-//!   index later. A's deadline has elapsed. B is armed, or moved to an earlier time, only for
-//!   deadlines that have not elapsed, and is put off only to later ones; a B that is dropped leaves
-//!   its word at one of these. So the word never equals A's deadline again. (If A
-//!   was removed and has not fired, it may; but A's owner does not read the word after that. All
-//!   others ask the entry whether a timer is armed.)
+//!   at its index is never that deadline again: by that its owner tells that it has fired. Let A
+//!   have fired at its deadline, and B get A's index later. A's deadline has elapsed. B is armed,
+//!   or moved to an earlier time, only for deadlines that have not elapsed, and is put off only to
+//!   later ones; a B that is dropped leaves its word at one of these. So the word never equals A's
+//!   deadline again. (If A was removed and has not fired, it may; but A's owner does not read the
+//!   word after that. All others ask the entry whether a timer is armed.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
@@ -153,7 +153,7 @@ pub(in crate::driver::wakers) struct Arming {
 }
 
 /// Slots that are not in the heap yet. One becomes stray here if its entry is freed and then armed
-/// for an earlier time.
+/// for an earlier time, or if its timer is reset to one.
 #[derive(Default)]
 pub(in crate::driver::wakers) struct Unfiled {
     pub(in crate::driver::wakers) slots: Vec<Slot>,
