@@ -9,7 +9,7 @@
 //! | armed, cancelled | for each chunk of timers, under its lock (`wakers/chunks.rs`) |
 //! | fired, their lateness, the size of their batch | under the driver's lock, for each batch |
 //! | turns, parks | by the thread of the driver's loop, or of the shard's worker; turns of a shard with `fetch_add` |
-//! | how long a turn took | with `fetch_add`, once for each turn that fires |
+//! | how long a turn took | with `fetch_add` and `fetch_max`, once for each turn that fires |
 //! | reset | by the thread that resets: see [`Tally`]; under the driver's lock, if that is held |
 //!
 //! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`, too. All are read

@@ -460,8 +460,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// It runs foreign code, so the caller must not hold a lock that wakers or destructors take.
     pub(crate) fn close(&self) {
         let slot = std::mem::replace(&mut *lock(&self.scanner), ScannerSlot::Closed(None));
-        // Before the tasks are woken: with the source of a paused clock that clock stops. A panic
-        // of a destructor keeps no task from being woken.
+        // Before the tasks are woken, because dropping the source of a paused clock stops that
+        // clock. A panic of a destructor keeps no task from being woken.
         catch_panic(|| drop(slot));
         for shard in &self.shards {
             shard.close();

@@ -2,7 +2,7 @@
 //!
 //! This is everything that moves slots other than the one that a call is about: opening the nearest
 //! run, taking stale slots out of a run, splitting one in two, placing moved slots, making a run of
-//! the near slots. Each step handles one run of RUN slots, or [`STEP`] slots of one. The invariants
+//! the near slots. Each step handles one run, or some [`STEP`] slots. The invariants
 //! are at the head of `heap`.
 
 use std::cmp::Reverse;

@@ -7,7 +7,8 @@
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
 //! drops or files anew a bounded number of them ([`STALE_SLOTS`]). That counts as a full batch,
-//! however few timers it has found: so a turn that fires nothing ends as soon as one that fires.
+//! however few timers it has found: so a turn that finds only stale slots takes the lock no more
+//! often than one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)
@@ -149,7 +150,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.mark_closed();
         // Bounded, because a timer that its owner keeps putting off is filed anew each time.
-        // Without such owners each call gets rid of `BATCH` slots at least.
+        // Without such owners each slot is filed anew once at most.
         let slots = self.lock().timers.slots();
         let mut calls = 2 * slots / BATCH + 16;
         while calls > 0 && self.fire(NEVER, BATCH).1 {

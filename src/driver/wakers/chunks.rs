@@ -106,8 +106,8 @@ pub(crate) struct Chunks {
     current: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
     available: Available,
-    /// How many entries there have been: the most timers that were armed at once. Written under the
-    /// lock of the current chunk.
+    /// How many entries there have been: about the most timers that were armed at the same time.
+    /// Written under the lock of the current chunk.
     peak: AtomicU64,
 }
 

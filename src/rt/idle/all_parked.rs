@@ -95,8 +95,8 @@ impl Idle {
         }
     }
 
-    /// Makes the keeper, if there is one, look at everything again, and each worker that is about
-    /// to block: what it has learned about the clock before its last look may have changed.
+    /// Makes the keeper, if there is one, and each worker that is about to block, look at
+    /// everything again: what it has learned about the clock before its last look may have changed.
     pub(super) fn unpark_to_look_again(&self, parked: &Parked) {
         for &worker in &parked.workers {
             if parked.keeper == Some(worker) || !self.is_prepared(worker) {

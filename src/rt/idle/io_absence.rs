@@ -40,7 +40,7 @@
 //!
 //! A worker that is away and has many tasks looks for I/O between them, as a worker does while none
 //! is parked: at every eighth poll of its timers, which is after 8 long tasks, or 128 short ones.
-//! So I/O waits for the relief only if these take longer than that.
+//! So I/O waits for the relief only if those tasks take longer than the time until the relief.
 
 use super::absence::{Away, Timed};
 use super::{Idle, Parked};
@@ -139,7 +139,7 @@ impl Idle {
             .or(last)
     }
 
-    /// Leaves the I/O deputy, which is parked, its timeout for the next absence.
+    /// Lets the I/O deputy, which is parked, keep its timeout for the next absence.
     pub(super) fn keep_ready_for_io(&self, parked: &mut Parked, worker: usize, at: u64) {
         parked.deputies.for_io = Some(Timed { worker, at });
         // The results are ignored: that timeout is not earlier.

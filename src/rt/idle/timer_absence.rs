@@ -50,8 +50,8 @@ pub(crate) const SHORT_WORK: u64 = 150_000;
 /// chosen.
 const LONGEST_TIMER_WORK: u64 = 500_000;
 
-/// Added to that for the relief, in nanoseconds: the driver owner may be scheduled 20 to 60 µs
-/// late, and its tasks may take longer than those before.
+/// What [`timer_relief_after`](Idle::timer_relief_after) adds to that, in nanoseconds: the driver
+/// owner may be scheduled 20 to 60 µs late, and its tasks may take longer than those before.
 const RESERVE: u64 = 100_000;
 
 impl Idle {
@@ -85,7 +85,8 @@ impl Idle {
         until.min(self.lifo_watch.due())
     }
 
-    /// Returns how many nanoseconds of work that timers bring a worker keeps to itself.
+    /// Returns below how many nanoseconds a worker keeps the work that fired timers have brought it
+    /// to itself.
     ///
     /// It is more where wake-ups are far apart: each brings more tasks then, and the slack delays
     /// these by more than the time that they wait in one worker's queue. A thousand tasks that
@@ -94,8 +95,7 @@ impl Idle {
         (self.drivers.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
     }
 
-    /// Returns how much later than the driver owner's the timeout of the timer deputy is, in
-    /// nanoseconds.
+    /// Returns by how many nanoseconds the timer deputy's timeout is later than the driver owner's.
     pub(super) fn timer_relief_after(&self) -> u64 {
         self.short_timer_work() + RESERVE
     }
@@ -111,7 +111,7 @@ impl Idle {
         parked.away.is_for_timers(worker) && parked.keeper.is_some_and(runs_tasks)
     }
 
-    /// Notes how many timers a keeper has fired whose timeout had ended.
+    /// Notes how many timers a keeper has fired after its timeout had ended.
     pub(crate) fn note_fired(&self, fired: usize) {
         let is_dense = fired > 1;
         if self.is_dense.load(Relaxed) != is_dense {

@@ -75,8 +75,8 @@ impl Worker<'_> {
         (tasks as u64).saturating_mul(self.state.task_nanos)
     }
 
-    /// Returns whether the ready tasks of this worker need no other one now: this one is expected
-    /// to finish them soon, and if it does not, its timer deputy comes.
+    /// Returns whether no other worker is needed now for the ready tasks of this one: this one is
+    /// expected to finish them soon, and if it does not, its timer deputy comes.
     pub(super) fn leaves_to_timer_deputy(&self) -> bool {
         let idle = &self.pool.idle;
         self.expected_time(self.core.len()) < idle.short_timer_work()
@@ -136,7 +136,7 @@ const AT_ONCE: u64 = 10_000;
 
 /// The mean time of the tasks since the last park enters the average once, as this many nanoseconds
 /// at most. So one long task that has run alone is forgotten after a dozen parks with short ones:
-/// it may only have been held up.
+/// perhaps it was just not scheduled.
 const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;
 
 /// A worker that is about to park.
