@@ -153,7 +153,7 @@ impl Handle {
     /// A runtime with several workers has a driver for each worker, and one for all other threads:
     /// this is that of the calling thread.
     ///
-    /// The driver of a runtime is made with the first call, and ends with the runtime. The
+    /// The driver of a tokio runtime is made with the first call, and ends with the runtime. The
     /// runtime's own loop fires its timers: woken by tokio's I/O driver on Linux, with a resolution
     /// of a nanosecond, and otherwise by tokio's time driver, with a resolution of a millisecond.
     /// In a runtime that has neither, timers are on the process-wide thread. That thread is started

@@ -15,8 +15,8 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 /// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
 ///
 /// It is twice STALENESS, which ensures H4. Each call turns at most one more slot stale, and looks
-/// at STEP slots. When this begins, `len / STALENESS` slots are live. After `len / STEP` calls,
-/// half as many, the whole run was looked at. So at least half of those live ones are left.
+/// at STEP slots. When this begins, `len / STALENESS` slots are live. Looking at the whole run
+/// takes `len / STEP` calls, half that number. So at least half of those live ones are left.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// One in this many slots of a run is looked at to tell whether many are stale, if they were not

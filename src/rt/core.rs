@@ -23,7 +23,7 @@ const MAX_LIFO_POLLS: u32 = 3;
 pub(super) struct Core {
     pub(super) index: usize,
     /// A second core of the first worker, for the thread that borrows it; the lending thread keeps
-    /// the first one. No worker steals from it.
+    /// the worker's own core. No worker steals from it.
     pub(super) is_spare: bool,
     slot: LifoSlot,
     /// How many tasks in a row came out of the slot.

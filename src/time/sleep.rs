@@ -210,7 +210,8 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Whether the last poll was pending although the deadline had passed, to let other tasks run.
+    /// Whether the last poll was pending although the deadline had passed, or a result was there
+    /// that the timer limits, to let other tasks run.
     yielded: bool,
     /// Whether the future that this timer limits has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.

@@ -262,7 +262,8 @@ impl Budget {
         waker.data().addr() == self.waker.get() || self.is_per_poll()
     }
 
-    /// Resets the budget if the waker is another one.
+    /// Resets the budget if the waker is another one, or exhausts it after many results under other
+    /// wakers.
     #[inline]
     fn note_waker(&self, waker: &Waker) {
         if self.is_for(waker) {

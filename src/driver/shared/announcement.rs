@@ -139,10 +139,11 @@ impl Shared {
     /// that it was made for may have been cancelled before, without notice.
     #[cfg(feature = "rt")]
     pub(crate) fn set_notify_on_cancel(&self, notify: impl Fn() -> bool) {
-        // Under the lock, as each cancellation and each announcement is: a timer that is cancelled
-        // after the next announcement finds the flag as it is now. `notify` is asked under the
-        // lock, too: if two threads pause and resume a clock, the last of them to come here sees
-        // the last change.
+        // Under the lock, as each announcement is: a thread that takes the driver's lock to cancel
+        // or put off a timer after the next announcement finds the flag as it is now. (Those that
+        // take the lock of a chunk alone are dealt with below.) `notify` is asked under the lock,
+        // too: if two threads pause and resume a clock, the last of them to come here sees the last
+        // change.
         let state = self.lock();
         let notify = notify();
         self.notify_on_cancel.store(notify, Ordering::Relaxed);
@@ -151,11 +152,11 @@ impl Shared {
         if !notify {
             return;
         }
-        // Each word is now rewritten, unchanged. A timer that is put off without the lock after
-        // that finds the flag. One that was put off before did not, and the loop may have announced
-        // its old deadline since the lock was released. So the announcement is cleared once more at
-        // the end: the next one finds the new deadline. The lock is not held for all chunks at
-        // once.
+        // Each word is now rewritten, unchanged. A timer that is put off or removed without the
+        // driver's lock after that finds the flag. One that was put off or removed before did not,
+        // and the loop may have announced its old deadline since the lock was released. So the
+        // announcement is cleared once more at the end: the next one finds the new deadline. The
+        // lock is not held for all chunks at once.
         let mut chunk = 0;
         while self.chunks.rewrite(chunk) {
             chunk += 1;
