@@ -25,6 +25,10 @@ use crate::rt::task::Runnable;
 /// How long short tasks run between two polls of the timers, in nanoseconds.
 const POLL_PERIOD: u64 = 20_000;
 
+/// How long short tasks run at most between two looks for I/O, in nanoseconds. A look is a system
+/// call: after every 20 tasks instead of 100 it would cost a server of short messages 5 %.
+const IO_PERIOD: u64 = 1_000_000;
+
 /// One poll in this many fires the timers of all workers. The others fire those of the polling
 /// worker and of external threads.
 const GLOBAL_INTERVAL: u32 = 8;
@@ -71,6 +75,11 @@ pub(super) struct Worker<'a> {
     ran: u64,
     /// It has parked, and has released the hold on time that its scope has while futures run.
     has_released_time: bool,
+}
+
+/// Returns how many tasks of `each` nanoseconds run in `period`: one at least.
+fn interval(period: u64, each: u64) -> u32 {
+    (period / each.max(1)).clamp(1, u64::from(LONGEST_INTERVAL)) as u32
 }
 
 impl<'a> Worker<'a> {
@@ -219,8 +228,7 @@ impl<'a> Worker<'a> {
             }
             self.adapt_interval(now);
         } else if self.pool.reactor.has_registrations() {
-            // I/O must not wait for 128 tasks if these take long.
-            self.adapt_interval(self.pool.idle.now_or_zero());
+            self.adapt_interval_to_io();
         }
         if all {
             self.take_stuck();
@@ -249,10 +257,25 @@ impl<'a> Worker<'a> {
     /// known if the worker has parked, or if there was no timer: then the next poll comes after one
     /// task.
     fn adapt_interval(&mut self, now: u64) {
-        let each = now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval);
-        let fit = POLL_PERIOD / each.max(1);
-        self.state.interval = fit.clamp(1, u64::from(LONGEST_INTERVAL)) as u32;
+        self.state.interval = interval(POLL_PERIOD, self.time_of_each(now));
         self.state.last_poll = now;
+    }
+
+    /// The same if no timer is armed, but I/O is waited for. What is not known is taken from the
+    /// tasks before.
+    fn adapt_interval_to_io(&mut self) {
+        let now = self.pool.idle.now_or_zero();
+        let each = match self.state.last_poll {
+            0 => self.state.task_nanos,
+            _ => self.time_of_each(now),
+        };
+        self.state.interval = interval(IO_PERIOD / u64::from(GLOBAL_INTERVAL), each);
+        self.state.last_poll = now;
+    }
+
+    /// Returns how long each task has taken since the last poll, if that was an interval ago.
+    fn time_of_each(&self, now: u64) -> u64 {
+        now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval)
     }
 
     /// Fires the timers of this worker and of external threads that are due.

@@ -249,6 +249,28 @@ fn wait_that_is_dropped_while_it_is_told_leaves_the_other_one_its_event() {
     });
 }
 
+/// The event removes the waiter of the one that goes, and the other one may get its place: that must
+/// not be removed with it.
+#[test]
+fn wait_that_is_dropped_while_its_event_comes_removes_no_other_waiter() {
+    check(Some(3), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        let waiting = fd.clone();
+        let task = move || wait_readable(&waiting).unwrap();
+        let leaver = move || {
+            let waker = Task::new().waker();
+            let wait = fd.read().map_err(|mut wait| {
+                let _ = wait.poll(&mut Context::from_waker(&waker));
+                wait
+            });
+            peer.make_readable();
+            drop(wait);
+        };
+        work_beside(&io, task, leaver);
+    });
+}
+
 /// The worker has collected an event when its descriptor goes, and another one gets the same key.
 /// The event then ends a wait of that one for nothing, and its registration takes what was asked for
 /// as told.

@@ -400,7 +400,7 @@ impl<T: AsFd> Drop for Ready<'_, T> {
     fn drop(&mut self) {
         self.fd
             .registration
-            .cancel(self.direction, &mut self.waiter);
+            .cancel(self.direction, self.wait, &mut self.waiter);
     }
 }
 

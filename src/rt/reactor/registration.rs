@@ -30,7 +30,10 @@
 //!   The event may be on its way. So `asked` may name a direction for which nothing more will come.
 //!   That harms no task that waits: the event on its way wakes it, and it tries again. The
 //!   direction of each task that waits by [`Wait::Asking`] is in `asked`.
-//! - When the owner may change the descriptor, both become empty (see
+//! - A future that waits by [`Wait::After`] has a waiter until the number changes: the delivery
+//!   that changes it removes the waiter. So the future learns by the number alone, without the
+//!   lock, that its wait has ended and that it has nothing to remove.
+//! - When the owner may change the descriptor, `reported` and `asked` become empty (see
 //!   [`forget`](Registration::forget)), and a task that waits asks anew when it is polled.
 //!
 //! # What comes while no task waits
@@ -149,12 +152,20 @@ impl Registration {
         cx: &mut Context<'_>,
         (descriptor, key): (Descriptor<'_>, usize),
     ) -> Poll<io::Result<()>> {
-        let checked = self.check(&mut lock(&self.state), direction, wait, id, cx.waker());
-        if let Some(poll) = checked {
-            return poll;
+        // The first poll of a future mostly has to wait, so it is not checked twice.
+        if !matches!(id, WaiterId::Future(None)) {
+            if self.has_lost_waiter(direction, wait, id) && !self.has_unused.load(Ordering::Relaxed)
+            {
+                *id = WaiterId::Future(None);
+                return Poll::Ready(Ok(()));
+            }
+            let checked = self.check(&mut lock(&self.state), direction, wait, id, cx.waker());
+            if let Some(poll) = checked {
+                return poll;
+            }
         }
-        // Cloning is foreign code, so the lock is released, and the second check finds an event
-        // that came meanwhile. The clone is declared before the guard: if it is not needed, it is
+        // Cloning is foreign code, so no lock is held, and the check after it finds an event that
+        // came meanwhile. The clone is declared before the guard: if it is not needed, it is
         // dropped after that.
         let waker = cx.waker().clone();
         let mut state = lock(&self.state);
@@ -179,14 +190,18 @@ impl Registration {
         asked.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }
 
-    /// Removes the waiter of a future.
-    pub(in crate::rt) fn cancel(&self, direction: Direction, id: &mut WaiterId) {
-        if matches!(id, WaiterId::Future(None)) {
+    /// Removes the waiter of a future, if it has one.
+    pub(in crate::rt) fn cancel(&self, direction: Direction, wait: Wait, id: &mut WaiterId) {
+        if matches!(id, WaiterId::Future(None)) || self.has_lost_waiter(direction, wait, id) {
             return;
         }
-        let removed = lock(&self.state).remove(direction, id);
-        // With the lock released.
-        drop(removed);
+        let mut state = lock(&self.state);
+        // The event may have come meanwhile.
+        if !self.has_lost_waiter(direction, wait, id) {
+            let removed = state.remove(direction, id);
+            drop(state);
+            drop(removed);
+        }
     }
 
     /// Forgets what the kernel was asked for, and wakes the tasks that wait.
@@ -222,10 +237,9 @@ impl Registration {
             if !direction.is_ready(event) {
                 continue;
             }
-            self.events[direction as usize].fetch_add(1, Ordering::Release);
             state.asked.remove(direction.interest());
             let waiting = wakers.len();
-            state.waiters(direction).take_wakers(wakers);
+            self.end_waits(&mut state, direction, wakers);
             // The kernel reports errors and hang-ups unasked.
             if wakers.len() == waiting && event.contains(direction.interest()) {
                 state.unused.insert(direction.interest());
@@ -247,8 +261,15 @@ impl Registration {
         let mut state = lock(&self.state);
         state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
-            state.waiters(direction).take_wakers(wakers);
+            // A wait for an event ends, too: its operation is tried once more, and the next wait fails.
+            self.end_waits(&mut state, direction, wakers);
         }
+    }
+
+    /// Ends all waits of a direction, and takes the wakers of their tasks.
+    fn end_waits(&self, state: &mut State, direction: Direction, wakers: &mut Vec<Waker>) {
+        self.events[direction as usize].fetch_add(1, Ordering::Release);
+        state.waiters(direction).take_wakers(wakers);
     }
 
     /// Returns the result of a poll, or `None` if the task has to wait and its waker has to be
@@ -264,7 +285,15 @@ impl Registration {
         if state.epoll.is_none() {
             return Some(Poll::Ready(Err(runtime_gone())));
         }
-        let has_ended = matches!(wait, Wait::After(events) if events != self.events(direction));
+        let has_ended = self.has_ended(direction, wait);
+        if has_ended && let WaiterId::Future(_) = id {
+            // An event has removed its waiter, or was told too early to wake the task, but not for
+            // nothing.
+            *id = WaiterId::Future(None);
+            state.unused.remove(direction.interest());
+            self.note_unused(state);
+            return Some(Poll::Ready(Ok(())));
+        }
         let is_asked = state.asked.contains(direction.interest());
         let is_reported = state.reported.contains(direction.interest());
         match state.waiter(direction, id) {
@@ -281,10 +310,9 @@ impl Registration {
                 Some(Poll::Ready(Ok(())))
             }
             Some(Waiter::Idle) | None if has_ended => {
-                // It was told too early to wake the task, but not for nothing.
+                // As above.
                 state.unused.remove(direction.interest());
                 self.note_unused(state);
-                let _idle = state.remove(direction, id);
                 Some(Poll::Ready(Ok(())))
             }
             Some(Waiter::Idle) | None => None,
@@ -294,6 +322,16 @@ impl Registration {
     fn note_unused(&self, state: &State) {
         let has_unused = !state.unused.is_empty();
         self.has_unused.store(has_unused, Ordering::Relaxed);
+    }
+
+    /// Returns whether a future had a waiter that an event has removed.
+    fn has_lost_waiter(&self, direction: Direction, wait: Wait, id: &WaiterId) -> bool {
+        matches!(id, WaiterId::Future(Some(_))) && self.has_ended(direction, wait)
+    }
+
+    /// Returns whether an event has ended a [`Wait::After`].
+    fn has_ended(&self, direction: Direction, wait: Wait) -> bool {
+        matches!(wait, Wait::After(events) if events != self.events(direction))
     }
 
     /// Returns how many events were delivered.

@@ -63,6 +63,7 @@ pub(super) struct Waiters {
 #[derive(Default)]
 pub(super) enum Waiter {
     /// No task waits, or it was woken and finds by the number of events that its wait has ended.
+    /// (Only for [`WaiterId::Poll`]: a future then has no waiter.)
     #[default]
     Idle,
     Waiting(Waker, Wait),
@@ -88,19 +89,28 @@ impl Waiters {
         self.futures.clear();
     }
 
-    /// Takes the wakers of the tasks that wait.
+    /// Takes the wakers of the tasks that wait. Removes the waiters of futures that wait by
+    /// [`Wait::After`].
     pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
-        for waiter in self.iter_mut() {
-            match mem::take(waiter) {
-                Waiter::Idle => {}
-                Waiter::Waiting(waker, wait) => {
-                    wakers.push(waker);
-                    if wait == Wait::Asking {
-                        *waiter = Waiter::Ready;
-                    }
+        self.poll.end_wait(wakers);
+        self.futures.retain(|_, waiter| {
+            waiter.end_wait(wakers);
+            matches!(waiter, Waiter::Ready)
+        });
+    }
+}
+
+impl Waiter {
+    fn end_wait(&mut self, wakers: &mut Vec<Waker>) {
+        match mem::take(self) {
+            Waiter::Idle => {}
+            Waiter::Waiting(waker, wait) => {
+                wakers.push(waker);
+                if wait == Wait::Asking {
+                    *self = Waiter::Ready;
                 }
-                Waiter::Ready => *waiter = Waiter::Ready,
             }
+            Waiter::Ready => *self = Waiter::Ready,
         }
     }
 }
