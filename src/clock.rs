@@ -105,7 +105,7 @@ enum Source {
     Boottime(i64),
     /// A function of the user's, and the latest time that it has shown.
     Custom(Box<dyn Fn() -> Duration + Send + Sync>, AtomicU64),
-    /// A clock that does not run: time stands at `frozen`.
+    /// A clock that is frozen for good, and shows `frozen`.
     Manual,
 }
 

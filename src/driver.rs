@@ -364,7 +364,7 @@ impl<P> Driver<P> {
     /// It is for executors: call it when nothing is left to run, and park only if it returns
     /// `false`. Then a test on a paused or manual clock takes no longer than its work. It moves
     /// nothing if the clock runs, is [held](crate::Clock::hold), or has no deadline to come. Timers
-    /// that never fire have none. After `false` on a clock that does not run, the next timer that
+    /// that never fire have none. After `false` on a paused or manual clock, the next timer that
     /// is armed calls the [`Unpark`], unless a [`turn`](Self::turn) comes first.
     ///
     /// # Examples

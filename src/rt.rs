@@ -50,7 +50,7 @@
 // - `local`: what belongs to one thread
 // - `inner`: the runtime's cores, tasks and members
 // - `join`: a task's handles
-// - `context`: which runtimes this thread is in, and where a ready task goes
+// - `scopes`: which runtimes this thread is in, and where a ready task goes
 // - `worker`: the loop, and how a worker parks
 // - `block_on`: a thread that waits for one future
 // - `handle`: a runtime's handle, and the free functions
@@ -59,7 +59,6 @@
 
 mod block_on;
 mod builder;
-mod context;
 mod core;
 mod handle;
 pub(crate) mod idle;
@@ -75,13 +74,14 @@ mod reactor;
 #[path = "rt/no_reactor.rs"]
 mod reactor;
 mod runtime;
+mod scopes;
 mod task;
 mod worker;
 
 pub use self::builder::Builder;
-pub use self::context::Entered;
 #[cfg(feature = "blocking")]
 pub use self::handle::spawn_blocking;
 pub use self::handle::{Handle, NoRuntime, hold, spawn, spawn_local};
 pub use self::join::{AbortHandle, JoinError, JoinHandle, YieldNow, yield_now};
 pub use self::runtime::{Runtime, block_on};
+pub use self::scopes::Entered;

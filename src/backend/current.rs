@@ -289,7 +289,7 @@ impl Handle {
         }
     }
 
-    /// Returns the driver to which a timer moves whose own driver is gone, if there is one.
+    /// Returns the driver that a timer moves to if its own driver is gone. There may be none.
     pub(crate) fn successor() -> Option<Self> {
         Self::current_alive().or_else(|| fallback::handle(system::monotonic()).ok().flatten())
     }

@@ -354,7 +354,8 @@ impl Clock {
         (super::CAN_PAUSE || self.is_frozen()).then(|| self.hold())
     }
 
-    /// Returns whether the clock stands still, and moves only by [`advance`](Self::advance).
+    /// Returns whether the clock is paused, manual, or stopped: it moves only by
+    /// [`advance`](Self::advance), if at all.
     pub(crate) fn is_frozen(&self) -> bool {
         self.inner.frozen.load(Ordering::Acquire) != RUNNING
     }

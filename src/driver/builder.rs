@@ -149,7 +149,7 @@ impl Builder {
 
     pub(crate) fn driver<P>(self, park: P, notifier: Box<dyn Notifier>) -> Driver<P> {
         let slack = SharedSlack::of(self.slack);
-        // Where time stands still, the driver itself moves it, and asks then what is armed.
+        // On a frozen clock the driver itself moves time, and asks then what is armed.
         let notify_on_cancel = false;
         let shared = Shared::new(self.clock, notifier, notify_on_cancel, slack.clone());
         let mut handle = Handle::new(shared);

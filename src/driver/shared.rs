@@ -31,8 +31,8 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. Under the lock it first files every unfiled slot that is earlier than the heap's
-//! first one. Then it announces the time of the first one, or an earlier time.
+//! and blocks. Under the lock it first files the unfiled slots, if one of them is earlier than
+//! the heap's first one. Then it announces the time of the first one, or an earlier time.
 //! (`Driver::advance_when_idle` announces `NEVER`, and then, unless time is held, reads the
 //! deadlines, so it finds the unfiled ones, too.) A thread that arms an earlier timer clears the
 //! announcement, under the same lock, and then unparks the loop. So one of two things happens.

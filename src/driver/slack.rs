@@ -205,8 +205,8 @@ impl Planner {
         self.slack.begin_sample()
     }
 
-    /// Notes what a wait has cost that [was measured](Self::begin_sample), and that has ended
-    /// because it was over. To be called before the timers fire.
+    /// Notes the cost of a wait that [was measured](Self::begin_sample) and has reached its time. To
+    /// be called before the timers fire.
     pub(crate) fn note_sample(&self, sample: Sample) {
         self.slack.note_sample(sample.spent());
     }

@@ -31,7 +31,7 @@ pub(crate) mod chunks;
 
 use std::task::Waker;
 
-use self::chunks::{Arming, Chunks, CurrentChunk, Entry, Locked, Unfiled};
+use self::chunks::{ArmingState, Chunks, CurrentChunk, Entry, Locked, Unfiled};
 use crate::heap::{OnMove, RUN_LEN, RunHeap, Slot, SlotState, Timers};
 use crate::instant::NEVER;
 
@@ -90,8 +90,8 @@ impl Order {
         }
     }
 
-    /// Arms a timer and returns its index. The deadline has not elapsed, and the driver's `next` is
-    /// not after it.
+    /// Arms a timer and returns its index. The caller has checked that the deadline has not elapsed,
+    /// and has lowered the driver's `next` to it.
     #[inline]
     pub(crate) fn insert(
         &mut self,
@@ -106,9 +106,9 @@ impl Order {
     }
 
     /// Moves a timer from the deadline `from`, under the lock, and returns whether it is armed. The
-    /// new deadline has not elapsed, and the driver's `next` is not after it.
+    /// caller has checked the new deadline, and lowered `next`, as for [`insert`](Self::insert).
     pub(crate) fn reset(&mut self, chunks: &Chunks, index: u32, from: u64, to: u64) -> bool {
-        let seq = chunks.with_current(&self.current, Arming::next_seq);
+        let seq = chunks.with_current(&self.current, ArmingState::next_seq);
         let seq = seq.unwrap_or(0);
         let Some(mut locked) = chunks.lock(index) else {
             return false;
@@ -155,7 +155,7 @@ impl Order {
     #[inline]
     fn file_unfiled(&mut self, chunks: &Chunks, bound: u64) -> u64 {
         let (current, buffer) = (&self.current, &mut self.buffer);
-        let take = |arming: &mut Arming| {
+        let take = |arming: &mut ArmingState| {
             arming.take_unfiled(buffer);
             let earliest = buffer.slots.iter().map(|slot| slot.when()).min();
             let earliest = earliest.map_or(bound, |earliest| earliest.min(bound));
@@ -169,10 +169,10 @@ impl Order {
         earliest
     }
 
-    /// Lowers `unfiled_from` to `time`, if `time` is earlier. The loop wakes at `time` or earlier,
-    /// and the driver's `next` is not after `time`.
+    /// Lowers `unfiled_from` to `time`, if `time` is earlier. The caller has seen to it that the loop
+    /// wakes at `time` or earlier, and that the driver's `next` is not after `time`.
     pub(crate) fn lower_unfiled_from(&self, chunks: &Chunks, time: u64) {
-        let lower = |arming: &mut Arming| arming.unfiled_from = arming.unfiled_from.min(time);
+        let lower = |arming: &mut ArmingState| arming.unfiled_from = arming.unfiled_from.min(time);
         chunks.with_current(&self.current, lower);
     }
 

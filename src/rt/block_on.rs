@@ -21,10 +21,10 @@ use std::task::Poll;
 use self::main_future::MainFuture;
 use crate::panic::catch_panic;
 use crate::park::{Park, ThreadPark};
-use crate::rt::context::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadUnparker};
+use crate::rt::scopes::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
 use crate::rt::worker::{Mode, Worker};
 
 /// Runs a future to its end.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use crate::clock::Hold;
 use crate::driver;
 use crate::rt::block_on::block_on;
-use crate::rt::context::{self, Entered};
 use crate::rt::inner::Inner;
 use crate::rt::join::JoinHandle;
+use crate::rt::scopes::{self, Entered};
 
 /// A reference to a [`Runtime`](super::Runtime), by which any thread spawns tasks on it.
 ///
@@ -83,7 +83,7 @@ impl Handle {
     /// assert!(error.to_string().contains("rt::block_on"));
     /// ```
     pub fn try_current() -> Result<Self, NoRuntime> {
-        context::current().map(Self::new).ok_or(NoRuntime)
+        scopes::current().map(Self::new).ok_or(NoRuntime)
     }
 
     /// Spawns a task on the runtime.
@@ -96,7 +96,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        context::spawn(context::owned_of(&self.inner), future)
+        scopes::spawn(scopes::owned_of(&self.inner), future)
     }
 
     /// Runs `future` to completion on this thread, and tasks meanwhile; see
@@ -157,7 +157,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn timers(&self) -> driver::Handle {
-        context::timers_of(&self.inner)
+        scopes::timers_of(&self.inner)
     }
 
     /// Returns how many timers are armed on the runtime.
@@ -209,10 +209,10 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let Some(owned) = context::current_owned() else {
+    let Some(owned) = scopes::current_owned() else {
         panic!("{NoRuntime}");
     };
-    context::spawn(owned, future)
+    scopes::spawn(owned, future)
 }
 
 /// Spawns a local task, which stays on this thread and need not be `Send`.
@@ -239,7 +239,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let scope = context::running_current();
+    let scope = scopes::running_current();
     let Some(local) = scope.as_ref().and_then(|scope| scope.local_or_init()) else {
         // Panics with a message of its own if the thread is in no runtime at all.
         let _ = current();
@@ -247,7 +247,7 @@ where
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );
     };
-    context::spawn_local(local, future)
+    scopes::spawn_local(local, future)
 }
 
 /// Keeps a manual or paused clock from moving by itself until the guard is dropped.
@@ -325,7 +325,7 @@ pub fn spawn_blocking<T: Send + 'static>(
         drop(call_hold);
         result
     });
-    context::spawn(context::owned_of(&inner), async move {
+    scopes::spawn(scopes::owned_of(&inner), async move {
         let result = work.await;
         drop(hold);
         result
@@ -335,7 +335,7 @@ pub fn spawn_blocking<T: Send + 'static>(
 /// Returns the runtime that this thread is in.
 #[track_caller]
 fn current() -> Arc<Inner> {
-    match context::current() {
+    match scopes::current() {
         Some(inner) => inner,
         None => panic!("{NoRuntime}"),
     }

@@ -73,9 +73,9 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// For each worker, whether it runs no tasks at the moment, and so is not unparked for one. The
-    /// worker sets it before it parks; the lock of the parked workers publishes it.
-    without_tasks: Box<[AtomicBool]>,
+    /// For each worker, whether it runs tasks at the moment: it is not unparked for one otherwise.
+    /// The worker sets it before it parks; the lock of the parked workers publishes it.
+    runs_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has looked for the last time, and
     /// has not left its parker since. Written and read under the lock of the parked workers, except
     /// that a worker that has left its parker clears its own without it.
@@ -83,7 +83,7 @@ pub(crate) struct Idle {
     /// For each worker, how many looks for I/O it has made without parking (not counting those
     /// between tasks while no worker was parked), see [`io_absence`]: a hint, as are the two below.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
-    /// The worker that has made the last such look.
+    /// The worker that has made the last of the looks that `io_looks` counts.
     last_looker: AtomicUsize,
     /// Whether several timers fired when a keeper's timeout last ended: a hint, which no model has
     /// to follow.
@@ -181,7 +181,7 @@ impl Idle {
                     looker: Looker::default(),
                     since_io_review: 0,
                 }),
-                without_tasks: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
+                runs_tasks: parkers.iter().map(|_| AtomicBool::new(true)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 io_looks: parkers
                     .iter()
@@ -218,7 +218,7 @@ impl Idle {
         context: &mut impl ParkContext,
     ) -> Unparked {
         let sample = self.drivers.begin_sample();
-        self.without_tasks[worker].store(!context.runs_tasks(), Ordering::Relaxed);
+        self.runs_tasks[worker].store(context.runs_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
         // Asked after the worker is in the list: a runtime that begins to end later finds it there,
         // and unparks it.

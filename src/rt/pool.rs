@@ -11,6 +11,7 @@ use crossbeam_deque::{Injector, Steal, Stealer};
 
 use crate::clock::Clock;
 use crate::driver::Handle;
+use crate::instant::LAST;
 use crate::rt::core::Core;
 use crate::rt::idle::Idle;
 use crate::rt::reactor::Reactor;
@@ -147,6 +148,11 @@ impl Pool {
     /// Notes that a thread stops running a worker.
     pub(super) fn remove_thread(&self) {
         self.idle.remove_thread(self.is_stopping());
+    }
+
+    /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
+    pub(super) fn may_have_timers(&self) -> bool {
+        self.may_be_due(LAST)
     }
 
     /// Returns `false` if no timer is due at `now`, `true` if one may be.

@@ -11,13 +11,13 @@ use crate::clock::Clock;
 use crate::driver::slack::SharedSlack;
 use crate::park::worker::{Parkers, park_without_io, worker_park};
 use crate::rt::block_on::leave;
-use crate::rt::context::{Entered, ScopeGuard, while_blocked};
 use crate::rt::core::Core;
 use crate::rt::handle::Handle;
 use crate::rt::inner::{Hooks, Inner};
 use crate::rt::join::JoinHandle;
 use crate::rt::local::ThreadUnparker;
 use crate::rt::reactor::Reactor;
+use crate::rt::scopes::{Entered, ScopeGuard, while_blocked};
 use crate::rt::worker::{Mode, Worker};
 use crate::sync::thread;
 

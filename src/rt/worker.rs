@@ -16,10 +16,10 @@ mod park;
 use std::sync::Arc;
 
 use crate::instant::LAST;
-use crate::rt::context::Scope;
 use crate::rt::core::{Core, LONGEST_INTERVAL, LoopState, Phase};
 use crate::rt::inner::Hooks;
 use crate::rt::pool::Pool;
+use crate::rt::scopes::Scope;
 use crate::rt::task::Runnable;
 
 /// How long short tasks run between two polls of the timers, in nanoseconds.
@@ -209,12 +209,9 @@ impl<'a> Worker<'a> {
         self.state.tick = (self.state.tick + 1) % GLOBAL_INTERVAL;
         let all = self.state.tick == 0;
         let me = self.core.index;
-        let may_be_due = |now| {
-            if all {
-                self.pool.may_be_due(now)
-            } else {
-                self.pool.may_be_due_at(me, now)
-            }
+        let may_be_due = |now| match all {
+            true => self.pool.may_be_due(now),
+            false => self.pool.may_be_due_at(me, now),
         };
         // Without timers and descriptors the clock is not read.
         if may_be_due(LAST) {
@@ -308,7 +305,7 @@ impl<'a> Worker<'a> {
     /// Fires the timers of all workers that are due, unless that was done in this pass. Returns
     /// about how many fired.
     fn fire_all_once(&mut self) -> usize {
-        if self.has_fired_all || !self.pool.may_be_due(LAST) {
+        if self.has_fired_all || !self.pool.may_have_timers() {
             return 0;
         }
         let now = self.pool.idle.now_or_zero();

@@ -158,14 +158,18 @@ impl Handle {
 /// A future that is ready once its deadline has passed, returned by [`sleep`] and [`sleep_until`].
 ///
 /// It is never ready early. A poll after the deadline is ready, whether or not the driver has
-/// turned since, unless the timer [yields](super#yielding). (To save reading the clock, one poll
-/// assumes that the deadline has not passed: the first one after the timer was made for 1 ms or
-/// more where a driver was current, or after a timer that waits was moved by
-/// [`reset_at`](Self::reset_at) to a later deadline, or by [`reset_after`](Self::reset_after) for
-/// 1 ms or more. If the deadline has passed, the
-/// driver fires the timer in its next turn. On Linux the same holds for a deadline more than 100 ms
-/// after the last tick of the system, should a virtual machine hold up its ticks for longer than
-/// that.) Once ready, the future stays ready until it is [reset](Self::reset_at).
+/// turned since, with the exceptions below. Once ready, the future stays ready until it is
+/// [reset](Self::reset_at).
+///
+/// A poll after the deadline may be pending in three cases. The task is then woken by the driver's
+/// next turn, or at once if the timer yields:
+///
+/// - The timer [yields](super#yielding).
+/// - It is the first poll after the timer was made for 1 ms or more where a driver was current, or
+///   after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline, or by
+///   [`reset_after`](Self::reset_after) for 1 ms or more. That poll does not read the clock.
+/// - A virtual machine has held up the ticks of its Linux for more than 100 ms: a deadline farther
+///   off is compared with the time of the last tick.
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made
@@ -481,12 +485,12 @@ impl Sleep {
     pub(crate) fn poll_start_item(&mut self, cx: &mut Context<'_>) -> Poll<Snapshot> {
         // A limit that has ended has to report that, so its item is polled without a yield.
         let (phase, waker) = (self.phase, self.waker_id);
-        let waits = || match phase {
+        let must_not_yield = || match phase {
             Phase::Registered => waker.is_some(),
             Phase::Done | Phase::DoneByReset => true,
             _ => false,
         };
-        coop::poll_start_item(cx, &mut self.yielded, waits)
+        coop::poll_start_item(cx, &mut self.yielded, must_not_yield)
     }
 
     /// Counts an item of something that this timer limits; see `coop::consume_item`.

@@ -5,7 +5,7 @@
 //! deadline, and the loop is not held up for it; and if each timer is earlier than the one before,
 //! the loop wakes a margin before it has to (see `slack`). Then it finds nothing due, and goes on.
 //!
-//! On a clock that stands still, or that tokio may pause, time moves on to the earliest deadline,
+//! On a frozen clock, and on one that tokio may pause, time moves on to the earliest deadline,
 //! so the loop has to know that deadline *exactly*. On such a clock, a runtime tells its loop when
 //! the timer that the loop waits for is cancelled or put off. A `Driver` reads the deadlines anew
 //! before it moves time.

@@ -46,10 +46,10 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
 pub(super) use self::current::CurrentChunk;
-pub(super) use self::entries::{Arming, Entry, NO_DEADLINE, Unfiled};
+pub(super) use self::entries::{ArmingState, Entry, NO_DEADLINE, Unfiled};
 
 use self::current::Available;
-use self::entries::{Entries, NONE, Place, Word};
+use self::entries::{Entries, EntryState, NONE, Word};
 use crate::driver::counters::bump;
 use crate::driver::limits::Permit;
 use crate::driver::stats::Stats;
@@ -102,7 +102,7 @@ type List = OnceLock<Box<[OnceLock<Box<Chunk>>]>>;
 pub(crate) struct Chunks {
     lists: [List; LISTS],
     /// The current chunk, or `NONE`: a copy of the one in [`CurrentChunk`], to be read without the
-    /// driver's lock. It may be old, and then that chunk has no [`Arming`].
+    /// driver's lock. It may be old, and then that chunk has no [`ArmingState`].
     current: CachePadded<AtomicU32>,
     /// Chunks that have a free entry, other than the current one.
     available: Available,
@@ -295,8 +295,8 @@ impl Chunks {
         if locked.word().get() != deadline {
             return false;
         }
-        match locked.entry().map(|entry| &mut entry.place) {
-            Some(Place::Armed(armed)) => {
+        match locked.entry().map(|entry| &mut entry.state) {
+            Some(EntryState::Armed(armed)) => {
                 mem::swap(armed, waker);
                 true
             }
@@ -320,9 +320,9 @@ impl Chunks {
         chunks.any(|chunk| {
             let entries = chunk.lock();
             let mut timers = entries.all.iter().zip(&chunk.words);
-            timers.any(|(entry, word)| match &entry.place {
-                Place::Armed(armed) => word.get() != NEVER && armed.will_wake(waker),
-                Place::Free(_) => false,
+            timers.any(|(entry, word)| match &entry.state {
+                EntryState::Armed(armed) => word.get() != NEVER && armed.will_wake(waker),
+                EntryState::Free(_) => false,
             })
         })
     }
@@ -371,9 +371,9 @@ impl Chunks {
         chunk.words.iter().for_each(|word| word.store(NO_DEADLINE));
         let (all, armed) = entries.close();
         bump(&chunk.head.0.cancelled, u64::from(armed));
-        Some(all.into_iter().filter_map(|entry| match entry.place {
-            Place::Armed(waker) => Some(waker),
-            Place::Free(_) => None,
+        Some(all.into_iter().filter_map(|entry| match entry.state {
+            EntryState::Armed(waker) => Some(waker),
+            EntryState::Free(_) => None,
         }))
     }
 

@@ -25,7 +25,7 @@ impl Order {
                 "W1"
             );
         });
-        let unfiled = |arming: &mut Arming| {
+        let unfiled = |arming: &mut ArmingState| {
             let Unfiled { slots, replacing } = &arming.unfiled;
             assert!(slots.len() <= MOST_UNFILED);
             let mut slots_when = slots.iter().map(|slot| slot.when());

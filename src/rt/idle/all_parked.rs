@@ -1,4 +1,4 @@
-//! Whether every worker is parked, so that one of them moves time on a clock that does not run.
+//! Whether every worker is parked, so that one of them moves time on a frozen clock.
 //!
 //! A worker in the list of parked workers may still run: it looks for work for the last time, or
 //! has left its parker and collects I/O. So time is moved only if all workers are in the list and
@@ -16,7 +16,7 @@ use super::notify::Leaving;
 use super::{Idle, ParkContext, Parked};
 use crate::sync::atomic::{Ordering, fence};
 
-/// What a worker does that has looked for the last time on a clock that does not run.
+/// What a worker does after its last look, on a frozen clock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// It is marked as running, and moves time.
@@ -29,7 +29,7 @@ pub(super) enum Next {
 }
 
 impl Idle {
-    /// Returns what a worker does whose parker is prepared. The last worker to prepare its parker
+    /// Returns what a worker does next, after it has prepared its parker. The last worker to do so
     /// sees that all others have.
     pub(super) fn after_last_look(
         &self,

@@ -126,7 +126,7 @@ impl Idle {
             return;
         }
         // Preferably not the keeper: its timeout would have to be handed on.
-        let runs_tasks = |worker: usize| !self.without_tasks[worker].load(Ordering::Relaxed);
+        let runs_tasks = |worker: usize| self.runs_tasks[worker].load(Ordering::Relaxed);
         let mut workers = parked.workers.iter();
         let other = workers.rposition(|&w| runs_tasks(w) && Some(w) != parked.keeper);
         let any = || parked.workers.iter().rposition(|&w| runs_tasks(w));

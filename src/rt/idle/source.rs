@@ -41,7 +41,7 @@ impl WakeSource for KeeperTimeout {
         let Some(idle) = self.0.upgrade() else {
             return Liveness::Gone;
         };
-        // Zero has passed on the parkers' clock, also if the drivers' clock stands still.
+        // Zero has passed on the parkers' clock, also if the drivers' clock is frozen.
         idle.set_until(0);
         Liveness::Alive
     }
@@ -99,7 +99,7 @@ impl ClockObserver for Idle {
 }
 
 impl Idle {
-    /// Notes whether time stands still. Then the keeper waits without a timeout, so it has to be
+    /// Notes whether the clock is frozen. Then the keeper waits without a timeout, so it has to be
     /// told when the timer that was announced is cancelled.
     ///
     /// To be called after each change, and once after the clock has begun to tell of changes.

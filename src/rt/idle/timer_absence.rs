@@ -107,7 +107,7 @@ impl Idle {
             return false;
         }
         let parked = self.lock();
-        let runs_tasks = |keeper: usize| !self.without_tasks[keeper].load(Relaxed);
+        let runs_tasks = |keeper: usize| self.runs_tasks[keeper].load(Relaxed);
         parked.away.is_for_timers(worker) && parked.keeper.is_some_and(runs_tasks)
     }
 

@@ -11,11 +11,11 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use crate::rt::context;
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
 use crate::rt::reactor::Reactor;
 use crate::rt::reactor::registration::{Attempt, Direction, Registration, Wait, WaiterId};
+use crate::rt::scopes;
 
 /// Waits on the current runtime until a file descriptor can be read or written; Linux only.
 ///
@@ -161,7 +161,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
-        let Some(inner) = context::current() else {
+        let Some(inner) = scopes::current() else {
             panic!("{NoRuntime}");
         };
         Self::with_reactor(io, inner.pool.reactor.clone())

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
-use super::entries::{Arming, Entries, NONE, Unfiled};
+use super::entries::{ArmingState, Entries, NONE, Unfiled};
 use super::{CHUNK, Chunk, Chunks};
 use crate::driver::counters::bump;
 use crate::sync::{Mutex, MutexGuard, atomic::Ordering, lock};
@@ -101,7 +101,7 @@ impl Chunks {
     pub(in crate::driver::wakers) fn with_current<T>(
         &self,
         current: &CurrentChunk,
-        f: impl FnOnce(&mut Arming) -> T,
+        f: impl FnOnce(&mut ArmingState) -> T,
     ) -> Option<T> {
         let mut entries = self.get(current.number)?.lock();
         entries.arming.as_deref_mut().map(f)
@@ -184,7 +184,7 @@ impl Chunks {
         current.number = next;
         let chunk = self.get_or_add(next);
         let mut entries = chunk.lock();
-        entries.arming = arming.or_else(|| Some(Box::new(Arming::new())));
+        entries.arming = arming.or_else(|| Some(Box::new(ArmingState::new())));
         self.current.0.store(next, Ordering::Relaxed);
         (chunk, entries)
     }

@@ -111,11 +111,11 @@ pub(in crate::driver::wakers) struct Entry {
     /// The sequence number of the timer that is armed, or was last.
     pub(in crate::driver::wakers) seq: u32,
     /// Its waker, or where the list of free entries goes on.
-    pub(super) place: Place,
+    pub(super) state: EntryState,
 }
 
 /// The waker of an armed timer, or the next free entry of the chunk.
-pub(super) enum Place {
+pub(super) enum EntryState {
     Armed(Waker),
     Free(u32),
 }
@@ -138,13 +138,13 @@ pub(super) struct Entries {
     /// Whether any timer of the chunk has ever had a permit.
     pub(super) has_permits: bool,
     /// What the current chunk has beside its entries, `None` if this is another one.
-    pub(super) arming: Option<Box<Arming>>,
+    pub(super) arming: Option<Box<ArmingState>>,
     /// The permits of limited timers, by their entries.
     pub(super) permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
 
 /// What arming a timer needs: the current chunk has it, and hands it on to the next one.
-pub(in crate::driver::wakers) struct Arming {
+pub(in crate::driver::wakers) struct ArmingState {
     /// The last sequence number.
     pub(super) seq: u32,
     /// The slots of timers that are due at this time or later are left in `unfiled`.
@@ -169,7 +169,7 @@ impl Unfiled {
     }
 }
 
-impl Arming {
+impl ArmingState {
     pub(super) fn new() -> Self {
         Self {
             seq: 0,
@@ -197,16 +197,16 @@ impl Entry {
     /// Returns whether a timer is armed in the entry.
     #[inline]
     pub(in crate::driver::wakers) fn is_armed(&self) -> bool {
-        matches!(self.place, Place::Armed(_))
+        matches!(self.state, EntryState::Armed(_))
     }
 
     /// Puts a waker into the entry, which is free, and returns the next free one.
     #[inline]
     pub(super) fn arm(&mut self, waker: Waker, seq: u32) -> u32 {
         self.seq = seq;
-        match mem::replace(&mut self.place, Place::Armed(waker)) {
-            Place::Free(next) => next,
-            Place::Armed(_) => NONE,
+        match mem::replace(&mut self.state, EntryState::Armed(waker)) {
+            EntryState::Free(next) => next,
+            EntryState::Armed(_) => NONE,
         }
     }
 
@@ -254,7 +254,7 @@ impl Entries {
             slot_when: NEVER,
             slot_seq: 0,
             seq: 0,
-            place: Place::Free(NONE),
+            state: EntryState::Free(NONE),
         });
         self.first_free = len as u32;
         true
@@ -290,9 +290,9 @@ impl Entries {
         let entry = self.all.get_mut(at)?;
         let next = mem::replace(&mut self.first_free, at as u32);
         self.armed -= 1;
-        match mem::replace(&mut entry.place, Place::Free(next)) {
-            Place::Armed(waker) => Some(waker),
-            Place::Free(_) => {
+        match mem::replace(&mut entry.state, EntryState::Free(next)) {
+            EntryState::Armed(waker) => Some(waker),
+            EntryState::Free(_) => {
                 debug_assert!(false, "entry {at} has a deadline and no waker");
                 None
             }
@@ -307,7 +307,7 @@ impl Entries {
         self.permits.get_or_insert_with(none)[at] = Some(permit);
     }
 
-    /// Gives the permit back of the timer whose entry is freed, if it has one.
+    /// Gives back the permit of a timer, if it has one, because its entry is freed.
     pub(super) fn give_back(&mut self, at: usize) {
         if let Some(permits) = &mut self.permits {
             permits[at] = None;

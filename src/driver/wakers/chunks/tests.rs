@@ -22,7 +22,7 @@ impl Chunks {
             assert_eq!(armed, entries.armed as usize);
             let (mut free, mut at) = (0, entries.first_free);
             while at != NONE {
-                let Place::Free(next) = entries.all[at as usize].place else {
+                let EntryState::Free(next) = entries.all[at as usize].state else {
                     panic!("entry {at} of chunk {number} is armed and free");
                 };
                 (at, free) = (next, free + 1);
@@ -47,7 +47,7 @@ impl Chunks {
 
 #[test]
 fn a_place_is_as_large_as_a_waker_and_an_entry_is_thirty_two_bytes() {
-    assert_eq!(size_of::<Place>(), size_of::<Waker>());
+    assert_eq!(size_of::<EntryState>(), size_of::<Waker>());
     assert_eq!(size_of::<Entry>(), 32);
     assert_eq!(size_of::<Chunk>(), 128 + 8 * CHUNK);
     // What every timer needs is on the first cache line: the counts, the lock, the entries.

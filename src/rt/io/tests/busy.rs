@@ -6,7 +6,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::rt::context::running_current;
+use crate::rt::scopes::running_current;
 use crate::rt::{Runtime, yield_now};
 
 /// A waker that notes which thread has collected the event.
