@@ -31,9 +31,10 @@
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that outgrows RUN is
 //!   listed in `full` once for each RUN / 8 slots. A later call splits it, or `load_front` does
 //!   when the run becomes the front. Before the split, a run has at most: all near slots (1.25 RUN,
-//!   if `unload_front` has made it), all of `to_place` (2 RUN), and one new slot for each call.
-//!   Together these are fewer than 4 RUN. (Without marks a run is split as soon as it has RUN
-//!   slots.)
+//!   if `unload_front` has made it), all of `to_place` (2 RUN), and one new slot for each call
+//!   until it is split: the calls first place what is in `to_place`, up to 48 slots each, and then
+//!   split one run each. Together these are fewer than 4 RUN. (Without marks a run is split as soon
+//!   as it has RUN slots.)
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
 //!   a first run that `unload_front` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
