@@ -231,8 +231,8 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a result is not counted if the task has waited for it, since a poll before it
-    /// was pending.
+    /// Returns whether a result is not counted if the task has waited for it: a poll before it was
+    /// pending.
     #[inline]
     pub(super) fn is_free_after_wait(&self) -> bool {
         !self.is_per_poll()
