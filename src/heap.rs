@@ -132,8 +132,8 @@ pub(crate) trait Timers {
     /// The table records this.
     fn resolve(&mut self, slot: Slot, on_move: OnMove) -> SlotState;
 
-    /// Returns whether most of the timers that were ever armed at once are gone, so that the heap
-    /// should give memory back sooner.
+    /// Returns whether most of the timers that were ever armed at the same time are gone, so that
+    /// the heap should give memory back sooner.
     fn are_mostly_gone(&self) -> bool {
         false
     }

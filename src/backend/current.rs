@@ -11,7 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::backend::fallback;
-use crate::backend::tokio_driver::{self, OuterRuntime};
+use crate::backend::tokio_driver::{self, RuntimeAtEntry};
 use crate::driver::{DriverRef, Handle};
 use crate::sync::thread_local;
 use crate::system;
@@ -23,14 +23,14 @@ thread_local! {
 /// A driver that is entered, and the tokio runtime in which it was.
 struct Entry {
     driver: Handle,
-    runtime: OuterRuntime,
+    runtime: RuntimeAtEntry,
 }
 
 /// Returns the innermost driver, unless a tokio runtime was entered inside of it.
 #[inline]
 fn innermost(entries: &Stack<Entry>) -> Option<&Handle> {
     let entry = entries.innermost()?;
-    entry.runtime.is_innermost().then_some(&entry.driver)
+    entry.runtime.is_still_current().then_some(&entry.driver)
 }
 
 /// Keeps a driver current on this thread until dropped; see [`Handle::enter`].
@@ -135,7 +135,7 @@ impl Handle {
     pub fn enter(&self) -> Entered {
         let entry = Entry {
             driver: self.clone(),
-            runtime: OuterRuntime::current(),
+            runtime: RuntimeAtEntry::current(),
         };
         let key = CURRENT.try_with(|current| current.borrow_mut().push(entry));
         Entered {
@@ -191,8 +191,8 @@ impl Handle {
         }
     }
 
-    /// Returns the placeholder that a timer made where no driver is current has until its first
-    /// poll.
+    /// Returns the placeholder driver. A timer that is made where no driver is current has it until
+    /// its first poll.
     #[cold]
     #[track_caller]
     pub(crate) fn placeholder(error: NoDriver) -> Self {
@@ -274,7 +274,9 @@ impl Handle {
     pub(crate) fn current_alive() -> Option<Self> {
         let is_alive = |handle: &Self| !handle.is_closed();
         let outer = |entries: &Stack<Entry>| {
-            let mut entries = entries.outer().filter(|entry| entry.runtime.is_innermost());
+            let mut entries = entries
+                .outer()
+                .filter(|entry| entry.runtime.is_still_current());
             let entry = entries.find(|entry| is_alive(&entry.driver))?;
             Some(entry.driver.clone())
         };

@@ -88,9 +88,9 @@ thread_local! {
 
 /// The tokio runtime that a thread was in when it entered a driver, if it was in one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct OuterRuntime(Option<Id>);
+pub(super) struct RuntimeAtEntry(Option<Id>);
 
-impl OuterRuntime {
+impl RuntimeAtEntry {
     pub(super) fn current() -> Self {
         Self(runtime::Handle::try_current().map(|it| it.id()).ok())
     }
@@ -100,7 +100,7 @@ impl OuterRuntime {
     /// Outside of tokio this is a load. Inside, tokio increments a reference count and decrements
     /// it again.
     #[inline]
-    pub(super) fn is_innermost(self) -> bool {
+    pub(super) fn is_still_current(self) -> bool {
         runtime::Handle::try_current().map_or(true, |it| self.0 == Some(it.id()))
     }
 }

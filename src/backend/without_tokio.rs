@@ -13,15 +13,15 @@ pub(super) const HINT: &str = "; inside a tokio runtime, enable the feature `tok
 /// The tokio runtime that a thread was in when it entered a driver: without the feature it is
 /// unknown.
 #[derive(Clone, Copy)]
-pub(super) struct OuterRuntime;
+pub(super) struct RuntimeAtEntry;
 
-impl OuterRuntime {
+impl RuntimeAtEntry {
     pub(super) fn current() -> Self {
         Self
     }
 
     #[inline]
-    pub(super) fn is_innermost(self) -> bool {
+    pub(super) fn is_still_current(self) -> bool {
         true
     }
 }

@@ -69,7 +69,7 @@ struct Rare {
     /// Timers that were found due before a turn took them out: by a poll, or by a reset.
     found_due: AtomicU64,
     /// Timers that were taken out in order of deadline because the driver ended. (Those that never
-    /// fire count as cancelled.)
+    /// fire are counted with their chunks. In [`Stats`] both are cancelled.)
     orphaned: AtomicU64,
     rejected: AtomicU64,
     unparks: AtomicU64,

@@ -443,8 +443,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         let (fired, more) = shard.fire(now, most);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
-            // What was announced has come. So the row of ever earlier timers has ended:
-            // if this was a margin, the next announcement is the deadline itself.
+            // What was announced has come. So no earlier timers have
+            // interrupted it: if it was a margin before the deadline, the next one is the deadline.
             shard.end_interruptions();
         }
         shard.clear_announcement();

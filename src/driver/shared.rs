@@ -16,13 +16,13 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. A timer is armed under the lock of its chunk
-//! alone if the loop looks at its timers before that one is due: if it needs a slot, the slot is
-//! *unfiled*, in a list of the chunk, until the loop looks. A removal takes the chunk's lock alone,
-//! too. On a frozen clock (manual or paused), and on a tokio clock that may be paused, time moves
-//! on to the earliest deadline, so the loop must know it exactly. There a timer is put off under
-//! the driver's lock, and in a runtime a removal takes the driver's lock, too: the loop may have to
-//! be told.
+//! heap is early enough, so the loop wakes in time. If the loop will look at its timers before a
+//! new timer is due, that is armed under the lock of a chunk alone: its slot, if it needs one, goes
+//! to a list of the chunk, *unfiled*, and the loop moves it to the heap at its next look. A removal
+//! takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a tokio clock
+//! that may be paused, time moves on to the earliest deadline, so the loop must know it exactly.
+//! There a timer is put off under the driver's lock, and in a runtime a removal takes the driver's
+//! lock, too: the loop may have to be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -31,8 +31,8 @@
 //! # The park protocol
 //!
 //! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. Under the lock it first files the unfiled slots, if one of them is earlier than
-//! the heap's first one. Then it announces the time of the first one, or an earlier time.
+//! and blocks. Under the lock it files the unfiled slots, and announces the time of the heap's
+//! first slot, or an earlier time.
 //! (`Driver::advance_when_idle` announces `NEVER`, and then, unless time is held, reads the
 //! deadlines, so it finds the unfiled ones, too.) A thread that arms an earlier timer clears the
 //! announcement, under the same lock, and then unparks the loop. So one of two things happens.
@@ -93,8 +93,8 @@ pub(crate) struct Shared {
 /// Called with no lock held.
 pub(crate) trait Notifier: Send + Sync {
     /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
-    /// that it waits for was cancelled, if the loop is told of that. Only what wakes the loop is
-    /// set anew.
+    /// that it waits for was cancelled, if the loop is told of that. The loop only has to correct
+    /// the time at which it wakes.
     fn interrupt(&self);
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:

@@ -17,11 +17,11 @@
 //!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
 //!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
 //!   next firings are on time, and more of them after each further wait in vain.
-//! - More than one wake-up per slack is asked for: so many would take more CPU than wake-ups may
-//!   (see [`Budget`]). And the waits between them differ (see [`Waits`]). That
-//!   they differ tells two programs apart. A cache whose keys expire wakes at irregular distances,
-//!   and one wake-up can serve several keys. A task that sleeps over and over does so for one
-//!   duration, or for a few in turn, and a delay only makes it slower.
+//! - Both: timers ask for more than one wake-up per slack, which would take more CPU than wake-ups
+//!   are allowed to (see [`WakeUpBudget`]), and the waits between them differ in length (see
+//!   [`Waits`]). The lengths tell two programs apart. A cache whose keys expire wakes at irregular
+//!   distances, and one wake-up can serve several keys. A task that sleeps over and over does so
+//!   for one duration, or for a few in turn, and a delay only makes it slower.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the
@@ -42,7 +42,7 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64 as StdAtomicU64, Ordering};
 
-use self::budget::{Budget, Waits};
+use self::budget::{Waits, WakeUpBudget};
 use self::shared::{EVERY, FIRST, MOST_TRIES};
 pub(crate) use self::shared::{PlannedWait, Sample, SharedSlack};
 use crate::instant::NEVER;
@@ -104,11 +104,11 @@ pub(crate) struct Planner {
     /// How many waits have ended since the last one that was measured.
     unmeasured: u32,
     /// Whether more wake-ups are asked for than one per slack.
-    budget: Budget,
-    /// The same for the longest slack that can be chosen, a millisecond. `budget` and `waits` take
-    /// notes only while this one is spent: if fewer wake-ups are asked for, it makes no difference
-    /// what one costs.
-    strictest_budget: Budget,
+    budget: WakeUpBudget,
+    /// The same for the longest slack that can be chosen, a millisecond. As long as timers ask for
+    /// fewer wake-ups than one per millisecond, they are within any budget, so `budget` and `waits`
+    /// are not kept.
+    budget_of_longest: WakeUpBudget,
     waits: Waits,
     /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired
     /// something. (Atomic because a loop plans through a shared reference to its driver. It is not
@@ -126,8 +126,8 @@ impl Planner {
             last_on_time: 0,
             first_tries: MOST_TRIES,
             unmeasured: 0,
-            budget: Budget::default(),
-            strictest_budget: Budget::default(),
+            budget: WakeUpBudget::default(),
+            budget_of_longest: WakeUpBudget::default(),
             waits: Waits::default(),
             next: StdAtomicU64::new(NEVER),
         }
@@ -161,10 +161,10 @@ impl Planner {
             // Not `since`: a wait for the slack would look like what the timers ask for.
             self.note_wake_up(next.min(now).saturating_sub(last), slack);
         } else {
-            self.strictest_budget.pass(since);
+            self.budget_of_longest.pass(since);
             self.budget.pass(since);
         }
-        if has_waited || self.strictest_budget.is_spent() {
+        if has_waited || self.budget_of_longest.is_spent() {
             self.unmeasured += 1;
             let is_guess = self.first_tries > 0 && self.slack.samples() < FIRST;
             if is_guess || self.unmeasured >= EVERY {
@@ -181,12 +181,12 @@ impl Planner {
 
     /// Notes a wake-up that was asked for `wait` nanoseconds after the one before.
     fn note_wake_up(&mut self, wait: u64, slack: u64) {
-        self.strictest_budget.note(wait, cost::LONGEST);
-        if self.strictest_budget.is_spent() {
+        self.budget_of_longest.note(wait, cost::LONGEST);
+        if self.budget_of_longest.is_spent() {
             self.budget.note(wait, slack);
             self.waits.note(wait);
         } else {
-            self.budget = Budget::default();
+            self.budget = WakeUpBudget::default();
         }
     }
 
@@ -205,8 +205,8 @@ impl Planner {
         self.slack.begin_sample()
     }
 
-    /// Notes the cost of a wait that [was measured](Self::begin_sample) and has reached its time. To
-    /// be called before the timers fire.
+    /// Notes the cost of a wait that [was measured](Self::begin_sample) and has reached its time.
+    /// To be called before the timers fire.
     pub(crate) fn note_sample(&self, sample: Sample) {
         self.slack.note_sample(sample.spent());
     }
@@ -233,7 +233,8 @@ impl Planner {
         is_storm || self.is_over_budget()
     }
 
-    /// Returns whether more wake-ups are asked for than there may be, and one can do for several.
+    /// Returns whether timers ask for more wake-ups than there may be, and one wake-up could serve
+    /// several of them.
     fn is_over_budget(&self) -> bool {
         self.budget.is_spent() && self.waits.differ()
     }

@@ -55,8 +55,8 @@ impl Entry {
 ///
 /// A slot counts from when it is filed. The older slot that it replaces counts as stray from the
 /// same moment. Exception: `Order::reset` files its new slot at once, even if the older slot is
-/// still unfiled. Until the older one is filed, `of_entries` is 1 too low (it may be negative), and
-/// `stray` is 1 too high; the sum is right.
+/// still unfiled. It then counts the older one as stray before that is filed. Until it is,
+/// `of_entries` is 1 too low (it may be negative), and `stray` is 1 too high; the sum is right.
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.
@@ -90,8 +90,8 @@ impl Order {
         }
     }
 
-    /// Arms a timer and returns its index. The caller has checked that the deadline has not elapsed,
-    /// and has lowered the driver's `next` to it.
+    /// Arms a timer and returns its index. The caller has checked that the deadline has not
+    /// elapsed, and has lowered the driver's `next` to it.
     #[inline]
     pub(crate) fn insert(
         &mut self,
@@ -169,8 +169,8 @@ impl Order {
         earliest
     }
 
-    /// Lowers `unfiled_from` to `time`, if `time` is earlier. The caller has seen to it that the loop
-    /// wakes at `time` or earlier, and that the driver's `next` is not after `time`.
+    /// Lowers `unfiled_from` to `time`, if `time` is earlier. The caller has seen to it that the
+    /// loop wakes at `time` or earlier, and that the driver's `next` is not after `time`.
     pub(crate) fn lower_unfiled_from(&self, chunks: &Chunks, time: u64) {
         let lower = |arming: &mut ArmingState| arming.unfiled_from = arming.unfiled_from.min(time);
         chunks.with_current(&self.current, lower);

@@ -24,8 +24,8 @@ pub(super) const STEP: usize = 2 * STALENESS;
 const SAMPLE: usize = 16;
 
 impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
-    /// Makes the first run the front: takes stale slots out and sorts the rest. No slot is near
-    /// when it is called. Returns `false` if none is now, since the heap is empty.
+    /// Makes the first run the front: takes stale slots out and sorts the rest. When it
+    /// is called, no slot is near. Returns `false` if that is still so, since the heap is empty.
     #[cold]
     pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
         // Some of the moved slots may belong to this run.

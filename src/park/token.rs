@@ -18,7 +18,7 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-// Neighbours on purpose: one subtraction both takes the token (NOTIFIED to EMPTY) and begins to
+// Neighbours on purpose: the same subtraction takes the token (NOTIFIED to EMPTY) or begins to
 // park (EMPTY to PARKED), so a park that finds a token makes a single atomic step.
 pub(super) const PARKED: u32 = u32::MAX;
 const EMPTY: u32 = 0;

@@ -102,10 +102,10 @@ struct Parked {
     /// `None` if no worker is parked.
     keeper: Option<usize>,
     /// How many threads have a core and may run. If the number of parked workers equals this one,
-    /// no worker runs. A thread that has lent its worker and the one that has borrowed it count as
-    /// two, but there is one worker to park: so the numbers differ while a worker is lent. Two
-    /// kinds of threads are not counted: one that waits for the runtime to end, and one that has
-    /// lent its worker and waits in another call of `block_on`.
+    /// no worker runs. A thread that has lent its worker counts as long as it polls its main
+    /// future. So it and the borrower count as two, but there is one worker to park: the numbers
+    /// differ while a worker is lent. A thread that waits for the runtime to end is not counted,
+    /// nor a lender that waits in another call of `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -142,7 +142,7 @@ pub(crate) trait ParkContext {
 
     /// Returns whether `collect_io` was called since the worker began to park, and there was a
     /// reactor to ask.
-    fn has_looked_for_io(&self) -> bool;
+    fn has_collected_io(&self) -> bool;
 
     /// Returns whether the tasks that this worker is about to wake are expected to be short.
     fn expects_short_tasks(&self) -> bool;

@@ -304,7 +304,7 @@ pub(super) fn timers_of(inner: &Inner) -> driver::Handle {
 }
 
 /// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's
-/// runtime, or only one from which no worker steals while its main future is polled.
+/// runtime, or polls its main future with a core from which no worker steals.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

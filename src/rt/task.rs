@@ -202,8 +202,8 @@ impl OwnedTasks {
     /// schedule.
     ///
     /// If the list is closed, the task is not added, and is returned in the error for the caller to
-    /// drop. So nothing that ends the tasks of the list waits for that destructor, which may itself
-    /// wait for the end of the runtime.
+    /// drop. So nothing that ends the tasks of the list waits for the destructor of this future,
+    /// which may itself wait for the end of the runtime.
     pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,

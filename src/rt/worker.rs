@@ -62,11 +62,10 @@ pub(super) struct Worker<'a> {
     /// The last firing ended before all timers that were due had fired: there were more than one
     /// firing takes, or too many stale slots before them.
     more_timers_due: bool,
-    /// It has looked for I/O when it left its parker, and need not do so in the search that
-    /// follows.
-    has_just_looked: bool,
-    /// Its last look for I/O in a search has found some, or its last park ended at once, probably
-    /// for I/O. So it looks once more before it parks, even if it has just looked.
+    /// It has looked for I/O when it left its parker, and need not do so in the next `find_work`.
+    skips_next_look: bool,
+    /// Its last look for I/O in `find_work` has found some, or its last park ended at once,
+    /// probably for I/O. So it looks once more before it parks, even if it has just looked.
     expects_io: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
@@ -99,7 +98,7 @@ impl<'a> Worker<'a> {
             searching: false,
             has_fired_all: false,
             more_timers_due: false,
-            has_just_looked: false,
+            skips_next_look: false,
             expects_io: false,
             must_check_slots: false,
             unparked_at: 0,
@@ -110,8 +109,8 @@ impl<'a> Worker<'a> {
 
     /// Runs the loop, for one pass at least, until `should_return` and `may_return` are both true.
     ///
-    /// Leaves the tasks that are ready where other workers find them, and the I/O to one of these:
-    /// the caller may not come back for long.
+    /// Leaves the tasks that are ready where other workers find them, and leaves I/O to another
+    /// worker: the caller may not come back for long.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired_all = false;
@@ -174,7 +173,7 @@ impl<'a> Worker<'a> {
         }
         self.state.until_poll -= 1;
         if !self.runs_tasks() {
-            // Those of the call of `block_on` that waits here: nobody else runs them.
+            // The local tasks of the `block_on` that waits on this thread: nobody else runs them.
             return self.scope.local()?.pop();
         }
         self.next_own_task().or_else(|| self.next_shared_task())
@@ -258,8 +257,8 @@ impl<'a> Worker<'a> {
         self.state.last_poll = now;
     }
 
-    /// The same if no timer is armed, but I/O is waited for. What is not known is taken from the
-    /// tasks before.
+    /// The same if no timer is armed, but I/O is waited for. After a park, tasks are taken to be as
+    /// long as those before it.
     fn adapt_interval_to_io(&mut self) {
         let now = self.pool.idle.now_or_zero();
         let each = match self.state.last_poll {
@@ -332,8 +331,8 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere: in timers, I/O, and the queues of others.
     fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        let has_just_looked = std::mem::take(&mut self.has_just_looked);
-        if (self.expects_io || !has_just_looked) && self.pool.reactor.has_registrations() {
+        let skips_next_look = std::mem::take(&mut self.skips_next_look);
+        if (self.expects_io || !skips_next_look) && self.pool.reactor.has_registrations() {
             self.expects_io = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();

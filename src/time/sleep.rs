@@ -168,8 +168,8 @@ impl Handle {
 /// - It is the first poll after the timer was made for 1 ms or more where a driver was current, or
 ///   after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline, or by
 ///   [`reset_after`](Self::reset_after) for 1 ms or more. That poll does not read the clock.
-/// - A virtual machine has held up the ticks of its Linux for more than 100 ms: a deadline farther
-///   off is compared with the time of the last tick.
+/// - A virtual machine has held up the ticks of its Linux for more than 100 ms. A deadline more than
+///   100 ms away is compared with the time of the last tick, which is then old.
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made
@@ -214,10 +214,10 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Whether the last poll was pending although the deadline had passed, or a result was there
-    /// that the timer limits, to let other tasks run.
+    /// Whether the last poll was pending only to let other tasks run: the deadline had passed, or
+    /// the future in the timeout had a result.
     yielded: bool,
-    /// Whether the future that this timer limits has completed. For `Timeout` alone; it is here
+    /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
     completed: bool,
 }
@@ -227,8 +227,8 @@ enum Phase {
     /// The driver does not know the timer.
     Idle,
     /// The timer was given to its driver, and no poll was ready since. The driver holds a waker for
-    /// it, or has fired it, or is gone. (A limited timer, and that of a context, is given to the
-    /// driver before the first poll.)
+    /// it, or has fired it, or is gone. (A timer with a permit, from `try_sleep` and its like, and
+    /// that of a context are given to the driver before the first poll.)
     Registered,
     /// A poll has found the deadline passed. It was ready, unless it yielded (`yielded`).
     Done,
@@ -270,8 +270,8 @@ impl Sleep {
     }
 
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's longest wait means
-    /// that there is no timeout, where [`after`](Self::after) caps it: otherwise an idle paused
-    /// clock would advance to the end of the timeout.
+    /// that there is no timeout. ([`after`](Self::after) shortens it to the longest wait: an idle
+    /// paused clock would advance to the end of that.)
     pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
         let deadline = driver.shared.clock.deadline_after(duration);
         Self::new(driver, deadline, NextPoll::first(duration))
@@ -351,7 +351,8 @@ impl Sleep {
             Phase::UnboundInstant | Phase::UnboundWait | Phase::UnboundUncapped => false,
             Phase::Idle | Phase::Registered => {
                 let shared = &self.driver.shared;
-                // In this order: on a driver that is gone each deadline has elapsed.
+                // `is_closed` comes last: on a driver that is gone each deadline has elapsed, so if
+                // it ends in between, the first answer means nothing.
                 let is_fired = self.is_registered() && shared.has_elapsed(self.deadline);
                 match shared.is_closed() {
                     true => shared.clock.nanos() >= self.deadline,
@@ -463,7 +464,7 @@ impl Sleep {
     }
 
     /// Returns whether a waker was registered, as a rule by a poll that was pending, and no poll
-    /// was ready since. (A limited timer is armed without one.)
+    /// was ready since. (A timer with a permit is armed without one.)
     #[inline]
     fn has_waited(&self) -> bool {
         self.is_registered() && self.waker_id.is_some()

@@ -47,8 +47,8 @@ const LIMIT: u32 = 128;
 /// at little cost.
 const FIRST_CHECK: u32 = 8;
 
-/// At how many results, at the least, time can exhaust the budget, if it goes across polls.
-const TIMED: u32 = 16;
+/// If the budget goes across polls, time exhausts it only after this many results.
+const MIN_RESULTS_FOR_TIME: u32 = 16;
 
 /// After how many results under other wakers the budget is exhausted.
 const OTHER_WAKERS_LIMIT: u32 = 1024;
@@ -149,7 +149,7 @@ impl Budget {
         self.scope.set(outer.scope);
         if self.is_used() {
             self.refill();
-            // For a snapshot of the outer budget nothing has been counted.
+            // A snapshot that was taken in the outer poll must find that nothing was counted since.
             self.generation.set(outer.generation);
         }
     }
@@ -231,8 +231,7 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a result is not counted if the task has waited for it: a poll before it was
-    /// pending.
+    /// Returns whether a result is free if an earlier poll for it was pending.
     #[inline]
     pub(super) fn is_free_after_wait(&self) -> bool {
         !self.is_per_poll()
@@ -314,7 +313,7 @@ impl Budget {
         let until = self.until.get();
         if until == NEVER {
             self.until.set(now.saturating_add(TIME_LIMIT));
-        } else if now >= until && (self.is_per_poll() || self.used.get() >= TIMED) {
+        } else if now >= until && (self.is_per_poll() || self.used.get() >= MIN_RESULTS_FOR_TIME) {
             self.next_check.set(0);
         }
     }

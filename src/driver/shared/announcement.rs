@@ -123,8 +123,8 @@ impl Shared {
         notify
     }
 
-    /// Tells the loop, if it must be told, that no timer is left at the deadline `old`: it was put
-    /// off or removed.
+    /// Tells the loop, if it must be told, that a timer is no longer due at `old`: it was put off
+    /// or removed.
     #[cold]
     pub(super) fn note_gone(&self, old: u64) {
         let state = self.lock();
@@ -165,8 +165,8 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Ends the row of interruptions: a wait of the loop has ended because its time was over, or
-    /// because of an unpark that no earlier timer has caused.
+    /// Resets the count of interruptions in a row: a wait of the loop has ended because its time
+    /// was over, or because of an unpark that no earlier timer has caused.
     pub(crate) fn end_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.

@@ -64,8 +64,8 @@ impl Shared {
     /// Fires timers due at `now`, earliest first, about `most` of them at most.
     ///
     /// Returns how many fired and whether more may be due. Unless the loop must know the earliest
-    /// deadline exactly, the call also ends when it has found less than a full batch
-    /// [`MOST_LOCKINGS`] times, because of stale slots. Any thread may call it at any time.
+    /// deadline exactly, the call also ends after [`MOST_LOCKINGS`] batches that stale
+    /// slots have kept from being full. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let mut batch = Batch::new();
         let (mut fired, mut counted, mut stale_lockings, mut most_late) = (0, 0_usize, 0, 0);
@@ -88,7 +88,7 @@ impl Shared {
     }
 
     /// Wakes the task of a timer that was reset to a time that has passed, then tells the loop, if
-    /// it must be told: it may wait for the deadline from before. A panic of the waker is passed on
+    /// it must be told: it may still wait for the old deadline. A panic of the waker is passed on
     /// after that.
     #[cold]
     pub(crate) fn wake_and_interrupt(&self, waker: Waker, must_interrupt: bool) {

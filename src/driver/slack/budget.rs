@@ -1,5 +1,5 @@
-//! [`Budget`], whether there are more wake-ups than there may be, and [`Waits`], whether one of
-//! them can do for several: numbers in, numbers out.
+//! [`WakeUpBudget`], whether there are more wake-ups than there may be, and [`Waits`], whether one
+//! of them can do for several: numbers in, numbers out.
 //!
 //! A loop that holds one timer at a time serves one task. That may be a task that sleeps over and
 //! over, which is late by whatever its wake-up is late by, and gains nothing. Or it waits for the
@@ -16,13 +16,13 @@ const BURST: u64 = 8;
 /// It counts the waits that were asked for, not those that were made longer by the slack. So it
 /// tells how many wake-ups there would be without it.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(super) struct WakeUpBudget {
     /// How far the wake-ups are ahead of their schedule, in nanoseconds.
     ahead: u64,
     is_spent: bool,
 }
 
-impl Budget {
+impl WakeUpBudget {
     /// Notes a wake-up that was asked for `wait` nanoseconds after the one before.
     pub(super) fn note(&mut self, wait: u64, interval: u64) {
         // Once it is spent, wake-ups have to become a third fewer than they may be. Otherwise a
@@ -100,14 +100,14 @@ mod tests {
     use super::*;
 
     /// Notes `count` wake-ups that were asked for `wait` apart, where one in 100 is allowed.
-    fn spend(budget: &mut Budget, count: u32, wait: u64) -> bool {
+    fn spend(budget: &mut WakeUpBudget, count: u32, wait: u64) -> bool {
         (0..count).for_each(|_| budget.note(wait, 100));
         budget.is_spent()
     }
 
     #[test]
     fn a_burst_is_within_the_budget_and_what_goes_on_is_not() {
-        let mut budget = Budget::default();
+        let mut budget = WakeUpBudget::default();
         assert!(!spend(&mut budget, 7, 1));
         assert!(!spend(&mut budget, 7, 1000), "a pause");
         assert!(!spend(&mut budget, 1000, 101));
@@ -117,7 +117,7 @@ mod tests {
     /// A cache whose keys expire nearly as fast as the budget allows was now on time, now late.
     #[test]
     fn near_the_limit_a_budget_that_is_spent_stays_so() {
-        let mut budget = Budget::default();
+        let mut budget = WakeUpBudget::default();
         assert!(spend(&mut budget, 100, 50));
         assert!(spend(&mut budget, 1000, 130));
         assert!(!spend(&mut budget, 1000, 170));

@@ -18,14 +18,14 @@
 //!   order in which timers are armed.
 //! - C2 a chunk that has a free entry is the current one, or is in `available`, exactly once. An
 //!   entry is added only to the current chunk, under its lock, and only where `available` is found
-//!   empty: so there are as many entries as there were timers at once, and only the last chunk has
-//!   room for more. (A chunk that another thread puts there at that moment may be missed. That
-//!   costs an entry, as if the timer that was removed there had been removed after this arming.)
+//!   empty: so there are as many entries as timers were ever armed at the same time, and only the
+//!   last chunk has room for more. (Another thread may put a chunk into `available` at that moment,
+//!   and may not be seen. That costs one entry, as if it had removed its timer a moment later.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
 //! - P1 the driver's `next` <= `unfiled_from` <= the time of each unfiled slot. A timer that is due
 //!   earlier takes the driver's lock. So a turn that asks `next` overlooks no unfiled timer that is
-//!   due. Before `next` is raised, the list is taken out and `unfiled_from` raised, under one hold
-//!   of the chunk's lock.
+//!   due. Before `next` is raised, the list is taken out and `unfiled_from` raised, and the
+//!   chunk's lock is not released in between.
 //! - P2 the loop looks at its timers at `unfiled_from` or earlier. (If a slack or a `Hold` delays
 //!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
 //!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer
@@ -265,20 +265,20 @@ impl Chunks {
     #[inline]
     fn free(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         if entries.has_permits {
-            return self.free_limited(entries, number, at);
+            return self.free_with_permit(entries, number, at);
         }
-        self.free_unlimited(entries, number, at)
+        self.free_entry(entries, number, at)
     }
 
     #[cold]
     #[inline(never)]
-    fn free_limited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
+    fn free_with_permit(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         entries.give_back(at);
-        self.free_unlimited(entries, number, at)
+        self.free_entry(entries, number, at)
     }
 
     #[inline]
-    fn free_unlimited(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
+    fn free_entry(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         let had_none = entries.first_free == NONE;
         let waker = entries.free(at);
         if had_none && entries.arming.is_none() {

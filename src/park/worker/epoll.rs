@@ -22,12 +22,13 @@
 //!
 //! At first it is nested in all parkers, if there are several. From time to time the caller has
 //! each parker *review* that. If a parked worker was made to wait for I/O no more than [`FEW`]
-//! times since the last review, and it does not wait for some now, the source is removed. If a
-//! parked worker is to be made to wait for I/O [`MANY`] times between two reviews, the source is
-//! nested again, by the worker before its next park in which it waits for I/O: nesting goes through
-//! all descriptors (the kernel searches them for loops, 63 µs for a thousand), which is too long
-//! for the thread that holds the lock. If the kernel refuses it, because some open file would be
-//! reachable by too many paths, the worker goes on without.
+//! times since the last review, and it does not wait for some now (or its park has just ended, and
+//! it is the one that has the parkers reviewed), the source is removed. If a parked worker is to be
+//! made to wait for I/O [`MANY`] times between two reviews, the source is nested again, by the
+//! worker before its next park in which it waits for I/O: nesting goes through all descriptors (the
+//! kernel searches them for loops, 63 µs for a thousand), which is too long for the thread that
+//! holds the lock. If the kernel refuses it, because some open file would be reachable by too many
+//! paths, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!
@@ -65,11 +66,12 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::park::token::Token;
 
-/// With this many unparks between two reviews, nesting is cheaper: 1000 waits for I/O lie between
-/// them, for some 2000 events, which take 86 µs to pass through an instance.
+/// With this many `hand_overs` between two reviews, each of which would be an unpark without
+/// nesting, nesting is cheaper. Between two reviews there are 1000 waits for I/O, for some 2000
+/// events, which take 86 µs to pass through an instance.
 const MANY: u32 = 8;
 
-/// With no more changes than this between two reviews, nesting is dearer.
+/// With no more `hand_overs` than this between two reviews, nesting is dearer.
 const FEW: u32 = 2;
 
 pub(super) struct EpollPark {
@@ -77,7 +79,7 @@ pub(super) struct EpollPark {
     descriptors: Weak<Descriptors>,
     /// The only lasting strong reference, which `close` drops: unparkers may outlive the runtime.
     keep_alive: Mutex<Option<Arc<Descriptors>>>,
-    // Relaxed: the callers' lock orders these, too.
+    // Relaxed: these are written under the callers' lock.
     /// What the kernel was told last, so that it is told only what is new.
     timeout: AtomicU64,
     /// Whether I/O is to end the park. Where the source is nested, the kernel has to be told:

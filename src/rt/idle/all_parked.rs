@@ -6,11 +6,12 @@
 //!
 //! # I/O that is ready comes first
 //!
-//! When all parkers are prepared, no worker makes I/O ready any more. But some may be ready: it has
-//! ended the park of the keeper, which has not run since. So the worker that is about to move
-//! time asks the reactor, and then checks once more that all parkers are prepared. A worker that
-//! leaves its parker marks it as not prepared, and only then collects the I/O. So either the
-//! reactor still has that I/O when it is asked, or the second check finds the mark.
+//! When all parkers are prepared, no worker makes I/O ready any more. But there may be some that is
+//! ready already: it has ended the park of the keeper, whose thread was not scheduled since. So the
+//! worker that is about to move time asks the reactor, and then checks once more that all parkers
+//! are prepared. A worker that leaves its parker marks it as not prepared, and only then collects
+//! the I/O. So either the reactor still has that I/O when it is asked, or the second check finds
+//! the mark.
 
 use super::notify::Leaving;
 use super::{Idle, ParkContext, Parked};

@@ -12,8 +12,8 @@
 //! which comes [`IO_RELIEF_AFTER`] after the timeout of the deputy was set. At the relief the
 //! absence ends: the I/O deputy collects the I/O, and searches for tasks. The next driver owner is
 //! another parked worker or, if there is none, the first one that parks. But if the worker that is
-//! away has looked for I/O often since the absence began (20 times, so once in 100 µs if that was 2
-//! ms ago), it may stay away as long again.
+//! away has looked for I/O often since the absence began (20 times at least, which in
+//! 2 ms is once in 100 µs), it may stay away as long again.
 //!
 //! Since the I/O deputy searches for tasks at the relief, no worker is unparked at once for the
 //! tasks that I/O has woken, if they are expected to be short
@@ -27,7 +27,7 @@
 //! It stays set when the driver owner is back, and the next absences use it: so an absence may
 //! begin shortly before its relief. While there is I/O, the timeout is set once in 2 ms at most,
 //! and so the timeout ends the deputy's park that often. If no worker is away then, the deputy has
-//! woken for nothing, and has no timeout when it parks again.
+//! woken for nothing, and waits for no relief when it parks again.
 //!
 //! # When an absence begins and ends
 //!

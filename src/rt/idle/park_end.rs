@@ -52,7 +52,7 @@ impl Idle {
             if ended.for_timers {
                 self.begin_timer_absence(&mut parked, worker, now);
             }
-            if ended.for_io && context.has_looked_for_io() {
+            if ended.for_io && context.has_collected_io() {
                 self.begin_io_absence(&mut parked, worker, now);
             }
         }
@@ -86,8 +86,8 @@ impl Idle {
     /// absence accordingly.
     fn note_end(&self, parked: &mut Parked, worker: usize, now: u64) -> Ended {
         if parked.until <= now && parked.deputies.is_timer_deputy_due(worker, now) {
-            // The driver owner's thread was not scheduled since its timeout has ended. So the timer
-            // deputy becomes the keeper, and fires.
+            // The driver owner's timeout has ended, but the kernel has not run its thread yet. So
+            // the timer deputy becomes the keeper, and fires.
             parked.keeper = Some(worker);
             parked.deputies.forget(worker);
         }

@@ -82,8 +82,8 @@ impl ClockObserver for Idle {
     }
 
     /// The clock has moved, and the shards have fired by themselves, which leaves their
-    /// announcements as they were. The times that they announce have passed, so no timer would
-    /// interrupt any longer: the shards announce anew.
+    /// announcements as they were. Those announce times that have passed. A new timer is later, so
+    /// it would interrupt nobody: the shards announce anew.
     fn expire(&self) {
         self.drivers.clear_announcements();
         self.drivers.replan();

@@ -46,7 +46,7 @@ impl ParkContext for Worker {
 
     fn collect_io(&mut self) {}
 
-    fn has_looked_for_io(&self) -> bool {
+    fn has_collected_io(&self) -> bool {
         !self.has_no_io
     }
 

@@ -50,7 +50,8 @@ pub(crate) const SHORT_WORK: u64 = 150_000;
 /// chosen.
 const LONGEST_TIMER_WORK: u64 = 500_000;
 
-/// What [`timer_relief_after`](Idle::timer_relief_after) adds to that, in nanoseconds: the driver
+/// What [`timer_relief_after`](Idle::timer_relief_after) adds to
+/// [`short_timer_work`](Idle::short_timer_work), in nanoseconds: the driver
 /// owner may be scheduled 20 to 60 µs late, and its tasks may take longer than those before.
 const RESERVE: u64 = 100_000;
 
@@ -85,8 +86,8 @@ impl Idle {
         until.min(self.lifo_watch.due())
     }
 
-    /// Returns below how many nanoseconds a worker keeps the work that fired timers have brought it
-    /// to itself.
+    /// Returns how short the work has to be that timers have brought to a worker, in nanoseconds,
+    /// for the worker to keep all of it.
     ///
     /// It is more where wake-ups are far apart: each brings more tasks then, and the slack delays
     /// these by more than the time that they wait in one worker's queue. A thousand tasks that

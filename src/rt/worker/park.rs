@@ -31,7 +31,7 @@ impl Worker<'_> {
         let context = &mut Parking {
             worker: self,
             should_return,
-            has_looked_for_io: false,
+            has_collected_io: false,
         };
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
@@ -39,7 +39,7 @@ impl Worker<'_> {
         self.must_check_slots |= unparked.must_check_slots;
         // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
         // list of parked workers, it might have been chosen itself.
-        if self.has_just_looked {
+        if self.skips_next_look {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
@@ -136,14 +136,14 @@ const AT_ONCE: u64 = 10_000;
 
 /// The mean time of the tasks since the last park enters the average once, as this many nanoseconds
 /// at most. So one long task that has run alone is forgotten after a dozen parks with short ones:
-/// perhaps it was just not scheduled.
+/// perhaps the kernel ran another thread meanwhile.
 const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;
 
 /// A worker that is about to park.
 struct Parking<'p, 'a, F> {
     worker: &'p mut Worker<'a>,
     should_return: &'p F,
-    has_looked_for_io: bool,
+    has_collected_io: bool,
 }
 
 impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
@@ -174,13 +174,13 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.has_just_looked = true;
-            self.has_looked_for_io = true;
+            self.worker.skips_next_look = true;
+            self.has_collected_io = true;
         }
     }
 
-    fn has_looked_for_io(&self) -> bool {
-        self.has_looked_for_io
+    fn has_collected_io(&self) -> bool {
+        self.has_collected_io
     }
 
     fn expects_short_tasks(&self) -> bool {

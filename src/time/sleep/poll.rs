@@ -18,6 +18,8 @@
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
+//! (A poll that gives the timer its driver has read the clock before, and does not read it again.)
+//!
 //! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
 //! too, ask it first.
 
@@ -32,8 +34,9 @@ use crate::time::sleep::{NextPoll, Phase, Sleep};
 /// The identity of a waker. Two wakers that exist at the same time and have equal identities wake
 /// the same task.
 ///
-/// A timer keeps the identity of the clone that the driver holds, not that of the waker that it was
-/// polled with: only while a waker exists can no other one have its address.
+/// When a waker is dropped, another one may get its address. So a timer keeps the identity of the
+/// clone that the driver holds, which lives while the timer is armed, and not that of the waker
+/// that it was polled with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     data: usize,

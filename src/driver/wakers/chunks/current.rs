@@ -107,8 +107,8 @@ impl Chunks {
         entries.arming.as_deref_mut().map(f)
     }
 
-    /// Locks the current chunk, which has a free entry; if it had none, another one may be current
-    /// now.
+    /// Locks the current chunk, with a free entry in it. If it has none and cannot get one, another
+    /// chunk becomes current first.
     #[inline]
     fn lock_current(&self, current: &mut CurrentChunk) -> (&Chunk, MutexGuard<'_, Entries>) {
         if let Some(chunk) = self.get(current.number) {
@@ -138,8 +138,8 @@ impl Chunks {
     }
 
     /// Takes a chunk that has a free entry. An entry is added only if none is found in any chunk,
-    /// so there are about as many entries as there were timers at once. Then only the last chunk
-    /// has room for more.
+    /// so there are about as many entries as timers were ever armed at the same time. Then only the
+    /// last chunk has room for more.
     #[cold]
     fn find_free<'a>(
         &'a self,
@@ -150,7 +150,8 @@ impl Chunks {
         let entries = self.peak.load(Ordering::Relaxed);
         let has_room = entries < u64::from(current.chunks) * CHUNK as u64;
         if available.is_none() && !has_room {
-            // Before `arming` is taken out, since it has slots of other timers.
+            // Here, because `make_current` takes `arming` out: a panic after that would lose the
+            // unfiled slots of other timers.
             assert!(
                 current.chunks < NONE / CHUNK as u32,
                 "a driver holds at most {NONE} timers at once"

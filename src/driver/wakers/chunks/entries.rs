@@ -11,8 +11,8 @@
 //!   have fired at its deadline, and B get A's index later. A's deadline has elapsed. B is armed,
 //!   or moved to an earlier time, only for deadlines that have not elapsed, and is put off only to
 //!   later ones; a B that is dropped leaves its word at one of these. So the word never equals A's
-//!   deadline again. (If A was removed and has not fired, it may; but A's owner does not read the
-//!   word after that. All others ask the entry whether a timer is armed.)
+//!   deadline again. (If A was removed before it fired, the word may equal A's deadline again. A's
+//!   owner no longer reads it then, and the driver asks the entry, too.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
@@ -139,7 +139,7 @@ pub(super) struct Entries {
     pub(super) has_permits: bool,
     /// What the current chunk has beside its entries, `None` if this is another one.
     pub(super) arming: Option<Box<ArmingState>>,
-    /// The permits of limited timers, by their entries.
+    /// The permits of timers that have one (see `limits`), by their entries.
     pub(super) permits: Option<Box<[Option<Permit>; CHUNK]>>,
 }
 
