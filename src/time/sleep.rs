@@ -168,8 +168,8 @@ impl Handle {
 /// - It is the first poll after the timer was made for 1 ms or more where a driver was current, or
 ///   after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline, or by
 ///   [`reset_after`](Self::reset_after) for 1 ms or more. That poll does not read the clock.
-/// - A virtual machine has held up the ticks of its Linux for more than 100 ms. A deadline more than
-///   100 ms away is compared with the time of the last tick, which is then old.
+/// - A virtual machine has held up the ticks of its Linux for more than 100 ms. A deadline more
+///   than 100 ms away is compared with the time of the last tick, which is then old.
 ///
 /// It is `Unpin`, so it can be polled in place, kept in a struct, and moved between threads, tasks
 /// and executors. The task that polled it last is woken. It stays with the driver that it was made
