@@ -28,15 +28,14 @@
 //! - H1 near < edge = `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
-//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that outgrows RUN is
-//!   listed in `full` once for each RUN / 8 slots. A later call splits it, or `load_front` does
-//!   when the run becomes the front. Before the split, a run has at most: all near slots (1.25 RUN,
-//!   if `unload_front` has made it), all of `to_place` (2 RUN), and one new slot for each call
-//!   until it is split: the calls first place what is in `to_place`, up to 48 slots each, and then
-//!   split one run each. Together these are fewer than 4 RUN. (Without marks a run is split as soon
-//!   as it has RUN slots.)
+//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that has
+//!   outgrown RUN is in `full` until a later call splits it, or `load_front` does when the run
+//!   becomes the front. Until then it has fewer than 4 RUN slots: 1.25 RUN if `near_into_run` has
+//!   made it, 2 RUN if all of `to_place` goes there, and one for each call in between. (These are
+//!   few: 11 calls place all of `to_place`, and each further one splits a run.) Without marks a run
+//!   is split as soon as it has RUN slots.
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
-//!   a first run that `unload_front` made. Of the near slots, at most RUN are stale.
+//!   a first run that `near_into_run` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
 //!   the heap asks for their state again when it places them, before it opens the next run.
 //!
@@ -243,7 +242,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             self.stale += 1;
             // Without the constant, a handful of timers would be moved back and forth all the time.
             if self.stale > self.near() / 2 + STEP {
-                self.unload_front();
+                self.near_into_run();
             }
         } else if self.to_place.is_empty() || !self.to_place.contains(&slot) {
             let at = self.runs.find(slot);
@@ -393,12 +392,12 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             if self.front.len() < Self::FRONT {
                 return self.front.push(slot);
             }
-            self.turn_front_into_run();
+            self.front_into_run();
             return self.place(slot);
         }
         self.recent.push(Reverse(slot));
         if self.recent.len() >= Self::RECENT {
-            self.unload_front();
+            self.near_into_run();
         }
     }
 

@@ -17,10 +17,10 @@
 //!   is reset there.
 //!
 //! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the
-//! adapters of streams) count their own result (an *item*: the output of the future, the next item
-//! of the stream), unless a timer inside has been counted for it: [`poll_start_item`] before the
-//! item, [`consume_item`] after it. The limit is polled even if what it limits has just used up the
-//! budget: [`poll_limit`].
+//! adapters of streams) count each of their own results (an *item*: the output of the future, the
+//! next item of the stream). If a timer inside was counted for it already, the item is not. They
+//! call [`poll_start_item`] before the item, and [`consume_item`] after it. The limit is polled
+//! even if what it limits has just used up the budget: [`poll_limit`].
 
 mod budget;
 #[cfg(feature = "tokio")]

@@ -11,6 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::backend::fallback;
+// Without the feature `tokio` this is `without_tokio.rs`: a thread is in no runtime.
 use crate::backend::tokio_driver::{self, RuntimeAtEntry};
 use crate::driver::{DriverRef, Handle};
 use crate::sync::thread_local;
@@ -179,8 +180,8 @@ impl Handle {
         }
     }
 
-    /// Returns the driver of the process-wide thread, because there is no other; panics if there is
-    /// none there either.
+    /// Returns the driver of the process-wide thread, because there is no other. Panics if the
+    /// feature `fallback` is off, or the thread cannot start.
     #[cold]
     #[track_caller]
     pub(crate) fn process_wide(error: NoDriver, now: i64) -> Self {

@@ -64,7 +64,7 @@ const MOST_TIMERS: usize = 4096;
 /// The drivers of one runtime.
 struct TokioDriver {
     runtime: Id,
-    drivers: ShardedDriver<WakeSources<Self>>,
+    sharded_driver: ShardedDriver<WakeSources<Self>>,
     /// The timerfd among the wake sources, which own it.
     descriptor: Option<Weak<Descriptor>>,
     calls: CallNote,
@@ -172,14 +172,14 @@ impl TokioDriver {
         if let Some(driver) = drivers.iter().find(|it| it.runtime == created.runtime) {
             let driver = driver.clone();
             drop(drivers);
-            created.drivers.close();
+            created.sharded_driver.close();
             return Some(driver);
         }
         drivers.push(created.clone());
         drop(drivers);
         // Has tokio wait for the wake sources, so that it wakes this driver when it shuts down. If
         // it has shut down before that, the sources report it.
-        if created.drivers.start(|| created.watch_descriptor()) == Liveness::Gone {
+        if created.sharded_driver.start(|| created.watch_descriptor()) == Liveness::Gone {
             created.end_elsewhere();
         }
         Some(created)
@@ -211,7 +211,7 @@ impl TokioDriver {
                 most,
                 relay: Relay::new(workers, &clock, slack.clone()),
                 unwatched: (!sources.wake_on_shutdown()).then(|| Probe::new(runtime)),
-                drivers: ShardedDriver::new(
+                sharded_driver: ShardedDriver::new(
                     sources.waking(driver.clone()),
                     clock.clone(),
                     slack.clone(),
@@ -224,7 +224,7 @@ impl TokioDriver {
     /// Returns the shard of this thread: a worker's own, or the last one, which all other threads
     /// share.
     fn shard(&self) -> Handle {
-        let shards = self.drivers.shards();
+        let shards = self.sharded_driver.shards();
         let last = shards.len() - 1;
         let index = worker_index().map_or(last, |worker| worker.min(last));
         Handle::new(shards[index].clone())
@@ -238,11 +238,11 @@ impl TokioDriver {
         let mut liveness = self.watch_descriptor();
         if liveness == Liveness::Alive {
             self.relay
-                .before_firing(self.runtime, self.drivers.shards());
-            wake_cost::end_sample(self.runtime, &self.drivers);
-            self.drivers.fire_expired(self.most);
-            wake_cost::begin_sample(self.runtime, &self.drivers);
-            liveness = self.drivers.replan();
+                .before_firing(self.runtime, self.sharded_driver.shards());
+            wake_cost::end_sample(self.runtime, &self.sharded_driver);
+            self.sharded_driver.fire_expired(self.most);
+            wake_cost::begin_sample(self.runtime, &self.sharded_driver);
+            liveness = self.sharded_driver.replan();
         }
         if liveness == Liveness::Gone {
             self.end();
@@ -263,7 +263,7 @@ impl TokioDriver {
     /// Closes the shards and removes this driver from the registry, because its runtime has ended.
     /// Runs foreign code.
     fn end(&self) {
-        self.drivers.close();
+        self.sharded_driver.close();
         let mut drivers = drivers();
         let at = drivers.iter().position(|it| ptr::eq(&**it, self));
         let driver = at.map(|at| drivers.swap_remove(at));
@@ -338,7 +338,7 @@ impl ShardNotifier {
         let Some(driver) = self.0.upgrade() else {
             return;
         };
-        if replan(&driver.drivers) == Liveness::Gone {
+        if replan(&driver.sharded_driver) == Liveness::Gone {
             driver.end_elsewhere();
         }
         driver.release();
@@ -357,7 +357,7 @@ impl Notifier for ShardNotifier {
     fn origin(&self) -> Origin {
         let mut shards = Box::default();
         if let Some(driver) = self.0.upgrade() {
-            shards = driver.drivers.shards().into();
+            shards = driver.sharded_driver.shards().into();
             driver.release();
         }
         Origin {

@@ -68,8 +68,8 @@ struct Looping {
 struct Rare {
     /// Timers that were found due before a turn took them out: by a poll, or by a reset.
     found_due: AtomicU64,
-    /// Timers that were taken out in order of deadline because the driver ended. (Those that never
-    /// fire are counted with their chunks. In [`Stats`] both are cancelled.)
+    /// Timers that were taken out in order of deadline because the driver ended. (Those with
+    /// the deadline `NEVER` are counted with their chunks. In [`Stats`] both are cancelled.)
     orphaned: AtomicU64,
     rejected: AtomicU64,
     unparks: AtomicU64,

@@ -228,7 +228,7 @@ impl Handle {
     fn change_slack(&self, slack: Option<Duration>) {
         self.shared.slack.set(slack.map(nanos));
         // The loop may be waiting with the old slack, of up to a second.
-        self.shared.look_again();
+        self.shared.make_loop_look_again();
     }
 
     /// Interrupts the driver's loop: its park, or whatever it blocks in, returns.
@@ -248,7 +248,7 @@ impl Handle {
     /// driver.park(); // with no timer armed, until unparked
     /// ```
     pub fn unpark(&self) {
-        self.shared.look_again();
+        self.shared.make_loop_look_again();
     }
 
     /// Returns whether the driver is gone.

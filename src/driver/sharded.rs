@@ -2,8 +2,8 @@
 //!
 //! Each worker of the runtime has a driver of its own here, a *shard*, and all other threads share
 //! one more. (A tokio runtime of one worker has a single shard, for all threads.) So a worker that
-//! arms or drops a timer does not wait for another worker. One of the threads that block wakes for
-//! the timers of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards.
+//! arms or drops a timer does not wait for another worker. One blocked thread wakes for the
+//! timers of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards.
 //! On a tokio runtime the source is a timer or descriptor that tokio waits for, because tokio asks
 //! nobody how long it may park; on our own executor it is the parker of one worker.
 //!
@@ -33,8 +33,9 @@
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
 //! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
-//! that, and the caller has the driver closed where no such lock is held. A shard that the runtime
-//! fires clears its announcement, and `replan` has to follow, unless no worker is parked.
+//! that, and the caller sees to it that the driver is closed later, by a thread that holds no such
+//! lock. A shard that the runtime fires clears its announcement, and `replan` has to follow, unless
+//! no worker is parked.
 //!
 //! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
 //! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
@@ -307,9 +308,9 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Calls `act` with the scanner.
     ///
-    /// Returns [`Liveness::Gone`] if the driver has to be closed: the runtime is gone, or another
-    /// thread has closed the driver during `act`, and did not get this scanner. If the driver was
-    /// closed before, nothing is left to do, and the result is [`Liveness::Alive`].
+    /// [`Liveness::Gone`] says that the caller has to see to it that the driver is closed: the
+    /// runtime is gone, or another thread has closed the driver during `act`, and did not get this
+    /// scanner. So a driver that was closed before is [`Liveness::Alive`] here.
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
             let mut slot = lock(&self.scanner);
@@ -410,8 +411,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
-    /// A call begins with the shard that the one before did not get to. So even if one shard has as
-    /// many due timers each time, those of the others fire, too.
+    /// A call begins with the shard that the one before did not get to. So even if one shard has
+    /// `most` due timers each time, those of the others fire, too.
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();
@@ -443,8 +444,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         let (fired, more) = shard.fire(now, most);
         self.fired.fetch_add(fired, Ordering::Relaxed);
         if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
-            // What was announced has come. So no earlier timers have
-            // interrupted it: if it was a margin before the deadline, the next one is the deadline.
+            // The announced time has come without an interruption. If it was a margin before the
+            // deadline, the next announcement is the deadline itself.
             shard.end_interruptions();
         }
         shard.clear_announcement();

@@ -17,12 +17,12 @@
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
 //! heap is early enough, so the loop wakes in time. If the loop will look at its timers before a
-//! new timer is due, that is armed under the lock of a chunk alone: its slot, if it needs one, goes
-//! to a list of the chunk, *unfiled*, and the loop moves it to the heap at its next look. A removal
-//! takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a tokio clock
-//! that may be paused, time moves on to the earliest deadline, so the loop must know it exactly.
-//! There a timer is put off under the driver's lock, and in a runtime a removal takes the driver's
-//! lock, too: the loop may have to be told.
+//! new timer is due, the new one is armed under the lock of a chunk alone: its slot, if it needs
+//! one, goes to a list of the chunk, *unfiled*, and the loop moves it to the heap at its next look.
+//! A removal takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a
+//! tokio clock that may be paused, time moves on to the earliest deadline, so the loop must know it
+//! exactly. There a timer is put off under the driver's lock, and in a runtime a removal takes the
+//! driver's lock, too: the loop may have to be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -39,8 +39,8 @@
 //! Either the arming thread comes first, and the loop computes its timeout with the new timer in
 //! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
-//! the loop is interrupted once for each announcement. An announcement stands until the next turn
-//! clears it. Until then a new timer may interrupt a loop that runs already.
+//! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
+//! stands until the next turn clears it: so a new timer may interrupt a loop that runs already.
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -368,7 +368,7 @@ impl Shared {
     /// Removes a timer like [`cancel`](Self::cancel), because it was found due before a turn has
     /// taken it out: it counts as fired.
     #[inline]
-    pub(crate) fn end(&self, index: u32, deadline: u64) -> Option<Waker> {
+    pub(crate) fn remove_found_due(&self, index: u32, deadline: u64) -> Option<Waker> {
         let waker = self.remove(index, deadline, Removal::Fired);
         if waker.is_some() {
             self.counters.count_found_due();
@@ -443,7 +443,7 @@ impl Shared {
     ///
     /// It does so whatever the loop has announced: the loop may have read the clock and not
     /// announced anything yet.
-    pub(crate) fn look_again(&self) {
+    pub(crate) fn make_loop_look_again(&self) {
         self.counters.count_unpark();
         self.notifier.look_again();
     }

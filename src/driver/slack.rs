@@ -17,11 +17,12 @@
 //!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
 //!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
 //!   next firings are on time, and more of them after each further wait in vain.
-//! - Both: timers ask for more than one wake-up per slack, which would take more CPU than wake-ups
-//!   are allowed to (see [`WakeUpBudget`]), and the waits between them differ in length (see
-//!   [`Waits`]). The lengths tell two programs apart. A cache whose keys expire wakes at irregular
-//!   distances, and one wake-up can serve several keys. A task that sleeps over and over does so
-//!   for one duration, or for a few in turn, and a delay only makes it slower.
+//! - Two things hold together: timers ask for more than one wake-up per slack, which would take
+//!   more CPU than wake-ups are allowed to (see [`WakeUpBudget`]), and the waits between them
+//!   differ in length (see [`Waits`]). The lengths tell two programs apart. A cache whose keys
+//!   expire wakes at irregular distances, and one wake-up can serve several keys. A task that
+//!   sleeps over and over does so for one duration, or for a few in turn, and a delay only makes it
+//!   slower.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
 //! are, also if each is armed when the one before has fired. The first one after a pause of the
@@ -95,10 +96,10 @@ pub(crate) struct Planner {
     /// when a plan last woke the loop in vain; `None` if neither has happened.
     last: Option<u64>,
     /// How many of the next firings are on time, because a wait for the slack was in vain.
-    on_time: u32,
-    /// How many were on time after the last wait in vain. Zero once a firing after those has
-    /// brought [`DENSE`] timers.
-    last_on_time: u32,
+    on_time_left: u32,
+    /// How many the last wait in vain has made on time: 1, 3, 7 and so on, one more than twice as
+    /// many each time. A firing after those that brings [`DENSE`] timers resets it to zero.
+    back_off: u32,
     /// How many waits may still be measured in a row. After those, one in [`EVERY`] is measured.
     first_tries: u32,
     /// How many waits have ended since the last one that was measured.
@@ -122,8 +123,8 @@ impl Planner {
             slack,
             gap: u64::MAX,
             last: None,
-            on_time: 0,
-            last_on_time: 0,
+            on_time_left: 0,
+            back_off: 0,
             first_tries: MOST_TRIES,
             unmeasured: 0,
             budget: WakeUpBudget::default(),
@@ -149,16 +150,16 @@ impl Planner {
         let has_planned = next != NEVER;
         let has_waited = has_planned && self.delays(slack) && since >= slack;
         let is_over_budget = self.is_over_budget();
-        if self.on_time > 0 {
-            self.on_time -= 1;
+        if self.on_time_left > 0 {
+            self.on_time_left -= 1;
         } else if count >= DENSE {
-            self.last_on_time = 0;
+            self.back_off = 0;
         } else if has_waited && !is_over_budget {
-            self.last_on_time = (self.last_on_time * 2 + 1).min(MAX_ON_TIME);
-            self.on_time = self.last_on_time;
+            self.back_off = (self.back_off * 2 + 1).min(MAX_ON_TIME);
+            self.on_time_left = self.back_off;
         }
         if has_planned {
-            // Not `since`: a wait for the slack would look like what the timers ask for.
+            // Up to the deadline, not to now: the timers have not asked for the delay by the slack.
             self.note_wake_up(next.min(now).saturating_sub(last), slack);
         } else {
             self.budget_of_longest.pass(since);
@@ -229,7 +230,7 @@ impl Planner {
 
     /// Returns whether wake-ups are delayed now.
     fn delays(&self, slack: u64) -> bool {
-        let is_storm = self.on_time == 0 && self.gap < slack / DENSE as u64;
+        let is_storm = self.on_time_left == 0 && self.gap < slack / DENSE as u64;
         is_storm || self.is_over_budget()
     }
 

@@ -11,7 +11,8 @@
 //!
 //! - W1 an entry has at most one slot, filed or unfiled: the one with its `slot_when` and
 //!   `slot_seq`. If `slot_when` is [`NEVER`], it has none. Any other slot with its key is *stray*:
-//!   it belongs to no entry.
+//!   it belongs to no entry. A slot that is stray, or whose entry is free, or whose timer was put
+//!   off is *stale* (see `heap`).
 //! - W2 while armed, `slot_when` is at or before the word: the heap gets to the slot no later than
 //!   its timer is due.
 //! - W3 a free entry keeps its slot: the next timer that gets the entry adopts the slot, unless
@@ -54,9 +55,9 @@ impl Entry {
 /// How many slots are filed.
 ///
 /// A slot counts from when it is filed. The older slot that it replaces counts as stray from the
-/// same moment. Exception: `Order::reset` files its new slot at once, even if the older slot is
-/// still unfiled. It then counts the older one as stray before that is filed. Until it is,
-/// `of_entries` is 1 too low (it may be negative), and `stray` is 1 too high; the sum is right.
+/// same moment. Exception: `Order::reset` files its new slot while the older one may still be
+/// unfiled. The older one then counts as stray although it is not in the heap yet: until it is
+/// filed, `stray` is 1 too high and `of_entries` 1 too low (it may be negative); the sum is right.
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.
@@ -150,8 +151,9 @@ impl Order {
     }
 
     /// Files what is unfiled. The caller has found that no slot in the heap is before `bound`.
-    /// Returns the time of the earliest slot that was unfiled, or `bound` if that is earlier. While
-    /// the driver's lock is held, no slot that is due before the result is left unfiled.
+    /// Returns the time of the earliest slot that was unfiled, or `bound` if that is earlier, and
+    /// raises `unfiled_from` to it: until the driver's lock is released, no thread can leave a slot
+    /// unfiled that is earlier.
     #[inline]
     fn file_unfiled(&mut self, chunks: &Chunks, bound: u64) -> u64 {
         let (current, buffer) = (&self.current, &mut self.buffer);

@@ -16,7 +16,7 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 ///
 /// It is twice STALENESS, which ensures H4. Each call turns at most one more slot stale, and looks
 /// at STEP slots. When this begins, `len / STALENESS` slots are live. Looking at the whole run
-/// takes `len / STEP` calls, half that number. So at least half of those live ones are left.
+/// takes `len / STEP` calls, in which as many slots turn stale at most: half of the live ones.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// One in this many slots of a run is looked at to tell whether many are stale, if they were not
@@ -24,8 +24,9 @@ pub(super) const STEP: usize = 2 * STALENESS;
 const SAMPLE: usize = 16;
 
 impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
-    /// Makes the first run the front: takes stale slots out and sorts the rest. When it
-    /// is called, no slot is near. Returns `false` if that is still so, since the heap is empty.
+    /// Makes the first run the front: takes stale slots out and sorts the rest. No slot is near
+    /// when it is called. Returns `false` if the heap is empty. After `true` there may be no near
+    /// slot either, because all of the run were stale: the caller tries again.
     #[cold]
     pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
         // Some of the moved slots may belong to this run.
@@ -71,9 +72,9 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
 
     /// Turns a full front into the first run, to make way for a slot that comes before it.
     #[cold]
-    pub(super) fn turn_front_into_run(&mut self) {
+    pub(super) fn front_into_run(&mut self) {
         if !self.recent.is_empty() {
-            return self.unload_front();
+            return self.near_into_run();
         }
         let mut slots = mem::replace(&mut self.front, Self::buffer());
         slots.reverse();
@@ -87,10 +88,10 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// Turns all near slots into the first run, so that the next [`peek`](Self::peek) sorts them
     /// anew.
     #[cold]
-    pub(super) fn unload_front(&mut self) {
+    pub(super) fn near_into_run(&mut self) {
         // Without marks, a run that is made here needs a free place: see `FRONT`.
         if !MARKS_STALE && self.near() >= Self::CAPACITY {
-            self.unload_far_half();
+            self.far_half_into_run();
         }
         let mut slots = mem::take(&mut self.front);
         slots.reverse();
@@ -105,7 +106,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
 
     /// Turns the farther half of the near slots into the first run. Their stale ones are not
     /// counted.
-    fn unload_far_half(&mut self) {
+    fn far_half_into_run(&mut self) {
         // The front is sorted, latest first.
         let middle = self.front.len() / 2;
         let low = self.front[middle];

@@ -75,7 +75,7 @@ pub(super) enum AfterPush {
 pub(super) enum Phase {
     /// It runs a task, or does anything that is not listed below.
     Task,
-    /// It polls the main future. Unlike a task, that may block its thread, so whatever
+    /// It polls the main future. A task may not block its thread, a main future may: so whatever
     /// becomes ready meanwhile goes to the queue, from which others steal.
     MainFuture,
     /// It fires timers, collects I/O or moves time. Many tasks may become ready at once; other

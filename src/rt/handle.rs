@@ -157,7 +157,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn timers(&self) -> driver::Handle {
-        scopes::timers_of(&self.inner)
+        scopes::driver_of(&self.inner)
     }
 
     /// Returns how many timers are armed on the runtime.

@@ -90,7 +90,7 @@ pub(crate) struct Idle {
     is_dense: std::sync::atomic::AtomicBool,
     parkers: Parkers,
     lifo_watch: LifoWatch,
-    drivers: ShardedDriver<KeeperTimeout>,
+    sharded_driver: ShardedDriver<KeeperTimeout>,
     clock: Clock,
 }
 
@@ -101,11 +101,11 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads have a core and may run. If the number of parked workers equals this one,
-    /// no worker runs. A thread that has lent its worker counts as long as it polls its main
-    /// future. So it and the borrower count as two, but there is one worker to park: the numbers
-    /// differ while a worker is lent. A thread that waits for the runtime to end is not counted,
-    /// nor a lender that waits in another call of `block_on`.
+    /// How many threads have a core and may run. If as many workers are parked, no worker runs. A
+    /// thread that has lent its worker counts as long as it polls its main future. So it and the
+    /// borrower count as two, but have only one worker to park: the numbers cannot be equal then. A
+    /// thread that waits for the runtime to end is not counted, nor a lender that waits in another
+    /// call of `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -191,7 +191,7 @@ impl Idle {
                 is_dense: std::sync::atomic::AtomicBool::new(false),
                 lifo_watch: LifoWatch::new(parkers.len()),
                 parkers,
-                drivers: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
+                sharded_driver: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
                 clock: clock.clone(),
             }
         });
@@ -201,8 +201,8 @@ impl Idle {
         idle
     }
 
-    pub(crate) fn drivers(&self) -> &ShardedDriver<KeeperTimeout> {
-        &self.drivers
+    pub(crate) fn sharded_driver(&self) -> &ShardedDriver<KeeperTimeout> {
+        &self.sharded_driver
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -217,13 +217,13 @@ impl Idle {
         was_searching: bool,
         context: &mut impl ParkContext,
     ) -> Unparked {
-        let sample = self.drivers.begin_sample();
+        let sample = self.sharded_driver.begin_sample();
         self.runs_tasks[worker].store(context.runs_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
         // Asked after the worker is in the list: a runtime that begins to end later finds it there,
         // and unparks it.
         let is_stopping = context.is_stopping();
-        self.drivers.replan();
+        self.sharded_driver.replan();
         // Asked before the last look, because it runs foreign code: it asks the clock's drivers for
         // their next deadlines, and may drop the last reference to one. What foreign code wakes
         // after the last look would be missed.
@@ -258,7 +258,7 @@ impl Idle {
         if let Some(sample) = sample
             && self.has_expired(worker)
         {
-            self.drivers.note_cost(sample.spent());
+            self.sharded_driver.note_cost(sample.spent());
         }
         // The I/O is collected before another worker becomes the keeper: as long as it is ready, it
         // would end that worker's park, too.

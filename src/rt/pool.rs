@@ -57,7 +57,7 @@ impl Pool {
     /// Returns the driver of a worker or, at the index after the last worker's, that of all
     /// external threads.
     pub(super) fn shard_handle(&self, shard: usize) -> Handle {
-        Handle::new(self.idle.drivers().shards()[shard].clone())
+        Handle::new(self.idle.sharded_driver().shards()[shard].clone())
     }
 
     /// Returns how many timers are armed in all drivers.
@@ -157,23 +157,23 @@ impl Pool {
 
     /// Returns `false` if no timer is due at `now`, `true` if one may be.
     pub(super) fn may_be_due(&self, now: u64) -> bool {
-        let drivers = self.idle.drivers().shards();
+        let drivers = self.idle.sharded_driver().shards();
         drivers.iter().any(|driver| driver.may_be_due(now))
     }
 
     /// Like [`may_be_due`](Self::may_be_due), for the timers of a worker and those of external
     /// threads.
     pub(super) fn may_be_due_at(&self, worker: usize, now: u64) -> bool {
-        let drivers = self.idle.drivers().shards();
+        let drivers = self.idle.sharded_driver().shards();
         drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
     }
 
     /// Fires what is due of the timers of a worker and of external threads. Returns whether more
     /// may be due.
     pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> bool {
-        let drivers = self.idle.drivers();
-        let (_, more) = drivers.fire_shard(worker, now, budget);
-        let (_, more_external) = drivers.fire_shard(self.workers(), now, budget);
+        let driver = self.idle.sharded_driver();
+        let (_, more) = driver.fire_shard(worker, now, budget);
+        let (_, more_external) = driver.fire_shard(self.workers(), now, budget);
         more || more_external
     }
 
@@ -206,7 +206,7 @@ impl Pool {
     /// descriptors.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.idle.drivers().close();
+        self.idle.sharded_driver().close();
         self.reactor.close();
         self.idle.close_parkers();
     }

@@ -42,7 +42,8 @@ pub(super) struct Scope {
     inner: Arc<Inner>,
     /// `None` if the thread runs no futures.
     unparker: Option<Arc<ThreadUnparker>>,
-    /// `Some` while the thread is a worker, except in a `block_on` that a destructor calls on it.
+    /// `Some` while the thread is a worker. `None` in the scope of a `block_on` that was called in
+    /// a destructor.
     core: RefCell<Option<Core>>,
     /// The local tasks, once there was one.
     local: OnceCell<LocalQueue>,
@@ -226,7 +227,7 @@ pub struct Entered {
 impl Entered {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         Self {
-            _driver: timers_of(&inner).enter(),
+            _driver: driver_of(&inner).enter(),
             _scope: ScopeGuard::push(inner, None),
         }
     }
@@ -296,15 +297,15 @@ pub(super) fn running_any() -> Option<Rc<Scope>> {
     with(|scopes| innermost(scopes).cloned())
 }
 
-/// Returns the timers of the worker that this thread runs, or those of all external threads.
-pub(super) fn timers_of(inner: &Inner) -> driver::Handle {
+/// Returns the driver of the worker that this thread runs, or that of all external threads.
+pub(super) fn driver_of(inner: &Inner) -> driver::Handle {
     let pool = &inner.pool;
     let worker = with(|scopes| Some(running(scopes, inner)?.core()?.index));
     pool.shard_handle(worker.unwrap_or(pool.workers()))
 }
 
-/// Pushes a ready task to this thread's core, or returns it if the thread has no core of the task's
-/// runtime, or polls its main future with a core from which no worker steals.
+/// Pushes a ready task to this thread's core. Returns the task if the thread has no core of its
+/// runtime, or is polling its main future and has a core from which no worker steals.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

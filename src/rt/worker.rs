@@ -249,9 +249,9 @@ impl<'a> Worker<'a> {
         // does soon (see `idle::absence`).
     }
 
-    /// Sets how many tasks run until the next poll, by how long the last ones took. That is not
-    /// known if the worker has parked, or if there was no timer: then the next poll comes after one
-    /// task.
+    /// Sets how many tasks run until the next poll, by how long the last ones took. If the worker
+    /// has parked since the last poll, or no timer was armed, that is not known: as a rule the time
+    /// since then is long, and the next poll comes after one task.
     fn adapt_interval(&mut self, now: u64) {
         self.state.interval = interval(POLL_PERIOD, self.time_of_each(now));
         self.state.last_poll = now;
@@ -269,7 +269,8 @@ impl<'a> Worker<'a> {
         self.state.last_poll = now;
     }
 
-    /// Returns how long each task has taken since the last poll, if that was an interval ago.
+    /// Returns how long each task has taken since the last poll, if as many tasks have run since as
+    /// were to run.
     fn time_of_each(&self, now: u64) -> u64 {
         now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval)
     }
@@ -284,8 +285,8 @@ impl<'a> Worker<'a> {
     /// Fires the timers of all workers that are due. Returns about how many fired.
     fn fire_all(&mut self, now: u64) -> usize {
         self.has_fired_all = true;
-        let drivers = self.pool.idle.drivers();
-        let (fired, more) = self.while_waking(|| drivers.fire(now, TIMERS_PER_PASS));
+        let driver = self.pool.idle.sharded_driver();
+        let (fired, more) = self.while_waking(|| driver.fire(now, TIMERS_PER_PASS));
         self.after_firing(more);
         fired
     }
@@ -294,7 +295,7 @@ impl<'a> Worker<'a> {
         self.more_timers_due = more;
         // Also if nothing was due after all: the shards' announcements are cleared.
         if self.pool.idle.has_parked() {
-            self.pool.idle.drivers().replan();
+            self.pool.idle.sharded_driver().replan();
         }
         if self.core.has_stealable() && !self.leaves_to_timer_deputy() {
             self.pool.idle.notify_one();

@@ -19,7 +19,7 @@
 //!
 //! - A ready result for which the task has waited is not counted, because the task has returned
 //!   `Pending` before it. A loop that never yields also has results for which it has not waited.
-//! - A waker that differs from that of the result before resets the budget: it belongs to another
+//! - If the waker is not that of the last result, the budget is reset: the waker belongs to another
 //!   task, as a rule. But the futures of a `FuturesUnordered` have a waker each, inside one task,
 //!   so the results under earlier wakers are added up, and at 1024 the budget is exhausted for all
 //!   wakers. The executor may just as well have run a thousand tasks: therefore only sixteen timers

@@ -45,7 +45,9 @@ pub(crate) fn can_advance() -> bool {
 /// Returns whether a driver is that of a tokio runtime.
 pub(crate) fn owns(handle: &Handle) -> bool {
     let drivers = drivers();
-    let mut shards = drivers.iter().flat_map(|driver| driver.drivers.shards());
+    let mut shards = drivers
+        .iter()
+        .flat_map(|driver| driver.sharded_driver.shards());
     shards.any(|shard| Arc::ptr_eq(shard, &handle.shared))
 }
 

@@ -62,8 +62,8 @@ impl Worker {
 }
 
 /// Begins to measure the wait of this thread, if one is due.
-pub(super) fn begin_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W>) {
-    let Some(sample) = drivers.begin_sample() else {
+pub(super) fn begin_sample<W: WakeSource>(runtime: Id, driver: &ShardedDriver<W>) {
+    let Some(sample) = driver.begin_sample() else {
         return;
     };
     let begun = Worker::current().map(|worker| Begun {
@@ -76,7 +76,7 @@ pub(super) fn begin_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W
 }
 
 /// Ends the sample of this thread, if there is one. To be called when the source has expired.
-pub(super) fn end_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W>) {
+pub(super) fn end_sample<W: WakeSource>(runtime: Id, driver: &ShardedDriver<W>) {
     let Ok(Some(begun)) = BEGUN.try_with(Cell::take) else {
         return;
     };
@@ -91,6 +91,6 @@ pub(super) fn end_sample<W: WakeSource>(runtime: Id, drivers: &ShardedDriver<W>)
     let cost = spent.saturating_sub(worker.busy.saturating_sub(before.busy));
     if cost >= LEAST {
         let parks = worker.all_parks.saturating_sub(before.all_parks);
-        drivers.note_cost(cost.saturating_mul(parks.clamp(1, MOST_PARKS)));
+        driver.note_cost(cost.saturating_mul(parks.clamp(1, MOST_PARKS)));
     }
 }

@@ -40,8 +40,8 @@ impl Shared {
         }
     }
 
-    /// Announces, under the lock, that the loop parks until `until`, a margin before its next
-    /// deadline.
+    /// Announces, under the lock, that the loop parks until `until`, which is some time before its
+    /// next deadline (the margin, see `slack`).
     pub(crate) fn announce_early(&self, state: &State, until: u64) {
         // The slots of timers that are due then or later may be left unfiled until then.
         self.lower_next(state, until);
@@ -63,7 +63,8 @@ impl Shared {
         self.atomics.0.interrupt_before.load(Ordering::Relaxed)
     }
 
-    /// Clears the announcement: the loop runs, or is about to look at its timers.
+    /// Clears the announcement: the loop runs, or is about to look at its timers, or no new timer
+    /// changes when it does.
     pub(crate) fn clear_announcement(&self) {
         // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
         // interrupts a loop that has just been unparked.

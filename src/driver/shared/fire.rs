@@ -80,7 +80,7 @@ impl Shared {
             if !more || counted >= most || stale_lockings >= MOST_LOCKINGS && !self.is_exact() {
                 // The driver may have ended meanwhile: then they were orphaned.
                 if fired > 0 && !self.is_closed() {
-                    self.note_fired(now, fired, most_late);
+                    self.report_turn(now, fired, most_late);
                 }
                 return (fired, more);
             }
@@ -105,7 +105,7 @@ impl Shared {
     /// Counts how long the turn that began at `now` took, and reports it if it was late.
     /// `most_late` is the greatest lateness of its timers.
     #[cold]
-    fn note_fired(&self, now: u64, fired: usize, most_late: u64) {
+    fn report_turn(&self, now: u64, fired: usize, most_late: u64) {
         // The clock is foreign code, and must not keep the loop from learning what has fired.
         catch_panic(|| {
             let nanos = self.clock.nanos().saturating_sub(now);
@@ -182,7 +182,7 @@ impl ClockObserver for Shared {
     fn look_again(&self) {
         // What a driver that is gone would unpark may be gone, too.
         if !self.is_closed() {
-            Self::look_again(self);
+            self.make_loop_look_again();
         }
     }
 }

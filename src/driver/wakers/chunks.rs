@@ -30,8 +30,8 @@
 //!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
 //!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer
 //!   under the driver's lock lowers `unfiled_from` to the deadline, and interrupts the loop if the
-//!   loop waits for longer. A loop that waits until a margin before its deadline (see `slack`)
-//!   lowers `unfiled_from` to the time that it waits for.
+//!   loop waits for longer. A loop that wakes some time before its deadline (the *margin*, see
+//!   `slack`) lowers `unfiled_from` to the time at which it wakes.
 //!
 //! Let the loop wait for 100. A timer for 120 leaves its slot unfiled. One for 90 takes the
 //! driver's lock, files both slots, lowers `unfiled_from` to 90, and interrupts the loop. One for

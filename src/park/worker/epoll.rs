@@ -22,13 +22,13 @@
 //!
 //! At first it is nested in all parkers, if there are several. From time to time the caller has
 //! each parker *review* that. If a parked worker was made to wait for I/O no more than [`FEW`]
-//! times since the last review, and it does not wait for some now (or its park has just ended, and
-//! it is the one that has the parkers reviewed), the source is removed. If a parked worker is to be
-//! made to wait for I/O [`MANY`] times between two reviews, the source is nested again, by the
-//! worker before its next park in which it waits for I/O: nesting goes through all descriptors (the
-//! kernel searches them for loops, 63 µs for a thousand), which is too long for the thread that
-//! holds the lock. If the kernel refuses it, because some open file would be reachable by too many
-//! paths, the worker goes on without.
+//! times since the last review, and it does not wait for I/O now (or is the one that makes this
+//! review, and so is not blocked), the source is removed. If a parked worker is to be made to wait
+//! for I/O [`MANY`] times between two reviews, the source is nested again, by the worker before its
+//! next park in which it waits for I/O: nesting goes through all descriptors (the kernel searches
+//! them for loops, 63 µs for a thousand), which is too long for the thread that holds the lock. If
+//! the kernel refuses it, because some open file would be reachable by too many paths, the worker
+//! goes on without.
 //!
 //! # Why nothing is lost
 //!
@@ -66,9 +66,9 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::park::token::Token;
 
-/// With this many `hand_overs` between two reviews, each of which would be an unpark without
-/// nesting, nesting is cheaper. Between two reviews there are 1000 waits for I/O, for some 2000
-/// events, which take 86 µs to pass through an instance.
+/// From this many `hand_overs` between two reviews on, nesting is cheaper: without it each is an
+/// unpark. Between two reviews there are up to 1000 waits for I/O, for some 2000 events, which take
+/// 86 µs to pass through an instance.
 const MANY: u32 = 8;
 
 /// With no more `hand_overs` than this between two reviews, nesting is dearer.
@@ -90,8 +90,8 @@ pub(super) struct EpollPark {
 
 /// Whether the I/O source is nested in a parker's instance.
 ///
-/// The worker nests it, enabled, when it parks. All else that another thread reads is written under
-/// the callers' lock. So another thread may call `set_io` while the worker nests the source:
+/// The worker nests it, enabled, when it parks. What else matters to another thread is written
+/// under the callers' lock. So another thread may call `set_io` while the worker nests the source:
 ///
 /// - `set_io(true)` finds a source that is not nested, and so has the worker unparked. Nothing is
 ///   lost.

@@ -14,8 +14,9 @@
 //! | away for I/O | the I/O deputy | at the relief, or at `until` if that is earlier | no |
 //! | not there: no worker is parked | none | | |
 //!
-//! (The park of the keeper also ends when the LIFO slots are to be checked.) A deputy is chosen and
-//! has its timeout before it is needed, or keeps it afterwards. All other workers park without a
+//! (The park of the keeper also ends when the LIFO slots are to be checked.) The timer deputy
+//! has its timeout before it is needed; the I/O deputy gets it at the first absence, and keeps it
+//! for the next ones. All other workers park without a
 //! timeout. Absences for timers are in [`timer_absence`](super::timer_absence), those for I/O in
 //! [`io_absence`](super::io_absence).
 

@@ -25,8 +25,8 @@
 //! # The timeout of the I/O deputy
 //!
 //! It stays set when the driver owner is back, and the next absences use it: so an absence may
-//! begin shortly before its relief. While there is I/O, the timeout is set once in 2 ms at most,
-//! and so the timeout ends the deputy's park that often. If no worker is away then, the deputy has
+//! begin shortly before its relief. While there is I/O, the timeout is set at most once in 2 ms,
+//! so it ends the deputy's park at most that often. If no worker is away then, the deputy has
 //! woken for nothing, and waits for no relief when it parks again.
 //!
 //! # When an absence begins and ends
@@ -78,7 +78,7 @@ pub(super) struct Looker {
 pub(super) const NOBODY: usize = usize::MAX;
 
 impl Idle {
-    /// Notes that the driver owner, which was not unparked for a timer, is expected back soon.
+    /// Notes that the driver owner, whose park has probably ended for I/O, is expected back soon.
     pub(super) fn begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         if parked.away.is_any() {
             return;
@@ -121,13 +121,13 @@ impl Idle {
                 && self.runs_tasks[worker].load(Relaxed)
         };
         let at = now.saturating_add(IO_RELIEF_AFTER);
-        let worker = self.choose_for_io(parked, is_fit)?;
+        let worker = self.choose_successor(parked, is_fit)?;
         Some(Timed { worker, at })
     }
 
     /// Returns a parked worker to hand the I/O to: of those that are fit the one that has parked
     /// last, but preferably one that can be made to wait for I/O while it is parked.
-    pub(super) fn choose_for_io(
+    pub(super) fn choose_successor(
         &self,
         parked: &Parked,
         is_fit: impl Fn(usize) -> bool,

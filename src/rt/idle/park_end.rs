@@ -65,12 +65,12 @@ impl Idle {
         drop(parked);
         self.unpark(successor);
         if ended.for_timers {
-            self.drivers.note_expired();
-            self.note_fired(context.fire());
+            self.sharded_driver.note_expired();
+            self.note_density(context.fire());
             // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
             // the successor has no timeout yet. If none is parked, the next worker to park replans.
             if self.has_parked() {
-                self.drivers.replan();
+                self.sharded_driver.replan();
             }
         }
         Unparked {
@@ -129,13 +129,13 @@ impl Idle {
             if let Away::ForTimers { .. } = parked.away {
                 parked.away = Away::Nobody;
             }
-            self.drivers.clear_announcements();
+            self.sharded_driver.clear_announcements();
             return None;
         }
         if parked.keeper != Some(worker) {
             return None;
         }
-        let successor = self.choose_for_io(parked, |_| true)?;
+        let successor = self.choose_successor(parked, |_| true)?;
         parked.keeper = Some(successor);
         parked.deputies.forget(successor);
         if !self.is_prepared(successor) {

@@ -54,19 +54,19 @@ pub(super) struct ShardNotifier(pub(super) Weak<Idle>);
 impl Notifier for ShardNotifier {
     fn interrupt(&self) {
         if let Some(idle) = self.0.upgrade() {
-            idle.drivers.replan();
+            idle.sharded_driver.replan();
         }
     }
 
     fn look_again(&self) {
         if let Some(idle) = self.0.upgrade() {
-            idle.drivers.replan_from_scratch();
+            idle.sharded_driver.replan_from_scratch();
         }
     }
 
     fn origin(&self) -> Origin {
         let idle = self.0.upgrade();
-        let shards = idle.map(|idle| idle.drivers.shards().into());
+        let shards = idle.map(|idle| idle.sharded_driver.shards().into());
         Origin {
             name: "rt",
             shards: shards.unwrap_or_default(),
@@ -82,18 +82,18 @@ impl ClockObserver for Idle {
     }
 
     /// The clock has moved, and the shards have fired by themselves, which leaves their
-    /// announcements as they were. Those announce times that have passed. A new timer is later, so
-    /// it would interrupt nobody: the shards announce anew.
+    /// announcements as they were. The announced times have passed, so no new timer is earlier, and
+    /// none would interrupt the keeper. So the shards announce anew.
     fn expire(&self) {
-        self.drivers.clear_announcements();
-        self.drivers.replan();
+        self.sharded_driver.clear_announcements();
+        self.sharded_driver.replan();
     }
 
     fn look_again(&self) {
         // The deadline is another time on the parkers' clock now, and the keeper may have to
         // move time.
         self.note_whether_frozen();
-        self.drivers.replan_from_scratch();
+        self.sharded_driver.replan_from_scratch();
         self.make_keeper_look_again();
     }
 }
@@ -104,7 +104,7 @@ impl Idle {
     ///
     /// To be called after each change, and once after the clock has begun to tell of changes.
     pub(super) fn note_whether_frozen(&self) {
-        let shards = self.drivers.shards().iter();
+        let shards = self.sharded_driver.shards().iter();
         shards.for_each(|shard| shard.set_notify_on_cancel(|| self.clock.is_frozen()));
     }
 

@@ -93,7 +93,7 @@ impl Idle {
     /// these by more than the time that they wait in one worker's queue. A thousand tasks that
     /// sleep 1 to 10 ms bring 100 to 300 µs of work at once if wake-ups are a millisecond apart.
     pub(crate) fn short_timer_work(&self) -> u64 {
-        (self.drivers.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
+        (self.sharded_driver.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
     }
 
     /// Returns by how many nanoseconds the timer deputy's timeout is later than the driver owner's.
@@ -113,7 +113,7 @@ impl Idle {
     }
 
     /// Notes how many timers a keeper has fired after its timeout had ended.
-    pub(crate) fn note_fired(&self, fired: usize) {
+    pub(crate) fn note_density(&self, fired: usize) {
         let is_dense = fired > 1;
         if self.is_dense.load(Relaxed) != is_dense {
             self.is_dense.store(is_dense, Relaxed);

@@ -27,7 +27,7 @@ impl Worker<'_> {
         let parked_at = self.note_task_time();
         let was_searching = std::mem::take(&mut self.searching);
         let (idle, me) = (&self.pool.idle, self.core.index);
-        idle.drivers().shards()[me].counters.count_park();
+        idle.sharded_driver().shards()[me].counters.count_park();
         let context = &mut Parking {
             worker: self,
             should_return,
@@ -134,9 +134,10 @@ impl Worker<'_> {
 /// A park that takes fewer nanoseconds has not blocked, as a rule.
 const AT_ONCE: u64 = 10_000;
 
-/// The mean time of the tasks since the last park enters the average once, as this many nanoseconds
-/// at most. So one long task that has run alone is forgotten after a dozen parks with short ones:
-/// perhaps the kernel ran another thread meanwhile.
+/// At each park the mean time of the tasks since the last one goes into the average. A longer mean
+/// than this, in nanoseconds, is cut to it. A task may only seem long, because the kernel ran
+/// another thread meanwhile; so one long task that has run alone is forgotten after a dozen parks
+/// with short ones.
 const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;
 
 /// A worker that is about to park.

@@ -18,7 +18,8 @@
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
-//! (A poll that gives the timer its driver has read the clock before, and does not read it again.)
+//! (A poll that gives a wait its driver mostly has read the clock before, and does not read it
+//! again.)
 //!
 //! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
 //! too, ask it first.
@@ -218,7 +219,11 @@ impl Sleep {
         if !is_registered {
             return false;
         }
-        drop(self.driver.shared.end(self.index, self.deadline));
+        drop(
+            self.driver
+                .shared
+                .remove_found_due(self.index, self.deadline),
+        );
         self.waker_id.is_some()
     }
 

@@ -6,13 +6,12 @@
 //! is. A word is 8 bytes, so that the words of a hundred thousand timers stay in the second-level
 //! cache.
 //!
-//! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired it, the word
-//!   at its index is never that deadline again: by that its owner tells that it has fired. Let A
-//!   have fired at its deadline, and B get A's index later. A's deadline has elapsed. B is armed,
-//!   or moved to an earlier time, only for deadlines that have not elapsed, and is put off only to
-//!   later ones; a B that is dropped leaves its word at one of these. So the word never equals A's
-//!   deadline again. (If A was removed before it fired, the word may equal A's deadline again. A's
-//!   owner no longer reads it then, and the driver asks the entry, too.)
+//! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired timer
+//!   A, the word at A's index never equals A's deadline again: by that A's owner tells that it has
+//!   fired. For A's deadline has elapsed, and a later timer at that index has only deadlines that
+//!   had not elapsed when it was armed or moved; if it is dropped, the word stays at the last of
+//!   these. (If A was removed before it fired, the word may equal A's deadline again. A's owner no
+//!   longer reads it then, and the driver asks the entry, too.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
@@ -120,7 +119,8 @@ pub(super) enum EntryState {
     Free(u32),
 }
 
-/// A new slot of an entry, to be added to the heap with no chunk locked.
+/// A new slot of an entry, to be added to the heap after the chunk is unlocked: the heap may lock
+/// one.
 pub(in crate::driver::wakers) struct NewSlot {
     pub(in crate::driver::wakers) slot: Slot,
     /// The time of the slot that it replaces, or [`NEVER`] if it replaces none.
