@@ -91,7 +91,7 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
         (self.collect)();
     }
 
-    fn has_looked_for_io(&self) -> bool {
+    fn has_collected_io(&self) -> bool {
         true
     }
 
@@ -144,7 +144,7 @@ impl Pool {
 
     /// Returns the timers of a worker.
     pub(super) fn timers(&self, worker: usize) -> Handle {
-        Handle::new(self.idle.drivers().shards()[worker].clone())
+        Handle::new(self.idle.sharded_driver().shards()[worker].clone())
     }
 
     /// Lets time pass.
@@ -251,7 +251,7 @@ impl Pool {
     /// Does what a worker does before it blocks, up to that.
     pub(super) fn begin_park(&self, worker: usize) {
         self.idle.transition_to_parked(worker, false);
-        self.idle.drivers().replan();
+        self.idle.sharded_driver().replan();
         self.idle.prepare_parker(worker);
     }
 
@@ -306,13 +306,13 @@ impl Pool {
     pub(super) fn poll_timers(&self, budget: usize) {
         self.fire(budget);
         if self.idle.has_parked() {
-            self.idle.drivers().replan();
+            self.idle.sharded_driver().replan();
         }
     }
 
     fn fire(&self, budget: usize) {
         let now = self.idle.clock().nanos();
-        self.idle.drivers().fire(now, budget);
+        self.idle.sharded_driver().fire(now, budget);
     }
 
     /// Begins to end the runtime, before any worker parks.
