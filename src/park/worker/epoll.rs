@@ -20,15 +20,16 @@
 //! worker waits for its own instance and the source by one `poll`, which is no dearer, and has to
 //! be unparked if it is to wait for I/O while it is parked.
 //!
-//! At first it is nested in all parkers, if there are several. From time to time the caller has
-//! each parker *review* that. If a parked worker was made to wait for I/O no more than [`FEW`]
-//! times since the last review, and it does not wait for I/O now (or is the one that makes this
-//! review, and so is not blocked), the source is removed. If a parked worker is to be made to wait
-//! for I/O [`MANY`] times between two reviews, the source is nested again, by the worker before its
-//! next park in which it waits for I/O: nesting goes through all descriptors (the kernel searches
-//! them for loops, 63 µs for a thousand), which is too long for the thread that holds the lock. If
-//! the kernel refuses it, because some open file would be reachable by too many paths, the worker
-//! goes on without.
+//! At first it is nested if there are two workers: each hands the I/O over to the other. With more,
+//! few of them wait for I/O by turns, and an event would pass through the instances of all. From
+//! time to time the caller has each parker *review* that. If a parked worker was made to wait for
+//! I/O no more than [`FEW`] times since the last review, and it does not wait for I/O now (or is
+//! the one that makes this review, and so is not blocked), the source is removed. If a parked
+//! worker is to be made to wait for I/O [`MANY`] times between two reviews, the source is nested,
+//! by the worker before its next park in which it waits for I/O: nesting goes through all
+//! descriptors (the kernel searches them for loops, 63 µs for a thousand), which is too long for
+//! the thread that holds the lock. If the kernel refuses it, because some open file would be
+//! reachable by too many paths, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!
@@ -134,9 +135,9 @@ impl Descriptors {
 impl EpollPark {
     /// Makes the parker of one worker of `workers`.
     pub(super) fn new(workers: usize, io: Option<IoSource>) -> io::Result<Self> {
+        // Without a source nothing is ever to be nested.
+        let is_nested = workers == 2 || io.is_none();
         let descriptors = Arc::new(Descriptors::new(io)?);
-        // A single worker waits for I/O whenever it parks.
-        let is_nested = workers > 1;
         if is_nested {
             descriptors.nest_io(false)?;
         }

@@ -135,7 +135,7 @@ fn future_that_was_leaked_wakes_its_task_when_the_owner_changes() {
 fn too_many_duplicates_of_a_descriptor_are_refused_with_the_reason() {
     let reactor = reactor();
     let workers: Vec<_> = (0..50)
-        .map(|_| worker_park(50, reactor.io_source()).unwrap())
+        .map(|_| worker_park(2, reactor.io_source()).unwrap())
         .collect();
     let (reader, _writer) = pipe().unwrap();
     let register = || AsyncFd::with_reactor(reader.try_clone().unwrap(), reactor.clone());
