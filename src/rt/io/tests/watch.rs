@@ -32,6 +32,16 @@ fn parkers(reactor: &Reactor) -> [Arc<Box<dyn WorkerPark>>; 2] {
     [taking, other]
 }
 
+/// An event passes through each instance in which the source is nested.
+#[test]
+fn with_more_than_two_workers_the_source_is_nested_nowhere_at_first() {
+    let reactor = reactor();
+    for workers in [1, 2, 3, 16] {
+        let park = worker_park(workers, reactor.io_source()).unwrap();
+        assert_eq!(park.sets_io_while_parked(), workers == 2, "{workers}");
+    }
+}
+
 /// Parks on a thread of its own. Returns when the park has begun, or is about to.
 fn parking<T: Send + 'static>(
     park: &Arc<Box<dyn WorkerPark>>,
