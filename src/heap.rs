@@ -30,8 +30,9 @@
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that has
 //!   outgrown RUN is in `full` until a later call splits it, or `load_front` does when the run
-//!   becomes the front. Until then it has fewer than 4 RUN slots: 1.25 RUN if `near_into_run` has
-//!   made it, 2 RUN if all of `to_place` goes there, and one for each call in between. (These are
+//!   becomes the front. Until then it has fewer than 4 RUN slots: at most 1.25 RUN to
+//!   begin with (if `near_into_run` has made it), plus 2 RUN of `to_place`, plus one for each call
+//!   in between. (These are
 //!   few: 11 calls place all of `to_place`, and each further one splits a run.) Without marks a run
 //!   is split as soon as it has RUN slots.
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for

@@ -18,9 +18,9 @@
 //!
 //! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the
 //! adapters of streams) count each of their own results (an *item*: the output of the future, the
-//! next item of the stream). If a timer inside was counted for it already, the item is not. They
-//! call [`poll_start_item`] before the item, and [`consume_item`] after it. The limit is polled
-//! even if what it limits has just used up the budget: [`poll_limit`].
+//! next item of the stream). If a timer inside of the future was counted already, the item is not.
+//! They call [`poll_start_item`] before the item, and [`consume_item`] after it. The limit is
+//! polled even if what it limits has just used up the budget: [`poll_limit`].
 
 mod budget;
 #[cfg(feature = "tokio")]

@@ -253,7 +253,7 @@ impl Handle {
         }
     }
 
-    /// Calls `f` with the driver entered on this thread, without a reference of its own.
+    /// Calls `f` with the driver entered on this thread, without cloning it.
     ///
     /// `f` must not run foreign code: the current driver is borrowed during the call.
     #[inline]

@@ -106,8 +106,9 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// Whether the last expiration ended before all that was due had fired. Until the next one each
-    /// scan sets the source for the earliest deadline, which has passed, and adds no slack.
+    /// For tokio: whether the last expiration ended before all that was due had fired. Until the
+    /// next one each scan sets the source for the earliest deadline, which has passed, and adds no
+    /// slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -310,7 +311,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     ///
     /// [`Liveness::Gone`] says that the caller has to see to it that the driver is closed: the
     /// runtime is gone, or another thread has closed the driver during `act`, and did not get this
-    /// scanner. So a driver that was closed before is [`Liveness::Alive`] here.
+    /// scanner. [`Liveness::Alive`]: nothing is left for the caller to do, also if the driver was
+    /// closed before.
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
             let mut slot = lock(&self.scanner);
@@ -473,9 +475,9 @@ impl<W: WakeSource> ShardedDriver<W> {
 /// Makes a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.interrupt_before();
-    // If nothing can be due when the announced time comes, another thread has just fired what was
-    // announced, and has not cleared the announcement yet. Then the next deadline has to be found
-    // under the lock, as after a cleared announcement.
+    // If `next` is after the announced time, another thread has just fired what was announced, and
+    // is about to clear the announcement. Then the next deadline has to be found under the lock, as
+    // after a cleared announcement.
     let is_valid = announced != NO_INTERRUPT && shard.may_be_due(announced);
     if is_valid {
         return announced;

@@ -30,9 +30,9 @@
 //!
 //! # The park protocol
 //!
-//! The loop announces, under the lock, until when it parks (`interrupt_before`), releases the lock,
-//! and blocks. Under the lock it files the unfiled slots, and announces the time of the heap's
-//! first slot, or an earlier time.
+//! Under the lock, the loop files the unfiled slots and announces until when it parks
+//! (`interrupt_before`): the time of the heap's first slot, or an earlier one. Then it releases the
+//! lock, and blocks.
 //! (`Driver::advance_when_idle` announces `NEVER`, and then, unless time is held, reads the
 //! deadlines, so it finds the unfiled ones, too.) A thread that arms an earlier timer clears the
 //! announcement, under the same lock, and then unparks the loop. So one of two things happens.
@@ -74,9 +74,9 @@ const CLOSED: u64 = u64::MAX;
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     notifier: Box<dyn Notifier>,
-    /// Whether the loop is also told when the timer that it waits for is cancelled. A runtime
-    /// that moves time on to the earliest deadline would move it to that of the cancelled timer, or
-    /// wait for it in vain.
+    /// Whether the loop is also told when the timer that it waits for is cancelled. Otherwise a
+    /// runtime that moves time on to the earliest deadline would move it to the deadline of a timer
+    /// that is gone, or wait for that deadline in vain.
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,
@@ -244,7 +244,8 @@ impl Shared {
 
     /// Arms a timer. `waker` is taken only if the answer is `Armed`.
     ///
-    /// The caller interrupts the loop: an unpark that panics leaves the timer armed.
+    /// The caller, not this function, interrupts the loop, after it has noted that the timer is
+    /// armed: the unpark may panic.
     // Always inlined: a call would cost 14 instructions of 389.
     #[inline(always)]
     pub(crate) fn arm(&self, deadline: u64, waker: &mut Option<Waker>) -> Arm {

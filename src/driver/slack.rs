@@ -29,8 +29,9 @@
 //! slack is on time. It may be set while the loop runs, through a [`SharedSlack`].
 //!
 //! If each timer that is armed is due earlier than all others, each interrupts the loop. After
-//! [`MANY`] interruptions in a row the loop announces an earlier time than it has to, by a
-//! [`margin`], so that the next ones are late enough not to interrupt it. The price is one wake-up
+//! [`MANY`] interruptions in a row the loop announces a time somewhat before the deadline, by a
+//! [`margin`]. The next timers, each a little earlier than the one before, are still due after that
+//! time, and do not interrupt the loop. The price is one wake-up
 //! that finds nothing due, after which the loop announces the deadline again. Under a slack that
 //! was set, that wake-up is one of those that are kept a slack apart. So it comes at least a slack
 //! before the deadline. If the deadline is nearer than two slacks, there is no margin.
@@ -97,10 +98,12 @@ pub(crate) struct Planner {
     last: Option<u64>,
     /// How many of the next firings are on time, because a wait for the slack was in vain.
     on_time_left: u32,
-    /// How many the last wait in vain has made on time: 1, 3, 7 and so on, one more than twice as
-    /// many each time. A firing after those that brings [`DENSE`] timers resets it to zero.
+    /// How many firings the slack has spared after the last wait in vain: 1, 3, 7 and so on, one
+    /// more than twice as many each time. A firing after those that brings [`DENSE`] timers resets
+    /// it to zero.
     back_off: u32,
-    /// How many waits may still be measured in a row. After those, one in [`EVERY`] is measured.
+    /// How many waits may still be measured in a row, until there are [`FIRST`] samples. After
+    /// those, one in [`EVERY`] is measured.
     first_tries: u32,
     /// How many waits have ended since the last one that was measured.
     unmeasured: u32,
@@ -167,8 +170,8 @@ impl Planner {
         }
         if has_waited || self.budget_of_longest.is_spent() {
             self.unmeasured += 1;
-            let is_guess = self.first_tries > 0 && self.slack.samples() < FIRST;
-            if is_guess || self.unmeasured >= EVERY {
+            let is_cost_guessed = self.first_tries > 0 && self.slack.samples() < FIRST;
+            if is_cost_guessed || self.unmeasured >= EVERY {
                 self.first_tries = self.first_tries.saturating_sub(1);
                 self.unmeasured = 0;
                 self.slack.request_sample();

@@ -55,9 +55,9 @@ impl Entry {
 /// How many slots are filed.
 ///
 /// A slot counts from when it is filed. The older slot that it replaces counts as stray from the
-/// same moment. Exception: `Order::reset` files its new slot while the older one may still be
-/// unfiled. The older one then counts as stray although it is not in the heap yet: until it is
-/// filed, `stray` is 1 too high and `of_entries` 1 too low (it may be negative); the sum is right.
+/// same moment. The sum is always right. But `Order::reset` files its new slot while the older one
+/// may still be unfiled: until that is filed, `stray` is 1 too high and `of_entries` 1 too low (it
+/// may be negative).
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.

@@ -16,7 +16,7 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 ///
 /// It is twice STALENESS, which ensures H4. Each call turns at most one more slot stale, and looks
 /// at STEP slots. When this begins, `len / STALENESS` slots are live. Looking at the whole run
-/// takes `len / STEP` calls, in which as many slots turn stale at most: half of the live ones.
+/// takes `len / STEP` calls, in which at most `len / STEP` slots turn stale: half of the live ones.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// One in this many slots of a run is looked at to tell whether many are stale, if they were not
@@ -24,9 +24,9 @@ pub(super) const STEP: usize = 2 * STALENESS;
 const SAMPLE: usize = 16;
 
 impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
-    /// Makes the first run the front: takes stale slots out and sorts the rest. No slot is near
-    /// when it is called. Returns `false` if the heap is empty. After `true` there may be no near
-    /// slot either, because all of the run were stale: the caller tries again.
+    /// Makes the first run the front: takes stale slots out, if there are many, and sorts the rest.
+    /// No slot is near when it is called. Returns `false` if the heap is empty. After `true` there
+    /// may be no near slot either, because all of the run were stale: the caller tries again.
     #[cold]
     pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
         // Some of the moved slots may belong to this run.
@@ -70,7 +70,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         true
     }
 
-    /// Turns a full front into the first run, to make way for a slot that comes before it.
+    /// Turns a full front into the first run (together with `recent`, if that is not empty), to
+    /// make way for a slot that comes before it.
     #[cold]
     pub(super) fn front_into_run(&mut self) {
         if !self.recent.is_empty() {

@@ -17,13 +17,13 @@ use crossbeam_deque::{Stealer, Worker as Queue};
 use crate::rt::idle::ReportFlag;
 use crate::rt::task::{OwnedTasks, Reason, Runnable};
 
-/// How many tasks in a row are taken from the LIFO slot.
+/// How many tasks in a row are taken from the LIFO slot while the queue has one, too.
 const MAX_LIFO_POLLS: u32 = 3;
 
 pub(super) struct Core {
     pub(super) index: usize,
     /// A second core of the first worker, for the thread that borrows it; the lending thread keeps
-    /// the worker's own core. No worker steals from it.
+    /// the worker's own core. No worker steals from the spare core.
     pub(super) is_spare: bool,
     slot: LifoSlot,
     /// How many tasks in a row came out of the slot.
@@ -207,8 +207,8 @@ impl Core {
         self.queue.len() + self.slot.task.len()
     }
 
-    /// Returns whether there is a task in the queue, which other workers may steal, unless this is
-    /// a spare core.
+    /// Returns whether there is a task in the queue. (Other workers steal from the queue, except
+    /// from that of a spare core.)
     pub(super) fn has_stealable(&self) -> bool {
         !self.queue.is_empty()
     }

@@ -95,8 +95,8 @@ pub(crate) struct Idle {
 }
 
 struct Parked {
-    /// The parked workers. The last one to park is the first to be unparked: its caches are the
-    /// warmest.
+    /// The parked workers. Of those that are fit for it, the last one to park is the first to be
+    /// unparked: its caches are the warmest.
     workers: Vec<usize>,
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
@@ -104,8 +104,8 @@ struct Parked {
     /// How many threads have a core and may run. If as many workers are parked, no worker runs. A
     /// thread that has lent its worker counts as long as it polls its main future. So it and the
     /// borrower count as two, but have only one worker to park: the numbers cannot be equal then. A
-    /// thread that waits for the runtime to end is not counted, nor a lender that waits in another
-    /// call of `block_on`.
+    /// thread that waits for the runtime to end is not counted, nor a lender whose
+    /// main future calls `block_on` again, while that call waits.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

@@ -140,11 +140,11 @@ impl Shared {
     /// that it was made for may have been cancelled before, without notice.
     #[cfg(feature = "rt")]
     pub(crate) fn set_notify_on_cancel(&self, notify: impl Fn() -> bool) {
-        // Under the lock, as each announcement is: a thread that takes the driver's lock to cancel
-        // or put off a timer after the next announcement finds the flag as it is now. (Those that
-        // take the lock of a chunk alone are dealt with below.) `notify` is asked under the lock,
-        // too: if two threads pause and resume a clock, the last of them to come here sees the last
-        // change.
+        // The flag is written under the lock, as announcements are. So a thread that takes the
+        // driver's lock later than the next announcement, to cancel or put off a timer, finds it.
+        // (Those that take the lock of a chunk alone are dealt with below.) `notify` is asked under
+        // the lock, too: if two threads pause and resume a clock, the last of them to come here
+        // sees the last change.
         let state = self.lock();
         let notify = notify();
         self.notify_on_cancel.store(notify, Ordering::Relaxed);

@@ -6,9 +6,9 @@
 //! timers, clone and drop wakers, or block.
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
-//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). That counts as a full batch,
-//! however few timers it has found: so a turn that finds only stale slots takes the lock no more
-//! often than one that fires.
+//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). Each time counts as a full
+//! batch, even if it has found fewer timers: so a turn that finds only stale slots takes the lock
+//! no more often than one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)
@@ -74,7 +74,7 @@ impl Shared {
             most_late = late.max(most_late);
             fired += batch.len;
             counted = counted.saturating_add(BATCH);
-            // A batch that is not full ended because of stale slots, or is the last one.
+            // If a batch is not full, stale slots have ended it, or it is the last one.
             stale_lockings += usize::from(batch.len < BATCH);
             batch.wake();
             if !more || counted >= most || stale_lockings >= MOST_LOCKINGS && !self.is_exact() {

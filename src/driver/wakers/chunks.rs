@@ -24,8 +24,8 @@
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
 //! - P1 the driver's `next` <= `unfiled_from` <= the time of each unfiled slot. A timer that is due
 //!   earlier takes the driver's lock. So a turn that asks `next` overlooks no unfiled timer that is
-//!   due. Before `next` is raised, the list is taken out and `unfiled_from` raised, and the
-//!   chunk's lock is not released in between.
+//!   due. The list is taken out and `unfiled_from` raised without a release of the chunk's lock in
+//!   between. After that, still under the driver's lock, `next` is raised.
 //! - P2 the loop looks at its timers at `unfiled_from` or earlier. (If a slack or a `Hold` delays
 //!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
 //!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer

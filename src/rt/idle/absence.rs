@@ -25,13 +25,13 @@ use crate::instant::NEVER;
 /// Whether a worker is away from the parked ones for a while, and until when it may be.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Away {
-    /// None is. The keeper is the driver owner.
+    /// No worker is away. The keeper is the driver owner.
     #[default]
     Nobody,
-    /// The driver owner is, for timers. The keeper is the timer deputy.
+    /// The driver owner is away for timers. The keeper is the timer deputy.
     ForTimers { worker: usize, relief_at: u64 },
-    /// A worker is, for I/O: the driver owner, or one that looks for I/O all the time. The keeper
-    /// is the I/O deputy.
+    /// A worker is away for I/O: the driver owner, or one that looks for I/O all the time. The
+    /// keeper is the I/O deputy.
     ForIo {
         worker: usize,
         relief_at: u64,

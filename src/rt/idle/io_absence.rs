@@ -36,7 +36,7 @@
 //!   been the driver owner.) B would find each event first, and A would be unparked for nothing. So
 //!   B counts as away, and A is its deputy.
 //! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
-//!   loop, so that its thread polls a main future or ends.
+//!   loop, because its thread is about to poll a main future or to end.
 //!
 //! A worker that is away and has many tasks looks for I/O between them, as a worker does while none
 //! is parked: at every eighth poll of its timers, which is after 8 long tasks, or 128 short ones.
@@ -125,8 +125,9 @@ impl Idle {
         Some(Timed { worker, at })
     }
 
-    /// Returns a parked worker to hand the I/O to: of those that are fit the one that has parked
-    /// last, but preferably one that can be made to wait for I/O while it is parked.
+    /// Returns a parked worker to be the next keeper, or the I/O deputy: of those that are fit the
+    /// one that has parked last, but preferably one that can be made to wait for I/O while it is
+    /// parked.
     pub(super) fn choose_successor(
         &self,
         parked: &Parked,
@@ -175,7 +176,7 @@ impl Idle {
         }
     }
 
-    /// Lets a worker that is about to park as the driver owner wait for no I/O, if another one
+    /// Makes a worker that is about to park as the driver owner not wait for I/O, if another one
     /// looks for it all the time: each event would unpark this one, and the other one would be
     /// faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {

@@ -12,8 +12,9 @@ use crate::panic::catch_panic;
 
 /// The wake source: the timeout of the keeper.
 ///
-/// It does not end before the drivers, and does not panic. So a scan ends with [`Liveness::Gone`]
-/// only if the runtime closes the drivers meanwhile, and a caller of `replan` need not close them.
+/// The drivers belong to [`Idle`], so this is gone only together with them, and it does not panic.
+/// So [`Liveness::Gone`] only means that the runtime has closed the drivers, and a caller of
+/// `replan` may ignore it.
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {

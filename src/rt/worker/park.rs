@@ -48,15 +48,15 @@ impl Worker<'_> {
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
-        // As before the other hook.
+        // Like the park hook, it may take long or block.
         if self.hooks.unpark.is_set() {
             self.end_search();
         }
         self.hooks.unpark.call();
     }
 
-    /// Notes how long the tasks took that have run since the last park. Returns the time, on the
-    /// parkers' clock, or zero if it is not known.
+    /// Notes how long the tasks took that have run since the last park. Returns what the
+    /// parkers' clock shows now, or zero if it was not read.
     fn note_task_time(&mut self) -> u64 {
         let ran = std::mem::take(&mut self.ran);
         if ran == 0 || self.unparked_at == 0 {

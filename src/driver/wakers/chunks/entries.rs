@@ -6,12 +6,12 @@
 //! is. A word is 8 bytes, so that the words of a hundred thousand timers stay in the second-level
 //! cache.
 //!
-//! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired timer
-//!   A, the word at A's index never equals A's deadline again: by that A's owner tells that it has
-//!   fired. For A's deadline has elapsed, and a later timer at that index has only deadlines that
-//!   had not elapsed when it was armed or moved; if it is dropped, the word stays at the last of
-//!   these. (If A was removed before it fired, the word may equal A's deadline again. A's owner no
-//!   longer reads it then, and the driver asks the entry, too.)
+//! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired timer A, the
+//!   word at A's index never equals A's deadline again: A's owner compares the two, and so learns
+//!   that A has fired. For A's deadline has elapsed, and a later timer at that index has only
+//!   deadlines that had not elapsed when it was armed or moved; if it is dropped, the word stays at
+//!   the last of these. (If A was removed before it fired, the word may equal A's deadline again.
+//!   A's owner no longer reads it then, and the driver asks the entry, too.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
@@ -153,7 +153,7 @@ pub(in crate::driver::wakers) struct ArmingState {
 }
 
 /// Slots that are not in the heap yet. One becomes stray here if its entry is freed and then armed
-/// for an earlier time, or if its timer is reset to one.
+/// for an earlier time, or if its timer is reset to an earlier time.
 #[derive(Default)]
 pub(in crate::driver::wakers) struct Unfiled {
     pub(in crate::driver::wakers) slots: Vec<Slot>,
