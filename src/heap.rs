@@ -32,8 +32,8 @@
 //!   outgrown RUN is in `full` until a later call splits it, or `load_front` does when the run
 //!   becomes the front. Until then it has fewer than 4 RUN slots: at most 1.25 RUN to
 //!   begin with (if `near_into_run` has made it), plus 2 RUN of `to_place`, plus one for each call
-//!   in between. (These are
-//!   few: 11 calls place all of `to_place`, and each further one splits a run.) Without marks a run
+//!   in between. (Few calls pass:
+//!   11 place all of `to_place`, and each further one splits a run.) Without marks a run
 //!   is split as soon as it has RUN slots.
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
 //!   a first run that `near_into_run` made. Of the near slots, at most RUN are stale.
@@ -43,12 +43,12 @@
 //! The caller may choose not to mark the slots that turn stale (`MARKS_STALE` of a [`RunHeap`]).
 //! Then H4 and the bound of H5 do not hold. The caller then limits by a budget how many stale slots
 //! a call drops, and calls [`clean`](RunHeap::clean) if there are many. As no stale slots are
-//! counted, a run can be split without asking for its slots.
+//! counted, a run can be split without asking [`Timers`] about each slot.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
-//! times RUN if it opens, splits or cleans a run, or turns the near slots into one, otherwise a few
-//! times [`STEP`]. Each call does a share of the maintenance in proportion to what it changes.
-//! There is no other clean-up pass than `clean`, which cleans one run a call.
+//! times RUN if it opens, splits or cleans a run, or turns the near slots into one or two,
+//! otherwise a few times [`STEP`]. Each call does a share of the maintenance in proportion to what
+//! it changes. There is no other clean-up pass than `clean`, which cleans one run a call.
 //!
 //! A slot is a deadline and the timer that it was filed for, in one integer. The timers themselves
 //! are in `table`, which `store` combines with the heap; those of a driver are in `driver::wakers`.

@@ -194,8 +194,8 @@ impl Counters {
         Lateness {
             histogram: &self.firing.0.lateness,
             now,
-            // Zero, which is no deadline, has the first timer find its bucket. At the end of the
-            // driver none needs one: a timer that is taken out then is not late.
+            // Zero, which is no deadline: so the first timer looks for its bucket. At the end of
+            // the driver none needs one: a timer that is taken out then is not late.
             until: if now == NEVER { NEVER } else { 0 },
             bucket: 0,
             count: 0,

@@ -10,8 +10,8 @@
 //! # The protocol
 //!
 //! Each shard announces, as a driver that parks does (see `shared`), until when it needs no
-//! attention: its own next deadline. A thread that arms an earlier timer clears the announcement,
-//! under the shard's lock, and calls [`replan`](ShardedDriver::replan).
+//! attention: its own next deadline, or an earlier time. A thread that arms an earlier timer clears
+//! the announcement, under the shard's lock, and calls [`replan`](ShardedDriver::replan).
 //!
 //! `replan` scans the shards whose announcement was cleared, announces anew, and sets the wake
 //! source. One thread does so at a time, and no other waits for it: `requests` counts the calls.
@@ -22,7 +22,7 @@
 //! If threads keep calling, the count changes during every scan. The scanning thread has work of
 //! its own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
 //!
-//! 1. It has the source expire soon. So there is a next call: that of the source.
+//! 1. It sets the source to expire soon. So there is a next call: that of the source.
 //! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
 //! 3. The source may have expired after step 1 and before step 2. Then its call has found no mark,
 //!    and made no scan, and perhaps no other call follows. So the thread looks whether the source
@@ -37,9 +37,9 @@
 //! lock. A shard that the runtime fires clears its announcement, and `replan` has to follow, unless
 //! no worker is parked.
 //!
-//! The clock is foreign code, and may panic. A scan that cannot read it has the source expire soon,
-//! and the next scan reads it again. If nothing followed, the timers of a runtime whose threads all
-//! wait would never fire.
+//! The clock is foreign code, and may panic. If a scan cannot read it, it sets the source to expire
+//! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
+//! threads all wait would never fire.
 //!
 //! Invariant: for each timer one of these holds.
 //!
@@ -309,7 +309,7 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Calls `act` with the scanner.
     ///
-    /// [`Liveness::Gone`] says that the caller has to see to it that the driver is closed: the
+    /// [`Liveness::Gone`]: the caller has to see to it that the driver is closed, because the
     /// runtime is gone, or another thread has closed the driver during `act`, and did not get this
     /// scanner. [`Liveness::Alive`]: nothing is left for the caller to do, also if the driver was
     /// closed before.

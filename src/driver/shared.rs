@@ -261,7 +261,8 @@ impl Shared {
     /// Arms a timer without the driver's lock, if that can be.
     #[inline]
     fn arm_in_chunk(&self, deadline: u64, waker: &mut Option<Waker>) -> Option<u32> {
-        // A first check without the lock of the chunk: see P1 there. Relaxed: it is only a hint.
+        // A first check without the lock of the chunk: see P1 in `wakers/chunks.rs`. Relaxed: it is
+        // only a hint.
         if deadline < self.atomics.0.next.load(Ordering::Relaxed) {
             return None;
         }

@@ -98,9 +98,9 @@ pub(crate) struct Planner {
     last: Option<u64>,
     /// How many of the next firings are on time, because a wait for the slack was in vain.
     on_time_left: u32,
-    /// How many firings the slack has spared after the last wait in vain: 1, 3, 7 and so on, one
-    /// more than twice as many each time. A firing after those that brings [`DENSE`] timers resets
-    /// it to zero.
+    /// How many firings were put on time after the last wait in vain: 1, 3, 7 and so on, one
+    /// more than twice as many each time. The next firing after these, if it brings
+    /// [`DENSE`] timers, sets it to zero.
     back_off: u32,
     /// How many waits may still be measured in a row, until there are [`FIRST`] samples. After
     /// those, one in [`EVERY`] is measured.

@@ -54,7 +54,7 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot counts from when it is filed. The older slot that it replaces counts as stray from the
+/// A slot is counted when it is filed. The older slot that it replaces counts as stray from the
 /// same moment. The sum is always right. But `Order::reset` files its new slot while the older one
 /// may still be unfiled: until that is filed, `stray` is 1 too high and `of_entries` 1 too low (it
 /// may be negative).
@@ -152,8 +152,8 @@ impl Order {
 
     /// Files what is unfiled. The caller has found that no slot in the heap is before `bound`.
     /// Returns the time of the earliest slot that was unfiled, or `bound` if that is earlier, and
-    /// raises `unfiled_from` to it: until the driver's lock is released, no thread can leave a slot
-    /// unfiled that is earlier.
+    /// raises `unfiled_from` to it: until the driver's lock is released, a timer that is due
+    /// earlier has to take that lock.
     #[inline]
     fn file_unfiled(&mut self, chunks: &Chunks, bound: u64) -> u64 {
         let (current, buffer) = (&self.current, &mut self.buffer);

@@ -24,7 +24,8 @@ pub(super) const STEP: usize = 2 * STALENESS;
 const SAMPLE: usize = 16;
 
 impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
-    /// Makes the first run the front: takes stale slots out, if there are many, and sorts the rest.
+    /// Makes the first run the front: takes stale slots out (where they are not marked, only if
+    /// there are many), and sorts the rest.
     /// No slot is near when it is called. Returns `false` if the heap is empty. After `true` there
     /// may be no near slot either, because all of the run were stale: the caller tries again.
     #[cold]
@@ -86,8 +87,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
             .push_first(Run::new(self.edge, slots, stale, true));
     }
 
-    /// Turns all near slots into the first run, so that the next [`peek`](Self::peek) sorts them
-    /// anew.
+    /// Turns all near slots into the first run, or the first two, so that the next
+    /// [`peek`](Self::peek) sorts them anew.
     #[cold]
     pub(super) fn near_into_run(&mut self) {
         // Without marks, a run that is made here needs a free place: see `FRONT`.
@@ -136,9 +137,9 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
                 return Some(to);
             }
             if self.to_place.len() == self.to_place.capacity() {
-                // Not before it is needed: when a program has freed many small blocks, glibc merges
-                // all of them in the next allocation of a kilobyte or more. For 400 000 of them,
-                // that takes 65 ms.
+                // The memory is reserved only where it is needed: when a program has freed many
+                // small blocks, glibc merges all of them in the next allocation of a kilobyte or
+                // more. For 400 000 of them, that takes 65 ms.
                 self.to_place.reserve(Self::CAPACITY);
             }
             self.to_place.push(to);

@@ -26,7 +26,7 @@ pub(super) struct Core {
     /// the worker's own core. No worker steals from the spare core.
     pub(super) is_spare: bool,
     slot: LifoSlot,
-    /// How many tasks in a row came out of the slot.
+    /// How many tasks in a row came out of the slot: it stops at the limit.
     lifo_polls: Cell<u32>,
     pub(super) queue: Queue<Runnable>,
     pub(super) phase: Cell<Phase>,

@@ -102,8 +102,9 @@ struct Parked {
     /// `None` if no worker is parked.
     keeper: Option<usize>,
     /// How many threads have a core and may run. If as many workers are parked, no worker runs. A
-    /// thread that has lent its worker counts as long as it polls its main future. So it and the
-    /// borrower count as two, but have only one worker to park: the numbers cannot be equal then. A
+    /// thread that has lent its worker counts as long as it polls its main future. So
+    /// lender and borrower count as two threads, but only one worker can be in the list: then some
+    /// worker always counts as running. A
     /// thread that waits for the runtime to end is not counted, nor a lender whose
     /// main future calls `block_on` again, while that call waits.
     threads: usize,

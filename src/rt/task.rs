@@ -39,7 +39,7 @@ pub(super) enum Reason {
 
 /// Where tasks run: on any worker of a runtime, or on one thread.
 pub(super) trait Schedule: Send + Sync {
-    /// Takes a task that is ready, on any thread, and has a thread run it soon.
+    /// Takes a task that is ready, on any thread. Some thread runs it soon.
     fn schedule(&self, task: Runnable);
 }
 

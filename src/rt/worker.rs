@@ -1,6 +1,7 @@
 //! The worker loop: run tasks, fire timers, steal, park.
 //!
-//! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue.
+//! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue, a
+//! local one, or one that it has stolen.
 //! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
 //! out of the shared queue has its turn. A worker without a task fires the timers of all workers,
 //! looks for I/O, and then *searches* (see `idle::notify`): it steals half of the tasks of another

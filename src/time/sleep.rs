@@ -31,10 +31,10 @@ use crate::driver::{DriverRef, Handle};
 use crate::instant::{Instant, NEVER};
 use crate::time::sleep::poll::Identity;
 
-/// The first poll of a timer that was made on a driver, for this long or longer, does not read the
-/// clock: it assumes that the timer is not due. If that poll comes so late that the deadline has
-/// passed, the driver fires the timer in its next turn. (The first poll of an unbound timer reads
-/// the system's clock.)
+/// If a timer is made on a driver for at least this wait, its first poll does not read the clock:
+/// it assumes that the timer is not due. If that poll comes so late that the deadline has passed,
+/// the driver fires the timer in its next turn. (The first poll of an unbound timer reads the
+/// system's clock.)
 const LONG_WAIT: Duration = Duration::from_millis(1);
 
 /// Waits until `duration` has passed: at least that long, to the nanosecond.

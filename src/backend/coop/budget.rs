@@ -289,8 +289,8 @@ impl Budget {
         is_left
     }
 
-    /// Counts a result and reads the clock. Returns `false` if the budget was exhausted before the
-    /// result, or is by the time that has passed.
+    /// Counts a result and reads the clock, if there is one. Returns `false` if the budget was
+    /// exhausted before the result, or is by the time that has passed.
     fn count_and_check(&self, clock: Option<&Clock>) -> bool {
         if self.is_exhausted() {
             return false;

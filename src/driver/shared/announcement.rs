@@ -64,7 +64,7 @@ impl Shared {
     }
 
     /// Clears the announcement: the loop runs, or is about to look at its timers, or no new timer
-    /// changes when it does.
+    /// changes the time at which it does.
     pub(crate) fn clear_announcement(&self) {
         // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
         // interrupts a loop that has just been unparked.

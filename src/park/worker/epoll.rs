@@ -22,10 +22,10 @@
 //!
 //! At first it is nested if there are two workers: each hands the I/O over to the other. With more,
 //! few of them wait for I/O by turns, and an event would pass through the instances of all. From
-//! time to time the caller has each parker *review* that. If a parked worker was made to wait for
+//! time to time the caller makes each parker *review* that. If a parked worker was made to wait for
 //! I/O no more than [`FEW`] times since the last review, and it does not wait for I/O now (or is
 //! the one that makes this review, and so is not blocked), the source is removed. If a parked
-//! worker is to be made to wait for I/O [`MANY`] times between two reviews, the source is nested,
+//! worker was made to wait for I/O [`MANY`] times between two reviews, the source is nested,
 //! by the worker before its next park in which it waits for I/O: nesting goes through all
 //! descriptors (the kernel searches them for loops, 63 µs for a thousand), which is too long for
 //! the thread that holds the lock. If the kernel refuses it, because some open file would be

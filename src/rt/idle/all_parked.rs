@@ -96,8 +96,8 @@ impl Idle {
         }
     }
 
-    /// Makes the keeper, if there is one, and each worker that is about to block, look at
-    /// everything again: what it has learned about the clock before its last look may have changed.
+    /// Unparks the keeper, if there is one, and each worker that is about to block, to look at
+    /// everything again: what they have learned about the clock may have changed.
     pub(super) fn unpark_to_look_again(&self, parked: &Parked) {
         for &worker in &parked.workers {
             if parked.keeper == Some(worker) || !self.is_prepared(worker) {

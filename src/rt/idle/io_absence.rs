@@ -12,7 +12,8 @@
 //! which comes [`IO_RELIEF_AFTER`] after the timeout of the deputy was set. At the relief the
 //! absence ends: the I/O deputy collects the I/O, and searches for tasks. The next driver owner is
 //! another parked worker or, if there is none, the first one that parks. But if the worker that is
-//! away has looked for I/O often since the absence began (20 times at least, which in
+//! away has looked for I/O often since the absence began or was last
+//! extended (20 times at least, which in
 //! 2 ms is once in 100 µs), it may stay away as long again.
 //!
 //! Since the I/O deputy searches for tasks at the relief, no worker is unparked at once for the
@@ -176,7 +177,7 @@ impl Idle {
         }
     }
 
-    /// Makes a worker that is about to park as the driver owner not wait for I/O, if another one
+    /// A worker that is about to park as the driver owner does not wait for I/O, if another one
     /// looks for it all the time: each event would unpark this one, and the other one would be
     /// faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
@@ -242,8 +243,8 @@ impl Idle {
         is_over
     }
 
-    /// Makes the I/O deputy of a worker that is away wait for the I/O at once, because that
-    /// worker is about to leave its loop.
+    /// Ends the absence of a worker that is about to leave its loop: its I/O deputy waits for I/O
+    /// from now on.
     pub(crate) fn end_io_absence(&self, worker: usize) {
         if self.last_looker.load(Relaxed) == worker {
             self.last_looker.store(NOBODY, Relaxed);

@@ -7,15 +7,15 @@
 //! it has found a task, unparks the next if there is more. Both numbers are in one word, so that
 //! the pushing thread reads them together.
 //!
-//! # No task is left lying
+//! # No ready task is overlooked
 //!
 //! - The pushing thread pushes, fences, and reads the counts. The parking worker writes the counts,
 //!   fences, and looks at every queue. One of the two sees the other (Dekker's argument; both
 //!   fences are sequentially consistent): either the worker finds the task, or the pushing thread
 //!   finds the worker.
-//! - While a worker searches, no other is unparked. If it finds nothing and parks, it first leaves
-//!   the count of searching workers, and then looks at every queue for the last time. If it finds
-//!   something then, there may be more: it is counted again, and searches.
+//! - While a worker searches, no other is unparked for a task. If it finds nothing and parks, it
+//!   first leaves the count of searching workers, and then looks at every queue for the last time.
+//!   If it finds something then, there may be more: it is counted again, and searches.
 //! - A searching worker that finds a task first leaves the count, and then looks whether there is
 //!   more. If it was the last one that searched, it unparks the next.
 //! - A batch of tasks that moves from one queue to another is in neither for a moment. A searching

@@ -74,8 +74,8 @@ impl Idle {
             }
         }
         Unparked {
-            // A worker that relieves another one searches, and was counted so when it was removed.
-            // One that another thread has removed was counted by that thread.
+            // A worker that relieves another one searches, and was counted so when it left the
+            // list. One that another thread has removed was counted by that thread.
             searching: ended.for_relief || position.is_none(),
             must_check_slots: ended.for_slots,
             at: now,

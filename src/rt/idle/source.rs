@@ -12,9 +12,9 @@ use crate::panic::catch_panic;
 
 /// The wake source: the timeout of the keeper.
 ///
-/// The drivers belong to [`Idle`], so this is gone only together with them, and it does not panic.
-/// So [`Liveness::Gone`] only means that the runtime has closed the drivers, and a caller of
-/// `replan` may ignore it.
+/// It answers [`Liveness::Gone`] only if [`Idle`] itself is gone, with its drivers: then nobody
+/// calls `replan`. Nor does it panic. So a `replan` that returns `Gone` means that the runtime has
+/// closed the drivers, and the caller may ignore it.
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {
@@ -122,7 +122,7 @@ impl Idle {
     }
 
     /// Returns what the drivers' clock shows, or zero if it panics: then nothing is due, and the
-    /// next scan has the keeper wake soon.
+    /// next scan sets the keeper to wake soon.
     pub(crate) fn now_or_zero(&self) -> u64 {
         let mut now = 0;
         catch_panic(|| now = self.clock.nanos());

@@ -18,8 +18,8 @@
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
-//! (A poll that finds the driver of a timer that had none has just read the system's clock, and
-//! mostly does not read it again.)
+//! (The first poll of an unbound timer has just read the system's clock, and mostly does not read
+//! it again.)
 //!
 //! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
 //! too, ask it first.

@@ -8,10 +8,10 @@
 //!
 //! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired timer A, the
 //!   word at A's index never equals A's deadline again: A's owner compares the two, and so learns
-//!   that A has fired. For A's deadline has elapsed, and a later timer at that index has only
-//!   deadlines that had not elapsed when it was armed or moved; if it is dropped, the word stays at
-//!   the last of these. (If A was removed before it fired, the word may equal A's deadline again.
-//!   A's owner no longer reads it then, and the driver asks the entry, too.)
+//!   that A has fired. The reason: A's deadline has elapsed. A later timer B at that index gets
+//!   only deadlines that have not elapsed. If B is dropped, the word keeps B's last deadline. (If A
+//!   was removed before it fired, the word may equal A's deadline again. A's owner no longer reads
+//!   it then, and the driver asks the entry, too.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
