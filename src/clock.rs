@@ -98,7 +98,7 @@ struct Inner {
 /// the runtime is gone.
 pub(crate) type HoldRuntime = Box<dyn Fn() -> Option<Arc<dyn Send + Sync>> + Send + Sync>;
 
-/// Where a running clock reads the time.
+/// Where a clock reads the time while it runs.
 enum Source {
     Monotonic,
     /// The system's clock that counts suspend, and what it showed at the epoch.

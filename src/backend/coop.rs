@@ -76,7 +76,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
         // A worker of `rt`, or `simulate`, may run inside of a task of tokio's. If a timer used up
         // tokio's budget there, it would wait until tokio polls that task again, which it cannot
         // while the worker runs in it. (If a task of `rt` calls the `block_on` of a tokio runtime,
-        // the budget of that poll of the task applies there, too.)
+        // the budget of the task applies in that, too, not tokio's.)
         return Poll::Ready(RestoreOnPending::NONE);
     }
     tokio_budget::poll_proceed(cx)

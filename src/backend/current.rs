@@ -193,7 +193,7 @@ impl Handle {
     }
 
     /// Returns the placeholder driver. A timer that is made where no driver is current has it until
-    /// its first poll.
+    /// its first poll, or a reset where one is current.
     #[cold]
     #[track_caller]
     pub(crate) fn placeholder(error: NoDriver) -> Self {

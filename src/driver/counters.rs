@@ -45,7 +45,7 @@ fn get(counter: &AtomicU64) -> u64 {
 pub(crate) struct Counters {
     /// Timers that were put off.
     pub(super) resets: Tally,
-    /// Written for each batch that fires, under the driver's lock.
+    /// Written under the driver's lock.
     firing: CachePadded<Firing>,
     looping: CachePadded<Looping>,
     rare: CachePadded<Rare>,

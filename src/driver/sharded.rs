@@ -2,10 +2,10 @@
 //!
 //! Each worker of the runtime has a driver of its own here, a *shard*, and all other threads share
 //! one more. (A tokio runtime of one worker has a single shard, for all threads.) So a worker that
-//! arms or drops a timer does not wait for another worker. One blocked thread wakes for the
-//! timers of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards.
+//! arms or drops a timer does not wait for another worker, as a rule. One blocked thread wakes for
+//! the timers of all: the runtime's [`WakeSource`] is set for the earliest deadline of all shards.
 //! On a tokio runtime the source is a timer or descriptor that tokio waits for, because tokio asks
-//! nobody how long it may park; on our own executor it is the parker of one worker.
+//! nobody how long it may park; on our own executor it is the timeout of one parked worker.
 //!
 //! # The protocol
 //!
@@ -273,7 +273,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         // after this, it sees the mark, and all that this thread did.
         self.requests.fetch_or(SCAN_OWED, Ordering::AcqRel);
         // If the source has expired since it was set, its call may have come before the mark. The
-        // source expires once for each time that it is set, so no other call may follow.
+        // source expires once for each time that it is set, so perhaps no other call follows.
         if self.expirations.load(Ordering::Relaxed) == known || !self.take_owed_scan() {
             return NextScan::ByNextCaller;
         }
@@ -311,7 +311,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     ///
     /// [`Liveness::Gone`]: the caller has to see to it that the driver is closed, because the
     /// runtime is gone, or another thread has closed the driver during `act`, and did not get this
-    /// scanner. [`Liveness::Alive`]: nothing is left for the caller to do, also if the driver was
+    /// scanner. [`Liveness::Alive`]: nothing is left for the caller to do, even if the driver was
     /// closed before.
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {

@@ -293,8 +293,8 @@ impl Shared {
         }
         self.lower_next(state, deadline);
         let Some(index) = state.timers.insert(&self.chunks, deadline, waker) else {
-            // Cannot happen: there is a free entry, and the caller brings a waker. (Passed by value
-            // and returned, it would cost 15 instructions more.)
+            // Cannot happen: there is a free entry, and the caller brings a waker. (A waker that is
+            // passed by value and returned would cost 15 instructions more.)
             return Arm::Due;
         };
         let must_interrupt = self.note_armed(deadline);

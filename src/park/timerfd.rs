@@ -27,8 +27,8 @@ pub(crate) fn create(clock: TimerfdClockId) -> io::Result<OwnedFd> {
 /// From any thread, also while another one waits on the timer.
 pub(crate) fn set(timer: impl AsFd, at: u64) {
     let (secs, nanos) = match at {
-        // Zero would disarm it, so it is set to 1, which has passed, too.
         NEVER => (0, 0),
+        // Zero would disarm it, so it is set to 1, which has passed, too.
         at => (at.max(1) / 1_000_000_000, at.max(1) % 1_000_000_000),
     };
     let never = Timespec {

@@ -237,7 +237,8 @@ impl Core {
 /// needs no read-modify-write with this queue; with a pointer that is swapped it would.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
-    /// Says whether the worker has to report that the slot is full while it runs another task.
+    /// Raised by each check of the slots: then the worker has to report when it runs a task while
+    /// the slot is full.
     report_flag: Arc<ReportFlag>,
 }
 

@@ -1,7 +1,7 @@
 //! Which workers are parked, until when, and which of them new work unparks.
 //!
-//! [`Idle`] also owns the runtime's sharded driver and its clock: one parked worker is the wake
-//! source of that driver, and a worker that parks may have to move the clock.
+//! [`Idle`] also owns the runtime's sharded driver and its clock: the wake source of that driver
+//! is the timeout of one parked worker, and a worker that parks may have to move the clock.
 //!
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
@@ -85,8 +85,8 @@ pub(crate) struct Idle {
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     /// The worker that has made the last of the looks that `io_looks` counts.
     last_looker: AtomicUsize,
-    /// Whether several timers fired when a keeper's timeout last ended: a hint, which no model has
-    /// to follow.
+    /// Whether several timers fired when a keeper's timeout last ended: a hint, so the models
+    /// (tests under loom) do not follow it.
     is_dense: std::sync::atomic::AtomicBool,
     parkers: Parkers,
     lifo_watch: LifoWatch,

@@ -1,9 +1,9 @@
 //! Tasks, and the lists of those that have not ended.
 //!
-//! While a task waits, only its wakers refer to it. So a runtime keeps lists of its tasks, to be
-//! able to end them: one for each worker, of the tasks that were spawned on it, and one for all
-//! external threads. Workers that spawn therefore have no lock in common. A list knows by
-//! [`Schedule`] where its tasks run.
+//! While a task waits, only its wakers and its `JoinHandle` refer to it. So a runtime keeps lists
+//! of its tasks, to be able to end them: one for each worker, of the tasks that were spawned on it,
+//! and one for all external threads. Workers that spawn therefore have no lock in common. A list
+//! knows by [`Schedule`] where its tasks run.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -294,7 +294,7 @@ impl<'a> Worker<'a> {
 
     fn after_firing(&mut self, more: bool) {
         self.more_timers_due = more;
-        // Also if nothing was due after all: the shards' announcements are cleared.
+        // Even if nothing was due after all: the shards' announcements are cleared.
         if self.pool.idle.has_parked() {
             self.pool.idle.sharded_driver().replan();
         }

@@ -214,8 +214,8 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Whether the last poll was pending only to let other tasks run: the deadline had passed, or
-    /// the future in the timeout had a result.
+    /// Whether the last poll was pending only to let other tasks run: although the deadline had
+    /// passed, or before the timeout polled its future.
     yielded: bool,
     /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
@@ -310,9 +310,9 @@ impl Sleep {
 
     /// Returns the deadline, on the clock of its driver.
     ///
-    /// If the timer was made where no driver was current and has not been polled yet, the deadline
-    /// is on the system's clock. A deadline before the clock's epoch is returned as the epoch, and
-    /// one beyond the clock's end as the farthest instant.
+    /// If the timer was made where no driver was current, and was neither polled nor reset where
+    /// one was, the deadline is on the system's clock. A deadline before the clock's epoch is
+    /// returned as the epoch, and one beyond the clock's end as the farthest instant.
     ///
     /// # Examples
     ///

@@ -22,7 +22,8 @@
 //!   last chunk has room for more. (Another thread may put a chunk into `available` at that moment,
 //!   and may not be seen. That costs one entry, as if it had removed its timer a moment later.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
-//! - P1 the driver's `next` <= `unfiled_from` <= the time of each unfiled slot. A timer that is due
+//! - P1 a timer may leave its slot unfiled if it is due at `unfiled_from` or later. The driver's
+//!   `next` <= `unfiled_from` <= the time of each unfiled slot. A timer that is due
 //!   earlier takes the driver's lock. So a turn that asks `next` overlooks no unfiled timer that is
 //!   due. The list is taken out and `unfiled_from` raised without a release of the chunk's lock in
 //!   between. After that, still under the driver's lock, `next` is raised.
@@ -202,7 +203,8 @@ impl Chunks {
         self.word(index).map_or(NO_DEADLINE, Word::load)
     }
 
-    /// Moves the deadline of the caller's timer to a later one. Returns whether it was armed.
+    /// Moves the deadline of the caller's timer to one that is not earlier. Returns whether it was
+    /// armed.
     #[inline]
     pub(crate) fn put_off(&self, index: u32, from: u64, to: u64) -> bool {
         self.word(index).is_some_and(|word| word.put_off(from, to))
@@ -251,9 +253,8 @@ impl Chunks {
         let (number, at) = (index / CHUNK as u32, index as usize % CHUNK);
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
-        // Under the lock, so that if the timer has fired before, its deadline is seen to have
-        // elapsed. If it has not, the timer is armed, and its word need not be touched: in a large
-        // driver that is a cache miss.
+        // Asked under the lock: if the deadline has not elapsed, the timer cannot have fired, so it
+        // is armed, and its word need not be read: in a large driver that is a cache miss.
         if has_elapsed() && chunk.words[at].get() != deadline {
             return None;
         }

@@ -91,9 +91,9 @@ pub(super) struct EpollPark {
 
 /// Whether the I/O source is nested in a parker's instance.
 ///
-/// The worker nests it, enabled, when it parks, without the callers' lock. What else matters to
-/// another thread is written under it. One race is left: another thread may call `set_io` while the
-/// worker nests the source.
+/// The worker nests it, enabled, when it parks, without the callers' lock. All else that matters to
+/// another thread is written under that lock. One race is left: another thread may call `set_io`
+/// while the worker nests the source.
 ///
 /// - `set_io(true)` finds a source that is not nested, and so has the worker unparked. Nothing is
 ///   lost.

@@ -62,7 +62,8 @@ impl Idle {
         let mut parked = self.lock();
         self.prepared[worker].store(true, Relaxed);
         let deputy = self.take_back(&mut parked, worker);
-        // The results are ignored: the worker that prepares its parker is not blocked in it.
+        // Whether it must be unparked is of no interest: it prepares its parker, and is not
+        // blocked.
         if parked.keeper == Some(worker) {
             self.leave_io_to_looker(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
@@ -152,7 +153,7 @@ impl Idle {
         self.unpark(keeper);
     }
 
-    /// Makes a worker that was away, and is about to block, the keeper again. Returns its deputy if
+    /// Makes a worker that was away, and is about to block, the keeper. Returns its deputy if
     /// that is to be the timer deputy again.
     fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         // It is not in the list if another thread has unparked it meanwhile.

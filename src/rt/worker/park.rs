@@ -37,8 +37,8 @@ impl Worker<'_> {
         self.searching = unparked.searching;
         self.unparked_at = unparked.at;
         self.must_check_slots |= unparked.must_check_slots;
-        // For the tasks that became ready when it collected I/O. Not earlier: while it was in the
-        // list of parked workers, it might have been chosen itself.
+        // Another worker is unparked for the tasks that this one has woken when it collected I/O.
+        // Not earlier: while it was in the list of parked workers, it might have chosen itself.
         if self.skips_next_look {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
@@ -171,7 +171,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn collect_io(&mut self) {
-        // Also if no descriptor is registered any more: its last event ends each park until it is
+        // Even if no descriptor is registered any more: its last event ends each park until it is
         // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();

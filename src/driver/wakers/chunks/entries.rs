@@ -78,8 +78,8 @@ impl Word {
             .is_ok()
     }
 
-    /// Moves the deadline of the caller's timer to a later one, without a lock. Returns whether it
-    /// was armed.
+    /// Moves the deadline of the caller's timer to one that is not earlier, without a lock. Returns
+    /// whether it was armed.
     #[inline]
     pub(in crate::driver::wakers) fn put_off(&self, from: u64, to: u64) -> bool {
         debug_assert!(from <= to, "put off from {from} to {to}");
