@@ -114,7 +114,7 @@ impl Order {
         let Some(mut locked) = chunks.lock(index) else {
             return false;
         };
-        if locked.word().get() != from {
+        if locked.word().load_locked() != from {
             return false;
         }
         locked.word().store(to);
@@ -306,7 +306,7 @@ impl Timers for View<'_> {
         let Some(locked) = self.lock(slot) else {
             return SlotState::Dead;
         };
-        let word = locked.word().get();
+        let word = locked.word().load_locked();
         let Some(entry) = locked.entry() else {
             return SlotState::Dead;
         };
@@ -334,7 +334,7 @@ impl Timers for View<'_> {
     #[inline]
     fn is_live(&mut self, slot: Slot) -> bool {
         self.lock(slot).is_some_and(|locked| {
-            let word = locked.word().get();
+            let word = locked.word().load_locked();
             let entry = locked.entry();
             entry.is_some_and(|entry| entry.is_live(slot, word))
         })

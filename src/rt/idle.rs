@@ -101,12 +101,13 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads have a core and may run. If as many workers are parked, no worker runs. A
-    /// thread that has lent its worker counts as long as it polls its main future. So
-    /// lender and borrower count as two threads, but only one worker can be in the list: then some
-    /// worker always counts as running. A
-    /// thread that waits for the runtime to end is not counted, nor a lender whose
-    /// main future calls `block_on` again, while that call waits.
+    /// How many threads may run. If as many workers are parked, no worker runs.
+    ///
+    /// - A thread that has a core counts.
+    /// - A thread that has lent its core counts, too, as long as it polls its main future. Then
+    ///   there are more such threads than workers, so it never seems that none runs.
+    /// - A thread that waits for the runtime to end does not count, nor a lender whose main future
+    ///   is blocked in another `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

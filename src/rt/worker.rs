@@ -218,7 +218,7 @@ impl<'a> Worker<'a> {
             let now = self.pool.idle.now_or_zero();
             if may_be_due(now) {
                 if all {
-                    self.fire_all(now);
+                    self.fire_all_shards(now);
                 } else {
                     self.fire_own(now);
                 }
@@ -284,7 +284,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Fires the timers of all workers that are due. Returns about how many fired.
-    fn fire_all(&mut self, now: u64) -> usize {
+    fn fire_all_shards(&mut self, now: u64) -> usize {
         self.has_fired_all = true;
         let driver = self.pool.idle.sharded_driver();
         let (fired, more) = self.while_waking(|| driver.fire(now, TIMERS_PER_PASS));
@@ -311,7 +311,7 @@ impl<'a> Worker<'a> {
         }
         let now = self.pool.idle.now_or_zero();
         match self.pool.may_be_due(now) {
-            true => self.fire_all(now),
+            true => self.fire_all_shards(now),
             false => 0,
         }
     }

@@ -117,7 +117,7 @@ impl Shared {
     }
 
     /// Fires all timers due at `now`.
-    fn fire_all(&self, now: u64) {
+    fn fire_without_limit(&self, now: u64) {
         while self.fire(now, usize::MAX).1 {}
     }
 
@@ -176,7 +176,7 @@ impl ClockObserver for Shared {
     }
 
     fn expire(&self) {
-        self.fire_all(self.clock.nanos());
+        self.fire_without_limit(self.clock.nanos());
     }
 
     fn look_again(&self) {

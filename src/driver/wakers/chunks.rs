@@ -255,7 +255,7 @@ impl Chunks {
         let mut entries = chunk.lock();
         // Asked under the lock: if the deadline has not elapsed, the timer cannot have fired, so it
         // is armed, and its word need not be read: in a large driver that is a cache miss.
-        if has_elapsed() && chunk.words[at].get() != deadline {
+        if has_elapsed() && chunk.words[at].load_locked() != deadline {
             return None;
         }
         bump(&chunk.head.0.cancelled, removal as u64);
@@ -293,7 +293,7 @@ impl Chunks {
         let Some(mut locked) = self.lock(index) else {
             return false;
         };
-        if locked.word().get() != deadline {
+        if locked.word().load_locked() != deadline {
             return false;
         }
         match locked.entry().map(|entry| &mut entry.state) {
@@ -322,7 +322,7 @@ impl Chunks {
             let entries = chunk.lock();
             let mut timers = entries.all.iter().zip(&chunk.words);
             timers.any(|(entry, word)| match &entry.state {
-                EntryState::Armed(armed) => word.get() != NEVER && armed.will_wake(waker),
+                EntryState::Armed(armed) => word.load_locked() != NEVER && armed.will_wake(waker),
                 EntryState::Free(_) => false,
             })
         })

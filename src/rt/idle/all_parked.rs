@@ -66,11 +66,11 @@ impl Idle {
         let mut parked = self.lock();
         // Pairs with the fence in `note_left_parker`.
         fence(Ordering::SeqCst);
-        let at = parked.position(worker);
-        let Some(at) = at.filter(|_| self.all_parked(&parked, is_stopping)) else {
+        let position = parked.position(worker);
+        let Some(position) = position.filter(|_| self.all_parked(&parked, is_stopping)) else {
             return false;
         };
-        let successor = self.remove(&mut parked, at, Leaving::ToRun);
+        let successor = self.remove(&mut parked, position, Leaving::ToRun);
         drop(parked);
         self.unpark(successor);
         true

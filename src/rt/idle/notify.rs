@@ -130,8 +130,8 @@ impl Idle {
         let mut workers = parked.workers.iter();
         let other = workers.rposition(|&w| runs_tasks(w) && Some(w) != parked.keeper);
         let any = || parked.workers.iter().rposition(|&w| runs_tasks(w));
-        if let Some(at) = other.or_else(any) {
-            self.notify_at(parked, at);
+        if let Some(position) = other.or_else(any) {
+            self.notify_at_position(parked, position);
         }
     }
 
@@ -142,15 +142,15 @@ impl Idle {
             return;
         }
         let parked = self.lock();
-        if let Some(at) = parked.position(worker) {
-            self.notify_at(parked, at);
+        if let Some(position) = parked.position(worker) {
+            self.notify_at_position(parked, position);
         }
     }
 
-    /// Unparks the worker at an index of the list, which counts as searching from now on.
-    fn notify_at(&self, mut parked: MutexGuard<'_, Parked>, at: usize) {
-        let worker = parked.workers[at];
-        let successor = self.remove(&mut parked, at, Leaving::ToSearch);
+    /// Unparks the worker at a position of the list, which counts as searching from now on.
+    fn notify_at_position(&self, mut parked: MutexGuard<'_, Parked>, position: usize) {
+        let worker = parked.workers[position];
+        let successor = self.remove(&mut parked, position, Leaving::ToSearch);
         drop(parked);
         self.unpark(successor);
         self.parkers[worker].unpark();

@@ -61,7 +61,7 @@ impl Idle {
             false => Leaving::ToRun,
         };
         let position = parked.position(worker);
-        let successor = position.and_then(|at| self.remove(&mut parked, at, leaving));
+        let successor = position.and_then(|position| self.remove(&mut parked, position, leaving));
         drop(parked);
         self.unpark(successor);
         if ended.for_timers {
@@ -115,11 +115,16 @@ impl Idle {
         }
     }
 
-    /// Removes the worker at an index of the list of parked workers. If it was the keeper, another
-    /// one becomes the keeper. Returns that successor if its parker cannot be changed while it
-    /// blocks: the caller unparks it, and it parks again with the new timeout.
-    pub(super) fn remove(&self, parked: &mut Parked, at: usize, leaving: Leaving) -> Option<usize> {
-        let worker = parked.workers.remove(at);
+    /// Removes the worker at a position of the list of parked workers. If it was the keeper,
+    /// another one becomes the keeper. Returns that successor if its parker cannot be changed while
+    /// it blocks: the caller unparks it, and it parks again with the new timeout.
+    pub(super) fn remove(
+        &self,
+        parked: &mut Parked,
+        position: usize,
+        leaving: Leaving,
+    ) -> Option<usize> {
+        let worker = parked.workers.remove(position);
         self.counts.remove_parked(leaving);
         parked.deputies.forget(worker);
         if parked.workers.is_empty() {

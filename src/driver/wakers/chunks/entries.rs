@@ -53,7 +53,7 @@ impl Word {
 
     /// Returns the word, under the lock of its chunk.
     #[inline]
-    pub(in crate::driver::wakers) fn get(&self) -> u64 {
+    pub(in crate::driver::wakers) fn load_locked(&self) -> u64 {
         // Relaxed: the lock orders it after all that was stored under it. Only a put-off, which
         // takes no lock, may be missed. What was read is then earlier than the deadline: a slot
         // filed at that time is early enough, and is filed again when the heap gets to it.

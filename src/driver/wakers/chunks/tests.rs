@@ -14,7 +14,7 @@ impl Chunks {
             let entries = chunk.lock();
             let mut armed = 0;
             for (entry, word) in entries.all.iter().zip(&chunk.words) {
-                let word = word.get();
+                let word = word.load_locked();
                 assert!(word != NO_DEADLINE || !entry.is_armed());
                 armed += usize::from(entry.is_armed());
                 each(entry, word);
