@@ -70,7 +70,8 @@ impl UnwindSafe for Clock {}
 impl RefUnwindSafe for Clock {}
 
 struct Inner {
-    /// Where this clock's zero lies on the axis of `system`.
+    /// This clock's zero, on the axis of `system`: the process-wide time line in nanoseconds (on
+    /// Linux, that of `CLOCK_MONOTONIC`).
     epoch: i64,
     /// The longest wait: [`capped_deadline_after`](Clock::capped_deadline_after), and nothing else,
     /// shortens a longer one to it.
@@ -459,7 +460,7 @@ impl Inner {
                 let now = nanos(elapsed()).min(i64::MAX.cast_unsigned());
                 latest.fetch_max(now, Ordering::Relaxed).max(now)
             }
-            // Acquire: pairs with the release in `move_to`.
+            // Acquire: pairs with the release in `stand_at`.
             Source::Manual => self.frozen.load(Ordering::Acquire),
         }
     }

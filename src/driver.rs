@@ -313,8 +313,8 @@ impl<P> Driver<P> {
     pub fn turn(&mut self) -> Turn {
         let shared = &self.handle.shared;
         shared.counters.count_turn();
-        if shared.interrupt_before() != NO_INTERRUPT {
-            shared.end_interruptions();
+        if shared.announced() != NO_INTERRUPT {
+            shared.reset_interruptions();
             shared.clear_announcement();
         }
         let nothing = Turn {
@@ -343,7 +343,7 @@ impl<P> Driver<P> {
         let (wake_at, sample) = self.wait.take();
         if now >= wake_at {
             // It was not noted before if the slack had fixed the end of the wait.
-            self.handle.shared.end_interruptions();
+            self.handle.shared.reset_interruptions();
         }
         if let Some(sample) = sample
             && now >= wake_at
@@ -394,7 +394,7 @@ impl<P> Driver<P> {
         // nothing else ends the park. To announce the earliest deadline is not enough: its timer
         // may be dropped before the deadlines are read, and a later timer armed after that. (While
         // time is held, the deadlines are not read. The end of the hold interrupts.)
-        shared.announce_park(&shared.lock(), NEVER);
+        shared.announce(&shared.lock(), NEVER);
         let advanced = shared.clock.advance_when_idle();
         if advanced {
             shared.clear_announcement();
@@ -432,7 +432,7 @@ impl<P> Driver<P> {
         let until = if frozen { next } else { plan.announcement() };
         match early == Some(until) {
             true => shared.announce_early(&state, until),
-            false => shared.announce_park(&state, until),
+            false => shared.announce(&state, until),
         }
         drop(state);
 

@@ -21,29 +21,34 @@
 //! beforehand: a sorted array is a heap whose root is removed without any sifting.
 //!
 //! A slot whose timer was removed or reset is *stale*: it stays in the heap, and when the heap gets
-//! to it, the table of its timers says what it stands for (a [`SlotState`]). The heap counts the
-//! stale slots of each run, because a long sequence of them would turn the search for the earliest
-//! live slot into a pause.
+//! to it, the table of its timers says what it stands for (a [`SlotState`]). A long sequence of
+//! stale slots would turn the search for the earliest live one into a pause. There are two kinds of
+//! heap (`MARKS_STALE` of a [`RunHeap`]):
+//!
+//! - *With marks*, for a `TimerQueue`: the heap is told of each slot that turns stale, and counts
+//!   those of each run.
+//! - *Without marks*, for a driver: it is not told, so H4 and the bound of H5 do not hold. Its
+//!   caller limits by a budget how many stale slots a call drops, and calls
+//!   [`clean`](RunHeap::clean) if there are many. As no stale slots are counted, a run can be split
+//!   without asking [`Timers`] about each slot.
+//!
+//! The invariants:
 //!
 //! - H1 near < edge = `runs[0].low` < `runs[1].low` < …; the slots of a run lie from its `low` to
 //!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
-//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4. A run that has
-//!   outgrown RUN is in `full` until a later call splits it, or `load_front` does when the run
-//!   becomes the front. Until then it has fewer than 4 RUN slots: at most 1.25 RUN to
-//!   begin with (if `near_into_run` has made it), plus 2 RUN of `to_place`, plus one for each call
-//!   in between. (Few calls pass:
-//!   11 place all of `to_place`, and each further one splits a run.) Without marks a run
-//!   is split as soon as it has RUN slots.
+//! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4, a run fewer than 4 RUN. A run
+//!   with RUN slots or more is noted in `full`, and a later call splits it. (In a heap without
+//!   marks it is split at once.)
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
 //!   a first run that `near_into_run` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
 //!   the heap asks for their state again when it places them, before it opens the next run.
 //!
-//! The caller may choose not to mark the slots that turn stale (`MARKS_STALE` of a [`RunHeap`]).
-//! Then H4 and the bound of H5 do not hold. The caller then limits by a budget how many stale slots
-//! a call drops, and calls [`clean`](RunHeap::clean) if there are many. As no stale slots are
-//! counted, a run can be split without asking [`Timers`] about each slot.
+//! Why a run has fewer than 4 RUN slots: it begins with 1.25 RUN at most, if it was made of the
+//! near slots. All slots of `to_place`, 2 RUN, may go into it. And each call until it is split may
+//! add one more. These calls are few: each places 48 slots of `to_place` (1.5 [`STEP`]), so that is
+//! empty after 11 calls, and from then on each call splits a run.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or turns the near slots into one or two,
@@ -180,8 +185,9 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         true => RUN + Self::RECENT,
         false => RUN,
     };
-    /// How many slots in decreasing order the front takes. Without marks a run is split right after
-    /// the push that fills it, so a run that is made of the front needs a free place.
+    /// How many slots the front takes if they come in decreasing order. Without marks a run is
+    /// split right after the push that fills it, so a run that is made of the front must not be
+    /// full.
     const FRONT: usize = match MARKS_STALE {
         true => RUN,
         false => RUN - 1,
@@ -211,7 +217,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
     }
 
-    /// Adds a live slot.
+    /// Adds a slot. With `MARKS_STALE`, it must be live.
     #[inline]
     pub(crate) fn push(&mut self, slot: Slot, timers: &mut impl Timers) {
         self.place(slot);
@@ -353,7 +359,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         self.front.len() + self.recent.len()
     }
 
-    /// Puts a live slot where it belongs.
+    /// Puts a slot where it belongs.
     #[inline]
     fn place(&mut self, slot: Slot) {
         if slot < self.edge {
@@ -368,7 +374,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
     }
 
-    /// Places the first slot at or above the edge.
+    /// Places a slot at or above the edge while there are no runs.
     fn place_farthest(&mut self, slot: Slot) {
         if self.near() == 0 && self.to_place.is_empty() {
             self.edge = slot.next();

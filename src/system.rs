@@ -48,8 +48,8 @@ pub(crate) fn to_std(nanos: i64) -> Instant {
     std.unwrap_or(base)
 }
 
-/// Returns whether a clock that counts on the axis shows the present time, also a microsecond after
-/// the first reading. Reading it once is not enough: a clock that has just been stopped still shows
+/// Returns whether a clock that counts on the axis shows the present time, twice, more than a
+/// microsecond apart. Reading it once is not enough: a clock that has just been stopped still shows
 /// the present time for a moment.
 pub(crate) fn shows_real_time(clock: impl Fn() -> i64) -> bool {
     const GAP: i64 = 1_000;

@@ -1,8 +1,8 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
 //! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (except
-//! for timers that a second thread resets, or that are found due before a turn). Each is written
-//! where a lock is held anyway, or by one thread alone:
+//! for timers that a second thread resets, or that are found due before a turn). As a
+//! rule each is written where a lock is held anyway, or by one thread alone:
 //!
 //! | counted | where |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | reset | by the thread that resets: see [`Tally`]; under the driver's lock, if that is held |
 //!
 //! What is rare (an interruption of the loop, a missed tick) is a `fetch_add`, too. All are read
-//! without a lock, so reading them stops nothing. They are atomics of std even in a model, because
-//! they order nothing: a model would only have more orders to try.
+//! without a lock, so reading them stops nothing. They are atomics of std even in a model:
+//! nothing but a figure depends on them, and a model would only have more orders to try.
 
 mod tally;
 
@@ -96,8 +96,9 @@ impl Histogram {
 
     /// Adds what was counted to `to`.
     ///
-    /// The buckets are read first, and pair with the stores that count a time in them: a time that
-    /// is found in a bucket is also in the sum, and is not longer than the longest one.
+    /// The buckets are read first, with Acquire, which pairs with the Release with which a duration
+    /// is counted in a bucket. So each duration that is found in one is also in `sum`, and `max` is
+    /// no shorter.
     fn add_to(&self, to: &mut stats::Histogram) {
         let load = |bucket: &AtomicU64| bucket.load(Ordering::Acquire);
         let buckets = self.buckets.each_ref().map(load);
@@ -270,7 +271,8 @@ impl Counters {
         self.rare.0.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_unpark(&self) {
+    /// Counts an interruption of the loop: see [`Stats::unparks`].
+    pub(super) fn count_interruption(&self) {
         self.rare.0.unparks.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -26,16 +26,15 @@
 //! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
 //! 3. The source may have expired after step 1 and before step 2. Then its call has found no mark,
 //!    and made no scan, and perhaps no other call follows. So the thread looks whether the source
-//!    has expired. If it has, the thread removes the mark itself, unless another one has, and
-//!    scans.
+//!    has expired. If it has, and the mark is still there, the thread removes the mark, and scans.
+//!    (If the mark is gone, the thread that has removed it scans.)
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
-//! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan
-//! neither fires timers nor closes the driver if it finds that the runtime is gone: it reports
-//! that, and the caller sees to it that the driver is closed later, by a thread that holds no such
-//! lock. A shard that the runtime fires clears its announcement, and `replan` has to follow, unless
-//! no worker is parked.
+//! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan fires
+//! no timers. If it finds that the runtime is gone, it does not close the driver either: it reports
+//! that, and the driver is closed later, by a thread that holds no such lock. A shard that the
+//! runtime fires clears its announcement, and `replan` has to follow, unless no worker is parked.
 //!
 //! The clock is foreign code, and may panic. If a scan cannot read it, it sets the source to expire
 //! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
@@ -44,7 +43,8 @@
 //! Invariant: for each timer one of these holds.
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
-//! - Its shard has announced its next deadline, and the source is set to expire by then.
+//! - Its shard has announced its next deadline, or an earlier time, and the source is set to expire
+//!   by then. (On a frozen clock, a source of `rt` makes the keeper look again instead.)
 //! - All announcements are cleared because the slack has fixed when the source expires: no timer
 //!   that is armed now changes that (`Plan::is_fixed`).
 //! - All announcements are cleared because no worker is parked: the workers poll the timers, and
@@ -65,7 +65,8 @@ use crate::sync::{
 
 /// Wakes the runtime that a sharded driver belongs to; it expires once each time that it is set.
 ///
-/// Its functions are called by threads whose caller may hold a lock of its own: they wake no task.
+/// Its functions wake no task: they run in calls of the user's, such as one that arms a timer, and
+/// the user may hold a lock that the wakers of other tasks take.
 /// A source that panics counts as gone.
 pub(crate) trait WakeSource: Send + 'static {
     /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
@@ -106,9 +107,9 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// For tokio: whether the last expiration ended before all that was due had fired. Until the
-    /// next one each scan sets the source for the earliest deadline, which has passed, and adds no
-    /// slack.
+    /// For tokio: whether the firing after the last expiration ended before all that was due had
+    /// fired. Until the next expiration each scan sets the source for the earliest deadline, which
+    /// has passed, and adds no slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -216,7 +217,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Notes that the source has expired, or may have: the next scan sets it, even for the same
     /// time. [`replan`](Self::replan) has to follow.
     pub(crate) fn note_expired(&self) {
-        // Release: pairs with the load in `scan`.
+        // Release: pairs with the load in `announce_and_plan`.
         self.expirations.fetch_add(1, Ordering::Release);
     }
 
@@ -309,10 +310,10 @@ impl<W: WakeSource> ShardedDriver<W> {
 
     /// Calls `act` with the scanner.
     ///
-    /// [`Liveness::Gone`]: the caller has to see to it that the driver is closed, because the
-    /// runtime is gone, or another thread has closed the driver during `act`, and did not get this
-    /// scanner. [`Liveness::Alive`]: nothing is left for the caller to do, even if the driver was
-    /// closed before.
+    /// [`Liveness::Gone`]: the caller has to see to it that [`close`](Self::close) is called.
+    /// Either the runtime is gone; or another thread has called `close` during `act`, and another
+    /// call has to drop this scanner. [`Liveness::Alive`]: nothing is left for the caller to do.
+    /// (The driver may have been closed before.)
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
             let mut slot = lock(&self.scanner);
@@ -373,7 +374,7 @@ impl<W: WakeSource> ShardedDriver<W> {
             was_set_for = scanner.set_for.take();
             self.shards
                 .iter()
-                .for_each(|shard| shard.end_interruptions());
+                .for_each(|shard| shard.reset_interruptions());
         }
         let fired = self.fired.swap(0, Ordering::Relaxed);
         if fired > 0 {
@@ -400,8 +401,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         plan
     }
 
-    /// Clears all announcements: no loop waits for the timers just now, or it waits for a time that
-    /// no timer changes, and a thread that arms one need not call.
+    /// Clears all announcements, so that no thread that arms a timer calls
+    /// [`replan`](Self::replan).
+    ///
+    /// To be called when no loop waits for the timers, when one waits for a time that no new timer
+    /// changes, or just before a `replan`.
     pub(crate) fn clear_announcements(&self) {
         self.shards
             .iter()
@@ -445,10 +449,11 @@ impl<W: WakeSource> ShardedDriver<W> {
         shard.counters.count_shard_turn();
         let (fired, more) = shard.fire(now, most);
         self.fired.fetch_add(fired, Ordering::Relaxed);
-        if (NO_INTERRUPT + 1..=now).contains(&shard.interrupt_before()) {
-            // The announced time has come without an interruption. If it was a margin before the
-            // deadline, the next announcement is the deadline itself.
-            shard.end_interruptions();
+        if (NO_INTERRUPT + 1..=now).contains(&shard.announced()) {
+            // The announced time has come without an interruption. If it was earlier than
+            // the deadline on purpose (by the margin, see `slack`), the next announcement is the
+            // deadline itself.
+            shard.reset_interruptions();
         }
         shard.clear_announcement();
         (fired, more)
@@ -474,11 +479,12 @@ impl<W: WakeSource> ShardedDriver<W> {
 
 /// Makes a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
-    let announced = shard.interrupt_before();
-    // If `next` is after the announced time, another thread has just fired what was announced, and
-    // is about to clear the announcement. Then the next deadline has to be found under the lock, as
-    // after a cleared announcement.
-    let is_valid = announced != NO_INTERRUPT && shard.may_be_due(announced);
+    let announced = shard.announced();
+    // If nothing is due at the announced time, another thread has just fired what was announced,
+    // and is about to clear the announcement. Then the next deadline has to be found under the
+    // lock, as after a cleared announcement.
+    let has_fired = !shard.may_be_due(announced);
+    let is_valid = announced != NO_INTERRUPT && !has_fired;
     if is_valid {
         return announced;
     }
@@ -487,7 +493,7 @@ fn announce(shard: &Shared) -> u64 {
     let (state, next) = shard.lock_and_find_next(false);
     let Some(now) = now else {
         let next = next.max(NO_INTERRUPT + 1);
-        shard.announce_park(&state, next);
+        shard.announce(&state, next);
         return next;
     };
     let early = shard.wake_with_margin(next, now).max(NO_INTERRUPT + 1);

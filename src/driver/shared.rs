@@ -10,7 +10,7 @@
 //!   has fired, or fires in that turn or in a later turn. (It *has passed* when the clock shows
 //!   that time or a later time, whether or not a turn has come since.)
 //! - `next`: a lower bound of the earliest deadline. Before it nothing is due.
-//! - `interrupt_before`: the announcement of the loop. Arming a timer that is due earlier
+//! - `announced`: the announcement of the loop. Arming a timer that is due earlier
 //!   interrupts it.
 //!
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
@@ -18,11 +18,12 @@
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
 //! heap is early enough, so the loop wakes in time. If the loop will look at its timers before a
 //! new timer is due, the new one is armed under the lock of a chunk alone: its slot, if it needs
-//! one, goes to a list of the chunk, *unfiled*, and the loop moves it to the heap at its next look.
-//! A removal takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a
-//! tokio clock that may be paused, time moves on to the earliest deadline, so the loop must know it
-//! exactly. There a timer is put off under the driver's lock, and in a runtime a removal takes the
-//! driver's lock, too: the loop may have to be told.
+//! one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's lock files
+//! it: the loop does so at its next look at the latest. A removal takes the chunk's lock alone,
+//! too. On a frozen clock (manual or paused), and on a tokio clock that may be paused, time moves
+//! on to the earliest deadline, so the loop must know it exactly. There a timer is put off under
+//! the driver's lock, and in a runtime a removal takes the driver's lock, too: the loop may have to
+//! be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -31,16 +32,16 @@
 //! # The park protocol
 //!
 //! Under the lock, the loop files the unfiled slots and announces until when it parks
-//! (`interrupt_before`): the time of the heap's first slot, or an earlier one. Then it releases the
-//! lock, and blocks.
-//! (`Driver::advance_when_idle` announces `NEVER`, and then, unless time is held, reads the
-//! deadlines, so it finds the unfiled ones, too.) A thread that arms an earlier timer clears the
+//! (`announced`): the time of the heap's first slot, or an earlier one. Then it releases the
+//! lock, and blocks. A thread that arms an earlier timer clears the
 //! announcement, under the same lock, and then unparks the loop. So one of two things happens.
 //! Either the arming thread comes first, and the loop computes its timeout with the new timer in
 //! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
 //! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
 //! stands until the next turn clears it: so a new timer may interrupt a loop that runs already.
+//! (`Driver::advance_when_idle` announces `NEVER` first. Then, unless time is held, it reads the
+//! deadlines, so it finds the unfiled ones, too.)
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -133,13 +134,13 @@ impl<U: Unpark> Notifier for U {
     }
 }
 
-/// Written under the lock of `Shared::state`, except by `clear_announcement`, `end_interruptions`,
-/// `note_turn` and `abandon`; read without it.
+/// Written under the lock of `Shared::state`, except by `clear_announcement`,
+/// `reset_interruptions`, `note_turn` and `abandon`; read without it.
 struct Atomics {
     elapsed: AtomicU64,
     next: AtomicU64,
     /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
-    interrupt_before: AtomicU64,
+    announced: AtomicU64,
     /// How often in a row an earlier timer has interrupted the loop: since a wait has last ended in
     /// another way.
     interruptions: AtomicU64,
@@ -194,7 +195,7 @@ impl Shared {
             atomics: CachePadded(Atomics {
                 elapsed: AtomicU64::new(0),
                 next: AtomicU64::new(NEVER),
-                interrupt_before: AtomicU64::new(NO_INTERRUPT),
+                announced: AtomicU64::new(NO_INTERRUPT),
                 interruptions: AtomicU64::new(0),
                 turned: AtomicU64::new(0),
             }),
@@ -272,7 +273,7 @@ impl Shared {
 
     /// Interrupts the loop, or tells it that the timer that it waits for is gone. It may panic.
     pub(crate) fn interrupt(&self) {
-        self.counters.count_unpark();
+        self.counters.count_interruption();
         self.notifier.interrupt();
     }
 
@@ -307,7 +308,7 @@ impl Shared {
     /// Moves an armed timer from the deadline `old`.
     #[inline]
     pub(crate) fn reset(&self, index: u32, old: u64, deadline: u64) -> Reset {
-        if deadline < old || self.is_exact() {
+        if deadline < old || self.needs_exact_deadline() {
             return self.reset_locked(index, old, deadline);
         }
         if !self.chunks.put_off(index, old, deadline) {
@@ -315,9 +316,10 @@ impl Shared {
         }
         self.counters.resets.count();
         // The loop may have begun to wait for the exact deadline after the check above. Then either
-        // it has found the new one, or this thread finds the flag: see `set_notify_on_cancel`.
+        // it has found the new deadline, or this thread finds the flag set: see
+        // `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.note_gone(old);
+            self.tell_loop_of_cancelled(old);
         }
         Reset::Moved {
             must_interrupt: false,
@@ -327,7 +329,7 @@ impl Shared {
     // A function of its own, so that putting a timer off need not push registers for it.
     #[inline(never)]
     fn reset_locked(&self, index: u32, old: u64, deadline: u64) -> Reset {
-        // As in `replace_waker`.
+        // After a fork the lock of a driver that is gone may be held for ever.
         if self.is_closed() {
             return Reset::Gone;
         }
@@ -390,7 +392,7 @@ impl Shared {
         let waker = self.chunks.take(index, deadline, removal, has_elapsed);
         // After the timer was taken out: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.note_gone(deadline);
+            self.tell_loop_of_cancelled(deadline);
         }
         waker
     }
@@ -399,7 +401,8 @@ impl Shared {
     #[inline]
     fn has_fired(&self, index: u32, deadline: u64) -> bool {
         // The timer's word may be cold, so `next` is tried first: a timer that is armed keeps
-        // `next` at or below its deadline. Acquire: the turn that took it out happened before.
+        // `next` at or below its deadline. Acquire: this thread then
+        // sees what the turn did that took the timer out.
         deadline < self.atomics.0.next.load(Ordering::Acquire)
             || self.chunks.load(index) != deadline
     }
@@ -446,7 +449,7 @@ impl Shared {
     /// It does so whatever the loop has announced: the loop may have read the clock and not
     /// announced anything yet.
     pub(crate) fn make_loop_look_again(&self) {
-        self.counters.count_unpark();
+        self.counters.count_interruption();
         self.notifier.look_again();
     }
 

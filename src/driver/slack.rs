@@ -13,10 +13,10 @@
 //!
 //! Timers are dense in two cases:
 //!
-//! - [`DENSE`] or more are expected within one slack, by a moving average of the time between
-//!   firings. If a wait for the slack has brought fewer, it was in vain: one task that sleeps for a
-//!   few microseconds over and over looks dense, and waiting only makes it slower. Then some of the
-//!   next firings are on time, and more of them after each further wait in vain.
+//! - [`DENSE`] or more are expected within one slack, by a moving average of the time between two
+//!   timers that fire. If a delay has brought fewer, it has gained nothing: one task that sleeps
+//!   for a few microseconds over and over looks dense, and a delay only makes it slower. Then some
+//!   of the next turns are on time, and more of them after each further delay that gains nothing.
 //! - Two things hold together: timers ask for more than one wake-up per slack, which would take
 //!   more CPU than wake-ups are allowed to (see [`WakeUpBudget`]), and the waits between them
 //!   differ in length (see [`Waits`]). The lengths tell two programs apart. A cache whose keys
@@ -25,16 +25,17 @@
 //!   slower.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
-//! are, also if each is armed when the one before has fired. The first one after a pause of the
-//! slack is on time. It may be set while the loop runs, through a [`SharedSlack`].
+//! are, also if each is armed when the one before has fired. If nothing has fired for as long as
+//! the slack, the next wake-up is on time. It may be set while the loop runs, through a
+//! [`SharedSlack`].
 //!
 //! If each timer that is armed is due earlier than all others, each interrupts the loop. After
 //! [`MANY`] interruptions in a row the loop announces a time somewhat before the deadline, by a
 //! [`margin`]. The next timers, each a little earlier than the one before, are still due after that
 //! time, and do not interrupt the loop. The price is one wake-up
 //! that finds nothing due, after which the loop announces the deadline again. Under a slack that
-//! was set, that wake-up is one of those that are kept a slack apart. So it comes at least a slack
-//! before the deadline. If the deadline is nearer than two slacks, there is no margin.
+//! was set, the next wake-up may come only a slack after that one, too. So the margin is at least
+//! the slack. If the deadline is nearer than two slacks, there is no margin.
 
 mod budget;
 mod cost;
@@ -53,13 +54,13 @@ use crate::instant::NEVER;
 /// runs, because a thread interrupts it already, or because the slack has fixed when it wakes.
 pub(crate) const NO_INTERRUPT: u64 = 0;
 
-/// How many firings within one slack make a storm.
+/// How many timers that fire within one slack make a storm.
 const DENSE: usize = 2;
 
 /// After how many interruptions in a row a loop announces an earlier time than it has to.
 const MANY: u64 = 4;
 
-/// How many firings in a row are on time, at most, after a wait in vain.
+/// How many turns in a row are on time, at most, after a delay that gained nothing.
 const MAX_ON_TIME: u32 = 1023;
 
 /// Returns whether a loop that was interrupted this often in a row should announce an earlier time
@@ -91,21 +92,23 @@ pub(crate) fn margin(slack: &SharedSlack, interruptions: u64, left: u64) -> u64 
 #[derive(Debug)]
 pub(crate) struct Planner {
     slack: SharedSlack,
-    /// Moving average of the nanoseconds between two firings, over the last dozen turns.
+    /// Moving average of the nanoseconds between two timers that fire, over the last dozen turns.
     gap: u64,
-    /// When a turn last fired something while there was a slack, or, under a slack that was set,
-    /// when a plan last woke the loop in vain; `None` if neither has happened.
+    /// The time from which a delay counts: when a turn last fired something (while the slack was
+    /// not zero) or, if the slack was set, when a plan last woke the loop in vain. `None` if
+    /// neither has happened.
     last: Option<u64>,
-    /// How many of the next firings are on time, because a wait for the slack was in vain.
+    /// How many of the next turns that fire something are on time, because a delay has gained
+    /// nothing.
     on_time_left: u32,
-    /// How many firings were put on time after the last wait in vain: 1, 3, 7 and so on, one
-    /// more than twice as many each time. The next firing after these, if it brings
-    /// [`DENSE`] timers, sets it to zero.
+    /// To how many turns `on_time_left` was last set: 1, 3, 7 and so on, one more than twice as
+    /// many each time. The next turn after these sets it to zero if it fires [`DENSE`] timers.
     back_off: u32,
     /// How many waits may still be measured in a row, until there are [`FIRST`] samples. After
     /// those, one in [`EVERY`] is measured.
     first_tries: u32,
-    /// How many waits have ended since the last one that was measured.
+    /// How many turns have fired something since a sample was last requested. Only those count that
+    /// follow a delay, or come while timers ask for more than one wake-up per millisecond.
     unmeasured: u32,
     /// Whether more wake-ups are asked for than one per slack.
     budget: WakeUpBudget,
@@ -183,7 +186,7 @@ impl Planner {
         self.gap = (self.gap.min(slack) * 3 + gap) / 4;
     }
 
-    /// Notes a wake-up that was asked for `wait` nanoseconds after the one before.
+    /// Notes a wake-up. The timers asked for it to come `wait` nanoseconds after the one before.
     fn note_wake_up(&mut self, wait: u64, slack: u64) {
         self.budget_of_longest.note(wait, cost::LONGEST);
         if self.budget_of_longest.is_spent() {

@@ -10,9 +10,9 @@
 //! waits in a list of [`chunks`], and is not in the heap yet.
 //!
 //! - W1 an entry has at most one slot, filed or unfiled: the one with its `slot_when` and
-//!   `slot_seq`. If `slot_when` is [`NEVER`], it has none. Any other slot with its key is *stray*:
-//!   it belongs to no entry. A slot that is stray, or whose entry is free, or whose timer was put
-//!   off is *stale* (see `heap`).
+//!   `slot_seq`. If `slot_when` is [`NEVER`], it has none. Any other slot whose key is the index of
+//!   this entry is *stray*: the entry has given it up. A slot that is stray, or whose entry is
+//!   free, or whose timer was put off is *stale* (see `heap`).
 //! - W2 while armed, `slot_when` is at or before the word: the heap gets to the slot no later than
 //!   its timer is due.
 //! - W3 a free entry keeps its slot: the next timer that gets the entry adopts the slot, unless
@@ -54,10 +54,10 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot is counted when it is filed. The older slot that it replaces counts as stray from the
-/// same moment. The sum is always right. But `Order::reset` files its new slot while the older one
-/// may still be unfiled: until that is filed, `stray` is 1 too high and `of_entries` 1 too low (it
-/// may be negative).
+/// A slot is counted when it is filed; the older slot of its entry, if there is one, then counts as
+/// stray. `Order::reset` may file its slot while the older one is still unfiled. Until the older
+/// one is filed, too, `stray` is 1 too high and `of_entries` 1 too low (it may be negative). Their
+/// sum is always right.
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.
@@ -152,8 +152,8 @@ impl Order {
 
     /// Files what is unfiled. The caller has found that no slot in the heap is before `bound`.
     /// Returns the time of the earliest slot that was unfiled, or `bound` if that is earlier, and
-    /// raises `unfiled_from` to it: until the driver's lock is released, a timer that is due
-    /// earlier has to take that lock.
+    /// raises `unfiled_from` to it. From now on a timer that is due earlier needs the driver's
+    /// lock. The caller holds that lock, so none is armed before the caller has released it.
     #[inline]
     fn file_unfiled(&mut self, chunks: &Chunks, bound: u64) -> u64 {
         let (current, buffer) = (&self.current, &mut self.buffer);
@@ -191,7 +191,7 @@ impl Order {
         most: usize,
         mut each: impl FnMut(Waker, u64),
     ) {
-        // No timer that is due is armed after this: its deadline has elapsed.
+        // No thread can arm a timer that is due at `now` any more: `elapsed` is published already.
         self.file_unfiled(chunks, self.heap.bound());
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;
@@ -251,7 +251,7 @@ impl Order {
     }
 }
 
-/// What the heap asks about its slots.
+/// Answers what the heap asks about its slots.
 struct View<'a> {
     chunks: &'a Chunks,
     counts: &'a mut Counts,

@@ -12,20 +12,20 @@ use std::ops::Range;
 use super::runs::{Position, Run, STALENESS};
 use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 
-/// How many slots of a run are looked at when one more turns stale in a run that is mostly stale.
+/// When a slot turns stale in a run that is mostly stale, this many slots of the run are looked at.
 ///
-/// It is twice STALENESS, which ensures H4. Each call turns at most one more slot stale, and looks
-/// at STEP slots. When this begins, `len / STALENESS` slots are live. Looking at the whole run
-/// takes `len / STEP` calls, in which at most `len / STEP` slots turn stale: half of the live ones.
+/// Twice STALENESS, for H4. The first call comes when only `len / STALENESS` slots are live. Each
+/// call turns one slot stale, and `len / STEP` calls look at the whole run. So they turn half of
+/// the live slots stale at most, and the other half stay: one slot in 2 STALENESS.
 pub(super) const STEP: usize = 2 * STALENESS;
 
-/// One in this many slots of a run is looked at to tell whether many are stale, if they were not
-/// counted.
+/// Where stale slots are not counted, one slot in this many of a run is looked at, to guess whether
+/// many are stale.
 const SAMPLE: usize = 16;
 
 impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
-    /// Makes the first run the front: takes stale slots out (where they are not marked, only if
-    /// there are many), and sorts the rest.
+    /// Turns the first run into the front: takes stale slots out (where they are not marked, only
+    /// if there is one in a sample), and sorts the rest.
     /// No slot is near when it is called. Returns `false` if the heap is empty. After `true` there
     /// may be no near slot either, because all of the run were stale: the caller tries again.
     #[cold]
@@ -91,7 +91,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// [`peek`](Self::peek) sorts them anew.
     #[cold]
     pub(super) fn near_into_run(&mut self) {
-        // Without marks, a run that is made here needs a free place: see `FRONT`.
+        // Without marks, a run that is made here must not be full: see `FRONT`.
         if !MARKS_STALE && self.near() >= Self::CAPACITY {
             self.far_half_into_run();
         }
@@ -212,7 +212,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         run.split(Self::buffer())
     }
 
-    /// The same for the run at a position. The caller inserts what is returned after it.
+    /// The same for the run at a position. The caller inserts the returned run behind that one.
     pub(super) fn split_in_half(&mut self, at: Position) -> Run {
         let run = &mut self.runs[at];
         self.effort.add(run.slots.len() * 2);

@@ -11,7 +11,7 @@
 //!
 //! One thread at a time parks on a token. PARKED is seen only between [`begin_park`] and
 //! [`end_park`], so an unpark that finds anything else has nobody to wake. An unpark that finds
-//! PARKED must end the block that runs or is about to; how it does so is the parker's part.
+//! PARKED must wake the thread, also if that is only about to block; how, is the parker's part.
 //!
 //! [`begin_park`]: Token::begin_park
 //! [`end_park`]: Token::end_park
@@ -64,7 +64,8 @@ impl Token {
 
     /// Returns whether no token has come since the park began.
     ///
-    /// Relaxed: it is a hint, or a parker that asks orders this load by a lock of its own.
+    /// Relaxed: one caller takes the answer as a hint; the others ask under a lock of their own,
+    /// which orders the load.
     #[cfg(any(feature = "rt", not(target_os = "linux"), loom, shuttle))]
     pub(super) fn is_parked(&self) -> bool {
         self.0.load(Ordering::Relaxed) == PARKED

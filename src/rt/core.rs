@@ -3,8 +3,8 @@
 //! A core has a queue, from which other workers steal, and the LIFO slot: the task to run next,
 //! which others take only if it has lain there for a while. A task that a running task wakes goes
 //! to the slot, and so does the first one that timers or I/O wake: it runs at once, while what it
-//! was woken for is still in the cache. If the slot is full, the task goes to the end of the queue
-//! and does not displace the one there, so that the tasks that one task wakes run in that order.
+//! was woken for is still in the cache. If the slot is full, the task goes to the end of the queue,
+//! and the one in the slot stays, so that the tasks that one task wakes run in that order.
 //! After [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its turn, so that two
 //! tasks that wake each other for ever do not starve the others. A new task does not go to the
 //! slot: the task that spawns it may run for long, and expects it to run meanwhile.
@@ -237,8 +237,8 @@ impl Core {
 /// needs no read-modify-write with this queue; with a pointer that is swapped it would.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
-    /// Raised by each check of the slots: then the worker has to report when it runs a task while
-    /// the slot is full.
+    /// While it is raised, the worker has to tell `idle` when it runs a task while the slot is
+    /// full. Each check of the slots raises it.
     report_flag: Arc<ReportFlag>,
 }
 

@@ -101,11 +101,12 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads may run. If as many workers are parked, no worker runs.
+    /// How many threads have something to run, parked or not. If as many workers are parked, no
+    /// worker runs.
     ///
-    /// - A thread that has a core counts.
-    /// - A thread that has lent its core counts, too, as long as it polls its main future. Then
-    ///   there are more such threads than workers, so it never seems that none runs.
+    /// - A thread that runs a worker counts.
+    /// - A thread that has lent its worker counts, too, as long as it polls its main future. Then
+    ///   there are more threads than workers, and the two numbers are never equal.
     /// - A thread that waits for the runtime to end does not count, nor a lender whose main future
     ///   is blocked in another `block_on`.
     threads: usize,

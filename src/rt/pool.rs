@@ -163,14 +163,14 @@ impl Pool {
 
     /// Like [`may_be_due`](Self::may_be_due), for the timers of a worker and those of external
     /// threads.
-    pub(super) fn may_be_due_at(&self, worker: usize, now: u64) -> bool {
+    pub(super) fn may_be_due_for(&self, worker: usize, now: u64) -> bool {
         let drivers = self.idle.sharded_driver().shards();
         drivers[worker].may_be_due(now) || drivers[self.workers()].may_be_due(now)
     }
 
     /// Fires what is due of the timers of a worker and of external threads. Returns whether more
     /// may be due.
-    pub(super) fn fire_at(&self, worker: usize, now: u64, budget: usize) -> bool {
+    pub(super) fn fire_for(&self, worker: usize, now: u64, budget: usize) -> bool {
         let driver = self.idle.sharded_driver();
         let (_, more) = driver.fire_shard(worker, now, budget);
         let (_, more_external) = driver.fire_shard(self.workers(), now, budget);

@@ -1,7 +1,7 @@
 //! Which runtimes this thread is in, as a stack of scopes, and where a task goes that is ready.
 //!
 //! A thread is in a runtime in one of two ways. It *runs* the runtime's futures, as a worker or in
-//! `block_on`: then its scope has a core while the thread is a worker, and local tasks. Or it has
+//! `block_on`: then its scope has local tasks and, while the thread is a worker, a core. Or it has
 //! only *entered* the runtime by a guard: then what it spawns and the timers that it makes go
 //! there, and that is all. Scopes nest: a future may call `block_on` of another runtime, or enter
 //! one.
@@ -45,7 +45,7 @@ pub(super) struct Scope {
     /// `Some` while the thread is a worker. `None` in the scope of a `block_on` that was called in
     /// a destructor.
     core: RefCell<Option<Core>>,
-    /// The local tasks, once there was one.
+    /// The local tasks; empty until one is spawned.
     local: OnceCell<LocalQueue>,
     /// The local tasks have ended, and one that is spawned from now on ends at once.
     local_closed: Cell<bool>,
@@ -55,7 +55,7 @@ pub(super) struct Scope {
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures. A scope needs
     /// it in two cases: if its thread is no worker, or if the thread is inside a future of another
-    /// runtime on the same clock, whose workers do not see when this thread runs.
+    /// runtime on the same clock. (The workers of that runtime do not see when this thread runs.)
     hold: Cell<Option<Hold>>,
 }
 
@@ -79,7 +79,7 @@ impl Scope {
         self.core.borrow_mut().take()
     }
 
-    /// Returns the local tasks, if there was one.
+    /// Returns the local tasks, if one was ever spawned.
     pub(super) fn local(&self) -> Option<&LocalQueue> {
         self.local.get()
     }
@@ -267,8 +267,8 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
 
 /// Where a call of `block_on` is made.
 pub(super) enum Nesting {
-    /// In no future of the runtime, or in one that is being dropped on a thread that runs no
-    /// worker.
+    /// In no future of the runtime. (Or in a future of the runtime that is being dropped, on a
+    /// thread that runs no worker.)
     Outside,
     /// In a future of the runtime that is being dropped. The call may block, and the thread fires
     /// timers for it, with the core of this scope.

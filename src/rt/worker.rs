@@ -1,7 +1,7 @@
 //! The worker loop: run tasks, fire timers, steal, park.
 //!
-//! In each pass a worker runs one task: out of the LIFO slot, its own queue, or the shared queue, a
-//! local one, or one that it has stolen.
+//! In each pass a worker runs one task: one of its own (out of the LIFO slot, its queue, or the
+//! local tasks of the thread) or, if there is none, one of the shared queue, or of another worker.
 //! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
 //! out of the shared queue has its turn. A worker without a task fires the timers of all workers,
 //! looks for I/O, and then *searches* (see `idle::notify`): it steals half of the tasks of another
@@ -57,14 +57,14 @@ pub(super) struct Worker<'a> {
     state: LoopState,
     /// It counts as searching.
     searching: bool,
-    /// The timers of all workers were fired in this pass. For the rest of it `fire_all_once` does
-    /// nothing, unless the worker parks: the tasks that they woke run first.
+    /// The timers of all workers were fired in this pass. So that the tasks that these woke run
+    /// first, `fire_all_once` does nothing until the next pass, or until the worker parks.
     has_fired_all: bool,
     /// The last firing ended before all timers that were due had fired: there were more than one
     /// firing takes, or too many stale slots before them.
     more_timers_due: bool,
     /// It has looked for I/O when it left its parker, and need not do so in the next `find_work`.
-    skips_next_look: bool,
+    has_just_looked: bool,
     /// Its last look for I/O in `find_work` has found some, or its last park ended at once,
     /// probably for I/O. So it looks once more before it parks, even if it has just looked.
     expects_io: bool,
@@ -99,7 +99,7 @@ impl<'a> Worker<'a> {
             searching: false,
             has_fired_all: false,
             more_timers_due: false,
-            skips_next_look: false,
+            has_just_looked: false,
             expects_io: false,
             must_check_slots: false,
             unparked_at: 0,
@@ -211,7 +211,7 @@ impl<'a> Worker<'a> {
         let me = self.core.index;
         let may_be_due = |now| match all {
             true => self.pool.may_be_due(now),
-            false => self.pool.may_be_due_at(me, now),
+            false => self.pool.may_be_due_for(me, now),
         };
         // Without timers and descriptors the clock is not read.
         if may_be_due(LAST) {
@@ -251,8 +251,8 @@ impl<'a> Worker<'a> {
     }
 
     /// Sets how many tasks run until the next poll, by how long the last ones took. If the worker
-    /// has parked since the last poll, or no timer was armed, that is not known: as a rule the time
-    /// since then is long, and the next poll comes after one task.
+    /// has parked since the last poll, or no timer was armed, the time since then is not that of
+    /// the tasks. As a rule it is longer, and the next poll comes after one task.
     fn adapt_interval(&mut self, now: u64) {
         self.state.interval = interval(POLL_PERIOD, self.time_of_each(now));
         self.state.last_poll = now;
@@ -270,8 +270,8 @@ impl<'a> Worker<'a> {
         self.state.last_poll = now;
     }
 
-    /// Returns how long each task has taken since the last poll, if as many tasks have run since as
-    /// were to run.
+    /// Returns the time of each task, if the worker has run `interval` tasks since the last poll
+    /// and has done nothing else.
     fn time_of_each(&self, now: u64) -> u64 {
         now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval)
     }
@@ -279,7 +279,7 @@ impl<'a> Worker<'a> {
     /// Fires the timers of this worker and of external threads that are due.
     fn fire_own(&mut self, now: u64) {
         let me = self.core.index;
-        let more = self.while_waking(|| self.pool.fire_at(me, now, TIMERS_PER_PASS));
+        let more = self.while_waking(|| self.pool.fire_for(me, now, TIMERS_PER_PASS));
         self.after_firing(more);
     }
 
@@ -333,8 +333,8 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere: in timers, I/O, and the queues of others.
     fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        let skips_next_look = std::mem::take(&mut self.skips_next_look);
-        if (self.expects_io || !skips_next_look) && self.pool.reactor.has_registrations() {
+        let has_just_looked = std::mem::take(&mut self.has_just_looked);
+        if (self.expects_io || !has_just_looked) && self.pool.reactor.has_registrations() {
             self.expects_io = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();

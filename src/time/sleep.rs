@@ -45,8 +45,8 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
 /// current at its first poll, and if there is none either, the process-wide thread. If the clock of
-/// that driver is the system's, time counts from this call; if it is a paused or manual clock or
-/// one of your own, all of `duration` counts from the first poll.
+/// that driver is the system's monotonic clock, time counts from this call. If it is another one,
+/// or is paused, all of `duration` counts from the first poll.
 ///
 /// # Panics
 ///
@@ -165,9 +165,9 @@ impl Handle {
 /// next turn, or at once if the timer yields:
 ///
 /// - The timer [yields](super#yielding).
-/// - It is the first poll after the timer was made for 1 ms or more where a driver was current, or
-///   after a timer that waits was moved by [`reset_at`](Self::reset_at) to a later deadline, or by
-///   [`reset_after`](Self::reset_after) for 1 ms or more. That poll does not read the clock.
+/// - It is a poll that does not read the clock: the first one after the timer was made for 1 ms or
+///   more where a driver was current; or, while the timer waited, was moved to a later deadline by
+///   [`reset_at`](Self::reset_at), or was given 1 ms or more by [`reset_after`](Self::reset_after).
 /// - A virtual machine has held up the ticks of its Linux for more than 100 ms. A deadline more
 ///   than 100 ms away is compared with the time of the last tick, which is then old.
 ///
@@ -214,8 +214,8 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Whether the last poll was pending only to let other tasks run: although the deadline had
-    /// passed, or before the timeout polled its future.
+    /// Whether the last poll was pending only to let other tasks run. (For a `Sleep`, the deadline
+    /// had passed; a `Timeout` had not polled its future.)
     yielded: bool,
     /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
@@ -269,9 +269,9 @@ impl Sleep {
         Self::new(driver, deadline, NextPoll::first(duration))
     }
 
-    /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's longest wait means
-    /// that there is no timeout. ([`after`](Self::after) shortens it to the longest wait: an idle
-    /// paused clock would advance to the end of that.)
+    /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's end means that
+    /// there is no timeout. ([`after`](Self::after) shortens a duration to the clock's longest
+    /// wait: an idle paused clock would advance to the end of that.)
     pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
         let deadline = driver.shared.clock.deadline_after(duration);
         Self::new(driver, deadline, NextPoll::first(duration))
@@ -498,7 +498,8 @@ impl Sleep {
     #[inline]
     pub(crate) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
         let clock = Some(self.driver.clock());
-        // Two calls, because the constant saves instructions: most timers of items are not armed.
+        // Two calls, because `false` as a constant saves instructions, and most such timers have
+        // not waited.
         match self.has_waited() {
             true => coop::consume_item(before, cx, true, clock),
             false => coop::consume_item(before, cx, false, clock),

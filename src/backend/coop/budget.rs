@@ -18,12 +18,13 @@
 //! polls a timer that is far off beside one that is due. These rules apply instead:
 //!
 //! - A ready result for which the task has waited is not counted, because the task has returned
-//!   `Pending` before it. A loop that never yields also has results for which it has not waited.
+//!   `Pending` before it. (A loop that does not let other tasks run is found all the same: it has
+//!   results for which it has not waited, and these are counted.)
 //! - If the waker is not that of the last result, the budget is reset: the waker belongs to another
 //!   task, as a rule. But the futures of a `FuturesUnordered` have a waker each, inside one task,
 //!   so the results under earlier wakers are added up, and at 1024 the budget is exhausted for all
-//!   wakers. The executor may just as well have run a thousand tasks: therefore only sixteen timers
-//!   yield then, which is enough to make such a collection yield.
+//!   wakers. A thousand tasks, one after the other, look the same. So as not to disturb those, only
+//!   sixteen timers yield then, which is enough to make such a collection yield.
 //! - The 5 ms exhaust the budget only if there have been sixteen results, because the first of them
 //!   may have been long ago, in another poll.
 //!

@@ -27,7 +27,7 @@ impl Shared {
     /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
     /// it.
     #[inline]
-    pub(super) fn is_exact(&self) -> bool {
+    pub(super) fn needs_exact_deadline(&self) -> bool {
         self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
     }
 
@@ -43,24 +43,21 @@ impl Shared {
     /// Announces, under the lock, that the loop parks until `until`, which is some time before its
     /// next deadline (the margin, see `slack`).
     pub(crate) fn announce_early(&self, state: &State, until: u64) {
-        // The slots of timers that are due then or later may be left unfiled until then.
+        // Slots of timers that are due at `until` or later may stay unfiled until `until`.
         self.lower_next(state, until);
         state.timers.lower_unfiled_from(&self.chunks, until);
-        self.announce_park(state, until);
+        self.announce(state, until);
     }
 
     /// Announces, under the lock, that the loop parks until `until`, in clock time.
-    pub(crate) fn announce_park(&self, _state: &State, until: u64) {
-        self.atomics
-            .0
-            .interrupt_before
-            .store(until, Ordering::Relaxed);
+    pub(crate) fn announce(&self, _state: &State, until: u64) {
+        self.atomics.0.announced.store(until, Ordering::Relaxed);
     }
 
     /// Returns until when the loop has announced to park, also if that time is over;
     /// `NO_INTERRUPT` once the announcement is cleared, or while no timer interrupts the wait.
-    pub(crate) fn interrupt_before(&self) -> u64 {
-        self.atomics.0.interrupt_before.load(Ordering::Relaxed)
+    pub(crate) fn announced(&self) -> u64 {
+        self.atomics.0.announced.load(Ordering::Relaxed)
     }
 
     /// Clears the announcement: the loop runs, or is about to look at its timers, or no new timer
@@ -70,7 +67,7 @@ impl Shared {
         // interrupts a loop that has just been unparked.
         self.atomics
             .0
-            .interrupt_before
+            .announced
             .store(NO_INTERRUPT, Ordering::Relaxed);
     }
 
@@ -85,7 +82,7 @@ impl Shared {
             lockings += 1;
             match state.timers.next_deadline(&self.chunks, &mut budget) {
                 Some(next) => return (state, next),
-                None if lockings >= MOST_LOCKINGS && !exactly && !self.is_exact() => {
+                None if lockings >= MOST_LOCKINGS && !exactly && !self.needs_exact_deadline() => {
                     let bound = state.timers.bound(&self.chunks);
                     return (state, bound);
                 }
@@ -98,11 +95,9 @@ impl Shared {
     #[inline]
     pub(super) fn note_armed(&self, deadline: u64) -> bool {
         let atomics = &self.atomics.0;
-        let interrupt = deadline < atomics.interrupt_before.load(Ordering::Relaxed);
+        let interrupt = deadline < atomics.announced.load(Ordering::Relaxed);
         if interrupt {
-            atomics
-                .interrupt_before
-                .store(NO_INTERRUPT, Ordering::Relaxed);
+            atomics.announced.store(NO_INTERRUPT, Ordering::Relaxed);
             let interruptions = atomics.interruptions.load(Ordering::Relaxed);
             atomics
                 .interruptions
@@ -115,9 +110,9 @@ impl Shared {
     /// must be told.
     #[inline]
     pub(super) fn note_cancelled(&self, deadline: u64) -> bool {
-        // The flag comes first: on a clock that cannot be paused nothing else is read.
+        // The flag comes first: where it is not set nothing else is read.
         let notify = self.notify_on_cancel.load(Ordering::Relaxed)
-            && (deadline..NEVER).contains(&self.interrupt_before());
+            && (deadline..NEVER).contains(&self.announced());
         if notify {
             self.clear_announcement();
         }
@@ -127,7 +122,7 @@ impl Shared {
     /// Tells the loop, if it must be told, that a timer is no longer due at `old`: it was put off
     /// or removed.
     #[cold]
-    pub(super) fn note_gone(&self, old: u64) {
+    pub(super) fn tell_loop_of_cancelled(&self, old: u64) {
         let state = self.lock();
         let must_interrupt = self.note_cancelled(old);
         drop(state);
@@ -168,7 +163,7 @@ impl Shared {
 
     /// Resets the count of interruptions in a row: a wait of the loop has ended because its time
     /// was over, or because of an unpark that no earlier timer has caused.
-    pub(crate) fn end_interruptions(&self) {
+    pub(crate) fn reset_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.
         self.atomics.0.interruptions.store(0, Ordering::Relaxed);
@@ -178,7 +173,7 @@ impl Shared {
     /// by [`wake_with_margin`](Self::wake_with_margin).
     pub(crate) fn needs_margin(&self) -> bool {
         let interruptions = self.atomics.0.interruptions.load(Ordering::Relaxed);
-        slack::needs_margin(interruptions) && !self.is_exact()
+        slack::needs_margin(interruptions) && !self.needs_exact_deadline()
     }
 
     /// Returns when the loop should wake for a deadline at `next` if it is interrupted often and

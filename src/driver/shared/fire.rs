@@ -6,9 +6,9 @@
 //! timers, clone and drop wakers, or block.
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
-//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). Each time counts as a full
-//! batch, even if it has found fewer timers: so a turn that finds only stale slots takes the lock
-//! no more often than one that fires.
+//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). For the limit of a call, each
+//! time counts as a full batch, even if it has found fewer timers: so a turn that finds only stale
+//! slots takes the lock no more often than one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)
@@ -44,10 +44,10 @@ impl Batch {
 
     #[inline]
     fn push(&mut self, waker: Waker) {
-        let free = self.wakers[self.len].replace(waker);
-        debug_assert!(free.is_none());
+        let previous = self.wakers[self.len].replace(waker);
+        debug_assert!(previous.is_none());
         // It need not be dropped.
-        mem::forget(free);
+        mem::forget(previous);
         self.len += 1;
     }
 
@@ -63,9 +63,9 @@ impl Batch {
 impl Shared {
     /// Fires timers due at `now`, earliest first, about `most` of them at most.
     ///
-    /// Returns how many fired and whether more may be due. Unless the loop must know the earliest
-    /// deadline exactly, the call also ends after [`MOST_LOCKINGS`] batches that stale
-    /// slots have kept from being full. Any thread may call it at any time.
+    /// Returns how many fired and whether more may be due. It also ends after [`MOST_LOCKINGS`]
+    /// batches that were not full because of stale slots, unless the loop must know the earliest
+    /// deadline exactly. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let mut batch = Batch::new();
         let (mut fired, mut counted, mut stale_lockings, mut most_late) = (0, 0_usize, 0, 0);
@@ -77,8 +77,11 @@ impl Shared {
             // If a batch is not full, stale slots have ended it, or it is the last one.
             stale_lockings += usize::from(batch.len < BATCH);
             batch.wake();
-            if !more || counted >= most || stale_lockings >= MOST_LOCKINGS && !self.is_exact() {
-                // The driver may have ended meanwhile: then they were orphaned.
+            if !more
+                || counted >= most
+                || stale_lockings >= MOST_LOCKINGS && !self.needs_exact_deadline()
+            {
+                // If the driver has ended meanwhile, the timers were orphaned.
                 if fired > 0 && !self.is_closed() {
                     self.report_turn(now, fired, most_late);
                 }

@@ -188,7 +188,7 @@ fn a_wait_that_the_slack_ends_is_the_end_of_a_row_of_interruptions() {
         let shared = &driver.handle().shared;
         (0..4).for_each(|_| {
             let state = shared.lock();
-            shared.announce_park(&state, NEVER);
+            shared.announce(&state, NEVER);
             assert!(shared.note_armed(1));
         });
         (soon, shared.needs_margin())

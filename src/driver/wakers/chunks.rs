@@ -22,11 +22,12 @@
 //!   last chunk has room for more. (Another thread may put a chunk into `available` at that moment,
 //!   and may not be seen. That costs one entry, as if it had removed its timer a moment later.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
-//! - P1 a timer may leave its slot unfiled if it is due at `unfiled_from` or later. The driver's
-//!   `next` <= `unfiled_from` <= the time of each unfiled slot. A timer that is due
-//!   earlier takes the driver's lock. So a turn that asks `next` overlooks no unfiled timer that is
-//!   due. The list is taken out and `unfiled_from` raised without a release of the chunk's lock in
-//!   between. After that, still under the driver's lock, `next` is raised.
+//! - P1 a timer that is due at `unfiled_from` or later may leave its slot unfiled; one that is due
+//!   earlier takes the driver's lock. At any time the driver's `next` <= `unfiled_from` <= the time
+//!   of each unfiled slot. So a turn that asks only `next` overlooks no unfiled timer that is due.
+//!   A thread raises `unfiled_from` under the driver's lock: it takes the list out and raises the
+//!   time, without a release of the chunk's lock in between. If it also raises `next`, it does so
+//!   after that, before it releases the driver's lock.
 //! - P2 the loop looks at its timers at `unfiled_from` or earlier. (If a slack or a `Hold` delays
 //!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
 //!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer
@@ -34,9 +35,9 @@
 //!   loop waits for longer. A loop that wakes some time before its deadline (the *margin*, see
 //!   `slack`) lowers `unfiled_from` to the time at which it wakes.
 //!
-//! Let the loop wait for 100. A timer for 120 leaves its slot unfiled. One for 90 takes the
-//! driver's lock, files both slots, lowers `unfiled_from` to 90, and interrupts the loop. One for
-//! 95 leaves its slot unfiled again: the loop files it before the next wait.
+//! Let the loop wait until the time 100. A timer due at 120 leaves its slot unfiled. One due at 90
+//! takes the driver's lock, files both slots, lowers `unfiled_from` to 90, and interrupts the loop.
+//! One due at 95 leaves its slot unfiled again: the loop files it before the next wait.
 
 mod current;
 mod entries;
@@ -80,10 +81,10 @@ struct Chunk {
 /// What is written whenever a timer is armed or removed, on one cache line.
 #[repr(C)]
 struct Head {
-    /// How many timers were armed. Written under the lock, as is `cancelled`.
-    armed: AtomicU64,
+    /// How many timers were ever armed. Written under the lock, as is `cancelled_total`.
+    armed_total: AtomicU64,
     /// How many were removed before they fired.
-    cancelled: AtomicU64,
+    cancelled_total: AtomicU64,
     entries: Mutex<Entries>,
 }
 
@@ -124,8 +125,8 @@ impl Chunk {
     fn new() -> Self {
         Self {
             head: CachePadded(Head {
-                armed: AtomicU64::new(0),
-                cancelled: AtomicU64::new(0),
+                armed_total: AtomicU64::new(0),
+                cancelled_total: AtomicU64::new(0),
                 entries: Mutex::new(Entries::new()),
             }),
             words: std::array::from_fn(|_| Word::new()),
@@ -148,7 +149,7 @@ impl Chunk {
         waker: &mut Option<Waker>,
     ) -> Option<u32> {
         let index = entries.arm(number, &self.words, deadline, waker)?;
-        bump(&self.head.0.armed, 1);
+        bump(&self.head.0.armed_total, 1);
         Some(index)
     }
 }
@@ -258,7 +259,7 @@ impl Chunks {
         if has_elapsed() && chunk.words[at].load_locked() != deadline {
             return None;
         }
-        bump(&chunk.head.0.cancelled, removal as u64);
+        bump(&chunk.head.0.cancelled_total, removal as u64);
         self.free(&mut entries, number, at)
     }
 
@@ -282,7 +283,7 @@ impl Chunks {
     fn free_entry(&self, entries: &mut Entries, number: u32, at: usize) -> Option<Waker> {
         let had_none = entries.first_free == NONE;
         let waker = entries.free(at);
-        if had_none && entries.arming.is_none() {
+        if had_none && !entries.is_current() {
             self.available.push(number);
         }
         waker
@@ -343,8 +344,8 @@ impl Chunks {
                 .sum()
         };
         // What ends a timer is read before what begins one.
-        stats.cancelled += sum(|head| &head.cancelled);
-        stats.armed += sum(|head| &head.armed);
+        stats.cancelled += sum(|head| &head.cancelled_total);
+        stats.armed += sum(|head| &head.armed_total);
         stats.peak += self.peak.load(Ordering::Relaxed);
     }
 
@@ -371,7 +372,7 @@ impl Chunks {
         // driver is gone.
         chunk.words.iter().for_each(|word| word.store(NO_DEADLINE));
         let (all, armed) = entries.close();
-        bump(&chunk.head.0.cancelled, u64::from(armed));
+        bump(&chunk.head.0.cancelled_total, u64::from(armed));
         Some(all.into_iter().filter_map(|entry| match entry.state {
             EntryState::Armed(waker) => Some(waker),
             EntryState::Free(_) => None,

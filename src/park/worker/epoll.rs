@@ -22,23 +22,23 @@
 //!
 //! At first it is nested if there are two workers: each hands the I/O over to the other. With more,
 //! few of them wait for I/O by turns, and an event would pass through the instances of all. From
-//! time to time the caller makes each parker *review* that. If a parked worker was made to wait for
-//! I/O no more than [`FEW`] times since the last review, and it does not wait for I/O now (or is
-//! the one that makes this review, and so is not blocked), the source is removed. If a parked
-//! worker was made to wait for I/O [`MANY`] times between two reviews, the source is nested,
-//! by the worker before its next park in which it waits for I/O: nesting goes through all
+//! time to time the caller makes each parker *review* that. To make a parked worker wait for
+//! I/O is a *hand-over*. A review removes the source if there were no more than [`FEW`] hand-overs
+//! since the last one, and the worker is not blocked in a wait for I/O: it does not wait for I/O,
+//! or makes the review itself. If there were [`MANY`] hand-overs, the worker nests the source
+//! before its next park in which it waits for I/O. (No other thread does: nesting goes through all
 //! descriptors (the kernel searches them for loops, 63 µs for a thousand), which is too long for
-//! the thread that holds the lock. If the kernel refuses it, because some open file would be
+//! the thread that holds the lock.) If the kernel refuses it, because some open file would be
 //! reachable by too many paths, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!
 //! *An unpark.* It sets the token. If the worker was not about to park, its next park finds the
 //! token and returns. If the token was set already, that one will do. If the token was PARKED, the
-//! worker is between `begin_park` and `end_park`, and the write makes an edge. An edge lies in
-//! epoll's list of what is ready until one `epoll_wait` returns it, and that is the running one or
-//! a later one, never an earlier: so the running park ends, or, if it was about to end for another
-//! reason, the next park ends early, without a reason.
+//! worker is between `begin_park` and `end_park`, and the write makes an edge. The next
+//! `epoll_wait` that returns takes the edge. As a rule that is the running one, so the running park
+//! ends. If that was about to return for another reason, it is the one of the next park, which ends
+//! early, without a reason.
 //!
 //! *A timeout, I/O.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what the
 //! worker waits in, and it makes no difference whether the worker is parked, is about to park, or
@@ -67,9 +67,9 @@ use crate::instant::NEVER;
 use crate::park::timerfd;
 use crate::park::token::Token;
 
-/// From this many `hand_overs` between two reviews on, nesting is cheaper: without it each is an
-/// unpark. Between two reviews there are up to 1000 waits for I/O, for some 2000 events, which take
-/// 86 µs to pass through an instance.
+/// With this many `hand_overs` or more between two reviews, nesting is cheaper: without it each is
+/// an unpark. Between two reviews there are up to 1000 waits for I/O, for some 2000 events, which
+/// take 86 µs to pass through an instance.
 const MANY: u32 = 8;
 
 /// With no more `hand_overs` than this between two reviews, nesting is dearer.
@@ -80,7 +80,8 @@ pub(super) struct EpollPark {
     descriptors: Weak<Descriptors>,
     /// The only lasting strong reference, which `close` drops: unparkers may outlive the runtime.
     keep_alive: Mutex<Option<Arc<Descriptors>>>,
-    // Relaxed: these are written under the callers' lock.
+    // Relaxed: `timeout` and `waits_for_io` are written under the callers' lock, that of the parked
+    // workers.
     /// What the kernel was told last, so that it is told only what is new.
     timeout: AtomicU64,
     /// Whether I/O is to end the park. Where the source is nested, the kernel has to be told:
@@ -136,7 +137,7 @@ impl Descriptors {
 impl EpollPark {
     /// Makes the parker of one worker of `workers`.
     pub(super) fn new(workers: usize, io: Option<IoSource>) -> io::Result<Self> {
-        // Without a source nothing is ever to be nested.
+        // Without a source it counts as nested: there is nothing left to nest.
         let is_nested = workers == 2 || io.is_none();
         let descriptors = Arc::new(Descriptors::new(io)?);
         if is_nested {
@@ -342,7 +343,7 @@ impl WorkerPark for EpollPark {
 mod tests {
     use super::*;
 
-    /// The source is a file that is always ready, and that another instance accepts no longer.
+    /// The source is a file that is always ready, and that the parker's instance accepts no longer.
     #[test]
     fn worker_waits_for_io_although_its_instance_refuses_the_source() {
         let event: Arc<OwnedFd> = Arc::new(eventfd(1, EventfdFlags::CLOEXEC).unwrap());

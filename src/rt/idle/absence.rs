@@ -1,24 +1,23 @@
 //! [`Away`], which worker is away, and [`Deputies`], which of the parked ones wait in its place.
 //!
 //! A driver owner whose park has ended leaves the parked workers. If its tasks are expected to be
-//! short and there is a *deputy*, it is *away*: it does what it has woken for, and parks again as
-//! the driver owner. Meanwhile the deputy, which stays parked, is the keeper. (Otherwise another
-//! worker becomes the driver owner.) If the driver owner has not parked by the time of the
-//! *relief*, the absence ends: the deputy wakes and does what there is to do. (A worker that is
-//! away for I/O and has looked for it often may stay away longer.)
+//! short and there is a *deputy*, it is *away*: it does the work for which its park has ended, and
+//! parks again as the driver owner. Meanwhile the deputy, which stays parked, is the keeper.
+//! (Otherwise another worker becomes the driver owner.) If the driver owner has not parked by the
+//! time of the *relief*, the absence ends: the deputy wakes and does what there is to do. (A worker
+//! that is away for I/O and has looked for it often may stay away longer.)
 //!
-//! | the driver owner is | the keeper is | its park ends | it waits for I/O |
+//! | the driver owner is | the keeper is | the keeper's park ends | the keeper waits for I/O |
 //! |---|---|---|---|
 //! | parked | the driver owner | at `until` | yes |
 //! | away for timers | the timer deputy | at the relief | no |
 //! | away for I/O | the I/O deputy | at the relief, or at `until` if that is earlier | no |
 //! | not there: no worker is parked | none | | |
 //!
-//! (The park of the keeper also ends when the LIFO slots are to be checked.) The timer deputy
-//! has its timeout before it is needed; the I/O deputy gets it at the first absence, and keeps it
-//! for the next ones. All other workers park without a
-//! timeout. Absences for timers are in [`timer_absence`](super::timer_absence), those for I/O in
-//! [`io_absence`](super::io_absence).
+//! (The park of the keeper also ends when the LIFO slots are to be checked.) The timer deputy has
+//! its timeout before it is needed; the I/O deputy gets it at the first absence, and keeps it for
+//! the next ones. All other workers park without a timeout. Absences for timers are in
+//! [`timer_absence`](super::timer_absence), those for I/O in [`io_absence`](super::io_absence).
 
 use crate::instant::NEVER;
 

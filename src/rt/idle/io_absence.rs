@@ -1,20 +1,19 @@
 //! The worker that is away for I/O, and its deputy, which takes over if that takes long.
 //!
 //! I/O that is ready ends the park of the driver owner. If another parked worker became the driver
-//! owner at once, the next I/O would unpark that one. As a rule it is the answer to what the first
-//! one has just written, and the first one would find it a moment later. The two would take turns,
-//! and each turn is a switch between threads. So the first one stays the worker that sees to I/O:
-//! it is *away*, runs the tasks that it has woken, looks for I/O, and is the driver owner again
-//! when it parks.
+//! owner at once, the next I/O would end the park of that one. As a rule it is the answer to what
+//! the first one has just written, and the first one would find it a moment later. The two would
+//! take turns, and each turn is a switch between threads. So the first one stays the worker that
+//! sees to I/O: it is *away*, runs the tasks that it has woken, looks for I/O, and is the driver
+//! owner again when it parks.
 //!
 //! While it is away, another parked worker, the *I/O deputy*, is the keeper. It does not wait for
 //! I/O. It waits for the earlier of two times: the next deadline of a timer, and the *relief*,
 //! which comes [`IO_RELIEF_AFTER`] after the timeout of the deputy was set. At the relief the
 //! absence ends: the I/O deputy collects the I/O, and searches for tasks. The next driver owner is
-//! another parked worker or, if there is none, the first one that parks. But if the worker that is
-//! away has looked for I/O often since the absence began or was last
-//! extended (20 times at least, which in
-//! 2 ms is once in 100 µs), it may stay away as long again.
+//! another parked worker or, if there is none, the first one that parks. But the absence is
+//! extended, by the same time, if the worker that is away has looked for I/O at least 20 times
+//! since the absence began or was last extended: in 2 ms, once in 100 µs.
 //!
 //! Since the I/O deputy searches for tasks at the relief, no worker is unparked at once for the
 //! tasks that I/O has woken, if they are expected to be short
@@ -34,7 +33,7 @@
 //!
 //! - It begins when I/O has ended the park of the driver owner. It also begins when worker A is
 //!   about to park as the driver owner while worker B looks for I/O all the time. (B need not have
-//!   been the driver owner.) B would find each event first, and A would be unparked for nothing. So
+//!   been the driver owner.) B would find each event first, and A's park would end for nothing. So
 //!   B counts as away, and A is its deputy.
 //! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
 //!   loop, because its thread is about to poll a main future or to end.
@@ -48,9 +47,9 @@ use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How long a driver owner may be away for I/O, in nanoseconds. While there is I/O, a worker is
-/// unparked that often: with 2 ms a message there and back takes 0.5 % more CPU than with 5 ms, and
-/// with 1 ms 2 % more.
+/// How long a driver owner may be away for I/O, in nanoseconds. While there is I/O, the
+/// deputy's park ends once in this time, at most. With 2 ms the round trip of a message takes 0.5 %
+/// more CPU than with 5 ms, and with 1 ms 2 % more.
 pub(super) const IO_RELIEF_AFTER: u64 = 2_000_000;
 
 /// After how many looks for I/O it is decided whether a worker looks all the time.
@@ -98,7 +97,7 @@ impl Idle {
         if !self.is_prepared(deputy.worker) || parked.until <= deputy.at {
             return;
         }
-        // No timer is due for long, so the timer deputy is there for nothing.
+        // No timer comes due for a long while, so the timer deputy is there for nothing.
         if let Some(unused) = parked.deputies.for_timers.take()
             && unused.worker != deputy.worker
         {
@@ -163,8 +162,8 @@ impl Idle {
         }
     }
 
-    /// Counts looks of a worker for I/O, or a park that has ended for some. Now and then all
-    /// parkers are reviewed: the I/O source is removed from those that were seldom made to wait for
+    /// Counts looks of a worker for I/O, or a park that I/O has ended. Now and then all parkers are
+    /// reviewed: the I/O source is removed from those that were seldom made to wait for
     /// I/O while parked, since an event costs less if fewer parkers have the source.
     pub(super) fn count_towards_io_review(&self, parked: &mut Parked, worker: usize, count: usize) {
         parked.since_io_review += count;
@@ -178,8 +177,8 @@ impl Idle {
     }
 
     /// A worker that is about to park as the driver owner does not wait for I/O, if another one
-    /// looks for it all the time: each event would unpark this one, and the other one would be
-    /// faster.
+    /// looks for it all the time: each event would end the park of this one, and the other one
+    /// would be faster.
     pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
         let worker = self.last_looker.load(Relaxed);
         if worker == owner || parked.away.is_any() || parked.deputies.for_timers.is_some() {
@@ -212,8 +211,8 @@ impl Idle {
         }
     }
 
-    /// Ends the absence if its relief has come. Returns whether it did. A worker that is away for
-    /// I/O and has looked for it often since may stay away as long again.
+    /// Ends the absence if its relief has come. Returns whether it did. If the worker
+    /// that is away for I/O has looked for it often since, the absence is extended instead.
     pub(super) fn end_absence_if_over(&self, parked: &mut Parked, now: u64) -> bool {
         if let Away::ForIo {
             worker,
@@ -256,9 +255,9 @@ impl Idle {
         parked.away = Away::Nobody;
         parked.deputies.for_io = None;
         let must_unpark = |&keeper: &usize| {
-            let for_timeout = self.set_timeout(&parked, keeper);
-            let for_io = self.is_prepared(keeper) && self.parkers[keeper].set_io(true);
-            for_timeout || for_io
+            let timeout_needs_unpark = self.set_timeout(&parked, keeper);
+            let io_needs_unpark = self.is_prepared(keeper) && self.parkers[keeper].set_io(true);
+            timeout_needs_unpark || io_needs_unpark
         };
         let keeper = parked.keeper.filter(must_unpark);
         drop(parked);

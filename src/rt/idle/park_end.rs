@@ -31,14 +31,14 @@ pub(crate) struct Unparked {
 /// What has ended the park of the keeper. Nothing, for another worker.
 #[derive(Clone, Copy, Default)]
 struct Ended {
-    for_timers: bool,
-    for_slots: bool,
-    for_relief: bool,
-    for_io: bool,
+    by_timers: bool,
+    by_slots: bool,
+    by_relief: bool,
+    by_io: bool,
 }
 
 impl Idle {
-    /// Marks a worker as running. If its park has ended for timers, makes `context` fire what is
+    /// Marks a worker as running. If timers have ended its park, makes `context` fire what is
     /// due, and replans.
     pub(crate) fn transition_from_parked(
         &self,
@@ -49,14 +49,14 @@ impl Idle {
         let mut parked = self.lock();
         let ended = self.note_end(&mut parked, worker, now);
         if context.expects_short_tasks() {
-            if ended.for_timers {
+            if ended.by_timers {
                 self.begin_timer_absence(&mut parked, worker, now);
             }
-            if ended.for_io && context.has_collected_io() {
+            if ended.by_io && context.has_collected_io() {
                 self.begin_io_absence(&mut parked, worker, now);
             }
         }
-        let leaving = match ended.for_relief {
+        let leaving = match ended.by_relief {
             true => Leaving::ToSearch,
             false => Leaving::ToRun,
         };
@@ -64,7 +64,7 @@ impl Idle {
         let successor = position.and_then(|position| self.remove(&mut parked, position, leaving));
         drop(parked);
         self.unpark(successor);
-        if ended.for_timers {
+        if ended.by_timers {
             self.sharded_driver.note_expired();
             self.note_density(context.fire());
             // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
@@ -76,8 +76,8 @@ impl Idle {
         Unparked {
             // A worker that relieves another one searches, and was counted so when it left the
             // list. One that another thread has removed was counted by that thread.
-            searching: ended.for_relief || position.is_none(),
-            must_check_slots: ended.for_slots,
+            searching: ended.by_relief || position.is_none(),
+            must_check_slots: ended.by_slots,
             at: now,
         }
     }
@@ -94,24 +94,24 @@ impl Idle {
         if parked.keeper != Some(worker) {
             return Ended::default();
         }
-        let for_timers = parked.until <= now;
-        if for_timers {
+        let by_timers = parked.until <= now;
+        if by_timers {
             parked.until = NEVER;
         }
-        let for_slots = self.lifo_watch.due() <= now;
-        if for_slots {
+        let by_slots = self.lifo_watch.due() <= now;
+        if by_slots {
             self.lifo_watch.put_off(now);
         }
-        let for_relief = self.end_absence_if_over(parked, now);
-        let for_io = !for_timers && !for_slots && !for_relief;
-        if for_io {
+        let by_relief = self.end_absence_if_over(parked, now);
+        let by_io = !by_timers && !by_slots && !by_relief;
+        if by_io {
             self.count_towards_io_review(parked, worker, 1);
         }
         Ended {
-            for_timers,
-            for_slots,
-            for_relief,
-            for_io,
+            by_timers,
+            by_slots,
+            by_relief,
+            by_io,
         }
     }
 
@@ -147,9 +147,9 @@ impl Idle {
             // It prepares its parker itself before it blocks.
             return None;
         }
-        let for_timeout = self.set_timeout(parked, successor);
-        let for_io = self.parkers[successor].set_io(!parked.away.is_any());
-        (for_timeout || for_io).then_some(successor)
+        let timeout_needs_unpark = self.set_timeout(parked, successor);
+        let io_needs_unpark = self.parkers[successor].set_io(!parked.away.is_any());
+        (timeout_needs_unpark || io_needs_unpark).then_some(successor)
     }
 
     /// Returns whether a worker has left its parker because timers are due.

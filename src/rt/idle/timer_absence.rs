@@ -42,16 +42,16 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// If the ready tasks of a worker are expected to take less than this, in nanoseconds, it runs all
-/// of them itself, and its deputy comes if they take longer. With another worker they take 25 to 50
-/// % more CPU, and that worker begins some 75 µs later.
+/// of them itself, and its deputy comes if they take longer. With another worker they take 25 to
+/// 50 % more CPU, and that worker begins some 75 µs later.
 pub(crate) const SHORT_WORK: u64 = 150_000;
 
-/// The upper limit of [`short_timer_work`](Idle::short_timer_work): with the longest slack that is
+/// The upper limit of [`timer_work_limit`](Idle::timer_work_limit): with the longest slack that is
 /// chosen.
 const LONGEST_TIMER_WORK: u64 = 500_000;
 
 /// What [`timer_relief_after`](Idle::timer_relief_after) adds to
-/// [`short_timer_work`](Idle::short_timer_work), in nanoseconds: the driver
+/// [`timer_work_limit`](Idle::timer_work_limit), in nanoseconds: the driver
 /// owner may be scheduled 20 to 60 µs late, and its tasks may take longer than those before.
 const RESERVE: u64 = 100_000;
 
@@ -61,9 +61,9 @@ impl Idle {
     pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
         self.prepared[worker].store(true, Relaxed);
-        let deputy = self.take_back(&mut parked, worker);
-        // Whether it must be unparked is of no interest: it prepares its parker, and is not
-        // blocked.
+        let deputy = self.take_back_keeper(&mut parked, worker);
+        // The results of `set_timeout` and `set_io` are ignored: whether the worker has to be
+        // unparked, which is not blocked yet.
         if parked.keeper == Some(worker) {
             self.leave_io_to_looker(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
@@ -71,7 +71,8 @@ impl Idle {
         } else {
             self.prepare_other(&mut parked, worker);
         }
-        // Only now: to set the later of two timeouts first would program both into the hardware.
+        // After the timeout of the keeper, which is earlier. The other way round, both would be
+        // programmed into the hardware.
         if let Some(deputy) = deputy {
             self.make_timer_deputy(&mut parked, deputy);
         }
@@ -87,19 +88,19 @@ impl Idle {
         until.min(self.lifo_watch.due())
     }
 
-    /// Returns how short the work has to be that timers have brought to a worker, in nanoseconds,
-    /// for the worker to keep all of it.
+    /// Returns the limit, in nanoseconds, below which a worker keeps all the work that timers have
+    /// brought it.
     ///
-    /// It is more where wake-ups are far apart: each brings more tasks then, and the slack delays
+    /// It is higher where wake-ups are far apart: each brings more tasks then, and the slack delays
     /// these by more than the time that they wait in one worker's queue. A thousand tasks that
     /// sleep 1 to 10 ms bring 100 to 300 µs of work at once if wake-ups are a millisecond apart.
-    pub(crate) fn short_timer_work(&self) -> u64 {
+    pub(crate) fn timer_work_limit(&self) -> u64 {
         (self.sharded_driver.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
     }
 
     /// Returns by how many nanoseconds the timer deputy's timeout is later than the driver owner's.
     pub(super) fn timer_relief_after(&self) -> u64 {
-        self.short_timer_work() + RESERVE
+        self.timer_work_limit() + RESERVE
     }
 
     /// Returns whether a worker is away for timers: then a parked one searches for tasks before
@@ -121,8 +122,8 @@ impl Idle {
         }
     }
 
-    /// Begins the absence of a driver owner, whose timeout has ended, and which is about to fire
-    /// and expected back soon: if there is a timer deputy whose timeout ends soon.
+    /// If there is a timer deputy whose timeout ends soon, begins the absence of a driver owner.
+    /// The driver owner's timeout has ended; it is about to fire, and is expected back soon.
     pub(super) fn begin_timer_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         let soon = now..=now.saturating_add(self.timer_relief_after());
         let deputy = &mut parked.deputies.for_timers;
@@ -153,9 +154,9 @@ impl Idle {
         self.unpark(keeper);
     }
 
-    /// Makes a worker that was away, and is about to block, the keeper. Returns its deputy if
-    /// that is to be the timer deputy again.
-    fn take_back(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
+    /// If a worker was away, and is about to block, makes it the keeper again. Returns its deputy
+    /// if that was the timer deputy: the caller makes it so again.
+    fn take_back_keeper(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         // It is not in the list if another thread has unparked it meanwhile.
         if !parked.away.is(worker) || parked.position(worker).is_none() {
             return None;
@@ -183,8 +184,8 @@ impl Idle {
         }
     }
 
-    /// Makes a worker that is not the keeper the timer deputy, if one is of use. If none is, the
-    /// worker has no timeout. Its parker is prepared, or about to be.
+    /// Turns a worker that is not the keeper into the timer deputy, if one is of use. If none is,
+    /// the worker has no timeout. Its parker is prepared, or about to be.
     fn make_timer_deputy(&self, parked: &mut Parked, worker: usize) {
         // If a worker runs, it may set the keeper's timeout at any time, and would have to set that
         // of the timer deputy as often. (A worker without a thread does not run: the first one,

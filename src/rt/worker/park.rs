@@ -39,7 +39,7 @@ impl Worker<'_> {
         self.must_check_slots |= unparked.must_check_slots;
         // Another worker is unparked for the tasks that this one has woken when it collected I/O.
         // Not earlier: while it was in the list of parked workers, it might have chosen itself.
-        if self.skips_next_look {
+        if self.has_just_looked {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
@@ -79,7 +79,7 @@ impl Worker<'_> {
     /// expected to finish them soon, and if it does not, its timer deputy comes.
     pub(super) fn leaves_to_timer_deputy(&self) -> bool {
         let idle = &self.pool.idle;
-        self.expected_time(self.core.len()) < idle.short_timer_work()
+        self.expected_time(self.core.len()) < idle.timer_work_limit()
             && idle.is_away_for_timers(self.core.index)
     }
 
@@ -95,9 +95,9 @@ impl Worker<'_> {
         }
     }
 
-    /// Drops the hold on time of this worker's scope, if there is one: that is foreign code.
-    /// Returns `false`, and keeps it, if this worker has something to do, and so is not going to
-    /// block.
+    /// Drops the hold on time of this worker's scope, if there is one. (To drop it may call
+    /// unparkers of other runtimes on the clock, which are foreign code.) Returns `false`, and
+    /// keeps it, if this worker has something to do, and so is not going to block.
     fn release_time(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
@@ -121,9 +121,9 @@ impl Worker<'_> {
 
     /// Takes the hold on time again that `release_time` has dropped, because a task runs next.
     ///
-    /// A worker that was unparked and finds no task does not take it again: to drop the hold
-    /// unparks workers of the other runtimes on the clock, which would do the same, and so on for
-    /// ever.
+    /// A worker that was unparked and finds no task does not take it again. It would have to drop
+    /// it before it parks, and that unparks workers of the other runtimes on the clock, which would
+    /// do the same, and so on for ever.
     #[cold]
     pub(super) fn hold_time(&mut self) {
         self.has_released_time = false;
@@ -175,7 +175,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.skips_next_look = true;
+            self.worker.has_just_looked = true;
             self.has_collected_io = true;
         }
     }

@@ -22,7 +22,7 @@
 //! it again.)
 //!
 //! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
-//! too, ask it first.
+//! too, ask it first, if the deadline is more than 100 ms after the last turn.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -213,7 +213,7 @@ impl Sleep {
     #[inline]
     fn end(&mut self) -> bool {
         let is_registered = self.is_registered();
-        // First, because the waker is dropped as in `cancel`, and that may panic. Then the timer
+        // Before the removal, which drops the waker and so may panic. After such a panic the timer
         // must not be removed again: another one may have its entry.
         self.phase = Phase::Done;
         if !is_registered {

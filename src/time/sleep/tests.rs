@@ -230,7 +230,7 @@ fn a_waker_that_panics_in_a_reset_does_not_keep_the_loop_from_being_told() {
     let now = driver.handle().now();
     let state = shared.lock();
     shared.set_elapsed(&state, shared.clock.nanos_of(now));
-    shared.announce_park(&state, LAST);
+    shared.announce(&state, LAST);
     drop(state);
     assert_eq!(unparks.load(Ordering::SeqCst), 0);
     assert!(catch_unwind(AssertUnwindSafe(|| sleep.reset_at(now))).is_err());

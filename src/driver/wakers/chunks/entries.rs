@@ -7,11 +7,11 @@
 //! cache.
 //!
 //! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired timer A, the
-//!   word at A's index never equals A's deadline again: A's owner compares the two, and so learns
-//!   that A has fired. The reason: A's deadline has elapsed. A later timer B at that index gets
-//!   only deadlines that have not elapsed. If B is dropped, the word keeps B's last deadline. (If A
-//!   was removed before it fired, the word may equal A's deadline again. A's owner no longer reads
-//!   it then, and the driver asks the entry, too.)
+//!   word at A's index never equals A's deadline again, since all timers that get the index later
+//!   have later deadlines: A's has elapsed. So A's owner compares the two to learn whether A has
+//!   fired. (If A's owner has removed A, another timer may get A's deadline. That does no harm: A's
+//!   owner no longer reads the word, and the driver fires a timer only if the entry, too, says that
+//!   it is armed.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
@@ -120,7 +120,7 @@ pub(super) enum EntryState {
 }
 
 /// A new slot of an entry, to be added to the heap after the chunk is unlocked: the heap may lock
-/// one.
+/// a chunk.
 pub(in crate::driver::wakers) struct NewSlot {
     pub(in crate::driver::wakers) slot: Slot,
     /// The time of the slot that it replaces, or [`NEVER`] if it replaces none.
@@ -229,6 +229,12 @@ impl Entry {
 }
 
 impl Entries {
+    /// Returns whether this is the current chunk.
+    #[inline]
+    pub(super) fn is_current(&self) -> bool {
+        self.arming.is_some()
+    }
+
     pub(super) fn new() -> Self {
         Self {
             all: Vec::new(),

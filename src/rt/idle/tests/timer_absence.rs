@@ -284,6 +284,6 @@ fn a_long_slack_leaves_the_driver_owner_more_time() {
     for (slack, more) in [(300_000, 0), (400_000, 50_000), (1 << 30, 350_000)] {
         let workers = Workers::parked_without(0, 2, DUE, slack);
         assert_eq!(workers.timeout(1), DUE + RELIEF_AFTER + more);
-        assert_eq!(workers.idle.short_timer_work(), 150_000 + more);
+        assert_eq!(workers.idle.timer_work_limit(), 150_000 + more);
     }
 }
