@@ -70,8 +70,8 @@ impl UnwindSafe for Clock {}
 impl RefUnwindSafe for Clock {}
 
 struct Inner {
-    /// This clock's zero, on the axis of `system`: the process-wide time line in nanoseconds (on
-    /// Linux, that of `CLOCK_MONOTONIC`).
+    /// Where this clock's zero lies on the axis of `system`, the process-wide time line in
+    /// nanoseconds (on Linux, that of `CLOCK_MONOTONIC`).
     epoch: i64,
     /// The longest wait: [`capped_deadline_after`](Clock::capped_deadline_after), and nothing else,
     /// shortens a longer one to it.

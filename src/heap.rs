@@ -38,17 +38,17 @@
 //!   below the next one's. (Without runs, the edge is above all near slots.)
 //! - H2 the front is sorted, latest first; a run with `sorted` is sorted, earliest first.
 //! - H3 the front has at most RUN slots, `recent` fewer than RUN / 4, a run fewer than 4 RUN. A run
-//!   with RUN slots or more is noted in `full`, and a later call splits it. (In a heap without
-//!   marks it is split at once.)
+//!   that grows to RUN slots or beyond is noted in `full`, and a later call splits it, or
+//!   `load_front` does when the run becomes the front. (Without marks it is split at once.)
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
 //!   a first run that `near_into_run` made. Of the near slots, at most RUN are stale.
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
 //!   the heap asks for their state again when it places them, before it opens the next run.
 //!
-//! Why a run has fewer than 4 RUN slots: it begins with 1.25 RUN at most, if it was made of the
-//! near slots. All slots of `to_place`, 2 RUN, may go into it. And each call until it is split may
-//! add one more. These calls are few: each places 48 slots of `to_place` (1.5 [`STEP`]), so that is
-//! empty after 11 calls, and from then on each call splits a run.
+//! Why a run has fewer than 4 RUN slots, in short: it begins with 1.25 RUN at most, if it was made
+//! of the near slots. The slots of `to_place`, 2 RUN, may go into it. A call places 48 of these
+//! (1.5 [`STEP`]), which is more than one call adds as a rule, and once there are none each call
+//! splits a run. The tests check the bound after each call.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or turns the near slots into one or two,

@@ -115,9 +115,9 @@ pub(crate) fn note_time(now: u64) {
 
 /// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
-/// `yielded` is as in [`poll_consume`], for the item. `must_not_yield` returns `true` in two
-/// cases: the last poll for the same item was pending, so other tasks have run since; or the limit
-/// has ended, which has to be reported. It is asked only if the budget is exhausted.
+/// `yielded` is as in [`poll_consume`], for the item. `must_not_yield` may return `true` in
+/// two cases: the last poll for the same item was pending, so other tasks have run since; or the
+/// limit has ended, which has to be reported. It is asked only if the budget is exhausted.
 #[inline]
 pub(crate) fn poll_start_item(
     cx: &mut Context<'_>,

@@ -96,9 +96,9 @@ impl Histogram {
 
     /// Adds what was counted to `to`.
     ///
-    /// The buckets are read first, with Acquire, which pairs with the Release with which a duration
-    /// is counted in a bucket. So each duration that is found in one is also in `sum`, and `max` is
-    /// no shorter.
+    /// The buckets are read first, with Acquire. That pairs with the Release store that counts a
+    /// duration in its bucket, after `sum` and `max` were written. So each duration that is found
+    /// in a bucket is also in `sum`, and is at most `max`.
     fn add_to(&self, to: &mut stats::Histogram) {
         let load = |bucket: &AtomicU64| bucket.load(Ordering::Acquire);
         let buckets = self.buckets.each_ref().map(load);

@@ -33,8 +33,9 @@
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan fires
 //! no timers. If it finds that the runtime is gone, it does not close the driver either: it reports
-//! that, and the driver is closed later, by a thread that holds no such lock. A shard that the
-//! runtime fires clears its announcement, and `replan` has to follow, unless no worker is parked.
+//! that, and the caller of `replan` sees to it that a thread that holds no such lock closes the
+//! driver later. A shard that the runtime fires clears its announcement, and `replan` has to
+//! follow, unless no worker is parked.
 //!
 //! The clock is foreign code, and may panic. If a scan cannot read it, it sets the source to expire
 //! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
@@ -65,9 +66,9 @@ use crate::sync::{
 
 /// Wakes the runtime that a sharded driver belongs to; it expires once each time that it is set.
 ///
-/// Its functions wake no task: they run in calls of the user's, such as one that arms a timer, and
-/// the user may hold a lock that the wakers of other tasks take.
-/// A source that panics counts as gone.
+/// Its functions wake no task: they may run inside a call of the user's, such as one that arms a
+/// timer, and the user may hold a lock that the wakers of other tasks take. A source that panics
+/// counts as gone.
 pub(crate) trait WakeSource: Send + 'static {
     /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
     /// before. [`NEVER`] disarms it; with a time that has passed it expires soon.
@@ -107,9 +108,9 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// For tokio: whether the firing after the last expiration ended before all that was due had
-    /// fired. Until the next expiration each scan sets the source for the earliest deadline, which
-    /// has passed, and adds no slack.
+    /// For tokio: whether more may be due after the firing that followed the last expiration. Until
+    /// the next expiration each scan sets the source for the earliest deadline, which has passed as
+    /// a rule, and adds no slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -311,9 +312,9 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Calls `act` with the scanner.
     ///
     /// [`Liveness::Gone`]: the caller has to see to it that [`close`](Self::close) is called.
-    /// Either the runtime is gone; or another thread has called `close` during `act`, and another
-    /// call has to drop this scanner. [`Liveness::Alive`]: nothing is left for the caller to do.
-    /// (The driver may have been closed before.)
+    /// Either the runtime is gone; or another thread has called `close` during `act`. It did not
+    /// get this scanner, so one more call has to drop it. [`Liveness::Alive`]: nothing is left for
+    /// the caller to do. (The driver may have been closed before.)
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
             let mut slot = lock(&self.scanner);
@@ -483,8 +484,7 @@ fn announce(shard: &Shared) -> u64 {
     // If nothing is due at the announced time, another thread has just fired what was announced,
     // and is about to clear the announcement. Then the next deadline has to be found under the
     // lock, as after a cleared announcement.
-    let has_fired = !shard.may_be_due(announced);
-    let is_valid = announced != NO_INTERRUPT && !has_fired;
+    let is_valid = announced != NO_INTERRUPT && shard.may_be_due(announced);
     if is_valid {
         return announced;
     }

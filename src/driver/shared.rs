@@ -19,11 +19,11 @@
 //! heap is early enough, so the loop wakes in time. If the loop will look at its timers before a
 //! new timer is due, the new one is armed under the lock of a chunk alone: its slot, if it needs
 //! one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's lock files
-//! it: the loop does so at its next look at the latest. A removal takes the chunk's lock alone,
-//! too. On a frozen clock (manual or paused), and on a tokio clock that may be paused, time moves
-//! on to the earliest deadline, so the loop must know it exactly. There a timer is put off under
-//! the driver's lock, and in a runtime a removal takes the driver's lock, too: the loop may have to
-//! be told.
+//! it: the loop does so before it takes out what is due, and before it announces a wait. A removal
+//! takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a tokio clock
+//! that may be paused, time moves on to the earliest deadline, so the loop must know it exactly.
+//! There a timer is put off under the driver's lock, and in a runtime a removal takes the driver's
+//! lock, too: the loop may have to be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -40,8 +40,8 @@
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
 //! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
 //! stands until the next turn clears it: so a new timer may interrupt a loop that runs already.
-//! (`Driver::advance_when_idle` announces `NEVER` first. Then, unless time is held, it reads the
-//! deadlines, so it finds the unfiled ones, too.)
+//! (`Driver::advance_when_idle` announces `NEVER`, without filing anything, and reads the deadlines
+//! after that, unless time is held. To read them files the unfiled slots.)
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -401,8 +401,8 @@ impl Shared {
     #[inline]
     fn has_fired(&self, index: u32, deadline: u64) -> bool {
         // The timer's word may be cold, so `next` is tried first: a timer that is armed keeps
-        // `next` at or below its deadline. Acquire: this thread then
-        // sees what the turn did that took the timer out.
+        // `next` at or below its deadline. Acquire: this thread then sees what
+        // the turn that took the timer out had done by then.
         deadline < self.atomics.0.next.load(Ordering::Acquire)
             || self.chunks.load(index) != deadline
     }

@@ -25,17 +25,17 @@
 //!   slower.
 //!
 //! A slack that was *set* is a promise: timers wake the loop at most once per slack, whatever they
-//! are, also if each is armed when the one before has fired. If nothing has fired for as long as
-//! the slack, the next wake-up is on time. It may be set while the loop runs, through a
+//! are, also if each is armed when the one before has fired. If there was no wake-up for as long as
+//! the slack, the next one is on time. It may be set while the loop runs, through a
 //! [`SharedSlack`].
 //!
 //! If each timer that is armed is due earlier than all others, each interrupts the loop. After
 //! [`MANY`] interruptions in a row the loop announces a time somewhat before the deadline, by a
 //! [`margin`]. The next timers, each a little earlier than the one before, are still due after that
-//! time, and do not interrupt the loop. The price is one wake-up
-//! that finds nothing due, after which the loop announces the deadline again. Under a slack that
-//! was set, the next wake-up may come only a slack after that one, too. So the margin is at least
-//! the slack. If the deadline is nearer than two slacks, there is no margin.
+//! time, and do not interrupt the loop. The price is one wake-up that finds nothing due, after
+//! which the loop announces the deadline again. Under a slack that was set, the wake-up for the
+//! deadline comes at least a slack after this one, as after any other. So that it is not late, the
+//! margin is at least the slack. If the deadline is nearer than two slacks, there is no margin.
 
 mod budget;
 mod cost;
@@ -99,10 +99,11 @@ pub(crate) struct Planner {
     /// neither has happened.
     last: Option<u64>,
     /// How many of the next turns that fire something are on time, because a delay has gained
-    /// nothing.
+    /// nothing. (If wake-ups are over the budget, those are delayed, too.)
     on_time_left: u32,
-    /// To how many turns `on_time_left` was last set: 1, 3, 7 and so on, one more than twice as
-    /// many each time. The next turn after these sets it to zero if it fires [`DENSE`] timers.
+    /// What `on_time_left` was set to after the last delay that gained nothing: 1, 3, 7 and so on,
+    /// one more than twice as many each time. Zero again once a turn after these fires [`DENSE`]
+    /// timers or more.
     back_off: u32,
     /// How many waits may still be measured in a row, until there are [`FIRST`] samples. After
     /// those, one in [`EVERY`] is measured.

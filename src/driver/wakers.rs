@@ -55,9 +55,11 @@ impl Entry {
 /// How many slots are filed.
 ///
 /// A slot is counted when it is filed; the older slot of its entry, if there is one, then counts as
-/// stray. `Order::reset` may file its slot while the older one is still unfiled. Until the older
-/// one is filed, too, `stray` is 1 too high and `of_entries` 1 too low (it may be negative). Their
-/// sum is always right.
+/// stray. The sum of the two counts is always right. But each may be wrong for a while, and even
+/// negative, by the number of entries of which one of these is true:
+///
+/// - `Order::reset` has filed a new slot while the older one is still unfiled.
+/// - The heap has dropped the older slot while the new one is still unfiled.
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.
@@ -191,7 +193,9 @@ impl Order {
         most: usize,
         mut each: impl FnMut(Waker, u64),
     ) {
-        // No thread can arm a timer that is due at `now` any more: `elapsed` is published already.
+        // After this call no timer that is due at `now` is armed any more. `elapsed` is published.
+        // A thread that arms without the driver's lock reads it under the lock of the current
+        // chunk, and this call takes that lock.
         self.file_unfiled(chunks, self.heap.bound());
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;

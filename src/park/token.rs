@@ -11,7 +11,8 @@
 //!
 //! One thread at a time parks on a token. PARKED is seen only between [`begin_park`] and
 //! [`end_park`], so an unpark that finds anything else has nobody to wake. An unpark that finds
-//! PARKED must wake the thread, also if that is only about to block; how, is the parker's part.
+//! PARKED must make the thread's block return: the one that it is in, or is about to begin. How it
+//! does so is up to the parker.
 //!
 //! [`begin_park`]: Token::begin_park
 //! [`end_park`]: Token::end_park
@@ -64,7 +65,7 @@ impl Token {
 
     /// Returns whether no token has come since the park began.
     ///
-    /// Relaxed: one caller takes the answer as a hint; the others ask under a lock of their own,
+    /// Relaxed: `EpollPark::set_io` takes the answer as a hint; `portable` asks under its own lock,
     /// which orders the load.
     #[cfg(any(feature = "rt", not(target_os = "linux"), loom, shuttle))]
     pub(super) fn is_parked(&self) -> bool {

@@ -4,10 +4,10 @@
 //! which others take only if it has lain there for a while. A task that a running task wakes goes
 //! to the slot, and so does the first one that timers or I/O wake: it runs at once, while what it
 //! was woken for is still in the cache. If the slot is full, the task goes to the end of the queue,
-//! and the one in the slot stays, so that the tasks that one task wakes run in that order.
-//! After [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its turn, so that two
-//! tasks that wake each other for ever do not starve the others. A new task does not go to the
-//! slot: the task that spawns it may run for long, and expects it to run meanwhile.
+//! and the one in the slot stays: so the tasks that one task wakes run, as a rule, in the order in
+//! which it wakes them. After [`MAX_LIFO_POLLS`] tasks in a row out of the slot the queue has its
+//! turn, so that two tasks that wake each other for ever do not starve the others. A new task does
+//! not go to the slot: the task that spawns it may run for long, and expects it to run meanwhile.
 
 use std::cell::Cell;
 use std::sync::Arc;

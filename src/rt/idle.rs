@@ -101,14 +101,14 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads have something to run, parked or not. If as many workers are parked, no
-    /// worker runs.
+    /// How many threads run a worker, parked or not, or have lent one and poll their main future.
+    /// If as many workers are parked, no thread runs.
     ///
-    /// - A thread that runs a worker counts.
-    /// - A thread that has lent its worker counts, too, as long as it polls its main future. Then
-    ///   there are more threads than workers, and the two numbers are never equal.
-    /// - A thread that waits for the runtime to end does not count, nor a lender whose main future
-    ///   is blocked in another `block_on`.
+    /// While a worker is lent, the number is never reached: either another thread runs that worker,
+    /// too, and there are more threads than workers; or none does, and that worker is not parked.
+    ///
+    /// A thread that waits for the runtime to end does not count, nor a lender whose main future is
+    /// blocked in another `block_on`.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

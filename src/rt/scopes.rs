@@ -54,8 +54,9 @@ pub(super) struct Scope {
     /// This scope has the core of a worker that is lent: another thread may run that worker.
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures. A scope needs
-    /// it in two cases: if its thread is no worker, or if the thread is inside a future of another
-    /// runtime on the same clock. (The workers of that runtime do not see when this thread runs.)
+    /// it if its thread is no worker; if the thread is inside a future of another runtime on the
+    /// same clock, whose workers do not see when this thread runs; and if a destructor has called
+    /// `block_on` while the thread polls its main future and has lent its worker.
     hold: Cell<Option<Hold>>,
 }
 

@@ -63,10 +63,11 @@ pub(super) struct Worker<'a> {
     /// The last firing ended before all timers that were due had fired: there were more than one
     /// firing takes, or too many stale slots before them.
     more_timers_due: bool,
-    /// It has looked for I/O when it left its parker, and need not do so in the next `find_work`.
-    has_just_looked: bool,
+    /// It has looked for I/O when it left its parker, and need not do so in the next `find_work`,
+    /// the first one after the park.
+    has_looked_since_park: bool,
     /// Its last look for I/O in `find_work` has found some, or its last park ended at once,
-    /// probably for I/O. So it looks once more before it parks, even if it has just looked.
+    /// probably for I/O. So it looks once more before it parks, in any case.
     expects_io: bool,
     /// It was unparked to check the LIFO slots.
     must_check_slots: bool,
@@ -99,7 +100,7 @@ impl<'a> Worker<'a> {
             searching: false,
             has_fired_all: false,
             more_timers_due: false,
-            has_just_looked: false,
+            has_looked_since_park: false,
             expects_io: false,
             must_check_slots: false,
             unparked_at: 0,
@@ -251,8 +252,9 @@ impl<'a> Worker<'a> {
     }
 
     /// Sets how many tasks run until the next poll, by how long the last ones took. If the worker
-    /// has parked since the last poll, or no timer was armed, the time since then is not that of
-    /// the tasks. As a rule it is longer, and the next poll comes after one task.
+    /// has parked since the clock was last read for this, or no timer was armed and it was not
+    /// read, the time since then is not that of the tasks. As a rule it is longer, and the next
+    /// poll comes after one task.
     fn adapt_interval(&mut self, now: u64) {
         self.state.interval = interval(POLL_PERIOD, self.time_of_each(now));
         self.state.last_poll = now;
@@ -333,8 +335,8 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere: in timers, I/O, and the queues of others.
     fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        let has_just_looked = std::mem::take(&mut self.has_just_looked);
-        if (self.expects_io || !has_just_looked) && self.pool.reactor.has_registrations() {
+        let has_looked_since_park = std::mem::take(&mut self.has_looked_since_park);
+        if (self.expects_io || !has_looked_since_park) && self.pool.reactor.has_registrations() {
             self.expects_io = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();

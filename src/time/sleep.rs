@@ -45,8 +45,10 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
 /// current at its first poll, and if there is none either, the process-wide thread. If the clock of
-/// that driver is the system's monotonic clock, time counts from this call. If it is another one,
-/// or is paused, all of `duration` counts from the first poll.
+/// that driver shows the time of the system's monotonic clock, time counts from this call. If it
+/// shows another time (it is manual, was ever paused, or is
+/// [`Clock::boottime`](crate::Clock::boottime) or one of your own), all of `duration` counts from
+/// the first poll.
 ///
 /// # Panics
 ///
@@ -165,9 +167,10 @@ impl Handle {
 /// next turn, or at once if the timer yields:
 ///
 /// - The timer [yields](super#yielding).
-/// - It is a poll that does not read the clock: the first one after the timer was made for 1 ms or
-///   more where a driver was current; or, while the timer waited, was moved to a later deadline by
-///   [`reset_at`](Self::reset_at), or was given 1 ms or more by [`reset_after`](Self::reset_after).
+/// - The poll does not read the clock. That is the first poll after one of these: the timer was
+///   made on a driver for 1 ms or more, or for an instant more than 100 ms away;
+///   [`reset_at`](Self::reset_at) moved it to a later deadline while it was armed;
+///   [`reset_after`](Self::reset_after) gave it 1 ms or more while it was armed.
 /// - A virtual machine has held up the ticks of its Linux for more than 100 ms. A deadline more
 ///   than 100 ms away is compared with the time of the last tick, which is then old.
 ///
@@ -214,8 +217,8 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Whether the last poll was pending only to let other tasks run. (For a `Sleep`, the deadline
-    /// had passed; a `Timeout` had not polled its future.)
+    /// Whether the last poll was pending only to let other tasks run. Either the deadline had
+    /// passed, or what the timer limits (the future of a `Timeout`, say) was not polled.
     yielded: bool,
     /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
@@ -270,8 +273,9 @@ impl Sleep {
     }
 
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's end means that
-    /// there is no timeout. ([`after`](Self::after) shortens a duration to the clock's longest
-    /// wait: an idle paused clock would advance to the end of that.)
+    /// there is no timeout. ([`after`](Self::after) shortens a longer duration to the clock's
+    /// longest wait. Here an idle paused clock would advance to the end of that, and the timeout
+    /// would end.)
     pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
         let deadline = driver.shared.clock.deadline_after(duration);
         Self::new(driver, deadline, NextPoll::first(duration))

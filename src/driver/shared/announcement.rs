@@ -43,7 +43,8 @@ impl Shared {
     /// Announces, under the lock, that the loop parks until `until`, which is some time before its
     /// next deadline (the margin, see `slack`).
     pub(crate) fn announce_early(&self, state: &State, until: u64) {
-        // Slots of timers that are due at `until` or later may stay unfiled until `until`.
+        // From now on a slot that is due at `until` or later may stay unfiled: the loop wakes at
+        // `until`, and files it.
         self.lower_next(state, until);
         state.timers.lower_unfiled_from(&self.chunks, until);
         self.announce(state, until);

@@ -63,9 +63,9 @@ impl Batch {
 impl Shared {
     /// Fires timers due at `now`, earliest first, about `most` of them at most.
     ///
-    /// Returns how many fired and whether more may be due. It also ends after [`MOST_LOCKINGS`]
-    /// batches that were not full because of stale slots, unless the loop must know the earliest
-    /// deadline exactly. Any thread may call it at any time.
+    /// Returns how many fired and whether more may be due. The call also ends after
+    /// [`MOST_LOCKINGS`] batches that were not full because of stale slots, unless the loop must
+    /// know the earliest deadline exactly. Any thread may call it at any time.
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let mut batch = Batch::new();
         let (mut fired, mut counted, mut stale_lockings, mut most_late) = (0, 0_usize, 0, 0);
@@ -81,7 +81,7 @@ impl Shared {
                 || counted >= most
                 || stale_lockings >= MOST_LOCKINGS && !self.needs_exact_deadline()
             {
-                // If the driver has ended meanwhile, the timers were orphaned.
+                // If the driver has ended meanwhile, the timers may have been orphaned.
                 if fired > 0 && !self.is_closed() {
                     self.report_turn(now, fired, most_late);
                 }

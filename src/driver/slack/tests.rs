@@ -80,10 +80,10 @@ fn one_timer_over_and_over_is_on_time() {
     assert!(late < 30, "{late} of 10000 kept waiting");
 }
 
-/// What a busy loop fires between its tasks counted as a wait in vain, and the storm after that was
-/// not batched.
+/// What a busy loop fires between its tasks counted as a delay that gains nothing, and the storm
+/// after that was not batched.
 #[test]
-fn what_a_busy_loop_fires_is_no_wait_in_vain() {
+fn what_a_busy_loop_fires_is_no_delay_that_gains_nothing() {
     let mut planner = planner();
     let mut now = storm(&mut planner, 0, 20);
     now += SLACK;
@@ -91,10 +91,10 @@ fn what_a_busy_loop_fires_is_no_wait_in_vain() {
     assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
 }
 
-/// After a wait in vain the next ones are suspended, but only for some turns: a storm that comes
-/// afterwards is batched again.
+/// After a delay that gains nothing the next ones are suspended, but only for some turns: a storm
+/// that comes afterwards is batched again.
 #[test]
-fn a_storm_after_a_wait_in_vain_is_batched() {
+fn a_storm_after_a_delay_that_gains_nothing_is_batched() {
     let mut planner = planner();
     let mut now = storm(&mut planner, 0, 20);
     assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);

@@ -22,23 +22,23 @@
 //!
 //! At first it is nested if there are two workers: each hands the I/O over to the other. With more,
 //! few of them wait for I/O by turns, and an event would pass through the instances of all. From
-//! time to time the caller makes each parker *review* that. To make a parked worker wait for
-//! I/O is a *hand-over*. A review removes the source if there were no more than [`FEW`] hand-overs
-//! since the last one, and the worker is not blocked in a wait for I/O: it does not wait for I/O,
-//! or makes the review itself. If there were [`MANY`] hand-overs, the worker nests the source
-//! before its next park in which it waits for I/O. (No other thread does: nesting goes through all
-//! descriptors (the kernel searches them for loops, 63 µs for a thousand), which is too long for
-//! the thread that holds the lock.) If the kernel refuses it, because some open file would be
-//! reachable by too many paths, the worker goes on without.
+//! time to time the caller makes each parker *review* that. To make a parked worker wait for I/O is
+//! a *hand-over*. A review removes the source if there were no more than [`FEW`] hand-overs since
+//! the last review, and the worker is not blocked in a wait for I/O: it does not wait for I/O, or
+//! makes the review itself. A worker that is about to park and to wait for I/O nests the source if
+//! there have been [`MANY`] hand-overs since the last review. No other thread does that: the kernel
+//! searches all descriptors of the source for loops, 63 µs for a thousand, which is too long under
+//! the callers' lock. If the kernel refuses it, because some open file would be reachable by too
+//! many paths, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!
 //! *An unpark.* It sets the token. If the worker was not about to park, its next park finds the
 //! token and returns. If the token was set already, that one will do. If the token was PARKED, the
-//! worker is between `begin_park` and `end_park`, and the write makes an edge. The next
-//! `epoll_wait` that returns takes the edge. As a rule that is the running one, so the running park
-//! ends. If that was about to return for another reason, it is the one of the next park, which ends
-//! early, without a reason.
+//! worker is between `begin_park` and `end_park`, and the write makes an edge. The edge stays in
+//! epoll's list of what is ready until an `epoll_wait` takes it. As a rule that is the one of this
+//! park, which ends. If that one was already returning for another reason, the next park takes the
+//! edge, and ends early, without a reason.
 //!
 //! *A timeout, I/O.* `timerfd_settime` and `epoll_ctl` act under the kernel's own locks on what the
 //! worker waits in, and it makes no difference whether the worker is parked, is about to park, or

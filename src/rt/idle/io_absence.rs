@@ -11,9 +11,9 @@
 //! I/O. It waits for the earlier of two times: the next deadline of a timer, and the *relief*,
 //! which comes [`IO_RELIEF_AFTER`] after the timeout of the deputy was set. At the relief the
 //! absence ends: the I/O deputy collects the I/O, and searches for tasks. The next driver owner is
-//! another parked worker or, if there is none, the first one that parks. But the absence is
-//! extended, by the same time, if the worker that is away has looked for I/O at least 20 times
-//! since the absence began or was last extended: in 2 ms, once in 100 µs.
+//! another parked worker or, if there is none, the first one that parks. But if the worker
+//! that is away has looked for I/O at least 20 times since the absence began or was last extended
+//! (in 2 ms that is once in 100 µs), the absence is extended by `IO_RELIEF_AFTER`.
 //!
 //! Since the I/O deputy searches for tasks at the relief, no worker is unparked at once for the
 //! tasks that I/O has woken, if they are expected to be short
@@ -47,8 +47,8 @@ use super::{Idle, Parked};
 use crate::instant::NEVER;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// How long a driver owner may be away for I/O, in nanoseconds. While there is I/O, the
-/// deputy's park ends once in this time, at most. With 2 ms the round trip of a message takes 0.5 %
+/// How long a driver owner may be away for I/O, in nanoseconds. While there is I/O, the relief ends
+/// the deputy's park once in this time, at most. With 2 ms the round trip of a message takes 0.5 %
 /// more CPU than with 5 ms, and with 1 ms 2 % more.
 pub(super) const IO_RELIEF_AFTER: u64 = 2_000_000;
 
@@ -212,7 +212,7 @@ impl Idle {
     }
 
     /// Ends the absence if its relief has come. Returns whether it did. If the worker
-    /// that is away for I/O has looked for it often since, the absence is extended instead.
+    /// that is away for I/O has looked for it often, the absence is extended instead.
     pub(super) fn end_absence_if_over(&self, parked: &mut Parked, now: u64) -> bool {
         if let Away::ForIo {
             worker,

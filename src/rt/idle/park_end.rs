@@ -34,12 +34,13 @@ struct Ended {
     by_timers: bool,
     by_slots: bool,
     by_relief: bool,
+    /// None of the others is true: probably I/O, otherwise an unpark, or a relief that was put off.
     by_io: bool,
 }
 
 impl Idle {
-    /// Marks a worker as running. If timers have ended its park, makes `context` fire what is
-    /// due, and replans.
+    /// Marks a worker as running. If timers have ended its park, makes `context` fire what is due,
+    /// and replans if a worker is parked.
     pub(crate) fn transition_from_parked(
         &self,
         worker: usize,

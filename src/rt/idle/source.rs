@@ -13,8 +13,9 @@ use crate::panic::catch_panic;
 /// The wake source: the timeout of the keeper.
 ///
 /// A caller of `replan` may ignore [`Liveness::Gone`]. This source answers it only if [`Idle`] is
-/// gone, and then nobody calls `replan`. So only one case is left: another thread has closed the
-/// drivers during the scan, because the runtime ends.
+/// gone, and then nobody calls `replan`; nor does the source panic, which would count as gone. So
+/// only one case is left: another thread has closed the drivers during the scan, because the
+/// runtime ends. What is left to drop then is only this weak reference.
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {
@@ -31,7 +32,7 @@ impl WakeSource for KeeperTimeout {
             }
             return Liveness::Alive;
         }
-        // If the clock panics it stays zero, a time that has passed: the keeper looks again.
+        // If the clock panics, `until` stays zero, a time that has passed: the keeper looks again.
         let mut until = 0;
         catch_panic(|| until = idle.on_parkers_clock(at));
         idle.set_until(until);
@@ -83,8 +84,8 @@ impl ClockObserver for Idle {
     }
 
     /// The clock has moved, and the shards have fired by themselves, which leaves their
-    /// announcements as they were. The announced times have passed, so each new timer is later than
-    /// they are, and would not interrupt the keeper. So the shards announce anew.
+    /// announcements as they were. Where an announced time has passed, each new timer is later, and
+    /// would not interrupt the keeper. So the shards announce anew.
     fn expire(&self) {
         self.sharded_driver.clear_announcements();
         self.sharded_driver.replan();

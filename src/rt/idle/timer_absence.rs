@@ -61,9 +61,9 @@ impl Idle {
     pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
         self.prepared[worker].store(true, Relaxed);
-        let deputy = self.take_back_keeper(&mut parked, worker);
-        // The results of `set_timeout` and `set_io` are ignored: whether the worker has to be
-        // unparked, which is not blocked yet.
+        let deputy = self.make_keeper_if_away(&mut parked, worker);
+        // The results of `set_timeout` and `set_io` say whether the worker has to be unparked. They
+        // are ignored: it is not blocked yet.
         if parked.keeper == Some(worker) {
             self.leave_io_to_looker(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
@@ -71,8 +71,8 @@ impl Idle {
         } else {
             self.prepare_other(&mut parked, worker);
         }
-        // After the timeout of the keeper, which is earlier. The other way round, both would be
-        // programmed into the hardware.
+        // The deputy's timeout is set after the keeper's, which is earlier. The other way round,
+        // both would be programmed into the hardware.
         if let Some(deputy) = deputy {
             self.make_timer_deputy(&mut parked, deputy);
         }
@@ -154,9 +154,10 @@ impl Idle {
         self.unpark(keeper);
     }
 
-    /// If a worker was away, and is about to block, makes it the keeper again. Returns its deputy
-    /// if that was the timer deputy: the caller makes it so again.
-    fn take_back_keeper(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
+    /// If a worker was away, and is about to block, makes it the keeper. After an absence for
+    /// timers, returns the worker that was the keeper meanwhile, if its parker is prepared: the
+    /// caller makes it the timer deputy, if one is of use.
+    fn make_keeper_if_away(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         // It is not in the list if another thread has unparked it meanwhile.
         if !parked.away.is(worker) || parked.position(worker).is_none() {
             return None;

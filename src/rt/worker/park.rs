@@ -39,7 +39,7 @@ impl Worker<'_> {
         self.must_check_slots |= unparked.must_check_slots;
         // Another worker is unparked for the tasks that this one has woken when it collected I/O.
         // Not earlier: while it was in the list of parked workers, it might have chosen itself.
-        if self.has_just_looked {
+        if self.has_looked_since_park {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
@@ -95,9 +95,9 @@ impl Worker<'_> {
         }
     }
 
-    /// Drops the hold on time of this worker's scope, if there is one. (To drop it may call
-    /// unparkers of other runtimes on the clock, which are foreign code.) Returns `false`, and
-    /// keeps it, if this worker has something to do, and so is not going to block.
+    /// Drops the hold on time of this worker's scope, if there is one. (Dropping it may unpark all
+    /// loops on the clock; the unparker of a `Driver` is foreign code.) Returns `false`, and keeps
+    /// it, if this worker has something to do, and so is not going to block.
     fn release_time(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
@@ -175,7 +175,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         // collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.has_just_looked = true;
+            self.worker.has_looked_since_park = true;
             self.has_collected_io = true;
         }
     }

@@ -22,7 +22,8 @@
 //! it again.)
 //!
 //! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
-//! too, ask it first, if the deadline is more than 100 ms after the last turn.
+//! too, ask it first, if the clock is the system's and the deadline is more than 100 ms after
+//! `elapsed` (see [`Shared::is_far_off`](crate::driver::shared::Shared::is_far_off)).
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;

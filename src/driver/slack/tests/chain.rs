@@ -170,7 +170,7 @@ fn wake_ups_that_come_fast_are_measured_although_none_is_delayed() {
     assert!(samples > 80, "{samples}");
 }
 
-/// Each wait of such a chain brings one timer, and was taken for one in vain.
+/// Each wait of such a chain brings one timer, and was taken for one that gains nothing.
 #[test]
 fn a_storm_after_a_task_that_removes_what_expires_at_random_is_batched() {
     let mut planner = planner_at(15 * US);
