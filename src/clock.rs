@@ -114,9 +114,11 @@ enum Source {
 ///
 /// The drivers implement it, in the modules above: so a clock fires timers and names no driver.
 pub(crate) trait ClockObserver: Send + Sync {
-    /// Returns the earliest deadline, [`NEVER`] if there is none.
+    /// Returns the earliest deadline of the timers that this observer fires, [`NEVER`] if there is
+    /// none.
     fn earliest(&self) -> u64;
-    /// Fires, on this thread, the timers that are due by now.
+    /// The clock was moved: fires, on this thread, the timers that are due by now. (`rt::idle`
+    /// fires none: the shards are observers themselves.)
     fn expire(&self);
     /// Makes the driver's loop read the clock again.
     fn look_again(&self);

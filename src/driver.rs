@@ -354,7 +354,7 @@ impl<P> Driver<P> {
         if fired == 0 && now >= wake_at {
             self.planner.woke_in_vain(now);
         }
-        self.planner.fired(now, fired);
+        self.planner.note_fired(now, fired);
         Turn { fired, unfinished }
     }
 

@@ -45,10 +45,11 @@
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
 //!   the heap asks for their state again when it places them, before it opens the next run.
 //!
-//! Why a run has fewer than 4 RUN slots, in short: it begins with 1.25 RUN at most, if it was made
-//! of the near slots. The slots of `to_place`, 2 RUN, may go into it. A call places 48 of these
-//! (1.5 [`STEP`]), which is more than one call adds as a rule, and once there are none each call
-//! splits a run. The tests check the bound after each call.
+//! Why a run has fewer than 4 RUN slots: it begins with 1.25 RUN at most, if it was made of the
+//! near slots, and gets at most the 2 RUN of `to_place`. That makes 3.25 RUN. Each call until the
+//! run is split may add one slot more, which stays below 0.75 RUN: `to_place` empties faster than
+//! it fills (by 48 slots a call, 1.5 [`STEP`]), and once it is empty each call splits a run. The
+//! tests check the bound after each call.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or turns the near slots into one or two,
@@ -262,8 +263,8 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
         }
     }
 
-    /// Returns the earliest live slot, or `None` if all slots up to `limit` are stale, or if the
-    /// table's budget is used up.
+    /// Returns the earliest live slot, or `None` if all slots up to `limit` are stale, or if
+    /// [`Timers::has_budget`] says no.
     ///
     /// The slot leaves only if the caller calls [`pop`](Self::pop) next.
     #[inline(always)]

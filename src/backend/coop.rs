@@ -84,9 +84,9 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
 
 /// Counts a ready result of a timer, or makes the timer yield.
 ///
-/// `waited` says that an earlier poll was pending because the timer was not due. `yielded`
-/// belongs to the timer, and says whether its last poll yielded. The clock is read now and then;
-/// `clock` is `None` if the caller has just read it and passed the time to [`note_time`].
+/// `waited` says that an earlier poll was pending because the timer was not due. `yielded` belongs
+/// to the timer: whether a poll has yielded, and none was ready since. The clock is read now and
+/// then; `clock` is `None` if the caller has just read it and passed the time to [`note_time`].
 #[inline]
 pub(crate) fn poll_consume(
     cx: &mut Context<'_>,
@@ -94,7 +94,7 @@ pub(crate) fn poll_consume(
     yielded: &mut bool,
     clock: Option<&Clock>,
 ) -> Poll<()> {
-    if waited && with_budget(Budget::is_free_after_wait) == Some(true) {
+    if waited && with_budget(Budget::is_uncounted_after_wait) == Some(true) {
         *yielded = false;
         return Poll::Ready(());
     }

@@ -21,7 +21,7 @@ thread_local! {
     static CURRENT: RefCell<Stack<Entry>> = const { RefCell::new(Stack::new()) };
 }
 
-/// A driver that is entered, and the tokio runtime in which it was.
+/// A driver that is entered, and the tokio runtime in which it was entered.
 struct Entry {
     driver: Handle,
     runtime: RuntimeAtEntry,

@@ -1,7 +1,7 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
 //! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (except
-//! for timers that a second thread resets, or that are found due before a turn). As a
+//! for resets by more than one thread, and for timers that are found due before a turn). As a
 //! rule each is written where a lock is held anyway, or by one thread alone:
 //!
 //! | counted | where |

@@ -108,9 +108,9 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// For tokio: whether more may be due after the firing that followed the last expiration. Until
-    /// the next expiration each scan sets the source for the earliest deadline, which has passed as
-    /// a rule, and adds no slack.
+    /// For tokio: whether more may be due after the firing that followed the last expiration. If
+    /// so, each scan until the next expiration sets the source for the earliest deadline, without
+    /// slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -260,8 +260,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         }
     }
 
-    /// Leaves the next scan to the thread that calls next, in the three steps that the head of this
-    /// file tells.
+    /// Leaves the next scan to the thread that calls next, in the three steps at the head of this
+    /// file.
     fn leave_to_next_caller(&self) -> NextScan {
         let mut known = 0;
         let set_soon = |scanner: &mut Scanner<W>| {
@@ -312,8 +312,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Calls `act` with the scanner.
     ///
     /// [`Liveness::Gone`]: the caller has to see to it that [`close`](Self::close) is called.
-    /// Either the runtime is gone; or another thread has called `close` during `act`. It did not
-    /// get this scanner, so one more call has to drop it. [`Liveness::Alive`]: nothing is left for
+    /// Either the runtime is gone; or another thread has called `close` during `act`, which could
+    /// not drop this scanner: it was taken out. [`Liveness::Alive`]: nothing is left for
     /// the caller to do. (The driver may have been closed before.)
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
@@ -379,7 +379,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         }
         let fired = self.fired.swap(0, Ordering::Relaxed);
         if fired > 0 {
-            scanner.planner.fired(self.clock.nanos(), fired);
+            scanner.planner.note_fired(self.clock.nanos(), fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
             if now >= at {
@@ -469,8 +469,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// It runs foreign code, so the caller must not hold a lock that wakers or destructors take.
     pub(crate) fn close(&self) {
         let slot = std::mem::replace(&mut *lock(&self.scanner), ScannerSlot::Closed(None));
-        // Before the tasks are woken, because dropping the source of a paused clock stops that
-        // clock. A panic of a destructor keeps no task from being woken.
+        // Before the tasks are woken, because on tokio dropping the source stops the runtime's
+        // clock, if that is paused. A panic of a destructor keeps no task from being woken.
         catch_panic(|| drop(slot));
         for shard in &self.shards {
             shard.close();

@@ -41,7 +41,7 @@
 //! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
 //! stands until the next turn clears it: so a new timer may interrupt a loop that runs already.
 //! (`Driver::advance_when_idle` announces `NEVER`, without filing anything, and reads the deadlines
-//! after that, unless time is held. To read them files the unfiled slots.)
+//! after that, unless time is held. Reading them also files the unfiled slots.)
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -268,7 +268,7 @@ impl Shared {
             return None;
         }
         let has_elapsed = || self.has_elapsed(deadline);
-        self.chunks.arm(deadline, waker, has_elapsed)
+        self.chunks.arm_unfiled(deadline, waker, has_elapsed)
     }
 
     /// Interrupts the loop, or tells it that the timer that it waits for is gone. It may panic.
@@ -339,8 +339,8 @@ impl Shared {
             return Reset::Gone;
         }
         if deadline <= elapsed {
-            // V1 in `wakers/chunks/entries.rs`: a word must not become a deadline that has elapsed.
-            // So the timer is removed, and the caller wakes it.
+            // V1 in `wakers/chunks/entries.rs`: a word must not be lowered to a deadline that has
+            // elapsed. So the timer is removed, and the caller wakes it.
             let has_elapsed = || self.has_elapsed(old);
             let Some(waker) = self.chunks.take(index, old, Removal::Fired, has_elapsed) else {
                 return Reset::Gone;

@@ -17,10 +17,10 @@
 //!   timers that fire. If a delay has brought fewer, it has gained nothing: one task that sleeps
 //!   for a few microseconds over and over looks dense, and a delay only makes it slower. Then some
 //!   of the next turns are on time, and more of them after each further delay that gains nothing.
-//! - Two things hold together: timers ask for more than one wake-up per slack, which would take
-//!   more CPU than wake-ups are allowed to (see [`WakeUpBudget`]), and the waits between them
-//!   differ in length (see [`Waits`]). The lengths tell two programs apart. A cache whose keys
-//!   expire wakes at irregular distances, and one wake-up can serve several keys. A task that
+//! - Two things hold together. Timers ask for more than one wake-up per slack, which would use more
+//!   CPU time than the budget of wake-ups (see [`WakeUpBudget`]). And the waits between the
+//!   wake-ups differ in length (see [`Waits`]). The lengths tell two programs apart. A cache whose
+//!   keys expire wakes at irregular distances, and one wake-up can serve several keys. A task that
 //!   sleeps over and over does so for one duration, or for a few in turn, and a delay only makes it
 //!   slower.
 //!
@@ -33,9 +33,9 @@
 //! [`MANY`] interruptions in a row the loop announces a time somewhat before the deadline, by a
 //! [`margin`]. The next timers, each a little earlier than the one before, are still due after that
 //! time, and do not interrupt the loop. The price is one wake-up that finds nothing due, after
-//! which the loop announces the deadline again. Under a slack that was set, the wake-up for the
-//! deadline comes at least a slack after this one, as after any other. So that it is not late, the
-//! margin is at least the slack. If the deadline is nearer than two slacks, there is no margin.
+//! which the loop announces the deadline again. Under a slack that
+//! was set, two wake-ups are at least a slack apart. So that the one for the deadline is not late,
+//! the margin is at least the slack. If the deadline is nearer than two slacks, there is no margin.
 
 mod budget;
 mod cost;
@@ -115,7 +115,7 @@ pub(crate) struct Planner {
     budget: WakeUpBudget,
     /// The same for the longest slack that can be chosen, a millisecond. As long as timers ask for
     /// fewer wake-ups than one per millisecond, they are within any budget, so `budget` and `waits`
-    /// are not kept.
+    /// are not updated.
     budget_of_longest: WakeUpBudget,
     waits: Waits,
     /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired
@@ -142,7 +142,7 @@ impl Planner {
     }
 
     /// Notes that `count` timers fired at `now`.
-    pub(crate) fn fired(&mut self, now: u64, count: usize) {
+    pub(crate) fn note_fired(&mut self, now: u64, count: usize) {
         let (slack, is_set) = self.slack.get_with_kind();
         if count == 0 || slack == 0 {
             return;

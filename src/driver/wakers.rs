@@ -55,8 +55,8 @@ impl Entry {
 /// How many slots are filed.
 ///
 /// A slot is counted when it is filed; the older slot of its entry, if there is one, then counts as
-/// stray. The sum of the two counts is always right. But each may be wrong for a while, and even
-/// negative, by the number of entries of which one of these is true:
+/// stray. The sum of the two counts is always right. But for each entry in one of these states,
+/// one of the counts is too high by one, and the other too low (it may be negative):
 ///
 /// - `Order::reset` has filed a new slot while the older one is still unfiled.
 /// - The heap has dropped the older slot while the new one is still unfiled.
@@ -103,7 +103,7 @@ impl Order {
         waker: &mut Option<Waker>,
     ) -> Option<u32> {
         let (current, buffer) = (&mut self.current, &mut self.buffer);
-        let index = chunks.insert(current, deadline, waker, buffer);
+        let index = chunks.arm_locked(current, deadline, waker, buffer);
         self.file_buffer(chunks);
         index
     }
@@ -193,9 +193,8 @@ impl Order {
         most: usize,
         mut each: impl FnMut(Waker, u64),
     ) {
-        // After this call no timer that is due at `now` is armed any more. `elapsed` is published.
-        // A thread that arms without the driver's lock reads it under the lock of the current
-        // chunk, and this call takes that lock.
+        // `elapsed` is published, and this takes the lock of the current chunk. So from here on no
+        // thread can arm a timer that is due at `now`: it finds that the deadline has elapsed.
         self.file_unfiled(chunks, self.heap.bound());
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;

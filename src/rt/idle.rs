@@ -11,7 +11,7 @@
 //! are neither keeper nor deputy park without a timeout. When the keeper is unparked, another
 //! parked worker becomes the keeper: its *successor*.
 //!
-//! Whether a push unparks a worker, and why no task is left lying, is told in [`notify`].
+//! Whether a push unparks a worker, and why no task is left lying, is in [`notify`].
 //!
 //! # No deadline is missed
 //!
@@ -102,10 +102,10 @@ struct Parked {
     /// `None` if no worker is parked.
     keeper: Option<usize>,
     /// How many threads run a worker, parked or not, or have lent one and poll their main future.
-    /// If as many workers are parked, no thread runs.
     ///
-    /// While a worker is lent, the number is never reached: either another thread runs that worker,
-    /// too, and there are more threads than workers; or none does, and that worker is not parked.
+    /// `workers.len() == threads` means that no thread runs. While a worker is lent, the two
+    /// differ: if another thread runs that worker, there are more threads than workers; if none
+    /// does, that worker is not in the list.
     ///
     /// A thread that waits for the runtime to end does not count, nor a lender whose main future is
     /// blocked in another `block_on`.
@@ -235,7 +235,7 @@ impl Idle {
         catch_panic(|| can_advance = self.clock.can_advance());
         let can_advance = can_advance && !context.lender_polls();
         if context.has_work() {
-            let mut unparked = self.transition_from_parked(worker, context);
+            let mut unparked = self.leave_parked_and_fire(worker, context);
             // If this worker searched, no other was unparked for what was pushed meanwhile. So it
             // counts as searching, and unparks the next worker when it ends its search.
             if !unparked.searching {
@@ -266,7 +266,7 @@ impl Idle {
         // The I/O is collected before another worker becomes the keeper: as long as it is ready, it
         // would end that worker's park, too.
         context.collect_io();
-        self.transition_from_parked(worker, context)
+        self.leave_parked_and_fire(worker, context)
     }
 
     /// Marks a worker as parked and, if it was searching, as no longer searching. A look at all

@@ -55,8 +55,9 @@ pub(super) struct Scope {
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures. A scope needs
     /// it if its thread is no worker; if the thread is inside a future of another runtime on the
-    /// same clock, whose workers do not see when this thread runs; and if a destructor has called
-    /// `block_on` while the thread polls its main future and has lent its worker.
+    /// same clock (the workers of that other runtime do not see that this thread runs); and if a
+    /// destructor has called `block_on` while the thread polls its main future and has lent its
+    /// worker.
     hold: Cell<Option<Hold>>,
 }
 
@@ -268,8 +269,8 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
 
 /// Where a call of `block_on` is made.
 pub(super) enum Nesting {
-    /// In no future of the runtime. (Or in a future of the runtime that is being dropped, on a
-    /// thread that runs no worker.)
+    /// In no future of the runtime. (Or in the destructor of one of its futures, on a thread that
+    /// runs no worker.)
     Outside,
     /// In a future of the runtime that is being dropped. The call may block, and the thread fires
     /// timers for it, with the core of this scope.

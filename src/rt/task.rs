@@ -202,8 +202,8 @@ impl OwnedTasks {
     /// schedule.
     ///
     /// If the list is closed, the task is not added, and is returned in the error for the caller to
-    /// drop. So nothing that ends the tasks of the list waits for the destructor of this future,
-    /// which may itself wait for the end of the runtime.
+    /// drop. (The destructor of its future may wait for the end of the runtime. If the task were in
+    /// the list, the end of the runtime would wait for that destructor.)
     pub(super) fn bind<F: Future>(
         self: Arc<Self>,
         future: F,
@@ -276,9 +276,9 @@ impl<F: Future> Future for TaskFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Checked again: between the worker's check and here the task still counted as ready, so
-        // the wake of a thread that aborted it meanwhile changed nothing. A wake that comes after
-        // this makes it run again.
+        // Checked again. `async_task` ignores the wake of a task that is scheduled already, so an
+        // abort after the worker's check is seen only here. A wake that comes after this makes the
+        // task run again.
         if self.remove.owned.has_aborted(self.remove.key) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -112,7 +112,7 @@ impl<'a> Worker<'a> {
     /// Runs the loop, for one pass at least, until `should_return` and `may_return` are both true.
     ///
     /// Leaves the tasks that are ready where other workers find them, and leaves I/O to another
-    /// worker: the caller may not come back for long.
+    /// worker: it may take long until the caller comes back.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired_all = false;
@@ -236,7 +236,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Looks for I/O between two tasks, if no parked worker waits for it.
+    /// Looks for I/O between two tasks, if no worker is parked, or if this one is away for I/O.
     fn look_for_io(&mut self) {
         let (idle, me) = (&self.pool.idle, self.core.index);
         if !idle.has_parked() {

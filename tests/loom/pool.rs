@@ -258,7 +258,7 @@ impl Pool {
     /// Does what a worker does after that.
     pub(super) fn end_park(&self, worker: usize) {
         let context = &mut self.parking(|| false, || false, || {});
-        if self.idle.transition_from_parked(worker, context).searching {
+        if self.idle.leave_parked_and_fire(worker, context).searching {
             self.found();
         }
     }

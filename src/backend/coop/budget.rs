@@ -76,7 +76,7 @@ pub(super) enum Scope {
 pub(super) struct Outer {
     scope: Scope,
     generation: u32,
-    /// The whole budget; `None` if nothing was counted: in that case a refill restores it.
+    /// The whole budget; `None` if nothing was counted: then `end_poll` makes it a full one.
     counts: Option<Budget>,
 }
 
@@ -232,13 +232,14 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a result is free if an earlier poll for it was pending.
+    /// Returns whether a result is not counted if an earlier poll for it was pending.
     #[inline]
-    pub(super) fn is_free_after_wait(&self) -> bool {
+    pub(super) fn is_uncounted_after_wait(&self) -> bool {
         !self.is_per_poll()
     }
 
-    /// Counts a result, if that is all there is to do. Returns whether it was counted.
+    /// Counts a result, unless the waker is another one or the clock has to be read. Returns
+    /// whether it was counted.
     #[inline]
     fn try_count(&self, waker: &Waker) -> bool {
         let used = self.used.get() + 1;
@@ -385,7 +386,7 @@ impl Budget {
     ) {
         let is_counted =
             (before.generation, before.used) != (self.generation.get(), self.used.get());
-        let is_free = waited && self.is_free_after_wait();
+        let is_free = waited && self.is_uncounted_after_wait();
         if !is_counted && !is_free && !self.try_count(cx.waker()) {
             self.consume_item_slow(cx.waker(), clock);
         }

@@ -23,7 +23,7 @@ fn promise(slack: u64) -> Planner {
 fn storm(planner: &mut Planner, start: u64, count: u64) -> u64 {
     for turn in 1..=count {
         planner.plan(start + turn * 5 * UNIT);
-        planner.fired(start + turn * 5 * UNIT, 1);
+        planner.note_fired(start + turn * 5 * UNIT, 1);
     }
     start + count * 5 * UNIT
 }
@@ -33,7 +33,7 @@ fn sparse_timers_are_on_time() {
     let mut planner = planner();
     for turn in 1..100 {
         let due = (turn + 1) * 60 * UNIT;
-        planner.fired(turn * 60 * UNIT, 1);
+        planner.note_fired(turn * 60 * UNIT, 1);
         assert_eq!(planner.plan(due).wake_at, due);
     }
 }
@@ -44,7 +44,7 @@ fn a_storm_is_batched_and_its_end_is_noticed() {
     let now = storm(&mut planner, 0, 19);
     assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
     for turn in 1..20 {
-        planner.fired(now + turn * SLACK, 20);
+        planner.note_fired(now + turn * SLACK, 20);
     }
     let now = now + 19 * SLACK;
     assert_eq!(
@@ -53,7 +53,7 @@ fn a_storm_is_batched_and_its_end_is_noticed() {
         "batching does not look like calm"
     );
     for turn in 1..5 {
-        planner.fired(now + turn * 10 * SLACK, 1);
+        planner.note_fired(now + turn * 10 * SLACK, 1);
     }
     let next = now + 41 * SLACK;
     assert_eq!(planner.plan(next).wake_at, next);
@@ -75,7 +75,7 @@ fn one_timer_over_and_over_is_on_time() {
         let woken = planner.plan(due).wake_at;
         late += usize::from(woken > due);
         now = woken + 5 * UNIT;
-        planner.fired(now, 1);
+        planner.note_fired(now, 1);
     }
     assert!(late < 30, "{late} of 10000 kept waiting");
 }
@@ -87,7 +87,7 @@ fn what_a_busy_loop_fires_is_no_delay_that_gains_nothing() {
     let mut planner = planner();
     let mut now = storm(&mut planner, 0, 20);
     now += SLACK;
-    planner.fired(now, 1);
+    planner.note_fired(now, 1);
     assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
 }
 
@@ -100,7 +100,7 @@ fn a_storm_after_a_delay_that_gains_nothing_is_batched() {
     assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
     // The wait for the slack brings one timer.
     now += SLACK;
-    planner.fired(now, 1);
+    planner.note_fired(now, 1);
     assert_eq!(planner.plan(now + 1).wake_at, now + 1, "not suspended");
     now = storm(&mut planner, now, 20);
     assert_eq!(planner.plan(now + 1).wake_at, now + SLACK);
@@ -110,7 +110,7 @@ fn a_storm_after_a_delay_that_gains_nothing_is_batched() {
 fn the_first_waits_are_measured_then_one_of_sixteen_and_none_while_timers_are_sparse() {
     let mut planner = planner();
     for turn in 1..100 {
-        planner.fired(turn * cost::LONGEST, 1);
+        planner.note_fired(turn * cost::LONGEST, 1);
         assert!(!planner.slack.is_sample_due(), "sparse");
     }
     let mut now = storm(&mut planner, 100 * cost::LONGEST, 20);
@@ -125,7 +125,7 @@ fn the_first_waits_are_measured_then_one_of_sixteen_and_none_while_timers_are_sp
         }
         planner.plan(now + 1);
         now += SLACK;
-        planner.fired(now, 20);
+        planner.note_fired(now, 20);
     }
     assert_eq!(measured, 32 + 10);
 }
@@ -149,7 +149,7 @@ fn waits_whose_sample_is_thrown_away_are_followed_by_others_that_are_measured() 
         }
         planner.plan(now + 1);
         now += SLACK;
-        planner.fired(now, 20);
+        planner.note_fired(now, 20);
     }
     assert_eq!(noted, 31);
     assert!((100..=128).contains(&at_first), "{at_first}");
@@ -184,7 +184,7 @@ fn under_a_slack_that_was_set_a_chain_wakes_once_per_slack() {
     while now < 10_007 {
         let due = now + 50;
         now = planner.plan(due).wake_at;
-        planner.fired(now, 1);
+        planner.note_fired(now, 1);
         wakes += 1;
     }
     assert_eq!(wakes, 101, "the first is on time, and 100 in 10 000");
@@ -197,16 +197,16 @@ fn under_a_slack_that_was_set_a_chain_wakes_once_per_slack() {
 fn the_longest_slack_is_a_second_and_leaves_the_first_timer_alone() {
     let mut planner = promise(u64::MAX);
     assert_eq!(planner.plan(5).wake_at, 5);
-    planner.fired(195, 10);
+    planner.note_fired(195, 10);
     assert_eq!(planner.plan(200).wake_at, 195 + shared::LONGEST);
-    planner.fired(u64::MAX, usize::MAX);
+    planner.note_fired(u64::MAX, usize::MAX);
 }
 
 #[test]
 fn no_slack_delays_nothing() {
     let mut planner = promise(0);
     for turn in 1..20 {
-        planner.fired(turn, 100);
+        planner.note_fired(turn, 100);
     }
     assert_eq!(planner.plan(20).wake_at, 20);
 }

@@ -22,12 +22,12 @@
 //!   last chunk has room for more. (Another thread may put a chunk into `available` at that moment,
 //!   and may not be seen. That costs one entry, as if it had removed its timer a moment later.)
 //! - C3 locks are taken in this order: the driver's, that of one chunk, that of `available`.
-//! - P1 a timer that is due at `unfiled_from` or later may leave its slot unfiled; one that is due
-//!   earlier takes the driver's lock. At any time the driver's `next` <= `unfiled_from` <= the time
-//!   of each unfiled slot. So a turn that asks only `next` overlooks no unfiled timer that is due.
-//!   A thread raises `unfiled_from` under the driver's lock: it takes the list out and raises the
-//!   time, without a release of the chunk's lock in between. If it also raises `next`, it does so
-//!   after that, before it releases the driver's lock.
+//! - P1 the current chunk has a time, `unfiled_from`. A timer that is due then or later may leave
+//!   its slot unfiled; one that is due earlier takes the driver's lock. At any time the driver's
+//!   `next` <= `unfiled_from` <= the time of each unfiled slot. So a turn that asks only `next`
+//!   overlooks no unfiled timer that is due. `unfiled_from` is raised under the driver's lock, and
+//!   when the list of unfiled slots is taken out, in one hold of the chunk's lock. Only after that,
+//!   before the driver's lock is released, may `next` be raised.
 //! - P2 the loop looks at its timers at `unfiled_from` or earlier. (If a slack or a `Hold` delays
 //!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
 //!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer
@@ -217,7 +217,7 @@ impl Chunks {
     /// `has_elapsed` tells whether the deadline has elapsed. `waker` is taken only if the timer is
     /// armed.
     #[inline]
-    pub(crate) fn arm(
+    pub(crate) fn arm_unfiled(
         &self,
         deadline: u64,
         waker: &mut Option<Waker>,
@@ -227,8 +227,9 @@ impl Chunks {
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
         let arming = entries.arming.as_deref()?;
-        // `has_elapsed` is asked under the lock, so that this thread sees what fired from the entry
-        // that it takes (V1), and whether the driver has ended.
+        // `has_elapsed` is asked under the lock. So if a turn has fired the last timer of the
+        // entry, this thread sees the time that the turn has published (V1). It also sees whether
+        // the driver has ended.
         if deadline < arming.unfiled_from
             || arming.unfiled.slots.len() >= MOST_UNFILED
             || has_elapsed()

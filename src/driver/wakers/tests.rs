@@ -97,7 +97,7 @@ impl Pair {
 
     fn arm(&mut self, deadline: u64, waker: Waker) -> u32 {
         let mut waker = Some(waker);
-        let armed = self.chunks.arm(deadline, &mut waker, || false);
+        let armed = self.chunks.arm_unfiled(deadline, &mut waker, || false);
         let insert = || self.wakers.insert(&self.chunks, deadline, &mut waker);
         armed.or_else(insert).unwrap()
     }

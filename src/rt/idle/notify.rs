@@ -27,7 +27,7 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 /// Searching workers are counted in ones, and parked workers in units of this.
-const PARKED: usize = 1 << 16;
+const ONE_PARKED: usize = 1 << 16;
 
 /// The counts of parked and of searching workers.
 pub(super) struct Counts(AtomicUsize);
@@ -48,7 +48,7 @@ impl Counts {
     /// Adds a parked worker and, if it was searching, subtracts a searching one. A look at all
     /// queues has to follow.
     pub(super) fn add_parked(&self, was_searching: bool) {
-        let change = PARKED - usize::from(was_searching);
+        let change = ONE_PARKED - usize::from(was_searching);
         self.0.fetch_add(change, Ordering::SeqCst);
         // Pairs with the fence in `wants_searcher_after_push`, and with those of threads that have
         // written something else that a parking worker looks at: in `Idle::has_parked`,
@@ -60,7 +60,7 @@ impl Counts {
     pub(super) fn remove_parked(&self, leaving: Leaving) {
         // One step subtracts the parked worker and adds the searching one.
         let searching = usize::from(leaving == Leaving::ToSearch);
-        self.0.fetch_sub(PARKED - searching, Ordering::SeqCst);
+        self.0.fetch_sub(ONE_PARKED - searching, Ordering::SeqCst);
     }
 
     /// Returns whether a worker has to be unparked for what the caller has pushed.
@@ -74,19 +74,19 @@ impl Counts {
     /// Returns whether a worker is parked and none searches.
     pub(super) fn wants_searcher(&self) -> bool {
         let counts = self.0.load(Ordering::Relaxed);
-        counts >= PARKED && counts.is_multiple_of(PARKED)
+        counts >= ONE_PARKED && counts.is_multiple_of(ONE_PARKED)
     }
 
     /// Returns whether any worker is parked. If it returns `false`, and the caller has fenced since
     /// it wrote something, a worker that parks later sees that.
     pub(super) fn has_parked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= PARKED
+        self.0.load(Ordering::Relaxed) >= ONE_PARKED
     }
 
     /// Adds a searching worker, unless half of all workers search already. Returns whether it did.
     pub(super) fn try_start_search(&self, workers: usize) -> bool {
         let counts = self.0.load(Ordering::Relaxed);
-        let may_search = counts % PARKED * 2 < workers;
+        let may_search = counts % ONE_PARKED * 2 < workers;
         if may_search {
             self.start_search();
         }
@@ -104,7 +104,7 @@ impl Counts {
         let before = self.0.fetch_sub(1, Ordering::SeqCst);
         // Pairs with the fence in `wants_searcher_after_push`.
         fence(Ordering::SeqCst);
-        before % PARKED == 1
+        before % ONE_PARKED == 1
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of a park: what has ended it, and what the worker does then.
 //!
 //! A worker whose park has ended takes itself out of the list of parked workers, if no other thread
-//! has ([`transition_from_parked`](Idle::transition_from_parked)). If it is the keeper, it first
+//! has ([`leave_parked_and_fire`](Idle::leave_parked_and_fire)). If it is the keeper, it first
 //! finds out under the lock what the park has ended for, of which several may be true:
 //!
 //! - *Timers*: `until` has passed. It fires them after it has left the list, and may be away for
@@ -41,7 +41,7 @@ struct Ended {
 impl Idle {
     /// Marks a worker as running. If timers have ended its park, makes `context` fire what is due,
     /// and replans if a worker is parked.
-    pub(crate) fn transition_from_parked(
+    pub(crate) fn leave_parked_and_fire(
         &self,
         worker: usize,
         context: &mut impl ParkContext,

@@ -12,10 +12,10 @@ use crate::panic::catch_panic;
 
 /// The wake source: the timeout of the keeper.
 ///
-/// A caller of `replan` may ignore [`Liveness::Gone`]. This source answers it only if [`Idle`] is
-/// gone, and then nobody calls `replan`; nor does the source panic, which would count as gone. So
-/// only one case is left: another thread has closed the drivers during the scan, because the
-/// runtime ends. What is left to drop then is only this weak reference.
+/// If `replan` returns [`Liveness::Gone`], another thread has closed the drivers during the scan,
+/// because the runtime ends. The caller may ignore that: what is left to drop is only this weak
+/// reference. (There is no other case. If [`Idle`] were gone, nobody could call `replan`; and the
+/// source does not panic, which would count as gone.)
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {

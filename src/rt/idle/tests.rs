@@ -95,7 +95,7 @@ fn an_owner_whose_timeout_has_ended_parks_if_nothing_else_is_to_come() {
         idle.set_until(now());
         idle.prepare_parker(0);
         idle.parkers[0].park();
-        idle.transition_from_parked(0, &mut worker);
+        idle.leave_parked_and_fire(0, &mut worker);
         assert_eq!(worker.fired, 1);
 
         idle.transition_to_parked(0, false);
@@ -183,7 +183,7 @@ fn parked_worker_is_unparked_to_check_the_slots() {
         idle.parkers[0].park();
     }
     let mut worker = Worker::default();
-    let unparked = idle.transition_from_parked(0, &mut worker);
+    let unparked = idle.leave_parked_and_fire(0, &mut worker);
     assert!(unparked.must_check_slots && !unparked.searching && worker.fired == 0);
     assert!(idle.lifo_watch.due() > due);
     assert_eq!(

@@ -66,7 +66,7 @@ fn sleeps(planner: &mut Planner, seconds: u64, mut wait: impl FnMut() -> u64) ->
             20 * US
         };
         now = woken + noise;
-        planner.fired(now, 1);
+        planner.note_fired(now, 1);
         if now >= start + SECOND / 20 {
             seen.wakes += 1;
             seen.deadlines += 1;
@@ -92,7 +92,7 @@ fn keys(planner: &mut Planner, seconds: u64, mean: u64) -> Seen {
         seen.wakes += u64::from(is_counted);
         seen.delayed += u64::from(is_counted && woken > key);
         now = woken + 20 * US;
-        planner.fired(now, 1);
+        planner.note_fired(now, 1);
         while key <= now {
             seen.deadlines += u64::from(is_counted);
             seen.late += u64::from(is_counted) * woken.saturating_sub(key);
@@ -163,7 +163,7 @@ fn wake_ups_that_come_fast_are_measured_although_none_is_delayed() {
     for turn in 1..=100 {
         let due = turn * 500 * US;
         assert_eq!(planner.plan(due).wake_at, due);
-        planner.fired(due, 1);
+        planner.note_fired(due, 1);
         samples += u64::from(planner.slack.is_sample_due());
         let _ = planner.slack.begin_sample();
     }

@@ -79,7 +79,7 @@ impl Chunks {
     /// Arms a timer in a free entry, under the driver's lock. Moves what is unfiled to `buffer`:
     /// the slot of this timer, too, if it needs one. Returns its index.
     #[inline]
-    pub(in crate::driver::wakers) fn insert(
+    pub(in crate::driver::wakers) fn arm_locked(
         &self,
         current: &mut CurrentChunk,
         deadline: u64,

@@ -97,7 +97,7 @@ impl Workers {
 
     pub(super) fn leaves_as(&self, worker: usize, now: u64, context: &mut Worker) -> Unparked {
         self.parkers[worker].now.store(now, SeqCst);
-        self.idle.transition_from_parked(worker, context)
+        self.idle.leave_parked_and_fire(worker, context)
     }
 
     pub(super) fn keeper(&self) -> Option<usize> {
