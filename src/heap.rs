@@ -45,11 +45,10 @@
 //! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
 //!   the heap asks for their state again when it places them, before it opens the next run.
 //!
-//! Why a run has fewer than 4 RUN slots: it begins with 1.25 RUN at most, if it was made of the
-//! near slots, and gets at most the 2 RUN of `to_place`. That makes 3.25 RUN. Each call until the
-//! run is split may add one slot more, which stays below 0.75 RUN: `to_place` empties faster than
-//! it fills (by 48 slots a call, 1.5 [`STEP`]), and once it is empty each call splits a run. The
-//! tests check the bound after each call.
+//! Why a run stays below 4 RUN, in short (the tests check it after each call): a run that is made
+//! of the near slots begins with 1.25 RUN. It may get slots of `to_place`, of which there are 2
+//! RUN. Each call places up to 48 of those (1.5 [`STEP`]), as a rule more than it adds. Once there
+//! are none, each call splits a run.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or turns the near slots into one or two,

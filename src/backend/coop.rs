@@ -85,8 +85,9 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
 /// Counts a ready result of a timer, or makes the timer yield.
 ///
 /// `waited` says that an earlier poll was pending because the timer was not due. `yielded` belongs
-/// to the timer: whether a poll has yielded, and none was ready since. The clock is read now and
-/// then; `clock` is `None` if the caller has just read it and passed the time to [`note_time`].
+/// to the timer: it is set when a poll yields, and cleared by a ready result of the timer, or when
+/// a poll is let through although the budget is exhausted. The clock is read now and then; `clock`
+/// is `None` if the caller has just read it and passed the time to [`note_time`].
 #[inline]
 pub(crate) fn poll_consume(
     cx: &mut Context<'_>,

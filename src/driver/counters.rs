@@ -1,7 +1,8 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
 //! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (except
-//! for resets by more than one thread, and for timers that are found due before a turn). As a
+//! for resets on another thread than the first one that reset, and for timers that are found due
+//! before a turn). As a
 //! rule each is written where a lock is held anyway, or by one thread alone:
 //!
 //! | counted | where |

@@ -312,9 +312,10 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Calls `act` with the scanner.
     ///
     /// [`Liveness::Gone`]: the caller has to see to it that [`close`](Self::close) is called.
-    /// Either the runtime is gone; or another thread has called `close` during `act`, which could
-    /// not drop this scanner: it was taken out. [`Liveness::Alive`]: nothing is left for
-    /// the caller to do. (The driver may have been closed before.)
+    /// Either the runtime is gone; or another thread has called `close` during `act`. That call did
+    /// not find this scanner, because it was taken out, so one more call has to drop it.
+    /// [`Liveness::Alive`]: nothing is left for the caller to do. (The driver may have been closed
+    /// before.)
     fn with_scanner(&self, act: impl FnOnce(&mut Scanner<W>) -> Liveness) -> Liveness {
         let mut scanner = {
             let mut slot = lock(&self.scanner);

@@ -17,8 +17,8 @@
 //!   timers that fire. If a delay has brought fewer, it has gained nothing: one task that sleeps
 //!   for a few microseconds over and over looks dense, and a delay only makes it slower. Then some
 //!   of the next turns are on time, and more of them after each further delay that gains nothing.
-//! - Two things hold together. Timers ask for more than one wake-up per slack, which would use more
-//!   CPU time than the budget of wake-ups (see [`WakeUpBudget`]). And the waits between the
+//! - Two things hold together. Timers ask for more than one wake-up per slack (see
+//!   [`WakeUpBudget`]), which would use more CPU time than wake-ups may. And the waits between the
 //!   wake-ups differ in length (see [`Waits`]). The lengths tell two programs apart. A cache whose
 //!   keys expire wakes at irregular distances, and one wake-up can serve several keys. A task that
 //!   sleeps over and over does so for one duration, or for a few in turn, and a delay only makes it
@@ -114,8 +114,8 @@ pub(crate) struct Planner {
     /// Whether more wake-ups are asked for than one per slack.
     budget: WakeUpBudget,
     /// The same for the longest slack that can be chosen, a millisecond. As long as timers ask for
-    /// fewer wake-ups than one per millisecond, they are within any budget, so `budget` and `waits`
-    /// are not updated.
+    /// fewer wake-ups than one per millisecond, they are within any budget, so `budget` is set
+    /// back, and `waits` is not updated.
     budget_of_longest: WakeUpBudget,
     waits: Waits,
     /// The deadline of the latest plan, [`NEVER`] if there was none since a turn last fired

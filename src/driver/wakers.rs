@@ -59,7 +59,7 @@ impl Entry {
 /// one of the counts is too high by one, and the other too low (it may be negative):
 ///
 /// - `Order::reset` has filed a new slot while the older one is still unfiled.
-/// - The heap has dropped the older slot while the new one is still unfiled.
+/// - A new slot is unfiled, and the older one is still in the heap, or was dropped there.
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.
@@ -193,8 +193,9 @@ impl Order {
         most: usize,
         mut each: impl FnMut(Waker, u64),
     ) {
-        // `elapsed` is published, and this takes the lock of the current chunk. So from here on no
-        // thread can arm a timer that is due at `now`: it finds that the deadline has elapsed.
+        // `elapsed` is published. This call takes the lock of the current chunk, under which a
+        // thread that arms without the driver's lock reads `elapsed`. So after the call no thread
+        // can arm a timer that is due at `now`.
         self.file_unfiled(chunks, self.heap.bound());
         let mut view = View::new(chunks, &mut self.counts, budget);
         let mut popped = 0;

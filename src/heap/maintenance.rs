@@ -14,9 +14,9 @@ use super::{OnMove, RunHeap, Slot, SlotState, Timers};
 
 /// When a slot turns stale in a run that is mostly stale, this many slots of the run are looked at.
 ///
-/// Twice STALENESS, for H4. The first call comes when `len / 16` slots are live. After `len / 32`
-/// calls the whole run has been looked at. Each call comes with one more stale slot, so at least
-/// `len / 16 - len / 32` slots stay live: one in 32.
+/// Twice STALENESS, for H4. The first call comes when about `len / STALENESS` slots are live (one
+/// in 16). After `len / STEP` calls the whole run has been looked at. Each call comes with one more
+/// stale slot, so at least half of the live slots stay live: one in 32.
 pub(super) const STEP: usize = 2 * STALENESS;
 
 /// Where stale slots are not counted, one slot in this many of a run is looked at, to guess whether

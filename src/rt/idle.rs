@@ -103,9 +103,9 @@ struct Parked {
     keeper: Option<usize>,
     /// How many threads run a worker, parked or not, or have lent one and poll their main future.
     ///
-    /// `workers.len() == threads` means that no thread runs. While a worker is lent, the two
-    /// differ: if another thread runs that worker, there are more threads than workers; if none
-    /// does, that worker is not in the list.
+    /// `workers.len() == threads` means that each of these threads is in the list of parked
+    /// workers. A thread that has lent its worker and polls its main future is not in the list, so
+    /// meanwhile the two differ.
     ///
     /// A thread that waits for the runtime to end does not count, nor a lender whose main future is
     /// blocked in another `block_on`.

@@ -277,8 +277,8 @@ impl<F: Future> Future for TaskFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Checked again. `async_task` ignores the wake of a task that is scheduled already, so an
-        // abort after the worker's check is seen only here. A wake that comes after this makes the
-        // task run again.
+        // abort between the worker's check and the start of this run makes no further run, and is
+        // seen only here. A wake that comes later makes the task run again.
         if self.remove.owned.has_aborted(self.remove.key) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

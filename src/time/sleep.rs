@@ -217,9 +217,9 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Whether a poll was pending only to let other tasks run, and none was ready since. Either the
-    /// deadline had passed, or what the timer limits (the future of a `Timeout`, say) was not
-    /// polled.
+    /// Set when a poll is pending only to let other tasks run. Either the deadline had passed, or
+    /// what the timer limits (the future of a `Timeout`, say) was not polled. See
+    /// [`coop::poll_consume`].
     yielded: bool,
     /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
@@ -407,7 +407,7 @@ impl Sleep {
     pub fn reset_at(&mut self, deadline: Instant) {
         let deadline = self.driver.shared.clock.nanos_of(deadline);
         // Used only if the timer is still armed. Then, as a rule, the old deadline has not passed,
-        // and a later one even less.
+        // so the later one has not either. (If it has, the next turn fires the timer.)
         let next_poll = if deadline > self.deadline {
             NextPoll::SkipsClock
         } else {

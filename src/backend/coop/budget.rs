@@ -238,8 +238,8 @@ impl Budget {
         !self.is_per_poll()
     }
 
-    /// Counts a result, unless the waker is another one or the clock has to be read. Returns
-    /// whether it was counted.
+    /// Counts a result, unless the budget is exhausted, the clock has to be read, or (if the budget
+    /// goes across polls) the waker is another one. Returns whether it was counted.
     #[inline]
     fn try_count(&self, waker: &Waker) -> bool {
         let used = self.used.get() + 1;
@@ -386,8 +386,8 @@ impl Budget {
     ) {
         let is_counted =
             (before.generation, before.used) != (self.generation.get(), self.used.get());
-        let is_free = waited && self.is_uncounted_after_wait();
-        if !is_counted && !is_free && !self.try_count(cx.waker()) {
+        let is_uncounted = waited && self.is_uncounted_after_wait();
+        if !is_counted && !is_uncounted && !self.try_count(cx.waker()) {
             self.consume_item_slow(cx.waker(), clock);
         }
     }

@@ -150,8 +150,8 @@ impl Shared {
             return;
         }
         // Each word is now rewritten, unchanged. A timer that is put off or removed without the
-        // driver's lock after that finds the flag. One that was put off or removed before has not
-        // found it, and the loop may have announced the old deadline of that timer since the lock
+        // driver's lock after that finds the flag. One that was put off or removed before may have
+        // missed it, and the loop may have announced the old deadline of that timer since the lock
         // was released. So the announcement is cleared once more at the end: the next one finds the
         // new deadline. The lock is not held for all chunks at once.
         let mut chunk = 0;

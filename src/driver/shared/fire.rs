@@ -6,9 +6,10 @@
 //! timers, clone and drop wakers, or block.
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
-//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). Towards the limit of a call,
-//! each taking of the lock counts as a full batch, even if it has found fewer timers: so a turn
-//! that finds only stale slots takes the lock no more often than one that fires.
+//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). A call ends after a number of
+//! timers. For this, each time that it takes the lock counts as a full batch, even if it has found
+//! fewer timers: so a turn that finds only stale slots takes the lock no more often than one that
+//! fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)

@@ -25,9 +25,10 @@
 //! - P1 the current chunk has a time, `unfiled_from`. A timer that is due then or later may leave
 //!   its slot unfiled; one that is due earlier takes the driver's lock. At any time the driver's
 //!   `next` <= `unfiled_from` <= the time of each unfiled slot. So a turn that asks only `next`
-//!   overlooks no unfiled timer that is due. `unfiled_from` is raised under the driver's lock, and
-//!   when the list of unfiled slots is taken out, in one hold of the chunk's lock. Only after that,
-//!   before the driver's lock is released, may `next` be raised.
+//!   overlooks no unfiled timer that is due. To raise `unfiled_from`, a thread that has the
+//!   driver's lock takes the chunk's lock, takes the list of unfiled slots out, raises the time,
+//!   and only then releases the chunk's lock. After that it may raise `next`, while it still has
+//!   the driver's lock.
 //! - P2 the loop looks at its timers at `unfiled_from` or earlier. (If a slack or a `Hold` delays
 //!   the loop, unfiled timers are late by the delay, as all others are.) Before the loop waits for
 //!   a later time, it raises `unfiled_from` to that time, as in P1. A thread that arms a timer
@@ -227,9 +228,9 @@ impl Chunks {
         let chunk = self.get(number)?;
         let mut entries = chunk.lock();
         let arming = entries.arming.as_deref()?;
-        // `has_elapsed` is asked under the lock. So if a turn has fired the last timer of the
-        // entry, this thread sees the time that the turn has published (V1). It also sees whether
-        // the driver has ended.
+        // `has_elapsed` is asked under the lock. So if a turn has fired the timer that had this
+        // entry before, this thread sees the time that the turn has published (V1). It also sees
+        // whether the driver has ended.
         if deadline < arming.unfiled_from
             || arming.unfiled.slots.len() >= MOST_UNFILED
             || has_elapsed()

@@ -7,12 +7,12 @@
 //! cache.
 //!
 //! - V1 as long as a timer is armed, its word is its deadline. After a turn has fired timer A, the
-//!   word at A's index never equals A's deadline again. For a later timer at that index is armed
-//!   for a deadline that has not elapsed, so for a later one; and it is put off to later deadlines,
-//!   or moved to an earlier one that has not elapsed either. So A's owner compares the two to learn
-//!   whether A has fired. (After A's owner has removed A, the word may be A's deadline. That does
-//!   no harm: A's owner no longer reads it, and the driver fires a timer only if the entry, too,
-//!   says that it is armed.)
+//!   word at A's index never equals A's deadline again. The next timer at that index is armed only
+//!   for a deadline that has not elapsed, which is after A's. From there it is put off to later
+//!   times, or moved to an earlier one that has not elapsed either. So A's owner compares the two
+//!   to learn whether A has fired. (After A's owner has removed A, the word may be A's deadline.
+//!   That does no harm: A's owner no longer reads it, and the driver fires a timer only if the
+//!   entry, too, says that it is armed.)
 //! - V2 a word is written under the lock of its chunk, or by the owner of the armed timer that it
 //!   belongs to. Without the lock the owner only exchanges its own deadline for one that is not
 //!   earlier. To fire, the driver exchanges the deadline of the slot for `NO_DEADLINE`. So a
