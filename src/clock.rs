@@ -204,13 +204,13 @@ impl Clock {
         Self::with(Source::Custom(Box::new(elapsed), AtomicU64::new(0)))
     }
 
-    /// Makes the clock of a runtime that may pause and move it: `elapsed` returns its time on the
-    /// axis of `system`, and `hold` keeps the runtime from moving it.
+    /// Makes the clock of a tokio runtime, which may pause and move it: `elapsed` returns its time
+    /// on the axis of `system`, and `hold` keeps the runtime from moving it.
     ///
     /// Such a runtime advances its paused clock by itself, for timers of any length. So the longest
     /// wait is thirty years, as for tokio's own timers.
     #[cfg(feature = "tokio")]
-    pub(crate) fn of_runtime(
+    pub(crate) fn of_tokio_runtime(
         elapsed: impl Fn() -> Duration + Send + Sync + 'static,
         hold: HoldRuntime,
     ) -> Self {
@@ -219,8 +219,8 @@ impl Clock {
         Self::make(0, YEARS, source, Some(hold))
     }
 
-    /// Stops the clock of a runtime that has ended, for good: at the latest time that it has shown.
-    /// It counts as frozen from then on.
+    /// Stops the clock of a tokio runtime that has ended, for good: at the latest time that it has
+    /// shown. It counts as frozen from then on.
     #[cfg(feature = "tokio")]
     pub(crate) fn stop(&self) {
         if let Source::Custom(_, latest) = &self.inner.source {
@@ -361,7 +361,8 @@ impl Clock {
     /// Returns whether the clock shows the time of the system's monotonic clock, so that an instant
     /// means the same on both.
     pub(crate) fn is_real(&self) -> bool {
-        // Of the clocks that run, only the system's and that of a runtime have the epoch zero.
+        // Of the clocks that run, only the system's and that of a tokio runtime have the epoch
+        // zero.
         if self.inner.epoch != 0 || self.is_frozen() {
             return false;
         }

@@ -38,7 +38,7 @@ pub use self::handle::Handle;
 pub use self::turn::Turn;
 
 /// How many timers one turn fires before the loop runs the tasks that they readied.
-const TIMERS_PER_TURN: usize = sync::in_models(4, 1024);
+const TIMERS_PER_TURN: usize = sync::under_loom_or(4, 1024);
 
 /// Fires the timers of one loop.
 ///

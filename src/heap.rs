@@ -42,13 +42,13 @@
 //!   `load_front` does when the run becomes the front. (Without marks it is split at once.)
 //! - H4 no run is empty, and of each run at least one slot in 32 (2 STALENESS) is live, except for
 //!   a first run that `near_into_run` made. Of the near slots, at most RUN are stale.
-//! - H5 slots in `to_place` are not below the edge, no more than 2 RUN, and not counted as stale:
-//!   the heap asks for their state again when it places them, before it opens the next run.
+//! - H5 `to_place` holds at most 2 RUN slots, none of them below the edge. They are not counted as
+//!   stale: the heap asks for their state again when it places them, before it opens the next run.
 //!
 //! Why a run stays below 4 RUN, in short (the tests check it after each call): a run that is made
 //! of the near slots begins with 1.25 RUN. It may get slots of `to_place`, of which there are 2
-//! RUN. Each call places up to 48 of those (1.5 [`STEP`]), as a rule more than it adds. Once there
-//! are none, each call splits a run.
+//! RUN. Each call places up to 48 of those (1.5 [`STEP`]), as a rule more than it adds to
+//! `to_place`. Once that is empty, each call splits a run.
 //!
 //! By H3 to H5 every call looks at a bounded number of slots, whatever the number of timers: a few
 //! times RUN if it opens, splits or cleans a run, or turns the near slots into one or two,

@@ -40,7 +40,7 @@ pub struct Instant(i64);
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The latest deadline that comes: at that time every timer is due that can ever be.
-pub(crate) const LAST: u64 = NEVER - 1;
+pub(crate) const LATEST_DEADLINE: u64 = NEVER - 1;
 
 /// Returns `duration` in nanoseconds, [`NEVER`] if they do not fit.
 #[inline]

@@ -129,7 +129,7 @@ pub(crate) struct CachePadded<T>(pub(crate) T);
 
 /// Returns `models` under loom, else `shipped`. It is for bounds, which a model exceeds only if
 /// they are small.
-pub(crate) const fn in_models(models: usize, shipped: usize) -> usize {
+pub(crate) const fn under_loom_or(models: usize, shipped: usize) -> usize {
     if cfg!(loom) { models } else { shipped }
 }
 

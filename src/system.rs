@@ -48,10 +48,10 @@ pub(crate) fn to_std(nanos: i64) -> Instant {
     std.unwrap_or(base)
 }
 
-/// Returns whether a clock that counts on the axis shows the present time, within a microsecond. It
-/// is read twice, and the second reading decides: it comes when more than a microsecond has passed
-/// since the time that the first one showed. So a clock that has just been stopped, and still shows
-/// the present time for a moment, is told from one that runs.
+/// Returns whether a clock that counts on the axis shows the present time, within a microsecond.
+/// The clock is read, and more than a microsecond later it is read again: the second reading must
+/// be the present time. So a clock that has just been stopped, and still shows the present time for
+/// a moment, is not taken for one that runs.
 pub(crate) fn shows_real_time(clock: impl Fn() -> i64) -> bool {
     const GAP: i64 = 1_000;
     let shown = clock();

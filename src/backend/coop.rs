@@ -95,7 +95,7 @@ pub(crate) fn poll_consume(
     yielded: &mut bool,
     clock: Option<&Clock>,
 ) -> Poll<()> {
-    if waited && with_budget(Budget::is_uncounted_after_wait) == Some(true) {
+    if waited && with_budget(Budget::ignores_results_after_wait) == Some(true) {
         *yielded = false;
         return Poll::Ready(());
     }

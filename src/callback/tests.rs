@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::next_on_grid;
 #[cfg(feature = "rt")]
-use crate::instant::LAST;
+use crate::instant::LATEST_DEADLINE;
 #[cfg(feature = "rt")]
 use crate::{Clock, Driver, FuncTimer};
 
@@ -45,7 +45,7 @@ fn a_reset_to_a_time_that_has_passed_arms_a_timer_though_the_loop_panics() {
         called.fetch_add(1, Ordering::SeqCst);
     });
     let shared = &driver.handle().shared;
-    shared.announce(&shared.lock(), LAST);
+    shared.announce(&shared.lock(), LATEST_DEADLINE);
     panics.store(true, Ordering::SeqCst);
     assert!(catch_unwind(|| timer.reset(Duration::ZERO)).is_err());
     let called = calls.load(Ordering::SeqCst);
@@ -70,7 +70,7 @@ fn a_function_is_called_though_the_loop_that_is_told_of_its_other_timer_panics()
     driver.handle().call_after(first, move || {
         slot.get().unwrap().reset(Duration::ZERO);
         // Another thread of the runtime parks.
-        parks.announce(&parks.lock(), LAST);
+        parks.announce(&parks.lock(), LATEST_DEADLINE);
         panic.store(true, Ordering::SeqCst);
     });
     let calls = Arc::new(AtomicUsize::new(0));

@@ -1,9 +1,9 @@
 //! What a driver counts, always: the figures behind [`Stats`].
 //!
 //! Counting must cost next to nothing, so no count adds a read-modify-write for each timer (except
-//! for resets on another thread than the first one that reset, and for timers that are found due
-//! before a turn). As a
-//! rule each is written where a lock is held anyway, or by one thread alone:
+//! for resets on any thread but the one that made the first reset, and for timers that are found
+//! due before a turn). As a rule each is written where a lock is held anyway, or by one thread
+//! alone:
 //!
 //! | counted | where |
 //! |---|---|

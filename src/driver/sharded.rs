@@ -16,18 +16,18 @@
 //! `replan` scans the shards whose announcement was cleared, announces anew, and sets the wake
 //! source. One thread does so at a time, and no other waits for it: `requests` counts the calls.
 //! The thread that raises the count from zero scans, and leaves once the count has not changed
-//! since the scan began. The source may expire while it is being set, and so call back: that is one
-//! more request.
+//! since the scan began. The source may expire while it is being set. The thread that it wakes then
+//! calls `replan`, which is one more request.
 //!
 //! If threads keep calling, the count changes during every scan. The scanning thread has work of
 //! its own, so after [`MAX_SCANS`] scans it leaves the next one to the thread that calls next:
 //!
-//! 1. It sets the source to expire soon. So there is a next call: that of the source.
+//! 1. It sets the source to expire soon. So there is a next call: that of the thread that it wakes.
 //! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
-//! 3. The source may have expired after step 1 and before step 2. Then its call has found no mark,
-//!    and made no scan, and perhaps no other call follows. So the thread looks whether the source
-//!    has expired. If it has, and the mark is still there, the thread removes the mark, and scans.
-//!    (If the mark is gone, the thread that has removed it scans.)
+//! 3. The source may have expired after step 1 and before step 2. Then that thread's call has found
+//!    no mark, and made no scan, and perhaps no other call follows. So the thread looks whether the
+//!    source has expired. If it has, and the mark is still there, the thread removes the mark, and
+//!    scans. (If the mark is gone, the thread that has removed it scans.)
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
@@ -90,7 +90,7 @@ pub(crate) enum Liveness {
 
 /// How many scans in a row a thread makes before it leaves the next one to the next thread that
 /// calls.
-const MAX_SCANS: usize = sync::in_models(2, 16);
+const MAX_SCANS: usize = sync::under_loom_or(2, 16);
 
 /// Set in `requests` while a scan is left to the next thread that calls.
 const SCAN_OWED: usize = 1 << (usize::BITS - 1);
@@ -482,7 +482,7 @@ impl<W: WakeSource> ShardedDriver<W> {
 /// Makes a shard announce its next deadline, or a margin before that; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.announced();
-    // If nothing is due at the announced time, another thread has just fired what was announced,
+    // If `next` is later than the announced time, another thread has just fired what was announced,
     // and is about to clear the announcement. Then the next deadline has to be found under the
     // lock, as after a cleared announcement.
     let is_valid = announced != NO_INTERRUPT && shard.may_be_due(announced);

@@ -17,9 +17,9 @@
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
 //! heap is early enough, so the loop wakes in time. If the loop will look at its timers before a
-//! new timer is due, the new one is armed under the lock of a chunk alone: its slot, if it needs
+//! new timer is due, the new one is armed under the lock of a chunk alone. Its slot, if it needs
 //! one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's lock files
-//! it: the loop does so before it takes out what is due, and before it announces a wait. A removal
+//! it. The loop does so before it takes out what is due, and before it announces a wait. A removal
 //! takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a tokio clock
 //! that may be paused, time moves on to the earliest deadline, so the loop must know it exactly.
 //! There a timer is put off under the driver's lock, and in a runtime a removal takes the driver's
@@ -40,8 +40,8 @@
 //! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
 //! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
 //! stands until the next turn clears it: so a new timer may interrupt a loop that runs already.
-//! (`Driver::advance_when_idle` announces `NEVER`, without filing anything, and reads the deadlines
-//! after that, unless time is held. Reading them also files the unfiled slots.)
+//! (`Driver::advance_when_idle` announces `NEVER` first, while slots may still be unfiled. After
+//! that, unless time is held, it reads the deadlines, which files them.)
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -61,7 +61,7 @@ use crate::driver::late::LateObserver;
 use crate::driver::slack::{NO_INTERRUPT, SharedSlack};
 use crate::driver::wakers::Order;
 use crate::driver::wakers::chunks::{Chunks, Removal};
-use crate::instant::{LAST, NEVER};
+use crate::instant::{LATEST_DEADLINE, NEVER};
 use crate::park::Unpark;
 use crate::sync::{
     CachePadded, Mutex, MutexGuard,
@@ -69,15 +69,16 @@ use crate::sync::{
     lock,
 };
 
-/// The value of `elapsed` once the driver is gone.
+/// The value of `elapsed` once the driver is gone: that of [`NEVER`], at which `close` fires all
+/// timers.
 const CLOSED: u64 = u64::MAX;
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     notifier: Box<dyn Notifier>,
-    /// Whether the loop is also told when the timer that it waits for is cancelled. Otherwise a
-    /// runtime that moves time on to the earliest deadline would move it to the deadline of a timer
-    /// that is gone, or wait for that deadline in vain.
+    /// Whether the loop is also told when the timer that it waits for is cancelled or put off.
+    /// Otherwise a runtime that moves time on to the earliest deadline would move it to the
+    /// deadline of a timer that is gone, or wait for that deadline in vain.
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,
@@ -319,7 +320,7 @@ impl Shared {
         // it has found the new deadline, or this thread finds the flag set: see
         // `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.tell_loop_of_cancelled(old);
+            self.tell_loop_not_due_at(old);
         }
         Reset::Moved {
             must_interrupt: false,
@@ -392,7 +393,7 @@ impl Shared {
         let waker = self.chunks.take(index, deadline, removal, has_elapsed);
         // After the timer was taken out: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.tell_loop_of_cancelled(deadline);
+            self.tell_loop_not_due_at(deadline);
         }
         waker
     }
@@ -468,7 +469,7 @@ impl Shared {
 
     /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
     pub(crate) fn may_have_timers(&self) -> bool {
-        self.may_be_due(LAST)
+        self.may_be_due(LATEST_DEADLINE)
     }
 
     /// Returns `false` if nothing is due at `now`, `true` if something may be.
@@ -494,8 +495,8 @@ impl Shared {
         self.atomics.0.next.store(next, Ordering::Release);
     }
 
-    /// Marks the driver as gone. No arming that begins from now on succeeds. An arming, a drop or a
-    /// put-off that has already begun may still succeed.
+    /// Marks the driver as gone. No arming that begins from now on succeeds. Drops and put-offs may
+    /// still succeed, until the timer is taken out.
     fn mark_closed(&self) {
         let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);

@@ -54,12 +54,11 @@ impl Entry {
 
 /// How many slots are filed.
 ///
-/// A slot is counted when it is filed; the older slot of its entry, if there is one, then counts as
-/// stray. The sum of the two counts is always right. But for each entry in one of these states,
-/// one of the counts is too high by one, and the other too low (it may be negative):
-///
-/// - `Order::reset` has filed a new slot while the older one is still unfiled.
-/// - A new slot is unfiled, and the older one is still in the heap, or was dropped there.
+/// The sum of the two counts is always right. When a new slot is filed, the older slot of its entry
+/// moves from `of_entries` to `stray`, wherever it is. So for each entry whose older slot is still
+/// unfiled (only `Order::reset` files the new one first), `stray` is one too high meanwhile, and
+/// `of_entries` one too low. For each entry whose new slot is unfiled, it is the other way round.
+/// (Either may be negative.)
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.
@@ -140,7 +139,7 @@ impl Order {
         counts.of_entries += slots.len() as isize - replaced as isize;
         counts.stray += replaced as isize;
         counts.new_stray += replaced;
-        // No budget is asked for: the work of `extend` is bounded without one, as that of `clean`.
+        // The budget is not used here: `extend` and `clean` do bounded work in any case.
         let budget = &mut StaleBudget(0);
         let mut view = View::new(chunks, counts, budget);
         self.heap.extend(slots.drain(..), &mut view);
@@ -153,9 +152,10 @@ impl Order {
     }
 
     /// Files what is unfiled. The caller has found that no slot in the heap is before `bound`.
-    /// Returns the time of the earliest slot that was unfiled, or `bound` if that is earlier, and
-    /// raises `unfiled_from` to it. From now on a timer that is due earlier needs the driver's
-    /// lock. The caller holds that lock, so none is armed before the caller has released it.
+    /// Returns the earlier of `bound` and the time of the earliest unfiled slot, and raises
+    /// `unfiled_from` to what it returns. From now on a timer that is due earlier needs the
+    /// driver's lock. The caller holds that lock, so none is armed before the caller has released
+    /// it.
     #[inline]
     fn file_unfiled(&mut self, chunks: &Chunks, bound: u64) -> u64 {
         let (current, buffer) = (&self.current, &mut self.buffer);

@@ -2,7 +2,7 @@
 //!
 //! This is everything that moves slots other than the one that a call is about: opening the nearest
 //! run, taking stale slots out of a run, splitting one in two, placing moved slots, making a run of
-//! the near slots. Each step handles one run, or some [`STEP`] slots. The invariants
+//! the near slots. Each step handles one run, or about [`STEP`] slots. The invariants
 //! are at the head of `heap`.
 
 use std::cmp::Reverse;
@@ -27,7 +27,7 @@ impl<const RUN: usize, const MARKS_STALE: bool> RunHeap<RUN, MARKS_STALE> {
     /// Turns the first run into the front: takes stale slots out (where they are not marked, only
     /// if there is one in a sample), and sorts the rest.
     /// No slot is near when it is called. Returns `false` if the heap is empty. After `true` there
-    /// may be no near slot either, because all of the run were stale: the caller tries again.
+    /// may be no near slot either, because all slots of the run were stale: the caller tries again.
     #[cold]
     pub(super) fn load_front(&mut self, timers: &mut impl Timers) -> bool {
         // Some of the moved slots may belong to this run.

@@ -63,7 +63,7 @@ impl Token {
         self.0.swap(NOTIFIED, Ordering::Release) == PARKED
     }
 
-    /// Returns whether no token has come since the park began.
+    /// Returns whether a park is going on, and no token has come since it began.
     ///
     /// Relaxed: `EpollPark::set_io` takes the answer as a hint; `portable` asks under its own lock,
     /// which orders the load.

@@ -24,7 +24,7 @@ use crate::park::{Park, ThreadPark};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadUnparker};
-use crate::rt::scopes::{Entered, Nesting, Scope, ScopeGuard, nesting, running_any};
+use crate::rt::scopes::{CallSite, Entered, Scope, ScopeGuard, call_site, running_any};
 use crate::rt::worker::{Mode, Worker};
 
 /// Runs a future to its end.
@@ -34,10 +34,10 @@ use crate::rt::worker::{Mode, Worker};
 /// If called by a future that the runtime runs, or by anything else that a worker calls.
 #[track_caller]
 pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
-    let outer = match nesting(inner) {
-        Nesting::Outside => None,
-        Nesting::InDestructor(scope) => Some(scope),
-        Nesting::InFuture => panic!(
+    let outer = match call_site(inner) {
+        CallSite::Outside => None,
+        CallSite::InDestructor(scope) => Some(scope),
+        CallSite::InFuture => panic!(
             "block_on inside of a future that the same runtime runs would wait for itself: await it, or spawn it"
         ),
     };

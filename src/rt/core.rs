@@ -66,7 +66,7 @@ pub(super) enum AfterPush {
     Nothing,
     /// Unpark another worker for the task.
     NotifyOne,
-    /// Report that the slot is full.
+    /// Report that the slot is full: see `report_flag` of the slot.
     ReportSlot,
 }
 
@@ -237,8 +237,8 @@ impl Core {
 /// needs no read-modify-write with this queue; with a pointer that is swapped it would.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
-    /// While it is raised, the worker has to tell `idle` when it runs a task while the slot is
-    /// full. Each check of the slots raises it.
+    /// Raised if the worker has not reported a full slot since the last check of the slots. Then it
+    /// reports the next one, so that the checks go on: see `idle::lifo_watch`.
     report_flag: Arc<ReportFlag>,
 }
 

@@ -1,4 +1,4 @@
-//! Which workers are parked, until when, and which of them new work unparks.
+//! Which workers are parked, until when, and which one is unparked when a task is pushed.
 //!
 //! [`Idle`] also owns the runtime's sharded driver and its clock: the wake source of that driver
 //! is the timeout of one parked worker, and a worker that parks may have to move the clock.
@@ -24,10 +24,11 @@
 //! it sets `until` to never, under the lock, so that no successor wakes for the same deadline; then
 //! it fires and replans. (Its own timeout stays expired until its parker is prepared again.)
 //!
-//! When the last parked worker leaves, it clears all announcements: while every worker runs, they
-//! poll the timers, and a thread that arms one need not request a scan. The announcements are
-//! cleared under the lock, so this cannot clear what a worker that parks later has announced. A
-//! scan that runs at that moment may announce again. That costs a scan and misses nothing.
+//! The thread that takes the last worker out of the list clears all announcements: while every
+//! worker runs, they poll the timers, and a thread that arms one need not request a scan. The
+//! announcements are cleared under the lock, so this cannot clear what a worker that parks later
+//! has announced. A scan that runs at that moment may announce again. That costs a scan and misses
+//! nothing.
 //!
 //! # No task is left in a LIFO slot
 //!
@@ -78,16 +79,16 @@ pub(crate) struct Idle {
     runs_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has looked for the last time, and
     /// has not left its parker since. Written and read under the lock of the parked workers, except
-    /// that a worker that has left its parker clears its own without it.
+    /// that a worker that has left its parker clears its own flag without the lock.
     prepared: Box<[AtomicBool]>,
     /// For each worker, how many looks for I/O it has made without parking (not counting those
     /// between tasks while no worker was parked), see [`io_absence`]: a hint, as are the two below.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     /// The worker that has made the last of the looks that `io_looks` counts.
     last_looker: AtomicUsize,
-    /// Whether several timers fired when a keeper's timeout last ended: a hint, so the models
+    /// Whether several timers fired when the keeper's timeout last ended: a hint, so the models
     /// (tests under loom) do not follow it.
-    is_dense: std::sync::atomic::AtomicBool,
+    fired_several: std::sync::atomic::AtomicBool,
     parkers: Parkers,
     lifo_watch: LifoWatch,
     sharded_driver: ShardedDriver<KeeperTimeout>,
@@ -101,7 +102,8 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads run a worker, parked or not, or have lent one and poll their main future.
+    /// How many threads run a worker (which may be parked), or have lent one and poll their main
+    /// future.
     ///
     /// `workers.len() == threads` means that each of these threads is in the list of parked
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
@@ -191,7 +193,7 @@ impl Idle {
                     .map(|_| CachePadded(AtomicUsize::new(0)))
                     .collect(),
                 last_looker: AtomicUsize::new(0),
-                is_dense: std::sync::atomic::AtomicBool::new(false),
+                fired_several: std::sync::atomic::AtomicBool::new(false),
                 lifo_watch: LifoWatch::new(parkers.len()),
                 parkers,
                 sharded_driver: ShardedDriver::new(source, clock.clone(), slack.clone(), shards),
@@ -259,7 +261,7 @@ impl Idle {
         }
         self.note_left_parker(worker);
         if let Some(sample) = sample
-            && self.has_expired(worker)
+            && self.was_ended_by_timers(worker)
         {
             self.sharded_driver.note_cost(sample.spent());
         }

@@ -11,7 +11,7 @@ use crossbeam_deque::{Injector, Steal, Stealer};
 
 use crate::clock::Clock;
 use crate::driver::Handle;
-use crate::instant::LAST;
+use crate::instant::LATEST_DEADLINE;
 use crate::rt::core::Core;
 use crate::rt::idle::Idle;
 use crate::rt::reactor::Reactor;
@@ -152,7 +152,7 @@ impl Pool {
 
     /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
     pub(super) fn may_have_timers(&self) -> bool {
-        self.may_be_due(LAST)
+        self.may_be_due(LATEST_DEADLINE)
     }
 
     /// Returns `false` if no timer is due at `now`, `true` if one may be.

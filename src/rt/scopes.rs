@@ -54,10 +54,13 @@ pub(super) struct Scope {
     /// This scope has the core of a worker that is lent: another thread may run that worker.
     lent: Cell<bool>,
     /// Keeps time that is moved by hand from moving while this thread runs futures. A scope needs
-    /// it if its thread is no worker; if the thread is inside a future of another runtime on the
-    /// same clock (the workers of that other runtime do not see that this thread runs); and if a
-    /// destructor has called `block_on` while the thread polls its main future and has lent its
-    /// worker.
+    /// it in these cases:
+    ///
+    /// - Its thread is no worker.
+    /// - The thread is inside a future of another runtime on the same clock. The workers of that
+    ///   other runtime do not see that this thread runs.
+    /// - A destructor has called `block_on` while the thread polls its main future and has lent its
+    ///   worker.
     hold: Cell<Option<Hold>>,
 }
 
@@ -109,8 +112,9 @@ impl Scope {
         }
     }
 
-    /// Ends all local tasks, and lets no more be spawned. This thread may be the last member of the
-    /// runtime (see `inner`) and drop all tasks next: their destructors must not spawn.
+    /// Ends all local tasks, and lets no more be spawned. If no other thread uses the
+    /// runtime, this thread drops all its tasks right after this call, and their destructors must
+    /// not spawn.
     pub(super) fn shutdown_local(&self) {
         self.local_closed.set(true);
         if let Some(local) = self.local() {
@@ -123,17 +127,17 @@ impl Scope {
         self.dropping.set(true);
     }
 
-    /// Notes whether another thread may run the worker whose core this has.
+    /// Notes whether the worker of this scope's core is lent: whether another thread may run it.
     pub(super) fn set_lent(&self, lent: bool) {
         self.lent.set(lent);
     }
 
-    /// Returns whether this has the core of a worker of `inner`, and another thread may run it.
+    /// Returns whether this scope has the core of a worker of `inner` that is lent.
     pub(super) fn has_lent_worker_of(&self, inner: &Inner) -> bool {
         self.lent.get() && self.is_of(inner)
     }
 
-    /// Returns whether this thread, and no other, runs the worker whose core this has.
+    /// Returns whether this scope has the core of a worker that is not lent.
     fn runs_worker(&self) -> bool {
         !self.lent.get() && self.core().is_some()
     }
@@ -191,15 +195,12 @@ impl ScopeGuard {
 impl Drop for ScopeGuard {
     fn drop(&mut self) {
         // Its own scope, wherever it is: guards may be dropped in any order.
-        let scope = SCOPES.try_with(|scopes| {
+        // (The guard has another reference, so removing it drops no scope.)
+        let _ = SCOPES.try_with(|scopes| {
             let mut scopes = scopes.borrow_mut();
-            let at = scopes
-                .iter()
-                .rposition(|scope| Rc::ptr_eq(scope, &self.0))?;
-            Some(scopes.remove(at))
+            let at = scopes.iter().rposition(|scope| Rc::ptr_eq(scope, &self.0));
+            at.map(|at| scopes.remove(at))
         });
-        // Dropped after the borrow: it may have the last reference to its runtime.
-        drop(scope);
     }
 }
 
@@ -268,11 +269,11 @@ pub(super) fn running_current() -> Option<Rc<Scope>> {
 }
 
 /// Where a call of `block_on` is made.
-pub(super) enum Nesting {
+pub(super) enum CallSite {
     /// In no future of the runtime. (Or in the destructor of one of its futures, on a thread that
     /// runs no worker.)
     Outside,
-    /// In a future of the runtime that is being dropped. The call may block, and the thread fires
+    /// In the destructor of a future of the runtime. The call may block, and the thread fires
     /// timers for it, with the core of this scope.
     InDestructor(Rc<Scope>),
     /// In a future of the runtime that is being polled: the thread would wait for itself.
@@ -280,18 +281,18 @@ pub(super) enum Nesting {
 }
 
 /// Returns where a call of `block_on` on this thread is made, as seen from a runtime.
-pub(super) fn nesting(inner: &Inner) -> Nesting {
+pub(super) fn call_site(inner: &Inner) -> CallSite {
     with(|scopes| {
         let of_runtime = |scope: &&Rc<Scope>| scope.runs_futures() && scope.is_of(inner);
         let mut running = scopes.iter().rev().filter(of_runtime).peekable();
         if !running.peek()?.dropping.get() {
-            return Some(Nesting::InFuture);
+            return Some(CallSite::InFuture);
         }
         // Destructors may nest: the core may be that of a scope further out.
         let with_worker = running.find(|scope| scope.runs_worker())?;
-        Some(Nesting::InDestructor(with_worker.clone()))
+        Some(CallSite::InDestructor(with_worker.clone()))
     })
-    .unwrap_or(Nesting::Outside)
+    .unwrap_or(CallSite::Outside)
 }
 
 /// Returns the innermost scope in which this thread runs futures, of any runtime.

@@ -9,14 +9,14 @@
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
-//! they are short. If the main future was woken, the loop returns at such a poll, or when the queue
-//! is empty, to `block_on`, which polls the main future.
+//! they are short. If the main future was woken, the loop returns to `block_on`, which polls it:
+//! before such a poll, or when the worker has no ready task.
 
 mod park;
 
 use std::sync::Arc;
 
-use crate::instant::LAST;
+use crate::instant::LATEST_DEADLINE;
 use crate::rt::core::{Core, LONGEST_INTERVAL, LoopState, Phase};
 use crate::rt::inner::Hooks;
 use crate::rt::pool::Pool;
@@ -78,7 +78,8 @@ pub(super) struct Worker<'a> {
     has_released_time: bool,
 }
 
-/// Returns how many tasks of `each` nanoseconds run in `period`: one at least.
+/// Returns how many tasks of `each` nanoseconds run in `period`: one at least, and
+/// [`LONGEST_INTERVAL`] at most.
 fn interval(period: u64, each: u64) -> u32 {
     (period / each.max(1)).clamp(1, u64::from(LONGEST_INTERVAL)) as u32
 }
@@ -215,7 +216,7 @@ impl<'a> Worker<'a> {
             false => self.pool.may_be_due_for(me, now),
         };
         // Without timers and descriptors the clock is not read.
-        if may_be_due(LAST) {
+        if may_be_due(LATEST_DEADLINE) {
             let now = self.pool.idle.now_or_zero();
             if may_be_due(now) {
                 if all {
@@ -251,10 +252,9 @@ impl<'a> Worker<'a> {
         // does soon (see `idle::absence`).
     }
 
-    /// Sets how many tasks run until the next poll, by how long the last ones took. If the worker
-    /// has parked since the clock was last read for this, or no timer was armed and it was not
-    /// read, the time since then is not that of the tasks. As a rule it is longer, and the next
-    /// poll comes after one task.
+    /// Sets how many tasks run until the next poll, by how long the last ones took. After a park,
+    /// or if the last polls have not read the clock, the time that is found for a task is too long.
+    /// Then the next poll comes after one task, as a rule, and measures again.
     fn adapt_interval(&mut self, now: u64) {
         self.state.interval = interval(POLL_PERIOD, self.time_of_each(now));
         self.state.last_poll = now;

@@ -217,9 +217,8 @@ pub struct Sleep {
     index: u32,
     phase: Phase,
     next_poll: NextPoll,
-    /// Set when a poll is pending only to let other tasks run. Either the deadline had passed, or
-    /// what the timer limits (the future of a `Timeout`, say) was not polled. See
-    /// [`coop::poll_consume`].
+    /// Set when a poll is pending only to let other tasks run: the timer was due, or a `Timeout`
+    /// (or a stream) yielded before it polled what it limits. See [`coop::poll_consume`].
     yielded: bool,
     /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
@@ -469,7 +468,8 @@ impl Sleep {
     }
 
     /// Returns whether a waker was registered, as a rule by a poll that was pending, and no poll
-    /// was ready since. (A timer with a permit is armed without one.)
+    /// was ready since. (A timer with a permit is armed with a waker of no task, which does
+    /// not count.)
     #[inline]
     fn has_waited(&self) -> bool {
         self.is_registered() && self.waker_id.is_some()

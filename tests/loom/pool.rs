@@ -134,7 +134,7 @@ impl Pool {
         for _ in 0..workers {
             pool.idle.add_thread();
         }
-        pool.idle.note_density(SEVERAL);
+        pool.idle.note_fired_by_timeout(SEVERAL);
         pool
     }
 

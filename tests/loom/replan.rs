@@ -182,7 +182,7 @@ struct Watched {
 
 struct WatchedSource {
     at: u64,
-    has_expired: bool,
+    was_ended_by_timers: bool,
     is_watched: bool,
 }
 
@@ -191,7 +191,7 @@ impl Watched {
         let time = Time::new();
         let source = Arc::new(Mutex::new(WatchedSource {
             at: NEVER,
-            has_expired: false,
+            was_ended_by_timers: false,
             is_watched: false,
         }));
         let set = source.clone();
@@ -209,7 +209,7 @@ impl Watched {
     /// What expired before is taken, and nothing is called for it.
     fn watch(&self) {
         let mut source = self.source.lock().unwrap();
-        source.has_expired = false;
+        source.was_ended_by_timers = false;
         source.is_watched = true;
     }
 
@@ -220,7 +220,7 @@ impl Watched {
             return false;
         }
         source.at = NEVER;
-        source.has_expired = true;
+        source.was_ended_by_timers = true;
         let calls = std::mem::take(&mut source.is_watched);
         drop(source);
         if calls {
@@ -256,8 +256,8 @@ fn a_source_that_expires_before_the_runtime_waits_for_it_is_set_again() {
         };
         race.enter();
         watched.runtime.start(|| {
-            let has_expired = watched.source.lock().unwrap().has_expired;
-            EARLY.fetch_add(usize::from(has_expired), SeqCst);
+            let was_ended_by_timers = watched.source.lock().unwrap().was_ended_by_timers;
+            EARLY.fetch_add(usize::from(was_ended_by_timers), SeqCst);
             watched.watch();
         });
         let _sleep = worker.join().unwrap();

@@ -23,8 +23,8 @@
 //! - If the waker is not that of the last result, the budget is reset: the waker belongs to another
 //!   task, as a rule. But the futures of a `FuturesUnordered` have a waker each, inside one task,
 //!   so the results under earlier wakers are added up, and at 1024 the budget is exhausted for all
-//!   wakers. A thousand tasks, one after the other, look the same. So as not to disturb those, only
-//!   sixteen timers yield then, which is enough to make such a collection yield.
+//!   wakers. A thousand separate tasks that run in turn cannot be told from that, so only sixteen
+//!   timers yield then: enough to make such a collection yield, and it disturbs those tasks little.
 //! - The 5 ms exhaust the budget only if there have been sixteen results, because the first of them
 //!   may have been long ago, in another poll.
 //!
@@ -76,7 +76,8 @@ pub(super) enum Scope {
 pub(super) struct Outer {
     scope: Scope,
     generation: u32,
-    /// The whole budget; `None` if nothing was counted: then `end_poll` makes it a full one.
+    /// A copy of the outer poll's budget; `None` if that had counted nothing: then `end_poll` only
+    /// refills the budget.
     counts: Option<Budget>,
 }
 
@@ -232,9 +233,9 @@ impl Budget {
         self.poll_yield(cx, yielded)
     }
 
-    /// Returns whether a result is not counted if an earlier poll for it was pending.
+    /// Returns whether results for which the task has waited are not counted.
     #[inline]
-    pub(super) fn is_uncounted_after_wait(&self) -> bool {
+    pub(super) fn ignores_results_after_wait(&self) -> bool {
         !self.is_per_poll()
     }
 
@@ -384,10 +385,10 @@ impl Budget {
         waited: bool,
         clock: Option<&Clock>,
     ) {
-        let is_counted =
+        let was_counted_inside =
             (before.generation, before.used) != (self.generation.get(), self.used.get());
-        let is_uncounted = waited && self.is_uncounted_after_wait();
-        if !is_counted && !is_uncounted && !self.try_count(cx.waker()) {
+        let is_ignored = waited && self.ignores_results_after_wait();
+        if !was_counted_inside && !is_ignored && !self.try_count(cx.waker()) {
             self.consume_item_slow(cx.waker(), clock);
         }
     }

@@ -169,7 +169,7 @@ impl ClockRuntime {
             let _entered = runtime.enter();
             since_zero(tokio_now().nanos())
         };
-        Clock::of_runtime(elapsed, Box::new(move || Some(holds.hold()?)))
+        Clock::of_tokio_runtime(elapsed, Box::new(move || Some(holds.hold()?)))
     }
 
     /// Lets `clock`, this runtime's, go on with the system's once the runtime is released: so

@@ -17,11 +17,11 @@ use crate::instant::NEVER;
 use crate::sync::{self, MutexGuard, atomic::Ordering};
 
 /// How many stale slots are dropped or filed anew each time that the lock is taken.
-pub(super) const STALE_SLOTS: usize = sync::in_models(2, 256);
+pub(super) const STALE_SLOTS: usize = sync::under_loom_or(2, 256);
 
 /// How often the lock is taken, at most, to get through stale slots: to find out when the loop has
 /// to wake, or in a call that fires. Where that has to be known exactly there is no such limit.
-pub(super) const MOST_LOCKINGS: usize = sync::in_models(2, 16);
+pub(super) const MOST_LOCKINGS: usize = sync::under_loom_or(2, 16);
 
 impl Shared {
     /// Returns whether the loop must know the earliest deadline exactly, because time moves on to
@@ -62,7 +62,7 @@ impl Shared {
     }
 
     /// Clears the announcement: the loop runs, or is about to look at its timers, or no new timer
-    /// changes the time at which it does.
+    /// can make it look at them earlier.
     pub(crate) fn clear_announcement(&self) {
         // Relaxed, and without the lock: at worst a thread that arms a timer at this moment
         // interrupts a loop that has just been unparked.
@@ -123,7 +123,7 @@ impl Shared {
     /// Tells the loop, if it must be told, that a timer is no longer due at `old`: it was put off
     /// or removed.
     #[cold]
-    pub(super) fn tell_loop_of_cancelled(&self, old: u64) {
+    pub(super) fn tell_loop_not_due_at(&self, old: u64) {
         let state = self.lock();
         let must_interrupt = self.note_cancelled(old);
         drop(state);

@@ -6,10 +6,10 @@
 //! timers, clone and drop wakers, or block.
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
-//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). A call ends after a number of
-//! timers. For this, each time that it takes the lock counts as a full batch, even if it has found
-//! fewer timers: so a turn that finds only stale slots takes the lock no more often than one that
-//! fires.
+//! drops or files anew a bounded number of them ([`STALE_SLOTS`]). A call ends after about as many
+//! timers as its caller allows. Each time that it takes the lock counts as a full batch, even if it
+//! has found fewer timers: so a turn that finds only stale slots takes the lock no more often than
+//! one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
 //! reported it. If it went on, it would take down a loop that is not to blame.)
@@ -27,7 +27,7 @@ use crate::panic::{catch_first, catch_panic};
 use crate::sync;
 
 /// How many wakers are taken out under one lock.
-const BATCH: usize = sync::in_models(2, 64);
+const BATCH: usize = sync::under_loom_or(2, 64);
 
 /// Wakers that were taken out. It lives on the stack, so that firing allocates nothing.
 struct Batch {

@@ -65,10 +65,10 @@ use crate::sync::{
 };
 
 /// How many entries a chunk holds.
-pub(super) const CHUNK: usize = sync::in_models(2, 512);
+pub(super) const CHUNK: usize = sync::under_loom_or(2, 512);
 
 /// How many slots are unfiled at most.
-pub(super) const MOST_UNFILED: usize = sync::in_models(2, 256);
+pub(super) const MOST_UNFILED: usize = sync::under_loom_or(2, 256);
 
 /// How many lists there are: enough for every index.
 const LISTS: usize = 33 - CHUNK.ilog2() as usize;

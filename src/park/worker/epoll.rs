@@ -13,12 +13,13 @@
 //!
 //! # The I/O source is nested where that is worth it
 //!
-//! While the source is *nested* in the instance of a parker, another thread can make the parked
-//! worker wait for I/O, in 0.26 µs. But each event then passes through that instance too, also if
-//! the worker does not wait for it: 43 ns for each instance (`cargo bench --bench wait`), and with
-//! sixteen workers a tenth of the cost of a short message. Where the source is not nested, the
-//! worker waits for its own instance and the source by one `poll`, which is no dearer, and has to
-//! be unparked if it is to wait for I/O while it is parked.
+//! The source is *nested* in the instance of a parker if it is added to that. While it is, another
+//! thread can make the parked worker wait for I/O: it enables the source, in 0.26 µs. But each
+//! event then passes through that instance too, also if the worker does not wait for it: 43 ns for
+//! each instance (`cargo bench --bench wait`), and with sixteen workers a tenth of the cost of a
+//! short message. Where the source is not nested, the worker waits for its own instance and the
+//! source by one `poll`, which is no dearer, and has to be unparked if it is to wait for I/O while
+//! it is parked.
 //!
 //! At first it is nested if there are two workers: each hands the I/O over to the other. With more,
 //! few of them wait for I/O by turns, and an event would pass through the instances of all. From
@@ -85,9 +86,9 @@ pub(super) struct EpollPark {
     /// What the kernel was told last, so that it is told only what is new.
     timeout: AtomicU64,
     /// Whether I/O is to end the park. Where the source is nested, the kernel has to be told:
-    /// `Nesting::is_enabled` is what it was told last.
+    /// `IoNesting::is_enabled` is what it was told last.
     waits_for_io: AtomicBool,
-    nesting: Nesting,
+    nesting: IoNesting,
 }
 
 /// Whether the I/O source is nested in a parker's instance.
@@ -101,7 +102,7 @@ pub(super) struct EpollPark {
 /// - After `set_io(false)`, I/O may end that one park for nothing. Before the next park the worker
 ///   calls `set_io` itself, which finds that `is_enabled` is another value, and disables the
 ///   source.
-struct Nesting {
+struct IoNesting {
     is_nested: AtomicBool,
     /// What the kernel was told last. Published by `is_nested`.
     is_enabled: AtomicBool,
@@ -149,7 +150,7 @@ impl EpollPark {
             keep_alive: Mutex::new(Some(descriptors)),
             timeout: AtomicU64::new(NEVER),
             waits_for_io: AtomicBool::new(false),
-            nesting: Nesting {
+            nesting: IoNesting {
                 is_nested: AtomicBool::new(is_nested),
                 is_enabled: AtomicBool::new(false),
                 hand_overs: AtomicU32::new(0),
@@ -158,7 +159,7 @@ impl EpollPark {
     }
 }
 
-impl Nesting {
+impl IoNesting {
     /// Nests the I/O source in the instance of a worker that is about to wait for it, if that is
     /// worth it.
     fn nest_if_wanted(&self, descriptors: &Descriptors) {

@@ -26,7 +26,7 @@
 //!
 //! It is not cancelled when the driver owner is back. The next absence uses what is left of it, so
 //! the relief may be near when that absence begins. While there is I/O, the timeout is set at most
-//! once in 2 ms, so it ends the deputy's park at most that often. If it ends while no worker is
+//! once in 2 ms, so it ends the deputy's park at most that often. If it expires while no worker is
 //! away, the deputy has woken for nothing, and parks again without this timeout.
 //!
 //! # When an absence begins and ends

@@ -67,7 +67,7 @@ impl Idle {
         self.unpark(successor);
         if ended.by_timers {
             self.sharded_driver.note_expired();
-            self.note_density(context.fire());
+            self.note_fired_by_timeout(context.fire());
             // If something was due, `fire` has replanned, and this changes nothing. If nothing was,
             // the successor has no timeout yet. If none is parked, the next worker to park replans.
             if self.has_parked() {
@@ -155,7 +155,7 @@ impl Idle {
 
     /// Returns whether a worker has left its parker because timers are due.
     #[cold]
-    pub(super) fn has_expired(&self, worker: usize) -> bool {
+    pub(super) fn was_ended_by_timers(&self, worker: usize) -> bool {
         let now = self.parkers[worker].now();
         let parked = self.lock();
         parked.keeper == Some(worker) && parked.until <= now

@@ -13,9 +13,10 @@ use crate::panic::catch_panic;
 /// The wake source: the timeout of the keeper.
 ///
 /// If `replan` returns [`Liveness::Gone`], another thread has closed the drivers during the scan,
-/// because the runtime ends. The caller may ignore that: what is left to drop is only this weak
-/// reference. (There is no other case. If [`Idle`] were gone, nobody could call `replan`; and the
-/// source does not panic, which would count as gone.)
+/// because the runtime ends. Then one more `close` would drop the source. Here that is not needed,
+/// since the source is only this weak reference: the caller ignores it. (There is no other case. If
+/// [`Idle`] were gone, nobody could call `replan`; and the source does not panic, which would count
+/// as gone.)
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {
@@ -84,8 +85,8 @@ impl ClockObserver for Idle {
     }
 
     /// The clock has moved, and the shards have fired by themselves, which leaves their
-    /// announcements as they were. Where an announced time has passed, each new timer is later, and
-    /// would not interrupt the keeper. So the shards announce anew.
+    /// announcements as they were. If an announced time is over, each new timer is due after it,
+    /// and would not interrupt the keeper. So the shards announce anew.
     fn expire(&self) {
         self.sharded_driver.clear_announcements();
         self.sharded_driver.replan();

@@ -3,8 +3,8 @@
 //!
 //! Timers are often dense and their tasks short. If the driver owner handed its timeout to another
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
-//! third of the CPU time is lost. So when every worker is parked and the last firing was dense, one
-//! of the others, the *timer deputy*, has a timeout as well, at the *relief*,
+//! third of the CPU time is lost. So when every worker is parked and the last timeout has fired
+//! several timers, one of the others, the *timer deputy*, has a timeout as well, at the *relief*,
 //! [`timer_relief_after`](Idle::timer_relief_after) later than that of the driver owner. When the
 //! driver owner's timeout ends, it goes *away*: it leaves the parked workers, fires, runs what it
 //! has woken, and parks again as the driver owner. As a rule that is before the relief, and the
@@ -61,7 +61,7 @@ impl Idle {
     pub(crate) fn prepare_parker(&self, worker: usize) {
         let mut parked = self.lock();
         self.prepared[worker].store(true, Relaxed);
-        let deputy = self.make_keeper_if_away(&mut parked, worker);
+        let deputy = self.end_own_absence(&mut parked, worker);
         // The results of `set_timeout` and `set_io` say whether the worker has to be unparked. They
         // are ignored: it is not blocked yet.
         if parked.keeper == Some(worker) {
@@ -115,10 +115,10 @@ impl Idle {
     }
 
     /// Notes how many timers a keeper has fired after its timeout had ended.
-    pub(crate) fn note_density(&self, fired: usize) {
-        let is_dense = fired > 1;
-        if self.is_dense.load(Relaxed) != is_dense {
-            self.is_dense.store(is_dense, Relaxed);
+    pub(crate) fn note_fired_by_timeout(&self, fired: usize) {
+        let fired_several = fired > 1;
+        if self.fired_several.load(Relaxed) != fired_several {
+            self.fired_several.store(fired_several, Relaxed);
         }
     }
 
@@ -154,10 +154,11 @@ impl Idle {
         self.unpark(keeper);
     }
 
-    /// If a worker was away, and is about to block, makes it the keeper. After an absence for
-    /// timers, returns the worker that was the keeper meanwhile, if its parker is prepared: the
-    /// caller makes it the timer deputy, if one is of use.
-    fn make_keeper_if_away(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
+    /// If a worker was away, and is about to block, ends the absence, and makes it the keeper.
+    /// After an absence for timers, returns the worker that was the keeper meanwhile, as a rule the
+    /// timer deputy (`None` if its parker is not prepared). The caller makes it the timer deputy
+    /// again, if a timer deputy is of use.
+    fn end_own_absence(&self, parked: &mut Parked, worker: usize) -> Option<usize> {
         // It is not in the list if another thread has unparked it meanwhile.
         if !parked.away.is(worker) || parked.position(worker).is_none() {
             return None;
@@ -192,9 +193,12 @@ impl Idle {
         // of the timer deputy as often. (A worker without a thread does not run: the first one,
         // while no thread is in `block_on`.) And one task that sleeps over and over would pay for
         // two timeouts, and gain nothing: no other worker is unparked for it.
-        let all_parked = parked.workers.len() == parked.threads;
-        let is_dense = self.is_dense.load(Relaxed);
-        let at = match all_parked && is_dense && self.parkers[worker].sets_timeout_while_parked() {
+        let no_thread_runs = parked.workers.len() == parked.threads;
+        let fired_several = self.fired_several.load(Relaxed);
+        let at = match no_thread_runs
+            && fired_several
+            && self.parkers[worker].sets_timeout_while_parked()
+        {
             true => parked.until.saturating_add(self.timer_relief_after()),
             false => NEVER,
         };

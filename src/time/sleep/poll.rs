@@ -55,7 +55,8 @@ impl Identity {
         self.vtable != 0
     }
 
-    /// Stores a number in place of a waker, as two halves of 32 bits, which fit into any `usize`.
+    /// Stores a number (the wait of an unbound timer) in place of a waker, as two halves of 32
+    /// bits, which fit into any `usize`.
     pub(super) fn of_nanos(nanos: u64) -> Self {
         const LOW: u64 = u32::MAX as u64;
         Self {
@@ -90,9 +91,9 @@ impl Sleep {
         }
         let this_poll = std::mem::replace(&mut self.next_poll, NextPoll::ReadsClock);
         let is_registered = self.is_registered();
-        // A timer that is not armed yet and has not skipped the clock is mostly due soon, so the
-        // coarse clock is not asked. (If it was reset before it was armed, it may be far off: then
-        // this one poll reads the exact clock for nothing.)
+        // A timer that is not armed yet, and whose first poll reads the clock, is due soon as a
+        // rule, so the coarse clock is not asked. (If it was reset before it was armed, it may be
+        // far off: then this one poll reads the exact clock for nothing.)
         let is_far_off = || is_registered && shared.is_far_off(self.deadline);
         if this_poll == NextPoll::ReadsClock && !is_far_off() {
             let now = shared.clock.nanos();

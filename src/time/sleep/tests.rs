@@ -203,7 +203,7 @@ fn a_waker_that_panics_in_a_reset_does_not_keep_the_loop_from_being_told() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
-    use crate::instant::LAST;
+    use crate::instant::LATEST_DEADLINE;
 
     struct Panics;
 
@@ -230,7 +230,7 @@ fn a_waker_that_panics_in_a_reset_does_not_keep_the_loop_from_being_told() {
     let now = driver.handle().now();
     let state = shared.lock();
     shared.set_elapsed(&state, shared.clock.nanos_of(now));
-    shared.announce(&state, LAST);
+    shared.announce(&state, LATEST_DEADLINE);
     drop(state);
     assert_eq!(unparks.load(Ordering::SeqCst), 0);
     assert!(catch_unwind(AssertUnwindSafe(|| sleep.reset_at(now))).is_err());

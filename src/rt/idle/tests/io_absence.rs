@@ -11,7 +11,7 @@ const NOW: u64 = 1_000;
 fn parked(count: usize, until: u64) -> Workers {
     let workers = Workers::parked(count, until);
     // No worker stands by for timers.
-    workers.idle.note_density(1);
+    workers.idle.note_fired_by_timeout(1);
     (1..count).for_each(|worker| {
         workers.leaves(worker, 0);
         workers.park(worker);

@@ -74,7 +74,7 @@ impl Workers {
         let boxed = parkers.iter().map(boxed).collect();
         let idle = Idle::new(boxed, count, Clock::monotonic(), SharedSlack::new(slack));
         let workers = Self { idle, parkers };
-        workers.idle.note_density(2);
+        workers.idle.note_fired_by_timeout(2);
         (without..count).for_each(|_| workers.idle.add_thread());
         for worker in without..count {
             workers.idle.transition_to_parked(worker, false);
@@ -245,7 +245,7 @@ fn worker_stands_by_while_the_first_one_has_no_thread() {
 fn no_worker_stands_by_unless_several_timers_fire_at_once() {
     let workers = Workers::parked(2, DUE);
     workers.leaves(0, DUE);
-    workers.idle.note_density(1);
+    workers.idle.note_fired_by_timeout(1);
     workers.idle.set_until(2 * DUE);
     workers.park(0);
     assert_eq!((workers.timeout(0), workers.timeout(1)), (2 * DUE, NEVER));
