@@ -34,7 +34,8 @@ pub mod rt;
 
 pub mod go;
 
-// Without a feature they are empty: so rustc names the one feature that a module in them needs.
+// They exist without any feature, too, though empty. So if a program uses `adapters::hyper` without
+// its feature, the compiler names that feature.
 pub mod adapters;
 pub mod exporters;
 

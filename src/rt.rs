@@ -48,7 +48,7 @@
 // - `core`: the tasks that are ready on one worker, and the state of its loop
 // - `pool`: what all workers share
 // - `local`: what belongs to one thread
-// - `inner`: the runtime's cores, tasks and members
+// - `inner`: the runtime's cores and tasks, and its members: what keeps it alive
 // - `join`: a task's handles
 // - `scopes`: which runtimes this thread is in, and where a ready task goes
 // - `worker`: the loop, and how a worker parks

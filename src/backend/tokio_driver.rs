@@ -201,7 +201,7 @@ impl TokioDriver {
             (SharedSlack::adaptive(), MOST_TIMERS)
         };
         Some(Arc::new_cyclic(|driver: &Weak<Self>| {
-            let notifier = || Box::new(ShardNotifier(driver.clone()));
+            let notifier = || Box::new(TokioShardNotifier(driver.clone()));
             let shard = || Shared::new(clock.clone(), notifier(), can_pause, slack.clone());
             let shards = (0..count).map(|_| shard()).collect();
             Self {
@@ -331,9 +331,9 @@ impl Wake for TokioDriver {
 
 /// Sets the wake sources for a timer that was armed on a shard and is earlier than they are set
 /// for.
-struct ShardNotifier(Weak<TokioDriver>);
+struct TokioShardNotifier(Weak<TokioDriver>);
 
-impl ShardNotifier {
+impl TokioShardNotifier {
     fn call(&self, replan: impl FnOnce(&ShardedDriver<WakeSources<TokioDriver>>) -> Liveness) {
         let Some(driver) = self.0.upgrade() else {
             return;
@@ -345,7 +345,7 @@ impl ShardNotifier {
     }
 }
 
-impl Notifier for ShardNotifier {
+impl Notifier for TokioShardNotifier {
     fn interrupt(&self) {
         self.call(ShardedDriver::replan);
     }

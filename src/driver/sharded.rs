@@ -24,10 +24,10 @@
 //!
 //! 1. It sets the source to expire soon. So there is a next call: that of the thread that it wakes.
 //! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
-//! 3. The source may have expired after step 1 and before step 2. Then that thread's call has found
-//!    no mark, and made no scan, and perhaps no other call follows. So the thread looks whether the
-//!    source has expired. If it has, and the mark is still there, the thread removes the mark, and
-//!    scans. (If the mark is gone, the thread that has removed it scans.)
+//! 3. The source may have expired after step 1 and before step 2. Then the call of the woken thread
+//! has found no mark, and made no scan, and perhaps no other call follows. So the scanning thread
+//! looks whether the source has expired. If it has, and the mark is still there, the scanning
+//! thread removes the mark, and scans. (If the mark is gone, the thread that has removed it scans.)
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
@@ -108,9 +108,8 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// For tokio: whether more may be due after the firing that followed the last expiration. If
-    /// so, each scan until the next expiration sets the source for the earliest deadline, without
-    /// slack.
+    /// For tokio: the last firing may have left due timers. Until the source expires again, it is
+    /// set for the earliest deadline, without slack.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -187,9 +186,9 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due. To be called when the source has expired, on a thread of the runtime;
     /// [`replan`](Self::replan) has to follow.
     ///
-    /// It fires about `most` timers at most. In each shard it also ends after some 4096 slots of
-    /// timers that were put off or removed, if few timers are due among them. If that leaves
-    /// something due, the source expires again soon.
+    /// It ends once it has fired `most` timers; the last batch may exceed that. In each shard it
+    /// also ends after some 4096 slots of timers that were put off or removed, if few timers are
+    /// due among them. If that leaves something due, the source expires again soon.
     #[cfg(any(feature = "tokio", test))]
     pub(crate) fn fire_expired(&self, most: usize) {
         self.note_expired();
@@ -414,8 +413,8 @@ impl<W: WakeSource> ShardedDriver<W> {
             .for_each(|shard| shard.clear_announcement());
     }
 
-    /// Fires what is due at `now` in all shards, at most about `most` timers. Returns how many
-    /// fired, and whether more may be due.
+    /// Fires what is due at `now` in all shards, until it has fired `most` timers; the last batch
+    /// may exceed that. Returns how many fired, and whether more may be due.
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
@@ -479,14 +478,14 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 }
 
-/// Makes a shard announce its next deadline, or a margin before that; returns what it announced.
+/// Makes a shard announce its next deadline, or an earlier time; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.announced();
-    // If `next` is later than the announced time, another thread has just fired what was announced,
-    // and is about to clear the announcement. Then the next deadline has to be found under the
-    // lock, as after a cleared announcement.
-    let is_valid = announced != NO_INTERRUPT && shard.may_be_due(announced);
-    if is_valid {
+    // If the shard has no timer any more that is due by then, another thread has just fired what
+    // was announced, and is about to clear the announcement. Then the next deadline has to be found
+    // under the lock, as after a cleared announcement.
+    let is_outdated = !shard.may_be_due(announced);
+    if announced != NO_INTERRUPT && !is_outdated {
         return announced;
     }
     // The clock is foreign code: not under the lock.

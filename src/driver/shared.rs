@@ -32,16 +32,16 @@
 //! # The park protocol
 //!
 //! Under the lock, the loop files the unfiled slots and announces until when it parks
-//! (`announced`): the time of the heap's first slot, or an earlier one. Then it releases the
-//! lock, and blocks. A thread that arms an earlier timer clears the
-//! announcement, under the same lock, and then unparks the loop. So one of two things happens.
-//! Either the arming thread comes first, and the loop computes its timeout with the new timer in
-//! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
-//! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
-//! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
-//! stands until the next turn clears it: so a new timer may interrupt a loop that runs already.
-//! (`Driver::advance_when_idle` announces `NEVER` first, while slots may still be unfiled. After
-//! that, unless time is held, it reads the deadlines, which files them.)
+//! (`announced`): the time of the heap's first slot, or an earlier one. Then it releases the lock,
+//! and blocks. A thread that arms an earlier timer clears the announcement, under the same lock,
+//! and then unparks the loop. So one of two things happens. Either the arming thread comes first,
+//! and the loop computes its timeout with the new timer in view. Or it comes second, sees the
+//! announcement, and unparks; an unpark that comes before the loop blocks makes the block return.
+//! The first thread that interrupts clears the announcement, so the loop is interrupted once for
+//! each announcement. If no thread interrupts, the announcement stands until the next turn clears
+//! it: so a new timer may interrupt a loop that runs already. (`Driver::advance_when_idle` is an
+//! exception: it announces `NEVER` before it files anything. After that, unless time is held, it
+//! reads the deadlines, which files the unfiled slots.)
 //!
 //! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
 //! [`limited`].
@@ -69,8 +69,8 @@ use crate::sync::{
     lock,
 };
 
-/// The value of `elapsed` once the driver is gone: that of [`NEVER`], at which `close` fires all
-/// timers.
+/// The value of `elapsed` once the driver is gone. It equals [`NEVER`], because `close` fires all
+/// timers as due at `NEVER`.
 const CLOSED: u64 = u64::MAX;
 
 pub(crate) struct Shared {

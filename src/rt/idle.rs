@@ -6,10 +6,10 @@
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
-//! shards and moved from any thread. As a rule the keeper is the *driver owner*. While that is
-//! away, its *deputy* is the keeper, and waits for another time (see [`absence`]). The workers that
-//! are neither keeper nor deputy park without a timeout. When the keeper is unparked, another
-//! parked worker becomes the keeper: its *successor*.
+//! shards (or up to the slack later) and moved from any thread. As a rule the keeper is the *driver
+//! owner*. While that is away, its *deputy* is the keeper, and waits for another time (see
+//! [`absence`]). The workers that are neither keeper nor deputy park without a timeout. When the
+//! keeper is unparked, another parked worker becomes the keeper: its *successor*.
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is in [`notify`].
 //!
@@ -18,11 +18,12 @@
 //! `until` is when a worker has to wake for the timers. The parker of a driver owner is set for
 //! `until`, or for the next check of the LIFO slots if that is earlier. (That of a deputy: see the
 //! table in [`absence`].) `until` is written, and passed to a parker, under the lock, so parkers
-//! are told of changes in order. A parking worker replans the sharded driver before its last look.
-//! So when it blocks, one of two things holds: `until` is up to date, or another thread is still
-//! scanning, and sets the keeper's parker at the end. When the timeout of a driver owner has ended,
-//! it sets `until` to never, under the lock, so that no successor wakes for the same deadline; then
-//! it fires and replans. (Its own timeout stays expired until its parker is prepared again.)
+//! are told of changes in order. A parking worker replans the sharded driver before it checks all
+//! queues for the last time. So when it blocks, one of two things holds: `until` is up to date, or
+//! another thread is still scanning, and sets the keeper's parker at the end. When the timeout of a
+//! driver owner has ended, it sets `until` to never, under the lock, so that no successor wakes for
+//! the same deadline; then it fires and replans. (Its own timeout stays expired until its parker is
+//! prepared again.)
 //!
 //! The thread that takes the last worker out of the list clears all announcements: while every
 //! worker runs, they poll the timers, and a thread that arms one need not request a scan. The
@@ -74,12 +75,12 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// For each worker, whether it runs tasks at the moment: it is not unparked for one otherwise.
+    /// For each worker, whether it runs tasks at the moment. If it does not, no task unparks it.
     /// The worker sets it before it parks; the lock of the parked workers publishes it.
     runs_tasks: Box<[AtomicBool]>,
-    /// For each parked worker, whether its parker is prepared: it has looked for the last time, and
-    /// has not left its parker since. Written and read under the lock of the parked workers, except
-    /// that a worker that has left its parker clears its own flag without the lock.
+    /// For each parked worker, whether its parker is prepared: it has checked all queues for the
+    /// last time, and has not left its parker since. Written and read under the lock of the parked
+    /// workers, except that a worker that has left its parker clears its own flag without the lock.
     prepared: Box<[AtomicBool]>,
     /// For each worker, how many looks for I/O it has made without parking (not counting those
     /// between tasks while no worker was parked), see [`io_absence`]: a hint, as are the two below.
@@ -109,8 +110,8 @@ struct Parked {
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
     /// meanwhile the two differ.
     ///
-    /// A thread that waits for the runtime to end does not count, nor a lender whose main future is
-    /// blocked in another `block_on`.
+    /// Not counted: a thread that waits for the runtime to end; a thread that has lent its worker
+    /// and whose main future has called `block_on` again.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,
@@ -118,7 +119,8 @@ struct Parked {
     deputies: Deputies,
     /// What a driver owner has noted of another worker that looks for I/O without parking.
     looker: Looker,
-    /// How many waits and looks for I/O there were since the parkers were last reviewed.
+    /// How many waits and looks for I/O there were since it was last checked which parkers need the
+    /// I/O source.
     since_io_review: usize,
 }
 

@@ -307,8 +307,10 @@ pub(super) fn driver_of(inner: &Inner) -> driver::Handle {
     pool.shard_handle(worker.unwrap_or(pool.workers()))
 }
 
-/// Pushes a ready task to this thread's core. Returns the task if the thread has no core of its
-/// runtime, or is polling its main future and has a core from which no worker steals.
+/// Pushes a ready task to this thread's core.
+///
+/// Returns the task if it is local; if the innermost scope that runs futures has no core of the
+/// task's runtime; or if no worker steals from that core while this thread polls its main future.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

@@ -112,8 +112,8 @@ impl<'a> Worker<'a> {
 
     /// Runs the loop, for one pass at least, until `should_return` and `may_return` are both true.
     ///
-    /// Leaves the tasks that are ready where other workers find them, and leaves I/O to another
-    /// worker: it may take long until the caller comes back.
+    /// Before it returns, it leaves its ready tasks where other workers find them, and the I/O to
+    /// another worker: it may take long until the caller comes back.
     pub(super) fn run(mut self, should_return: &impl Fn() -> bool) {
         loop {
             self.has_fired_all = false;
@@ -162,7 +162,7 @@ impl<'a> Worker<'a> {
         self.scope.run(task);
     }
 
-    /// Takes the next task of this worker's own, or out of the shared queue.
+    /// Takes this worker's next task, or one from the shared queue.
     #[inline]
     fn next_task(&mut self) -> Option<Runnable> {
         if self.state.until_poll == 0 {
@@ -278,14 +278,14 @@ impl<'a> Worker<'a> {
         now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval)
     }
 
-    /// Fires the timers of this worker and of external threads that are due.
+    /// Fires the due timers of this worker and of external threads.
     fn fire_own(&mut self, now: u64) {
         let me = self.core.index;
         let more = self.while_waking(|| self.pool.fire_for(me, now, TIMERS_PER_PASS));
         self.after_firing(more);
     }
 
-    /// Fires the timers of all workers that are due. Returns about how many fired.
+    /// Fires the due timers of all shards. Returns about how many fired.
     fn fire_all_shards(&mut self, now: u64) -> usize {
         self.has_fired_all = true;
         let driver = self.pool.idle.sharded_driver();
@@ -296,7 +296,8 @@ impl<'a> Worker<'a> {
 
     fn after_firing(&mut self, more: bool) {
         self.more_timers_due = more;
-        // Even if nothing was due after all: the shards' announcements are cleared.
+        // Even if nothing was due after all: the announcement of each shard in which something
+        // might have been due is cleared.
         if self.pool.idle.has_parked() {
             self.pool.idle.sharded_driver().replan();
         }
@@ -305,7 +306,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Fires the timers of all workers that are due, unless that was done in this pass. Returns
+    /// Fires the due timers of all shards, unless that was done in this pass. Returns
     /// about how many fired.
     fn fire_all_once(&mut self) -> usize {
         if self.has_fired_all || !self.pool.may_have_timers() {

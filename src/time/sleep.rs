@@ -274,8 +274,8 @@ impl Sleep {
 
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's end means that
     /// there is no timeout. ([`after`](Self::after) shortens a longer duration to the clock's
-    /// longest wait. Here an idle paused clock would advance to the end of that, and the timeout
-    /// would end.)
+    /// longest wait. If this function did so too, an idle paused clock would advance to the end of
+    /// that, and the timeout would end.)
     pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
         let deadline = driver.shared.clock.deadline_after(duration);
         Self::new(driver, deadline, NextPoll::first(duration))

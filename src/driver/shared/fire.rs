@@ -62,7 +62,8 @@ impl Batch {
 }
 
 impl Shared {
-    /// Fires timers due at `now`, earliest first, about `most` of them at most.
+    /// Fires timers due at `now`, earliest first, until it has fired `most`; the last batch may
+    /// exceed that.
     ///
     /// Returns how many fired and whether more may be due. The call also ends after
     /// [`MOST_LOCKINGS`] batches that were not full because of stale slots, unless the loop must

@@ -2,12 +2,13 @@
 //!
 //! A worker whose park has ended takes itself out of the list of parked workers, if no other thread
 //! has ([`leave_parked_and_fire`](Idle::leave_parked_and_fire)). If it is the keeper, it first
-//! finds out under the lock what the park has ended for, of which several may be true:
+//! finds out, under the lock, why the park has ended. Several of these may be true:
 //!
 //! - *Timers*: `until` has passed. It fires them after it has left the list, and may be away for
 //!   that ([`timer_absence`](super::timer_absence)).
 //! - *A check of the LIFO slots* is due. The worker makes it.
-//! - *The relief*: it was the deputy of a worker that has not parked again, and searches for tasks.
+//! - *The relief*: it was the deputy, and the worker that is away has not come back. It searches
+//!   for tasks.
 //! - None of these: probably I/O, for which it may be away ([`io_absence`](super::io_absence)), or
 //!   an unpark.
 
@@ -28,7 +29,7 @@ pub(crate) struct Unparked {
     pub(crate) at: u64,
 }
 
-/// What has ended the park of the keeper. Nothing, for another worker.
+/// Why the park of the keeper has ended. For another worker all flags are false.
 #[derive(Clone, Copy, Default)]
 struct Ended {
     by_timers: bool,
@@ -75,8 +76,8 @@ impl Idle {
             }
         }
         Unparked {
-            // A worker that relieves another one searches, and was counted so when it left the
-            // list. One that another thread has removed was counted by that thread.
+            // A worker that relieves another one was counted as searching when it left the list. If
+            // another thread has removed this worker, that thread has counted it as searching.
             searching: ended.by_relief || position.is_none(),
             must_check_slots: ended.by_slots,
             at: now,

@@ -14,9 +14,9 @@ use crate::panic::catch_panic;
 ///
 /// If `replan` returns [`Liveness::Gone`], another thread has closed the drivers during the scan,
 /// because the runtime ends. Then one more `close` would drop the source. Here that is not needed,
-/// since the source is only this weak reference: the caller ignores it. (There is no other case. If
-/// [`Idle`] were gone, nobody could call `replan`; and the source does not panic, which would count
-/// as gone.)
+/// since the source is only this weak reference, so callers ignore `Gone`. (Nothing else can return
+/// `Gone`. If [`Idle`] were gone, nobody could call `replan`; and the source does not panic, which
+/// would count as gone.)
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {
@@ -105,7 +105,8 @@ impl Idle {
     /// Notes whether the clock is frozen. Then the keeper waits without a timeout, so it has to be
     /// told when the timer that was announced is cancelled.
     ///
-    /// To be called after each change, and once after the clock has begun to tell of changes.
+    /// To be called after each change, and once after `Idle` was registered as an observer of the
+    /// clock.
     pub(super) fn note_whether_frozen(&self) {
         let shards = self.sharded_driver.shards().iter();
         shards.for_each(|shard| shard.set_notify_on_cancel(|| self.clock.is_frozen()));

@@ -38,7 +38,8 @@ impl Worker<'_> {
         self.unparked_at = unparked.at;
         self.must_check_slots |= unparked.must_check_slots;
         // Another worker is unparked for the tasks that this one has woken when it collected I/O.
-        // Not earlier: while it was in the list of parked workers, it might have chosen itself.
+        // Not earlier: while it was in the list of parked workers, it might have been the one that
+        // is chosen.
         if self.has_looked_since_park {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;

@@ -128,7 +128,8 @@ impl Sleep {
         self.poll_unbound(cx)
     }
 
-    // Always inlined: a call would cost a poll of a timer with a driver 20 instructions of 388.
+    // Always inlined: as a call it would add 20 instructions to the 388 of a poll (of a timer that
+    // has a driver).
     #[inline(always)]
     pub(super) fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
