@@ -49,9 +49,10 @@ pub(crate) fn to_std(nanos: i64) -> Instant {
 }
 
 /// Returns whether a clock that counts on the axis shows the present time, within a microsecond.
-/// The clock is read, and more than a microsecond later it is read again: the second reading must
-/// be the present time. So a clock that has just been stopped, and still shows the present time for
-/// a moment, is not taken for one that runs.
+/// The clock is read twice. The second reading comes once the present time is more than a
+/// microsecond after what the first one showed, and it must be the present time. So a clock that
+/// has just been stopped, and still shows the present time for a moment, is not taken for one that
+/// runs.
 pub(crate) fn shows_real_time(clock: impl Fn() -> i64) -> bool {
     const GAP: i64 = 1_000;
     let shown = clock();

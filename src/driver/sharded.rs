@@ -25,9 +25,10 @@
 //! 1. It sets the source to expire soon. So there is a next call: that of the thread that it wakes.
 //! 2. It marks the count as [`SCAN_OWED`]. The thread that finds the mark removes it, and scans.
 //! 3. The source may have expired after step 1 and before step 2. Then the call of the woken thread
-//! has found no mark, and made no scan, and perhaps no other call follows. So the scanning thread
-//! looks whether the source has expired. If it has, and the mark is still there, the scanning
-//! thread removes the mark, and scans. (If the mark is gone, the thread that has removed it scans.)
+//!    has found no mark, and made no scan, and perhaps no other call follows. So the scanning
+//!    thread looks whether the source has expired. If it has, and the mark is still there, the
+//!    scanning thread removes the mark, and scans. (If the mark is gone, the thread that has
+//!    removed it scans.)
 //!
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
@@ -108,8 +109,8 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// For tokio: the last firing may have left due timers. Until the source expires again, it is
-    /// set for the earliest deadline, without slack.
+    /// For tokio: whether the last firing may have left due timers. If so, the source is set for the
+    /// earliest deadline, without slack, until it expires again.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -186,7 +187,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due. To be called when the source has expired, on a thread of the runtime;
     /// [`replan`](Self::replan) has to follow.
     ///
-    /// It ends once it has fired `most` timers; the last batch may exceed that. In each shard it
+    /// It fires about `most` timers, in whole batches. In each shard it
     /// also ends after some 4096 slots of timers that were put off or removed, if few timers are
     /// due among them. If that leaves something due, the source expires again soon.
     #[cfg(any(feature = "tokio", test))]
@@ -413,8 +414,8 @@ impl<W: WakeSource> ShardedDriver<W> {
             .for_each(|shard| shard.clear_announcement());
     }
 
-    /// Fires what is due at `now` in all shards, until it has fired `most` timers; the last batch
-    /// may exceed that. Returns how many fired, and whether more may be due.
+    /// Fires what is due at `now` in all shards, up to about `most` timers, in whole batches. Returns
+    /// how many fired, and whether more may be due.
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
@@ -481,8 +482,8 @@ impl<W: WakeSource> ShardedDriver<W> {
 /// Makes a shard announce its next deadline, or an earlier time; returns what it announced.
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.announced();
-    // If the shard has no timer any more that is due by then, another thread has just fired what
-    // was announced, and is about to clear the announcement. Then the next deadline has to be found
+    // If nothing is due any more at the announced time or earlier, another thread has just fired
+    // what was announced, and is about to clear the announcement. Then the next deadline has to be found
     // under the lock, as after a cleared announcement.
     let is_outdated = !shard.may_be_due(announced);
     if announced != NO_INTERRUPT && !is_outdated {

@@ -69,8 +69,8 @@ use crate::sync::{
     lock,
 };
 
-/// The value of `elapsed` once the driver is gone. It equals [`NEVER`], because `close` fires all
-/// timers as due at `NEVER`.
+/// The value of `elapsed` once the driver is gone. It must equal [`NEVER`]: `close` calls `fire`
+/// with that time, and so publishes it as `elapsed`.
 const CLOSED: u64 = u64::MAX;
 
 pub(crate) struct Shared {
@@ -495,8 +495,9 @@ impl Shared {
         self.atomics.0.next.store(next, Ordering::Release);
     }
 
-    /// Marks the driver as gone. No arming that begins from now on succeeds. Drops and put-offs may
-    /// still succeed, until the timer is taken out.
+    /// Marks the driver as gone. No arming that begins from now on succeeds. An arming or a drop
+    /// that has already begun may. A put-off without the lock may succeed even if it begins later,
+    /// until the timer is taken out.
     fn mark_closed(&self) {
         let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);

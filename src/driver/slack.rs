@@ -94,9 +94,9 @@ pub(crate) struct Planner {
     slack: SharedSlack,
     /// Moving average of the nanoseconds between two timers that fire, over the last dozen turns.
     gap: u64,
-    /// A delayed wake-up comes a slack after this time at the earliest: when a turn last fired
-    /// something (while the slack was not zero) or, if the slack was set, when a plan last woke the
-    /// loop in vain. `None` if neither has happened.
+    /// When a turn last fired something (while the slack was not zero) or, if the slack was set,
+    /// when a plan last woke the loop in vain; `None` if neither has happened. A delayed wake-up
+    /// comes a slack after that at the earliest.
     last: Option<u64>,
     /// How many of the next turns that fire something are on time, because a delay has gained
     /// nothing. (If wake-ups are over the budget, those are delayed, too.)
@@ -108,8 +108,8 @@ pub(crate) struct Planner {
     /// How many more waits may be measured one after the other, to get the first [`FIRST`] samples.
     /// Once there are so many, or no tries are left, one wait in [`EVERY`] is measured.
     first_tries: u32,
-    /// How many turns have fired something since a sample was last requested: those after a delay,
-    /// and those while timers ask for more than one wake-up per millisecond.
+    /// How many turns have fired something since a sample was last requested. Only those count that
+    /// come after a delay, or while timers ask for more than one wake-up per millisecond.
     unmeasured: u32,
     /// Whether more wake-ups are asked for than one per slack.
     budget: WakeUpBudget,

@@ -57,7 +57,8 @@ impl Entry {
 /// The sum of the two counts is always right. When a new slot is filed, the older slot of its entry
 /// moves from `of_entries` to `stray`, wherever it is. So for each entry whose older slot is still
 /// unfiled (only `Order::reset` files the new one first), `stray` is one too high meanwhile, and
-/// `of_entries` one too low. For each entry whose new slot is unfiled, it is the other way round.
+/// `of_entries` one too low. For each entry whose new slot is unfiled, and whose older one
+/// was filed before, it is the other way round.
 /// (Either may be negative.)
 #[derive(Default)]
 struct Counts {

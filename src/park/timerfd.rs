@@ -1,8 +1,8 @@
 //! A timer among the file descriptors, set in absolute nanoseconds; Linux only.
 //!
-//! Three parts of the crate wait on one: [`BoottimePark`](super::BoottimePark), whose wait goes on
-//! while the machine is suspended, the parkers of an executor's workers, and the driver of a tokio
-//! runtime.
+//! Three parts of the crate wait on one: [`BoottimePark`](super::BoottimePark) (its timeouts also
+//! count the time that the machine is suspended), the parkers of an executor's workers, and the
+//! driver of a tokio runtime.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -237,8 +237,8 @@ impl Core {
 /// needs no read-modify-write with this queue; with a pointer that is swapped it would.
 pub(super) struct LifoSlot {
     task: Queue<Runnable>,
-    /// Raised if the worker has not reported a full slot since the last check of the slots. Then it
-    /// reports the next one, so that the checks go on: see `idle::lifo_watch`.
+    /// While it is raised, the worker reports when its slot is full. Each check of the slots raises
+    /// it, and a report lowers it, as a rule: see `idle::lifo_watch`.
     report_flag: Arc<ReportFlag>,
 }
 

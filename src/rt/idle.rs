@@ -6,7 +6,7 @@
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
-//! shards (or up to the slack later) and moved from any thread. As a rule the keeper is the *driver
+//! shards (see `sharded`) and moved from any thread. As a rule the keeper is the *driver
 //! owner*. While that is away, its *deputy* is the keeper, and waits for another time (see
 //! [`absence`]). The workers that are neither keeper nor deputy park without a timeout. When the
 //! keeper is unparked, another parked worker becomes the keeper: its *successor*.
@@ -75,8 +75,9 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// For each worker, whether it runs tasks at the moment. If it does not, no task unparks it.
-    /// The worker sets it before it parks; the lock of the parked workers publishes it.
+    /// For each worker, whether it runs tasks at the moment. If it does not, no task that is pushed
+    /// to a queue unparks it. The worker sets it before it parks; the lock of the parked workers
+    /// publishes it.
     runs_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has checked all queues for the
     /// last time, and has not left its parker since. Written and read under the lock of the parked
@@ -110,8 +111,8 @@ struct Parked {
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
     /// meanwhile the two differ.
     ///
-    /// Not counted: a thread that waits for the runtime to end; a thread that has lent its worker
-    /// and whose main future has called `block_on` again.
+    /// Not counted: a thread that waits for the runtime to end; a thread that has lent its worker,
+    /// while a destructor in its main future waits in another `block_on` of this runtime.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
     until: u64,

@@ -112,9 +112,9 @@ impl Scope {
         }
     }
 
-    /// Ends all local tasks, and lets no more be spawned. If no other thread uses the
-    /// runtime, this thread drops all its tasks right after this call, and their destructors must
-    /// not spawn.
+    /// Ends all local tasks, and lets no more be spawned. If this thread is the last
+    /// member of the runtime (see `inner`), it drops all tasks of the runtime soon after this call,
+    /// and their destructors must not spawn.
     pub(super) fn shutdown_local(&self) {
         self.local_closed.set(true);
         if let Some(local) = self.local() {
@@ -194,8 +194,9 @@ impl ScopeGuard {
 
 impl Drop for ScopeGuard {
     fn drop(&mut self) {
-        // Its own scope, wherever it is: guards may be dropped in any order.
-        // (The guard has another reference, so removing it drops no scope.)
+        // Its own scope, wherever it is: guards may be dropped in any order. (The guard has another
+        // reference, so no scope is dropped under the borrow. That could drop the last reference to
+        // a runtime.)
         let _ = SCOPES.try_with(|scopes| {
             let mut scopes = scopes.borrow_mut();
             let at = scopes.iter().rposition(|scope| Rc::ptr_eq(scope, &self.0));
@@ -310,7 +311,8 @@ pub(super) fn driver_of(inner: &Inner) -> driver::Handle {
 /// Pushes a ready task to this thread's core.
 ///
 /// Returns the task if it is local; if the innermost scope that runs futures has no core of the
-/// task's runtime; or if no worker steals from that core while this thread polls its main future.
+/// task's runtime; or if this thread polls its main future and that core is a spare one, from which
+/// no worker steals.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

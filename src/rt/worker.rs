@@ -9,8 +9,9 @@
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
-//! they are short. If the main future was woken, the loop returns to `block_on`, which polls it:
-//! before such a poll, or when the worker has no ready task.
+//! they are short. If the main future was woken, the loop returns to `block_on`, which polls that
+//! future: it returns just before it would poll the timers, or when the worker's core has no ready
+//! task.
 
 mod park;
 

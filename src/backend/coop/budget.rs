@@ -76,8 +76,8 @@ pub(super) enum Scope {
 pub(super) struct Outer {
     scope: Scope,
     generation: u32,
-    /// A copy of the outer poll's budget; `None` if that had counted nothing: then `end_poll` only
-    /// refills the budget.
+    /// A copy of the outer poll's budget; `None` if that had counted nothing: then `end_poll` makes
+    /// the budget a full one again.
     counts: Option<Budget>,
 }
 

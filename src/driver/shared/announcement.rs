@@ -149,12 +149,13 @@ impl Shared {
         if !notify {
             return;
         }
-        // Each word is now written again with the same value, only so that whoever writes it later
-        // sees the flag. A timer that is put off or removed without the
-        // driver's lock after that finds the flag. One that was put off or removed before may have
-        // missed it, and the loop may have announced the old deadline of that timer since the lock
-        // was released. So the announcement is cleared once more at the end: the next one finds the
-        // new deadline. The lock is not held for all chunks at once.
+        // Each chunk is now locked, and each of its words written again with the same value: so a
+        // thread that later takes the chunk's lock or exchanges the word sees the flag. A timer
+        // that is put off or removed without the driver's lock after that finds the flag. One that
+        // was put off or removed before may have missed it, and the loop may have announced the old
+        // deadline of that timer since the lock was released. So the announcement is cleared once
+        // more at the end: the next one finds the new deadline. The lock is not held for all chunks
+        // at once.
         let mut chunk = 0;
         while self.chunks.rewrite(chunk) {
             chunk += 1;

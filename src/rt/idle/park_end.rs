@@ -7,8 +7,8 @@
 //! - *Timers*: `until` has passed. It fires them after it has left the list, and may be away for
 //!   that ([`timer_absence`](super::timer_absence)).
 //! - *A check of the LIFO slots* is due. The worker makes it.
-//! - *The relief*: it was the deputy, and the worker that is away has not come back. It searches
-//!   for tasks.
+//! - *The relief* has come: this worker was the deputy of one that is not back. The deputy then
+//!   searches for tasks.
 //! - None of these: probably I/O, for which it may be away ([`io_absence`](super::io_absence)), or
 //!   an unpark.
 

@@ -154,7 +154,8 @@ impl Idle {
         self.unpark(keeper);
     }
 
-    /// If a worker was away, and is about to block, ends the absence, and makes it the keeper.
+    /// If a worker was away, and is about to block, ends the absence, and makes that worker
+    /// the keeper.
     /// After an absence for timers, returns the worker that was the keeper meanwhile, as a rule the
     /// timer deputy (`None` if its parker is not prepared). The caller makes it the timer deputy
     /// again, if a timer deputy is of use.
@@ -193,9 +194,9 @@ impl Idle {
         // of the timer deputy as often. (A worker without a thread does not run: the first one,
         // while no thread is in `block_on`.) And one task that sleeps over and over would pay for
         // two timeouts, and gain nothing: no other worker is unparked for it.
-        let no_thread_runs = parked.workers.len() == parked.threads;
+        let no_worker_runs = parked.workers.len() == parked.threads;
         let fired_several = self.fired_several.load(Relaxed);
-        let at = match no_thread_runs
+        let at = match no_worker_runs
             && fired_several
             && self.parkers[worker].sets_timeout_while_parked()
         {

@@ -96,10 +96,10 @@ impl Worker<'_> {
         }
     }
 
-    /// If this worker has something to do, and so is not going to block, keeps its scope's hold on
-    /// time and returns `false`. Otherwise drops the hold, if there is one, and returns `true`.
-    /// (Dropping it may unpark all loops on the clock, and the unparker of a `Driver` is foreign
-    /// code.)
+    /// Drops the hold on time of this worker's scope, if there is one, and returns `true`. But if
+    /// there is one, and this worker has something to do, and so is not going to block, keeps it
+    /// and returns `false`. (Dropping it may unpark all loops on the clock, and the unparker of a
+    /// `Driver` is foreign code.)
     fn release_time(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
