@@ -109,8 +109,8 @@ pub(crate) struct ShardedDriver<W> {
     expirations: AtomicUsize,
     /// How many timers fired since the last scan.
     fired: AtomicUsize,
-    /// For tokio: whether the last firing may have left due timers. If so, the source is set for the
-    /// earliest deadline, without slack, until it expires again.
+    /// For tokio: whether the last firing may have left due timers. If so, the source is set for
+    /// the earliest deadline, without slack, until it expires again.
     more_due: AtomicBool,
     /// The shard at which the next call of [`fire`](Self::fire) begins.
     first: AtomicUsize,
@@ -414,8 +414,8 @@ impl<W: WakeSource> ShardedDriver<W> {
             .for_each(|shard| shard.clear_announcement());
     }
 
-    /// Fires what is due at `now` in all shards, up to about `most` timers, in whole batches. Returns
-    /// how many fired, and whether more may be due.
+    /// Fires what is due at `now` in all shards, up to about `most` timers, in whole batches.
+    /// Returns how many fired, and whether more may be due.
     ///
     /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
     ///
@@ -483,8 +483,8 @@ impl<W: WakeSource> ShardedDriver<W> {
 fn announce(shard: &Shared) -> u64 {
     let announced = shard.announced();
     // If nothing is due any more at the announced time or earlier, another thread has just fired
-    // what was announced, and is about to clear the announcement. Then the next deadline has to be found
-    // under the lock, as after a cleared announcement.
+    // what was announced, and is about to clear the announcement. Then the next deadline has to be
+    // found under the lock, as after a cleared announcement.
     let is_outdated = !shard.may_be_due(announced);
     if announced != NO_INTERRUPT && !is_outdated {
         return announced;
