@@ -1,10 +1,10 @@
 //! An executor that schedules tasks as Go's scheduler does.
 //!
 //! Every worker has a queue of tasks and a driver of its own. It polls its timers between tasks,
-//! and the tasks that they wake go to its own queue. An idle worker steals tasks from the others,
-//! and fires the timers that they do not get to. The executor is meant to be used, and to be read:
-//! [`docs::executor`](crate::docs::executor) tells what a scheduler of your own has to do when,
-//! with this one as the example.
+//! and the tasks that they wake go to its own LIFO slot and queue. An idle worker steals tasks from
+//! the others, and fires the timers that they do not get to. The executor is meant to be used, and
+//! to be read: [`docs::executor`](crate::docs::executor) tells what a scheduler of your own has to
+//! do, and at which moment; this one is the example.
 //!
 //! | to | use |
 //! |---|---|

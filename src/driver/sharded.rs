@@ -35,8 +35,8 @@
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan fires
 //! no timers. If it finds that the runtime is gone, it does not close the driver either: it reports
 //! that, and the caller of `replan` sees to it that a thread that holds no such lock closes the
-//! driver later. A shard that the runtime fires clears its announcement, and `replan` has to
-//! follow, unless no worker is parked.
+//! driver later. When the runtime fires the timers of a shard, it clears the shard's
+//! announcement, and has to call `replan` afterwards, unless no worker is parked.
 //!
 //! The clock is foreign code, and may panic. If a scan cannot read it, it sets the source to expire
 //! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
@@ -48,7 +48,7 @@
 //! - Its shard has announced its next deadline, or an earlier time, and the source is set to expire
 //!   by then. (On a frozen clock, a source of `rt` makes the keeper look again instead.)
 //! - All announcements are cleared because the slack has fixed when the source expires: no timer
-//!   that is armed now changes that (`Plan::is_fixed`).
+//!   that is armed from now on changes that (`Plan::is_fixed`).
 //! - All announcements are cleared because no worker is parked: the workers poll the timers, and
 //!   the next one that parks scans.
 
@@ -71,12 +71,12 @@ use crate::sync::{
 /// timer, and the user may hold a lock that the wakers of other tasks take. A source that panics
 /// counts as gone.
 pub(crate) trait WakeSource: Send + 'static {
-    /// Sets the source to expire at `at` by the drivers' clock, instead of when it was set for
+    /// Sets the source to expire at `at` by the drivers' clock. This replaces the time that was set
     /// before. [`NEVER`] disarms it; with a time that has passed it expires soon.
     fn set(&mut self, at: u64) -> Liveness;
 
-    /// Sets the source to expire soon, instead of when it was set for before; `now` is what the
-    /// drivers' clock shows.
+    /// Sets the source to expire soon. This, too, replaces the time that was set before. `now` is
+    /// what the drivers' clock shows.
     fn set_soon(&mut self, now: u64) -> Liveness {
         self.set(now)
     }
@@ -388,7 +388,11 @@ impl<W: WakeSource> ShardedDriver<W> {
             }
         }
 
-        let next = self.shards.iter().map(|shard| announce(shard)).min();
+        let next = self
+            .shards
+            .iter()
+            .map(|shard| announce_if_cleared(shard))
+            .min();
         let next = next.unwrap_or(NEVER);
         // On a frozen clock the slack is not used.
         let plan = match self.more_due.load(Ordering::Relaxed) || self.clock.is_frozen() {
@@ -479,11 +483,12 @@ impl<W: WakeSource> ShardedDriver<W> {
     }
 }
 
-/// Makes a shard announce its next deadline, or an earlier time; returns what it announced.
-fn announce(shard: &Shared) -> u64 {
+/// Makes a shard announce its next deadline, or an earlier time, if its announcement is cleared or
+/// outdated. Returns what is announced.
+fn announce_if_cleared(shard: &Shared) -> u64 {
     let announced = shard.announced();
-    // If nothing is due any more at the announced time or earlier, another thread has just fired
-    // what was announced, and is about to clear the announcement. Then the next deadline has to be
+    // If `next` is after the announced time, another thread has just fired the timer that was
+    // announced, and is about to clear the announcement. Then the next deadline has to be
     // found under the lock, as after a cleared announcement.
     let is_outdated = !shard.may_be_due(announced);
     if announced != NO_INTERRUPT && !is_outdated {

@@ -16,8 +16,9 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. If the loop will look at its timers before a
-//! new timer is due, the new one is armed under the lock of a chunk alone. Its slot, if it needs
+//! heap is early enough, so the loop wakes in time. If a new timer is not due before
+//! `next`, it is armed under the lock of a chunk alone, as a rule: the loop looks at its timers by
+//! then in any case. Its slot, if it needs
 //! one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's lock files
 //! it. The loop does so before it takes out what is due, and before it announces a wait. A removal
 //! takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a tokio clock
@@ -94,9 +95,9 @@ pub(crate) struct Shared {
 ///
 /// Called with no lock held.
 pub(crate) trait Notifier: Send + Sync {
-    /// Tells the loop that the announced time is wrong: an earlier timer was armed, or the timer
-    /// that it waits for was cancelled, if the loop is told of that. The loop only has to correct
-    /// the time at which it wakes.
+    /// Tells the loop that the announced time is wrong: an earlier timer was armed, or (where
+    /// `notify_on_cancel` is set) the timer that it waits for was cancelled or put off. The loop
+    /// only has to correct the time at which it wakes.
     fn interrupt(&self);
 
     /// Makes the loop look at the timers, the slack and the clock again, whatever was announced:
@@ -142,8 +143,8 @@ struct Atomics {
     next: AtomicU64,
     /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
     announced: AtomicU64,
-    /// How often in a row an earlier timer has interrupted the loop: since a wait has last ended in
-    /// another way.
+    /// How many waits of the loop in a row were ended by a newly armed timer. Set to zero when a
+    /// wait ends because its time was over, or by another unpark.
     interruptions: AtomicU64,
     /// What the clock showed when the loop last looked at its timers (in a runtime, when it last
     /// found that some may be due), or zero. `Debug` shows it.

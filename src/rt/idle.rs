@@ -6,8 +6,8 @@
 //! A worker without work marks itself as parked here, looks for work once more, and blocks in its
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
-//! shards (see `sharded`) and moved from any thread. As a rule the keeper is the *driver
-//! owner*. While that is away, its *deputy* is the keeper, and waits for another time (see
+//! shards (see `sharded`) and moved from any thread. As a rule the keeper is the *driver owner*.
+//! While that is away, its *deputy* is the keeper, and its timeout is a different one (see
 //! [`absence`]). The workers that are neither keeper nor deputy park without a timeout. When the
 //! keeper is unparked, another parked worker becomes the keeper: its *successor*.
 //!
@@ -20,10 +20,10 @@
 //! table in [`absence`].) `until` is written, and passed to a parker, under the lock, so parkers
 //! are told of changes in order. A parking worker replans the sharded driver before it checks all
 //! queues for the last time. So when it blocks, one of two things holds: `until` is up to date, or
-//! another thread is still scanning, and sets the keeper's parker at the end. When the timeout of a
-//! driver owner has ended, it sets `until` to never, under the lock, so that no successor wakes for
-//! the same deadline; then it fires and replans. (Its own timeout stays expired until its parker is
-//! prepared again.)
+//! another thread is still scanning, and sets the keeper's parker at the end. A driver owner whose
+//! timeout has ended sets `until` to never, under the lock, so that no successor wakes for the same
+//! deadline; then it fires and replans. (That leaves the timeout of its own parker as it is: this
+//! is set when the parker is prepared for the next park.)
 //!
 //! The thread that takes the last worker out of the list clears all announcements: while every
 //! worker runs, they poll the timers, and a thread that arms one need not request a scan. The
@@ -114,7 +114,8 @@ struct Parked {
     /// Not counted: a thread that waits for the runtime to end; a thread that has lent its worker,
     /// while a destructor in its main future waits in another `block_on` of this runtime.
     threads: usize,
-    /// When a worker has to wake for the timers, in nanoseconds of the parkers' clock.
+    /// When a worker has to wake for the timers, in nanoseconds of the *parkers' clock*, the
+    /// system's monotonic one. (The drivers' clock may be another one.)
     until: u64,
     away: Away,
     deputies: Deputies,

@@ -10,8 +10,8 @@
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
 //! they are short. If the main future was woken, the loop returns to `block_on`, which polls that
-//! future: it returns just before it would poll the timers, or when the worker's core has no ready
-//! task.
+//! future. The loop returns just before it would poll the timers, or when the worker's core has no
+//! ready task.
 
 mod park;
 
@@ -297,8 +297,8 @@ impl<'a> Worker<'a> {
 
     fn after_firing(&mut self, more: bool) {
         self.more_timers_due = more;
-        // Even if nothing was due after all: the announcement of each shard in which something
-        // might have been due is cleared.
+        // Replans even if nothing was due, because firing has cleared the announcement of each
+        // shard in which something might have been due.
         if self.pool.idle.has_parked() {
             self.pool.idle.sharded_driver().replan();
         }

@@ -55,8 +55,8 @@ impl Shared {
         self.atomics.0.announced.store(until, Ordering::Relaxed);
     }
 
-    /// Returns until when the loop has announced to park, also if that time is over;
-    /// `NO_INTERRUPT` once the announcement is cleared, or while no timer interrupts the wait.
+    /// Returns the announced time, even if it has passed; `NO_INTERRUPT` if the announcement was
+    /// cleared, or if no new timer may interrupt the wait.
     pub(crate) fn announced(&self) -> u64 {
         self.atomics.0.announced.load(Ordering::Relaxed)
     }
@@ -111,9 +111,12 @@ impl Shared {
     /// must be told.
     #[inline]
     pub(super) fn note_cancelled(&self, deadline: u64) -> bool {
-        // The flag comes first: where it is not set nothing else is read.
-        let notify = self.notify_on_cancel.load(Ordering::Relaxed)
-            && (deadline..NEVER).contains(&self.announced());
+        // Where the flag is not set, nothing else is read.
+        if !self.notify_on_cancel.load(Ordering::Relaxed) {
+            return false;
+        }
+        let announced = self.announced();
+        let notify = deadline <= announced && announced != NEVER;
         if notify {
             self.clear_announcement();
         }

@@ -1,4 +1,4 @@
-//! Firing: takes due timers out of the driver's `wakers`, and wakes their tasks.
+//! Firing: takes due timers out of the driver's heap and chunks, and wakes their tasks.
 //!
 //! Wakers are taken out in batches of up to [`BATCH`], in order of deadline, under one short
 //! lock. The lock is released, they are woken one after the other, and the next batch follows. So
@@ -150,8 +150,8 @@ impl Shared {
         (next <= now && next != NEVER, late)
     }
 
-    /// Closes the driver and wakes all its timers, in order of deadline; those that never fire come
-    /// last.
+    /// Closes the driver and wakes all its timers, in order of deadline; those whose deadline never
+    /// comes are last.
     pub(crate) fn close(&self) {
         self.mark_closed();
         // Bounded, because a timer that its owner keeps putting off is filed anew each time.

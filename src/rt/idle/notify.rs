@@ -1,4 +1,5 @@
-//! Whether new work unparks a parked worker, and which one.
+//! Whether a task that is pushed to a queue unparks a parked worker, and which one. (A local task
+//! unparks the worker of its thread in any case.)
 //!
 //! That depends on how many workers are parked and how many search: see [`Counts`].
 //!

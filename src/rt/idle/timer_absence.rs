@@ -74,7 +74,7 @@ impl Idle {
         // The deputy's timeout is set after the keeper's, which is earlier. The other way round,
         // both would be programmed into the hardware.
         if let Some(deputy) = deputy {
-            self.make_timer_deputy(&mut parked, deputy);
+            self.make_timer_deputy_if_useful(&mut parked, deputy);
         }
     }
 
@@ -124,7 +124,12 @@ impl Idle {
 
     /// If there is a timer deputy whose timeout ends soon, begins the absence of a driver owner.
     /// The driver owner's timeout has ended; it is about to fire, and is expected back soon.
-    pub(super) fn begin_timer_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
+    pub(super) fn begin_timer_absence_if_deputy(
+        &self,
+        parked: &mut Parked,
+        owner: usize,
+        now: u64,
+    ) {
         let soon = now..=now.saturating_add(self.timer_relief_after());
         let deputy = &mut parked.deputies.for_timers;
         let Some(Timed { worker, at }) = deputy.take_if(|it| soon.contains(&it.at)) else {
@@ -180,7 +185,7 @@ impl Idle {
     fn prepare_other(&self, parked: &mut Parked, worker: usize) {
         parked.deputies.forget(worker);
         if parked.deputies.for_timers.is_none() && !parked.away.is_any() {
-            self.make_timer_deputy(parked, worker);
+            self.make_timer_deputy_if_useful(parked, worker);
         } else {
             self.parkers[worker].set_timeout(NEVER);
             self.parkers[worker].set_io(false);
@@ -189,7 +194,7 @@ impl Idle {
 
     /// Turns a worker that is not the keeper into the timer deputy, if one is of use. If none is,
     /// the worker has no timeout. Its parker is prepared, or about to be.
-    fn make_timer_deputy(&self, parked: &mut Parked, worker: usize) {
+    fn make_timer_deputy_if_useful(&self, parked: &mut Parked, worker: usize) {
         // If a worker runs, it may set the keeper's timeout at any time, and would have to set that
         // of the timer deputy as often. (A worker without a thread does not run: the first one,
         // while no thread is in `block_on`.) And one task that sleeps over and over would pay for

@@ -13,8 +13,9 @@
 //! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
 //! It is the first one after
 //!
-//! - the timer was made on a driver for `LONG_WAIT` or longer,
-//! - it was made on a driver for an instant that is far off, as the system's coarse clock shows,
+//! - the timer was made while a driver was current, for `LONG_WAIT` or longer,
+//! - it was made while a driver was current, for an instant that is far off, as the system's coarse
+//!   clock shows,
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
@@ -211,8 +212,8 @@ impl Sleep {
         coop::poll_consume(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
-    /// Notes that the timer has ended. Returns whether a waker was registered: as a rule, whether
-    /// an earlier poll was pending.
+    /// Notes that the timer has ended. Returns whether the waker of a task was registered: as a
+    /// rule, whether an earlier poll was pending.
     #[inline]
     fn end(&mut self) -> bool {
         let is_registered = self.is_registered();
@@ -230,7 +231,8 @@ impl Sleep {
         self.waker_id.is_some()
     }
 
-    /// Returns `Ready` again, or yields if the task has had too many ready results in a row.
+    /// Returns `Ready` for a timer that has ended, or yields if the task has had too many ready
+    /// results in a row.
     #[inline]
     pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         coop::poll_consume(cx, false, &mut self.yielded, Some(self.driver.clock()))
