@@ -4,7 +4,7 @@
 //! and the tasks that they wake go to its own LIFO slot and queue. An idle worker steals tasks from
 //! the others, and fires the timers that they do not get to. The executor is meant to be used, and
 //! to be read: [`docs::executor`](crate::docs::executor) tells what a scheduler of your own has to
-//! do, and at which moment; this one is the example.
+//! do, and at which moment, with this executor as the example.
 //!
 //! | to | use |
 //! |---|---|

@@ -48,7 +48,7 @@
 //! - Its shard has announced its next deadline, or an earlier time, and the source is set to expire
 //!   by then. (On a frozen clock, a source of `rt` makes the keeper look again instead.)
 //! - All announcements are cleared because the slack has fixed when the source expires: no timer
-//!   that is armed from now on changes that (`Plan::is_fixed`).
+//!   that is armed before then changes that (`Plan::is_fixed`).
 //! - All announcements are cleared because no worker is parked: the workers poll the timers, and
 //!   the next one that parks scans.
 
@@ -76,7 +76,7 @@ pub(crate) trait WakeSource: Send + 'static {
     fn set(&mut self, at: u64) -> Liveness;
 
     /// Sets the source to expire soon. This, too, replaces the time that was set before. `now` is
-    /// what the drivers' clock shows.
+    /// what the drivers' clock shows, or a time that has passed if the clock cannot be read.
     fn set_soon(&mut self, now: u64) -> Liveness {
         self.set(now)
     }
@@ -487,10 +487,10 @@ impl<W: WakeSource> ShardedDriver<W> {
 /// outdated. Returns what is announced.
 fn announce_if_cleared(shard: &Shared) -> u64 {
     let announced = shard.announced();
-    // If `next` is after the announced time, another thread has just fired the timer that was
-    // announced, and is about to clear the announcement. Then the next deadline has to be
+    // If the shard's `next` is after the announced time, another thread has just fired what was due
+    // by then, and is about to clear the announcement. Then the next deadline has to be
     // found under the lock, as after a cleared announcement.
-    let is_outdated = !shard.may_be_due(announced);
+    let is_outdated = shard.next() > announced;
     if announced != NO_INTERRUPT && !is_outdated {
         return announced;
     }

@@ -16,15 +16,15 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap is early enough, so the loop wakes in time. If a new timer is not due before
-//! `next`, it is armed under the lock of a chunk alone, as a rule: the loop looks at its timers by
-//! then in any case. Its slot, if it needs
-//! one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's lock files
-//! it. The loop does so before it takes out what is due, and before it announces a wait. A removal
-//! takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a tokio clock
-//! that may be paused, time moves on to the earliest deadline, so the loop must know it exactly.
-//! There a timer is put off under the driver's lock, and in a runtime a removal takes the driver's
-//! lock, too: the loop may have to be told.
+//! heap keeps the old, earlier time, so the loop still wakes in time. If a new timer is due at
+//! `unfiled_from` or later, it is armed under the lock of a chunk alone, as a rule: the loop looks
+//! at its timers at that time or earlier in any case (P1 and P2 in `wakers/chunks.rs`). Its slot,
+//! if it needs one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's
+//! lock files it. The loop does so before it takes out what is due, and before it announces a wait.
+//! A removal takes the chunk's lock alone, too. On a frozen clock (manual or paused), and on a
+//! tokio clock that may be paused, time moves on to the earliest deadline, so the loop must know it
+//! exactly. There a timer is put off under the driver's lock, and in a runtime a removal takes the
+//! driver's lock, too: the loop may have to be told.
 //!
 //! Foreign code (wakers, unparkers, clocks) runs with the lock released. A function that has to
 //! wake or drop a waker returns it to its caller, or collects it first; one that needs the time
@@ -44,8 +44,8 @@
 //! exception: it announces `NEVER` before it files anything. After that, unless time is held, it
 //! reads the deadlines, which files the unfiled slots.)
 //!
-//! What is announced is in [`announcement`], firing in [`fire`], and timers with a permit in
-//! [`limited`].
+//! What is announced is in [`announcement`], firing in [`fire`], and timers that count towards a
+//! limit (those of `try_sleep`), which have a *permit*, in [`limited`].
 
 mod announcement;
 pub(crate) mod fire;
@@ -141,10 +141,12 @@ impl<U: Unpark> Notifier for U {
 struct Atomics {
     elapsed: AtomicU64,
     next: AtomicU64,
-    /// Arming a timer that is due before this interrupts the loop; or `NO_INTERRUPT`.
+    /// The announcement: a timer that is armed for an earlier deadline interrupts the loop.
+    /// `NO_INTERRUPT` if it is cleared.
     announced: AtomicU64,
-    /// How many waits of the loop in a row were ended by a newly armed timer. Set to zero when a
-    /// wait ends because its time was over, or by another unpark.
+    /// How often in a row a timer that was armed, or reset to an earlier time, has interrupted the
+    /// loop. Zero again when the announced time has come. (In a `Driver`, also when another unpark
+    /// has ended the wait; in a runtime, also when the source has expired or has to be set anew.)
     interruptions: AtomicU64,
     /// What the clock showed when the loop last looked at its timers (in a runtime, when it last
     /// found that some may be due), or zero. `Debug` shows it.
@@ -475,8 +477,13 @@ impl Shared {
 
     /// Returns `false` if nothing is due at `now`, `true` if something may be.
     pub(crate) fn may_be_due(&self, now: u64) -> bool {
+        self.next() <= now
+    }
+
+    /// Returns a lower bound of the earliest deadline.
+    pub(super) fn next(&self) -> u64 {
         // Relaxed: a timer armed at the same time may as well be armed just after.
-        self.atomics.0.next.load(Ordering::Relaxed) <= now
+        self.atomics.0.next.load(Ordering::Relaxed)
     }
 
     /// Publishes, under the lock, what the clock showed. Returns what is published: it never goes

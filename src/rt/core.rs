@@ -22,8 +22,8 @@ const MAX_LIFO_POLLS: u32 = 3;
 
 pub(super) struct Core {
     pub(super) index: usize,
-    /// A second core of the first worker, for the thread that borrows it; the lending thread keeps
-    /// the worker's own core. No worker steals from the spare core.
+    /// A second core of the first worker, for the thread that borrows it: the lending thread keeps
+    /// its core, as a rule the worker's own. No worker steals from the spare core.
     pub(super) is_spare: bool,
     slot: LifoSlot,
     /// How many tasks in a row came out of the slot: it stops at the limit.

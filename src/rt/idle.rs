@@ -7,7 +7,7 @@
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
 //! shards (see `sharded`) and moved from any thread. As a rule the keeper is the *driver owner*.
-//! While that is away, its *deputy* is the keeper, and its timeout is a different one (see
+//! While that is away, its *deputy* is the keeper, and wakes at the *relief* (see
 //! [`absence`]). The workers that are neither keeper nor deputy park without a timeout. When the
 //! keeper is unparked, another parked worker becomes the keeper: its *successor*.
 //!
@@ -20,10 +20,10 @@
 //! table in [`absence`].) `until` is written, and passed to a parker, under the lock, so parkers
 //! are told of changes in order. A parking worker replans the sharded driver before it checks all
 //! queues for the last time. So when it blocks, one of two things holds: `until` is up to date, or
-//! another thread is still scanning, and sets the keeper's parker at the end. A driver owner whose
-//! timeout has ended sets `until` to never, under the lock, so that no successor wakes for the same
-//! deadline; then it fires and replans. (That leaves the timeout of its own parker as it is: this
-//! is set when the parker is prepared for the next park.)
+//! another thread is still scanning, and sets the keeper's parker at the end. When `until` has
+//! passed, the keeper sets it to never, under the lock, so that no successor wakes for the same
+//! deadline; then it fires and replans. (The timeout of its own parker stays expired until that
+//! parker is prepared for the next park.)
 //!
 //! The thread that takes the last worker out of the list clears all announcements: while every
 //! worker runs, they poll the timers, and a thread that arms one need not request a scan. The
@@ -83,8 +83,9 @@ pub(crate) struct Idle {
     /// last time, and has not left its parker since. Written and read under the lock of the parked
     /// workers, except that a worker that has left its parker clears its own flag without the lock.
     prepared: Box<[AtomicBool]>,
-    /// For each worker, how many looks for I/O it has made without parking (not counting those
-    /// between tasks while no worker was parked), see [`io_absence`]: a hint, as are the two below.
+    /// For each worker, how often it has looked for I/O without parking (see [`io_absence`]). Looks
+    /// between tasks count only while some worker is parked. This and the next two fields are
+    /// hints.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     /// The worker that has made the last of the looks that `io_looks` counts.
     last_looker: AtomicUsize,
@@ -111,8 +112,9 @@ struct Parked {
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
     /// meanwhile the two differ.
     ///
-    /// Not counted: a thread that waits for the runtime to end; a thread that has lent its worker,
-    /// while a destructor in its main future waits in another `block_on` of this runtime.
+    /// Not counted: a thread that waits for the runtime to end. Nor a thread that has lent its
+    /// worker, as long as it waits inside a nested `block_on` of this runtime (which a destructor
+    /// has called).
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the *parkers' clock*, the
     /// system's monotonic one. (The drivers' clock may be another one.)
@@ -121,15 +123,14 @@ struct Parked {
     deputies: Deputies,
     /// What a driver owner has noted of another worker that looks for I/O without parking.
     looker: Looker,
-    /// How many waits and looks for I/O there were since it was last checked which parkers need the
-    /// I/O source.
+    /// Waits and looks for I/O since the last review of which parkers need the I/O source.
     since_io_review: usize,
 }
 
 /// What a worker does while it parks.
 pub(crate) trait ParkContext {
-    /// Returns whether the runtime is ending. Then time moves once the workers that have a thread
-    /// are parked.
+    /// Returns whether the runtime is ending. Then time may move although the first worker has no
+    /// thread, and so is not parked.
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls its main future: time
@@ -295,7 +296,7 @@ impl Idle {
 
     /// Notes that a thread, which is not parked, stops running a worker. (If the worker was lent,
     /// another thread may be parked as that worker.) `is_stopping` says whether the runtime is
-    /// ending: then time moves once the workers that have a thread are parked.
+    /// ending: then time may move although the first worker has no thread, and so is not parked.
     pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
         parked.threads -= 1;

@@ -5,8 +5,8 @@
 //! is run by one of the threads in `block_on`, and by the next one when that leaves. The main
 //! future may block its thread. In a runtime without other workers, its thread therefore *lends*
 //! the first worker while it polls the future: another thread in `block_on` may run it. The lending
-//! thread keeps the worker's core, to which the tasks go that its future wakes. The borrowing
-//! thread gets a *spare core*, and steals from the kept one.
+//! thread keeps its core, as a rule the worker's own, to which the tasks go that its future wakes.
+//! The borrowing thread gets a *spare core*, and steals from the kept one.
 //!
 //! When the runtime stops, the threads of the other workers end, and *abandon* their cores. The
 //! thread that has the first worker may be blocked by its main future then, and somebody has to

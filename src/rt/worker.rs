@@ -10,8 +10,8 @@
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
 //! they are short. If the main future was woken, the loop returns to `block_on`, which polls that
-//! future. The loop returns just before it would poll the timers, or when the worker's core has no
-//! ready task.
+//! future. In that case it returns just before the next poll of the timers, or as soon as the
+//! worker's core has no ready task.
 
 mod park;
 

@@ -168,7 +168,7 @@ impl Handle {
 ///
 /// - The timer [yields](super#yielding).
 /// - The poll does not read the clock. That is the first poll after one of these: the timer was
-///   made on a driver for 1 ms or more, or for an instant more than 100 ms away;
+///   made on a driver for 1 ms or more, or for an instant more than 100 ms away, and was not reset;
 ///   [`reset_at`](Self::reset_at) moved it to a later deadline while it was armed;
 ///   [`reset_after`](Self::reset_after) gave it 1 ms or more while it was armed.
 /// - A virtual machine has held up the ticks of its Linux for more than 100 ms. A deadline more

@@ -140,7 +140,7 @@ impl Shared {
     #[cfg(feature = "rt")]
     pub(crate) fn set_notify_on_cancel(&self, notify: impl Fn() -> bool) {
         // The flag is written under the lock, as announcements are. So a thread that takes the
-        // driver's lock later than the next announcement, to cancel or put off a timer, finds it.
+        // driver's lock after the next announcement, to cancel or put off a timer, sees the flag.
         // (Those that take the lock of a chunk alone are dealt with below.) `notify` is asked under
         // the lock, too: if two threads pause and resume a clock, the last of them to come here
         // sees the last change.

@@ -79,7 +79,7 @@ pub(super) const NOBODY: usize = usize::MAX;
 
 impl Idle {
     /// Notes that the driver owner, whose park has probably ended for I/O, is expected back soon.
-    pub(super) fn begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
+    pub(super) fn try_begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         if parked.away.is_any() {
             return;
         }

@@ -1,5 +1,5 @@
 //! Whether a task that is pushed to a queue unparks a parked worker, and which one. (A local task
-//! unparks the worker of its thread in any case.)
+//! that another thread wakes unparks the worker of its own thread: see [`Idle::notify`].)
 //!
 //! That depends on how many workers are parked and how many search: see [`Counts`].
 //!

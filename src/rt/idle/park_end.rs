@@ -9,8 +9,9 @@
 //! - *A check of the LIFO slots* is due. The worker makes it.
 //! - *The relief* has come: this worker was the deputy of one that is not back. The deputy then
 //!   searches for tasks.
-//! - None of these: probably I/O, for which it may be away ([`io_absence`](super::io_absence)).
-//!   Otherwise an unpark, or it did not block at all, because it found work before that.
+//! - None of these: probably I/O (for which it may be away, see [`io_absence`](super::io_absence)),
+//!   or an unpark; or the relief came, and the absence was extended; or it did not block at all,
+//!   because it had found work.
 
 use super::absence::Away;
 use super::notify::Leaving;
@@ -35,7 +36,7 @@ struct Ended {
     by_timers: bool,
     by_slots: bool,
     by_relief: bool,
-    /// None of the others is true: probably I/O.
+    /// None of the others is true: probably I/O, otherwise the cases at the head of this file.
     by_io: bool,
 }
 
@@ -52,10 +53,10 @@ impl Idle {
         let ended = self.note_end(&mut parked, worker, now);
         if context.expects_short_tasks() {
             if ended.by_timers {
-                self.begin_timer_absence_if_deputy(&mut parked, worker, now);
+                self.try_begin_timer_absence(&mut parked, worker, now);
             }
             if ended.by_io && context.has_collected_io() {
-                self.begin_io_absence(&mut parked, worker, now);
+                self.try_begin_io_absence(&mut parked, worker, now);
             }
         }
         let leaving = match ended.by_relief {
@@ -69,9 +70,9 @@ impl Idle {
         if ended.by_timers {
             self.sharded_driver.note_expired();
             self.note_fired_by_timeout(context.fire());
-            // If something was due, `Worker::after_firing` has replanned, and this changes nothing.
-            // If nothing was, the successor has no timeout yet. If none is parked, the next worker
-            // to park replans.
+            // If something may have been due, `Worker::after_firing` has replanned, and this
+            // changes nothing. Otherwise the successor has no timeout yet. If none is parked, the
+            // next worker to park replans.
             if self.has_parked() {
                 self.sharded_driver.replan();
             }

@@ -12,11 +12,10 @@ use crate::panic::catch_panic;
 
 /// The wake source: the timeout of the keeper.
 ///
-/// If `replan` returns [`Liveness::Gone`], another thread has closed the drivers during the scan,
-/// because the runtime ends. Then one more `close` would drop the source. Here that is not needed,
-/// since the source is only this weak reference, so callers ignore `Gone`. (Nothing else can return
-/// `Gone`. If [`Idle`] were gone, nobody could call `replan`; and the source does not panic, which
-/// would count as gone.)
+/// Callers of `replan` in `rt` ignore [`Liveness::Gone`]. It comes only if another thread closes
+/// the drivers during the scan, because the runtime ends. One more `close` would then drop the
+/// source, which is only this weak reference. (Nothing else can return `Gone`. If [`Idle`] were
+/// gone, nobody could call `replan`; and the source does not panic, which would count as gone.)
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {
@@ -84,9 +83,10 @@ impl ClockObserver for Idle {
         NEVER
     }
 
-    /// The clock has moved, and the shards have fired by themselves, which leaves their
-    /// announcements as they were. If an announced time is over, each new timer is due after it,
-    /// and would not interrupt the keeper. So the shards announce anew.
+    /// The clock has moved, and each shard has fired by itself, as an observer of the clock. That
+    /// has not cleared its announcement, as `ShardedDriver::fire` would have. If an announced time
+    /// is over, each new timer is due after it, and would not interrupt the keeper. So the shards
+    /// announce anew.
     fn expire(&self) {
         self.sharded_driver.clear_announcements();
         self.sharded_driver.replan();

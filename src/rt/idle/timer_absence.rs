@@ -124,12 +124,7 @@ impl Idle {
 
     /// If there is a timer deputy whose timeout ends soon, begins the absence of a driver owner.
     /// The driver owner's timeout has ended; it is about to fire, and is expected back soon.
-    pub(super) fn begin_timer_absence_if_deputy(
-        &self,
-        parked: &mut Parked,
-        owner: usize,
-        now: u64,
-    ) {
+    pub(super) fn try_begin_timer_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         let soon = now..=now.saturating_add(self.timer_relief_after());
         let deputy = &mut parked.deputies.for_timers;
         let Some(Timed { worker, at }) = deputy.take_if(|it| soon.contains(&it.at)) else {

@@ -13,9 +13,8 @@
 //! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
 //! It is the first one after
 //!
-//! - the timer was made while a driver was current, for `LONG_WAIT` or longer,
-//! - it was made while a driver was current, for an instant that is far off, as the system's coarse
-//!   clock shows,
+//! - the timer was made on a driver (so it is not unbound), for `LONG_WAIT` or longer, or for an
+//!   instant that is far off, as the system's coarse clock shows, and was not reset since,
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
@@ -100,7 +99,7 @@ impl Sleep {
             let now = shared.clock.nanos();
             if now >= self.deadline {
                 coop::note_time(now);
-                let waited = self.end();
+                let waited = self.note_ended();
                 return coop::poll_consume(cx, waited, &mut self.yielded, None);
             }
         }
@@ -148,7 +147,7 @@ impl Sleep {
                 }
                 Poll::Pending
             }
-            Arm::Due => self.end_now(cx),
+            Arm::Due => self.end_and_consume(cx),
             Arm::Closed => self.move_to_successor(cx),
         }
     }
@@ -203,19 +202,20 @@ impl Sleep {
         if self.is_orphaned() {
             return self.move_to_successor(cx);
         }
-        self.end_now(cx)
+        self.end_and_consume(cx)
     }
 
     #[inline]
-    fn end_now(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waited = self.end();
+    fn end_and_consume(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waited = self.note_ended();
         coop::poll_consume(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
-    /// Notes that the timer has ended. Returns whether the waker of a task was registered: as a
-    /// rule, whether an earlier poll was pending.
+    /// Notes that the timer has ended. Returns whether a waker was registered: as a rule, whether
+    /// an earlier poll was pending. (The waker of a timer with a permit, which wakes nothing, does
+    /// not count.)
     #[inline]
-    fn end(&mut self) -> bool {
+    fn note_ended(&mut self) -> bool {
         let is_registered = self.is_registered();
         // Before the removal, which drops the waker and so may panic. After such a panic the timer
         // must not be removed again: another one may have its entry.
@@ -245,7 +245,7 @@ impl Sleep {
         let clock = &self.driver.shared.clock;
         let now = clock.nanos();
         if now >= self.deadline {
-            return self.end_now(cx);
+            return self.end_and_consume(cx);
         }
         // The time left on a manual or paused clock means nothing on another clock.
         if clock.is_frozen() {
