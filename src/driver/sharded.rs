@@ -33,10 +33,11 @@
 //! Timers fire on the runtime's threads, when the source expires or a busy thread finds them due.
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan fires
-//! no timers. If it finds that the runtime is gone, it does not close the driver either: it reports
-//! that, and the caller of `replan` sees to it that a thread that holds no such lock closes the
-//! driver later. When the runtime fires the timers of a shard, it clears the shard's
-//! announcement, and has to call `replan` afterwards, unless no worker is parked.
+//! no timers. If it finds that the runtime is gone, it does not close the driver either: it returns
+//! `Gone`. On tokio the caller then has the driver closed by a thread that holds no lock of the
+//! user's. (On `rt` the caller need do nothing: see `KeeperTimeout`.) When the runtime fires the
+//! timers of a shard, it clears the shard's announcement, and has to call `replan` afterwards,
+//! unless no worker is parked.
 //!
 //! The clock is foreign code, and may panic. If a scan cannot read it, it sets the source to expire
 //! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
@@ -225,7 +226,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Scans the shards and sets the wake source, or leaves that to the thread that is doing so
     /// now.
     ///
-    /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called: by the caller, if
+    /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called (on tokio; see
+    /// `KeeperTimeout` for `rt`): by the caller, if
     /// it holds no lock that foreign code takes, otherwise by another thread.
     pub(crate) fn replan(&self) -> Liveness {
         // AcqRel: the thread that scans sees what this one did before, and this one what that
@@ -421,10 +423,11 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due at `now` in all shards, up to about `most` timers, in whole batches.
     /// Returns how many fired, and whether more may be due.
     ///
-    /// [`replan`](Self::replan) has to follow, also if none were due, unless no worker is parked.
+    /// [`replan`](Self::replan) has to follow, even if nothing fired, because the announcements of
+    /// the shards in which something might have been due are cleared; unless no worker is parked.
     ///
-    /// A call begins with the shard that the one before did not get to. So even if one shard has
-    /// `most` due timers each time, those of the others fire, too.
+    /// A call begins with the first shard that the previous call did not get to. So even if one
+    /// shard has `most` due timers each time, those of the others fire, too.
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();
@@ -468,8 +471,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Closes all shards: the tasks of their timers are woken, and the timers move to another
     /// driver. It may be called more than once.
     ///
-    /// From then on no thread scans. If one is scanning now, its call ends with
-    /// [`Liveness::Gone`], and the source is dropped by the call of `close` that follows.
+    /// From then on no thread scans. If one is scanning now, its call ends with [`Liveness::Gone`],
+    /// and the source is dropped by a further call of `close`, or with the driver.
     ///
     /// It runs foreign code, so the caller must not hold a lock that wakers or destructors take.
     pub(crate) fn close(&self) {

@@ -146,7 +146,8 @@ struct Atomics {
     announced: AtomicU64,
     /// How often in a row a timer that was armed, or reset to an earlier time, has interrupted the
     /// loop. Zero again when the announced time has come. (In a `Driver`, also when another unpark
-    /// has ended the wait; in a runtime, also when the source has expired or has to be set anew.)
+    /// has ended the wait; in a runtime, also at the first scan after the source has expired, or
+    /// after the clock may have jumped.)
     interruptions: AtomicU64,
     /// What the clock showed when the loop last looked at its timers (in a runtime, when it last
     /// found that some may be due), or zero. `Debug` shows it.
@@ -226,8 +227,8 @@ impl Shared {
         deadline <= self.atomics.0.elapsed.load(Ordering::Acquire)
     }
 
-    /// Returns what the clock showed in the last turn that looked for due timers, the latest time
-    /// of all once the driver is gone.
+    /// Returns what the clock showed in the last turn that looked for due timers; `u64::MAX` once
+    /// the driver is gone.
     pub(crate) fn elapsed(&self) -> u64 {
         self.atomics.0.elapsed.load(Ordering::Acquire)
     }
@@ -236,8 +237,8 @@ impl Shared {
     /// read to know that it has not passed; see [`Clock::is_far_off`].
     #[inline]
     pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
-        // The time of the last turn tells, mostly, that a deadline is near: then the coarse clock
-        // would be read in vain.
+        // Most deadlines are near the time of the last turn. For them the coarse clock is not read:
+        // it would not help.
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         deadline > elapsed.saturating_add(FAR) && self.clock.is_far_off(deadline)
     }
@@ -470,7 +471,8 @@ impl Shared {
         (turned > 0).then_some(turned)
     }
 
-    /// Returns `false` if no timer is armed that would ever fire, `true` if one may be.
+    /// Returns `false` if no timer is armed that would ever fire, `true` if such a timer may be
+    /// armed.
     pub(crate) fn may_have_timers(&self) -> bool {
         self.may_be_due(LATEST_DEADLINE)
     }
@@ -482,7 +484,7 @@ impl Shared {
 
     /// Returns a lower bound of the earliest deadline.
     pub(super) fn next(&self) -> u64 {
-        // Relaxed: a timer armed at the same time may as well be armed just after.
+        // Relaxed: a timer that is armed at the same time counts as armed just after.
         self.atomics.0.next.load(Ordering::Relaxed)
     }
 
@@ -504,8 +506,8 @@ impl Shared {
     }
 
     /// Marks the driver as gone. No arming that begins from now on succeeds. An arming or a drop
-    /// that has already begun may. A put-off without the lock may succeed even if it begins later,
-    /// until the timer is taken out.
+    /// that had begun before may still succeed. So may a put-off without the lock, even if it
+    /// begins later, until the timer is taken out.
     fn mark_closed(&self) {
         let _state = self.lock();
         self.atomics.0.elapsed.store(CLOSED, Ordering::Release);

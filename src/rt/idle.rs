@@ -83,9 +83,9 @@ pub(crate) struct Idle {
     /// last time, and has not left its parker since. Written and read under the lock of the parked
     /// workers, except that a worker that has left its parker clears its own flag without the lock.
     prepared: Box<[AtomicBool]>,
-    /// For each worker, how often it has looked for I/O without parking (see [`io_absence`]). Looks
-    /// between tasks count only while some worker is parked. This and the next two fields are
-    /// hints.
+    /// For each worker, how often it has looked for I/O without parking (see [`io_absence`]). A
+    /// look between two tasks counts only while some worker is parked. This and the next two fields
+    /// are hints.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
     /// The worker that has made the last of the looks that `io_looks` counts.
     last_looker: AtomicUsize,
@@ -112,9 +112,8 @@ struct Parked {
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
     /// meanwhile the two differ.
     ///
-    /// Not counted: a thread that waits for the runtime to end. Nor a thread that has lent its
-    /// worker, as long as it waits inside a nested `block_on` of this runtime (which a destructor
-    /// has called).
+    /// Exceptions: a thread that waits for the runtime to end is not counted. Nor is a thread that
+    /// has lent its worker, while a destructor on it waits in a nested `block_on` of this runtime.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the *parkers' clock*, the
     /// system's monotonic one. (The drivers' clock may be another one.)
@@ -123,7 +122,8 @@ struct Parked {
     deputies: Deputies,
     /// What a driver owner has noted of another worker that looks for I/O without parking.
     looker: Looker,
-    /// Waits and looks for I/O since the last review of which parkers need the I/O source.
+    /// How many waits for I/O, and looks for I/O, there were since the parkers were last reviewed
+    /// (which of them need the I/O source).
     since_io_review: usize,
 }
 

@@ -223,7 +223,7 @@ impl<'a> Worker<'a> {
                 if all {
                     self.fire_all_shards(now);
                 } else {
-                    self.fire_own(now);
+                    self.fire_own_and_external(now);
                 }
             }
             self.adapt_interval(now);
@@ -280,7 +280,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Fires the due timers of this worker and of external threads.
-    fn fire_own(&mut self, now: u64) {
+    fn fire_own_and_external(&mut self, now: u64) {
         let me = self.core.index;
         let more = self.while_waking(|| self.pool.fire_for(me, now, TIMERS_PER_PASS));
         self.after_firing(more);

@@ -273,9 +273,9 @@ impl Sleep {
     }
 
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's end means that
-    /// there is no timeout. ([`after`](Self::after) shortens a longer duration to the clock's
-    /// longest wait. If this function did so too, an idle paused clock would advance to the end of
-    /// that, and the timeout would end.)
+    /// there is no timeout. ([`after`](Self::after) cuts a duration to the clock's longest wait,
+    /// which is 30 years if tokio may pause the clock. If this function did so too, an idle paused
+    /// clock would advance to the end of that, and the timeout would end.)
     pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
         let deadline = driver.shared.clock.deadline_after(duration);
         Self::new(driver, deadline, NextPoll::first(duration))

@@ -152,13 +152,12 @@ impl Shared {
         if !notify {
             return;
         }
-        // Each chunk is now locked, and each of its words written again with the same value: so a
-        // thread that later takes the chunk's lock or exchanges the word sees the flag. A timer
-        // that is put off or removed without the driver's lock after that finds the flag. One that
-        // was put off or removed before may have missed it, and the loop may have announced the old
-        // deadline of that timer since the lock was released. So the announcement is cleared once
-        // more at the end: the next one finds the new deadline. The lock is not held for all chunks
-        // at once.
+        // Now each chunk is locked once, one after the other, and each of its words is written
+        // again with the same value. A thread that later takes the chunk's lock to remove a timer,
+        // or exchanges the word to put it off, sees the flag. One that was put off or removed
+        // before may have missed it, and the loop may have announced the old deadline of that timer
+        // since the lock was released. So the announcement is cleared once more at the end: the
+        // next one finds the new deadline. The driver's lock is not held during this.
         let mut chunk = 0;
         while self.chunks.rewrite(chunk) {
             chunk += 1;
@@ -167,8 +166,8 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Resets the count of interruptions in a row: a wait of the loop has ended because its time
-    /// was over, or because of an unpark that no earlier timer has caused.
+    /// Resets the count of interruptions in a row: the announced time has come, or the loop was
+    /// unparked for another reason, or the clock may have jumped.
     pub(crate) fn reset_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.

@@ -7,12 +7,11 @@
 //!
 //! Stale slots may lie between the slots of due timers. Each time that a call takes the lock, it
 //! drops or files anew a bounded number of them ([`STALE_SLOTS`]). A call ends after about as many
-//! timers as its caller allows. Each time that it takes the lock counts as a full batch, even if it
-//! has found fewer timers: so a turn that finds only stale slots takes the lock no more often than
-//! one that fires.
+//! timers as its caller allows. Each locking counts as a full batch, even if it has found fewer
+//! timers: so a turn that finds only stale slots takes the lock no more often than one that fires.
 //!
 //! A waker that panics loses no other wake-up: its panic is caught. (The panic hook has already
-//! reported it. If it went on, it would take down a loop that is not to blame.)
+//! reported it. If the panic were passed on, it would take down a loop that is not to blame.)
 
 use std::mem;
 use std::panic::resume_unwind;

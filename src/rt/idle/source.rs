@@ -13,9 +13,10 @@ use crate::panic::catch_panic;
 /// The wake source: the timeout of the keeper.
 ///
 /// Callers of `replan` in `rt` ignore [`Liveness::Gone`]. It comes only if another thread closes
-/// the drivers during the scan, because the runtime ends. One more `close` would then drop the
-/// source, which is only this weak reference. (Nothing else can return `Gone`. If [`Idle`] were
-/// gone, nobody could call `replan`; and the source does not panic, which would count as gone.)
+/// the drivers during the scan, because the runtime ends. All that a further `close` would do is to
+/// drop the source, which is only this weak reference, so it may be left out. (Nothing else can
+/// return `Gone`. If [`Idle`] were gone, nobody could call `replan`; and the source does not panic,
+/// which would count as gone.)
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {
@@ -43,7 +44,7 @@ impl WakeSource for KeeperTimeout {
         let Some(idle) = self.0.upgrade() else {
             return Liveness::Gone;
         };
-        // Zero has passed on the parkers' clock, also if the drivers' clock is frozen.
+        // Zero is in the past on the parkers' clock, also if the drivers' clock is frozen.
         idle.set_until(0);
         Liveness::Alive
     }
@@ -93,8 +94,8 @@ impl ClockObserver for Idle {
     }
 
     fn look_again(&self) {
-        // The deadline is another time on the parkers' clock now, and the keeper may have to
-        // move time.
+        // The same deadline has another value on the parkers' clock now. And if the clock is
+        // frozen, the keeper may have to advance it.
         self.note_whether_frozen();
         self.sharded_driver.replan_from_scratch();
         self.make_keeper_look_again();

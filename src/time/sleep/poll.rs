@@ -13,8 +13,8 @@
 //! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
 //! It is the first one after
 //!
-//! - the timer was made on a driver (so it is not unbound), for `LONG_WAIT` or longer, or for an
-//!   instant that is far off, as the system's coarse clock shows, and was not reset since,
+//! - the timer was made on a driver, with a wait of `LONG_WAIT` or more, or with an instant that
+//!   the system's coarse clock shows to be far off (unless it was reset since),
 //! - it was armed, and was moved by `reset_at` to a later deadline,
 //! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
 //!
@@ -212,8 +212,8 @@ impl Sleep {
     }
 
     /// Notes that the timer has ended. Returns whether a waker was registered: as a rule, whether
-    /// an earlier poll was pending. (The waker of a timer with a permit, which wakes nothing, does
-    /// not count.)
+    /// an earlier poll was pending. (A timer of `try_sleep` is armed with a
+    /// waker that wakes nothing, until its first poll. That waker does not count.)
     #[inline]
     fn note_ended(&mut self) -> bool {
         let is_registered = self.is_registered();
