@@ -226,9 +226,9 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Scans the shards and sets the wake source, or leaves that to the thread that is doing so
     /// now.
     ///
-    /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called (on tokio; see
-    /// `KeeperTimeout` for `rt`): by the caller, if
-    /// it holds no lock that foreign code takes, otherwise by another thread.
+    /// If it returns [`Liveness::Gone`], [`close`](Self::close) has to be called: by the caller, if
+    /// it holds no lock that foreign code takes, otherwise by another thread. (That is so on tokio.
+    /// For `rt` see `KeeperTimeout`.)
     pub(crate) fn replan(&self) -> Liveness {
         // AcqRel: the thread that scans sees what this one did before, and this one what that
         // thread did.

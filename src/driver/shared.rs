@@ -488,36 +488,9 @@ impl Shared {
         self.atomics.0.next.load(Ordering::Relaxed)
     }
 
-    /// Publishes, under the lock, what the clock showed. Returns what is published: it never goes
-    /// back.
-    pub(crate) fn set_elapsed(&self, _state: &State, now: u64) -> u64 {
-        let before = self.atomics.0.elapsed.load(Ordering::Relaxed);
-        if before >= now {
-            return before;
-        }
-        self.atomics.0.elapsed.store(now, Ordering::Release);
-        now
-    }
-
     /// Publishes, under the lock, a lower bound of the next deadline.
     fn set_next(&self, _state: &State, next: u64) {
         // Release: pairs with the load in `has_fired`.
         self.atomics.0.next.store(next, Ordering::Release);
-    }
-
-    /// Marks the driver as gone. No arming that begins from now on succeeds. An arming or a drop
-    /// that had begun before may still succeed. So may a put-off without the lock, even if it
-    /// begins later, until the timer is taken out.
-    fn mark_closed(&self) {
-        let _state = self.lock();
-        self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
-    }
-
-    /// Marks the driver as gone without taking its lock: this process was forked from the driver's,
-    /// and a thread that does not exist here may have held the lock.
-    ///
-    /// Its timers then count as fired, so that dropping one takes no lock either.
-    pub(crate) fn abandon(&self) {
-        self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
     }
 }

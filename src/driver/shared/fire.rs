@@ -1,4 +1,5 @@
-//! Firing: takes due timers out of the driver's heap and chunks, and wakes their tasks.
+//! Firing: takes due timers out of the driver's heap and chunks, and wakes their tasks. And closing,
+//! which wakes all of them.
 //!
 //! Wakers are taken out in batches of up to [`BATCH`], in order of deadline, under one short
 //! lock. The lock is released, they are woken one after the other, and the next batch follows. So
@@ -19,11 +20,11 @@ use std::task::Waker;
 
 use crate::clock::ClockObserver;
 use crate::driver::shared::announcement::{MOST_LOCKINGS, STALE_SLOTS};
-use crate::driver::shared::{CLOSED, Shared};
+use crate::driver::shared::{CLOSED, Shared, State};
 use crate::driver::wakers::{Order, StaleBudget};
 use crate::instant::NEVER;
 use crate::panic::{catch_first, catch_panic};
-use crate::sync;
+use crate::sync::{self, atomic::Ordering};
 
 /// How many wakers are taken out under one lock.
 const BATCH: usize = sync::under_loom_or(2, 64);
@@ -149,6 +150,17 @@ impl Shared {
         (next <= now && next != NEVER, late)
     }
 
+    /// Publishes, under the lock, what the clock showed. Returns what is published: it never goes
+    /// back.
+    pub(crate) fn set_elapsed(&self, _state: &State, now: u64) -> u64 {
+        let before = self.atomics.0.elapsed.load(Ordering::Relaxed);
+        if before >= now {
+            return before;
+        }
+        self.atomics.0.elapsed.store(now, Ordering::Release);
+        now
+    }
+
     /// Closes the driver and wakes all its timers, in order of deadline; those whose deadline never
     /// comes are last.
     pub(crate) fn close(&self) {
@@ -170,6 +182,22 @@ impl Shared {
         // Their memory is freed with the lock released.
         let timers = mem::replace(&mut self.lock().timers, Order::new());
         drop(timers);
+    }
+
+    /// Marks the driver as gone. No arming that begins from now on succeeds. An arming or a drop
+    /// that had begun before may still succeed. So may a put-off without the lock, even if it
+    /// begins later, until the timer is taken out.
+    fn mark_closed(&self) {
+        let _state = self.lock();
+        self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
+    }
+
+    /// Marks the driver as gone without taking its lock: this process was forked from the driver's,
+    /// and a thread that does not exist here may have held the lock.
+    ///
+    /// Its timers then count as fired, so that dropping one takes no lock either.
+    pub(crate) fn abandon(&self) {
+        self.atomics.0.elapsed.store(CLOSED, Ordering::Release);
     }
 }
 
