@@ -423,8 +423,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due at `now` in all shards, up to about `most` timers, in whole batches.
     /// Returns how many fired, and whether more may be due.
     ///
-    /// [`replan`](Self::replan) has to follow, even if nothing fired, because the announcements of
-    /// the shards in which something might have been due are cleared; unless no worker is parked.
+    /// Unless no worker is parked, [`replan`](Self::replan) has to follow, even if nothing fired:
+    /// the announcements of the shards in which something might have been due are cleared.
     ///
     /// A call begins with the first shard that the previous call did not get to. So even if one
     /// shard has `most` due timers each time, those of the others fire, too.

@@ -44,8 +44,9 @@
 //! exception: it announces `NEVER` before it files anything. After that, unless time is held, it
 //! reads the deadlines, which files the unfiled slots.)
 //!
-//! What is announced is in [`announcement`], firing in [`fire`], and timers that count towards a
-//! limit (those of `try_sleep`), which have a *permit*, in [`limited`].
+//! What is announced is in [`announcement`], firing in [`fire`], and in
+//! [`limited`] timers whose entry keeps a *permit*, because they count towards a limit (those of
+//! `try_sleep` and its like).
 
 mod announcement;
 pub(crate) mod fire;
@@ -145,9 +146,9 @@ struct Atomics {
     /// `NO_INTERRUPT` if it is cleared.
     announced: AtomicU64,
     /// How often in a row a timer that was armed, or reset to an earlier time, has interrupted the
-    /// loop. Zero again when the announced time has come. (In a `Driver`, also when another unpark
-    /// has ended the wait; in a runtime, also at the first scan after the source has expired, or
-    /// after the clock may have jumped.)
+    /// loop. Zero again when the announced time has come. (In a `Driver`, also at a turn that finds
+    /// that no timer has interrupted; in a runtime, also at the first scan after the source has
+    /// expired, or after the loop was told to look again.)
     interruptions: AtomicU64,
     /// What the clock showed when the loop last looked at its timers (in a runtime, when it last
     /// found that some may be due), or zero. `Debug` shows it.
@@ -237,8 +238,9 @@ impl Shared {
     /// read to know that it has not passed; see [`Clock::is_far_off`].
     #[inline]
     pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
-        // Most deadlines are near the time of the last turn. For them the coarse clock is not read:
-        // it would not help.
+        // The coarse clock shows no earlier time than the last turn did, or only by a tick. So it
+        // could not show that a deadline within FAR of that turn is far off, and would be read in
+        // vain.
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         deadline > elapsed.saturating_add(FAR) && self.clock.is_far_off(deadline)
     }

@@ -7,7 +7,7 @@
 //! parker ([`park`](Idle::park) is the whole sequence). One of the parked workers is the *keeper*,
 //! which waits for the timers: its parker has a timeout, set for the earliest deadline of all
 //! shards (see `sharded`) and moved from any thread. As a rule the keeper is the *driver owner*.
-//! While that is away, its *deputy* is the keeper, and wakes at the *relief* (see
+//! While that is away, its *deputy* is the keeper, and wakes at the *relief* at the latest (see
 //! [`absence`]). The workers that are neither keeper nor deputy park without a timeout. When the
 //! keeper is unparked, another parked worker becomes the keeper: its *successor*.
 //!
@@ -112,8 +112,9 @@ struct Parked {
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
     /// meanwhile the two differ.
     ///
-    /// Exceptions: a thread that waits for the runtime to end is not counted. Nor is a thread that
-    /// has lent its worker, while a destructor on it waits in a nested `block_on` of this runtime.
+    /// Exceptions: a thread that waits for the runtime to end is not counted. Nor does a
+    /// thread count as a lender while a destructor on it is in a nested `block_on` of this runtime.
+    /// (If that call runs a worker, the thread counts for that.)
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the *parkers' clock*, the
     /// system's monotonic one. (The drivers' clock may be another one.)
@@ -122,15 +123,16 @@ struct Parked {
     deputies: Deputies,
     /// What a driver owner has noted of another worker that looks for I/O without parking.
     looker: Looker,
-    /// How many waits for I/O, and looks for I/O, there were since the parkers were last reviewed
-    /// (which of them need the I/O source).
+    /// How many waits for I/O, and looks for I/O, there were since the last review of which parkers
+    /// keep the I/O source.
     since_io_review: usize,
 }
 
 /// What a worker does while it parks.
 pub(crate) trait ParkContext {
-    /// Returns whether the runtime is ending. Then time may move although the first worker has no
-    /// thread, and so is not parked.
+    /// Returns whether the runtime is ending. Then time may move once every worker that has a
+    /// thread is parked. (Otherwise all workers have to be parked, so time stands still while the
+    /// first one has no thread.)
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls its main future: time
@@ -296,7 +298,7 @@ impl Idle {
 
     /// Notes that a thread, which is not parked, stops running a worker. (If the worker was lent,
     /// another thread may be parked as that worker.) `is_stopping` says whether the runtime is
-    /// ending: then time may move although the first worker has no thread, and so is not parked.
+    /// ending: then time may move once every worker that has a thread is parked.
     pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
         parked.threads -= 1;

@@ -5,8 +5,9 @@
 //! is run by one of the threads in `block_on`, and by the next one when that leaves. The main
 //! future may block its thread. In a runtime without other workers, its thread therefore *lends*
 //! the first worker while it polls the future: another thread in `block_on` may run it. The lending
-//! thread keeps its core, as a rule the worker's own, to which the tasks go that its future wakes.
-//! The borrowing thread gets a *spare core*, and steals from the kept one.
+//! thread keeps its core. As a rule that is the worker's own: the tasks that its future wakes go
+//! there, and the borrowing thread gets a *spare core*, and steals from the own one. (If the
+//! lending thread has a spare core, those tasks go to the shared queue.)
 //!
 //! When the runtime stops, the threads of the other workers end, and *abandon* their cores. The
 //! thread that has the first worker may be blocked by its main future then, and somebody has to

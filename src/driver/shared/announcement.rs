@@ -154,10 +154,11 @@ impl Shared {
         }
         // Now each chunk is locked once, one after the other, and each of its words is written
         // again with the same value. A thread that later takes the chunk's lock to remove a timer,
-        // or exchanges the word to put it off, sees the flag. One that was put off or removed
-        // before may have missed it, and the loop may have announced the old deadline of that timer
-        // since the lock was released. So the announcement is cleared once more at the end: the
-        // next one finds the new deadline. The driver's lock is not held during this.
+        // or exchanges the word to put it off, sees the flag. A thread that removed a timer or put
+        // it off before that may have missed the flag, and the loop may have announced the old
+        // deadline of that timer since the driver's lock was released. So the announcement is
+        // cleared once more at the end: the next one finds the new deadline. The driver's lock is
+        // not held during this.
         let mut chunk = 0;
         while self.chunks.rewrite(chunk) {
             chunk += 1;
@@ -166,8 +167,8 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Resets the count of interruptions in a row: the announced time has come, or the loop was
-    /// unparked for another reason, or the clock may have jumped.
+    /// Resets the count of interruptions in a row: the announced time has come, or the loop has
+    /// looked at its timers for another reason than an interruption, or was told to look again.
     pub(crate) fn reset_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.

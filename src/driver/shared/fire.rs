@@ -1,5 +1,5 @@
-//! Firing: takes due timers out of the driver's heap and chunks, and wakes their tasks. And closing,
-//! which wakes all of them.
+//! Firing: takes due timers out of the driver's heap and chunks, and wakes their tasks. And
+//! closing, which wakes the tasks of all timers, due or not.
 //!
 //! Wakers are taken out in batches of up to [`BATCH`], in order of deadline, under one short
 //! lock. The lock is released, they are woken one after the other, and the next batch follows. So

@@ -24,13 +24,14 @@
 //! At first it is nested if there are two workers: each hands the I/O over to the other. With more,
 //! few of them wait for I/O by turns, and an event would pass through the instances of all. From
 //! time to time the caller makes each parker *review* whether to keep the source nested. To make a
-//! parked worker wait for I/O is a *hand-over*. A review removes the source if there were no more
-//! than [`FEW`] hand-overs since the last review, and it is safe: the worker does not wait for I/O,
-//! or it is the one that reviews. A worker that is about to park and to wait for I/O nests the
-//! source if there have been [`MANY`] hand-overs since the last review. No other thread does that:
-//! the kernel searches all descriptors of the source for loops, 63 µs for a thousand, which is too
-//! long under the callers' lock. If the kernel refuses it, because some open file would be
-//! reachable by too many paths, the worker goes on without.
+//! parked worker wait for I/O is a *hand-over*. A review removes the source if two things hold:
+//! there were no more than [`FEW`] hand-overs since the last review, and the worker cannot be
+//! blocked in a wait for I/O, which would then miss the I/O. (It does not wait for I/O, or it makes
+//! the review itself.) A worker that is about to park and to wait for I/O nests the source if there
+//! have been [`MANY`] hand-overs since the last review. No other thread does that: the kernel
+//! searches all descriptors of the source for loops, 63 µs for a thousand, which is too long under
+//! the callers' lock. If the kernel refuses it, because some open file would be reachable by too
+//! many paths, the worker goes on without.
 //!
 //! # Why nothing is lost
 //!

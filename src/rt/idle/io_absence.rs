@@ -78,7 +78,9 @@ pub(super) struct Looker {
 pub(super) const NOBODY: usize = usize::MAX;
 
 impl Idle {
-    /// Notes that the driver owner, whose park has probably ended for I/O, is expected back soon.
+    /// Begins the absence of the driver owner, whose park has probably ended for I/O, and which is
+    /// expected back soon. Not if a worker is away already, if a timer is due before the relief, or
+    /// if no parked worker can be the deputy.
     pub(super) fn try_begin_io_absence(&self, parked: &mut Parked, owner: usize, now: u64) {
         if parked.away.is_any() {
             return;

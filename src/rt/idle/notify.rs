@@ -1,5 +1,6 @@
 //! Whether a task that is pushed to a queue unparks a parked worker, and which one. (A local task
-//! that another thread wakes unparks the worker of its own thread: see [`Idle::notify`].)
+//! that another thread wakes unparks the thread that it belongs to: by [`Idle::notify`], if that
+//! thread runs a worker.)
 //!
 //! That depends on how many workers are parked and how many search: see [`Counts`].
 //!
