@@ -103,7 +103,8 @@ pub(crate) struct ShardedDriver<W> {
     slack: SharedSlack,
     shards: Box<[Arc<Shared>]>,
     /// Zero if no thread scans and none has to. Otherwise how often [`replan`](Self::replan) was
-    /// called since it was last zero, and perhaps [`SCAN_OWED`].
+    /// called since it was last zero, and perhaps [`SCAN_OWED`]. (Once the runtime is gone, it
+    /// stays above zero.)
     requests: AtomicUsize,
     /// How often the source has expired, or had to be set anew for another reason: see
     /// [`note_expired`](Self::note_expired).
@@ -230,8 +231,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// it holds no lock that foreign code takes, otherwise by another thread. (That is so on tokio.
     /// For `rt` see `KeeperTimeout`.)
     pub(crate) fn replan(&self) -> Liveness {
-        // AcqRel: the thread that scans sees what this one did before, and this one what that
-        // thread did.
+        // AcqRel: the thread that scans sees what this thread did before the call. If this thread
+        // scans, it sees what the scanning thread before it did.
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         if before != 0 && (before & SCAN_OWED == 0 || !self.take_owed_scan()) {
             return Liveness::Alive;
@@ -273,8 +274,8 @@ impl<W: WakeSource> ShardedDriver<W> {
         if self.with_scanner(set_soon) == Liveness::Gone {
             return NextScan::Never;
         }
-        // AcqRel: if the source has called before this, its expiration is seen below. If it calls
-        // after this, it sees the mark, and all that this thread did.
+        // AcqRel: if the thread that the source wakes has called before this, its `note_expired` is
+        // seen below. If it calls after this, it sees the mark, and all that this thread did.
         self.requests.fetch_or(SCAN_OWED, Ordering::AcqRel);
         // If the source has expired since it was set, its call may have come before the mark. The
         // source expires once for each time that it is set, so perhaps no other call follows.

@@ -16,8 +16,9 @@
 //! Beside them lie the entries of the timers, in [`chunks`](crate::driver::wakers::chunks) with a
 //! lock for each, and a word for each timer, its deadline while it is armed. So a timer tells
 //! without a lock whether it has fired, and is put off by one compare-and-exchange: its slot in the
-//! heap keeps the old, earlier time, so the loop still wakes in time. If a new timer is due at
-//! `unfiled_from` or later, it is armed under the lock of a chunk alone, as a rule: the loop looks
+//! heap keeps the old, earlier time, so the loop still wakes in time. A driver also has a time
+//! `unfiled_from`, in its current chunk, never before `next`. A new timer that is due then or later
+//! is armed under the lock of a chunk alone, as a rule: the loop looks
 //! at its timers at that time or earlier in any case (P1 and P2 in `wakers/chunks.rs`). Its slot,
 //! if it needs one, goes to a list of the chunk, *unfiled*, until a thread that holds the driver's
 //! lock files it. The loop does so before it takes out what is due, and before it announces a wait.
@@ -44,9 +45,8 @@
 //! exception: it announces `NEVER` before it files anything. After that, unless time is held, it
 //! reads the deadlines, which files the unfiled slots.)
 //!
-//! What is announced is in [`announcement`], firing in [`fire`], and in
-//! [`limited`] timers whose entry keeps a *permit*, because they count towards a limit (those of
-//! `try_sleep` and its like).
+//! [`announcement`] has what is announced, and [`fire`] the firing. [`limited`] has the timers that
+//! count towards a limit (those of `try_sleep` and its like): their entry keeps a *permit*.
 
 mod announcement;
 pub(crate) mod fire;
@@ -71,8 +71,8 @@ use crate::sync::{
     lock,
 };
 
-/// The value of `elapsed` once the driver is gone. It must equal [`NEVER`]: `close` calls `fire`
-/// with that time, and so publishes it as `elapsed`.
+/// The value of `elapsed` once the driver is gone. It must equal [`NEVER`], at
+/// which `close` fires: so `fire` finds that the driver is gone, and `elapsed` stays as it is.
 const CLOSED: u64 = u64::MAX;
 
 pub(crate) struct Shared {
@@ -238,9 +238,8 @@ impl Shared {
     /// read to know that it has not passed; see [`Clock::is_far_off`].
     #[inline]
     pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
-        // The coarse clock shows no earlier time than the last turn did, or only by a tick. So it
-        // could not show that a deadline within FAR of that turn is far off, and would be read in
-        // vain.
+        // The coarse clock is at most one tick behind the time of the last turn. So for a deadline
+        // within FAR of that turn it can hardly say "far off", and it is not read.
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         deadline > elapsed.saturating_add(FAR) && self.clock.is_far_off(deadline)
     }

@@ -28,8 +28,8 @@
 //! The thread that takes the last worker out of the list clears all announcements: while every
 //! worker runs, they poll the timers, and a thread that arms one need not request a scan. The
 //! announcements are cleared under the lock, so this cannot clear what a worker that parks later
-//! has announced. A scan that runs at that moment may announce again. That costs a scan and misses
-//! nothing.
+//! has announced. A scan that runs at that moment may announce again. Then a timer that is armed
+//! later asks for one needless scan; nothing is missed.
 //!
 //! # No task is left in a LIFO slot
 //!
@@ -75,9 +75,9 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// For each worker, whether it runs tasks at the moment. If it does not, no task that is pushed
-    /// to a queue unparks it. The worker sets it before it parks; the lock of the parked workers
-    /// publishes it.
+    /// For each worker, whether it is in the mode in which it runs the runtime's tasks. If it does
+    /// not, no task that is pushed to a queue unparks it. The worker sets it before it parks; the
+    /// lock of the parked workers publishes it.
     runs_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has checked all queues for the
     /// last time, and has not left its parker since. Written and read under the lock of the parked
@@ -139,7 +139,7 @@ pub(crate) trait ParkContext {
     /// must not be moved then.
     fn lender_polls(&self) -> bool;
 
-    /// Returns whether this worker runs tasks, and not timers alone.
+    /// Returns whether this worker is in the mode in which it runs the runtime's tasks.
     fn runs_tasks(&self) -> bool;
 
     /// Returns whether there is anything for this worker to do. This is the last look before it

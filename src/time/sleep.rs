@@ -1,10 +1,10 @@
 //! [`Sleep`], the future that waits until a deadline, and the functions that make one.
 //!
-//! All other futures and streams of `time` are built on it. It holds its driver and its deadline.
-//! While it is armed, it also holds the index under which the driver has its waker, and the
-//! identity of that waker, so that polling again with the same waker takes no lock. The first poll
-//! that finds the deadline still to come arms it, and dropping it disarms it. How it is polled is
-//! in `sleep/poll.rs`.
+//! All other futures and streams of `time` that wait are built on it. It holds its driver and its
+//! deadline. While it is armed, it also holds the index under which the driver has its waker, and
+//! the identity of that waker, so that polling again with the same waker takes no lock. The first
+//! poll that finds the deadline still to come arms it, and dropping it disarms it. How it is polled
+//! is in `sleep/poll.rs`.
 //!
 //! Whether an armed timer has elapsed is not stored: it has if its deadline is at or before the
 //! `elapsed` time of its driver, which takes one load to check. Whether the driver still holds its
@@ -275,7 +275,7 @@ impl Sleep {
     /// Makes a timer for a `Timeout` and its like. A duration beyond the clock's end means that
     /// there is no timeout. ([`after`](Self::after) cuts a duration to the clock's longest wait,
     /// which is 30 years if tokio may pause the clock. If this function did so too, an idle paused
-    /// clock would advance to the end of that, and the timeout would end.)
+    /// clock would advance by these 30 years, and the timeout would end.)
     pub(crate) fn uncapped(driver: DriverRef, duration: Duration) -> Self {
         let deadline = driver.shared.clock.deadline_after(duration);
         Self::new(driver, deadline, NextPoll::first(duration))

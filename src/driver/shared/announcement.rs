@@ -2,8 +2,9 @@
 //!
 //! The park protocol is told at the head of `shared`. What is announced is the earliest deadline,
 //! or an earlier time: if many timers were put off or removed, it takes work to find the earliest
-//! deadline, and the loop is not held up for it; and if each timer is earlier than the one before,
-//! the loop wakes a margin before it has to (see `slack`). Then it finds nothing due, and goes on.
+//! deadline, and the loop is not held up for it; and if new timers interrupt the loop again and
+//! again, it wakes somewhat earlier than it has to (by the *margin*, see `slack`). Then it finds
+//! nothing due, and goes on.
 //!
 //! On a frozen clock, and on one that tokio may pause, time moves on to the earliest deadline,
 //! so the loop has to know that deadline *exactly*. On such a clock, a runtime tells its loop when
@@ -31,8 +32,8 @@ impl Shared {
         self.notify_on_cancel.load(Ordering::Relaxed) || self.clock.is_frozen()
     }
 
-    /// Publishes, under the lock, that a deadline may be the next one: before its slot is filed,
-    /// and before it may be left unfiled (P1 in `wakers/chunks.rs`).
+    /// Lowers `next` to this deadline, under the lock. To be called before a slot for it is filed,
+    /// and before such a slot may stay unfiled (P1 in `wakers/chunks.rs`).
     #[inline]
     pub(super) fn lower_next(&self, state: &State, deadline: u64) {
         if deadline < self.atomics.0.next.load(Ordering::Relaxed) {
@@ -167,8 +168,9 @@ impl Shared {
         self.clear_announcement();
     }
 
-    /// Resets the count of interruptions in a row: the announced time has come, or the loop has
-    /// looked at its timers for another reason than an interruption, or was told to look again.
+    /// Resets the count of interruptions in a row. To be called when the announced time has come,
+    /// when the loop has looked at its timers without having been interrupted, or when it was told
+    /// to look again.
     pub(crate) fn reset_interruptions(&self) {
         // Relaxed, and without the lock: at worst an interruption at this moment is counted with
         // those before it.

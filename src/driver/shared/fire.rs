@@ -62,8 +62,8 @@ impl Batch {
 }
 
 impl Shared {
-    /// Fires timers due at `now`, earliest first, up to about `most`, in whole batches. (A batch
-    /// that stale slots have cut short counts as a full one.)
+    /// Fires timers due at `now`, earliest first, up to about `most`, in whole batches. (Each batch
+    /// counts as [`BATCH`] timers, even if stale slots have cut it short.)
     ///
     /// Returns how many fired and whether more may be due. The call also ends after
     /// [`MOST_LOCKINGS`] batches that were not full because of stale slots, unless the loop must
