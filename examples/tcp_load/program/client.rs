@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::rt::{self, JoinHandle};
-use reveille::time::{Instant, sleep, sleep_until};
+use reveille::time::{Instant, sleep, sleep_until, timeout};
 
 use super::end::{End, Ends};
 use super::meter::Meter;
@@ -78,6 +78,9 @@ pub(crate) const KINDS: [Kind; 7] = [
         run: |client| Box::pin(good::extra(client)),
     },
 ];
+
+/// How long a client waits to be told whether it was accepted.
+const LONGEST_GREETING: Duration = Duration::from_secs(5);
 
 /// How long a client that was turned away waits before it tries again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -206,16 +209,17 @@ impl Client {
                 Err(error) => return Err(error),
             };
             seen.connected += 1;
-            match wire.receive().await {
-                Ok(Some(Frame::Hello)) => return Ok(Some(wire)),
-                Ok(Some(Frame::Bye { why, .. })) => {
+            match timeout(LONGEST_GREETING, wire.receive()).await {
+                Ok(Ok(Some(Frame::Hello))) => return Ok(Some(wire)),
+                Ok(Ok(Some(Frame::Bye { why, .. }))) => {
                     seen.ended(why);
                     drop(wire);
                     sleep(PAUSE).await;
                 }
-                Ok(Some(frame)) => return Err(unexpected(frame)),
-                // It was in the backlog when the server closed.
-                Ok(None) | Err(_) => seen.unserved += 1,
+                Ok(Ok(Some(frame))) => return Err(unexpected(frame)),
+                // It was in the backlog when the server closed. Or it was half-open then: the kernel
+                // drops the server's end without a word, and nothing would ever come.
+                Ok(Ok(None) | Err(_)) | Err(_) => seen.unserved += 1,
             }
         }
     }
