@@ -119,7 +119,7 @@ pub(crate) trait ClockObserver: Send + Sync {
     fn earliest(&self) -> u64;
     /// The clock was moved: fires, on this thread, the timers that are due by now. (`rt::idle`
     /// fires none: the shards are observers themselves.)
-    fn expire(&self);
+    fn clock_moved(&self);
     /// Makes the driver's loop read the clock again.
     fn look_again(&self);
 }

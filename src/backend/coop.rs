@@ -19,7 +19,7 @@
 //! Futures and streams that have a timer only as a limit ([`Timeout`](crate::time::Timeout), the
 //! adapters of streams) count each of their own results (an *item*: the output of the future, the
 //! next item of the stream). If a timer inside of the future was counted already, the item is not.
-//! They call [`poll_start_item`] before the item, and [`consume_item`] after it. The limit is
+//! They call [`poll_start_item`] before the item, and [`count_item`] after it. The limit is
 //! polled even if what it limits has just used up the budget: [`poll_limit`].
 
 mod budget;
@@ -89,7 +89,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
 /// a poll is let through although the budget is exhausted. The clock is read now and then; `clock`
 /// is `None` if the caller has just read it and passed the time to [`note_time`].
 #[inline]
-pub(crate) fn poll_consume(
+pub(crate) fn count_or_yield(
     cx: &mut Context<'_>,
     waited: bool,
     yielded: &mut bool,
@@ -99,13 +99,13 @@ pub(crate) fn poll_consume(
         *yielded = false;
         return Poll::Ready(());
     }
-    poll_consume_one(cx, yielded, clock)
+    count_one_or_yield(cx, yielded, clock)
 }
 
 // Not inlined: a poll that is pending need not save registers for it.
 #[inline(never)]
-fn poll_consume_one(cx: &mut Context<'_>, yielded: &mut bool, clock: Option<&Clock>) -> Poll<()> {
-    with_budget(|budget| budget.poll_consume(cx, yielded, clock)).unwrap_or(Poll::Ready(()))
+fn count_one_or_yield(cx: &mut Context<'_>, yielded: &mut bool, clock: Option<&Clock>) -> Poll<()> {
+    with_budget(|budget| budget.count_or_yield(cx, yielded, clock)).unwrap_or(Poll::Ready(()))
 }
 
 /// Records the time that was read for a timer that is due.
@@ -116,7 +116,7 @@ pub(crate) fn note_time(now: u64) {
 
 /// Returns the state of the budget before an item is polled, or yields if the budget is exhausted.
 ///
-/// `yielded` is as in [`poll_consume`], for the item. `must_not_yield` may return `true` in
+/// `yielded` is as in [`count_or_yield`], for the item. `must_not_yield` may return `true` in
 /// two cases: the last poll for the same item was pending, so other tasks have run since; or the
 /// limit has ended, which has to be reported. It is asked only if the budget is exhausted.
 #[inline]
@@ -137,13 +137,13 @@ pub(crate) fn poll_start_item(
 
 /// Counts an item that is ready, unless a timer has been counted since `before` was taken.
 #[inline]
-pub(crate) fn consume_item(
+pub(crate) fn count_item(
     before: Snapshot,
     cx: &mut Context<'_>,
     waited: bool,
     clock: Option<&Clock>,
 ) {
-    with_budget(|budget| budget.consume_item(before, cx, waited, clock));
+    with_budget(|budget| budget.count_item(before, cx, waited, clock));
 }
 
 /// Polls the limit of an item that was polled since `before` was taken.

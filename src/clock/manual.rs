@@ -373,13 +373,13 @@ impl Clock {
             && let Some((at, observer)) = self.next().filter(|(at, _)| *at <= target)
         {
             self.move_to(at);
-            observer.expire();
+            observer.clock_moved();
         }
         self.move_to(target);
         // Also if nothing is due: a timer that was made before this, and is first polled after it,
         // then finds that its deadline has passed, without a read of the clock.
         for observer in self.observers() {
-            observer.expire();
+            observer.clock_moved();
         }
     }
 

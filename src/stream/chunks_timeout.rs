@@ -134,7 +134,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
             }
         }
         let clock = this.timer.as_ref().map(|timer| timer.driver().clock());
-        coop::consume_item(before, cx, waits, clock);
+        coop::count_item(before, cx, waits, clock);
         let items = self.into_remainder();
         Poll::Ready((!items.is_empty()).then_some(items))
     }

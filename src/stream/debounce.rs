@@ -83,7 +83,7 @@ impl<S: Stream> Stream for Debounce<S> {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
                     if duration.is_zero() {
-                        timer.consume_item(before, cx);
+                        timer.count_item(before, cx);
                         return Poll::Ready(Some(item));
                     }
                     let replaced = this.newest.replace(item);

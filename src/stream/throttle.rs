@@ -132,7 +132,7 @@ impl<S: Stream> Stream for Throttle<S> {
             *this.waits = false;
         }
         let item = ready!(this.stream.poll_next(cx));
-        coop::consume_item(before, cx, waited, Some(timer.driver().clock()));
+        coop::count_item(before, cx, waited, Some(timer.driver().clock()));
         if item.is_some() && !duration.is_zero() {
             *this.waits = true;
             *this.must_reset = true;

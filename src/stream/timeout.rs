@@ -92,7 +92,7 @@ impl<S: Stream> Stream for Timeout<S> {
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
-                coop::consume_item(before, cx, waited, Some(timer.driver().clock()));
+                coop::count_item(before, cx, waited, Some(timer.driver().clock()));
                 *this.waits = false;
                 *this.spent = false;
                 *this.must_reset = true;

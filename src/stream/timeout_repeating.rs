@@ -77,7 +77,7 @@ impl<S: Stream> Stream for TimeoutRepeating<S> {
         let waited = mem::replace(this.waits, true);
         match this.stream.poll_next(cx) {
             Poll::Ready(Some(item)) => {
-                coop::consume_item(before, cx, waited, Some(interval.driver().clock()));
+                coop::count_item(before, cx, waited, Some(interval.driver().clock()));
                 *this.waits = false;
                 *this.must_reset = true;
                 catch_panic(|| {

@@ -218,7 +218,7 @@ pub struct Sleep {
     phase: Phase,
     next_poll: NextPoll,
     /// Set when a poll is pending only to let other tasks run: the timer was due, or a `Timeout`
-    /// (or a stream) yielded before it polled what it limits. See [`coop::poll_consume`].
+    /// (or a stream) yielded before it polled what it limits. See [`coop::count_or_yield`].
     yielded: bool,
     /// Whether the future in the timeout has completed. For `Timeout` alone; it is here
     /// because there is room for a byte.
@@ -499,15 +499,15 @@ impl Sleep {
         coop::poll_start_item(cx, &mut self.yielded, must_not_yield)
     }
 
-    /// Counts an item of something that this timer limits; see `coop::consume_item`.
+    /// Counts an item of something that this timer limits; see `coop::count_item`.
     #[inline]
-    pub(crate) fn consume_item(&self, before: Snapshot, cx: &mut Context<'_>) {
+    pub(crate) fn count_item(&self, before: Snapshot, cx: &mut Context<'_>) {
         let clock = Some(self.driver.clock());
         // Two calls, because `false` as a constant saves instructions, and most such timers have
         // not waited.
         match self.has_waited() {
-            true => coop::consume_item(before, cx, true, clock),
-            false => coop::consume_item(before, cx, false, clock),
+            true => coop::count_item(before, cx, true, clock),
+            false => coop::count_item(before, cx, false, clock),
         }
     }
 

@@ -209,7 +209,7 @@ impl<T: Future> Future for Timeout<T> {
         let before = ready!(sleep.poll_start_item(cx));
         if let Poll::Ready(output) = this.future.poll(cx) {
             sleep.set_completed();
-            sleep.consume_item(before, cx);
+            sleep.count_item(before, cx);
             return Poll::Ready(Ok(output));
         }
         coop::poll_limit(before, cx, |cx| Pin::new(&mut *sleep).poll(cx))

@@ -203,9 +203,9 @@ impl Budget {
         self.is_exhausted() && self.used_before.get() >= OTHER_WAKERS_LIMIT
     }
 
-    /// See [`poll_consume`](super::poll_consume).
+    /// See [`count_or_yield`](super::count_or_yield).
     #[inline]
-    pub(super) fn poll_consume(
+    pub(super) fn count_or_yield(
         &self,
         cx: &mut Context<'_>,
         yielded: &mut bool,
@@ -215,12 +215,12 @@ impl Budget {
             *yielded = false;
             return Poll::Ready(());
         }
-        self.poll_consume_slow(cx, yielded, clock)
+        self.count_or_yield_slow(cx, yielded, clock)
     }
 
     #[cold]
     #[inline(never)]
-    fn poll_consume_slow(
+    fn count_or_yield_slow(
         &self,
         cx: &mut Context<'_>,
         yielded: &mut bool,
@@ -376,9 +376,9 @@ impl Budget {
         Poll::Ready(())
     }
 
-    /// See [`consume_item`](super::consume_item).
+    /// See [`count_item`](super::count_item).
     #[inline]
-    pub(super) fn consume_item(
+    pub(super) fn count_item(
         &self,
         before: Snapshot,
         cx: &mut Context<'_>,
@@ -389,12 +389,12 @@ impl Budget {
             (before.generation, before.used) != (self.generation.get(), self.used.get());
         let is_ignored = waited && self.ignores_results_after_wait();
         if !was_counted_inside && !is_ignored && !self.try_count(cx.waker()) {
-            self.consume_item_slow(cx.waker(), clock);
+            self.count_item_slow(cx.waker(), clock);
         }
     }
 
     #[inline(never)]
-    fn consume_item_slow(&self, waker: &Waker, clock: Option<&Clock>) {
+    fn count_item_slow(&self, waker: &Waker, clock: Option<&Clock>) {
         // The caller has taken the item already, which must not be lost if the clock panics. The
         // next result reads the clock again.
         catch_panic(|| _ = self.consume_slow(waker, clock));

@@ -207,7 +207,7 @@ impl ClockObserver for Shared {
         self.lock_and_find_next(true).1
     }
 
-    fn expire(&self) {
+    fn clock_moved(&self) {
         self.fire_without_limit(self.clock.nanos());
     }
 

@@ -157,7 +157,7 @@ impl Idle {
         let count = looks.load(Relaxed).wrapping_add(1);
         looks.store(count, Relaxed);
         if count.is_multiple_of(LOOKS_AT_ONCE) {
-            self.count_towards_io_review(&mut self.lock(), worker, LOOKS_AT_ONCE);
+            self.count_io_polls(&mut self.lock(), worker, LOOKS_AT_ONCE);
         }
         if self.last_looker.load(Relaxed) != worker {
             self.last_looker.store(worker, Relaxed);
@@ -167,7 +167,7 @@ impl Idle {
     /// Counts looks of a worker for I/O, or a park that I/O has ended. Now and then all parkers are
     /// reviewed: the I/O source is removed from those that were seldom made to wait for
     /// I/O while parked, since an event costs less if fewer parkers have the source.
-    pub(super) fn count_towards_io_review(&self, parked: &mut Parked, worker: usize, count: usize) {
+    pub(super) fn count_io_polls(&self, parked: &mut Parked, worker: usize, count: usize) {
         parked.since_io_review += count;
         if parked.since_io_review < REVIEW_PERIOD {
             return;

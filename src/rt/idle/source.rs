@@ -88,7 +88,7 @@ impl ClockObserver for Idle {
     /// has not cleared its announcement, as `ShardedDriver::fire` would have. If an announced time
     /// is over, each new timer is due after it, and would not interrupt the keeper. So the shards
     /// announce anew.
-    fn expire(&self) {
+    fn clock_moved(&self) {
         self.sharded_driver.clear_announcements();
         self.sharded_driver.replan();
     }

@@ -100,7 +100,7 @@ impl Sleep {
             if now >= self.deadline {
                 coop::note_time(now);
                 let waited = self.note_ended();
-                return coop::poll_consume(cx, waited, &mut self.yielded, None);
+                return coop::count_or_yield(cx, waited, &mut self.yielded, None);
             }
         }
         if is_registered {
@@ -147,7 +147,7 @@ impl Sleep {
                 }
                 Poll::Pending
             }
-            Arm::Due => self.end_and_consume(cx),
+            Arm::Due => self.end_and_count(cx),
             Arm::Closed => self.move_to_successor(cx),
         }
     }
@@ -202,13 +202,13 @@ impl Sleep {
         if self.is_orphaned() {
             return self.move_to_successor(cx);
         }
-        self.end_and_consume(cx)
+        self.end_and_count(cx)
     }
 
     #[inline]
-    fn end_and_consume(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn end_and_count(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waited = self.note_ended();
-        coop::poll_consume(cx, waited, &mut self.yielded, Some(self.driver.clock()))
+        coop::count_or_yield(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
     /// Notes that the timer has ended. Returns whether a waker was registered: as a rule, whether
@@ -235,7 +235,7 @@ impl Sleep {
     /// results in a row.
     #[inline]
     pub(super) fn ready_or_yield(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        coop::poll_consume(cx, false, &mut self.yielded, Some(self.driver.clock()))
+        coop::count_or_yield(cx, false, &mut self.yielded, Some(self.driver.clock()))
     }
 
     /// Moves the timer to another driver, because its own is gone, and polls it there.
@@ -245,7 +245,7 @@ impl Sleep {
         let clock = &self.driver.shared.clock;
         let now = clock.nanos();
         if now >= self.deadline {
-            return self.end_and_consume(cx);
+            return self.end_and_count(cx);
         }
         // The time left on a manual or paused clock means nothing on another clock.
         if clock.is_frozen() {
