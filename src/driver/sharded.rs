@@ -34,8 +34,8 @@
 //! If the clock is moved, each shard also fires on the thread that moves it. A thread that arms or
 //! drops a timer fires none: it may hold locks that the wakers of other tasks take. So a scan fires
 //! no timers. If it finds that the runtime is gone, it does not close the driver either: it returns
-//! `Gone`. On tokio the caller then has the driver closed by a thread that holds no lock of the
-//! user's. (On `rt` the caller need do nothing: see `KeeperTimeout`.) When the runtime fires the
+//! `Gone`. On tokio the caller then asks a thread that holds no lock of the user's to close the
+//! driver. (On `rt` the caller need do nothing: see `KeeperTimeout`.) When the runtime fires the
 //! timers of a shard, it clears the shard's announcement, and has to call `replan` afterwards,
 //! unless no worker is parked.
 //!
@@ -206,13 +206,15 @@ impl<W: WakeSource> ShardedDriver<W> {
         self.slack.get()
     }
 
-    /// Begins to measure a wait of this thread for the source, if one is due.
+    /// Begins to measure the wait for the source that this thread is about to make. (Only now and
+    /// then is a wait measured. For the others it returns `None`.)
     #[inline]
     pub(crate) fn begin_sample(&self) -> Option<Sample> {
         self.slack.begin_sample()
     }
 
-    /// Notes what that wait has cost, once it has ended because the source has expired.
+    /// Notes what a wait has cost that [`begin_sample`](Self::begin_sample) has begun to measure,
+    /// and that has ended because the source has expired.
     pub(crate) fn note_cost(&self, nanos: u64) {
         self.slack.note_sample(nanos);
     }
@@ -277,8 +279,9 @@ impl<W: WakeSource> ShardedDriver<W> {
         // AcqRel: if the thread that the source wakes has called before this, its `note_expired` is
         // seen below. If it calls after this, it sees the mark, and all that this thread did.
         self.requests.fetch_or(SCAN_OWED, Ordering::AcqRel);
-        // If the source has expired since it was set, its call may have come before the mark. The
-        // source expires once for each time that it is set, so perhaps no other call follows.
+        // If the source has expired since it was set, the thread that it woke may have called
+        // before the mark was set. The source expires once for each time that it is set, so perhaps
+        // no other call follows.
         if self.expirations.load(Ordering::Relaxed) == known || !self.take_owed_scan() {
             return NextScan::ByNextCaller;
         }
@@ -432,7 +435,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     pub(crate) fn fire(&self, now: u64, most: usize) -> (usize, bool) {
         let (mut fired, mut more) = (0, false);
         let shards = self.shards.len();
-        // Relaxed: no shard is lost by it, wherever a call begins.
+        // Relaxed: each call goes through all shards, up to `most` timers, wherever it begins.
         let first = self.first.load(Ordering::Relaxed);
         for shard in (first..first + shards).map(|shard| shard % shards) {
             if fired >= most {
@@ -479,7 +482,7 @@ impl<W: WakeSource> ShardedDriver<W> {
     pub(crate) fn close(&self) {
         let slot = std::mem::replace(&mut *lock(&self.scanner), ScannerSlot::Closed(None));
         // Before the tasks are woken, because on tokio dropping the source stops the runtime's
-        // clock, if that is paused. A panic of a destructor keeps no task from being woken.
+        // clock, if that is paused. If a destructor panics, the tasks are woken all the same.
         catch_panic(|| drop(slot));
         for shard in &self.shards {
             shard.close();

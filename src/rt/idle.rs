@@ -112,9 +112,9 @@ struct Parked {
     /// workers. A thread that has lent its worker and polls its main future is not in the list, so
     /// meanwhile the two differ.
     ///
-    /// Exceptions: a thread that waits for the runtime to end is not counted. Nor does a
-    /// thread count as a lender while a destructor on it is in a nested `block_on` of this runtime.
-    /// (If that call runs a worker, the thread counts for that.)
+    /// Exceptions: a thread that waits for the runtime to end is not counted. If a destructor that
+    /// runs on a lender's thread calls `block_on` of this runtime, that thread does not count as a
+    /// lender until the call returns. (It is counted if the call runs a worker.)
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the *parkers' clock*, the
     /// system's monotonic one. (The drivers' clock may be another one.)
@@ -123,8 +123,8 @@ struct Parked {
     deputies: Deputies,
     /// What a driver owner has noted of another worker that looks for I/O without parking.
     looker: Looker,
-    /// How many waits for I/O, and looks for I/O, there were since the last review of which parkers
-    /// keep the I/O source.
+    /// How many waits and looks for I/O there were since it was last decided which parkers keep the
+    /// I/O source (see [`io_absence`]).
     since_io_review: usize,
 }
 
@@ -175,7 +175,7 @@ impl Idle {
         slack: SharedSlack,
     ) -> Arc<Self> {
         let idle = Arc::new_cyclic(|idle: &Weak<Self>| {
-            // Set below, once the clock tells of each change.
+            // `note_whether_frozen` sets it, below, once this `Idle` observes the clock.
             let notify_on_cancel = false;
             let notifier = || Box::new(ShardNotifier(idle.clone()));
             let shard = |_| Shared::new(clock.clone(), notifier(), notify_on_cancel, slack.clone());
@@ -232,8 +232,8 @@ impl Idle {
         let sample = self.sharded_driver.begin_sample();
         self.runs_tasks[worker].store(context.runs_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
-        // Asked after the worker is in the list: a runtime that begins to end later finds it there,
-        // and unparks it.
+        // Asked after the worker is in the list: a runtime that begins to end after this finds the
+        // worker there, and unparks it.
         let is_stopping = context.is_stopping();
         self.sharded_driver.replan();
         // Asked before the last look, because it runs foreign code: it asks the clock's drivers for
@@ -335,8 +335,8 @@ impl Idle {
         self.counts.end_search()
     }
 
-    /// Ends every park, and closes the parkers' descriptors. A worker that is still parked has to
-    /// find in its next pass that the runtime is closed.
+    /// Ends every park, and closes the parkers' descriptors. A worker that is still parked then
+    /// goes on with its loop, and has to find that the runtime is closed.
     pub(crate) fn close_parkers(&self) {
         for parker in &self.parkers {
             // First the unpark: it has no effect afterwards.

@@ -64,19 +64,19 @@ pub(super) struct Worker<'a> {
     /// The last firing ended before all timers that were due had fired: there were more than one
     /// firing takes, or too many stale slots before them.
     more_timers_due: bool,
-    /// It has looked for I/O when it left its parker, and need not do so in the next `find_work`,
-    /// the first one after the park.
-    has_looked_since_park: bool,
+    /// It has collected I/O when it left its parker, and need not look for it in the next
+    /// `find_work`, the first one after the park.
+    has_collected_since_park: bool,
     /// Its last look for I/O in `find_work` has found some, or its last park ended at once,
     /// probably for I/O. So it looks once more before it parks, in any case.
     expects_io: bool,
     /// It was unparked to check the LIFO slots.
-    must_check_slots: bool,
+    must_check_lifo_slots: bool,
     /// When it was last unparked, on the parkers' clock, and how many tasks it has run since.
     unparked_at: u64,
     ran: u64,
-    /// It has parked, and has released the hold on time that its scope has while futures run.
-    has_released_time: bool,
+    /// It has parked, and has dropped the hold on time that its scope has while futures run.
+    has_dropped_hold: bool,
 }
 
 /// Returns how many tasks of `each` nanoseconds run in `period`: one at least, and
@@ -102,12 +102,12 @@ impl<'a> Worker<'a> {
             searching: false,
             has_fired_all: false,
             more_timers_due: false,
-            has_looked_since_park: false,
+            has_collected_since_park: false,
             expects_io: false,
-            must_check_slots: false,
+            must_check_lifo_slots: false,
             unparked_at: 0,
             ran: 0,
-            has_released_time: false,
+            has_dropped_hold: false,
         }
     }
 
@@ -149,7 +149,7 @@ impl<'a> Worker<'a> {
     #[inline]
     fn run_task(&mut self, task: Runnable) {
         self.end_search();
-        if self.has_released_time {
+        if self.has_dropped_hold {
             self.hold_time();
         }
         if self.core.take_must_notify() {
@@ -302,7 +302,7 @@ impl<'a> Worker<'a> {
         if self.pool.idle.has_parked() {
             self.pool.idle.sharded_driver().replan();
         }
-        if self.core.has_stealable() && !self.leaves_to_timer_deputy() {
+        if self.core.has_stealable() && !self.leaves_tasks_to_timer_deputy() {
             self.pool.idle.notify_one();
         }
     }
@@ -337,8 +337,8 @@ impl<'a> Worker<'a> {
     /// Looks for a task everywhere: in timers, I/O, and the queues of others.
     fn find_work(&mut self) -> Option<Runnable> {
         self.fire_all_once();
-        let has_looked_since_park = std::mem::take(&mut self.has_looked_since_park);
-        if (self.expects_io || !has_looked_since_park) && self.pool.reactor.has_registrations() {
+        let has_collected_since_park = std::mem::take(&mut self.has_collected_since_park);
+        if (self.expects_io || !has_collected_since_park) && self.pool.reactor.has_registrations() {
             self.expects_io = self.collect_io();
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();
@@ -369,9 +369,9 @@ impl<'a> Worker<'a> {
 
     /// Takes the tasks that have lain in other workers' LIFO slots for too long.
     fn take_stuck(&mut self) {
-        let must_check_slots = std::mem::take(&mut self.must_check_slots);
-        if must_check_slots || self.pool.idle.checks_slots() {
-            self.pool.take_stuck(self.core, must_check_slots);
+        let must_check_lifo_slots = std::mem::take(&mut self.must_check_lifo_slots);
+        if must_check_lifo_slots || self.pool.idle.checks_slots() {
+            self.pool.take_stuck(self.core, must_check_lifo_slots);
         }
     }
 

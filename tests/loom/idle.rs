@@ -604,14 +604,14 @@ fn time_stands_still_while_the_driver_owner_collects_io_if_the_clock_is_paused_m
 
 /// Checks the slots as a worker does that has nothing else to do, until so many tasks have run.
 fn help(pool: &Pool, worker: usize, ran: &AtomicUsize, tasks: usize) {
-    let mut must_check_slots = false;
+    let mut must_check_lifo_slots = false;
     while ran.load(Ordering::Relaxed) < tasks {
-        let taken = pool.take_stuck(worker, must_check_slots);
-        must_check_slots = false;
+        let taken = pool.take_stuck(worker, must_check_lifo_slots);
+        must_check_lifo_slots = false;
         if taken > 0 {
             ran.fetch_add(taken, Ordering::Relaxed);
         } else {
-            must_check_slots = pool.park(worker, false, || false).must_check_slots;
+            must_check_lifo_slots = pool.park(worker, false, || false).must_check_lifo_slots;
         }
     }
 }

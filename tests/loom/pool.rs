@@ -201,12 +201,14 @@ impl Pool {
 
     /// A worker that runs no task checks the slots of the others. Returns how many tasks it has
     /// taken.
-    pub(super) fn take_stuck(&self, worker: usize, must_check_slots: bool) -> usize {
-        if !must_check_slots && !self.idle.checks_slots() {
+    pub(super) fn take_stuck(&self, worker: usize, must_check_lifo_slots: bool) -> usize {
+        if !must_check_lifo_slots && !self.idle.checks_slots() {
             return 0;
         }
         let is_full = |worker: usize| self.slots[worker].is_full();
-        let stuck = self.idle.check_slots(worker, must_check_slots, is_full);
+        let stuck = self
+            .idle
+            .check_slots(worker, must_check_lifo_slots, is_full);
         stuck
             .into_iter()
             .filter(|&worker| self.take(worker))

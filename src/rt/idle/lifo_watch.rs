@@ -182,16 +182,17 @@ impl Idle {
         self.lifo_watch.due() != NEVER
     }
 
-    /// Checks the LIFO slots, if it is about time or `must_check_slots`, for a worker that runs
+    /// Checks the LIFO slots, if it is about time or `must_check_lifo_slots`, for a worker that runs
     /// no task at the moment. Returns the workers from whose slot it should take the task.
     pub(crate) fn check_slots(
         &self,
         worker: usize,
-        must_check_slots: bool,
+        must_check_lifo_slots: bool,
         is_full: impl Fn(usize) -> bool,
     ) -> Vec<usize> {
         let now = self.parkers[worker].now();
-        let is_due = || must_check_slots || self.lifo_watch.due() <= now.saturating_add(BUSY_LEAD);
+        let is_due =
+            || must_check_lifo_slots || self.lifo_watch.due() <= now.saturating_add(BUSY_LEAD);
         if !is_due() {
             return Vec::new();
         }

@@ -24,7 +24,7 @@ pub(crate) struct Unparked {
     /// It counts as searching.
     pub(crate) searching: bool,
     /// It is to check the LIFO slots.
-    pub(crate) must_check_slots: bool,
+    pub(crate) must_check_lifo_slots: bool,
     /// When it was about to leave the list of parked workers, on the parkers' clock; zero if it has
     /// moved time.
     pub(crate) at: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Unparked {
 #[derive(Clone, Copy, Default)]
 struct Ended {
     by_timers: bool,
-    by_slots: bool,
+    by_lifo_check: bool,
     by_relief: bool,
     /// None of the others is true: probably I/O, otherwise the cases at the head of this file.
     by_io: bool,
@@ -81,7 +81,7 @@ impl Idle {
             // A worker that relieves another one was counted as searching when it left the list. If
             // another thread has removed this worker, that thread has counted it as searching.
             searching: ended.by_relief || position.is_none(),
-            must_check_slots: ended.by_slots,
+            must_check_lifo_slots: ended.by_lifo_check,
             at: now,
         }
     }
@@ -102,18 +102,18 @@ impl Idle {
         if by_timers {
             parked.until = NEVER;
         }
-        let by_slots = self.lifo_watch.due() <= now;
-        if by_slots {
+        let by_lifo_check = self.lifo_watch.due() <= now;
+        if by_lifo_check {
             self.lifo_watch.put_off(now);
         }
         let by_relief = self.end_absence_if_over(parked, now);
-        let by_io = !by_timers && !by_slots && !by_relief;
+        let by_io = !by_timers && !by_lifo_check && !by_relief;
         if by_io {
             self.count_io_polls(parked, worker, 1);
         }
         Ended {
             by_timers,
-            by_slots,
+            by_lifo_check,
             by_relief,
             by_io,
         }

@@ -184,7 +184,7 @@ fn parked_worker_is_unparked_to_check_the_slots() {
     }
     let mut worker = Worker::default();
     let unparked = idle.leave_parked_and_fire(0, &mut worker);
-    assert!(unparked.must_check_slots && !unparked.searching && worker.fired == 0);
+    assert!(unparked.must_check_lifo_slots && !unparked.searching && worker.fired == 0);
     assert!(idle.lifo_watch.due() > due);
     assert_eq!(
         idle.check_slots(0, true, |worker| worker == 1),

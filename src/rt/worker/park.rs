@@ -20,7 +20,7 @@ impl Worker<'_> {
             self.end_search();
         }
         self.hooks.park.call();
-        if !self.release_time(should_return) {
+        if !self.drop_hold_unless_busy(should_return) {
             self.hooks.unpark.call();
             return;
         }
@@ -36,16 +36,16 @@ impl Worker<'_> {
         let unparked = idle.park(me, was_searching, context);
         self.searching = unparked.searching;
         self.unparked_at = unparked.at;
-        self.must_check_slots |= unparked.must_check_slots;
+        self.must_check_lifo_slots |= unparked.must_check_lifo_slots;
         // Another worker is unparked for the tasks that this one has woken when it collected I/O.
-        // Not earlier: while it was in the list of parked workers, it might have been the one that
-        // is chosen.
-        if self.has_looked_since_park {
+        // Not earlier: while this worker was in the list of parked workers, it might have been
+        // chosen itself.
+        if self.has_collected_since_park {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
-        // The time that has passed says nothing about tasks. So the next poll, which comes after
-        // one task at most, takes the time anew.
+        // The time that has passed says nothing about tasks. So this worker polls its timers after
+        // one task at most, and takes the time anew.
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
@@ -78,7 +78,7 @@ impl Worker<'_> {
 
     /// Returns whether no other worker is needed now for the ready tasks of this one: this one is
     /// expected to finish them soon, and if it does not, its timer deputy comes.
-    pub(super) fn leaves_to_timer_deputy(&self) -> bool {
+    pub(super) fn leaves_tasks_to_timer_deputy(&self) -> bool {
         let idle = &self.pool.idle;
         self.expected_time(self.core.len()) < idle.timer_work_limit()
             && idle.is_away_for_timers(self.core.index)
@@ -87,20 +87,20 @@ impl Worker<'_> {
     /// Unparks another worker for the tasks that I/O has woken, unless this one is expected to
     /// finish them soon, and its I/O deputy comes if it does not.
     pub(super) fn notify_for_io(&self) {
-        let leaves_to_io_deputy = || {
+        let leaves_tasks_to_io_deputy = || {
             self.expected_time(self.core.len()) < SHORT_WORK
                 && self.pool.idle.is_away_for_io(self.core.index)
         };
-        if self.core.has_stealable() && !leaves_to_io_deputy() {
+        if self.core.has_stealable() && !leaves_tasks_to_io_deputy() {
             self.pool.idle.notify_one();
         }
     }
 
-    /// Drops the hold on time of this worker's scope, if there is one, and returns `true`. But if
-    /// there is one, and this worker has something to do, and so is not going to block, keeps it
-    /// and returns `false`. (Dropping it may unpark all loops on the clock, and the unparker of a
-    /// `Driver` is foreign code.)
-    fn release_time(&mut self, should_return: &impl Fn() -> bool) -> bool {
+    /// Drops the hold on time that this worker's scope (its part of the thread's stack of runtimes)
+    /// may have. Returns whether the worker may go on to park: `false` if there is a hold, and the
+    /// worker has something to do; then the hold is kept. (Dropping it may unpark all loops on the
+    /// clock, and the unparker of a `Driver` is foreign code.)
+    fn drop_hold_unless_busy(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
         };
@@ -108,7 +108,7 @@ impl Worker<'_> {
         if keeps {
             self.scope.put_hold(hold);
         } else {
-            self.has_released_time = true;
+            self.has_dropped_hold = true;
             catch_panic(|| drop(hold));
         }
         !keeps
@@ -121,14 +121,15 @@ impl Worker<'_> {
             || self.scope.local().is_some_and(LocalQueue::is_ready)
     }
 
-    /// Takes the hold on time again that `release_time` has dropped, because a task runs next.
+    /// Takes the hold on time again that `drop_hold_unless_busy` has dropped, because a task runs
+    /// next.
     ///
     /// A worker that was unparked and finds no task does not take it again. It would have to drop
     /// it before it parks, and that unparks workers of the other runtimes on the clock, which would
     /// do the same, and so on for ever.
     #[cold]
     pub(super) fn hold_time(&mut self) {
-        self.has_released_time = false;
+        self.has_dropped_hold = false;
         self.scope.hold_time();
     }
 }
@@ -136,7 +137,8 @@ impl Worker<'_> {
 /// A park that takes fewer nanoseconds has not blocked, as a rule.
 const AT_ONCE: u64 = 10_000;
 
-/// At each park the mean time of the tasks since the last one goes into the average. A longer mean
+/// At each park the mean time of the tasks that have run since the park before goes into the
+/// average. A longer mean
 /// than this, in nanoseconds, is cut to it. A task may only seem long, because the kernel ran
 /// another thread meanwhile; so one long task that has run alone is forgotten after a dozen parks
 /// with short ones.
@@ -173,11 +175,11 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn collect_io(&mut self) {
-        // Even if no descriptor is registered any more: its last event ends each park until it is
-        // collected.
+        // Even if no descriptor is registered any more: there may still be an event of one that
+        // was, and that ends each park until it is collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.has_looked_since_park = true;
+            self.worker.has_collected_since_park = true;
             self.has_collected_io = true;
         }
     }

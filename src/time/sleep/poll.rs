@@ -21,9 +21,9 @@
 //! (The first poll of an unbound timer has just read the system's clock, and mostly does not read
 //! it again.)
 //!
-//! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer,
-//! too, ask it first, if the clock is the system's and the deadline is more than 100 ms after
-//! `elapsed` (see [`Shared::is_far_off`](crate::driver::shared::Shared::is_far_off)).
+//! To read the coarse clock costs a fifth of what the exact one costs. The polls of an armed timer
+//! also ask it before the exact one, if the clock is the system's and the deadline is more than
+//! 100 ms after `elapsed` (see [`Shared::is_far_off`](crate::driver::shared::Shared::is_far_off)).
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -103,6 +103,7 @@ impl Sleep {
                 return coop::count_or_yield(cx, waited, &mut self.yielded, None);
             }
         }
+        // It was given to its driver, which may have fired it since.
         if is_registered {
             if self.waker_id == Identity::of(cx.waker()) {
                 return Poll::Pending;
@@ -211,9 +212,9 @@ impl Sleep {
         coop::count_or_yield(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
-    /// Notes that the timer has ended. Returns whether a waker was registered: as a rule, whether
-    /// an earlier poll was pending. (A timer of `try_sleep` is armed with a
-    /// waker that wakes nothing, until its first poll. That waker does not count.)
+    /// Notes that the timer has ended. Returns whether its driver was given the waker of a task: as
+    /// a rule, whether an earlier poll was pending. (A timer of `try_sleep` is armed with a waker
+    /// that wakes nothing, until its first poll. That waker does not count.)
     #[inline]
     fn note_ended(&mut self) -> bool {
         let is_registered = self.is_registered();
