@@ -10,12 +10,14 @@
 //! (`cargo bench --bench wait`, Linux 6.18 guest on an AMD EPYC, November 2026). The first two need
 //! file descriptors and a further system call to take the token, the last cannot be interrupted.
 
+use std::cell::Cell;
+use std::fs;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::thread::futex::{self, Flags, Timespec};
-use rustix::thread::{current_timer_slack, set_current_timer_slack};
+use rustix::thread::{current_timer_slack, gettid, set_current_timer_slack};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::token::{PARKED, Token};
@@ -116,14 +118,43 @@ const FINEST: NonZeroU64 = NonZeroU64::MIN;
 ///
 /// Where a sandbox refuses either call, the wait is merely less precise. Real-time threads have a
 /// slack of 0 and are left alone.
+///
+/// A slack above [`LONGEST_SLACK`] is left alone, too.
 fn refine_slack() -> Option<NonZeroU64> {
+    if began_with_longer_slack() {
+        return None;
+    }
     let slack = current_timer_slack().ok().and_then(NonZeroU64::new)?;
-    // Above 2 s the value does not come back whole from `prctl`, and could not be restored.
-    if slack <= FINEST || slack.get() > i32::MAX as u64 {
+    if slack <= FINEST || slack.get() > LONGEST_SLACK {
         return None;
     }
     set_current_timer_slack(Some(FINEST)).ok()?;
     Some(slack)
+}
+
+/// The longest slack that `prctl` returns whole, 2 s. A longer one is cut, so it could not be
+/// restored; in a debug build `rustix` panics instead.
+const LONGEST_SLACK: u64 = i32::MAX as u64;
+
+/// Returns whether this thread had a slack above [`LONGEST_SLACK`] when it first parked. Where that
+/// cannot be read, it had not.
+///
+/// Such a slack comes from outside, as that of a whole service does (`TimerSlackNSec` of systemd),
+/// so it is read once for each thread.
+fn began_with_longer_slack() -> bool {
+    thread_local! {
+        static IS_LONGER: Cell<Option<bool>> = const { Cell::new(None) };
+    }
+    let read = || {
+        let path = format!("/proc/{}/timerslack_ns", gettid().as_raw_nonzero());
+        let slack = fs::read_to_string(path).ok()?;
+        Some(slack.trim().parse::<u64>().ok()? > LONGEST_SLACK)
+    };
+    IS_LONGER.with(|known| {
+        let is_longer = known.get().unwrap_or_else(|| read().unwrap_or(false));
+        known.set(Some(is_longer));
+        is_longer
+    })
 }
 
 fn restore_slack(slack: Option<NonZeroU64>) {

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use futures::FutureExt as _;
 use futures::future::select_all;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use crate::*;
@@ -134,6 +135,18 @@ fn duplicates_that_come_and_go_on_many_threads_do_not_block_each_other() {
             }
         });
         assert!(blocks(&here));
+    });
+}
+
+/// The kernel has one inode for all eventfds, so by their numbers these two are one open file.
+#[test]
+fn an_eventfd_that_was_nonblocking_stays_so_beside_one_that_was_blocking() {
+    on_each(async || {
+        let blocking = AsyncFd::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()).unwrap();
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let nonblocking = AsyncFd::new(eventfd(0, flags).unwrap()).unwrap();
+        drop(blocking);
+        assert!(!blocks(nonblocking.into_inner()));
     });
 }
 

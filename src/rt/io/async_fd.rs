@@ -34,6 +34,10 @@ use crate::rt::scopes;
 /// terminal, named pipe or device, and of all eventfds and timerfds together. A descriptor that is
 /// non-blocking already is left as it is, which also saves four or five system calls.
 ///
+/// **If another process uses a duplicate** that has to stay non-blocking, as after a restart that
+/// hands the listener over, call `set_nonblocking(true)` before [`new`](Self::new). Otherwise the
+/// drop here makes the duplicate blocking there, and its next operation may block a worker.
+///
 /// # Waiting
 ///
 /// Any number of tasks may wait for the descriptor, through a shared reference or an `Arc`, on any
@@ -127,8 +131,8 @@ impl<T: AsFd> AsyncFd<T> {
     /// - If the kernel refuses the descriptor: a regular file or directory cannot be waited for
     ///   ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor can be registered twice
     ///   ([`AlreadyExists`](io::ErrorKind::AlreadyExists)).
-    /// - If too many duplicates of it are registered: the kernel allows a runtime with n workers at
-    ///   most 500 / n duplicates of one open file ([`InvalidInput`](io::ErrorKind::InvalidInput)).
+    /// - If too many duplicates of it are registered: the kernel allows a runtime with n workers
+    ///   500 / n duplicates of one open file, or more ([`InvalidInput`](io::ErrorKind::InvalidInput)).
     ///   Share one `AsyncFd` instead, by an `Arc`.
     /// - If the runtime is gone.
     /// - If the runtime was made when the process had no file descriptors left, as that of

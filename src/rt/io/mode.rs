@@ -8,24 +8,33 @@
 //! has set it. The kernel does not tell which descriptors share an open file, but those that do
 //! agree in device, inode and access mode. For descriptors that agree and do not share it, such as
 //! two eventfds or a terminal that was opened twice, the mode is restored late or never, which does
-//! less harm than too early.
+//! less harm than too early. All eventfds, timerfds and their like agree, so one that is found
+//! non-blocking is never made blocking: as a rule its owner has made it non-blocking.
 //!
 //! Each process has a table of these files of its own, because the lock of its parent's may be held
 //! for ever (see [`process`](crate::process)). A mode that the parent has set counts as set by the
-//! owner of the descriptor there, and stays.
+//! owner of the descriptor there: the child does not restore it. But if the parent does, the
+//! descriptor is blocking in the child, too.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use crate::process::PerProcess;
 use crate::sync::lock_std;
 
-/// What descriptors of one open file agree in: device, inode and access mode.
-type File = (u64, u64, u32);
+/// What descriptors of one open file agree in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    device: u64,
+    inode: u64,
+    access: u32,
+    /// It has no inode of its own: an eventfd, a timerfd.
+    is_anonymous: bool,
+}
 
 /// How many `AsyncFd`s each open file has whose mode was changed.
 ///
@@ -35,8 +44,13 @@ type Changed = Mutex<BTreeMap<File, usize>>;
 
 static CHANGED: PerProcess<Changed> = PerProcess::new();
 
-/// The open file whose mode has to be restored, if there is one.
-pub(super) struct Mode(Option<File>);
+/// What has to be restored for an `AsyncFd`.
+pub(super) struct Mode {
+    /// The open file in whose count it is, if its mode was changed.
+    counted: Option<File>,
+    /// Whether the descriptor becomes blocking if this is the last `AsyncFd` of its open file.
+    restores: bool,
+}
 
 impl Mode {
     /// Makes a descriptor non-blocking.
@@ -44,19 +58,26 @@ impl Mode {
         let mut changed = lock();
         let flags = fcntl_getfl(descriptor)?;
         let is_set = flags.contains(OFlags::NONBLOCK);
+        let unchanged = Self {
+            counted: None,
+            restores: false,
+        };
         if is_set && changed.is_empty() {
-            return Ok(Self(None));
+            return Ok(unchanged);
         }
         let file = file(descriptor, flags)?;
         match changed.get_mut(&file) {
             Some(users) => *users += 1,
             // The owner of the descriptor has set it.
-            None if is_set => return Ok(Self(None)),
+            None if is_set => return Ok(unchanged),
             None => {
                 changed.insert(file, 1);
             }
         }
-        let mode = Self(Some(file));
+        let mode = Self {
+            counted: Some(file),
+            restores: !(is_set && file.is_anonymous),
+        };
         if !is_set && let Err(error) = fcntl_setfl(descriptor, flags | OFlags::NONBLOCK) {
             drop(changed);
             mode.restore(descriptor);
@@ -67,7 +88,7 @@ impl Mode {
 
     /// Restores the mode, unless other `AsyncFd`s still rely on it.
     pub(super) fn restore(&self, descriptor: BorrowedFd<'_>) {
-        let Some(known) = self.0 else {
+        let Some(known) = self.counted else {
             return;
         };
         let mut changed = lock();
@@ -80,7 +101,8 @@ impl Mode {
         }
         changed.remove(&known);
         // The owner may have replaced the descriptor by another one, which is left alone.
-        if let Ok(flags) = fcntl_getfl(descriptor)
+        if self.restores
+            && let Ok(flags) = fcntl_getfl(descriptor)
             && file(descriptor, flags).is_ok_and(|file| file == known)
         {
             // Fails only for a number that is no descriptor.
@@ -95,8 +117,12 @@ impl Mode {
 )]
 fn file(descriptor: BorrowedFd<'_>, flags: OFlags) -> io::Result<File> {
     let stat = fstat(descriptor)?;
-    let access = (flags & OFlags::RWMODE).bits();
-    Ok((stat.st_dev as u64, stat.st_ino as u64, access))
+    Ok(File {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        access: (flags & OFlags::RWMODE).bits(),
+        is_anonymous: FileType::from_raw_mode(stat.st_mode) == FileType::Unknown,
+    })
 }
 
 /// Locks the table of this process, or that of the last one that has one.

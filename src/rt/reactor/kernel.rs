@@ -24,6 +24,12 @@ pub(super) type Descriptor<'a> = BorrowedFd<'a>;
 /// A buffer for events.
 pub(super) type Batch = [MaybeUninit<Event>; BATCH];
 
+/// The timeout of a call that must not block.
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
 /// An epoll instance. It is itself readable while it has events: for another instance, or for
 /// `poll`.
 pub(crate) struct Epoll(OwnedFd);
@@ -66,8 +72,8 @@ impl Epoll {
 
     /// Removes a descriptor.
     pub(super) fn remove(&self, descriptor: BorrowedFd<'_>) {
-        // Fails if the owner has replaced the descriptor by another one. Then it is closed, and the
-        // kernel has removed it.
+        // Fails if the owner has replaced the descriptor by another one. If the owner has closed
+        // it, the kernel has removed it. If not, it cannot be registered here again.
         let _ = epoll::delete(&self.0, descriptor);
     }
 
@@ -87,13 +93,9 @@ impl Epoll {
     /// whether the list of events is empty without a lock, while another thread may be going
     /// through the list, such as a parked worker that asks whether this instance is readable.
     pub(super) fn has_events(&self) -> bool {
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
         let poll = || {
             let mut this = [PollFd::new(&self.0, PollFlags::IN)];
-            event::poll(&mut this, Some(&at_once))
+            event::poll(&mut this, Some(&AT_ONCE))
         };
         // An error does not say that there is none.
         retry_on_intr(poll).map_or(true, |ready| ready > 0)
@@ -104,12 +106,8 @@ impl Epoll {
         &self,
         batch: &'a mut Batch,
     ) -> impl ExactSizeIterator<Item = (usize, EventFlags)> + 'a {
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
         // Fails only if a signal interrupts it. The next poll collects the events.
-        let events = match epoll::wait(&self.0, batch, Some(&at_once)) {
+        let events = match epoll::wait(&self.0, batch, Some(&AT_ONCE)) {
             Ok((events, _)) => events,
             Err(_) => &mut [],
         };
@@ -149,8 +147,9 @@ fn explain(error: Errno) -> io::Error {
         ),
         Errno::INVAL => (
             io::ErrorKind::InvalidInput,
-            "this open file is registered too often: the kernel allows a runtime with n workers at \
-             most 500 / n duplicates of one: share one AsyncFd by an Arc instead",
+            "this open file is registered too often: the kernel limits how many duplicates of one a \
+             runtime may register, to 500 / n or more with n workers: share one AsyncFd by an Arc \
+             instead",
         ),
         _ => return error.into(),
     };

@@ -25,11 +25,11 @@
 //! Invariants, under the lock:
 //!
 //! - `reported` holds the directions whose edges the kernel reports. Those of all tasks that wait
-//!   are in it.
+//!   are in it, unless the owner may have changed the descriptor (see below).
 //! - `asked` holds the directions for which the kernel was asked and no event was delivered since.
 //!   The event may be on its way. So `asked` may name a direction for which nothing more will come.
 //!   That harms no task that waits: the event on its way wakes it, and it tries again. The
-//!   direction of each task that waits by [`Wait::Asking`] is in `asked`.
+//!   direction of each task that waits by [`Wait::Asking`] is in `asked`, with the same exception.
 //! - A future that waits by [`Wait::After`] has a waiter until the number changes: the delivery
 //!   that changes it removes the waiter. So the future learns by the number alone, without the
 //!   lock, that its wait has ended and that it has nothing to remove.
@@ -287,8 +287,8 @@ impl Registration {
                 let _ready = state.remove(direction, id);
                 Some(Poll::Ready(Ok(())))
             }
-            Some(Waiter::Idle) | None if has_ended => {
-                // As above.
+            // (A future has returned above.)
+            Some(Waiter::Idle) if has_ended => {
                 state.unused.remove(direction.interest());
                 self.note_unused(state);
                 Some(Poll::Ready(Ok(())))

@@ -140,9 +140,14 @@ impl State {
         let waiters = self.waiters(direction);
         match id {
             WaiterId::Poll => mem::take(&mut waiters.poll),
-            WaiterId::Future(key) => key
-                .take()
-                .map_or(Waiter::Idle, |key| waiters.futures.remove(key)),
+            WaiterId::Future(key) => {
+                let Some(key) = key.take() else {
+                    return Waiter::Idle;
+                };
+                let removed = waiters.futures.remove(key);
+                waiters.trim();
+                removed
+            }
         }
     }
 }

@@ -97,6 +97,15 @@ impl Waiters {
             waiter.end_wait(wakers);
             matches!(waiter, Waiter::Ready)
         });
+        self.trim();
+    }
+
+    /// Lets the next calls go through no places of futures that are gone.
+    pub(super) fn trim(&mut self) {
+        if self.futures.is_empty() {
+            // A slab goes through all places that were ever used at once. This forgets them.
+            self.futures.clear();
+        }
     }
 }
 
