@@ -186,9 +186,9 @@ impl Handle {
     /// clock is paused. On a tokio runtime whose clock may be paused (`test-util`, one thread) it
     /// is zero, and stays zero.
     ///
-    /// What else wakes a loop is not counted: an [unpark](Self::unpark), I/O, or a timer that
-    /// another thread arms and that is due before all others. On a runtime, a wake-up that fires
-    /// nothing, because its timer was dropped or put off during the wait, is not counted either.
+    /// A wake-up for a timer that was dropped or put off during the wait is counted, too. What else
+    /// wakes a loop is not: an [unpark](Self::unpark), I/O, or a timer that another thread arms and
+    /// that is due before all others.
     ///
     /// [`Builder::slack`]: crate::Builder::slack
     ///

@@ -103,8 +103,8 @@ pub(crate) struct ShardedDriver<W> {
     slack: SharedSlack,
     shards: Box<[Arc<Shared>]>,
     /// Zero if no thread scans and none has to. Otherwise how often [`replan`](Self::replan) was
-    /// called since it was last zero, and perhaps [`SCAN_OWED`]. (Once the runtime is gone, it
-    /// stays above zero.)
+    /// called since it was last zero, and perhaps [`SCAN_OWED`]. (Once a scan has found the runtime
+    /// gone, it stays above zero.)
     requests: AtomicUsize,
     /// How often the source has expired, or had to be set anew for another reason: see
     /// [`note_expired`](Self::note_expired).
@@ -384,22 +384,24 @@ impl<W: WakeSource> ShardedDriver<W> {
                 .iter()
                 .for_each(|shard| shard.reset_interruptions());
         }
-        let fired = self.fired.swap(0, Ordering::Relaxed);
-        if fired > 0 {
-            scanner.planner.note_fired(self.clock.nanos(), fired);
-        } else if let Some(at) = was_set_for {
-            let now = self.clock.nanos();
-            if now >= at {
-                scanner.planner.woke_in_vain(now);
-            }
-        }
-
         let next = self
             .shards
             .iter()
             .map(|shard| announce_if_cleared(shard))
             .min();
         let next = next.unwrap_or(NEVER);
+        let fired = self.fired.swap(0, Ordering::Relaxed);
+        if fired > 0 {
+            scanner.planner.note_fired(self.clock.nanos(), fired);
+        } else if let Some(at) = was_set_for {
+            let now = self.clock.nanos();
+            // If a timer is due, no thread has fired yet: an unpark has made this scan, perhaps
+            // because the clock has jumped. If that counted as a wake-up, the timer would be put
+            // off by a slack, and again by the next unpark.
+            if now >= at && now < next {
+                scanner.planner.woke_in_vain(now);
+            }
+        }
         // On a frozen clock the slack is not used.
         let plan = match self.more_due.load(Ordering::Relaxed) || self.clock.is_frozen() {
             true => Plan::on_time(next),

@@ -29,6 +29,20 @@ fn unpark_sets_the_source_anew_although_no_timer_has_changed() {
     assert_eq!(runtime.set_to(), [10]);
 }
 
+/// The scan that an unpark makes took the jump for a wake-up that had fired nothing, and put the
+/// timer that was due off by the slack, each time.
+#[test]
+fn under_a_slack_that_was_set_an_unpark_after_a_jump_does_not_put_off_what_is_due() {
+    let runtime = TestRuntime::quiet(false, 1000);
+    let _sleep = runtime.armed(0, 5000);
+    runtime.set_to();
+    for now in [9000, 10_500, 12_000] {
+        runtime.time.store(now, Ordering::Relaxed);
+        runtime.handle(1).unpark();
+        assert_eq!(runtime.set_to(), [5000], "the source expires at once");
+    }
+}
+
 #[test]
 fn a_slack_that_is_set_in_a_storm_sets_the_source_anew() {
     let runtime = TestRuntime::quiet(false, 100);
