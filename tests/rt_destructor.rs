@@ -15,7 +15,7 @@ use futures::channel::{mpsc as channel, oneshot};
 use futures::{FutureExt, StreamExt};
 use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
-use reveille::time::{Instant, sleep};
+use reveille::time::{Instant, sleep, timeout};
 
 use support::{
     Count, OnDrop, abort, block_on_elsewhere, ms, pending_with, runtime, runtime_on, secs, watched,
@@ -254,6 +254,105 @@ fn destructor_on_a_thread_that_runs_no_worker_may_block_on() {
         wake.send(()).unwrap();
         second.join().unwrap().unwrap();
         first.join().unwrap();
+    });
+}
+
+/// When a task is ready, its future is dropped after its last poll, outside of what catches panics:
+/// a call of `block_on` in a destructor panicked there, and that ended the process.
+#[test]
+fn destructor_of_a_task_that_has_ended_may_block_on_its_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let waited = Count::default();
+            let waits = || {
+                let (handle, waited) = (runtime.handle().clone(), waited.clone());
+                OnDrop(move || {
+                    handle.block_on(sleep(ms(2)));
+                    waited.add();
+                })
+            };
+            let mut kept = Some(waits());
+            let ready = runtime.spawn(poll_fn(move |_| {
+                assert!(kept.as_mut().is_some());
+                Poll::Ready(())
+            }));
+            runtime.block_on(ready).unwrap();
+
+            let mut kept = Some(waits());
+            let timed_out = runtime.spawn(timeout(
+                ms(1),
+                poll_fn(move |_| {
+                    assert!(kept.as_mut().is_some());
+                    Poll::<()>::Pending
+                }),
+            ));
+            assert!(runtime.block_on(timed_out).unwrap().is_err());
+
+            let mut kept = Some(waits());
+            let panics = runtime.spawn(poll_fn(move |_| -> Poll<()> {
+                assert!(kept.as_mut().is_none(), "the task's own panic");
+                Poll::Pending
+            }));
+            assert!(runtime.block_on(panics).unwrap_err().is_panic());
+
+            // Nobody takes the output of this one, so it is dropped there, too.
+            let (output, ended) = (waits(), waited.clone());
+            drop(runtime.spawn(async move { output }));
+            runtime.block_on(async {
+                while ended.get() < 4 {
+                    sleep(ms(1)).await;
+                }
+            });
+            let blocks = runtime.handle().clone();
+            let inside = runtime.spawn(async move { blocks.block_on(async {}) });
+            assert!(
+                runtime.block_on(inside).unwrap_err().is_panic(),
+                "in a poll"
+            );
+        }
+    });
+}
+
+/// In a runtime of one worker the worker is lent while the main future is polled. It was not while
+/// that future was dropped: a destructor that waited for another thread waited for ever, if that
+/// thread waited for a timer.
+#[test]
+fn other_threads_go_on_while_a_destructor_of_the_main_future_blocks() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let waits = || {
+                let handle = runtime.handle().clone();
+                OnDrop(move || {
+                    let other = block_on_elsewhere(&handle, sleep(ms(2)));
+                    other.join().unwrap();
+                })
+            };
+            let mut kept = Some(waits());
+            runtime.block_on(poll_fn(move |_| {
+                assert!(kept.as_mut().is_some());
+                Poll::Ready(())
+            }));
+            let local = waits();
+            runtime.block_on(async {
+                rt::spawn_local(async move {
+                    let _local = local;
+                    std::future::pending::<()>().await
+                });
+                rt::yield_now().await;
+            });
+            let panics = waits();
+            let mut kept = Some(panics);
+            let panics = std::panic::AssertUnwindSafe(|| {
+                runtime.block_on(poll_fn(move |_| -> Poll<()> {
+                    assert!(kept.as_mut().is_none(), "the future's own panic");
+                    Poll::Pending
+                }))
+            });
+            assert!(std::panic::catch_unwind(panics).is_err());
+            runtime.block_on(sleep(ms(1)));
+        }
     });
 }
 

@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 
 use reveille::rt::{self, Runtime};
-use reveille::time::{Sleep, sleep};
+use reveille::time::{Instant, Sleep, sleep, sleep_until};
 
 use support::{Count, ms, watched};
 
@@ -108,6 +108,31 @@ fn other_workers_run_tasks_while_an_unpark_hook_blocks() {
         pollster::block_on(runtime.spawn(async {})).unwrap();
         drop(leave);
         pollster::block_on(first).unwrap();
+    });
+}
+
+/// The task was in the LIFO slot of the worker that fires timers, and so in no queue, while that
+/// worker was in its hook.
+#[test]
+fn a_task_that_a_timer_has_woken_runs_while_an_unpark_hook_blocks() {
+    watched(|| {
+        let (ran, has_run) = mpsc::channel::<()>();
+        // The first worker that is unparked for the timer waits for the task.
+        let has_run = Mutex::new(Some(has_run));
+        let due = Instant::now() + ms(100);
+        let hook = move || {
+            let waits = || has_run.lock().unwrap().take();
+            if let Some(has_run) = (Instant::now() >= due).then(waits).flatten() {
+                let _ = has_run.recv();
+            }
+        };
+        let builder = Runtime::builder().worker_threads(3);
+        let runtime = builder.on_thread_unpark(hook).build().unwrap();
+        let task = runtime.spawn(async move {
+            sleep_until(due).await;
+            drop(ran);
+        });
+        pollster::block_on(task).unwrap();
     });
 }
 

@@ -13,7 +13,7 @@ mod main_future;
 
 use std::cell::{Cell, Ref};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -43,10 +43,13 @@ pub(super) fn block_on<F: Future>(inner: &Arc<Inner>, future: F) -> F::Output {
     };
     let park = ThreadPark::new();
     let thread = BlockOnThread::new(inner, ThreadUnparker::of_thread(park.unparker()), outer);
-    // In this order: the future is dropped before the thread leaves the runtime, and its destructor
-    // may call `block_on`.
-    let future = pin!(future);
-    let _dropping = SetDropping(thread.scope());
+    // In this order: the future is dropped before the thread leaves the runtime.
+    let mut dropped = DropInside {
+        thread: &thread,
+        future: pin!(Some(future)),
+    };
+    let future = dropped.future.as_mut().as_pin_mut();
+    let future = future.expect("it is there until it is dropped");
     let main = MainFuture::new(inner.pool.clone(), thread.unparker.clone(), future);
     thread.run(main, park)
 }
@@ -154,7 +157,8 @@ impl BlockOnThread {
         let is_idle = || !main.is_woken() && !self.has_local();
         self.unparker.begin_wait();
         if is_idle() {
-            drop(self.scope().take_hold());
+            let hold = self.scope().take_hold();
+            catch_panic(|| drop(hold));
             // That was foreign code, which may have woken the future.
             if is_idle() {
                 park.park(None);
@@ -165,27 +169,27 @@ impl BlockOnThread {
         drop(self.unparker.end_wait());
     }
 
-    /// Polls the future, which may block this thread. Where there is no other worker, another
-    /// thread may run the first worker meanwhile, and may go on doing so.
+    /// Polls the future, which may block this thread.
     fn poll<F: Future>(&self, main: &mut MainFuture<'_, F>) -> Poll<F::Output> {
-        let lends = match self.scope().core() {
-            Some(core) => {
-                core.phase.set(Phase::MainFuture);
-                self.inner().pool.workers() == 1
-            }
-            None => false,
-        };
-        if !lends {
-            return main.poll();
-        }
-        let _lent = Lent::new(self);
+        let _lent = self.lend();
         main.poll()
+    }
+
+    /// Lends the worker that this thread runs, until the result is dropped, because foreign code
+    /// may block the thread. Where there is no other worker, another thread may run the first
+    /// worker meanwhile, and may go on doing so.
+    fn lend(&self) -> Option<Lent<'_>> {
+        let core = self.scope().core()?;
+        core.phase.set(Phase::MainFuture);
+        drop(core);
+        (self.inner().pool.workers() == 1).then(|| Lent::new(self))
     }
 
     /// Runs the worker until the future is to be polled, if this thread has a core.
     fn work<F: Future>(&self, main: &MainFuture<'_, F>) {
         if self.outer_without_hold.is_none() {
-            drop(self.scope().take_hold());
+            let hold = self.scope().take_hold();
+            catch_panic(|| drop(hold));
         }
         if let Some(core) = self.core() {
             let phase = core.phase.get();
@@ -286,7 +290,10 @@ impl Drop for Lent<'_> {
 
 impl Drop for BlockOnThread {
     fn drop(&mut self) {
-        self.scope().shutdown_local();
+        {
+            let _lent = self.lend();
+            self.scope().shutdown_local();
+        }
         // Only a panic in `wait` has left one.
         drop(self.unparker.end_wait());
         let inner = self.inner().clone();
@@ -326,11 +333,17 @@ pub(super) fn leave(inner: &Arc<Inner>) {
     });
 }
 
-/// Notes when dropped that the main future is dropped next.
-struct SetDropping<'a>(&'a Scope);
+/// Drops the main future when dropped, also by a panic. A destructor may call `block_on`, or block
+/// the thread in another way.
+struct DropInside<'a, F> {
+    thread: &'a BlockOnThread,
+    future: Pin<&'a mut Option<F>>,
+}
 
-impl Drop for SetDropping<'_> {
+impl<F> Drop for DropInside<'_, F> {
     fn drop(&mut self) {
-        self.0.set_dropping();
+        self.thread.scope().set_dropping();
+        let _lent = self.thread.lend();
+        self.future.set(None);
     }
 }

@@ -291,9 +291,6 @@ impl Inner {
     ///
     /// A destructor may call `block_on`. It then runs the first worker, so that its timers fire.
     pub(super) fn shutdown(&self) {
-        if let Some(core) = &lock(&self.shared_workers).first_core {
-            self.pool.make_stealable(core);
-        }
         loop {
             let open = self.close_tasks();
             let mut dropped = false;

@@ -11,6 +11,7 @@
 //! runtime. Otherwise, and on an external thread, it goes to the shared queue; a local task goes to
 //! its thread's inbox.
 
+mod ended;
 mod hold;
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use async_task::{ScheduleInfo, WithInfo};
 
+use self::ended::NotingEnd;
 pub(super) use self::hold::while_blocked;
 use crate::backend::{self, coop};
 use crate::clock::Hold;
@@ -43,7 +45,7 @@ pub(super) struct Scope {
     /// `None` if the thread runs no futures.
     unparker: Option<Arc<ThreadUnparker>>,
     /// `Some` while the thread is a worker. `None` in the scope of a `block_on` that was called in
-    /// a destructor.
+    /// a destructor, if a scope further out has the core.
     core: RefCell<Option<Core>>,
     /// The local tasks; empty until one is spawned.
     local: OnceCell<LocalQueue>,
@@ -109,6 +111,8 @@ impl Scope {
             self.while_dropping(|| drop(task));
         } else {
             coop::budget(|| task.run());
+            // If the task has ended, `NotingEnd` has set it.
+            self.dropping.set(false);
         }
     }
 
@@ -367,7 +371,7 @@ where
         async_task::Builder::new()
             .metadata(metadata)
             .propagate_panic(true)
-            .spawn(|_| future, WithInfo(wake))
+            .spawn(|_| NotingEnd { future }, WithInfo(wake))
     });
     finish_spawn(task, spawned)
 }
@@ -382,7 +386,7 @@ where
         async_task::Builder::new()
             .metadata(metadata)
             .propagate_panic(true)
-            .spawn_local(|_| future, WithInfo(wake))
+            .spawn_local(|_| NotingEnd { future }, WithInfo(wake))
     });
     finish_spawn(task, spawned)
 }

@@ -131,6 +131,9 @@ impl<'a> Worker<'a> {
             }
         }
         self.end_search();
+        if self.must_check_lifo_slots {
+            self.take_stuck();
+        }
         self.pool.make_stealable(self.core);
         if self.pool.reactor.has_registrations() {
             self.pool.idle.end_io_absence(self.core.index);
@@ -156,11 +159,17 @@ impl<'a> Worker<'a> {
             self.pool.idle.notify_one();
         }
         // If this task blocks, the one in the slot would wait for ever.
+        self.report_full_slot();
+        self.ran += 1;
+        self.scope.run(task);
+    }
+
+    /// Reports that there is a task in the LIFO slot, if that has to be reported.
+    #[inline]
+    fn report_full_slot(&self) {
         if self.core.must_report() {
             self.pool.idle.report_full_slot(self.core.index);
         }
-        self.ran += 1;
-        self.scope.run(task);
     }
 
     /// Takes this worker's next task, or one from the shared queue.

@@ -49,9 +49,11 @@ impl Worker<'_> {
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
-        // Like the park hook, it may take long or block.
+        // Like the park hook, it may take long or block. A task that a timer or I/O has woken may
+        // lie in the slot meanwhile, in no queue.
         if self.hooks.unpark.is_set() {
             self.end_search();
+            self.report_full_slot();
         }
         self.hooks.unpark.call();
     }
