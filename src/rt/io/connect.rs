@@ -36,7 +36,8 @@ impl AsyncFd<TcpStream> {
     ///
     /// # Panics
     ///
-    /// If this thread is in no runtime when the future is first polled.
+    /// If this thread is in no runtime when the future is first polled, and connecting has not
+    /// failed at once.
     ///
     /// # Examples
     ///

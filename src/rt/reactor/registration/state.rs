@@ -140,14 +140,9 @@ impl State {
         let waiters = self.waiters(direction);
         match id {
             WaiterId::Poll => mem::take(&mut waiters.poll),
-            WaiterId::Future(key) => {
-                let Some(key) = key.take() else {
-                    return Waiter::Idle;
-                };
-                let removed = waiters.futures.remove(key);
-                waiters.trim();
-                removed
-            }
+            WaiterId::Future(key) => key
+                .take()
+                .map_or(Waiter::Idle, |key| waiters.remove_future(key)),
         }
     }
 }

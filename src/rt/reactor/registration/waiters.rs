@@ -1,5 +1,8 @@
 //! The tasks that wait for one direction of a descriptor.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use std::mem;
 use std::task::Waker;
 
@@ -100,8 +103,15 @@ impl Waiters {
         self.trim();
     }
 
+    /// Removes the waiter of a future.
+    pub(super) fn remove_future(&mut self, key: usize) -> Waiter {
+        let removed = self.futures.remove(key);
+        self.trim();
+        removed
+    }
+
     /// Lets the next calls go through no places of futures that are gone.
-    pub(super) fn trim(&mut self) {
+    fn trim(&mut self) {
         if self.futures.is_empty() {
             // A slab goes through all places that were ever used at once. This forgets them.
             self.futures.clear();
