@@ -36,8 +36,8 @@
 //! no timers. If it finds that the runtime is gone, it does not close the driver either: it returns
 //! `Gone`. On tokio the caller then asks a thread that holds no lock of the user's to close the
 //! driver. (On `rt` the caller need do nothing: see `KeeperTimeout`.) When the runtime fires the
-//! timers of a shard, it clears the shard's announcement, and has to call `replan` afterwards,
-//! unless no worker is parked.
+//! timers of a shard, it clears the shard's announcement, and, if a worker is parked, has to
+//! call `replan` afterwards.
 //!
 //! The clock is foreign code, and may panic. If a scan cannot read it, it sets the source to expire
 //! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
@@ -395,9 +395,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             scanner.planner.note_fired(self.clock.nanos(), fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
-            // If a timer is due, no thread has fired yet: an unpark has made this scan, perhaps
-            // because the clock has jumped. If that counted as a wake-up, the timer would be put
-            // off by a slack, and again by the next unpark.
+            // If a timer is due already and has not fired, this scan comes from an unpark as a rule,
+            // perhaps because the clock has jumped, and not from a wake-up. If it counted as one,
+            // the timer would fire a slack later, and later again after the next unpark.
             if now >= at && now < next {
                 scanner.planner.woke_in_vain(now);
             }
@@ -429,8 +429,8 @@ impl<W: WakeSource> ShardedDriver<W> {
     /// Fires what is due at `now` in all shards, up to about `most` timers, in whole batches.
     /// Returns how many fired, and whether more may be due.
     ///
-    /// Unless no worker is parked, [`replan`](Self::replan) has to follow, even if nothing fired:
-    /// the announcements of the shards in which something might have been due are cleared.
+    /// If a worker is parked, [`replan`](Self::replan) has to follow, even if nothing fired: the
+    /// announcements of the shards in which something might have been due are cleared.
     ///
     /// A call begins with the first shard that the previous call did not get to. So even if one
     /// shard has `most` due timers each time, those of the others fire, too.

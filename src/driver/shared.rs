@@ -81,8 +81,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     notifier: Box<dyn Notifier>,
     /// Whether the loop is also told when the timer that it waits for is cancelled or put off.
-    /// Otherwise a runtime that moves time on to the earliest deadline would move it to the
-    /// deadline of a timer that is gone, or wait for that deadline in vain.
+    /// If it were not told, a runtime that moves time on to the earliest deadline would move it to
+    /// the deadline of a timer that is gone, or wait for that deadline in vain.
     notify_on_cancel: AtomicBool,
     /// The slack of the loop that waits for the timers, which all drivers on that loop share.
     pub(super) slack: SharedSlack,

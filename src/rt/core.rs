@@ -73,10 +73,10 @@ pub(super) enum AfterPush {
 /// What a worker does, as far as it matters to a task that becomes ready meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It runs a task, or does anything that is not listed below.
-    Task,
-    /// It polls the main future. A task may not block its thread, a main future may: so whatever
-    /// becomes ready meanwhile goes to the queue, from which others steal.
+    /// It runs a task, which may block its thread, or does anything that is not listed below.
+    Other,
+    /// It polls the main future. That may block its thread for long, as a task should not. So
+    /// whatever becomes ready meanwhile goes to the queue, from which others steal.
     MainFuture,
     /// It fires timers, collects I/O or moves time. Many tasks may become ready at once; other
     /// workers are unparked for them afterwards.
@@ -96,7 +96,7 @@ impl Core {
             slot,
             lifo_polls: Cell::new(0),
             queue,
-            phase: Cell::new(Phase::Task),
+            phase: Cell::new(Phase::Other),
             unnotified: Cell::new(false),
             owned,
             state: Cell::new(LoopState {
@@ -132,18 +132,18 @@ impl Core {
             }
             return AfterPush::NotifyOne;
         }
-        let in_task = phase == Phase::Task;
+        let may_block = phase == Phase::Other;
         if self.slot.task.is_empty() {
             self.slot.task.push(task);
             // While timers fire, no task runs that could block: the worker reports the slot before
             // it runs the next one, see `must_report`.
-            return match in_task && self.slot.report_flag.is_raised() {
+            return match may_block && self.slot.report_flag.is_raised() {
                 true => AfterPush::ReportSlot,
                 false => AfterPush::Nothing,
             };
         }
         self.queue.push(task);
-        match in_task {
+        match may_block {
             true => AfterPush::NotifyOne,
             false => AfterPush::Nothing,
         }

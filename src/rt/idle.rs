@@ -9,7 +9,9 @@
 //! shards (see `sharded`) and moved from any thread. As a rule the keeper is the *driver owner*.
 //! While that is away, its *deputy* is the keeper, and wakes at the *relief* at the latest (see
 //! [`absence`]). The workers that are neither keeper nor deputy park without a timeout. When the
-//! keeper is unparked, another parked worker becomes the keeper: its *successor*.
+//! keeper's park ends, whatever has ended it, another parked worker becomes the keeper, if there is
+//! one: its *successor*. (It is not unparked for that, unless its parker cannot be changed while it
+//! blocks.)
 //!
 //! Whether a push unparks a worker, and why no task is left lying, is in [`notify`].
 //!
@@ -75,8 +77,8 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// For each worker, whether it is in the mode in which it runs the runtime's tasks. If it does
-    /// not, no task that is pushed to a queue unparks it. The worker sets it before it parks; the
+    /// For each worker, whether it runs the runtime's tasks now. While it does not, no task that is
+    /// pushed to a queue unparks it. The worker sets it before it parks; the
     /// lock of the parked workers publishes it.
     runs_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has checked all queues for the
@@ -139,7 +141,7 @@ pub(crate) trait ParkContext {
     /// must not be moved then.
     fn lender_polls(&self) -> bool;
 
-    /// Returns whether this worker is in the mode in which it runs the runtime's tasks.
+    /// Returns whether this worker runs the runtime's tasks now.
     fn runs_tasks(&self) -> bool;
 
     /// Returns whether there is anything for this worker to do. This is the last look before it

@@ -314,9 +314,9 @@ pub(super) fn driver_of(inner: &Inner) -> driver::Handle {
 
 /// Pushes a ready task to this thread's core.
 ///
-/// Returns the task if it is local; if the innermost scope that runs futures has no core of the
-/// task's runtime; or if this thread polls its main future and that core is a spare one, from which
-/// no worker steals.
+/// Gives the task back (`Err`) if it is local, if the innermost scope that runs futures has no core
+/// of the task's runtime, or if this thread polls its main future with a spare core, from which no
+/// worker steals.
 #[inline]
 pub(super) fn push(task: Runnable, reason: Reason) -> Result<(), Runnable> {
     let mut task = Some(task);

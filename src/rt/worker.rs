@@ -88,7 +88,7 @@ fn interval(period: u64, each: u64) -> u32 {
 impl<'a> Worker<'a> {
     pub(super) fn new(scope: &'a Scope, core: &'a Core, mode: Mode) -> Self {
         let inner = scope.inner();
-        core.phase.set(Phase::Task);
+        core.phase.set(Phase::Other);
         if mode == Mode::WithoutTasks {
             inner.pool.make_stealable(core);
         }
@@ -339,7 +339,7 @@ impl<'a> Worker<'a> {
     fn while_waking<T>(&self, wake: impl FnOnce() -> T) -> T {
         self.core.phase.set(Phase::Waking);
         let result = wake();
-        self.core.phase.set(Phase::Task);
+        self.core.phase.set(Phase::Other);
         result
     }
 

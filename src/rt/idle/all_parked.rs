@@ -70,9 +70,9 @@ impl Idle {
         let Some(position) = position.filter(|_| self.all_parked(&parked, is_stopping)) else {
             return false;
         };
-        let successor = self.remove(&mut parked, position, Leaving::ToRun);
+        let to_unpark = self.remove(&mut parked, position, Leaving::ToRun);
         drop(parked);
-        self.unpark(successor);
+        self.unpark(to_unpark);
         true
     }
 

@@ -261,9 +261,9 @@ impl Idle {
             let io_needs_unpark = self.is_prepared(keeper) && self.parkers[keeper].set_io(true);
             timeout_needs_unpark || io_needs_unpark
         };
-        let keeper = parked.keeper.filter(must_unpark);
+        let to_unpark = parked.keeper.filter(must_unpark);
         drop(parked);
-        self.unpark(keeper);
+        self.unpark(to_unpark);
     }
 
     /// Returns whether a worker is away for I/O: then another one searches for tasks before long.

@@ -152,9 +152,9 @@ impl Idle {
     /// Unparks the worker at a position of the list, which counts as searching from now on.
     fn notify_at_position(&self, mut parked: MutexGuard<'_, Parked>, position: usize) {
         let worker = parked.workers[position];
-        let successor = self.remove(&mut parked, position, Leaving::ToSearch);
+        let to_unpark = self.remove(&mut parked, position, Leaving::ToSearch);
         drop(parked);
-        self.unpark(successor);
+        self.unpark(to_unpark);
         self.parkers[worker].unpark();
     }
 }

@@ -64,9 +64,9 @@ impl Idle {
             false => Leaving::ToRun,
         };
         let position = parked.position(worker);
-        let successor = position.and_then(|position| self.remove(&mut parked, position, leaving));
+        let to_unpark = position.and_then(|position| self.remove(&mut parked, position, leaving));
         drop(parked);
-        self.unpark(successor);
+        self.unpark(to_unpark);
         if ended.by_timers {
             self.sharded_driver.note_expired();
             self.note_fired_by_timeout(context.fire());

@@ -147,11 +147,11 @@ impl Idle {
 
     /// Sets the timeout of the keeper, if there is one, and unparks it if it has to be.
     pub(super) fn update_timeout(&self, parked: MutexGuard<'_, Parked>) {
-        let keeper = parked
+        let to_unpark = parked
             .keeper
             .filter(|&keeper| self.set_timeout(&parked, keeper));
         drop(parked);
-        self.unpark(keeper);
+        self.unpark(to_unpark);
     }
 
     /// If a worker was away, and is about to block, ends the absence, and makes that worker

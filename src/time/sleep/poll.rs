@@ -10,13 +10,13 @@
 //! 3. Is the timer armed, with the waker of this poll? Then there is nothing to do. Otherwise the
 //!    poll arms the timer, or exchanges its waker, under the lock of a chunk or of the driver.
 //!
-//! One poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]).
-//! It is the first one after
+//! A poll leaves out the second check, and so does not read the clock ([`NextPoll::SkipsClock`]),
+//! if it is the first poll after one of these:
 //!
-//! - the timer was made on a driver, with a wait of `LONG_WAIT` or more, or with an instant that
-//!   the system's coarse clock shows to be far off (unless it was reset since),
-//! - it was armed, and was moved by `reset_at` to a later deadline,
-//! - it was armed, and was moved by `reset_after` for `LONG_WAIT` or longer.
+//! - The timer is made on a driver, with a wait of `LONG_WAIT` or more, or with an instant that the
+//!   system's coarse clock shows to be far off (unless it is reset before the poll).
+//! - An armed timer is moved by `reset_at` to a later deadline.
+//! - An armed timer is moved by `reset_after`, for `LONG_WAIT` or longer.
 //!
 //! (The first poll of an unbound timer has just read the system's clock, and mostly does not read
 //! it again.)
@@ -103,7 +103,8 @@ impl Sleep {
                 return coop::count_or_yield(cx, waited, &mut self.yielded, None);
             }
         }
-        // It was given to its driver, which may have fired it since.
+        // The driver has the timer, or has fired it since the checks above, and then has woken the
+        // waker that it had. If that is the waker of this poll, there is nothing left to do.
         if is_registered {
             if self.waker_id == Identity::of(cx.waker()) {
                 return Poll::Pending;
@@ -212,9 +213,9 @@ impl Sleep {
         coop::count_or_yield(cx, waited, &mut self.yielded, Some(self.driver.clock()))
     }
 
-    /// Notes that the timer has ended. Returns whether its driver was given the waker of a task: as
-    /// a rule, whether an earlier poll was pending. (A timer of `try_sleep` is armed with a waker
-    /// that wakes nothing, until its first poll. That waker does not count.)
+    /// Notes that the timer has ended. Returns `true` if its driver was given the waker of a task,
+    /// which mostly means that an earlier poll was pending. (A timer of `try_sleep` is armed with a
+    /// waker that wakes nothing, until its first poll. That waker does not count.)
     #[inline]
     fn note_ended(&mut self) -> bool {
         let is_registered = self.is_registered();
