@@ -240,8 +240,8 @@ impl Shared {
     /// read to know that it has not passed; see [`Clock::is_far_off`].
     #[inline]
     pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
-        // The coarse clock is at most one tick behind the time of the last turn. So for a deadline
-        // within FAR of that turn it can hardly say "far off", and it is not read.
+        // The coarse clock shows the time of the last turn at least, or up to a tick less. So it
+        // hardly ever shows a deadline within FAR of that turn to be far off, and is not read.
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         deadline > elapsed.saturating_add(FAR) && self.clock.is_far_off(deadline)
     }
@@ -356,7 +356,7 @@ impl Shared {
             self.counters.count_locked_reset();
             self.counters.count_found_due();
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
-            let must_interrupt = self.note_cancelled(old);
+            let must_interrupt = self.note_not_due_at(old);
             return Reset::Due {
                 waker,
                 must_interrupt,
@@ -367,7 +367,7 @@ impl Shared {
             return Reset::Gone;
         }
         self.counters.count_locked_reset();
-        let must_interrupt = self.note_armed(deadline) || self.note_cancelled(old);
+        let must_interrupt = self.note_armed(deadline) || self.note_not_due_at(old);
         Reset::Moved { must_interrupt }
     }
 
@@ -425,7 +425,7 @@ impl Shared {
         self.chunks.replace_waker(index, deadline, waker)
     }
 
-    /// Returns whether a timer that comes due some day wakes the task of `waker`.
+    /// Returns whether a timer whose deadline is not [`NEVER`] wakes the task of `waker`.
     pub(crate) fn has_waker_of(&self, waker: &Waker) -> bool {
         // After a fork the locks of a driver that is gone may be held for ever.
         !self.is_closed() && self.chunks.has_waker_of(waker)

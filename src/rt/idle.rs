@@ -107,12 +107,9 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads run a worker (which may be parked), or have lent one and poll their main
-    /// future.
-    ///
-    /// `workers.len() == threads` means that each of these threads is in the list of parked
-    /// workers. A thread that has lent its worker and polls its main future is not in the list, so
-    /// meanwhile the two differ.
+    /// How many threads take part: those that run a worker, parked or not, and those that have lent
+    /// their worker and poll their main future. If `workers.len() == threads`, all of them are
+    /// parked. (A thread that has lent its worker and polls its main future is never in the list.)
     ///
     /// Exceptions: a thread that waits for the runtime to end is not counted. If a destructor that
     /// runs on a lender's thread calls `block_on` of this runtime, that thread does not count as a
@@ -134,7 +131,7 @@ struct Parked {
 pub(crate) trait ParkContext {
     /// Returns whether the runtime is ending. Then time may move once every worker that has a
     /// thread is parked. (Otherwise all workers have to be parked, so time stands still while the
-    /// first one has no thread.)
+    /// first worker has no thread.)
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls its main future: time
@@ -247,8 +244,9 @@ impl Idle {
         let can_advance = can_advance && !context.lender_polls();
         if context.has_work() {
             let mut unparked = self.leave_parked_and_fire(worker, context);
-            // If this worker searched, no other was unparked for what was pushed meanwhile. So it
-            // counts as searching, and unparks the next worker when it ends its search.
+            // From now on it counts as searching, whether or not it searched before, and so unparks
+            // the next worker when it ends its search. If it searched before, that is necessary: no
+            // other worker was unparked for what was pushed meanwhile.
             if !unparked.searching {
                 self.counts.start_search();
                 unparked.searching = true;

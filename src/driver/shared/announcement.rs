@@ -17,11 +17,12 @@ use crate::driver::wakers::StaleBudget;
 use crate::instant::NEVER;
 use crate::sync::{self, MutexGuard, atomic::Ordering};
 
-/// How many stale slots are dropped or filed anew each time that the lock is taken.
+/// How many stale slots are dropped or filed anew, at most, each time that the lock is taken.
 pub(super) const STALE_SLOTS: usize = sync::under_loom_or(2, 256);
 
-/// How often the lock is taken, at most, to get through stale slots: to find out when the loop has
-/// to wake, or in a call that fires. Where that has to be known exactly there is no such limit.
+/// How often the lock is taken, at most, to get through stale slots. It limits the search for the
+/// time at which the loop has to wake, and a call that fires. Where the loop has to know its next
+/// deadline exactly, there is no limit.
 pub(super) const MOST_LOCKINGS: usize = sync::under_loom_or(2, 16);
 
 impl Shared {
@@ -108,16 +109,16 @@ impl Shared {
         interrupt
     }
 
-    /// Notes, under the lock, that a timer for `deadline` was cancelled. Returns whether the loop
-    /// must be told.
+    /// Notes, under the lock, that a timer is no longer due at `old`: it was removed or moved.
+    /// Returns whether the loop must be told.
     #[inline]
-    pub(super) fn note_cancelled(&self, deadline: u64) -> bool {
+    pub(super) fn note_not_due_at(&self, old: u64) -> bool {
         // Where the flag is not set, nothing else is read.
         if !self.notify_on_cancel.load(Ordering::Relaxed) {
             return false;
         }
         let announced = self.announced();
-        let notify = deadline <= announced && announced != NEVER;
+        let notify = old <= announced && announced != NEVER;
         if notify {
             self.clear_announcement();
         }
@@ -129,7 +130,7 @@ impl Shared {
     #[cold]
     pub(super) fn tell_loop_not_due_at(&self, old: u64) {
         let state = self.lock();
-        let must_interrupt = self.note_cancelled(old);
+        let must_interrupt = self.note_not_due_at(old);
         drop(state);
         if must_interrupt {
             self.interrupt();
