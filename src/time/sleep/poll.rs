@@ -3,7 +3,7 @@
 //! A poll makes three checks, the cheapest one first, and stops at the first that decides:
 //!
 //! 1. Has the deadline elapsed: has a turn of the driver published a time at or after it? One load
-//! tells. Then the timer is ready (or its driver is gone, and it moves to another).
+//!    tells. Then the timer is ready (or its driver is gone, and it moves to another).
 //! 2. Has the deadline passed: does the clock show that time, or a later one? Then the timer is
 //!    ready, too: a task that was busy past its deadline should not wait for the driver's next
 //!    turn.
@@ -14,8 +14,8 @@
 //! if it is the first poll after one of these:
 //!
 //! - The timer is made on a driver, with a wait of `LONG_WAIT` or more, or with an instant that the
-//!   system's coarse clock shows to be far off (unless it is reset, or armed without a
-//!   poll, before that).
+//!   system's coarse clock shows to be far off (unless it is reset, or armed without a poll,
+//!   before that).
 //! - An armed timer is moved by `reset_at` to a later deadline.
 //! - An armed timer is moved by `reset_after`, for `LONG_WAIT` or longer.
 //!
