@@ -15,8 +15,9 @@ pub(crate) const DEPTH: usize = 64;
 pub(crate) struct PerProcess<T>([Entry<T>; DEPTH]);
 
 struct Entry<T> {
-    /// The id of the process, zero while no process has claimed the entry. (If ids have wrapped, a
-    /// process may have the id of an ancestor that ended long ago: this is not noticed.)
+    /// The id of the process, zero while no process has claimed the entry. (A process may have the
+    /// id of an ancestor: if ids have wrapped and the ancestor ended long ago, or if the process is
+    /// in a new PID namespace. This is not noticed.)
     process: AtomicU32,
     /// Never dropped. It is made by the process that has claimed the entry, and by no other.
     value: OnceLock<T>,
@@ -63,7 +64,11 @@ impl<T: Default> PerProcess<T> {
 
     /// Returns the values that there are.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().filter_map(|entry| entry.value.get())
+        // Entries are claimed in order, so there is no value after the first that is not claimed. A
+        // process mostly has one entry, and goes through them each time that it arms a timer.
+        let claimed = |entry: &&Entry<T>| entry.process.load(Ordering::Relaxed) != 0;
+        let claimed = self.0.iter().take_while(claimed);
+        claimed.filter_map(|entry| entry.value.get())
     }
 }
 
@@ -77,5 +82,22 @@ impl<T: Default> Entry<T> {
 
     fn value(&self) -> &T {
         self.value.get_or_init(T::default)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Each arming on any driver goes through the values, once the process-wide thread was used.
+    #[test]
+    fn entries_after_the_first_that_is_not_claimed_are_not_visited() {
+        let entries = PerProcess::<u32>::new();
+        // No process has such a value: it only shows whether its entry is visited.
+        entries.0[2].value.set(7).unwrap();
+        assert_eq!(entries.own(1, |_| {}), Ok(&0));
+        assert_eq!(entries.values().count(), 1);
+        assert_eq!(entries.own(2, |_| {}), Ok(&0));
+        assert_eq!(entries.values().count(), 2);
     }
 }
