@@ -115,4 +115,35 @@ mod tests {
         assert!(!covers(ms(40), ms(50)));
         assert!(covers(ms(70), ms(50)));
     }
+
+    /// The slot of the cancelled timer was taken for one that is overdue, so for ten seconds the
+    /// relay unparked a second worker at each wake-up.
+    #[test]
+    fn a_timer_that_was_cancelled_is_not_overdue() {
+        let ms = Duration::from_millis;
+        let time = Arc::new(AtomicU64::new(0));
+        let reading = time.clone();
+        let clock = Clock::custom(move || Duration::from_nanos(reading.load(Relaxed)));
+        let slack = SharedSlack::none();
+        let shard = Shared::new(clock.clone(), Box::new(|| {}), false, slack.clone());
+        let handle = Handle::new(shard.clone());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut cancelled = Box::pin(handle.sleep(ms(5)));
+        let mut first = pin!(handle.sleep(ms(1)));
+        assert!(cancelled.as_mut().poll(&mut cx).is_pending());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        drop(cancelled);
+        time.store(1_000_000, Relaxed);
+        assert_eq!(shard.fire(1_000_000, usize::MAX).0, 1);
+        let mut last = pin!(handle.sleep(ms(99)));
+        assert!(last.as_mut().poll(&mut cx).is_pending());
+        // What the scan after a firing does.
+        drop(shard.lock_and_find_next(false));
+
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let relay = Relay::new(2, &clock, slack);
+        time.store(100_000_000, Relaxed);
+        relay.before_firing(runtime.handle().id(), std::slice::from_ref(&shard));
+        assert_eq!(relay.covered_until.load(Relaxed), 0);
+    }
 }

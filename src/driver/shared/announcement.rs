@@ -83,14 +83,18 @@ impl Shared {
             let mut state = self.lock();
             let mut budget = StaleBudget(STALE_SLOTS);
             lockings += 1;
-            match state.timers.next_deadline(&self.chunks, &mut budget) {
-                Some(next) => return (state, next),
+            let next = match state.timers.next_deadline(&self.chunks, &mut budget) {
+                Some(next) => next,
                 None if lockings >= MOST_LOCKINGS && !exactly && !self.needs_exact_deadline() => {
-                    let bound = state.timers.bound(&self.chunks);
-                    return (state, bound);
+                    state.timers.bound(&self.chunks)
                 }
-                None => {}
-            }
+                None => continue,
+            };
+            // The search has dropped the slots of timers that were removed or put off, which
+            // `next` may still name, and has raised `unfiled_from` to the time that it has found.
+            // So `next` may be raised to the same time (P1 in `wakers/chunks.rs`).
+            self.set_next(&state, next);
+            return (state, next);
         }
     }
 
