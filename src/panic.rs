@@ -10,11 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Runs foreign code. If it panics, the panic ends here.
-pub(crate) fn catch_panic(foreign: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign)) {
-        drop_payload(payload);
-    }
+/// Runs foreign code. If it panics, the panic ends here, and this returns `None`.
+pub(crate) fn catch_panic<T>(foreign: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(foreign))
+        .map_err(drop_payload)
+        .ok()
 }
 
 /// Runs foreign code. Returns `None` if it panics. The payload of the first panic is kept in

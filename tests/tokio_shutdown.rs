@@ -392,3 +392,18 @@ fn what_outlives_a_runtime_keeps_no_descriptor_of_it() {
         }
     });
 }
+
+/// The guard refers to a task of the runtime, and the memory of a task that has ended refers to the
+/// runtime.
+#[test]
+#[cfg(all(target_os = "linux", feature = "test-util"))]
+fn a_guard_that_outlives_a_runtime_keeps_no_descriptor_of_it() {
+    support::alone(|| {
+        support::keeps_only(0, || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let hold = runtime.block_on(async { Handle::current().clock().hold() });
+            drop(runtime);
+            hold
+        });
+    });
+}

@@ -25,9 +25,9 @@ mod imp {
     use tokio::io::unix::AsyncFd;
     use tokio::task::coop;
 
-    use crate::backend::tokio_driver::time::catch_panic;
     use crate::driver::sharded::Liveness;
     use crate::instant::NEVER;
+    use crate::panic::catch_panic;
     use crate::park::timerfd;
     use crate::system;
 

@@ -6,7 +6,6 @@
 //! feature alone, and its tests call `tokio::time::pause`.
 
 use std::future::pending;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -208,9 +207,12 @@ impl ClockRuntime {
 /// down: tokio does not advance the clock while there is a blocking task.
 struct RuntimeHold {
     _release: ReleaseOnDrop,
-    /// A task that only owns another [`ReleaseOnDrop`]. A runtime that shuts down drops its tasks,
-    /// and after that waits for the blocking ones.
-    end: AbortHandle,
+    /// What aborts a task that only owns this and another [`ReleaseOnDrop`]. A runtime that shuts
+    /// down drops its tasks, and after that waits for the blocking ones.
+    ///
+    /// The handle keeps the task's memory, which refers to the runtime. So the task itself owns the
+    /// handle, and drops it when it ends.
+    end: Weak<OnceLock<AbortHandle>>,
 }
 
 /// Ends the blocking task of a [`RuntimeHold`].
@@ -224,20 +226,29 @@ impl RuntimeHold {
         // Tokio does not advance the clock from this call on, even if the task has to wait for a
         // thread.
         runtime.spawn_blocking(move || released.recv());
-        let end = runtime.spawn(async move {
-            let _at_end = at_end;
+        let owned = Arc::new(OnceLock::new());
+        let end = Arc::downgrade(&owned);
+        let task = runtime.spawn(async move {
+            let _at_end = (at_end, owned);
             pending::<()>().await;
         });
+        // A runtime that has shut down has dropped it already.
+        if let Some(end) = end.upgrade() {
+            let _ = end.set(task.abort_handle());
+        }
         Self {
             _release: ReleaseOnDrop(release),
-            end: end.abort_handle(),
+            end,
         }
     }
 }
 
 impl Drop for RuntimeHold {
     fn drop(&mut self) {
-        self.end.abort();
+        let end = self.end.upgrade();
+        if let Some(task) = end.as_ref().and_then(|end| end.get()) {
+            task.abort();
+        }
     }
 }
 
@@ -246,10 +257,4 @@ impl Drop for ReleaseOnDrop {
         // It fails if the task has ended.
         let _ = self.0.send(());
     }
-}
-
-/// Calls into tokio, and returns `None` if it panics.
-#[track_caller]
-pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
 }

@@ -48,6 +48,7 @@ use crate::backend::tokio_driver::time::{self, ClockRuntime};
 use crate::clock::Clock;
 use crate::driver::sharded::{Liveness, WakeSource};
 use crate::instant::{NEVER, nanos};
+use crate::panic::catch_panic;
 use crate::system;
 
 /// How far ahead the `Sleep` is set at most. It expires then, and is set again.
@@ -240,7 +241,7 @@ impl TokioSleep {
     #[track_caller]
     fn new(runtime: &runtime::Handle, calls: CallNote) -> Option<Self> {
         let _entered = runtime.enter();
-        let sleep = time::catch_panic(|| tokio::time::sleep(YEAR))?;
+        let sleep = catch_panic(|| tokio::time::sleep(YEAR))?;
         Some(Self {
             runtime: runtime.clone(),
             sleep: Some(Box::pin(sleep)),

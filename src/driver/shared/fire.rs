@@ -174,7 +174,9 @@ impl Shared {
         }
         let mut chunk = 0;
         while let Some(wakers) = self.chunks.close(chunk) {
-            wakers.for_each(|waker| catch_panic(|| waker.wake()));
+            for waker in wakers {
+                catch_panic(|| waker.wake());
+            }
             chunk += 1;
         }
         // It may refer to the driver.

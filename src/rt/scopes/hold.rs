@@ -42,11 +42,12 @@ impl Scope {
     fn drop_hold_on(&self, clock: &Clock) -> bool {
         let hold = self.take_hold();
         let is_same = hold.as_ref().is_some_and(|hold| hold.is_on(clock));
-        match is_same {
+        if is_same {
             // It unparks the loops on the clock, which is foreign code. A panic there must not keep
             // this thread from leaving its runtime.
-            true => catch_panic(|| drop(hold)),
-            false => self.hold.set(hold),
+            catch_panic(|| drop(hold));
+        } else {
+            self.hold.set(hold);
         }
         is_same
     }
