@@ -372,6 +372,12 @@ impl Clock {
         }
     }
 
+    /// Returns whether `other` is a clone of this clock.
+    #[cfg(any(feature = "rt", all(feature = "tokio", feature = "test-util")))]
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Adds an observer, and removes those that are gone.
     pub(crate) fn observe(&self, observer: Weak<dyn ClockObserver>) {
         let mut observers = lock(&self.inner.observers);

@@ -10,8 +10,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use reveille::Handle;
 use reveille::time::{self, Instant, interval, sleep, sleep_until, timeout};
+use reveille::{Driver, Handle};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -57,6 +57,28 @@ fn where_tokios_own_driver_is_entered_tokios_clock_is_paused() {
             time::resume();
             sleep(ms(1)).await;
             assert!(start.elapsed() >= ms(16));
+        });
+    });
+}
+
+/// The clock itself was paused, and shifted by the pause once it ran on. Then the runtime's own
+/// timers never fired.
+#[test]
+fn where_a_driver_on_tokios_clock_is_entered_tokios_clock_is_paused() {
+    watched(|| {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let start = tokio::time::Instant::now();
+            let on_tokio = Handle::current();
+            let driver = Driver::builder().clock(on_tokio.clock().clone());
+            let driver = driver.build_with_unpark(|| {});
+            let entered = driver.handle().enter();
+            time::pause();
+            time::advance(ms(5)).await;
+            assert!(start.elapsed() >= ms(5));
+            time::resume();
+            drop(entered);
+            on_tokio.sleep(ms(1)).await;
         });
     });
 }

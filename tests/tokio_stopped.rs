@@ -43,3 +43,20 @@ fn a_driver_on_the_clock_of_a_runtime_that_has_ended_moves_it_to_each_deadline()
     assert!(!driver.advance_when_idle());
     assert_eq!(task.wakes(), 2);
 }
+
+/// It seemed to run on, and showed the same time for ever.
+#[test]
+#[cfg(feature = "test-util")]
+#[should_panic(expected = "has ended while it was paused")]
+fn resuming_the_clock_of_a_runtime_that_has_ended_panics() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let clock = runtime.block_on(async { Handle::current().clock().clone() });
+    drop(runtime);
+    let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    reveille::time::resume();
+}

@@ -52,7 +52,7 @@ pub(crate) use self::test_clock::{advance, can_advance, owns, pause, resume};
 mod test_clock {
     use std::time::Duration;
 
-    use crate::driver::Handle;
+    use crate::clock::Clock;
 
     pub(crate) fn pause() -> bool {
         false
@@ -66,7 +66,7 @@ mod test_clock {
         true
     }
 
-    pub(crate) fn owns(_handle: &Handle) -> bool {
+    pub(crate) fn owns(_clock: &Clock) -> bool {
         false
     }
 

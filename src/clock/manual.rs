@@ -262,11 +262,11 @@ impl Hold {
     /// Returns whether it holds this clock.
     #[cfg(feature = "rt")]
     pub(crate) fn is_on(&self, clock: &Clock) -> bool {
-        Arc::ptr_eq(&self.clock.inner, &clock.inner)
+        self.clock.is_same_as(clock)
     }
 }
 
-// Dropping what keeps a runtime from moving its clock only sends a message.
+// Dropping what keeps a runtime from moving its clock only tells two of its tasks to end.
 impl UnwindSafe for Hold {}
 impl RefUnwindSafe for Hold {}
 

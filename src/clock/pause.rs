@@ -17,6 +17,13 @@ impl Clock {
         matches!(self.inner.source, Source::Manual)
     }
 
+    /// Returns whether the clock stands for good, because of [`stop`](Self::stop). Only a manual
+    /// clock and a stopped one stand without having been paused.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let was_paused = || self.inner.changes.load(Ordering::Relaxed) != 0;
+        self.is_frozen() && !self.is_manual() && !was_paused()
+    }
+
     /// Pauses the clock where it is. Returns whether it was running.
     pub(crate) fn freeze(&self) -> bool {
         // Foreign code is called before the lock is taken: under it, only the latest time that it

@@ -68,8 +68,9 @@ pub fn pause() {
 ///
 /// # Panics
 ///
-/// If the clock is not paused, is a [`ManualClock`](crate::ManualClock), which does not run, or no
-/// driver is entered on this thread.
+/// If the clock is not paused, is a [`ManualClock`](crate::ManualClock), which does not run, is
+/// that of a tokio runtime that has ended while it was paused, or no driver is entered on this
+/// thread.
 ///
 /// # Examples
 ///
@@ -97,6 +98,11 @@ pub fn resume() {
     assert!(
         !clock.is_manual(),
         "a ManualClock does not run: use ManualClock::advance to move it"
+    );
+    assert!(
+        !clock.is_stopped(),
+        "the tokio runtime whose clock this is has ended while it was paused: the clock stands for \
+         good"
     );
     assert!(clock.resume(), "time is not frozen: call pause first");
 }
@@ -165,8 +171,8 @@ async fn advance_polled(duration: Duration, caller: &'static Location<'static>) 
     .await;
 }
 
-/// Returns the driver entered on this thread, unless it is that of a tokio runtime: the clock of
-/// such a runtime is tokio's to pause, whether or not its driver is entered explicitly.
+/// Returns the driver entered on this thread, unless it is on the clock of a tokio runtime. That
+/// clock is tokio's to pause, whether the driver is the runtime's, entered explicitly, or another.
 fn entered() -> Option<Handle> {
-    Handle::entered().filter(|handle| !tokio_driver::owns(handle))
+    Handle::entered().filter(|handle| !tokio_driver::owns(handle.clock()))
 }

@@ -6,13 +6,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
 
 use crate::backend::tokio_driver::{TokioDriver, drivers, time};
-use crate::driver::Handle;
+use crate::clock::Clock;
 use crate::instant::Instant;
 
 /// Pauses the clock of the runtime that this thread is in. Returns `false` if it is in none.
@@ -42,13 +41,12 @@ pub(crate) fn can_advance() -> bool {
     runtime::Handle::try_current().is_err() || !time::is_running()
 }
 
-/// Returns whether a driver is that of a tokio runtime.
-pub(crate) fn owns(handle: &Handle) -> bool {
-    let drivers = drivers();
-    let mut shards = drivers
-        .iter()
-        .flat_map(|driver| driver.sharded_driver.shards());
-    shards.any(|shard| Arc::ptr_eq(shard, &handle.shared))
+/// Returns whether a clock is that of a tokio runtime. Any driver may be on it.
+pub(crate) fn owns(clock: &Clock) -> bool {
+    drivers().iter().any(|driver| {
+        let mut shards = driver.sharded_driver.shards().iter();
+        shards.any(|shard| shard.clock.is_same_as(clock))
+    })
 }
 
 /// Advances the clock of the runtime that this thread is in. Returns `false` if it is in none.
@@ -56,7 +54,8 @@ pub(crate) async fn advance(duration: Duration) -> bool {
     let Ok(runtime) = runtime::Handle::try_current() else {
         return false;
     };
-    // At most to just short of where instants end: beyond that tokio panics.
+    // At most to just short of where this crate's instants end. (Tokio panics only where `std`'s
+    // end, which may be much later.)
     let end = Instant::at(i64::MAX - 1);
     let duration = duration.min(end - time::tokio_now());
     let mut advance = pin!(tokio::time::advance(duration));
