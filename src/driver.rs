@@ -364,8 +364,9 @@ impl<P> Driver<P> {
     /// It is for executors: call it when nothing is left to run, and park only if it returns
     /// `false`. Then a test on a paused or manual clock takes no longer than its work. It moves
     /// nothing if the clock runs, is [held](crate::Clock::hold), or has no deadline to come. Timers
-    /// that never fire have none. After `false` on a paused or manual clock, the next timer that
-    /// is armed calls the [`Unpark`], unless a [`turn`](Self::turn) comes first.
+    /// that never fire have none. After `false` on a paused or manual clock, the next timer with a
+    /// deadline that is armed calls the [`Unpark`], unless a [`turn`](Self::turn) comes first.
+    /// While the clock is held, the end of the hold does so, and a timer need not.
     ///
     /// # Examples
     ///

@@ -103,7 +103,8 @@ pub(crate) type ThreadId = loom::thread::ThreadId;
 #[cfg(all(any(feature = "rt", shuttle), not(loom)))]
 pub(crate) type ThreadId = usize;
 
-/// Returns the number of this thread, `None` while it destroys its thread-locals.
+/// Returns the number of this thread. On some targets it is `None` while the thread destroys its
+/// thread-locals. (On those with native thread-locals, one without a destructor stays readable.)
 ///
 /// It is the address of a thread-local: `std::thread::current` would clone a reference.
 #[cfg(all(any(feature = "rt", shuttle), not(loom)))]

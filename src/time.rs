@@ -59,6 +59,10 @@
 //!   timer may therefore yield in a task that does not keep others waiting, which costs at most one
 //!   more poll for fifteen ready results.
 //!
+//! The exception is any other executor on a thread that has entered a tokio runtime (feature
+//! `tokio`). Timers use tokio's budget there, too, and outside of tokio's tasks that has no end: no
+//! timer yields.
+//!
 //! # Examples
 //!
 //! ```

@@ -12,7 +12,8 @@
 //! - A worker of `rt` says when each poll of a task, or of the main future, begins ([`budget`]).
 //!   `ManualClock::simulate` does so, too. The budget of that poll is in `coop/budget.rs`.
 //! - In a tokio runtime (feature `tokio`) tokio's own budget applies, as for tokio's own timers
-//!   (`coop/tokio_budget.rs`).
+//!   (`coop/tokio_budget.rs`). It has no end outside of tokio's tasks, so in those of another
+//!   executor, on a thread that has entered a tokio runtime, no timer yields.
 //! - On any other executor nothing tells when a poll begins. `coop/budget.rs` tells how the budget
 //!   is reset there.
 //!

@@ -4,6 +4,10 @@
 //! runtime's driver is current (see `tokio_driver`), just as tokio uses its innermost runtime. The
 //! driver that was entered before is mostly of no use then: if a task has called tokio's
 //! `block_on`, that driver's loop cannot turn, because its thread is inside the call.
+//!
+//! Runtimes are told apart by their ids. So the runtime inside which the driver was entered does
+//! not become current again if it is entered a second time, inside of the driver: tokio does not
+//! tell how often a thread has entered it.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -149,16 +153,20 @@ impl Handle {
     ///
     /// That is the driver entered on this thread, else that of the tokio runtime that the thread is
     /// in (feature `tokio`), else that of the process-wide thread. If there are both a driver and a
-    /// runtime, it is that of the two which was entered last.
+    /// runtime, it is that of the two which was entered last. (But a runtime inside which the
+    /// driver was entered does not count if it is entered a second time, inside of the driver. If
+    /// such a thread calls `block_on` of that runtime, drop the guard of the driver before.)
     ///
     /// A runtime with several workers has a driver for each worker, and one for all other threads:
     /// this is that of the calling thread.
     ///
-    /// The driver of a tokio runtime is made with the first call, and ends with the runtime. The
-    /// runtime's own loop fires its timers: woken by tokio's I/O driver on Linux, with a resolution
-    /// of a nanosecond, and otherwise by tokio's time driver, with a resolution of a millisecond.
-    /// In a runtime that has neither, timers are on the process-wide thread. That thread is started
-    /// by the first call that needs it, and lives as long as the process.
+    /// The driver of a tokio runtime is made with the first call, and ends with the runtime. (If
+    /// the runtime has no I/O and its clock may be paused, and it ends while no timer is armed, its
+    /// driver ends when the next runtime gets one.) The runtime's own loop fires its timers: woken
+    /// by tokio's I/O driver on Linux, with a resolution of a nanosecond, and otherwise by tokio's
+    /// time driver, with a resolution of a millisecond. In a runtime that has neither, timers are
+    /// on the process-wide thread. That thread is started by the first call that needs it, and
+    /// lives as long as the process.
     ///
     /// # Panics
     ///
