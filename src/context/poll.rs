@@ -122,15 +122,23 @@ impl Node {
 
     /// Polls a source that was taken out, and puts it back, also if foreign code panics in the poll
     /// (an unpark, a clock, the start of the fallback): others may wait for this timer, too.
+    ///
+    /// A timer that such a panic has left on a driver, but not armed, is polled once more: it may
+    /// be that of a driver that is gone, and nothing else would poll it any more.
     fn poll_source(self: &Arc<Self>, mut source: Source) {
         let waker = Waker::from(self.clone());
         let mut panic = None;
         loop {
+            let is_first_panic = panic.is_none();
             let poll = || source.poll(&mut Context::from_waker(&waker));
-            if let Some(Poll::Ready(())) = catch_first(&mut panic, poll) {
-                drop(source);
-                end(self, self.own_outcome());
-                break;
+            match catch_first(&mut panic, poll) {
+                Some(Poll::Ready(())) => {
+                    drop(source);
+                    end(self, self.own_outcome());
+                    break;
+                }
+                None if is_first_panic && source.is_bound_and_unarmed() => continue,
+                Some(Poll::Pending) | None => {}
             }
             self.note_driver(&source);
             match self.put_back(source) {
@@ -187,11 +195,12 @@ impl Node {
         None
     }
 
-    /// Notes the driver of the timer, once it has one.
+    /// Notes the driver of the timer, once it is armed there. Before that, what waits for the
+    /// context has to poll the timer: [`bind`](Self::bind).
     fn note_driver(&self, source: &Source) {
         if let (Limit::Own(deadline), Source::Timer(timer)) = (&self.limit, source)
             && deadline.bound().is_none()
-            && !timer.is_unbound()
+            && timer.is_registered()
         {
             // Only the thread that polls the timer comes here.
             let bound = Box::new((timer.driver().clone(), timer.deadline()));

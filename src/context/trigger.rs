@@ -128,6 +128,14 @@ impl Trigger {
 }
 
 impl Source {
+    /// Returns whether it is a timer that has a driver, which does not have the timer.
+    pub(super) fn is_bound_and_unarmed(&self) -> bool {
+        match self {
+            Self::Timer(timer) => !timer.is_unbound() && !timer.is_registered(),
+            Self::Other(_) => false,
+        }
+    }
+
     /// Polls it with a budget of its own: the task in which this may happen is not concerned.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         coop::budget(|| match self {

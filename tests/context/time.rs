@@ -214,6 +214,42 @@ fn an_unpark_that_panics_costs_the_context_no_timer() {
 }
 
 #[test]
+fn a_clock_that_panics_in_the_first_poll_costs_the_context_no_timer() {
+    let dial = Dial::default();
+    let (mut driver, panics) = dial.driver_that_may_panic();
+    // Made outside: the timer takes the driver when `done` is polled.
+    let context = Context::background().with_deadline(driver.handle().now() + secs(1_000_000_000));
+    let _entered = driver.handle().enter();
+    let (task, mut done) = (Task::new(), context.done());
+    // The timer is polled twice.
+    panics.store(2, Relaxed);
+    let polled = catch_unwind(AssertUnwindSafe(|| task.poll(&mut done)));
+    assert_eq!((polled.is_err(), panics.load(Relaxed)), (true, 0));
+    assert!(task.poll(&mut done).is_pending());
+    assert_eq!(driver.handle().armed(), 1);
+    dial.set(secs(1_000_000_000));
+    driver.turn();
+    assert_eq!(task.wakes(), 1);
+    assert!(task.poll(&mut done).is_ready());
+}
+
+#[test]
+fn a_clock_that_panics_when_its_driver_is_dropped_costs_the_context_no_timer() {
+    watched(|| {
+        let (driver, panics) = Dial::default().driver_that_may_panic();
+        let context = {
+            let _entered = driver.handle().enter();
+            Context::background().with_timeout(ms(2))
+        };
+        panics.store(1, Relaxed);
+        drop(driver);
+        assert_eq!(panics.load(Relaxed), 0, "the timer moves at once");
+        pollster::block_on(context.done());
+        assert!(context.is_done());
+    });
+}
+
+#[test]
 fn where_there_is_no_driver_the_process_wide_thread_serves() {
     watched(|| {
         let start = Instant::now();

@@ -196,6 +196,21 @@ impl Dial {
             .clock(self.clock())
             .build_with_unpark(|| {})
     }
+
+    /// Returns such a driver, whose clock panics at as many readings as the number says, which it
+    /// counts down.
+    pub(crate) fn driver_that_may_panic(&self) -> (Driver<()>, Arc<AtomicUsize>) {
+        let (dial, panics) = (self.clone(), Arc::new(AtomicUsize::new(0)));
+        let left = panics.clone();
+        let clock = Clock::custom(move || {
+            let count_down = |left: usize| left.checked_sub(1);
+            let panics = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count_down);
+            assert!(panics.is_err(), "the clock's own panic");
+            Duration::from_nanos(dial.0.load(Ordering::SeqCst))
+        });
+        let driver = Driver::builder().clock(clock);
+        (driver.build_with_unpark(|| {}), panics)
+    }
 }
 
 /// Pseudo-random numbers, the same in each run.
