@@ -34,10 +34,15 @@ impl Context {
     pub fn token(&self) -> CancellationToken {
         let cache = &self.node.token;
         // The function is registered outside of the cell: it may be called at once, and what it
-        // wakes may ask for a token, too.
-        if cache.get().is_none() && cache.set(CancellationToken::new()).is_ok() {
-            let token = cache.get().cloned();
-            self.after_func(move || token.iter().for_each(CancellationToken::cancel));
+        // wakes may ask for a token, too. And before the token is in the cell: if the clock panics,
+        // no token must be there that nothing cancels.
+        if cache.get().is_none() {
+            let token = CancellationToken::new();
+            let cancelled = token.clone();
+            let function = self.after_func(move || cancelled.cancel());
+            if cache.set(token).is_err() {
+                function.stop();
+            }
         }
         match cache.get() {
             Some(token) => token.child_token(),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use reveille::{Context, ContextError, Driver, ManualClock};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Log, Task, manual, ms};
+use crate::support::{Dial, Log, Task, manual, ms, watched};
 
 #[test]
 fn a_token_is_cancelled_with_its_context() {
@@ -51,6 +51,19 @@ fn a_context_is_cancelled_with_its_token_before_the_call_returns() {
 }
 
 #[test]
+fn a_function_of_a_context_made_of_a_child_token_may_use_the_parent_of_the_token() {
+    watched(|| {
+        let parent = CancellationToken::new();
+        let context = Context::from_token(parent.child_token());
+        let log = Log::new();
+        let (asked, called) = (parent.clone(), log.clone());
+        context.after_func(move || called.push(asked.child_token().is_cancelled()));
+        parent.cancel();
+        assert_eq!(log.take(), [true]);
+    });
+}
+
+#[test]
 fn cancelling_a_context_made_of_a_token_does_not_cancel_the_token() {
     let token = CancellationToken::new();
     let context = Context::from_token(token.clone());
@@ -74,6 +87,18 @@ fn a_waker_of_a_token_may_ask_for_a_token() {
     assert!(cancelled.as_mut().poll(&mut cx).is_pending());
     context.cancel();
     assert_eq!(log.take(), [true]);
+}
+
+#[test]
+fn a_clock_that_panics_leaves_no_token_that_nothing_cancels() {
+    let (driver, panics) = Dial::default().driver_that_may_panic();
+    let _entered = driver.handle().enter();
+    let context = Context::background().with_timeout(ms(1000));
+    panics.store(1, Relaxed);
+    assert!(catch_unwind(AssertUnwindSafe(|| context.token())).is_err());
+    let token = context.token();
+    context.cancel();
+    assert!(token.is_cancelled());
 }
 
 #[test]
