@@ -157,7 +157,11 @@ impl Ticker {
     }
 
     /// Starts the ticker anew, also if it was stopped: the next tick is due when `period`, the new
-    /// period, has passed from now. A tick that was due is not received any more.
+    /// period, has passed from now. A tick that was due is not received any more. If a task waits
+    /// for a tick, it waits on.
+    ///
+    /// After a [`stop`](Self::stop), poll the ticker again for it to start: nothing wakes a task
+    /// that has polled it before.
     ///
     /// # Panics
     ///
@@ -176,9 +180,10 @@ impl Ticker {
     #[track_caller]
     pub fn reset(&mut self, period: Duration) {
         check_period(period);
+        // First, because it reads the clock, which may panic: a ticker that was stopped stays so.
+        self.sleep.reset_after(period);
         self.period = period;
         self.active = true;
-        self.sleep.reset_after(period);
     }
 
     /// Returns how many ticks were dropped since the ticker was made, because a tick before them

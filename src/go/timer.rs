@@ -198,7 +198,6 @@ impl Timer {
         loop {
             let (version, command, active) = link.begin_poll(cx.waker(), self.sleep.driver());
             if version != self.seen {
-                self.seen = version;
                 match command {
                     Command::Stop => self.sleep.disarm(),
                     // Without a driver there is no clock yet on which `at` means anything.
@@ -209,6 +208,8 @@ impl Timer {
                     Command::StartAfter(wait) => self.sleep.reset_after(wait),
                     Command::Own => {}
                 }
+                // Last: if the clock panics, the next poll does it.
+                self.seen = version;
             }
             if !active {
                 return Poll::Pending;

@@ -1,5 +1,6 @@
 //! `TimerRemote`: other tasks stop and reset a timer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -300,6 +301,34 @@ fn a_remote_resets_a_timer_in_the_poll_in_which_it_gets_its_driver() {
     now.store(11, Ordering::Relaxed);
     driver.turn();
     assert!(task.poll(&mut timer).is_ready());
+}
+
+/// The same, and the clock panics when it is read for the reset. The next poll makes up for it.
+#[test]
+fn a_clock_that_panics_loses_no_reset_of_a_remote() {
+    let mut timer = Timer::new(secs(1));
+    let remote = Mutex::new(Some(timer.remote()));
+    let readings = Arc::new(AtomicU64::new(0));
+    let counted = readings.clone();
+    let clock = Clock::custom(move || {
+        if counted.load(Ordering::Relaxed) > 0 {
+            // The remote's reset comes at the first reading; the third one is for that reset.
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            let remote = remote.lock().unwrap().take();
+            remote.inspect(|remote| assert!(remote.reset(secs(3600))));
+            assert!(number < 3, "the clock's own panic");
+        }
+        secs(10)
+    });
+    let driver = Driver::builder().clock(clock).build_with_unpark(|| {});
+    let _entered = driver.handle().enter();
+    readings.store(1, Ordering::Relaxed);
+    let task = Task::new();
+    catch_unwind(AssertUnwindSafe(|| task.poll(&mut timer))).unwrap_err();
+    readings.store(0, Ordering::Relaxed);
+    assert!(task.poll(&mut timer).is_pending());
+    let at = driver.next_deadline().unwrap();
+    assert_eq!(at, driver.handle().now() + secs(3600));
 }
 
 /// Its first poll yields its value at once.

@@ -1,5 +1,7 @@
 //! `Ticker` and `tick`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use reveille::go::{self, Ticker};
 use reveille::time::{Instant, sleep};
 
 use crate::on::everywhere;
-use crate::support::{Task, manual, ms, panic_of, secs};
+use crate::support::{Dial, Task, manual, ms, panic_of, secs};
 
 /// Receives what has come, and returns when it was due, in milliseconds.
 fn received(ticker: &mut Ticker, start: Instant) -> Vec<u128> {
@@ -220,4 +222,22 @@ fn tick_is_cancel_safe() {
         }
         assert_eq!(ticker.tick().await, start + ms(10));
     });
+}
+
+#[test]
+fn a_stopped_ticker_stays_so_if_the_clock_panics_in_its_reset() {
+    let dial = Dial::default();
+    let (driver, panics) = dial.driver_that_may_panic();
+    let _entered = driver.handle().enter();
+    let mut ticker = Ticker::new(ms(10));
+    ticker.stop();
+    dial.set(ms(20));
+    panics.store(1, Ordering::SeqCst);
+    catch_unwind(AssertUnwindSafe(|| ticker.reset(ms(30)))).unwrap_err();
+    assert!(ticker.is_terminated());
+    assert!(Task::new().poll(&mut ticker.next()).is_pending());
+    ticker.reset(ms(30));
+    dial.set(ms(50));
+    let next = Task::new().poll(&mut ticker.next());
+    assert_eq!(next, Poll::Ready(Some(driver.handle().now())));
 }
