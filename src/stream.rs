@@ -6,9 +6,10 @@
 //! [`Interval`] is a stream itself; [`IntervalStream`] is for code that
 //! wraps it.
 //!
-//! All of them poll the inner stream before the timer, so an item that is available when the time
-//! is up is still taken. Once the inner stream has ended, no timer is armed, and the inner stream
-//! is not polled again. (`Throttle` keeps no note of the end, and polls the inner stream again.)
+//! All of them but `Throttle` poll the inner stream before the timer, so an item that is available
+//! when the time is up is still taken. Once the inner stream has ended, no timer is armed, and the
+//! inner stream is not polled again. (`Throttle` polls the inner stream only once the time is up.
+//! It keeps no note of the end, and polls the inner stream again.)
 
 mod chunks_timeout;
 mod debounce;
@@ -201,9 +202,11 @@ pub trait StreamExt: Stream {
     /// yields                        abc             d        e|
     /// ```
     ///
-    /// The timer is polled only when the inner stream is pending: a stream that always has an item
-    /// fills every chunk. With a `duration` of zero, a chunk holds the items that are available
-    /// without waiting. Pass [`usize::MAX`] for chunks that are limited by time alone.
+    /// The timer is polled only when the inner stream is pending, or when a poll has taken 1024
+    /// items: it then lets other tasks run, too. So a stream that always has an item fills every
+    /// chunk of up to 1024. With a `duration` of zero, a chunk holds the items that are available
+    /// without waiting, 1024 at most. Pass [`usize::MAX`] for chunks that are limited by time
+    /// alone.
     ///
     /// The timer is made with the first item of each chunk, so this may be called where no driver
     /// is current.

@@ -1,7 +1,8 @@
 //! [`ChunksTimeout`], a stream that collects items into chunks.
 //!
 //! A chunk is complete when it is full, when the stream has ended, or when the stream is pending
-//! and the timer, which was made with the first item, is ready. A timer exists only while items
+//! and the timer, which was made with the first item, is ready. A poll that has taken many items
+//! goes on as if the stream were pending, and wakes its own task. A timer exists only while items
 //! wait: whatever takes the items also drops the timer.
 
 use std::future::Future;
@@ -14,7 +15,14 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
+use crate::panic::catch_panic;
 use crate::time::sleep::{self, Sleep};
+
+/// How many items one poll takes at most. A `max_size` may be greater, `usize::MAX` even, and the
+/// timer is polled only when the stream is pending: so without this limit a stream that always has
+/// an item would occupy its thread, and its chunk would never end. It is as large as it is so that
+/// most chunks take one poll.
+const BATCH: usize = 1024;
 
 /// For how many items memory is reserved when a chunk begins, at most. The chunk grows as it fills,
 /// because a large `max_size` may be a mere limit that is never reached.
@@ -94,7 +102,8 @@ impl<S: Stream> ChunksTimeout<S> {
     #[must_use]
     pub fn into_remainder(self: Pin<&mut Self>) -> Vec<S::Item> {
         let this = self.project();
-        *this.timer = None;
+        // It drops a waker, which may panic, and the items are to be returned all the same.
+        catch_panic(|| *this.timer = None);
         mem::take(this.items)
     }
 }
@@ -106,15 +115,25 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
         let mut this = self.as_mut().project();
         let waits = this.timer.as_ref().is_some_and(Sleep::is_registered);
         let before = ready!(coop::poll_start_item(cx, this.yielded, || waits));
+        let full_batch = this.items.len().saturating_add(BATCH);
         while !*this.ended {
-            let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
+            let is_full_batch = this.items.len() == full_batch;
+            let polled = match is_full_batch {
+                true => Poll::Pending,
+                false => this.stream.as_mut().poll_next(cx),
+            };
+            let Poll::Ready(item) = polled else {
                 if this.items.is_empty() {
                     return Poll::Pending;
                 }
                 // There is none if the poll that took the first item panicked for want of a driver.
                 let duration = *this.duration;
                 let timer = this.timer.get_or_insert_with(|| sleep::uncapped(duration));
-                ready!(coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx)));
+                let limit = coop::poll_limit(before, cx, |cx| Pin::new(&mut *timer).poll(cx));
+                if limit.is_pending() && is_full_batch {
+                    cx.waker().wake_by_ref();
+                }
+                ready!(limit);
                 break;
             };
             let Some(item) = item else {

@@ -13,6 +13,7 @@ use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::backend::coop;
+use crate::panic::catch_panic;
 use crate::time::sleep::{self, Sleep};
 
 /// How many items one poll takes at most. No item is yielded while newer ones keep coming, so
@@ -94,8 +95,9 @@ impl<S: Stream> Stream for Debounce<S> {
                     drop(replaced);
                 }
                 Poll::Ready(None) => {
-                    *this.timer = None;
                     *this.ended = true;
+                    // It drops a waker, which may panic, and the newest item must not be lost.
+                    catch_panic(|| *this.timer = None);
                     return Poll::Ready(this.newest.take());
                 }
                 Poll::Pending => {

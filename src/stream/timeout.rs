@@ -103,8 +103,9 @@ impl<S: Stream> Stream for Timeout<S> {
                 Poll::Ready(Some(Ok(item)))
             }
             Poll::Ready(None) => {
-                *this.timer = None;
+                // First, because to drop the timer drops a waker, which may panic.
                 *this.ended = true;
+                *this.timer = None;
                 Poll::Ready(None)
             }
             Poll::Pending if *this.spent => Poll::Pending,

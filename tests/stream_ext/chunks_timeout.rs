@@ -106,6 +106,10 @@ fn size_without_limit_is_bounded_by_time() {
     let mut fed = TestStream::new(|inside| inside.chunks_timeout(usize::MAX, ms(100)));
     let many = "x".repeat(10_000);
     assert_eq!(fed.feed(&many).out(), "");
+    // It lets other tasks run now and then.
+    while fed.woken() > 0 {
+        assert_eq!(fed.out(), "");
+    }
     assert_eq!(fed.stream.size_hint(), (1, None));
     assert_eq!(fed.at(100).out(), format!("[{many}]"));
 }
@@ -235,4 +239,27 @@ fn item_that_came_where_no_driver_was_current_is_yielded_in_time_once_one_is() {
     assert_eq!(driver.handle().armed(), 1);
     clock.advance(ms(10));
     assert_eq!(task.poll(&mut chunks.next()), Poll::Ready(Some(vec!['a'])));
+}
+
+#[test]
+fn a_stream_that_always_has_an_item_is_limited_by_time() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    // A million, so that the test ends in any case.
+    let items = stream::repeat('a').take(1_000_000);
+    let mut chunks = items.chunks_timeout(usize::MAX, ms(10));
+    // It lets other tasks run, and its time go on.
+    for wakes in 1..4 {
+        assert!(task.poll(&mut chunks.next()).is_pending());
+        assert_eq!(task.wakes(), wakes);
+    }
+    clock.advance(ms(10));
+    let Poll::Ready(Some(first)) = task.poll(&mut chunks.next()) else {
+        panic!("its time is up");
+    };
+    assert!(task.poll(&mut chunks.next()).is_pending());
+    clock.advance(ms(10));
+    let rest = pollster::block_on(chunks.concat());
+    assert_eq!(first.len() + rest.len(), 1_000_000);
 }

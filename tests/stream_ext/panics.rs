@@ -1,16 +1,18 @@
-//! Tests of clocks that panic while a stream yields an item: it is not lost, and nothing is early.
+//! Tests of clocks and wakers that panic while a stream yields an item: it is not lost, and nothing
+//! is early.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
 use std::task::Poll::{self, Pending, Ready};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures::stream::Stream;
+use futures::stream::{self, Stream, StreamExt as _};
 use reveille::time::{interval, timeout};
 use reveille::{Clock, Driver, Entered, StreamExt as _};
 
-use crate::support::{Dial, Task, ms, secs};
+use crate::support::{Dial, OnDrop, Task, manual, ms, owning, secs};
 
 /// A clock that panics while it is told to, and a driver on it.
 struct TestClock {
@@ -138,4 +140,56 @@ fn a_timeout_yields_its_output_although_the_clock_panics() {
     for limited in &mut timeouts {
         assert_eq!(task.poll(limited), Ready(Ok(7)));
     }
+}
+
+/// Polls the stream with a waker whose drop panics, and of which the timer has the last clone.
+fn arm_with_a_bad_waker<S: Stream + Unpin>(stream: &mut S) {
+    let bad = owning(OnDrop(|| panic!("a waker's own panic")));
+    let stream = std::pin::Pin::new(stream);
+    assert!(
+        stream
+            .poll_next(&mut Context::from_waker(&bad))
+            .is_pending()
+    );
+}
+
+/// Items, a wait, and the end. It must not be polled after that.
+fn ends_after_a_wait<const N: usize>(items: [u32; N]) -> impl Stream<Item = u32> + Unpin {
+    let (mut items, mut polls) = (items.into_iter(), 0);
+    stream::poll_fn(move |_| {
+        let item = items.next();
+        polls += usize::from(item.is_none());
+        match (item, polls) {
+            (Some(item), _) => Ready(Some(item)),
+            (None, 1) => Pending,
+            (None, 2) => Ready(None),
+            (None, _) => unreachable!("it was polled after its end"),
+        }
+    })
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_does_not_make_a_stream_go_on_after_its_end() {
+    let (_clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut limited = ends_after_a_wait([]).timeout(secs(1));
+    arm_with_a_bad_waker(&mut limited);
+    catch_unwind(AssertUnwindSafe(|| task.poll(&mut limited.next()))).unwrap_err();
+    assert_eq!(task.poll(&mut limited.next()), Ready(None));
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_loses_no_item_at_the_end_of_a_stream() {
+    let (_clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    let mut settled = ends_after_a_wait([1, 2]).debounce(secs(1));
+    arm_with_a_bad_waker(&mut settled);
+    assert_eq!(task.poll(&mut settled.next()), Ready(Some(2)));
+    assert_eq!(task.poll(&mut settled.next()), Ready(None));
+    let mut chunks = ends_after_a_wait([1, 2]).chunks_timeout(3, secs(1));
+    arm_with_a_bad_waker(&mut chunks);
+    assert_eq!(task.poll(&mut chunks.next()), Ready(Some(vec![1, 2])));
+    assert_eq!(task.poll(&mut chunks.next()), Ready(None));
 }
