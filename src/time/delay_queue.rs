@@ -25,6 +25,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 
 use crate::instant::Instant;
+use crate::panic::catch_panic;
 use crate::queue::TimerQueue;
 use crate::time::delay_queue::timer::{QueueTimer, UnboundWaits};
 
@@ -58,10 +59,10 @@ pub use crate::queue::Key;
 /// The queue uses the driver that is [current](crate::Handle::current) where the first value is
 /// inserted, and measures all durations on that driver's clock. Creating a queue needs no driver.
 /// If no driver is current at the first insertion, the queue takes the one that is current when it
-/// is first polled or given another value, like a [`Sleep`](super::Sleep). If the clock of that
-/// driver is not the system's, values that were inserted for a duration wait for the whole of it
-/// from then on, and values that were inserted for an instant wait until that clock shows the
-/// instant.
+/// is given another value, one of its values is reset, or it is polled while some value can come
+/// due, like a [`Sleep`](super::Sleep). If the clock of that driver is not the system's, values that
+/// were inserted for a duration wait for the whole of it from then on, and values that were inserted
+/// for an instant wait until that clock shows the instant.
 ///
 /// If the driver is dropped, the waiting task is woken, and the queue moves to another driver like
 /// a [`Sleep`](super::Sleep): the values keep the time that they had left, and their deadlines are
@@ -241,12 +242,16 @@ impl<T> DelayQueue<T> {
         let deadline = self.known_deadline(key)?;
         let value = self.queue.remove(*key)?;
         self.waits.remove(*key);
-        if self.is_first(*key) {
-            self.replace_first();
-        } else if self.queue.is_empty() {
-            // A value that never comes due is not the first.
-            self.wake();
-        }
+        // The clock and the waker may panic, and the value must not be lost. If the clock does, the
+        // timer is still armed for the value that was removed, which is no later (D2).
+        catch_panic(|| {
+            if self.is_first(*key) {
+                self.replace_first();
+            } else if self.queue.is_empty() {
+                // A value that never comes due is not the first.
+                self.wake();
+            }
+        });
         Some(Expired::new(*key, deadline, value))
     }
 

@@ -134,6 +134,25 @@ fn values_keep_the_time_that_they_had_left_if_the_clock_of_the_next_driver_panic
     assert_eq!(due(&mut queue), ['a']);
 }
 
+/// The clock tells whether the next value is due already.
+#[test]
+fn a_clock_that_panics_when_a_value_is_removed_does_not_lose_it() {
+    let dial = Dial::default();
+    let (mut driver, panics) = dial.driver_that_may_panic();
+    let _entered = driver.handle().enter();
+    let (task, mut queue) = (Task::new(), DelayQueue::new());
+    let key = queue.insert('a', ms(10));
+    queue.insert('b', ms(20));
+    assert_eq!(poll(&task, &mut queue), Pending);
+    panics.store(1, Ordering::SeqCst);
+    assert_eq!(queue.remove(&key).into_inner(), 'a');
+    assert_eq!(panics.load(Ordering::SeqCst), 0);
+    // The task is woken in time for the other one.
+    dial.set(ms(20));
+    driver.turn();
+    assert_eq!((task.wakes(), due(&mut queue)), (1, vec!['b']));
+}
+
 /// Counts the readings of a clock since it was switched on.
 #[derive(Clone, Default)]
 struct Switch(Arc<AtomicU64>);

@@ -267,6 +267,22 @@ fn a_waker_that_panics_leaves_the_queue_consistent() {
     assert_eq!(due(&mut queue), ['a', 'b']);
 }
 
+/// A removal wakes the task if the queue is empty then.
+#[test]
+fn a_waker_that_panics_when_a_value_is_removed_does_not_lose_it() {
+    let (_clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    for wait in [ms(10), Duration::MAX] {
+        let mut queue = DelayQueue::new();
+        let key = queue.insert('a', wait);
+        let bad = waker(|| panic!("a waker's own panic"));
+        let mut cx = Context::from_waker(&bad);
+        assert!(queue.poll_expired(&mut cx).is_pending());
+        assert_eq!(queue.remove(&key).into_inner(), 'a');
+        assert!(queue.is_empty());
+    }
+}
+
 /// It is dropped by the poll that finds the value due, which then was lost.
 #[test]
 fn a_waker_that_panics_when_it_is_dropped_loses_no_value() {

@@ -7,10 +7,11 @@
 //! their order. The farthest instant, which never comes, is the same in both.
 //!
 //! If the first value is inserted where there is no driver, the timer is *unbound*, like a
-//! [`Sleep`] that is made there, until the queue is first polled, or given a value, where a driver
-//! is current. Until then its deadlines are on the system's clock. If the driver's clock shows
-//! another time, each value that was inserted for a duration waits for the whole of it from then on
-//! (see [`UnboundWaits`]); a value that was inserted for an instant keeps that instant.
+//! [`Sleep`] that is made there, until the queue is given a value, or one is reset, where a driver
+//! is current, or the queue is polled while some value can come due. Until then its deadlines are
+//! on the system's clock. If the driver's clock shows another time, each value that was inserted
+//! for a duration waits for the whole of it from then on (see [`UnboundWaits`]); a value that was
+//! inserted for an instant keeps that instant.
 
 use std::collections::HashMap;
 use std::future::Future;
