@@ -58,8 +58,9 @@
 //!
 //! If the driver is dropped, the timer moves at once: to the driver that is current on the thread
 //! that drops it, or to the process-wide thread. If there is neither (the feature `fallback` is
-//! off), the timer stays orphaned, and unlike a [`Sleep`] it is not moved by a later poll: the
-//! context is done once its deadline has passed, but nothing wakes a task that waits for it.
+//! off), the timer stays orphaned, and unlike a [`Sleep`] it is not moved by a later poll. It stays
+//! orphaned, too, if its clock is manual or paused, as a `Sleep` does. The context is then done
+//! once its deadline has passed, but nothing wakes a task that waits for it.
 
 // Where the rest of the story is: `context/node.rs` (what points to what), `context/release.rs`
 // (when a node is released), `context/end.rs` (how a context ends, and what two threads do that end
@@ -90,6 +91,7 @@ use crate::context::error::{Cause, Outcome};
 use crate::context::node::{Limit, Node};
 use crate::context::trigger::{Deadline, Source, Trigger};
 use crate::instant::Instant;
+use crate::panic::catch_panic;
 use crate::sync::lock;
 use crate::time::{self, Sleep};
 
@@ -484,8 +486,9 @@ impl Context {
     fn end_canceled(&self, cause: Option<Cause>) -> bool {
         let error = ContextError::Canceled;
         // A deadline that has passed came first: this ends the context then. The call below is made
-        // in any case, since it waits for a thread that is ending the context.
-        let _ = self.err();
+        // in any case, since it waits for a thread that is ending the context. So it is if the clock
+        // panics: what is cancelled must stop, and a guard may do this in an unwinding thread.
+        catch_panic(|| _ = self.err());
         end(&self.node, Outcome { error, cause })
     }
 

@@ -13,13 +13,14 @@ impl Context {
     /// Calls `function` once, when this context ends; at once if it has ended.
     ///
     /// It is called on the thread that ends the context: in `cancel`, in the driver's turn, here,
-    /// or in whichever call or poll is the first to find the deadline passed, such as
-    /// [`is_done`](Self::is_done), also that of a descendant. No lock of this crate is held then,
-    /// but such a caller may hold one of its own, which `function` must not take. Every descendant
-    /// of the context has ended by then, except if it is called here while another thread is
-    /// ending the context: then some may end a moment later. It must not block: to do so, let it
-    /// spawn a task or a thread. If it panics, the panic is caught, after the panic hook has
-    /// reported it.
+    /// in whichever call or poll is the first to find the deadline passed, such as
+    /// [`is_done`](Self::is_done), also that of a descendant, or in the `cancel` of a
+    /// `CancellationToken` that the context was made of (feature `tokio-util`). No lock of this
+    /// crate is held then, but such a caller may hold one of its own, which `function` must not
+    /// take. Every descendant of the context has ended by then, except if it is called here while
+    /// another thread is ending the context: then some may end a moment later. It must not block:
+    /// to do so, let it spawn a task or a thread. If it panics, the panic is caught, after the
+    /// panic hook has reported it.
     ///
     /// Neither the returned [`AfterFunc`] nor any handle of this context need be kept: as long as
     /// something can end the context (its deadline, or one of its ancestors), the function is

@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use crate::context::list::Key;
 use crate::context::node::Waiter;
 use crate::context::{Context, ContextError};
+use crate::panic::catch_panic;
 use crate::sync::lock;
+use crate::time::sleep::Identity;
 
 impl Context {
     /// Waits until this context ends.
@@ -104,14 +106,8 @@ pub struct Done {
 #[derive(Clone, Copy)]
 struct Registered {
     key: Key,
-    /// Data and vtable of that waker. While it exists, no other waker has the same, so polling
-    /// again with the same waker takes no lock.
-    identity: (usize, usize),
-}
-
-fn identity(waker: &Waker) -> (usize, usize) {
-    let vtable = std::ptr::from_ref(waker.vtable());
-    (waker.data().addr(), vtable.addr())
+    /// Polling again with the same waker takes no lock.
+    identity: Identity,
 }
 
 impl Done {
@@ -120,7 +116,7 @@ impl Done {
         let node = &self.context.node;
         node.bind();
         let mut waker = waker.clone();
-        let identity = identity(&waker);
+        let identity = Identity::of(&waker);
         let mut state = lock(&node.state);
         // Under the lock: a thread that ends the context later finds the waker.
         if node.status().is_some() {
@@ -137,8 +133,9 @@ impl Done {
             _ => (state.waiters.insert(Waiter::Task(waker)), None),
         };
         drop(state);
-        drop(old);
+        // Before the old waker is dropped, which may panic: its identity may soon be another's.
         self.registered = Some(Registered { key, identity });
+        drop(old);
         true
     }
 
@@ -158,7 +155,8 @@ impl Future for Done {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        let is_registered = |registered: Registered| registered.identity == identity(cx.waker());
+        let is_registered =
+            |registered: Registered| registered.identity == Identity::of(cx.waker());
         if !self.context.is_done()
             && (self.registered.is_some_and(is_registered) || self.register(cx.waker()))
         {
@@ -220,7 +218,8 @@ impl<F: Future> Future for Run<F> {
         if *this.started || !this.done.context.is_done() {
             *this.started = true;
             if let Poll::Ready(output) = this.future.poll(cx) {
-                this.done.release();
+                // It drops the waker, which may panic, and the output must not be lost.
+                catch_panic(|| this.done.release());
                 this.done.terminated = true;
                 return Poll::Ready(Ok(output));
             }

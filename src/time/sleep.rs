@@ -25,11 +25,11 @@ use std::time::Duration;
 
 use futures_core::future::FusedFuture;
 
+pub(crate) use self::poll::Identity;
 use crate::backend::coop::{self, Snapshot};
 use crate::driver::shared::Reset;
 use crate::driver::{DriverRef, Handle};
 use crate::instant::{Instant, NEVER};
-use crate::time::sleep::poll::Identity;
 
 /// If a timer is made on a driver for at least this wait, its first poll does not read the clock:
 /// it assumes that the timer is not due. If that poll comes so late that the deadline has passed,
@@ -44,9 +44,9 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 /// never ready. (On a tokio runtime whose clock may be paused, no wait is longer than 30 years.)
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
-/// current at its first poll, and if there is none either, the process-wide thread. If the clock of
-/// that driver shows the time of the system's monotonic clock, time counts from this call. If it
-/// shows another time (it is manual, was ever paused, or is
+/// current when it is first polled or reset. If a poll finds none either, it takes the process-wide
+/// thread. If the clock of that driver shows the time of the system's monotonic clock, time counts
+/// from this call. If it shows another time (it is manual, was ever paused, or is
 /// [`Clock::boottime`](crate::Clock::boottime) or one of your own), all of `duration` counts from
 /// the first poll.
 ///
@@ -86,10 +86,10 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// the future is never ready.
 ///
 /// If no driver is [current](Handle::current) at this call, the future takes the one that is
-/// current at its first poll, as [`sleep`] does, and waits until the clock of that driver shows
-/// `deadline`. Take care if that is a manual clock or one of your own, which count from when they
-/// were made: an [`Instant::now`] that was read outside of the runtime is on the system's clock,
-/// and differs from theirs. Read instants where the timer runs, or use [`sleep`].
+/// current when it is first polled or reset, as [`sleep`] does, and waits until the clock of that
+/// driver shows `deadline`. Take care if that is a manual clock or one of your own, which count from
+/// when they were made: an [`Instant::now`] that was read outside of the runtime is on the system's
+/// clock, and differs from theirs. Read instants where the timer runs, or use [`sleep`].
 ///
 /// # Panics
 ///
@@ -578,7 +578,8 @@ impl FusedFuture for Sleep {
 ///   has come since.
 /// - `Ended`: a poll has found the deadline passed. It was ready, unless it
 ///   [yielded](super#yielding): then the next one is.
-/// - `Unbound`: it was made where there is no driver, and takes one at its first poll.
+/// - `Unbound`: it was made where there is no driver, and takes one when it is first polled or
+///   reset.
 /// - `Orphaned`: its driver is gone, and it has not moved to another one.
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use futures::future::FusedFuture;
 use reveille::time::Instant;
 use reveille::{Context, ContextError, ManualClock};
 
-use crate::support::{Count, Task, manual, ms, poll_with, secs, watched};
+use crate::support::{Count, OnDrop, Task, manual, ms, owning, poll_with, secs, watched};
 use crate::{cause, children};
 
 #[test]
@@ -220,6 +220,26 @@ fn a_pause_that_ended_in_time_has_ended_however_late_its_task_is() {
     clock.advance(secs(3));
     assert!(context.is_done());
     assert_eq!(task.poll(&mut pause), Poll::Ready(Ok(())));
+}
+
+/// The context drops it when the future is ready.
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_loses_no_output() {
+    let context = Context::background();
+    let mut polls = 0;
+    let mut run = context.run(std::future::poll_fn(|_| {
+        polls += 1;
+        if polls == 1 {
+            Poll::Pending
+        } else {
+            Poll::Ready(5)
+        }
+    }));
+    let bad = owning(OnDrop(|| panic!("a waker's own panic")));
+    assert!(poll_with(&mut run, &bad).is_pending());
+    // The context has the last clone.
+    drop(bad);
+    assert_eq!(Task::new().poll(&mut run), Poll::Ready(Ok(5)));
 }
 
 #[test]

@@ -250,6 +250,18 @@ fn a_clock_that_panics_when_its_driver_is_dropped_costs_the_context_no_timer() {
 }
 
 #[test]
+fn a_cancel_ends_the_context_although_the_clock_panics() {
+    let (driver, panics) = Dial::default().driver_that_may_panic();
+    let _entered = driver.handle().enter();
+    let context = Context::background().with_timeout(secs(1));
+    let child = context.child();
+    panics.store(1, Relaxed);
+    assert!(context.cancel());
+    assert_eq!(panics.load(Relaxed), 0, "the deadline might have passed");
+    assert_eq!(child.err(), Some(ContextError::Canceled));
+}
+
+#[test]
 fn where_there_is_no_driver_the_process_wide_thread_serves() {
     watched(|| {
         let start = Instant::now();

@@ -41,7 +41,7 @@ use crate::time::sleep::{NextPoll, Phase, Sleep};
 /// clone that the driver holds, which lives while the timer is armed, and not that of the waker
 /// that it was polled with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     data: usize,
     vtable: usize,
 }
@@ -71,7 +71,7 @@ impl Identity {
         (self.vtable as u64) << 32 | self.data as u64
     }
 
-    pub(super) fn of(waker: &Waker) -> Self {
+    pub(crate) fn of(waker: &Waker) -> Self {
         Self {
             data: waker.data().addr(),
             vtable: std::ptr::from_ref(waker.vtable()).addr(),
