@@ -28,8 +28,9 @@
 //! # Which driver
 //!
 //! All of them work on any executor, on the [current driver](crate::Handle::current), like the
-//! functions of [`time`](crate::time). As a [`Sleep`] does, they move to another driver if theirs
-//! ends, and [yield](crate::time#yielding).
+//! functions of [`time`](crate::time). As a [`Sleep`] does, those that are awaited move to another
+//! driver if theirs ends, and [yield](crate::time#yielding). [`after_func`] does neither: if its
+//! driver ends, its function is dropped.
 //!
 //! [`Duration`]: crate::time::Duration
 //! [`Sleep`]: crate::time::Sleep

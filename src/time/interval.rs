@@ -24,8 +24,8 @@ use crate::time::sleep::{Sleep, sleep, sleep_until};
 /// A tick beyond the clock's end (292 years) never comes.
 ///
 /// If no driver is [current](Handle::current) at this call, the interval takes the one that is
-/// current when it is first polled. If the clock of that driver is the system's, the first tick is
-/// scheduled for the time of this call, otherwise for the time of the first poll.
+/// current when it is first polled or reset. If the clock of that driver is the system's, the first
+/// tick is scheduled for the time of this call, otherwise for the time of the first poll.
 ///
 /// # Panics
 ///
