@@ -486,8 +486,9 @@ impl Context {
     fn end_canceled(&self, cause: Option<Cause>) -> bool {
         let error = ContextError::Canceled;
         // A deadline that has passed came first: this ends the context then. The call below is made
-        // in any case, since it waits for a thread that is ending the context. So it is if the clock
-        // panics: what is cancelled must stop, and a guard may do this in an unwinding thread.
+        // in any case, since it waits for a thread that is ending the context. So it is if the
+        // clock panics: what is cancelled must stop, and a guard may do this in an unwinding
+        // thread.
         catch_panic(|| _ = self.err());
         end(&self.node, Outcome { error, cause })
     }

@@ -395,9 +395,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             scanner.planner.note_fired(self.clock.nanos(), fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
-            // If a timer is due already and has not fired, this scan comes from an unpark as a rule,
-            // perhaps because the clock has jumped, and not from a wake-up. If it counted as one,
-            // the timer would fire a slack later, and later again after the next unpark.
+            // If a timer is due already and has not fired, this scan comes from an unpark as a
+            // rule, perhaps because the clock has jumped, and not from a wake-up. If it counted as
+            // one, the timer would fire a slack later, and later again after the next unpark.
             if now >= at && now < next {
                 scanner.planner.woke_in_vain(now);
             }

@@ -90,8 +90,8 @@ impl Pool {
     }
 
     /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Checks the
-    /// slots only if a check is due, or `must_check_lifo_slots`. The worker of that core must not be
-    /// running a task.
+    /// slots only if a check is due, or `must_check_lifo_slots`. The worker of that core must not
+    /// be running a task.
     pub(super) fn take_stuck(&self, core: &Core, must_check_lifo_slots: bool) {
         let is_full = |worker: usize| !self.slots[worker].is_empty();
         let stuck = self

@@ -60,9 +60,9 @@ pub use crate::queue::Key;
 /// inserted, and measures all durations on that driver's clock. Creating a queue needs no driver.
 /// If no driver is current at the first insertion, the queue takes the one that is current when it
 /// is given another value, one of its values is reset, or it is polled while some value can come
-/// due, like a [`Sleep`](super::Sleep). If the clock of that driver is not the system's, values that
-/// were inserted for a duration wait for the whole of it from then on, and values that were inserted
-/// for an instant wait until that clock shows the instant.
+/// due, like a [`Sleep`](super::Sleep). If the clock of that driver is not the system's, values
+/// that were inserted for a duration wait for the whole of it from then on, and values that were
+/// inserted for an instant wait until that clock shows the instant.
 ///
 /// If the driver is dropped, the waiting task is woken, and the queue moves to another driver like
 /// a [`Sleep`](super::Sleep): the values keep the time that they had left, and their deadlines are

@@ -182,8 +182,8 @@ impl Idle {
         self.lifo_watch.due() != NEVER
     }
 
-    /// Checks the LIFO slots, if it is about time or `must_check_lifo_slots`, for a worker that runs
-    /// no task at the moment. Returns the workers from whose slot it should take the task.
+    /// Checks the LIFO slots, if it is about time or `must_check_lifo_slots`, for a worker that
+    /// runs no task at the moment. Returns the workers from whose slot it should take the task.
     pub(crate) fn check_slots(
         &self,
         worker: usize,

@@ -103,8 +103,8 @@ impl ClockObserver for Idle {
 }
 
 impl Idle {
-    /// Notes whether the clock is frozen. If it is, the keeper waits without a timeout, so it has to
-    /// be told when the timer that was announced is cancelled.
+    /// Notes whether the clock is frozen. If it is, the keeper waits without a timeout, so it has
+    /// to be told when the timer that was announced is cancelled.
     ///
     /// To be called after each change, and once after `Idle` was registered as an observer of the
     /// clock.

@@ -132,7 +132,8 @@ impl<T: AsFd> AsyncFd<T> {
     ///   ([`Unsupported`](io::ErrorKind::Unsupported)), and no descriptor can be registered twice
     ///   ([`AlreadyExists`](io::ErrorKind::AlreadyExists)).
     /// - If too many duplicates of it are registered: the kernel allows a runtime with n workers
-    ///   500 / n duplicates of one open file, or more ([`InvalidInput`](io::ErrorKind::InvalidInput)).
+    ///   500 / n duplicates of one open file, or more
+    ///   ([`InvalidInput`](io::ErrorKind::InvalidInput)).
     ///   Share one `AsyncFd` instead, by an `Arc`.
     /// - If the runtime is gone.
     /// - If the runtime was made when the process had no file descriptors left, as that of

@@ -239,7 +239,8 @@ impl Registration {
         let mut state = lock(&self.state);
         state.epoll = None;
         for direction in [Direction::Read, Direction::Write] {
-            // A wait for an event ends, too: its operation is tried once more, and the next wait fails.
+            // A wait for an event ends, too: its operation is tried once more, and the next wait
+            // fails.
             self.end_waits(&mut state, direction, wakers);
         }
     }
