@@ -28,12 +28,12 @@ use futures::channel::oneshot;
 use futures::future::try_join_all;
 use futures::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use futures::{StreamExt, select};
+use reveille::FutureExt as _;
 use reveille::rt::{self, Runtime};
 use reveille::time::{interval, sleep, timeout};
-use reveille::{FutureExt as _, StreamExt as _};
 
-const IDLE: Duration = Duration::from_millis(300);
-const REQUEST: Duration = Duration::from_millis(500);
+const IDLE: Duration = Duration::from_secs(1);
+const REQUEST: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(2);
 const REPORT: Duration = Duration::from_millis(100);
 const WORKERS: usize = 4;
@@ -54,11 +54,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1);
     Runtime::new()?.block_on(async {
         let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:0")).await?;
-        println!("listening on {}", listener.local_addr()?);
-        if address.is_none() {
-            rt::spawn(demonstrate(listener.local_addr()?, stop));
+        let local = listener.local_addr()?;
+        println!("listening on {local}");
+        if address.is_some() {
+            return serve(listener, stopped).await;
         }
-        serve(listener, stopped).await
+        let clients = async {
+            // In a task, so that the service is stopped also if a client panics.
+            let result = rt::spawn(demonstrate(local)).await;
+            let _ = stop.send(()).await;
+            result
+        };
+        let (served, demonstrated) = futures::join!(serve(listener, stopped), clients);
+        served?;
+        Ok(demonstrated??)
     })
 }
 
@@ -119,13 +128,14 @@ async fn connection(
     ended: Receiver<Infallible>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut answers = client.clone();
-    // `timeout` is that of this crate, for each item: an error if no line comes for so long.
-    let mut lines = BufReader::new(client).lines().timeout(IDLE).fuse();
+    let mut lines = BufReader::new(client).lines().fuse();
     let mut ended = pin!(ended);
     loop {
         let line = select! {
-            line = lines.next() => match line {
-                Some(line) => line.map_err(|_| "it was idle")??,
+            // The limit begins anew with each line, after the answer to the one before: a client
+            // that waits for its answer is not idle.
+            line = lines.next().timeout(IDLE) => match line.map_err(|_| "it was idle")? {
+                Some(line) => line?,
                 None => return Ok(()),
             },
             _ = ended.next() => return Ok(()),
@@ -158,8 +168,8 @@ async fn work(queue: Receiver<Job>) {
     }
 }
 
-/// Connects clients, one of which falls silent, and then stops the service.
-async fn demonstrate(address: SocketAddr, stop: Sender<()>) -> io::Result<()> {
+/// Connects clients, one of which falls silent, and waits for the end of all of them.
+async fn demonstrate(address: SocketAddr) -> io::Result<()> {
     let silent = TcpStream::connect(address).await?;
     let clients = (0..20).map(|client| async move {
         let mut stream = TcpStream::connect(address).await?;
@@ -176,6 +186,5 @@ async fn demonstrate(address: SocketAddr, stop: Sender<()>) -> io::Result<()> {
     // Until the silent one is disconnected.
     let end = BufReader::new(silent).lines().next().await;
     assert!(end.is_none());
-    let _ = stop.send(()).await;
     Ok(())
 }
