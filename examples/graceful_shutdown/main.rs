@@ -12,6 +12,7 @@ mod drain;
 use std::error::Error;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use reveille::rt;
@@ -23,15 +24,21 @@ const MS: Duration = Duration::from_millis(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let drain = Arc::new(Drain::new());
-    let on_signal = drain.clone();
+    let (on_signal, without_signal) = (drain.clone(), drain.clone());
     ctrlc::set_handler(move || on_signal.stop("a signal came"))?;
 
     let start = Instant::now();
     let drained = rt::block_on(async {
         rt::spawn(async {
             sleep(30 * MS).await;
-            let pid = std::process::id().to_string();
-            Command::new("kill").args(["-INT", &pid]).status()
+            // On a thread of its own, because it blocks until the command has ended.
+            thread::spawn(move || {
+                let pid = std::process::id().to_string();
+                let sent = Command::new("kill").args(["-INT", &pid]).status();
+                if !sent.is_ok_and(|status| status.success()) {
+                    without_signal.stop("there is no command `kill` that sends a signal");
+                }
+            });
         });
         serve(&drain, start).await;
         let why = drain.why().unwrap_or_default();
