@@ -56,11 +56,12 @@ impl<K: Hash + Eq + Clone + Send + 'static> Delayed<K> {
         let number = self.scheduled.fetch_add(1, Ordering::Relaxed);
         let timer = go::after_func(delay, move || {
             if let Some(timers) = owner.upgrade() {
-                // Unless it was cancelled too late, and there is new work for the key.
                 let mut timers = lock(&timers);
-                if timers.get(&its_key).is_some_and(|(its, _)| *its == number) {
-                    timers.remove(&its_key);
-                }
+                // Unless it was cancelled too late, and there is new work for the key.
+                let is_its = timers.get(&its_key).is_some_and(|(its, _)| *its == number);
+                let entry = is_its.then(|| timers.remove_entry(&its_key));
+                drop(timers); // before the key: its destructor may schedule work
+                drop(entry);
             }
             work();
         });
@@ -70,9 +71,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> Delayed<K> {
 
     /// Cancels work. Returns false if there is none, or its task was spawned.
     pub(crate) fn cancel(&self, key: &K) -> bool {
-        // The lock is released before a stopped function, and what it owns, is dropped.
-        let timer = self.lock().remove(key);
-        timer.is_some_and(|(_, timer)| timer.stop())
+        // The lock is released before the key, a stopped function, and what it owns, are dropped.
+        let entry = self.lock().remove_entry(key);
+        entry.is_some_and(|(_, (_, timer))| timer.stop())
     }
 
     /// Puts work off until `delay` from now. Returns false if there is none, or its task was

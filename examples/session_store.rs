@@ -44,8 +44,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Expiring<K, V> {
     pub(crate) fn insert(&self, key: K, value: V, life: Duration) -> Option<V> {
         let mut inner = self.lock();
         let deadline = inner.deadlines.insert(key.clone(), life);
-        let (old, its_deadline) = inner.values.insert(key, (value, deadline))?;
-        inner.deadlines.try_remove(&its_deadline);
+        let replaced = inner.values.remove_entry(&key);
+        inner.values.insert(key, (value, deadline));
+        let (its_key, (old, old_deadline)) = replaced?;
+        let its_deadline = inner.deadlines.try_remove(&old_deadline);
+        drop(inner); // before the keys: their destructors may use the store
+        drop((its_key, its_deadline));
         Some(old)
     }
 
@@ -88,11 +92,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Expiring<K, V> {
             let Poll::Ready(Some(expired)) = inner.deadlines.poll_expired(cx) else {
                 return Poll::Pending; // an insertion wakes this task, too
             };
-            let key = expired.into_inner();
-            let (value, _) = inner
-                .values
-                .remove(&key)
-                .expect("each deadline has a value");
+            let removed = inner.values.remove_entry(expired.get_ref());
+            drop(inner); // before the second key
+            let (key, (value, _)) = removed.expect("each deadline has a value");
             Poll::Ready((key, value))
         })
         .await

@@ -11,7 +11,8 @@ use reveille::time::{Instant, sleep, timeout};
 
 use crate::delayed_work::Delayed;
 use crate::drain::{Drain, Drained};
-use crate::{ms, simulated};
+use crate::support::{Count, watched};
+use crate::{Key, ms, simulated};
 
 /// Begins work of so many milliseconds each, stops, and drains for 100 ms at most.
 fn drained(work: &'static [u64]) -> (Drained, u128) {
@@ -167,6 +168,31 @@ fn dropping_delayed_work_cancels_it() {
         drop(delayed);
         sleep(ms(1000)).await;
         assert_eq!(log.entries(), []);
+    });
+}
+
+#[test]
+fn the_destructor_of_a_key_may_use_the_delayed_work() {
+    watched(|| {
+        simulated(async {
+            let (delayed, dropped) = (Arc::new(Delayed::new()), Count::default());
+            let key = |name| {
+                let (delayed, dropped) = (Arc::downgrade(&delayed), dropped.clone());
+                Key::new(name, move || {
+                    delayed
+                        .upgrade()
+                        .map(|delayed: Arc<Delayed<_>>| delayed.cancel(&Key::plain("none")));
+                    dropped.add();
+                })
+            };
+            assert!(delayed.schedule(key("a"), ms(100), || ()));
+            assert!(!delayed.schedule(key("a"), ms(100), || ()));
+            assert!(delayed.schedule(key("b"), ms(100), || ()));
+            assert!(delayed.cancel(&Key::plain("b")));
+            sleep(ms(1000)).await;
+            assert!(!delayed.cancel(&Key::plain("a")));
+            assert_eq!(dropped.get(), 5);
+        });
     });
 }
 

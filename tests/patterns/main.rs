@@ -24,11 +24,16 @@ mod session_store;
 #[path = "../../examples/timer_reuse.rs"]
 mod timer_reuse;
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod calls;
 mod ends;
 mod pace;
 mod stores;
 
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::ManualClock;
@@ -36,6 +41,45 @@ use reveille::rt::Runtime;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// A key that calls a function when it is dropped.
+#[derive(Clone)]
+struct Key {
+    name: &'static str,
+    on_drop: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Key {
+    fn plain(name: &'static str) -> Self {
+        let on_drop = None;
+        Self { name, on_drop }
+    }
+
+    fn new(name: &'static str, on_drop: impl Fn() + Send + Sync + 'static) -> Self {
+        let on_drop = Some(Arc::new(on_drop) as _);
+        Self { name, on_drop }
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.on_drop.iter().for_each(|call| call());
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.name.hash(hasher);
+    }
 }
 
 /// Runs tasks on a clock that moves by itself when they all wait.

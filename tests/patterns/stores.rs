@@ -9,8 +9,9 @@ use reveille::time::{Instant, sleep, timeout};
 use reveille::{ManualClock, rt};
 
 use crate::session_store::Expiring;
+use crate::support::{Count, watched};
 use crate::timer_reuse::{TimerPool, measure};
-use crate::{ms, simulated};
+use crate::{Key, ms, simulated};
 
 type Log = Arc<Mutex<Vec<(&'static str, u128)>>>;
 
@@ -107,6 +108,31 @@ fn an_expired_value_that_is_removed_is_still_reported() {
         assert_eq!(cache.remove(&"a"), None);
         let reported = timeout(ms(1000), cache.next_expired()).await;
         assert_eq!(reported, Ok(("a", 1)));
+    });
+}
+
+/// Each of the calls drops one of two equal keys.
+#[test]
+fn the_destructor_of_a_key_may_use_the_store() {
+    watched(|| {
+        ManualClock::new().simulate(async {
+            let (cache, dropped) = (Arc::new(Expiring::new()), Count::default());
+            let key = |name| {
+                let (cache, dropped) = (Arc::downgrade(&cache), dropped.clone());
+                Key::new(name, move || {
+                    cache
+                        .upgrade()
+                        .map(|cache: Arc<Expiring<_, _>>| cache.len());
+                    dropped.add();
+                })
+            };
+            assert_eq!(cache.insert(key("a"), 1, ms(100)), None);
+            assert_eq!(cache.insert(key("a"), 2, ms(100)), Some(1));
+            assert_eq!(cache.insert(key("b"), 3, ms(200)), None);
+            assert_eq!(cache.remove(&Key::plain("b")), Some(3));
+            assert_eq!(cache.next_expired().await.1, 2);
+            assert_eq!((cache.len(), dropped.get()), (0, 6));
+        });
     });
 }
 
