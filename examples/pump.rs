@@ -67,13 +67,16 @@ impl Interrupt {
     async fn or(&self, sleep: impl Future) {
         let mut sleep = pin!(sleep);
         poll_fn(|cx| {
-            {
+            // A waker's code may use the timers, so none is cloned or dropped under the lock.
+            let waker = cx.waker().clone();
+            let old = {
                 let mut state = self.0.lock().unwrap();
                 if std::mem::take(&mut state.0) {
                     return Poll::Ready(());
                 }
-                state.1 = Some(cx.waker().clone());
-            }
+                state.1.replace(waker)
+            };
+            drop(old);
             sleep.as_mut().poll(cx).map(drop)
         })
         .await;
