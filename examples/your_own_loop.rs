@@ -93,6 +93,7 @@ fn main() {
     });
 
     let millis = Duration::from_millis;
+    let start = driver.handle().now();
     let mut frame = Timer::start(&driver, &sender, Event::Frame, FRAME);
     let mut bomb = Timer::start(&driver, &sender, Event::BombExplodes, millis(123));
     let mut ghost = Timer::start(&driver, &sender, Event::GhostBlinks, millis(70));
@@ -100,7 +101,6 @@ fn main() {
 
     println!("A game at 60 frames a second; its timers fire when due, not at the next frame.\n");
     println!("  time        frame  event          late by");
-    let start = driver.handle().now();
     let mut frames = 0;
     let mut frame_lateness = Vec::new();
     let mut fired = 0;
