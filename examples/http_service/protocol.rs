@@ -16,8 +16,9 @@ use hyper::body::Bytes;
 
 /// The deadline of a request that names none.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
-/// A connection without a request for so long is closed.
-pub(crate) const IDLE: Duration = Duration::from_millis(250);
+/// A connection without a request for so long is closed. It is much longer than a busy machine
+/// keeps the clients from asking, since these count on their connections.
+pub(crate) const IDLE: Duration = Duration::from_secs(2);
 /// The period of the sampler in the background.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
