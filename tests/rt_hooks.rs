@@ -5,7 +5,7 @@
 mod support;
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
@@ -65,16 +65,15 @@ fn other_workers_run_tasks_while_a_park_hook_blocks() {
     watched(|| {
         let (leave, left) = mpsc::channel::<()>();
         let left = Mutex::new(left);
-        let entered = Count::default();
+        let entered = Arc::new(AtomicUsize::new(0));
         let count = entered.clone();
         let runtime = with_hook(3, move || {
-            count.add();
-            if count.get() == 2 {
+            if count.fetch_add(1, Ordering::SeqCst) == 1 {
                 // The other worker has been here, and will park soon.
                 let _ = left.lock().unwrap().recv();
             }
         });
-        while entered.get() < 2 {
+        while entered.load(Ordering::SeqCst) < 2 {
             thread::yield_now();
         }
         thread::sleep(ms(20));
@@ -89,11 +88,10 @@ fn other_workers_run_tasks_while_an_unpark_hook_blocks() {
     watched(|| {
         let (leave, left) = mpsc::channel::<()>();
         let left = Mutex::new(left);
-        let entered = Count::default();
+        let entered = Arc::new(AtomicUsize::new(0));
         let count = entered.clone();
         let hook = move || {
-            count.add();
-            if count.get() == 1 {
+            if count.fetch_add(1, Ordering::SeqCst) == 0 {
                 let _ = left.lock().unwrap().recv();
             }
         };
@@ -102,7 +100,7 @@ fn other_workers_run_tasks_while_an_unpark_hook_blocks() {
         // Both workers that have threads are parked by then, if the machine is not too busy.
         thread::sleep(ms(50));
         let first = runtime.spawn(async {});
-        while entered.get() < 1 {
+        while entered.load(Ordering::SeqCst) < 1 {
             thread::yield_now();
         }
         pollster::block_on(runtime.spawn(async {})).unwrap();
