@@ -6,6 +6,8 @@
 
 mod support;
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -198,16 +200,29 @@ fn orphan_does_not_move_to_a_driver_that_is_gone_too() {
 fn orphan_on_the_system_clock_ends_on_the_fallback_thread_and_not_early() {
     watched(|| {
         let driver = Driver::new(ThreadPark::new());
-        let mut sleep = driver.handle().sleep(ms(50));
+        let handle = driver.handle().clone();
+        let mut sleep = handle.sleep(secs(3600));
         let deadline = sleep.deadline();
         assert!(Task::new().poll(&mut sleep).is_pending());
         let ends = thread::spawn(move || {
-            pollster::block_on(&mut sleep);
+            // The end of its driver wakes this task, and the poll moves the sleep.
+            pollster::block_on(poll_fn(|cx| {
+                let must_move = handle.is_closed();
+                assert!(Pin::new(&mut sleep).poll(cx).is_pending());
+                if must_move {
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            }));
             assert!(!sleep.is_orphaned());
-            Instant::now()
+            assert!(sleep.deadline() >= deadline);
+            let soon = Instant::now() + ms(5);
+            sleep.reset_at(soon);
+            pollster::block_on(&mut sleep);
+            assert!(Instant::now() >= soon);
         });
         drop(driver);
-        assert!(ends.join().unwrap() >= deadline);
+        ends.join().unwrap();
     });
 }
 
@@ -292,8 +307,7 @@ fn timer_moves_between_threads_and_executors() {
     watched(|| {
         let timers = DriverThread::new().unwrap();
         let handle = timers.handle();
-        let mut sleep = handle.sleep(ms(200));
-        let deadline = sleep.deadline();
+        let mut sleep = handle.sleep(secs(3600));
         assert!(Task::new().poll(&mut sleep).is_pending());
         let sleep = thread::spawn(move || {
             rt::block_on(async {
@@ -306,8 +320,10 @@ fn timer_moves_between_threads_and_executors() {
         drop(task); // drops its runtime, and the timer with it
         assert_eq!(handle.armed(), 0);
 
-        let mut again = handle.sleep_until(deadline);
+        let mut again = handle.sleep(secs(3600));
         assert!(futures::executor::block_on(async { futures::poll!(&mut again) }).is_pending());
+        let deadline = handle.now() + ms(5);
+        again.reset_at(deadline);
         smol::block_on(again);
         assert!(handle.now() >= deadline);
     });

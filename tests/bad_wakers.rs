@@ -321,16 +321,15 @@ fn waker_that_owns_the_driver_thread_may_drop_it() {
     watched(|| {
         let timers = DriverThread::new().unwrap();
         let handle = timers.handle().clone();
-        let mut sleep = handle.sleep(ms(50));
-        let owner = Arc::new(Mutex::new(None));
-        let inside = owner.clone();
+        let mut sleep = handle.sleep(secs(3600));
+        let owner = Mutex::new(Some(timers));
         let caller = thread::current();
         let waker = waker(move || {
-            drop::<Option<DriverThread>>(inside.lock().unwrap().take());
+            drop::<Option<DriverThread>>(owner.lock().unwrap().take());
             caller.unpark();
         });
         assert!(poll_with(&mut sleep, &waker).is_pending());
-        *owner.lock().unwrap() = Some(timers);
+        sleep.reset_after(ms(5));
         while !handle.is_closed() {
             thread::park_timeout(ms(1));
         }

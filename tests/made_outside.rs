@@ -284,9 +284,10 @@ fn reset_before_its_first_poll_it_takes_the_driver_of_the_reset() {
 #[test]
 fn polled_outside_first_it_stays_with_the_process_wide_thread() {
     watched(|| {
-        let mut timer = sleep(ms(5));
-        let deadline = timer.deadline();
+        let mut timer = sleep(secs(3600));
         assert!(poll_with(&mut timer, Waker::noop()).is_pending());
+        timer.reset_after(ms(5));
+        let deadline = timer.deadline();
         let (clock, runtime) = on_manual_clock(1);
         runtime.block_on(async {
             // It ends in real time, because its driver does not use the manual clock.
