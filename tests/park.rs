@@ -6,7 +6,7 @@
 #![cfg(not(loom))]
 
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier};
 use std::task::Waker;
@@ -212,7 +212,8 @@ fn unparks_from_many_threads_lose_none() {
     });
 }
 
-/// All accesses are relaxed, so that only the token can order them.
+/// What the reader reads is written and read with relaxed accesses, so that only the token can order
+/// them.
 #[test]
 fn writes_before_unpark_are_visible_after_park() {
     const ROUNDS: usize = 5_000;
@@ -222,32 +223,42 @@ fn writes_before_unpark_are_visible_after_park() {
         let mut answer = ThreadPark::new();
         let (unpark, unpark_answer) = (park.unparker(), answer.unparker());
         let payload: Arc<[AtomicUsize]> = (0..16).map(|_| AtomicUsize::new(0)).collect();
-        let (round_of, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let [round_of, unparked, answered] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
 
         let theirs = (
             Arc::clone(&payload),
             Arc::clone(&round_of),
+            Arc::clone(&unparked),
             Arc::clone(&answered),
         );
         let thread = thread::spawn(move || {
-            let (payload, round_of, answered) = theirs;
+            let (payload, round_of, unparked, answered) = theirs;
             for round in 1..=ROUNDS {
                 for word in payload.iter() {
                     word.store(round, Relaxed);
                 }
                 round_of.store(round, Relaxed);
                 unpark.unpark();
-                while answered.load(Relaxed) < round {
+                unparked.store(round, Release);
+                while answered.load(Acquire) < round {
                     answer.park(None);
                 }
             }
         });
         for round in 1..=ROUNDS {
-            while round_of.load(Relaxed) < round {
+            // At least one park in each round: without the token, nothing orders the loads.
+            loop {
                 park.park(None);
+                if round_of.load(Relaxed) == round {
+                    break;
+                }
             }
             assert!(payload.iter().all(|word| word.load(Relaxed) == round));
-            answered.store(round, Relaxed);
+            // A call of `unpark` that is not over yet could end the next park, without a token.
+            while unparked.load(Acquire) < round {
+                thread::yield_now();
+            }
+            answered.store(round, Release);
             unpark_answer.unpark();
         }
         thread.join().expect("the writing thread has panicked");
