@@ -508,8 +508,6 @@ fn few_timers_of_many_tasks_yield() {
     assert!(yielded < 200, "{yielded} of 10000 yielded");
 }
 
-/// On executors that do not tell where a poll begins, a timer for which the task has waited does
-/// not count.
 /// It is armed when it is made, which counted as if the task had waited for it.
 #[test]
 fn limited_timers_that_the_clock_has_passed_at_their_first_poll_yield() {
@@ -525,6 +523,8 @@ fn limited_timers_that_the_clock_has_passed_at_their_first_poll_yield() {
     assert!(!never_yields);
 }
 
+/// On executors that do not tell where a poll begins, a timer for which the task has waited does
+/// not count.
 #[test]
 fn timers_that_were_waited_for_do_not_yield() {
     let (clock, driver) = manual();

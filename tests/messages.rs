@@ -1,6 +1,6 @@
 //! Tests of panic messages: they say what to do, and name the line of the caller.
 //!
-//! Messages about a feature appear only in a build without it, so these tests are run three times:
+//! Messages about a feature appear only in a build without it, so these tests are run four times:
 //!
 //! ```sh
 //! cargo test --no-default-features --test messages
