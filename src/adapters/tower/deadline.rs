@@ -7,6 +7,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::adapters::tower::response::Running;
 use crate::adapters::tower::{BoxError, DeadlineBody, DeadlineFuture, DeadlineHeader};
 use crate::context::Context;
 
@@ -206,7 +207,9 @@ where
         if let Some(error) = context.err() {
             return DeadlineFuture::failed(super::response::box_error(error));
         }
-        let response = context.sync_scope(|| self.inner.call(request));
-        DeadlineFuture::new(response, context)
+        // Before the call, which may panic: that cancels the context, too.
+        let running = Running::new(context);
+        let response = running.scope(|| self.inner.call(request));
+        DeadlineFuture::new(response, running)
     }
 }

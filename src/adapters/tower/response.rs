@@ -21,19 +21,24 @@ pub(super) fn box_error(error: ContextError) -> BoxError {
 
 /// The context of a request that is being answered. Dropping it cancels the context.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     context: Context,
     done: Done,
     _guard: DropGuard,
 }
 
 impl Running {
-    fn new(context: Context) -> Self {
+    pub(super) fn new(context: Context) -> Self {
         Self {
             done: context.done(),
             _guard: context.clone().drop_guard(),
             context,
         }
+    }
+
+    /// Calls `call` with this context as the current one.
+    pub(super) fn scope<R>(&self, call: impl FnOnce() -> R) -> R {
+        self.context.sync_scope(call)
     }
 
     /// Returns the error once the context has ended, and until then registers the task.
@@ -78,8 +83,8 @@ pin_project! {
 }
 
 impl<F> DeadlineFuture<F> {
-    pub(super) fn new(response: F, context: Context) -> Self {
-        let running = Some(Running::new(context));
+    pub(super) fn new(response: F, running: Running) -> Self {
+        let running = Some(running);
         Self {
             state: State::Running { response, running },
         }
@@ -107,7 +112,7 @@ where
             }
             StateProjection::Running { response, running } => {
                 let current = running.as_mut().expect(POLLED_AGAIN);
-                match current.context.sync_scope(|| response.poll(cx)) {
+                match current.scope(|| response.poll(cx)) {
                     Poll::Pending => current.poll_end(cx).map(Err),
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
                     Poll::Ready(Ok(response)) => {
@@ -159,7 +164,7 @@ where
         let frame = match running.context.err() {
             // A body that always has data would never be asked below.
             Some(error) => Some(Err(box_error(error))),
-            None => match running.context.sync_scope(|| this.body.poll_frame(cx)) {
+            None => match running.scope(|| this.body.poll_frame(cx)) {
                 Poll::Pending => Some(Err(ready!(running.poll_end(cx)))),
                 Poll::Ready(frame) => frame.map(|frame| frame.map_err(Into::into)),
             },

@@ -168,7 +168,9 @@ fn all_servers_stop_at_the_deadline() {
             assert!(start.elapsed() >= ms(50));
             let ended = reveille::time::timeout(ms(500), servers.ended.recv()).await;
             if let Ok(Some((context, remaining))) = ended {
-                assert!(context.is_done());
+                // Where the front has closed the connection first, the back drops the handler just
+                // before it cancels the context.
+                context.done().await;
                 assert!(remaining.unwrap() <= ms(50), "{remaining:?}");
                 break;
             }

@@ -1,14 +1,15 @@
 //! `Deadline` on a manual clock: where the deadline comes from, and where it goes.
 
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderName, Request, Response};
-use reveille::Context;
 use reveille::adapters::tower::{BoxError, DeadlineHeader, DeadlineLayer, TimeoutHeaderError};
 use reveille::time::sleep;
+use reveille::{Context, ContextError};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::{HOUR, assert_canceled, assert_elapsed, current_remaining, ms, simulate};
@@ -269,5 +270,27 @@ fn the_errors_of_the_service_are_passed_on() {
             .oneshot(request(&[]))
             .await;
         assert_eq!(error.unwrap_err().to_string(), "failed");
+    });
+}
+
+/// It has handed the context to other tasks, which would go on until the deadline.
+#[test]
+fn a_service_that_panics_in_its_call_cancels_the_context() {
+    simulate(|_| async {
+        let handed = Arc::new(Mutex::new(None));
+        let slot = handed.clone();
+        let service = service_fn(move |_: Request<String>| {
+            *slot.lock().unwrap() = Context::current();
+            if slot.lock().unwrap().is_some() {
+                resume_unwind(Box::new("in the call"));
+            }
+            pending::<Result<Response<String>, BoxError>>()
+        });
+        let mut service = DeadlineLayer::new().limit(HOUR).layer(service);
+        service.ready().await.unwrap();
+        let call = || drop(service.call(request(&[])));
+        assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+        let context = handed.lock().unwrap().take().unwrap();
+        assert_eq!(context.err(), Some(ContextError::Canceled));
     });
 }
