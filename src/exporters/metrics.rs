@@ -18,6 +18,7 @@
 //! | `reveille_driver_turn_duration_seconds` | histogram | `reveille.driver.turn.duration` | [`Stats::turn_duration`] |
 //! | `reveille_interval_missed_total` | counter | `reveille.interval.missed` | [`Stats::missed_ticks`] |
 
+use std::fmt;
 use std::time::Duration;
 
 use metrics::{KeyName, Label, Level, Metadata, SharedString, Unit};
@@ -113,12 +114,12 @@ static METADATA: Metadata<'static> = Metadata::new("reveille", Level::INFO, Some
 /// }
 /// # drop(export());
 /// ```
-#[derive(Debug)]
 pub struct Exporter {
     handle: Handle,
     labels: Vec<Label>,
-    /// What was exported last: a histogram is told only of what is new.
-    last: Stats,
+    /// How many times the recorder was told of, in each bucket of each histogram: it is told only of
+    /// what is new.
+    times: [Vec<u64>; HISTOGRAMS.len()],
     /// What the recorder was told of each counter, the most of all calls.
     counts: [u64; COUNTERS.len()],
 }
@@ -138,10 +139,11 @@ impl Exporter {
     #[must_use]
     pub fn new(handle: &Handle) -> Self {
         describe();
+        let none = Stats::default();
         Self {
             handle: handle.clone(),
             labels: Vec::new(),
-            last: Stats::default(),
+            times: HISTOGRAMS.map(|(.., times)| vec![0; times(&none).buckets().count()]),
             counts: [0; COUNTERS.len()],
         }
     }
@@ -181,9 +183,7 @@ impl Exporter {
     /// exporter.export();
     /// ```
     pub fn export(&mut self) {
-        let stats = self.handle.stats();
-        let last = std::mem::replace(&mut self.last, stats);
-        let stats = &self.last;
+        let stats = &self.handle.stats();
         let key =
             |name| metrics::Key::from_parts(KeyName::from_const_str(name), self.labels.clone());
         metrics::with_recorder(|recorder| {
@@ -194,17 +194,28 @@ impl Exporter {
             }
             let pending = recorder.register_gauge(&key(PENDING.0), &METADATA);
             pending.set(stats.pending() as f64);
-            for (name, _, times) in HISTOGRAMS {
+            for ((name, _, times), exported) in HISTOGRAMS.iter().zip(&mut self.times) {
                 let histogram = recorder.register_histogram(&key(name), &METADATA);
-                let (new, old) = (times(stats), times(&last));
-                for ((bound, new_count), (_, old_count)) in new.buckets().zip(old.buckets()) {
-                    let count = new_count.saturating_sub(old_count) as usize;
-                    if count > 0 {
-                        histogram.record_many(seconds(bound, new.max()), count);
+                let times = times(stats);
+                for ((bound, count), exported) in times.buckets().zip(exported) {
+                    let new = count.saturating_sub(*exported) as usize;
+                    if new > 0 {
+                        // Before the call, which may panic: what it has taken is not told again.
+                        *exported = count;
+                        histogram.record_many(seconds(bound, times.max()), new);
                     }
                 }
             }
         });
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("handle", &self.handle)
+            .field("labels", &self.labels)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The feature `metrics`, with `metrics_util`'s recorder.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -148,6 +149,49 @@ impl Recorder for LastCounts {
     fn register_histogram(&self, _key: &Key, _metadata: &Metadata<'_>) -> Histogram {
         Histogram::noop()
     }
+}
+
+/// Panics when it is told of a figure.
+struct Panics;
+
+impl Recorder for Panics {
+    fn describe_counter(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn describe_gauge(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn describe_histogram(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn register_counter(&self, _key: &Key, _metadata: &Metadata<'_>) -> Counter {
+        panic!("a counter")
+    }
+
+    fn register_gauge(&self, _key: &Key, _metadata: &Metadata<'_>) -> Gauge {
+        panic!("a gauge")
+    }
+
+    fn register_histogram(&self, _key: &Key, _metadata: &Metadata<'_>) -> Histogram {
+        panic!("a histogram")
+    }
+}
+
+#[test]
+fn a_recorder_that_panics_loses_no_times() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let (clock, mut driver) = set_by_hand();
+    let new = || Exporter::new(driver.handle()).label("driver", "test");
+    let mut exporter = with_local_recorder(&recorder, new);
+    let _fired = armed(driver.handle(), ms(1));
+    clock.store(2, Ordering::SeqCst);
+    driver.turn();
+    let export = || with_local_recorder(&Panics, || exporter.export());
+    assert!(catch_unwind(AssertUnwindSafe(export)).is_err());
+    with_local_recorder(&recorder, || exporter.export());
+    let values = values(&snapshotter);
+    let DebugValue::Histogram(late) = &values["reveille_timer_lateness_seconds"].1 else {
+        panic!("no histogram");
+    };
+    assert_eq!(late.len(), 1);
 }
 
 /// The handle then tells of one driver alone.
