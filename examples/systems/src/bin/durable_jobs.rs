@@ -23,6 +23,8 @@ use tokio_postgres::{NoTls, Transaction};
 const JOBS: u64 = 20;
 /// How many jobs a worker runs at a time.
 const LANES: usize = 3;
+/// How long to wait for what the workers do.
+const PATIENCE: Duration = Duration::from_secs(60);
 const MS: Duration = Duration::from_millis(1);
 
 #[tokio::main]
@@ -87,13 +89,18 @@ async fn direct(url: &str) -> Result<ExitCode, Box<dyn Error>> {
     jobs.schedule("long", 150 * MS).await?;
     println!("{JOBS} jobs due within 400 ms, and one that takes 1 s");
 
-    let victim = loop {
-        let begun = workers.iter().position(|worker| worker.has_begun("long"));
-        if let Some(victim) = begun {
-            break victim;
+    let begun = async {
+        loop {
+            let begun = workers.iter().position(|worker| worker.has_begun("long"));
+            if let Some(victim) = begun {
+                break victim;
+            }
+            sleep(MS).await;
         }
-        sleep(MS).await;
     };
+    let victim = timeout(PATIENCE, begun)
+        .await
+        .map_err(|_| "no worker has begun the long job")?;
     sleep(20 * MS).await;
     workers[victim].process.kill()?;
     println!("worker {} has begun it: kill -9", workers[victim].name);
@@ -108,7 +115,7 @@ async fn direct(url: &str) -> Result<ExitCode, Box<dyn Error>> {
         }
         Ok::<_, tokio_postgres::Error>(())
     };
-    timeout(Duration::from_secs(60), all_done)
+    timeout(PATIENCE, all_done)
         .await
         .map_err(|_| "a job was lost")??;
 

@@ -97,9 +97,14 @@ async fn under_attack(
         });
     }
     // Until they have all that they can get.
-    while left.available_permits() > PLACES - reach {
-        sleep(MS).await;
-    }
+    let have_all = async {
+        while left.available_permits() > PLACES - reach {
+            sleep(MS).await;
+        }
+    };
+    timeout(PATIENCE, have_all)
+        .await
+        .map_err(|_| "the attackers do not get their places")?;
     // All of them are in the queue of the listener by then, or come back.
     sleep(20 * MS).await;
     let held = PLACES - left.available_permits();
