@@ -1,5 +1,9 @@
 //! Limits for tenants, and what the driver has counted afterwards.
 //!
+//! ```sh
+//! cargo run --release --example limits_and_stats
+//! ```
+//!
 //! Two customers share a driver. One of them asks for more timers than it may have, and for one
 //! that is too long; the other one notices nothing. The clock is moved by hand, so the program ends
 //! at once, and prints the same each time.
