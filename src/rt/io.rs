@@ -114,7 +114,7 @@ mod async_fd;
 mod connect;
 mod datagrams;
 mod mode;
-#[cfg(any(feature = "futures-io", feature = "hyper"))]
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "quinn-0_11"))]
 mod poll;
 mod ready;
 #[cfg(test)]

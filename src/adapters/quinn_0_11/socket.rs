@@ -65,21 +65,23 @@ impl AsyncUdpSocket for Socket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.state.recv((&*self.io).into(), buffers, meta) {
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => ready!(self.io.poll_readable(cx))?,
+        // quinn asks for more until there is nothing, so a wait is for what comes after that.
+        self.io.poll_read_with(cx, |socket| {
+            loop {
+                match self.state.recv(socket.into(), buffers, meta) {
                     // The answer to a datagram that was sent earlier. quinn would give up the
                     // socket, with all its connections.
-                    ErrorKind::ConnectionRefused
-                    | ErrorKind::HostUnreachable
-                    | ErrorKind::NetworkUnreachable
-                    | ErrorKind::Interrupted => {}
-                    _ => return Poll::Ready(Err(error)),
-                },
-                received => return Poll::Ready(received),
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            ErrorKind::ConnectionRefused
+                                | ErrorKind::HostUnreachable
+                                | ErrorKind::NetworkUnreachable
+                        ) => {}
+                    received => return received,
+                }
             }
-        }
+        })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -1,13 +1,10 @@
-//! Operations for traits that poll: those of futures-io and hyper.
+//! Operations for traits that poll: those of futures-io, hyper and quinn.
 //!
 //! They wait as `poll_readable` and `poll_writable` do: one task at a time for each direction.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
-
-use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
 
 use crate::rt::io::async_fd::AsyncFd;
 use crate::rt::reactor::registration::{Attempt, Direction, WaiterId};
@@ -20,15 +17,6 @@ impl<T: AsFd> AsyncFd<T> {
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         self.poll_with(Direction::Read, cx, operation)
-    }
-
-    /// Tries a writing operation, and begins to wait if it fails with `WouldBlock`.
-    pub(crate) fn poll_write_with<R>(
-        &self,
-        cx: &mut Context<'_>,
-        operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Write, cx, operation)
     }
 
     fn poll_with<R>(
@@ -55,10 +43,26 @@ impl<T: AsFd> AsyncFd<T> {
             }
         }
     }
+}
+
+// The sockets of quinn wait for room by a future of their own.
+#[cfg(any(feature = "futures-io", feature = "hyper"))]
+impl<T: AsFd> AsyncFd<T> {
+    /// Tries a writing operation, and begins to wait if it fails with `WouldBlock`.
+    pub(crate) fn poll_write_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_with(Direction::Write, cx, operation)
+    }
 
     /// Ends the writing half of a socket. For anything else, which is closed by its drop, does
     /// nothing.
     pub(crate) fn shut_down(&self) -> io::Result<()> {
+        use rustix::io::Errno;
+        use rustix::net::{Shutdown, shutdown};
+
         match shutdown(self.get_ref(), Shutdown::Write) {
             Ok(()) | Err(Errno::NOTSOCK | Errno::NOTCONN) => Ok(()),
             Err(error) => Err(error.into()),
