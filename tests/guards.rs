@@ -15,7 +15,7 @@ use reveille::rt::{self, Runtime};
 use reveille::time::sleep;
 use reveille::{Driver, DriverThread, Entered, Handle, ThreadPark};
 
-use support::{OnDrop, Task, manual, ms, watched};
+use support::{OnDrop, Task, manual, ms, secs, watched};
 
 /// Returns every order in which `count` guards can be dropped.
 fn orders(count: usize) -> Vec<Vec<usize>> {
@@ -122,10 +122,11 @@ fn a_driver_outside_of_the_runtime_does_not_replace_one_that_is_gone() {
         let _outside = outside.handle().enter();
         runtime.block_on(async {
             let _inside = inside.handle().enter();
-            let mut timer = sleep(ms(5));
+            let mut timer = sleep(secs(3600));
             drop(inside);
             assert!(Task::new().poll(&mut timer).is_pending());
             assert_eq!(outside.handle().armed(), 0);
+            timer.reset_after(ms(5));
             timer.await;
         });
     });
