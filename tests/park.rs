@@ -212,8 +212,8 @@ fn unparks_from_many_threads_lose_none() {
     });
 }
 
-/// What the reader reads is written and read with relaxed accesses, so that only the token can order
-/// them.
+/// What the reader reads is written and read with relaxed accesses, so that only the token can
+/// order them.
 #[test]
 fn writes_before_unpark_are_visible_after_park() {
     const ROUNDS: usize = 5_000;

@@ -117,8 +117,8 @@ static METADATA: Metadata<'static> = Metadata::new("reveille", Level::INFO, Some
 pub struct Exporter {
     handle: Handle,
     labels: Vec<Label>,
-    /// How many times the recorder was told of, in each bucket of each histogram: it is told only of
-    /// what is new.
+    /// How many times the recorder was told of, in each bucket of each histogram: it is told only
+    /// of what is new.
     times: [Vec<u64>; HISTOGRAMS.len()],
     /// What the recorder was told of each counter, the most of all calls.
     counts: [u64; COUNTERS.len()],
