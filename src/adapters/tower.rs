@@ -16,8 +16,8 @@
 //!
 //! # Errors
 //!
-//! The error of each service is [`BoxError`], as in tower: that of the inner service, or
-//! [`Elapsed`] once the time is over, which `error.is::<Elapsed>()` tells. A [`Deadline`] also
+//! A [`Delay`] has the error of the inner service. That of the others is [`BoxError`], as in tower:
+//! the error of the inner service, or [`Elapsed`] once the time is over, which `error.is::<Elapsed>()` tells. A [`Deadline`] also
 //! fails with [`TimeoutHeaderError`] if a request states no valid time, and with
 //! [`ContextError::Canceled`](crate::ContextError) if a context that it got was cancelled.
 

@@ -286,8 +286,9 @@ impl Inner {
     }
 
     /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and the
-    /// loop drops ready tasks. A task that another one spawns or wakes in its destructor is dropped
-    /// in the next round.
+    /// loop drops ready tasks. Once a list is closed, a task that is spawned there ends at once. One
+    /// that a destructor has spawned while the lists were being closed is dropped in the next
+    /// round.
     ///
     /// A destructor may call `block_on`. It then runs the first worker, so that its timers fire.
     pub(super) fn shutdown(&self) {
