@@ -356,6 +356,47 @@ fn other_threads_go_on_while_a_destructor_of_the_main_future_blocks() {
     });
 }
 
+/// A task that ran on top of a destructor might wait for it. In a runtime of one worker, which is
+/// lent while the main future and local tasks are dropped, none does either.
+#[test]
+fn no_task_runs_on_top_of_a_destructor_at_the_end_of_block_on() {
+    watched(|| {
+        for workers in [1, 2] {
+            let runtime = runtime(workers);
+            let lock = Arc::new(Mutex::new(()));
+            let waits = || {
+                let (handle, lock) = (runtime.handle().clone(), lock.clone());
+                OnDrop(move || {
+                    let _guard = lock.lock().unwrap();
+                    handle.block_on(sleep(ms(2)));
+                })
+            };
+            let spawn = || {
+                let lock = lock.clone();
+                runtime.spawn(async move { drop(lock.lock().unwrap()) })
+            };
+
+            let local = waits();
+            let task = runtime.block_on(async {
+                rt::spawn_local(async move {
+                    let _local = local;
+                    std::future::pending::<()>().await
+                });
+                rt::yield_now().await;
+                spawn()
+            });
+            runtime.block_on(task).unwrap();
+
+            let (task, mut kept) = (spawn(), Some(waits()));
+            runtime.block_on(poll_fn(move |_| {
+                assert!(kept.as_mut().is_some());
+                Poll::Ready(())
+            }));
+            runtime.block_on(task).unwrap();
+        }
+    });
+}
+
 /// A destructor waits for a future, and that one's destructor waits, too.
 #[test]
 fn destructors_that_block_on_may_nest() {

@@ -497,9 +497,8 @@ impl<W: WakeSource> ShardedDriver<W> {
 fn announce_if_cleared(shard: &Shared) -> u64 {
     let announced = shard.announced();
     // If the shard's `next` is after the announced time, another thread has just fired what was due
-    // by then, and is about to clear the announcement, or it has read the deadlines and found none
-    // by then. Then the next deadline has to be found under the lock, as after a cleared
-    // announcement.
+    // by then, and is about to clear the announcement. Then the next deadline has to be found under
+    // the lock, as after a cleared announcement.
     let is_outdated = shard.next() > announced;
     if announced != NO_INTERRUPT && !is_outdated {
         return announced;

@@ -1,7 +1,7 @@
 //! Parks a Linux thread in a futex, for nanoseconds.
 //!
-//! The token's own word is the address to block on: no file descriptor to run out of, nothing that
-//! can fail to be created, nothing to clean up.
+//! The token's own word is the address to block on: it needs no file descriptor, cannot fail to be
+//! created, and needs no clean-up.
 //!
 //! # Why a futex
 //!
@@ -136,8 +136,8 @@ fn refine_slack() -> Option<NonZeroU64> {
 /// restored; in a debug build `rustix` panics instead.
 const LONGEST_SLACK: u64 = i32::MAX as u64;
 
-/// Returns whether this thread had a slack above [`LONGEST_SLACK`] when it first parked. Where that
-/// cannot be read, it had not.
+/// Returns whether this thread had a slack above [`LONGEST_SLACK`] when it first parked with a
+/// timeout. Where that cannot be read, it had not.
 ///
 /// Such a slack comes from outside, as that of a whole service does (`TimerSlackNSec` of systemd),
 /// so it is read once for each thread.

@@ -6,7 +6,7 @@
 //! tasks, unless the thread that runs the worker waits in a destructor.
 //!
 //! The main future may block its thread. Where there is no other worker, another thread in
-//! `block_on` may run the first worker while the future is polled. Where the other workers' threads
+//! `block_on` may run the first worker while the future is polled or dropped. Where the other workers' threads
 //! have ended, because the runtime stops, it may run one of those workers (see `inner`).
 
 mod main_future;
@@ -60,6 +60,8 @@ struct BlockOnThread {
     /// Whether this call keeps the runtime from ending. One in a destructor on a worker, or after
     /// the last member has left, does not.
     is_member: bool,
+    /// What this thread does as a worker.
+    mode: Mode,
     unparker: Arc<ThreadUnparker>,
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
@@ -69,8 +71,9 @@ struct BlockOnThread {
     /// this call has a hold whenever it runs, also as a worker: the workers of the outer runtime do
     /// not see that it runs. At the end of the call the outer scope takes a hold again.
     outer_without_hold: Option<Rc<Scope>>,
-    /// A destructor makes this call while its thread polls the main future and has lent the worker.
-    in_lent_poll: bool,
+    /// A destructor makes this call while its thread polls or drops the main future, or drops local
+    /// tasks, and has lent the worker.
+    in_lent_call: bool,
     /// The runtime has ended meanwhile: this thread runs no worker any more.
     closed: Cell<bool>,
     guard: ScopeGuard,
@@ -85,16 +88,22 @@ impl BlockOnThread {
         let is_member = outer.is_none() && inner.add_member();
         let caller = running_any();
         let guard = ScopeGuard::running(inner.clone(), unparker.clone());
-        let in_lent_poll = caller
+        let in_lent_call = caller
             .as_ref()
             .is_some_and(|caller| caller.has_lent_worker_of(inner));
-        if in_lent_poll {
+        // As in other destructors, no task runs on top of this one: it might wait for it.
+        let in_lent_drop = in_lent_call && caller.as_ref().is_some_and(|it| it.is_dropping());
+        let mode = match is_member && !in_lent_drop {
+            true => Mode::WithTasks,
+            false => Mode::WithoutTasks,
+        };
+        if in_lent_call {
             // Before it counts as waiting: time must stand still until this call waits.
             guard.scope().hold_time();
             inner.begin_lent_wait();
         }
         let outer_without_hold =
-            caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_poll);
+            caller.filter(|caller| guard.scope().take_hold_from(caller) || in_lent_call);
         match &outer {
             Some(outer) => unparker.set_worker(outer.core().map(|core| core.index)),
             None => {
@@ -107,10 +116,11 @@ impl BlockOnThread {
         let entered = Some(Entered::new(inner.clone()));
         Self {
             is_member,
+            mode,
             unparker,
             outer,
             outer_without_hold,
-            in_lent_poll,
+            in_lent_call,
             closed: Cell::new(false),
             guard,
             entered,
@@ -193,13 +203,9 @@ impl BlockOnThread {
         }
         if let Some(core) = self.core() {
             let phase = core.phase.get();
-            let mode = match self.is_member {
-                true => Mode::WithTasks,
-                false => Mode::WithoutTasks,
-            };
             let pool = &self.inner().pool;
             let should_return = || main.is_woken() || pool.is_closed();
-            Worker::new(self.scope(), &core, mode).run(&should_return);
+            Worker::new(self.scope(), &core, self.mode).run(&should_return);
             core.phase.set(phase);
         }
     }
@@ -263,7 +269,8 @@ impl BlockOnThread {
     }
 }
 
-/// The worker is lent to other threads while this lives, so also if the main future panics.
+/// The worker is lent to other threads while this lives, so also if the main future or a destructor
+/// panics.
 struct Lent<'a>(&'a BlockOnThread);
 
 impl<'a> Lent<'a> {
@@ -290,8 +297,10 @@ impl Drop for Lent<'_> {
 
 impl Drop for BlockOnThread {
     fn drop(&mut self) {
-        {
+        if self.scope().local().is_some() {
             let _lent = self.lend();
+            self.scope().shutdown_local();
+        } else {
             self.scope().shutdown_local();
         }
         // Only a panic in `wait` has left one.
@@ -302,7 +311,7 @@ impl Drop for BlockOnThread {
         if let Some(outer) = &self.outer_without_hold {
             outer.hold_time();
         }
-        if self.in_lent_poll {
+        if self.in_lent_call {
             // After the hold: a borrower that asked `lender_polls` before this, and got `false`, is
             // stopped by the hold.
             inner.end_lent_wait();

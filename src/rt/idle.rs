@@ -108,7 +108,7 @@ struct Parked {
     /// `None` if no worker is parked.
     keeper: Option<usize>,
     /// How many threads take part: those that run a worker, parked or not, and those that have lent
-    /// their worker and poll their main future. If `workers.len() == threads`, all of them are
+    /// their worker and poll (or drop) their main future. If `workers.len() == threads`, all of them are
     /// parked. (A thread that has lent its worker and polls its main future is never in the list.)
     ///
     /// Exceptions: a thread that waits for the runtime to end is not counted. If a destructor that
@@ -134,8 +134,8 @@ pub(crate) trait ParkContext {
     /// first worker has no thread.)
     fn is_stopping(&self) -> bool;
 
-    /// Returns whether a thread that has lent the first worker still polls its main future: time
-    /// must not be moved then.
+    /// Returns whether a thread that has lent the first worker still polls or drops its main future:
+    /// time must not be moved then.
     fn lender_polls(&self) -> bool;
 
     /// Returns whether this worker runs the runtime's tasks now.

@@ -4,7 +4,7 @@
 //! Each worker has a core. All workers but the first have a thread of their own. The first worker
 //! is run by one of the threads in `block_on`, and by the next one when that leaves. The main
 //! future may block its thread. In a runtime without other workers, its thread therefore *lends*
-//! the first worker while it polls the future: another thread in `block_on` may run it. The lending
+//! the first worker while it polls or drops the future: another thread in `block_on` may run it. The lending
 //! thread keeps its core. As a rule that is the worker's own: the tasks that its future wakes go
 //! there, and the borrowing thread gets a *spare core*, and steals from the own one. (If the
 //! lending thread has a spare core, those tasks go to the shared queue.)
@@ -63,8 +63,8 @@ pub(super) struct Inner {
 struct SharedWorkers {
     /// A thread runs the first worker, and has not lent it.
     is_first_running: bool,
-    /// How many threads have lent the first worker and poll their main future. A thread that waits
-    /// in that poll, in another call of `block_on` or for the runtime to end, does not count.
+    /// How many threads have lent the first worker and poll (or drop) their main future. A thread
+    /// that waits in that, in another call of `block_on` or for the runtime to end, does not count.
     lent: usize,
     /// That of the first worker. `None` while a thread has it.
     first_core: Option<Core>,
@@ -184,8 +184,8 @@ impl Inner {
         workers.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
 
-    /// Lets another thread run the first worker while this one, which keeps its core, polls its
-    /// future.
+    /// Lets another thread run the first worker while this one, which keeps its core, polls or drops
+    /// futures that may block.
     pub(super) fn lend(&self) {
         let mut workers = lock(&self.shared_workers);
         workers.lent += 1;

@@ -61,8 +61,8 @@ pub(super) struct Scope {
     /// - Its thread is no worker.
     /// - The thread is inside a future of another runtime on the same clock. The workers of that
     ///   other runtime do not see that this thread runs.
-    /// - A destructor has called `block_on` while the thread polls its main future and has lent its
-    ///   worker.
+    /// - A destructor has called `block_on` while the thread polls or drops its main future, or
+    ///   drops local tasks, and has lent its worker.
     hold: Cell<Option<Hold>>,
 }
 
@@ -129,6 +129,11 @@ impl Scope {
     /// Notes that futures are dropped from now on, not run: a destructor may call `block_on`.
     pub(super) fn set_dropping(&self) {
         self.dropping.set(true);
+    }
+
+    /// Returns whether futures are being dropped.
+    pub(super) fn is_dropping(&self) -> bool {
+        self.dropping.get()
     }
 
     /// Notes whether the worker of this scope's core is lent: whether another thread may run it.

@@ -538,7 +538,8 @@ impl<T> DelayQueue<T> {
             return;
         };
         let Some(first) = self.first else {
-            timer.disarm();
+            // Caught, because it drops a waker, and the task has to be woken all the same.
+            catch_panic(|| timer.disarm());
             if self.queue.is_empty() {
                 self.wake();
             }

@@ -70,7 +70,8 @@ pub fn pause() {
 ///
 /// If the clock is not paused, is a [`ManualClock`](crate::ManualClock), which does not run, is
 /// that of a tokio runtime that has ended while it was paused, or no driver is entered on this
-/// thread.
+/// thread. (A driver of your own on the clock of a tokio runtime does not count where this thread
+/// is not in that runtime.)
 ///
 /// # Examples
 ///

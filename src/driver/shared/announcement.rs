@@ -77,6 +77,9 @@ impl Shared {
     /// Takes the lock and finds the earliest deadline. If that is much work, it releases the lock
     /// and takes it again, and after a while ends with an earlier time, unless the loop or the
     /// caller has to know the deadline exactly.
+    ///
+    /// With `exactly` it only observes, for any caller. Otherwise it is called for an announcement,
+    /// and raises `next`.
     pub(crate) fn lock_and_find_next(&self, exactly: bool) -> (MutexGuard<'_, State>, u64) {
         let mut lockings = 0;
         loop {
@@ -92,8 +95,12 @@ impl Shared {
             };
             // The search has dropped the slots of timers that were removed or put off, which
             // `next` may still name, and has raised `unfiled_from` to the time that it has found.
-            // So `next` may be raised to the same time (P1 in `wakers/chunks.rs`).
-            self.set_next(&state, next);
+            // So `next` may be raised to the same time (P1 in `wakers/chunks.rs`). Not if the
+            // caller observes while the loop waits: its turn finds by `next` that it has been woken
+            // for a timer that is gone.
+            if !exactly {
+                self.set_next(&state, next);
+            }
             return (state, next);
         }
     }

@@ -31,8 +31,9 @@ use crate::rt::scopes;
 /// `dup`, and those that another process has inherited or passed on, such as standard input. They
 /// are non-blocking meanwhile, too. If several duplicates are each in an `AsyncFd` of this process,
 /// the last of these to go restores the mode. The same is true of unrelated descriptors of one
-/// terminal, named pipe or device, and of all eventfds and timerfds together. A descriptor that is
-/// non-blocking already is left as it is, which also saves four or five system calls.
+/// terminal, named pipe or device. A descriptor that is non-blocking already is left as it is,
+/// which also saves four or five system calls. Among eventfds, timerfds and their like, that goes
+/// for each one that is found non-blocking, also for a duplicate of one that is in an `AsyncFd`.
 ///
 /// **If another process uses a duplicate** that has to stay non-blocking, as after a restart that
 /// hands the listener over, call `set_nonblocking(true)` before [`new`](Self::new). Otherwise the

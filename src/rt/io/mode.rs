@@ -32,7 +32,7 @@ struct File {
     device: u64,
     inode: u64,
     access: u32,
-    /// It has no inode of its own: an eventfd, a timerfd.
+    /// It has no name in the file system, and mostly no inode of its own: an eventfd, a timerfd.
     is_anonymous: bool,
 }
 
@@ -46,7 +46,7 @@ static CHANGED: PerProcess<Changed> = PerProcess::new();
 
 /// What has to be restored for an `AsyncFd`.
 pub(super) struct Mode {
-    /// The open file in whose count it is, if its mode was changed.
+    /// The open file in whose count it is. `None` if no `AsyncFd` has changed the mode of that file.
     counted: Option<File>,
     /// Whether the descriptor becomes blocking if this is the last `AsyncFd` of its open file.
     restores: bool,

@@ -21,7 +21,7 @@ impl Worker<'_> {
         }
         self.hooks.park.call();
         if !self.drop_hold_unless_busy(should_return) {
-            self.hooks.unpark.call();
+            self.call_unpark_hook();
             return;
         }
         let parked_at = self.note_task_time();
@@ -49,8 +49,12 @@ impl Worker<'_> {
         self.state.last_poll = 0;
         self.state.interval = LONGEST_INTERVAL;
         self.state.until_poll = self.state.until_poll.min(1);
-        // Like the park hook, it may take long or block. A task that a timer or I/O has woken may
-        // lie in the slot meanwhile, in no queue.
+        self.call_unpark_hook();
+    }
+
+    /// Calls the user's hook. Like the park hook, it may take long or block. A task that a timer or
+    /// I/O has woken may lie in the LIFO slot meanwhile, in no queue.
+    fn call_unpark_hook(&mut self) {
         if self.hooks.unpark.is_set() {
             self.end_search();
             self.report_full_slot();
@@ -140,10 +144,9 @@ impl Worker<'_> {
 const AT_ONCE: u64 = 10_000;
 
 /// At each park the mean time of the tasks that have run since the park before goes into the
-/// average. A longer mean
-/// than this, in nanoseconds, is cut to it. A task may only seem long, because the kernel ran
-/// another thread meanwhile; so one long task that has run alone is forgotten after a dozen parks
-/// with short ones.
+/// average. A longer mean than this, in nanoseconds, is cut to it. A task may only seem long,
+/// because the kernel ran another thread meanwhile; so one long task that has run alone is
+/// forgotten after a dozen parks with short ones.
 const LONGEST_COUNTED: u64 = 8 * SHORT_WORK;
 
 /// A worker that is about to park.
