@@ -377,15 +377,16 @@ fn no_task_runs_on_top_of_a_destructor_at_the_end_of_block_on() {
             };
 
             let local = waits();
-            let task = runtime.block_on(async {
+            let mut task = None;
+            runtime.block_on(async {
                 rt::spawn_local(async move {
                     let _local = local;
                     std::future::pending::<()>().await
                 });
                 rt::yield_now().await;
-                spawn()
+                task = Some(spawn());
             });
-            runtime.block_on(task).unwrap();
+            runtime.block_on(task.unwrap()).unwrap();
 
             let (task, mut kept) = (spawn(), Some(waits()));
             runtime.block_on(poll_fn(move |_| {

@@ -407,3 +407,87 @@ fn local_tasks_and_others_take_turns() {
         });
     });
 }
+
+/// Returns a task that never waits and is never pending for long, on the thread of the second
+/// worker.
+fn never_waits(runtime: &Runtime) -> Stop {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (started, has_started) = mpsc::channel();
+    let stopped = stop.clone();
+    drop(runtime.spawn(async move {
+        started.send(()).unwrap();
+        while !stopped.load(Ordering::SeqCst) {
+            rt::yield_now().await;
+        }
+    }));
+    has_started.recv().unwrap();
+    Stop(stop)
+}
+
+/// Ends a task of `never_waits` when dropped.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The task was in the queue of the first worker, which no thread ran any more. The other worker
+/// never ran out of tasks of its own, and so never stole.
+#[test]
+fn a_task_that_a_block_on_has_left_runs_beside_one_that_never_waits() {
+    watched(|| {
+        let runtime = runtime(2);
+        let _stop = never_waits(&runtime);
+        let (ran, has_run) = mpsc::channel();
+        runtime.block_on(async { drop(rt::spawn(async move { ran.send(()).unwrap() })) });
+        has_run.recv().unwrap();
+    });
+}
+
+#[test]
+fn a_main_future_may_wait_for_its_task_beside_one_that_never_waits() {
+    watched(|| {
+        let runtime = runtime(2);
+        let _stop = never_waits(&runtime);
+        runtime.block_on(async {
+            let (ran, has_run) = mpsc::channel();
+            drop(rt::spawn(async move { ran.send(()).unwrap() }));
+            has_run.recv().unwrap();
+        });
+    });
+}
+
+/// The thread that has lent its worker blocks, with a task in its own queue.
+#[test]
+fn a_thread_that_takes_over_runs_the_tasks_of_the_lender_beside_one_that_never_waits() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (inside, is_inside) = mpsc::channel();
+        let (started, has_started) = mpsc::channel();
+        let first = thread::spawn(move || {
+            handle.block_on(async move {
+                inside.send(()).unwrap();
+                has_started.recv().unwrap();
+                let (ran, has_run) = mpsc::channel();
+                drop(rt::spawn(async move { ran.send(()).unwrap() }));
+                has_run.recv().unwrap();
+            });
+        });
+        is_inside.recv().unwrap();
+        runtime.block_on(async {
+            drop(rt::spawn(async move {
+                started.send(()).unwrap();
+                loop {
+                    rt::yield_now().await;
+                }
+            }));
+            while !first.is_finished() {
+                sleep(ms(1)).await;
+            }
+        });
+        first.join().unwrap();
+    });
+}

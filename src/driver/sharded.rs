@@ -391,8 +391,11 @@ impl<W: WakeSource> ShardedDriver<W> {
             .min();
         let next = next.unwrap_or(NEVER);
         let fired = self.fired.swap(0, Ordering::Relaxed);
+        let mut fired_at = None;
         if fired > 0 {
-            scanner.planner.note_fired(self.clock.nanos(), fired);
+            let now = self.clock.nanos();
+            fired_at = Some(now);
+            scanner.planner.note_fired(now, fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
             // If a timer is due already and has not fired, this scan comes from an unpark as a
@@ -406,6 +409,12 @@ impl<W: WakeSource> ShardedDriver<W> {
         let plan = match self.more_due.load(Ordering::Relaxed) || self.clock.is_frozen() {
             true => Plan::on_time(next),
             false => scanner.planner.plan(next),
+        };
+        // A worker that has fired its own timers between two tasks, and left a due one of another
+        // shard, does not put off the wake-up for that.
+        let plan = match (scanner.set_for, fired_at) {
+            (Some(at), Some(now)) if next <= now => plan.no_later_than(at),
+            _ => plan,
         };
         if plan.is_fixed() {
             // No timer that is armed from now on changes that, so none needs to request a scan. All

@@ -79,14 +79,26 @@ impl Pool {
         retry(|| self.shared.steal_batch_and_pop(&core.queue))
     }
 
+    /// Takes a single task out of another worker's queue.
+    pub(super) fn steal_one(&self, core: &Core) -> Option<Runnable> {
+        let mut others = self.others(core);
+        others.find_map(|other| retry(|| self.stealers[other].steal()))
+    }
+
     /// Moves half of the tasks of another worker to a core, and returns one of them.
     pub(super) fn steal_into(&self, core: &Core) -> Option<Runnable> {
+        let mut others = self.others(core);
+        others.find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))
+    }
+
+    /// Returns the workers from whose queue that of a core may steal, from a random one on.
+    fn others(&self, core: &Core) -> impl Iterator<Item = usize> {
+        let (index, is_spare) = (core.index, core.is_spare);
         let count = self.stealers.len();
         let from = core.random();
         (0..count)
-            .map(|offset| (from % count + offset) % count)
-            .filter(|&other| other != core.index || core.is_spare)
-            .find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))
+            .map(move |offset| (from % count + offset) % count)
+            .filter(move |&other| other != index || is_spare)
     }
 
     /// Moves tasks that have lain in other workers' LIFO slots for too long to a core. Checks the

@@ -178,8 +178,10 @@ impl<'a> Worker<'a> {
         if self.state.until_poll == 0 {
             self.poll();
             self.state.until_poll = self.state.interval;
+            // It does not count: otherwise, where each task is followed by a poll, none of this
+            // worker's own would run.
             if self.runs_tasks()
-                && let Some(task) = self.pool.pop()
+                && let Some(task) = self.next_task_of_others()
             {
                 return Some(task);
             }
@@ -190,6 +192,17 @@ impl<'a> Worker<'a> {
             return self.scope.local()?.pop();
         }
         self.next_own_task().or_else(|| self.next_shared_task())
+    }
+
+    /// Takes a single task out of the shared queue or, every few polls, out of another worker's.
+    /// That worker may be blocked, or have no thread, and this one may never run out of tasks of
+    /// its own.
+    fn next_task_of_others(&self) -> Option<Runnable> {
+        let stolen = match self.is_global_poll() {
+            true => self.pool.steal_one(self.core),
+            false => None,
+        };
+        stolen.or_else(|| self.pool.pop())
     }
 
     /// Takes a task out of the core, or a local one; the two kinds take turns.
@@ -219,7 +232,7 @@ impl<'a> Worker<'a> {
     /// slots and I/O, too.
     fn poll(&mut self) {
         self.state.tick = (self.state.tick + 1) % GLOBAL_INTERVAL;
-        let all = self.state.tick == 0;
+        let all = self.is_global_poll();
         let me = self.core.index;
         let may_be_due = |now| match all {
             true => self.pool.may_be_due(now),
@@ -234,8 +247,12 @@ impl<'a> Worker<'a> {
                 } else {
                     self.fire_own_and_external(now);
                 }
+                self.adapt_interval(now);
+                // The time that the firing has taken is no task's.
+                self.state.last_poll = self.pool.idle.now_or_zero();
+            } else {
+                self.adapt_interval(now);
             }
-            self.adapt_interval(now);
         } else if self.pool.reactor.has_registrations() {
             self.adapt_interval_to_io();
         }
@@ -245,6 +262,11 @@ impl<'a> Worker<'a> {
         if all && self.pool.reactor.has_registrations() {
             self.look_for_io();
         }
+    }
+
+    /// Returns whether the last poll was for all workers.
+    fn is_global_poll(&self) -> bool {
+        self.state.tick == 0
     }
 
     /// Looks for I/O between two tasks, if no worker is parked, or if this one is away for I/O.

@@ -138,7 +138,9 @@ impl Idle {
         if at == NEVER {
             return NEVER;
         }
-        let wait = at.saturating_sub(self.clock.nanos());
-        self.parkers[0].now().saturating_add(wait)
+        // The parkers' clock first: if this thread is preempted in between, the keeper wakes early,
+        // and not late.
+        let now = self.parkers[0].now();
+        now.saturating_add(at.saturating_sub(self.clock.nanos()))
     }
 }

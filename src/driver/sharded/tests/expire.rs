@@ -73,3 +73,28 @@ fn under_a_slack_that_was_set_a_wake_up_in_vain_is_one_of_those_that_are_kept_ap
     let _next = runtime.armed(0, 10);
     assert_eq!(runtime.set_to().last(), Some(&6000));
 }
+
+/// A busy worker polls its own timers between tasks. Each time that it fired some, the wake-up for
+/// the timers of the other shards was put off to a slack after that, however long they were due.
+#[test]
+fn timers_that_one_shard_fires_between_tasks_do_not_put_off_those_of_another() {
+    let runtime = TestRuntime::quiet(false, 1000);
+    let _first = runtime.armed(0, 5);
+    runtime.expire_at(5);
+    let _other = runtime.armed(1, 15);
+    let mut source = *runtime.set_to().last().unwrap();
+    assert_eq!(source, 1005, "a slack after the last wake-up");
+    let mut now = 5;
+    while runtime.handle(1).armed() > 0 {
+        now += 500;
+        assert!(now <= 1005, "late by more than the slack");
+        let _own = runtime.armed(0, 400);
+        runtime.time.store(now, Ordering::Relaxed);
+        runtime.driver.fire_shard(0, now, 64);
+        runtime.driver.replan();
+        source = runtime.set_to().last().copied().unwrap_or(source);
+        if source <= now {
+            runtime.expire_at(now);
+        }
+    }
+}
