@@ -14,7 +14,7 @@ use std::task::{Context, Waker};
 
 use reveille::rt::{self, JoinError};
 
-use support::panic_of;
+use support::{panic_of, poll_with, waker};
 
 fn panicked() -> JoinError {
     let number = std::hint::black_box(7);
@@ -139,5 +139,32 @@ fn output_that_panics_when_it_is_dropped_with_its_handle_panics_there() {
         assert!(task.is_finished());
         assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
         assert_eq!(rt::spawn(async { 7 }).await.unwrap(), 7);
+    });
+}
+
+/// A task that has given up waiting for another one was kept in memory by that one until it ended,
+/// and was woken by its end.
+#[test]
+fn a_join_handle_that_is_dropped_leaves_no_waker_in_its_task() {
+    rt::block_on(async {
+        let owned = Arc::new(());
+        let kept = owned.clone();
+        let waker = waker(move || drop(kept.clone()));
+        let mut task = rt::spawn(pending::<()>());
+        assert!(poll_with(&mut task, &waker).is_pending());
+        drop((waker, task));
+        assert_eq!(Arc::strong_count(&owned), 1);
+    });
+}
+
+/// Its panic, which nobody has taken, is dropped with it.
+#[test]
+fn a_join_handle_that_waited_for_a_task_that_has_panicked_is_dropped_in_peace() {
+    rt::block_on(async {
+        let mut task = rt::spawn(async { panic!("the task's own panic") });
+        assert!(poll_with(&mut task, Waker::noop()).is_pending());
+        rt::yield_now().await;
+        assert!(task.is_finished());
+        drop(task);
     });
 }

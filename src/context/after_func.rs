@@ -24,7 +24,8 @@ impl Context {
     ///
     /// Neither the returned [`AfterFunc`] nor any handle of this context need be kept: as long as
     /// something can end the context (its deadline, or one of its ancestors), the function is
-    /// called. If nothing can do so any more, it is dropped.
+    /// called. If nothing can do so any more, it is dropped. (That nobody can cancel a token any
+    /// more is not noticed: see `Context::from_token`.)
     ///
     /// `function` should not own a handle of this context or of a descendant. It would keep the
     /// context alive, and with it itself, until the context ends.

@@ -143,7 +143,8 @@ impl Done {
         self.context.err()
     }
 
-    fn release(&mut self) {
+    /// Gives the waker back that an earlier poll has registered.
+    pub(super) fn release(&mut self) {
         if let Some(Registered { key, .. }) = self.registered.take() {
             let waiter = lock(&self.context.node.state).waiters.remove(key);
             drop(waiter);

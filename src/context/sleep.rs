@@ -6,6 +6,7 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use crate::context::{Context, ContextError, Done};
+use crate::panic::catch_panic;
 use crate::time::{self, Sleep};
 
 impl Context {
@@ -103,6 +104,8 @@ impl Future for ContextSleep {
         }
         // First, so that a pause that is over is so however late the task is.
         if Pin::new(&mut self.sleep).poll(cx).is_ready() {
+            // It drops a waker, which may panic, and the pause is over all the same.
+            catch_panic(|| self.done.release());
             return Poll::Ready(Ok(()));
         }
         ready!(Pin::new(&mut self.done).poll(cx));

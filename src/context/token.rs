@@ -53,6 +53,10 @@ impl Context {
 
     /// Makes a context that is cancelled when `token` is.
     ///
+    /// A function of [`after_func`](Self::after_func), or a [`token`](Self::token), keeps such a
+    /// context and itself in memory until the token is cancelled: so cancel one that is no longer
+    /// needed, as by its `drop_guard`.
+    ///
     /// It has no deadline and no parent. To add them, [merge](Self::merge) it with another context.
     /// The context cannot cancel the token: for that, call
     /// `context.after_func(move || token.cancel())` on it.

@@ -9,10 +9,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_core::FusedFuture;
 
+use crate::panic::catch_panic;
 use crate::rt::task::{Spawned, TaskRef};
 
 /// Waits for a task and returns its output; made by [`spawn`](super::spawn).
@@ -47,11 +48,16 @@ use crate::rt::task::{Spawned, TaskRef};
 pub struct JoinHandle<T> {
     /// `None` after it was ready.
     task: Option<Spawned<T>>,
+    /// A poll was pending, so the task has a waker of it.
+    has_waker: bool,
 }
 
 impl<T> JoinHandle<T> {
     pub(super) fn new(task: Spawned<T>) -> Self {
-        Self { task: Some(task) }
+        Self {
+            task: Some(task),
+            has_waker: false,
+        }
     }
 
     /// Aborts the task: its future is dropped soon, instead of being polled the next time.
@@ -123,7 +129,10 @@ impl<T> Future for JoinHandle<T> {
         // Only here does `async_task` resume the task's panic.
         let poll = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut task.output).poll(cx)));
         let result = match poll {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                self.has_waker = true;
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(Some(output))) => Ok(output),
             Ok(Poll::Ready(None)) => Err(JoinError(Cause::Cancelled)),
             Err(payload) => Err(JoinError::panicked(payload)),
@@ -145,9 +154,17 @@ impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.output.detach();
+        let Some(mut task) = self.task.take() else {
+            return;
+        };
+        if self.has_waker {
+            // `detach` leaves the waker of the last poll in the task until that ends, and with it
+            // what the waker refers to. This poll exchanges it for one that refers to nothing. If
+            // the task has ended meanwhile, its output or its panic is dropped here.
+            let mut cx = Context::from_waker(Waker::noop());
+            catch_panic(|| drop(Pin::new(&mut task.output).poll(&mut cx)));
         }
+        task.output.detach();
     }
 }
 

@@ -72,6 +72,19 @@ struct Tasks {
     closed: bool,
 }
 
+/// How many places a list keeps when its last task has ended.
+const KEPT_PLACES: usize = 1024;
+
+impl Tasks {
+    fn remove(&mut self, key: usize) -> Option<Entry> {
+        let entry = self.slab.try_remove(key);
+        if self.slab.is_empty() && self.slab.capacity() > KEPT_PLACES {
+            self.slab = Slab::new();
+        }
+        entry
+    }
+}
+
 /// A task that has not ended.
 struct Entry {
     /// Wakes the task so that it can be ended.
@@ -296,9 +309,32 @@ struct RemoveOnDrop {
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         // The waker is dropped after the lock is released.
-        let entry = lock(&self.owned.tasks).slab.try_remove(self.key);
+        let entry = lock(&self.owned.tasks).remove(self.key);
         if entry.is_some_and(|entry| entry.is_aborted()) {
             self.owned.aborted.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_gives_the_memory_of_a_burst_back_when_its_last_task_ends() {
+        let entry = || Entry {
+            waker: Waker::noop().clone(),
+            tag: 2,
+        };
+        let mut tasks = Tasks {
+            slab: Slab::new(),
+            count: 0,
+            closed: false,
+        };
+        let keys: Vec<_> = (0..2 * KEPT_PLACES)
+            .map(|_| tasks.slab.insert(entry()))
+            .collect();
+        assert!(keys.into_iter().all(|key| tasks.remove(key).is_some()));
+        assert!(tasks.slab.capacity() <= KEPT_PLACES);
     }
 }

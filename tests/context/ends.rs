@@ -320,3 +320,19 @@ fn all_types_cross_threads_and_panics() {
     survives::<DropGuard>();
     assert_eq!(size_of::<Context>(), size_of::<usize>());
 }
+
+/// A pause that is kept after its end kept the waker of its task in the context, which woke it for
+/// nothing.
+#[test]
+fn a_pause_that_is_over_keeps_no_waker_in_its_context() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let context = Context::background();
+    let (task, mut pause) = (Task::new(), context.sleep(ms(1)));
+    assert!(task.poll(&mut pause).is_pending());
+    clock.advance(ms(1));
+    assert!(task.poll(&mut pause).is_ready());
+    let wakes = task.wakes();
+    context.cancel();
+    assert_eq!(task.wakes(), wakes);
+}
