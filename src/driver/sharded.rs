@@ -384,17 +384,11 @@ impl<W: WakeSource> ShardedDriver<W> {
                 .iter()
                 .for_each(|shard| shard.reset_interruptions());
         }
-        let next = self
-            .shards
-            .iter()
-            .map(|shard| announce_if_cleared(shard))
-            .min();
-        let next = next.unwrap_or(NEVER);
+        let announced = self.shards.iter().map(|shard| announce_if_cleared(shard));
+        let next = announced.min().unwrap_or(NEVER);
         let fired = self.fired.swap(0, Ordering::Relaxed);
-        let mut fired_at = None;
-        if fired > 0 {
-            let now = self.clock.nanos();
-            fired_at = Some(now);
+        let fired_at = (fired > 0).then(|| self.clock.nanos());
+        if let Some(now) = fired_at {
             scanner.planner.note_fired(now, fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();

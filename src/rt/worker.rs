@@ -3,33 +3,27 @@
 //! In each pass a worker runs one task: one of its own (out of the LIFO slot, its queue, or the
 //! local tasks of the thread) or, if there is none, one of the shared queue, or of another worker.
 //! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
-//! out of the shared queue has its turn. A worker without a task fires the timers of all workers,
-//! looks for I/O, and then *searches* (see `idle::notify`): it steals half of the tasks of another
-//! one. If it finds nothing, it parks (see `idle`).
+//! out of the shared queue, or now and then out of another worker's, has its turn. A worker without
+//! a task fires the timers of all workers, looks for I/O, and then *searches* (see `idle::notify`):
+//! it steals half of the tasks of another one. If it finds nothing, it parks (see `idle`).
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
-//! every [`POLL_PERIOD`] or so: after each task if tasks are long, after [`LONGEST_INTERVAL`] if
-//! they are short. If the main future was woken, the loop returns to `block_on`, which polls that
+//! every 20 µs or so: after each task if tasks are long, after 16 if they are short (see
+//! [`interval`]). If the main future was woken, the loop returns to `block_on`, which polls that
 //! future. In that case it returns just before the next poll of the timers, or as soon as the
 //! worker's core has no ready task.
 
+mod interval;
 mod park;
 
 use std::sync::Arc;
 
 use crate::instant::LATEST_DEADLINE;
-use crate::rt::core::{Core, LONGEST_INTERVAL, LoopState, Phase};
+use crate::rt::core::{Core, LoopState, Phase};
 use crate::rt::inner::Hooks;
 use crate::rt::pool::Pool;
 use crate::rt::scopes::Scope;
 use crate::rt::task::Runnable;
-
-/// How long short tasks run between two polls of the timers, in nanoseconds.
-const POLL_PERIOD: u64 = 20_000;
-
-/// How long short tasks run at most between two looks for I/O, in nanoseconds. A look is a system
-/// call: after every 20 tasks instead of 100 it would cost a server of short messages 5 %.
-const IO_PERIOD: u64 = 1_000_000;
 
 /// One poll in this many fires the timers of all workers. The others fire those of the polling
 /// worker and of external threads.
@@ -77,12 +71,6 @@ pub(super) struct Worker<'a> {
     ran: u64,
     /// It has parked, and has dropped the hold on time that its scope has while futures run.
     has_dropped_hold: bool,
-}
-
-/// Returns how many tasks of `each` nanoseconds run in `period`: one at least, and
-/// [`LONGEST_INTERVAL`] at most.
-fn interval(period: u64, each: u64) -> u32 {
-    (period / each.max(1)).clamp(1, u64::from(LONGEST_INTERVAL)) as u32
 }
 
 impl<'a> Worker<'a> {
@@ -282,32 +270,6 @@ impl<'a> Worker<'a> {
         }
         // Otherwise the driver owner waits for it, the worker that is away looks, or its deputy
         // does soon (see `idle::absence`).
-    }
-
-    /// Sets how many tasks run until the next poll, by how long the last ones took. After a park,
-    /// or if the last polls have not read the clock, the time that is found for a task is too long.
-    /// Then the next poll comes after one task, as a rule, and measures again.
-    fn adapt_interval(&mut self, now: u64) {
-        self.state.interval = interval(POLL_PERIOD, self.time_of_each(now));
-        self.state.last_poll = now;
-    }
-
-    /// The same if no timer is armed, but I/O is waited for. After a park, tasks are taken to be as
-    /// long as those before it.
-    fn adapt_interval_to_io(&mut self) {
-        let now = self.pool.idle.now_or_zero();
-        let each = match self.state.last_poll {
-            0 => self.state.task_nanos,
-            _ => self.time_of_each(now),
-        };
-        self.state.interval = interval(IO_PERIOD / u64::from(GLOBAL_INTERVAL), each);
-        self.state.last_poll = now;
-    }
-
-    /// Returns the time of each task, if the worker has run `interval` tasks since the last poll
-    /// and has done nothing else.
-    fn time_of_each(&self, now: u64) -> u64 {
-        now.saturating_sub(self.state.last_poll) / u64::from(self.state.interval)
     }
 
     /// Fires the due timers of this worker and of external threads.
