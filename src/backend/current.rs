@@ -5,9 +5,8 @@
 //! driver that was entered before is mostly of no use then: if a task has called tokio's
 //! `block_on`, that driver's loop cannot turn, because its thread is inside the call.
 //!
-//! Runtimes are told apart by their ids. So the runtime inside which the driver was entered does
-//! not become current again if it is entered a second time, inside of the driver: tokio does not
-//! tell how often a thread has entered it.
+//! Say a thread enters runtime A, then a driver, then A once more. The driver stays current, because
+//! tokio does not tell how often a thread has entered A.
 
 use std::cell::RefCell;
 use std::error::Error;

@@ -43,7 +43,8 @@
 //! soon, and the next scan reads it again. If nothing followed, the timers of a runtime whose
 //! threads all wait would never fire.
 //!
-//! Invariant: for each timer one of these holds.
+//! Invariant: for each timer one of these holds, unless a scan is under way, which is about to set
+//! the source.
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
 //! - Its shard has announced its next deadline, or an earlier time, and the source is set to expire
@@ -392,9 +393,10 @@ impl<W: WakeSource> ShardedDriver<W> {
             scanner.planner.note_fired(now, fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
-            // If a timer is due already and has not fired, this scan comes from an unpark as a
-            // rule, perhaps because the clock has jumped, and not from a wake-up. If it counted as
-            // one, the timer would fire a slack later, and later again after the next unpark.
+            // If a timer is due and has not fired, then as a rule the source has not expired: an
+            // unpark has led to this scan, perhaps because the clock has jumped. If the planner
+            // counted that as a wake-up in vain, it would add the slack, and the timer would fire
+            // later, and later again with each further unpark.
             if now >= at && now < next {
                 scanner.planner.woke_in_vain(now);
             }
@@ -404,8 +406,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             true => Plan::on_time(next),
             false => scanner.planner.plan(next),
         };
-        // A worker that has fired its own timers between two tasks, and left a due one of another
-        // shard, does not put off the wake-up for that.
+        // If a worker has fired its own timers between two tasks, and a timer of another shard is
+        // due and has not fired, the source is not set for a later time than before: otherwise that
+        // timer would wait for the slack once more.
         let plan = match (scanner.set_for, fired_at) {
             (Some(at), Some(now)) if next <= now => plan.no_later_than(at),
             _ => plan,

@@ -35,16 +35,15 @@
 //!
 //! Under the lock, the loop files the unfiled slots and announces until when it parks
 //! (`announced`): the time of the heap's first slot, or an earlier one; zero, if the slack alone
-//! decides when it wakes. Then it releases the lock, and blocks. A thread that arms an earlier
-//! timer clears the announcement, under the same lock, and then unparks the loop. So one of two
-//! things happens. Either the arming thread comes first, and the loop computes its timeout with the
-//! new timer in view. Or it comes second, sees the announcement, and unparks; an unpark that comes
-//! before the loop blocks makes the block return. The first thread that interrupts clears the
-//! announcement, so the loop is interrupted once for each announcement. If no thread interrupts,
-//! the announcement stands until the next turn clears it: so a new timer may interrupt a loop that
-//! runs already. (`Driver::advance_when_idle` is an exception: it announces `NEVER` before it files
-//! anything. After that, unless time is held, it reads the deadlines, which files the unfiled
-//! slots.)
+//! decides when it wakes. (`Driver::advance_when_idle` does it in the other order: it announces
+//! `NEVER`, and then reads the deadlines, unless time is held, which files the unfiled slots.) Then
+//! it releases the lock, and blocks. A thread that arms an earlier timer clears the announcement,
+//! under the same lock, and then unparks the loop. So one of two things happens. Either the arming
+//! thread comes first, and the loop computes its timeout with the new timer in view. Or it comes
+//! second, sees the announcement, and unparks; an unpark that comes before the loop blocks makes
+//! the block return. The first thread that interrupts clears the announcement, so the loop is
+//! interrupted once for each announcement. If no thread interrupts, the announcement stands until
+//! the next turn clears it: so a new timer may interrupt a loop that runs already.
 //!
 //! [`announcement`] has what is announced, and [`fire`] the firing. [`limited`] has the timers that
 //! count towards a limit (those of `try_sleep` and its like): their entry keeps a *permit*.
@@ -240,8 +239,8 @@ impl Shared {
     /// read to know that it has not passed; see [`Clock::is_far_off`].
     #[inline]
     pub(crate) fn is_far_off(&self, deadline: u64) -> bool {
-        // The coarse clock shows the time of the last turn at least, or up to a tick less. So it
-        // hardly ever shows a deadline within FAR of that turn to be far off, and is not read.
+        // The coarse clock is at most one tick behind `elapsed`. So for a deadline less than FAR
+        // after `elapsed` the answer is nearly always no, and the clock is not read for it.
         let elapsed = self.atomics.0.elapsed.load(Ordering::Relaxed);
         deadline > elapsed.saturating_add(FAR) && self.clock.is_far_off(deadline)
     }

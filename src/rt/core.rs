@@ -49,7 +49,8 @@ pub(super) struct LoopState {
     pub(super) interval: u32,
     /// When the clock was last read for a poll; zero after a park.
     pub(super) last_poll: u64,
-    /// How many polls there were since the last one that fired the timers of all workers.
+    /// The number of the last poll, modulo `STEAL_INTERVAL`: each eighth is for the timers of all
+    /// workers, and after that of number zero a task of another worker has its turn.
     pub(super) tick: u32,
     /// Whether a local task ran before others the last time: the two kinds take turns.
     pub(super) local_first: bool,
@@ -135,8 +136,8 @@ impl Core {
         let may_block = phase == Phase::Other;
         if self.slot.task.is_empty() {
             self.slot.task.push(task);
-            // While timers fire, no task runs that could block: the worker reports the slot before
-            // it runs the next one, see `must_report`.
+            // While timers fire, no task runs that could block. Before the worker runs its next
+            // task, it reports that its slot is full, see `must_report`.
             return match may_block && self.slot.report_flag.is_raised() {
                 true => AfterPush::ReportSlot,
                 false => AfterPush::Nothing,

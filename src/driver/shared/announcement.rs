@@ -3,8 +3,8 @@
 //! The park protocol is told at the head of `shared`. What is announced is the earliest deadline,
 //! or an earlier time: if many timers were put off or removed, it takes work to find the earliest
 //! deadline, and the loop is not held up for it; and if new timers interrupt the loop again and
-//! again, it wakes somewhat earlier than it has to (by the *margin*, see `slack`). Then it finds
-//! nothing due, and goes on.
+//! again, it wakes a *margin* (see `slack`) before the deadline, so that the next ones, each a
+//! little earlier than the last, do not interrupt it. Then it finds nothing due, and goes on.
 //!
 //! On a frozen clock, and on one that tokio may pause, time moves on to the earliest deadline,
 //! so the loop has to know that deadline *exactly*. On such a clock, a runtime tells its loop when
@@ -78,8 +78,9 @@ impl Shared {
     /// and takes it again, and after a while ends with an earlier time, unless the loop or the
     /// caller has to know the deadline exactly.
     ///
-    /// With `exactly` it only observes, for any caller. Otherwise it is called for an announcement,
-    /// and raises `next`.
+    /// With `exactly` it does not raise `next`, so any thread may call it while the loop waits.
+    /// When the loop wakes, it compares `next` with the time, to find that it was woken for a timer
+    /// that is gone. If another thread had raised `next`, the loop would not find that.
     pub(crate) fn lock_and_find_next(&self, exactly: bool) -> (MutexGuard<'_, State>, u64) {
         let mut lockings = 0;
         loop {
@@ -95,9 +96,7 @@ impl Shared {
             };
             // The search has dropped the slots of timers that were removed or put off, which
             // `next` may still name, and has raised `unfiled_from` to the time that it has found.
-            // So `next` may be raised to the same time (P1 in `wakers/chunks.rs`). Not if the
-            // caller observes while the loop waits: its turn finds by `next` that it has been woken
-            // for a timer that is gone.
+            // So `next` may be raised to the same time (P1 in `wakers/chunks.rs`).
             if !exactly {
                 self.set_next(&state, next);
             }

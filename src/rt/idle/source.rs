@@ -14,9 +14,9 @@ use crate::panic::catch_panic;
 ///
 /// Callers of `replan` in `rt` ignore [`Liveness::Gone`]. It comes only if another thread closes
 /// the drivers during the scan, because the runtime ends. All that a further `close` would do is to
-/// drop the source, which is only this weak reference, so it may be left out. (Nothing else can
-/// return `Gone`. If [`Idle`] were gone, nobody could call `replan`; and the source does not panic,
-/// which would count as gone.)
+/// drop the source, which is only this weak reference, so that call is not needed. (`Gone` has no
+/// other cause: while `replan` runs, [`Idle`] is there, and the source does not panic; a panic
+/// would count as gone.)
 pub(crate) struct KeeperTimeout(pub(super) Weak<Idle>);
 
 impl WakeSource for KeeperTimeout {

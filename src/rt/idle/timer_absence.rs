@@ -71,8 +71,8 @@ impl Idle {
         } else {
             self.prepare_other(&mut parked, worker);
         }
-        // The deputy's timeout is set after the keeper's, which is earlier. The other way round,
-        // both would be programmed into the hardware.
+        // After the keeper's timeout, which ends earlier: so the kernel programs the hardware once.
+        // In the other order it would do so twice.
         if let Some(deputy) = deputy {
             self.make_timer_deputy_if_useful(&mut parked, deputy);
         }
@@ -91,9 +91,10 @@ impl Idle {
     /// Returns the limit, in nanoseconds, below which a worker keeps all the work that timers have
     /// brought it.
     ///
-    /// It is higher where wake-ups are far apart: each brings more tasks then, and the slack delays
-    /// these by more than the time that they wait in one worker's queue. A thousand tasks that
-    /// sleep 1 to 10 ms bring 100 to 300 µs of work at once if wake-ups are a millisecond apart.
+    /// It is higher where wake-ups are far apart: each brings more tasks then. The slack has
+    /// delayed these already, by more than they wait in the queue of one worker. A thousand tasks
+    /// that sleep 1 to 10 ms bring 100 to 300 µs of work at once if wake-ups are a millisecond
+    /// apart.
     pub(crate) fn timer_work_limit(&self) -> u64 {
         (self.sharded_driver.slack() / 2).clamp(SHORT_WORK, LONGEST_TIMER_WORK)
     }

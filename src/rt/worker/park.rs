@@ -34,13 +34,14 @@ impl Worker<'_> {
             has_collected_io: false,
         };
         let unparked = idle.park(me, was_searching, context);
+        let has_collected_io = context.has_collected_io;
         self.searching = unparked.searching;
         self.unparked_at = unparked.at;
         self.must_check_lifo_slots |= unparked.must_check_lifo_slots;
         // Another worker is unparked for the tasks that this one has woken when it collected I/O.
         // Not earlier: while this worker was in the list of parked workers, it might have been
         // chosen itself.
-        if self.has_collected_since_park {
+        if has_collected_io {
             self.notify_for_io();
             self.expects_io |= unparked.at.saturating_sub(parked_at) < AT_ONCE;
         }
@@ -103,9 +104,9 @@ impl Worker<'_> {
     }
 
     /// Drops the hold on time that this worker's scope (its part of the thread's stack of runtimes)
-    /// may have. Returns whether the worker may go on to park: `false` if there is a hold, and the
-    /// worker has something to do; then the hold is kept. (Dropping it may unpark all loops on the
-    /// clock, and the unparker of a `Driver` is foreign code.)
+    /// may have. Returns `false` if the worker must not park: it has a hold, and something to do.
+    /// In that case it keeps the hold. (Dropping it may unpark all loops on the clock, and the
+    /// unparker of a `Driver` is foreign code.)
     fn drop_hold_unless_busy(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
@@ -184,7 +185,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         // was, and that ends each park until it is collected.
         if self.worker.pool.reactor.is_live() {
             self.worker.collect_io();
-            self.worker.has_collected_since_park = true;
+            self.worker.skips_next_io_look = true;
             self.has_collected_io = true;
         }
     }

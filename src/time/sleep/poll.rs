@@ -1,6 +1,6 @@
 //! How a [`Sleep`] is polled: checking its deadline, arming it, moving it to another driver.
 //!
-//! A poll makes three checks, the cheapest one first, and stops at the first that decides:
+//! A poll makes three checks, and stops at the first that decides:
 //!
 //! 1. Has the deadline elapsed: has a turn of the driver published a time at or after it? One load
 //!    tells. Then the timer is ready (or its driver is gone, and it moves to another).
