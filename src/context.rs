@@ -35,7 +35,8 @@
 //! the context nor its children, and takes nothing from them: the deadline of a parent whose
 //! handles are gone still ends its children. What nobody can observe any more is released at once:
 //! a timer is disarmed, and a child leaves its parent. So a context that is dropped need not be
-//! cancelled, unlike in Go, unless a function or a token still waits for its end. Cancel it to stop what still works for it.
+//! cancelled, unlike in Go, unless a function or a token still waits for its end. Cancel it to stop
+//! what still works for it.
 //!
 //! # Time
 //!

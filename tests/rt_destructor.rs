@@ -1,5 +1,5 @@
 //! Tests of destructors that call `block_on` on the runtime that drops their future: the worker
-//! that waits in one runs no tasks, and keeps none from the others.
+//! that waits in one runs no tasks, and keeps none from the other workers.
 
 #![cfg(all(not(loom), feature = "rt"))]
 

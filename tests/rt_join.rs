@@ -14,7 +14,7 @@ use std::task::{Context, Waker};
 
 use reveille::rt::{self, JoinError};
 
-use support::{panic_of, poll_with, waker};
+use support::{OnDrop, panic_of, poll_with, waker};
 
 fn panicked() -> JoinError {
     let number = std::hint::black_box(7);
@@ -166,5 +166,16 @@ fn a_join_handle_that_waited_for_a_task_that_has_panicked_is_dropped_in_peace() 
         rt::yield_now().await;
         assert!(task.is_finished());
         drop(task);
+    });
+}
+
+/// As where the handle was never polled: see `rt::spawn`.
+#[test]
+fn an_output_that_panics_when_it_is_dropped_panics_there_also_after_a_poll() {
+    rt::block_on(async {
+        let mut task = rt::spawn(async { OnDrop(|| panic!("an output's own panic")) });
+        assert!(poll_with(&mut task, Waker::noop()).is_pending());
+        rt::yield_now().await;
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
     });
 }

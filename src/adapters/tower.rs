@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | [`TimeoutLayer`] | limits the time until there is a response | any service |
 //! | [`DelayLayer`] | waits before it calls the service | any service |
-//! | [`DeadlineLayer`] | gives each request a [`Context`](crate::Context), with the deadline that the request states; limits its response, the body included; passes on what is left | services of HTTP, such as axum's and hyper-util's client |
+//! | [`DeadlineLayer`] | gives each request a [`Context`](crate::Context), with the deadline that
+//! the request states; limits its response, the body included; passes on what is left | services of
+//! HTTP, such as axum's and hyper-util's client |
 //!
 //! Their timers are on the driver that is [current](crate::Handle::current) where the service is
 //! called, so a test moves them on a manual clock.
@@ -17,9 +19,10 @@
 //! # Errors
 //!
 //! A [`Delay`] has the error of the inner service. That of the others is [`BoxError`], as in tower:
-//! the error of the inner service, or [`Elapsed`] once the time is over, which `error.is::<Elapsed>()` tells. A [`Deadline`] also
-//! fails with [`TimeoutHeaderError`] if a request states no valid time, and with
-//! [`ContextError::Canceled`](crate::ContextError) if a context that it got was cancelled.
+//! the error of the inner service, or [`Elapsed`] once the time is over, which
+//! `error.is::<Elapsed>()` tells. A [`Deadline`] also fails with [`TimeoutHeaderError`] if a
+//! request states no valid time, and with [`ContextError::Canceled`](crate::ContextError) if a
+//! context that it got was cancelled.
 
 mod deadline;
 mod delay;

@@ -109,6 +109,8 @@ impl Future for ContextSleep {
             return Poll::Ready(Ok(()));
         }
         ready!(Pin::new(&mut self.done).poll(cx));
+        // It drops a waker, too.
+        catch_panic(|| self.sleep.disarm());
         // From now on as if it had not been started: the error stays.
         self.started = false;
         Poll::Ready(Err(self.done.err().unwrap_or(ContextError::Canceled)))

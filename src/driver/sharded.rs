@@ -410,7 +410,7 @@ impl<W: WakeSource> ShardedDriver<W> {
         // due and has not fired, the source is not set for a later time than before: otherwise that
         // timer would wait for the slack once more.
         let plan = match (scanner.set_for, fired_at) {
-            (Some(at), Some(now)) if next <= now => plan.no_later_than(at),
+            (Some(at), Some(now)) if next <= now => plan.no_later_than(at.max(next)),
             _ => plan,
         };
         if plan.is_fixed() {

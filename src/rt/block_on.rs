@@ -6,8 +6,9 @@
 //! tasks, unless the thread that runs the worker waits in a destructor.
 //!
 //! The main future may block its thread. Where there is no other worker, another thread in
-//! `block_on` may run the first worker while the future is polled or dropped. Where the other workers' threads
-//! have ended, because the runtime stops, it may run one of those workers (see `inner`).
+//! `block_on` may run the first worker while the future is polled or dropped. Where the other
+//! workers' threads have ended, because the runtime stops, it may run one of those workers (see
+//! `inner`).
 
 mod main_future;
 
@@ -91,9 +92,8 @@ impl BlockOnThread {
         let in_lent_call = caller
             .as_ref()
             .is_some_and(|caller| caller.has_lent_worker_of(inner));
-        // As in other destructors, no task runs on top of this one: it might wait for it.
-        let in_lent_drop = in_lent_call && caller.as_ref().is_some_and(|it| it.is_dropping());
-        let mode = match is_member && !in_lent_drop {
+        // On top of a destructor no task runs: it might wait for the destructor.
+        let mode = match is_member && !in_lent_call {
             true => Mode::WithTasks,
             false => Mode::WithoutTasks,
         };

@@ -108,8 +108,9 @@ struct Parked {
     /// `None` if no worker is parked.
     keeper: Option<usize>,
     /// How many threads take part: those that run a worker, parked or not, and those that have lent
-    /// their worker and poll (or drop) their main future. If `workers.len() == threads`, all of them are
-    /// parked. (A thread that has lent its worker and polls its main future is never in the list.)
+    /// their worker and poll (or drop) their main future. If `workers.len() == threads`, all of
+    /// them are parked. (A thread that has lent its worker and polls its main future is never in
+    /// the list.)
     ///
     /// Exceptions: a thread that waits for the runtime to end is not counted. If a destructor that
     /// runs on a lender's thread calls `block_on` of this runtime, that thread does not count as a
@@ -134,8 +135,8 @@ pub(crate) trait ParkContext {
     /// first worker has no thread.)
     fn is_stopping(&self) -> bool;
 
-    /// Returns whether a thread that has lent the first worker still polls or drops its main future:
-    /// time must not be moved then.
+    /// Returns whether a thread that has lent the first worker still polls or drops its main
+    /// future: time must not be moved then.
     fn lender_polls(&self) -> bool;
 
     /// Returns whether this worker runs the runtime's tasks now.

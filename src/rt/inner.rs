@@ -4,10 +4,10 @@
 //! Each worker has a core. All workers but the first have a thread of their own. The first worker
 //! is run by one of the threads in `block_on`, and by the next one when that leaves. The main
 //! future may block its thread. In a runtime without other workers, its thread therefore *lends*
-//! the first worker while it polls or drops the future: another thread in `block_on` may run it. The lending
-//! thread keeps its core. As a rule that is the worker's own: the tasks that its future wakes go
-//! there, and the borrowing thread gets a *spare core*, and steals from the own one. (If the
-//! lending thread has a spare core, those tasks go to the shared queue.)
+//! the first worker while it polls or drops the future: another thread in `block_on` may run it.
+//! The lending thread keeps its core. As a rule that is the worker's own: the tasks that its future
+//! wakes go there, and the borrowing thread gets a *spare core*, and steals from the own one. (If
+//! the lending thread has a spare core, those tasks go to the shared queue.)
 //!
 //! When the runtime stops, the threads of the other workers end, and *abandon* their cores. The
 //! thread that has the first worker may be blocked by its main future then, and somebody has to
@@ -184,8 +184,8 @@ impl Inner {
         workers.waiting.retain(|known| !Arc::ptr_eq(known, thread));
     }
 
-    /// Lets another thread run the first worker while this one, which keeps its core, polls or drops
-    /// futures that may block.
+    /// Lets another thread run the first worker while this one, which keeps its core, polls or
+    /// drops futures that may block.
     pub(super) fn lend(&self) {
         let mut workers = lock(&self.shared_workers);
         workers.lent += 1;
@@ -244,7 +244,7 @@ impl Inner {
         workers
     }
 
-    /// Returns whether a thread that has lent the first worker polls its main future.
+    /// Returns whether a thread that has lent the first worker polls or drops its main future.
     pub(super) fn lender_polls(&self) -> bool {
         lock(&self.shared_workers).lent > 0
     }
@@ -286,8 +286,8 @@ impl Inner {
     }
 
     /// Drops all tasks and closes the pool. Closing a list makes each of its tasks ready, and the
-    /// loop drops ready tasks. Once a list is closed, a task that is spawned there ends at once. One
-    /// that a destructor has spawned while the lists were being closed is dropped in the next
+    /// loop drops ready tasks. Once a list is closed, a task that is spawned there ends at once.
+    /// One that a destructor has spawned while the lists were being closed is dropped in the next
     /// round.
     ///
     /// A destructor may call `block_on`. It then runs the first worker, so that its timers fire.

@@ -160,9 +160,12 @@ impl<T> Drop for JoinHandle<T> {
         if self.has_waker {
             // `detach` leaves the waker of the last poll in the task until that ends, and with it
             // what the waker refers to. This poll exchanges it for one that refers to nothing. If
-            // the task has ended meanwhile, its output or its panic is dropped here.
+            // the task has panicked, the panic ends here. An output is dropped last: it may panic.
             let mut cx = Context::from_waker(Waker::noop());
-            catch_panic(|| drop(Pin::new(&mut task.output).poll(&mut cx)));
+            let polled = catch_panic(|| Pin::new(&mut task.output).poll(&mut cx));
+            task.output.detach();
+            drop(polled);
+            return;
         }
         task.output.detach();
     }

@@ -35,11 +35,11 @@ use crate::sync::thread;
 /// tasks that have not ended. A task that blocks keeps it waiting; see
 /// [`shutdown_timeout`](Self::shutdown_timeout) for a limit. A thread that is still in
 /// [`Handle::block_on`] is not waited for: its future and its timers go on, without tasks. A
-/// destructor of a task that is dropped may call [`block_on`](Handle::block_on): its timers fire,
-/// its local tasks run, and if its thread runs a worker, that runs no other task meanwhile. (A
-/// thread that runs none may become a worker, as in any call.) It must not wait for the end of its
-/// own runtime, for example by joining a thread that drops the [`Runtime`]: that end waits for the
-/// destructor. A future that is spawned when the runtime has begun to end is dropped by the
+/// destructor of a task or of a main future may call [`block_on`](Handle::block_on): its timers
+/// fire, its local tasks run, and if its thread runs a worker, that runs no other task meanwhile.
+/// (A thread that runs none may become a worker, as in any call.) It must not wait for the end of
+/// its own runtime, for example by joining a thread that drops the [`Runtime`]: that end waits for
+/// the destructor. A future that is spawned when the runtime has begun to end is dropped by the
 /// thread that spawns it, and the runtime does not wait for that.
 ///
 /// # Blocking

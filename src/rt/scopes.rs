@@ -131,11 +131,6 @@ impl Scope {
         self.dropping.set(true);
     }
 
-    /// Returns whether futures are being dropped.
-    pub(super) fn is_dropping(&self) -> bool {
-        self.dropping.get()
-    }
-
     /// Notes whether the worker of this scope's core is lent: whether another thread may run it.
     pub(super) fn set_lent(&self, lent: bool) {
         self.lent.set(lent);

@@ -72,16 +72,16 @@ struct Tasks {
     closed: bool,
 }
 
-/// How many places a list keeps when its last task has ended.
+/// The most places that a list keeps when its last task has ended.
 const KEPT_PLACES: usize = 1024;
 
 impl Tasks {
-    fn remove(&mut self, key: usize) -> Option<Entry> {
+    /// Removes a task. Returns its entry, and the memory of a burst that has ended, for the caller
+    /// to drop with the lock released.
+    fn remove(&mut self, key: usize) -> (Option<Entry>, Option<Slab<Entry>>) {
         let entry = self.slab.try_remove(key);
-        if self.slab.is_empty() && self.slab.capacity() > KEPT_PLACES {
-            self.slab = Slab::new();
-        }
-        entry
+        let is_unused = self.slab.is_empty() && self.slab.capacity() > KEPT_PLACES;
+        (entry, is_unused.then(|| std::mem::take(&mut self.slab)))
     }
 }
 
@@ -308,8 +308,8 @@ struct RemoveOnDrop {
 
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
-        // The waker is dropped after the lock is released.
-        let entry = lock(&self.owned.tasks).remove(self.key);
+        // The waker is dropped after the lock is released, as is the memory.
+        let (entry, _unused) = lock(&self.owned.tasks).remove(self.key);
         if entry.is_some_and(|entry| entry.is_aborted()) {
             self.owned.aborted.fetch_sub(1, Ordering::Relaxed);
         }
@@ -334,7 +334,7 @@ mod tests {
         let keys: Vec<_> = (0..2 * KEPT_PLACES)
             .map(|_| tasks.slab.insert(entry()))
             .collect();
-        assert!(keys.into_iter().all(|key| tasks.remove(key).is_some()));
+        assert!(keys.into_iter().all(|key| tasks.remove(key).0.is_some()));
         assert!(tasks.slab.capacity() <= KEPT_PLACES);
     }
 }

@@ -336,3 +336,19 @@ fn a_pause_that_is_over_keeps_no_waker_in_its_context() {
     context.cancel();
     assert_eq!(task.wakes(), wakes);
 }
+
+/// And one whose context has ended kept it in the driver, until the time that was no longer of any
+/// interest.
+#[test]
+fn a_pause_whose_context_has_ended_keeps_no_waker_in_its_driver() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let context = Context::background();
+    let (task, mut pause) = (Task::new(), context.sleep(ms(1)));
+    assert!(task.poll(&mut pause).is_pending());
+    context.cancel();
+    assert!(task.poll(&mut pause).is_ready());
+    let wakes = task.wakes();
+    clock.advance(ms(1));
+    assert_eq!(task.wakes(), wakes);
+}

@@ -46,7 +46,8 @@ static CHANGED: PerProcess<Changed> = PerProcess::new();
 
 /// What has to be restored for an `AsyncFd`.
 pub(super) struct Mode {
-    /// The open file in whose count it is. `None` if no `AsyncFd` has changed the mode of that file.
+    /// The open file in whose count it is. `None` if no `AsyncFd` has changed the mode of that
+    /// file.
     counted: Option<File>,
     /// Whether the descriptor becomes blocking if this is the last `AsyncFd` of its open file.
     restores: bool,
