@@ -4,9 +4,7 @@
 //! |---|---|---|
 //! | [`TimeoutLayer`] | limits the time until there is a response | any service |
 //! | [`DelayLayer`] | waits before it calls the service | any service |
-//! | [`DeadlineLayer`] | gives each request a [`Context`](crate::Context), with the deadline that
-//! the request states; limits its response, the body included; passes on what is left | services of
-//! HTTP, such as axum's and hyper-util's client |
+//! | [`DeadlineLayer`] | gives each request a [`Context`](crate::Context), with the deadline that the request states; limits its response, the body included; passes on what is left | services of HTTP, such as axum's and hyper-util's client |
 //!
 //! Their timers are on the driver that is [current](crate::Handle::current) where the service is
 //! called, so a test moves them on a manual clock.
