@@ -6,16 +6,16 @@ mod support;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use reveille::ManualClock;
 use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep};
+use reveille::{Clock, ManualClock};
 
 use support::{Count, Log, ms, poll_with, runtime, runtime_on, secs, waker, watched};
 
@@ -489,5 +489,41 @@ fn a_thread_that_takes_over_runs_the_tasks_of_the_lender_beside_one_that_never_w
             }
         });
         first.join().unwrap();
+    });
+}
+
+/// The time that a worker took to fire timers counted as that of its tasks. So where many timers
+/// were due, it ran one task between two batches of a thousand, and not a dozen. (The clock moves
+/// only while timers fire.)
+#[test]
+fn tasks_have_their_turns_between_batches_of_due_timers() {
+    const TIMERS: usize = 20_000;
+    watched(|| {
+        let nanos = Arc::<AtomicU64>::default();
+        let shown = nanos.clone();
+        let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::SeqCst)));
+        let builder = Runtime::builder().worker_threads(1).clock(clock);
+        let runtime = builder.build().unwrap();
+        let turns = async move {
+            let fired = Count::default();
+            let (count, time) = (fired.clone(), nanos.clone());
+            let waker = waker(move || {
+                count.add();
+                time.fetch_add(1000, Ordering::SeqCst);
+            });
+            let mut sleeps: Vec<_> = (0..TIMERS).map(|_| sleep(secs(1))).collect();
+            for sleep in &mut sleeps {
+                assert!(poll_with(sleep, &waker).is_pending());
+            }
+            nanos.store(2_000_000_000, Ordering::SeqCst);
+            let mut turns = 0;
+            while fired.get() < TIMERS {
+                rt::yield_now().await;
+                turns += 1;
+            }
+            turns
+        };
+        let turns = runtime.block_on(async { rt::spawn(turns).await.unwrap() });
+        assert!(turns > 10 * TIMERS / 1024, "{turns}");
     });
 }

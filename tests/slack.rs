@@ -235,6 +235,24 @@ impl Park for Shown {
     }
 }
 
+/// The loop read its next deadline before it turned, to log it, and that hid that it was woken in
+/// vain: the next timer woke it at once.
+#[test]
+fn a_wake_up_in_vain_counts_although_the_deadline_was_read_before_the_turn() {
+    let (dial, mut driver) = with_slack(us(100));
+    let task = Task::new();
+    let first = armed(driver.handle(), &task, us(500));
+    assert_eq!(driver.next_timeout(), Some(us(500)));
+    // So that the turn looks at the heap.
+    let _later = armed(driver.handle(), &task, us(100_000));
+    drop(first);
+    dial.set(us(500));
+    assert!(driver.next_deadline().is_some());
+    assert_eq!(driver.turn().fired(), 0);
+    let _next = armed(driver.handle(), &task, us(1));
+    assert_eq!(driver.next_timeout(), Some(us(100)));
+}
+
 /// It counted as one if a timer that was dropped had been due by then.
 #[test]
 fn under_a_slack_that_was_set_the_end_of_a_limit_is_no_wake_up_for_a_timer() {

@@ -297,10 +297,9 @@ impl Drop for Lent<'_> {
 
 impl Drop for BlockOnThread {
     fn drop(&mut self) {
-        if self.scope().local().is_some() {
-            let _lent = self.lend();
-            self.scope().shutdown_local();
-        } else {
+        {
+            // If there are local tasks, their destructors may block this thread.
+            let _lent = self.scope().local().and_then(|_| self.lend());
             self.scope().shutdown_local();
         }
         // Only a panic in `wait` has left one.

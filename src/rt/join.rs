@@ -157,17 +157,15 @@ impl<T> Drop for JoinHandle<T> {
         let Some(mut task) = self.task.take() else {
             return;
         };
-        if self.has_waker {
-            // `detach` leaves the waker of the last poll in the task until that ends, and with it
-            // what the waker refers to. This poll exchanges it for one that refers to nothing. If
-            // the task has panicked, the panic ends here. An output is dropped last: it may panic.
+        // `detach` leaves the waker of the last poll in the task until that ends, and with it what
+        // the waker refers to. So one more poll exchanges it for one that refers to nothing. If the
+        // task has panicked, the panic ends here. An output is dropped last: it may panic.
+        let polled = self.has_waker.then(|| {
             let mut cx = Context::from_waker(Waker::noop());
-            let polled = catch_panic(|| Pin::new(&mut task.output).poll(&mut cx));
-            task.output.detach();
-            drop(polled);
-            return;
-        }
+            catch_panic(|| Pin::new(&mut task.output).poll(&mut cx))
+        });
         task.output.detach();
+        drop(polled);
     }
 }
 

@@ -357,26 +357,3 @@ fn a_call_that_fires_on_a_clock_moved_by_hand_gets_past_all_stale_slots() {
     let calls = calls_to_get_past_timers_that_were_put_off((&clock).into());
     assert_eq!(calls, 1);
 }
-
-/// The loop read its next deadline before it turned, to log it, and that hid that it was woken in
-/// vain: the next timer woke it at once.
-#[test]
-fn a_wake_up_in_vain_counts_although_the_deadline_was_read_before_the_turn() {
-    let nanos = Arc::<AtomicU64>::default();
-    let shown = nanos.clone();
-    let clock = Clock::custom(move || Duration::from_nanos(shown.load(Ordering::Relaxed)));
-    let builder = Driver::builder()
-        .clock(clock)
-        .slack(Duration::from_nanos(1000));
-    let mut driver = builder.build_with_unpark(|| {});
-    let first = armed(&driver, Duration::from_nanos(5000));
-    assert_eq!(driver.next_timeout(), Some(Duration::from_nanos(5000)));
-    // So that the turn looks at the heap.
-    let _later = armed(&driver, Duration::from_secs(1));
-    drop(first);
-    nanos.store(5000, Ordering::Relaxed);
-    assert!(driver.next_deadline().is_some());
-    assert_eq!(driver.turn().fired(), 0);
-    let _next = armed(&driver, Duration::from_nanos(10));
-    assert_eq!(driver.next_timeout(), Some(Duration::from_nanos(1000)));
-}
