@@ -6,6 +6,7 @@
 
 mod instant;
 mod panic;
+mod prefetch;
 mod process;
 mod sync;
 mod system;

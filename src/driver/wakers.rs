@@ -346,6 +346,13 @@ impl Timers for View<'_> {
     }
 
     #[inline]
+    fn prefetch(&self, slot: Slot) {
+        if let Some(locked) = &self.locked {
+            locked.prefetch(slot.key());
+        }
+    }
+
+    #[inline]
     fn has_budget(&self) -> bool {
         self.budget.0 > 0
     }

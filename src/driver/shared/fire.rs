@@ -24,6 +24,7 @@ use crate::driver::shared::{CLOSED, Shared, State};
 use crate::driver::wakers::{Order, StaleBudget};
 use crate::instant::NEVER;
 use crate::panic::{catch_first, catch_panic};
+use crate::prefetch;
 use crate::sync::{self, atomic::Ordering};
 
 /// How many wakers are taken out under one lock.
@@ -137,6 +138,7 @@ impl Shared {
         let timers = &mut state.timers;
         timers.pop(&self.chunks, now, &mut budget, BATCH, |waker, deadline| {
             lateness.record(deadline);
+            prefetch::task_of(&waker);
             batch.push(waker);
         });
         let late = if now == CLOSED {

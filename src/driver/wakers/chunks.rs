@@ -58,6 +58,7 @@ use crate::driver::limits::Permit;
 use crate::driver::stats::Stats;
 use crate::heap::Slot;
 use crate::instant::NEVER;
+use crate::prefetch;
 use crate::sync::{
     self, CachePadded, Mutex, MutexGuard,
     atomic::{AtomicU32, Ordering},
@@ -406,6 +407,19 @@ impl Locked<'_> {
     pub(super) fn go_to(&mut self, index: u32) -> bool {
         self.at = index as usize % CHUNK;
         index / CHUNK as u32 == self.number
+    }
+
+    /// Fetches an entry that will be needed soon, if it is in this chunk: where the entries of
+    /// another one lie is known only under its lock.
+    #[inline]
+    pub(super) fn prefetch(&self, index: u32) {
+        let at = index as usize % CHUNK;
+        if index / CHUNK as u32 == self.number
+            && let Some(entry) = self.entries.all.get(at)
+        {
+            prefetch::to_write(entry);
+            prefetch::to_write(&self.chunk.words[at]);
+        }
     }
 
     /// Returns the entry, `None` if the driver is gone.

@@ -26,6 +26,7 @@ use super::CHUNK;
 use crate::driver::limits::Permit;
 use crate::heap::Slot;
 use crate::instant::NEVER;
+use crate::prefetch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The end of the list of free entries.
@@ -100,7 +101,8 @@ impl Word {
     }
 }
 
-/// What belongs to a timer, beside its word.
+/// What belongs to a timer, beside its word. It is aligned so that it lies on one cache line.
+#[repr(align(32))]
 pub(in crate::driver::wakers) struct Entry {
     /// The time of the entry's slot, or [`NEVER`] if it has none.
     pub(in crate::driver::wakers) slot_when: u64,
@@ -287,6 +289,9 @@ impl Entries {
         let index = chunk * CHUNK as u32 + at as u32;
         if let Some(slot) = entry.renew_slot(index, deadline) {
             arming.unfiled.add(slot);
+        }
+        if let Some(next) = self.all.get(self.first_free as usize) {
+            prefetch::to_write(next);
         }
         Some(index)
     }
