@@ -481,7 +481,7 @@ impl Context {
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         let (_, deadline) = self.node.timed()?;
-        Some(deadline.at() - deadline.now())
+        Some(deadline.remaining())
     }
 
     fn end_canceled(&self, cause: Option<Cause>) -> bool {
@@ -553,7 +553,8 @@ impl fmt::Debug for Context {
         // code.
         let children = lock(&self.node.state).children.len();
         f.debug_struct("Context")
-            .field("err", &self.err())
+            // `Context::err` might end the context, and so call functions.
+            .field("err", &self.node.status())
             .field("remaining", &self.remaining())
             .field("children", &children)
             .finish()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::context::list::Key;
 use crate::context::node::{Node, Waiter};
+use crate::context::release::prune;
 use crate::panic::catch_panic;
 use crate::sync::lock;
 
@@ -118,8 +119,9 @@ pub struct AfterFunc {
 impl AfterFunc {
     /// Stops the function from being called, and drops it. Returns whether this call did so.
     ///
-    /// `false` means that the function was called or is about to be, or that it was stopped before.
-    /// It may be running: this does not wait for it.
+    /// `false` means that the function was called or is about to be, that it was stopped before, or
+    /// that it was dropped because nothing can end the context any more. It may be running: this
+    /// does not wait for it.
     ///
     /// # Examples
     ///
@@ -140,7 +142,7 @@ impl AfterFunc {
         };
         state.functions -= 1;
         drop(state);
-        node.release();
+        prune(node);
         drop(function);
         true
     }

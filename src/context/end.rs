@@ -82,10 +82,10 @@ impl Node {
         Marked::Parent(subtree)
     }
 
-    /// Marks a descendant. Returns whether this call did it.
-    fn mark(&self, outcome: &Outcome) -> bool {
-        // Its own deadline may have passed, and the driver not have turned yet.
-        let own = self.passed_deadline();
+    /// Marks a child of a node that has ended with this outcome. Returns whether this call did it.
+    fn mark(self: &Arc<Self>, parent: &Arc<Self>, outcome: &Outcome) -> bool {
+        // Its deadline may have passed, and the driver not have turned yet.
+        let own = self.passed_deadline(parent);
         let mut state = lock(&self.state);
         let live = self.status().is_none();
         if live {
@@ -108,7 +108,7 @@ fn mark_descendants(root: &Arc<Node>) {
         let outcome = Outcome { error, cause };
         children.sort();
         for child in children.iter() {
-            if child.mark(&outcome) {
+            if child.mark(&node, &outcome) {
                 lock(&last.state).next = Some(child.clone());
                 last = child.clone();
             } else {

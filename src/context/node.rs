@@ -157,13 +157,21 @@ impl Node {
         Some(Outcome { error, cause })
     }
 
-    /// Returns the outcome if this node has a deadline of its own and that has passed. Runs no
+    /// Returns the outcome by the deadline of this node, if that has passed, when `parent` ends.
+    /// Returns `None` if `parent` has the same deadline: then the node ends as the parent does.
+    /// Otherwise the deadline is its own or, in a merged context, that of the other parent. Runs no
     /// foreign code.
-    pub(super) fn passed_deadline(&self) -> Option<Outcome> {
-        match &self.limit {
-            Limit::Own(deadline) if deadline.has_surely_passed() => Some(deadline.outcome()),
-            _ => None,
+    pub(super) fn passed_deadline(self: &Arc<Self>, parent: &Arc<Self>) -> Option<Outcome> {
+        let (timed, deadline) = self.timed()?;
+        if parent
+            .timed()
+            .is_some_and(|(above, _)| Arc::ptr_eq(above, timed))
+        {
+            return None;
         }
+        let passed = || deadline.has_surely_passed().then(|| deadline.outcome());
+        // The node that has the timer may have ended, and this one not have been marked through it.
+        timed.outcome().or_else(passed)
     }
 
     pub(super) fn add_handle(&self) {

@@ -50,11 +50,6 @@ pub(super) struct MoreParts {
 }
 
 impl Node {
-    /// Releases the node if nothing needs it any more.
-    pub(super) fn release(self: &Arc<Self>) {
-        prune(self);
-    }
-
     pub(super) fn remove_handle(self: &Arc<Self>) {
         if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             prune(self);

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::backend::coop;
 use crate::context::error::{Cause, ContextError, Outcome};
@@ -68,11 +69,11 @@ impl Deadline {
         self.bound().map_or(self.initial, |(_, at)| at)
     }
 
-    /// Returns the time on the clock that the deadline is on.
-    pub(super) fn now(&self) -> Instant {
+    /// Returns the time until the deadline.
+    pub(super) fn remaining(&self) -> Duration {
         match self.bound() {
-            Some((driver, _)) => driver.now(),
-            None => Instant::at(system::monotonic()),
+            Some((driver, at)) => at - driver.now(),
+            None => self.initial - system_now(),
         }
     }
 
@@ -80,7 +81,7 @@ impl Deadline {
     pub(super) fn has_passed(&self) -> bool {
         match self.bound() {
             Some((driver, at)) => !is_far_off(driver, at) && driver.now() >= at,
-            None => self.now() >= self.initial,
+            None => system_now() >= self.initial,
         }
     }
 
@@ -92,7 +93,7 @@ impl Deadline {
                 let now = || driver.clock().now_without_foreign_code();
                 !is_far_off(driver, at) && now().is_some_and(|now| now >= at)
             }
-            None => self.now() >= self.initial,
+            None => system_now() >= self.initial,
         }
     }
 
@@ -102,6 +103,12 @@ impl Deadline {
             cause: self.cause.clone(),
         }
     }
+}
+
+/// Returns the time on the clock of a deadline that has no driver yet. (A thread that has found
+/// none must not look for the driver once more: another thread may have bound the timer.)
+fn system_now() -> Instant {
+    Instant::at(system::monotonic())
 }
 
 /// Returns whether a deadline is so far off that the coarse clock shows that it has not passed (for

@@ -72,6 +72,58 @@ fn a_child_whose_deadline_has_passed_unnoticed_keeps_it_when_its_parent_is_cance
     assert_eq!(crate::cause(&child).as_deref(), Some("late"));
 }
 
+/// A merged context is reached through the parent that does not have its deadline.
+#[test]
+fn a_merged_context_whose_deadline_has_passed_unnoticed_keeps_it_when_the_other_parent_ends() {
+    let driver = Driver::new(ThreadPark::new());
+    let _entered = driver.handle().enter();
+    let request = Context::background().with_timeout_cause(ms(1), "late");
+    let shutdown = Context::background();
+    let (both, swapped) = (request.merge(&shutdown), shutdown.merge(&request));
+    let below = both.child().merge(&shutdown.child());
+    let start = Instant::now();
+    while start.elapsed() <= ms(1) {}
+    shutdown.cancel();
+    for context in [both, swapped, below, request] {
+        assert_eq!(crate::cause(&context).as_deref(), Some("late"));
+    }
+}
+
+/// The same in one tree: the parent without the deadline is marked first, and so are its children.
+#[test]
+fn a_merged_context_of_two_siblings_keeps_the_deadline_of_one_that_has_passed_unnoticed() {
+    let driver = Driver::new(ThreadPark::new());
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    let plain = root.child();
+    let timed = root.with_timeout_cause(ms(1), "late");
+    let both = plain.merge(&timed);
+    let start = Instant::now();
+    while start.elapsed() <= ms(1) {}
+    root.cancel();
+    assert_eq!(plain.err(), Some(ContextError::Canceled));
+    assert_eq!(crate::cause(&both).as_deref(), Some("late"));
+}
+
+/// It would call functions, wherever a program logs a context.
+#[test]
+fn the_debug_output_of_a_context_whose_deadline_has_passed_ends_nothing() {
+    let dial = Dial::default();
+    let driver = dial.driver();
+    let _entered = driver.handle().enter();
+    let context = Context::background().with_timeout(ms(5));
+    let log = Log::new();
+    let called = log.clone();
+    context.after_func(move || called.push(()));
+    let done = context.done();
+    dial.set(ms(5));
+    let text = format!("{context:?} {done:?}");
+    assert!(text.contains("err: None, remaining: Some(0ns)"), "{text}");
+    assert_eq!(log.take().len(), 0);
+    assert!(context.is_done());
+    assert_eq!(log.take().len(), 1);
+}
+
 #[test]
 fn only_a_deadline_that_is_earlier_arms_a_timer() {
     let (clock, driver) = manual();
