@@ -196,6 +196,8 @@ impl Timer {
             return Poll::Pending;
         };
         loop {
+            // What the link knows from now on. A command may give the timer its driver, too.
+            let known = Arc::as_ptr(&self.sleep.driver().shared);
             let (version, command, active) = link.begin_poll(cx.waker(), self.sleep.driver());
             if version != self.seen {
                 match command {
@@ -214,10 +216,9 @@ impl Timer {
             if !active {
                 return Poll::Pending;
             }
-            let driver = Arc::as_ptr(&self.sleep.driver().shared);
             let polled = Pin::new(&mut self.sleep).poll(cx);
             // The address is that of no other driver, because the link holds the one before.
-            if polled.is_pending() && Arc::as_ptr(&self.sleep.driver().shared) != driver {
+            if polled.is_pending() && Arc::as_ptr(&self.sleep.driver().shared) != known {
                 // Remotes must read the clock of the driver that the timer has now.
                 continue;
             }

@@ -250,6 +250,22 @@ fn a_remote_resets_a_timer_by_the_clock_of_the_driver_that_it_got_since() {
     }
 }
 
+/// It got its driver in its first poll, by a reset that a remote had asked for before.
+#[test]
+fn a_remote_resets_a_timer_by_the_clock_of_the_driver_that_its_first_reset_gave_it() {
+    let mut timer = Timer::new(secs(3600));
+    let remote = timer.remote();
+    assert!(remote.reset(secs(3600)));
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let task = Task::new();
+    assert!(task.poll(&mut timer).is_pending());
+    assert!(remote.reset(secs(1)));
+    clock.advance(ms(500));
+    assert!(task.poll(&mut timer).is_pending());
+    assert_eq!(driver.next_deadline(), Some(clock.now() + ms(500)));
+}
+
 /// The driver of the timer ended, and a poll moved it to another one.
 #[test]
 fn a_remote_resets_a_timer_by_the_clock_of_its_second_driver() {
