@@ -26,6 +26,9 @@
 //!
 //! # Differences
 //!
+//! - The original fires on a thread of its own. Here a `Delay` that is made on a runtime of one
+//!   thread does not fire while that thread is blocked: on `reveille::rt` with one worker, or on a
+//!   tokio runtime of the kind `current_thread`.
 //! - A wait too long for the clock never ends. The original ends it after 30 years.
 //! - The original fires by itself. Here a poll may be pending a moment after the time has passed:
 //!   the task is woken at once. So `now_or_never` is no way to ask whether the time is over.
@@ -66,12 +69,21 @@ use reveille::time::{Sleep, sleep};
 #[derive(Debug)]
 pub struct Delay(Sleep);
 
+/// Less than the longest wait of any clock.
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
 impl Delay {
     /// Creates a future that is ready once `duration` has passed from now.
     #[inline]
     #[track_caller]
     pub fn new(duration: Duration) -> Self {
-        Self(sleep(duration))
+        let mut delay = Self(sleep(duration));
+        // On a tokio runtime whose clock may be paused, `sleep` cuts a wait to 30 years, and a
+        // reset does not.
+        if duration > YEAR {
+            delay.reset(duration);
+        }
+        delay
     }
 
     /// Starts over: the future is ready once `duration` has passed from now. It may have been ready

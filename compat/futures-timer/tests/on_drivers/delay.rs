@@ -71,6 +71,27 @@ fn no_duration_is_too_long() {
     assert!(delay.now_or_never().is_none());
 }
 
+/// On a clock that may be paused, tokio ends every wait after thirty years.
+#[test]
+fn a_delay_that_is_too_long_for_the_clock_never_ends_on_tokios_paused_clock() {
+    watched(|| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let (mut made, mut reset) = (Delay::new(Duration::MAX), Delay::new(HOUR));
+            reset.reset(Duration::MAX);
+            for delay in [&mut made, &mut reset] {
+                assert!((&mut *delay).now_or_never().is_none());
+            }
+            tokio::time::advance(40 * 365 * 24 * HOUR).await;
+            reveille::time::sleep(ms(1)).await;
+            for delay in [made, reset] {
+                assert!(delay.now_or_never().is_none());
+            }
+        });
+    });
+}
+
 #[test]
 fn a_task_whose_delays_are_always_due_yields() {
     watched(|| {
