@@ -55,10 +55,10 @@ impl Handle {
     /// [`go::after_func`](crate::go::after_func).
     ///
     /// It is never called early, and never by this call itself: with a `duration` of zero it is
-    /// called in the first turn at which the clock shows more than at any turn before. (So on a
-    /// manual or paused clock `f` may have to wait until the clock has moved, if only by a
-    /// nanosecond.) Callbacks and other timers are fired in the order of their deadlines. With
-    /// `Duration::MAX` it is never called.
+    /// called in the next turn, or at the latest in the first one at which the clock shows more
+    /// than at any turn before. (So on a manual or paused clock `f` may have to wait until the
+    /// clock has moved, if only by a nanosecond.) Callbacks and other timers are fired in the order
+    /// of their deadlines. With `Duration::MAX` it is never called.
     ///
     /// If the driver is dropped first, `f` is dropped without being called.
     ///
@@ -97,9 +97,11 @@ impl Handle {
     /// Calls `f` every `period`, in the driver's own turn; first when one period has passed.
     ///
     /// `f` runs as with [`call_after`](Self::call_after). The calls keep to the grid of the period.
-    /// If the loop is late, or `f` takes longer than a period, the calls that were missed are left
-    /// out, and the next one comes at the next time of the grid. `f` is never called by two threads
-    /// at once. With `Duration::MAX` it is never called.
+    /// If the loop is late, or `f` takes longer than a period, one call makes up for those that
+    /// were missed: the earliest of them comes late, and the others are left out. The one after it
+    /// comes at the next time of the grid. With a period of 10 ms and an `f` that takes 15, the
+    /// calls begin at 10, 25 and 40 ms. `f` is never called by two threads at once. With
+    /// `Duration::MAX` it is never called.
     ///
     /// It goes on until it is [stopped](FuncTimer::stop), `f` panics, or the driver is dropped.
     /// Then `f` is dropped.
@@ -197,9 +199,10 @@ impl FuncTimer {
 
     /// Stops the timer, and returns whether this call did: then the function is not called again.
     ///
-    /// `false` means that a function that is called once has begun, and may still be running, or
-    /// that the timer was stopped before. It does not wait for a function that runs. Among threads
-    /// that race, at most one is told `true`, and none if the function was called.
+    /// `false` means that a function that is called once has begun, and may still be running; that
+    /// the timer was stopped before; that its driver has ended; or that a function of `call_every`
+    /// has panicked. It does not wait for a function that runs. Among threads that race, at most
+    /// one is told `true`, and none if a function that is called once has begun.
     ///
     /// The driver forgets the timer at once. A function that was to be called once is kept for a
     /// [`reset`](Self::reset), until the last `FuncTimer` is dropped. The function of
@@ -345,9 +348,8 @@ impl Callback {
 
     fn stop(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
-        let was_active = state.due.is_some();
-        let ended = if self.repeats { state.end() } else { None };
-        state.due = None;
+        let was_active = state.due.take().is_some();
+        let ended = state.function.take_if(|_| self.repeats);
         self.settle(state);
         drop(ended);
         was_active

@@ -37,8 +37,9 @@ impl Callback {
             }
             state = self.lock();
             state.armed = armed_now;
-            // A clock that panics does so again. But what another thread has decided meanwhile is
-            // left to this one.
+            // A panic of the function's destructor, or of the spawn of its task, comes once the
+            // timer has ended. Any other one would come again if the same were tried again. But
+            // what another thread has decided meanwhile is left to this one.
             if failed && state.wanted() == wanted {
                 break;
             }
