@@ -145,6 +145,9 @@ impl Handle {
 
     /// Returns the timers of the worker that this thread runs, or those of all external threads.
     ///
+    /// It returns those of external threads, too, in a [`block_on`](Self::block_on) that a
+    /// destructor calls on a worker.
+    ///
     /// # Examples
     ///
     /// ```
@@ -242,7 +245,7 @@ where
     let scope = scopes::running_current();
     let Some(local) = scope.as_ref().and_then(|scope| scope.local_or_init()) else {
         // Panics with a message of its own if the thread is in no runtime at all.
-        let _ = current();
+        let _ = Handle::current();
         panic!(
             "this thread runs no tasks, it has only entered a runtime: spawn_local inside of reveille::rt::block_on"
         );
@@ -281,7 +284,7 @@ where
 /// ```
 #[track_caller]
 pub fn hold() -> Hold {
-    current().pool.clock().hold()
+    Handle::current().inner.pool.clock().hold()
 }
 
 /// Runs a function that blocks, on a thread where it keeps no task waiting.
@@ -315,7 +318,7 @@ pub fn hold() -> Hold {
 pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> JoinHandle<T> {
-    let inner = current();
+    let Handle { inner } = Handle::current();
     // One for the call, which goes on if the task is aborted, and one for the task, until it has
     // the result.
     let (call_hold, hold) = (inner.pool.clock().hold(), inner.pool.clock().hold());
@@ -330,15 +333,6 @@ pub fn spawn_blocking<T: Send + 'static>(
         drop(hold);
         result
     })
-}
-
-/// Returns the runtime that this thread is in.
-#[track_caller]
-fn current() -> Arc<Inner> {
-    match scopes::current() {
-        Some(inner) => inner,
-        None => panic!("{NoRuntime}"),
-    }
 }
 
 /// The error of [`Handle::try_current`]: this thread is in no runtime.

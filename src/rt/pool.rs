@@ -85,7 +85,8 @@ impl Pool {
         others.find_map(|other| retry(|| self.stealers[other].steal()))
     }
 
-    /// Moves half of the tasks of another worker to a core, and returns one of them.
+    /// Takes half of the tasks of another worker's queue, 32 at most: moves them to a core, and
+    /// returns one of them.
     pub(super) fn steal_into(&self, core: &Core) -> Option<Runnable> {
         let mut others = self.others(core);
         others.find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))

@@ -5,7 +5,8 @@
 //! Every few tasks it *polls*: timers that are due fire, before the tasks that wait, and one task
 //! out of the shared queue, or now and then out of another worker's, has its turn. A worker without
 //! a task fires the timers of all workers, looks for I/O, and then *searches* (see `idle::notify`):
-//! it steals half of the tasks of another one. If it finds nothing, it parks (see `idle`).
+//! it steals half of the tasks of another one, 32 at most. If it finds nothing, it parks (see
+//! `idle`).
 //!
 //! How many tasks run between two polls depends on how long they take, so that timers are polled
 //! every 20 µs or so: after each task if tasks are long, after 16 if they are short (see
