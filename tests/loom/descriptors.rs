@@ -193,6 +193,17 @@ impl Fd {
         self.attempt(Direction::Read)
     }
 
+    /// Reads all that there is, which is less than it has room for, or waits until there is more.
+    pub(super) fn read_short(&self) -> Result<(), Ready<'_>> {
+        if let Some(wait) = self.registration.wait_after_short_read() {
+            return Err(self.wait(Direction::Read, wait));
+        }
+        let events = self.registration.read_events();
+        self.read()?;
+        self.registration.note_short_read(events);
+        Ok(())
+    }
+
     /// Fills all the room that there is, or waits until there is more.
     pub(super) fn write(&self) -> Result<(), Ready<'_>> {
         self.attempt(Direction::Write)

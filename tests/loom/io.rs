@@ -178,6 +178,44 @@ fn task_that_polls_while_its_descriptor_is_replaced_learns_it() {
     });
 }
 
+/// The second read begins with a wait. The peer sends before the first one looks, or after it.
+#[test]
+fn read_after_a_short_one_gets_what_came_since() {
+    check(Some(2), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        peer.make_readable();
+        let reader = move || {
+            until_done(|| fd.read_short()).unwrap();
+            until_done(|| fd.read_short()).unwrap();
+        };
+        let sender = move || {
+            let may_be_read_with_the_first = peer.is_readable();
+            peer.make_readable();
+            if may_be_read_with_the_first {
+                peer.hang_up();
+            }
+        };
+        work_beside(&io, reader, sender);
+    });
+}
+
+/// The end may come before the short read looks, and makes no further edge then.
+#[test]
+fn read_after_a_short_one_finds_the_end() {
+    check(Some(2), || {
+        let (io, peer, fd) = opened();
+        report_edges(&fd);
+        peer.make_readable();
+        let reader = move || {
+            until_done(|| fd.read_short()).unwrap();
+            until_done(|| fd.read_short()).unwrap();
+        };
+        let leaver = move || peer.hang_up();
+        work_beside(&io, reader, leaver);
+    });
+}
+
 /// The peer hangs up before, between or after what a reader and a writer do.
 #[test]
 fn hang_up_ends_the_waits_of_both_directions() {

@@ -33,6 +33,9 @@ pub(super) enum Kind {
     Terminal,
 }
 
+/// See the one that this stands for. Here, too, the events for reading tell of it.
+pub(super) const MORE_THAN_DATA: EventFlags = EventFlags::HUP;
+
 /// What is reported unasked.
 const ALWAYS: EventFlags = EventFlags::ERR.union(EventFlags::HUP);
 

@@ -30,7 +30,7 @@ where
         // copied.
         let mut bytes = [0; READ];
         let limit = buffer.remaining().min(READ);
-        let len = ready!(self.poll_read_with(cx, |mut io| io.read(&mut bytes[..limit])))?;
+        let len = ready!(self.poll_read_into(cx, &mut bytes[..limit]))?;
         buffer.put_slice(&bytes[..len]);
         Poll::Ready(Ok(()))
     }

@@ -4,7 +4,7 @@
 //! descriptor can be closed.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -49,6 +49,11 @@ use crate::rt::scopes;
 /// the operation has failed with `WouldBlock`. On a socket or pipe the first one is a system call,
 /// and later ones are usually none. [`readable`](Self::readable) and the like ask the kernel each
 /// time, and end at once if the descriptor is ready already.
+///
+/// A [`read`](Self::read) that gets less than it has room for has taken all that a TCP socket had.
+/// So on a stream that [`connect`](AsyncFd::connect) or [`accept`](AsyncFd::<TcpListener>::accept)
+/// has made, the next `read` waits at once, which saves a system call for each message. On others
+/// that cannot be known, and it tries first.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
 /// readable and writable, because a task learns of them by reading or writing. Once the runtime is
@@ -115,6 +120,9 @@ pub struct AsyncFd<T: AsFd> {
     pub(super) registration: Arc<Registration>,
     reactor: Arc<Reactor>,
     mode: Mode,
+    /// Whether `io` is a TCP stream of std that `connect` or `accept` has made: then a short read
+    /// has taken all that there was.
+    is_tcp: bool,
     /// How many operations were tried without a wait, for each direction.
     operations: [AtomicU32; 2],
 }
@@ -189,6 +197,7 @@ impl<T: AsFd> AsyncFd<T> {
             registration,
             reactor,
             mode,
+            is_tcp: false,
             operations: [AtomicU32::new(0), AtomicU32::new(0)],
         })
     }
@@ -255,6 +264,7 @@ impl<T: AsFd> AsyncFd<T> {
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
         self.registration.forget();
+        self.is_tcp = false;
         self.io.as_mut().expect("taken by into_inner")
     }
 
@@ -299,6 +309,30 @@ impl<T: AsFd> AsyncFd<T> {
         let descriptor = (self.as_fd(), self.key);
         self.registration
             .poll(direction, wait, waiter, cx, descriptor)
+    }
+
+    /// Says that `io` is a new TCP stream of std.
+    pub(super) fn of_tcp(mut self) -> Self {
+        self.is_tcp = true;
+        self
+    }
+
+    /// Returns the wait that a read begins with, if there is nothing to read.
+    pub(super) fn wait_before_read(&self) -> Option<Wait> {
+        self.registration.wait_after_short_read()
+    }
+
+    /// Reads into `buffer`, and notes whether the read was short.
+    pub(super) fn read_noting_short(&self, mut io: &T, buffer: &mut [u8]) -> io::Result<usize>
+    where
+        for<'a> &'a T: Read,
+    {
+        let events = self.registration.read_events();
+        let len = io.read(buffer)?;
+        if self.is_tcp && 0 < len && len < buffer.len() {
+            self.registration.note_short_read(events);
+        }
+        Ok(len)
     }
 
     /// Tries an operation.

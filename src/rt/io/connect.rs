@@ -79,7 +79,7 @@ impl AsyncFd<TcpStream> {
             match stream.get_ref().peer_addr() {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
                 Err(error) => return Err(error),
-                Ok(_) => return Ok(stream),
+                Ok(_) => return Ok(stream.of_tcp()),
             }
         }
     }
@@ -125,7 +125,7 @@ impl AsyncFd<TcpListener> {
             None => return Err(io::ErrorKind::ConnectionAborted.into()),
         };
         let stream = AsyncFd::with_reactor(TcpStream::from(socket), self.reactor().clone())?;
-        Ok((stream, address))
+        Ok((stream.of_tcp(), address))
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::reactor::registration::{Attempt, Direction, WaiterId};
+use crate::rt::reactor::registration::{Attempt, Direction, Wait, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Tries a reading operation, and begins to wait if it fails with `WouldBlock`.
@@ -17,6 +17,20 @@ impl<T: AsFd> AsyncFd<T> {
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         self.poll_with(Direction::Read, cx, operation)
+    }
+
+    /// Polls for a wait to end.
+    fn poll_wait(
+        &self,
+        direction: Direction,
+        wait: Wait,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = self.poll_ready(direction, wait, &mut WaiterId::Poll, cx);
+        if polled.is_pending() {
+            self.reset_budget(direction);
+        }
+        polled
     }
 
     fn poll_with<R>(
@@ -31,13 +45,7 @@ impl<T: AsFd> AsyncFd<T> {
                 return Poll::Pending;
             }
             match self.attempt(direction, &mut operation) {
-                Attempt::Blocked(wait) => {
-                    let polled = self.poll_ready(direction, wait, &mut WaiterId::Poll, cx);
-                    if polled.is_pending() {
-                        self.reset_budget(direction);
-                    }
-                    ready!(polled)?;
-                }
+                Attempt::Blocked(wait) => ready!(self.poll_wait(direction, wait, cx))?,
                 Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Attempt::Done(result) => return Poll::Ready(result),
             }
@@ -45,9 +53,24 @@ impl<T: AsFd> AsyncFd<T> {
     }
 }
 
-// The sockets of quinn wait for room by a future of their own.
+// The sockets of quinn read and write by other calls, and wait for room by a future of their own.
 #[cfg(any(feature = "futures-io", feature = "hyper"))]
 impl<T: AsFd> AsyncFd<T> {
+    /// Polls for bytes to read into `buffer`, as [`read`](Self::read) waits for them.
+    pub(crate) fn poll_read_into(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>>
+    where
+        for<'a> &'a T: io::Read,
+    {
+        if let Some(wait) = self.wait_before_read() {
+            ready!(self.poll_wait(Direction::Read, wait, cx))?;
+        }
+        self.poll_read_with(cx, |io| self.read_noting_short(io, buffer))
+    }
+
     /// Tries a writing operation, and begins to wait if it fails with `WouldBlock`.
     pub(crate) fn poll_write_with<R>(
         &self,

@@ -283,6 +283,19 @@ impl<T: AsFd> AsyncFd<T> {
         self.try_with(Direction::Write, operation).await
     }
 
+    /// Waits, and lets other tasks have their turn.
+    pub(super) async fn wait_for(&self, direction: Direction, wait: Wait) -> io::Result<()> {
+        let mut ready = Ready::new(Fd::Borrowed(self), direction, wait);
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut ready).poll(cx);
+            if polled.is_pending() {
+                self.reset_budget(direction);
+            }
+            polled
+        })
+        .await
+    }
+
     async fn try_with<R>(
         &self,
         direction: Direction,
@@ -293,17 +306,7 @@ impl<T: AsFd> AsyncFd<T> {
                 yield_now().await;
             }
             match self.attempt(direction, &mut operation) {
-                Attempt::Blocked(wait) => {
-                    let mut ready = Ready::new(Fd::Borrowed(self), direction, wait);
-                    poll_fn(|cx| {
-                        let polled = Pin::new(&mut ready).poll(cx);
-                        if polled.is_pending() {
-                            self.reset_budget(direction);
-                        }
-                        polled
-                    })
-                    .await?;
-                }
+                Attempt::Blocked(wait) => self.wait_for(direction, wait).await?,
                 Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Attempt::Done(result) => return result,
             }

@@ -22,7 +22,7 @@ where
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(cx, |mut io| io.read(buffer))
+        self.poll_read_into(cx, buffer)
     }
 
     fn poll_read_vectored(

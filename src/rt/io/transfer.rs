@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
 use crate::rt::io::async_fd::AsyncFd;
+use crate::rt::reactor::registration::Direction;
 
 impl<T: AsFd> AsyncFd<T> {
     /// Reads what there is into `buffer`, and waits if there is nothing. Returns how many bytes; 0
@@ -43,7 +44,11 @@ impl<T: AsFd> AsyncFd<T> {
     where
         for<'a> &'a T: Read,
     {
-        self.read_with(|mut io| io.read(buffer)).await
+        if let Some(wait) = self.wait_before_read() {
+            self.wait_for(Direction::Read, wait).await?;
+        }
+        self.read_with(|io| self.read_noting_short(io, buffer))
+            .await
     }
 
     /// Reads until `buffer` is full, and waits as often as there is nothing.

@@ -24,6 +24,13 @@ pub(super) type Descriptor<'a> = BorrowedFd<'a>;
 /// A buffer for events.
 pub(super) type Batch = [MaybeUninit<Event>; BATCH];
 
+/// What may cut a read of a TCP socket short although there is more: the end, an error, and urgent
+/// data.
+pub(super) const MORE_THAN_DATA: EventFlags = EventFlags::RDHUP
+    .union(EventFlags::HUP)
+    .union(EventFlags::ERR)
+    .union(EventFlags::PRI);
+
 /// The timeout of a call that must not block.
 const AT_ONCE: Timespec = Timespec {
     tv_sec: 0,
@@ -59,14 +66,17 @@ impl Epoll {
     }
 
     /// Asks for the edges of `interest`, in place of what was asked for before. What is ready now
-    /// counts as an edge.
+    /// counts as an edge. Events for reading also tell of [`MORE_THAN_DATA`].
     pub(super) fn ask(
         &self,
         descriptor: BorrowedFd<'_>,
         key: usize,
         interest: EventFlags,
     ) -> io::Result<()> {
-        let flags = interest | EventFlags::ET;
+        let mut flags = interest | EventFlags::ET;
+        if interest.contains(EventFlags::IN) {
+            flags |= MORE_THAN_DATA;
+        }
         epoll::modify(&self.0, descriptor, data(key), flags).map_err(explain)
     }
 

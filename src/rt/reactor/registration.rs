@@ -22,6 +22,20 @@
 //! is woken by a delivery, misses nothing. A number that only grows needs no rule for when to clear
 //! it, and serves any number of tasks.
 //!
+//! # A read that is short
+//!
+//! A read of a TCP socket that gets less than it has room for has taken all that there was. So the
+//! next one waits at once, where it would otherwise be a system call that finds nothing (see
+//! [`note_short_read`](Registration::note_short_read)): what comes after the short read makes an
+//! edge. But the end of the stream, an error or urgent data may have come before it, cut it short,
+//! and make no further edge. The kernel tells of them with the data. From then on each read is
+//! tried.
+//!
+//! It is not so of other descriptors: a read of a datagram, of a terminal or of a Unix socket that
+//! descriptors are sent through may end before all that there is.
+//!
+//! # The lock
+//!
 //! Invariants, under the lock:
 //!
 //! - `reported` holds the directions whose edges the kernel reports. Those of all tasks that wait
@@ -55,7 +69,7 @@ use std::task::{Context, Poll, Waker};
 use rustix::event::epoll::EventFlags;
 
 use crate::panic::catch_panic;
-use crate::rt::reactor::kernel::{Descriptor, Epoll};
+use crate::rt::reactor::kernel::{Descriptor, Epoll, MORE_THAN_DATA};
 use crate::rt::reactor::registration::state::State;
 pub(in crate::rt) use crate::rt::reactor::registration::state::runtime_gone;
 use crate::rt::reactor::registration::waiters::Waiter;
@@ -73,11 +87,18 @@ pub(in crate::rt) enum Attempt<R> {
     Blocked(Wait),
 }
 
+/// No read was short. There are never as many events.
+const NOT_SHORT: usize = usize::MAX;
+
 pub(in crate::rt) struct Registration {
     /// How many events were delivered, for each direction. Written under the lock.
     events: [AtomicUsize; 2],
     /// Whether `unused` is not empty. Written under the lock.
     has_unused: AtomicBool,
+    /// How many events for reading were delivered when a read was short, or [`NOT_SHORT`].
+    short_at: AtomicUsize,
+    /// Whether an event has told of more than data, ever. Written under the lock.
+    tells_of_more: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -87,6 +108,8 @@ impl Registration {
         Self {
             events: [AtomicUsize::new(0), AtomicUsize::new(0)],
             has_unused: AtomicBool::new(false),
+            short_at: AtomicUsize::new(NOT_SHORT),
+            tells_of_more: AtomicBool::new(false),
             state: Mutex::new(State::new(epoll)),
         }
     }
@@ -119,6 +142,27 @@ impl Registration {
                 Attempt::Done(result)
             }
         }
+    }
+
+    /// Returns how many events for reading were delivered, to be asked before a read looks.
+    pub(in crate::rt) fn read_events(&self) -> usize {
+        self.events(Direction::Read)
+    }
+
+    /// Notes that a read of a TCP socket was short. `events` is what
+    /// [`read_events`](Self::read_events) returned before it.
+    pub(in crate::rt) fn note_short_read(&self, events: usize) {
+        // Written before the number that the caller has read, if an event up to that has told.
+        if !self.tells_of_more.load(Ordering::Relaxed) {
+            self.short_at.store(events, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the wait that the next read begins with, if the last one was short and no event for
+    /// reading was delivered since.
+    pub(in crate::rt) fn wait_after_short_read(&self) -> Option<Wait> {
+        let events = self.read_events();
+        (self.short_at.load(Ordering::Relaxed) == events).then_some(Wait::After(events))
     }
 
     /// Polls for the end of a wait. `descriptor` is registered under `key`.
@@ -211,6 +255,10 @@ impl Registration {
     pub(in crate::rt) fn deliver(&self, event: EventFlags, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.is_changed = false;
+        if event.intersects(MORE_THAN_DATA) {
+            // Before the number of events rises: a read that sees the number sees this, too.
+            self.tells_of_more.store(true, Ordering::Relaxed);
+        }
         for direction in [Direction::Read, Direction::Write] {
             if !direction.is_ready(event) {
                 continue;

@@ -1,6 +1,7 @@
 //! Waits of operations, for which the kernel is not asked each time.
 
 mod kinds;
+mod short;
 mod unused;
 
 use rustix::net::{SendFlags, send};
