@@ -165,6 +165,26 @@ fn task_may_end_the_runtime_that_it_runs_on() {
     });
 }
 
+/// The shutdown wakes the other task into the LIFO slot of the waiting worker. Once every other
+/// worker was parked, nobody checked the slots any more.
+#[test]
+fn a_task_woken_by_a_shutdown_is_dropped_while_the_task_that_shuts_down_waits() {
+    watched(|| {
+        let runtime = runtime(2);
+        let handle = runtime.handle().clone();
+        let rest = handle.spawn(pending::<()>());
+        let (begun, has_begun) = mpsc::channel();
+        drop(handle.spawn(async move {
+            begun.send(()).unwrap();
+            // It waits for its own thread, and so for longer than this test runs.
+            runtime.shutdown_timeout(secs(3600));
+        }));
+        // The second worker runs that task: no thread runs the first one before this has come.
+        has_begun.recv().unwrap();
+        assert!(handle.block_on(rest).unwrap_err().is_cancelled());
+    });
+}
+
 /// The thread is the caller's, not one that the runtime waits for.
 #[test]
 fn shutdown_with_a_timeout_does_not_wait_longer_for_a_thread_in_block_on() {

@@ -297,9 +297,11 @@ impl Idle {
         self.lock().threads += 1;
     }
 
-    /// Notes that a thread, which is not parked, stops running a worker. (If the worker was lent,
-    /// another thread may be parked as that worker.) `is_stopping` says whether the runtime is
-    /// ending: then time may move once every worker that has a thread is parked.
+    /// Notes that a thread, which is not parked, stops running a worker, or waits for the runtime
+    /// to end. (If the worker was lent, another thread may be parked as that worker.) The thread
+    /// has emptied its LIFO slot before: this may end the checks of the slots. `is_stopping` says
+    /// whether the runtime is ending: then time may move once every worker that has a thread is
+    /// parked.
     pub(crate) fn remove_thread(&self, is_stopping: bool) {
         let mut parked = self.lock();
         parked.threads -= 1;

@@ -160,7 +160,8 @@ impl Pool {
         }
     }
 
-    /// Notes that a thread stops running a worker.
+    /// Notes that a thread stops running a worker, or waits for the runtime to end. Its LIFO slot
+    /// has to be empty: see [`make_stealable`](Self::make_stealable).
     pub(super) fn remove_thread(&self) {
         self.idle.remove_thread(self.is_stopping());
     }

@@ -16,14 +16,15 @@
 //! If all flags are still raised and no task was found, no slot was used since the last check, and
 //! the checks end. The next put under a raised flag starts them again, and then the flag stays
 //! raised, so that the first check finds that very task. The checks also end when every worker is
-//! parked, so an idle runtime has no wake-ups.
+//! parked, so an idle runtime has no wake-ups. A worker whose thread waits for the runtime to end
+//! does not count then: it has emptied its slot before.
 //!
 //! Could a worker miss that its flag was raised, and so never start the checks again? No:
 //!
 //! - If a check has raised the flag, then a whole period has passed by the time that the checks can
 //!   end, and the store has become visible.
-//! - If the end of all checks has raised it, the worker was parked, and was unparked under the same
-//!   lock.
+//! - If the end of all checks has raised it, the worker was parked, or no thread that counts ran
+//!   it. The same lock was taken when it was unparked, or when such a thread was added.
 //!
 //! A put costs the worker one load, except for the first one after each check.
 
@@ -142,8 +143,8 @@ impl LifoWatch {
         stuck
     }
 
-    /// Ends the checks, because every worker is parked, and has emptied its slot before. Returns
-    /// whether there were any.
+    /// Ends the checks, because every worker is parked, or no thread that counts runs it, and has
+    /// emptied its slot before. Returns whether there were any.
     fn stop(&self) -> bool {
         if self.due() == NEVER {
             return false;
@@ -205,7 +206,8 @@ impl Idle {
         stuck
     }
 
-    /// Ends the checks of the LIFO slots if every worker is parked, or has no thread.
+    /// Ends the checks of the LIFO slots if every worker is parked, or has no thread that counts
+    /// (see [`Parked::threads`]).
     pub(super) fn stop_slot_checks(&self, parked: &Parked) {
         if parked.workers.len() == parked.threads
             && self.lifo_watch.stop()

@@ -57,22 +57,25 @@ impl Scope {
 /// by hand may move meanwhile: a destructor on one of them may wait for a timer.
 pub(in crate::rt) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -> T {
     let mut scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
-    let has_core = |scope: &Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
-    let is_worker = scopes.iter().any(has_core);
+    let has_core = |scope: &&Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
+    let worker = scopes.iter().find(has_core).cloned();
     let has_lent = |scope: &Rc<Scope>| scope.has_lent_worker_of(inner);
     let is_lender = scopes.iter().any(has_lent);
+    // This is foreign code, which may wake tasks into the LIFO slot of this thread's core.
+    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()) || has_lent(scope));
     if is_lender {
         inner.begin_lent_wait();
-    } else if is_worker {
+    } else if let Some(core) = worker.as_ref().and_then(|scope| scope.core()) {
+        // The LIFO slots are not checked once every other worker is parked.
+        inner.pool.make_stealable(&core);
         inner.pool.remove_thread();
     }
-    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()) || has_lent(scope));
     let result = wait();
     // In this order, so that time stands still in between.
     scopes.iter().for_each(|scope| scope.hold_time());
     if is_lender {
         inner.end_lent_wait();
-    } else if is_worker {
+    } else if worker.is_some() {
         inner.pool.idle.add_thread();
     }
     result
