@@ -16,7 +16,7 @@ use reveille::rt::{self, Handle, Runtime};
 use reveille::time::{Instant, sleep};
 use reveille::{Driver, ManualClock};
 
-use support::{Count, OnDrop, runtime_on, secs, watched};
+use support::{Count, OnDrop, ms, runtime_on, secs, watched};
 
 /// The first thread runs the first worker and waits, until the second one, which runs no worker,
 /// returns from `block_on`.
@@ -339,6 +339,43 @@ fn a_thread_that_has_lent_its_worker_and_waits_for_the_end_lets_time_move() {
             assert!(slept.load(Ordering::SeqCst));
         });
         second.join().unwrap();
+    });
+}
+
+/// The scope of the outer call took a hold on time, and dropped it only after the inner call.
+#[test]
+fn time_moves_for_a_runtime_inside_of_a_lender_that_has_waited_for_its_end() {
+    watched(|| {
+        let clock = ManualClock::new();
+        let (outer, other) = (runtime_on(1, &clock), runtime_on(1, &clock));
+        let handle = outer.handle().clone();
+        handle.block_on(async {
+            other.block_on(async {
+                assert!(!outer.shutdown_timeout(ms(1)));
+                sleep(secs(3600)).await;
+            });
+        });
+    });
+}
+
+/// The thread still counted as one that has lent its worker and drops its main future: time stood
+/// still.
+#[test]
+fn time_moves_for_a_destructor_that_waits_inside_of_another_runtime() {
+    watched(|| {
+        for workers in [1, 2] {
+            let clock = ManualClock::new();
+            let (runtime, other) = (runtime_on(workers, &clock), runtime_on(1, &clock));
+            let handle = runtime.handle().clone();
+            let mut kept = Some(OnDrop(move || {
+                other.block_on(async { handle.block_on(sleep(secs(3600))) });
+            }));
+            runtime.block_on(poll_fn(move |_| {
+                // The future owns it, so that it is dropped with the future.
+                assert!(kept.as_mut().is_some());
+                Poll::Ready(())
+            }));
+        }
     });
 }
 

@@ -4,9 +4,10 @@
 
 mod support;
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -182,6 +183,26 @@ fn a_task_woken_by_a_shutdown_is_dropped_while_the_task_that_shuts_down_waits() 
         // The second worker runs that task: no thread runs the first one before this has come.
         has_begun.recv().unwrap();
         assert!(handle.block_on(rest).unwrap_err().is_cancelled());
+    });
+}
+
+/// The wait counted as that of the main future, which waits already, in the call of the destructor.
+#[test]
+fn a_destructor_of_a_main_future_may_wait_in_a_local_task_for_the_end_of_its_runtime() {
+    watched(|| {
+        let runtime = runtime(1);
+        let handle = runtime.handle().clone();
+        let (waits, mut runtime) = (handle.clone(), Some(runtime));
+        let mut kept = Some(OnDrop(move || {
+            let runtime = runtime.take().unwrap();
+            let task = async { rt::spawn_local(async { runtime.shutdown_timeout(ms(1)) }).await };
+            assert!(!waits.block_on(task).unwrap());
+        }));
+        handle.block_on(poll_fn(move |_| {
+            // The future owns it, so that it is dropped with the future.
+            assert!(kept.as_mut().is_some());
+            Poll::Ready(())
+        }));
     });
 }
 

@@ -25,7 +25,7 @@ use crate::park::{Park, ThreadPark};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
 use crate::rt::local::{LocalQueue, ThreadUnparker};
-use crate::rt::scopes::{CallSite, Entered, Scope, ScopeGuard, call_site, running_any};
+use crate::rt::scopes::{CallSite, Entered, Scope, ScopeGuard, call_site, is_lender, running_any};
 use crate::rt::worker::{Mode, Worker};
 
 /// Runs a future to its end.
@@ -67,8 +67,8 @@ struct BlockOnThread {
     /// If a destructor of a future of the runtime makes this call, on a thread that runs a worker:
     /// the scope that has the worker's core, which fires timers for this call, too.
     outer: Option<Rc<Scope>>,
-    /// A scope further out on this thread that is without its hold on the clock during this call,
-    /// because the call has taken it, or because the scope has lent its worker. While there is one,
+    /// The scope in which this call is made, if that has no hold on the clock during this call,
+    /// because this call has taken it, or because it is an `in_lent_call`. While there is one,
     /// this call has a hold whenever it runs, also as a worker: the workers of the outer runtime do
     /// not see that it runs. At the end of the call the outer scope takes a hold again.
     outer_without_hold: Option<Rc<Scope>>,
@@ -87,11 +87,8 @@ impl BlockOnThread {
         // A member keeps the runtime from ending, and so its core from being dropped with tasks in
         // it.
         let is_member = outer.is_none() && inner.add_member();
-        let caller = running_any();
+        let (caller, in_lent_call) = (running_any(), is_lender(inner));
         let guard = ScopeGuard::running(inner.clone(), unparker.clone());
-        let in_lent_call = caller
-            .as_ref()
-            .is_some_and(|caller| caller.has_lent_worker_of(inner));
         // On top of a destructor no task runs: it might wait for the destructor.
         let mode = match is_member && !in_lent_call {
             true => Mode::WithTasks,

@@ -136,11 +136,6 @@ impl Scope {
         self.lent.set(lent);
     }
 
-    /// Returns whether this scope has the core of a worker of `inner` that is lent.
-    pub(super) fn has_lent_worker_of(&self, inner: &Inner) -> bool {
-        self.lent.get() && self.is_of(inner)
-    }
-
     /// Returns whether this scope has the core of a worker that is not lent.
     fn runs_worker(&self) -> bool {
         !self.lent.get() && self.core().is_some()
@@ -288,8 +283,7 @@ pub(super) enum CallSite {
 /// Returns where a call of `block_on` on this thread is made, as seen from a runtime.
 pub(super) fn call_site(inner: &Inner) -> CallSite {
     with(|scopes| {
-        let of_runtime = |scope: &&Rc<Scope>| scope.runs_futures() && scope.is_of(inner);
-        let mut running = scopes.iter().rev().filter(of_runtime).peekable();
+        let mut running = running_of(scopes, inner).peekable();
         if !running.peek()?.dropping.get() {
             return Some(CallSite::InFuture);
         }
@@ -298,6 +292,12 @@ pub(super) fn call_site(inner: &Inner) -> CallSite {
         Some(CallSite::InDestructor(with_worker.clone()))
     })
     .unwrap_or(CallSite::Outside)
+}
+
+/// Returns whether this thread has lent a worker of a runtime, and polls or drops its main future.
+/// Calls on other runtimes may lie in between.
+pub(super) fn is_lender(inner: &Inner) -> bool {
+    with(|scopes| Some(running_of(scopes, inner).next()?.lent.get())).unwrap_or(false)
 }
 
 /// Returns the innermost scope in which this thread runs futures, of any runtime.
@@ -347,6 +347,12 @@ fn is_run_by(task: &Runnable, pool: &Arc<Pool>) -> bool {
 /// Returns the innermost scope that runs futures, if it belongs to this runtime.
 fn running<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> Option<&'a Rc<Scope>> {
     innermost(scopes).filter(|scope| scope.is_of(inner))
+}
+
+/// Returns the scopes in which this thread runs futures of a runtime, from the innermost one on.
+fn running_of<'a>(scopes: &'a [Rc<Scope>], inner: &Inner) -> impl Iterator<Item = &'a Rc<Scope>> {
+    let of_runtime = |scope: &&Rc<Scope>| scope.runs_futures() && scope.is_of(inner);
+    scopes.iter().rev().filter(of_runtime)
 }
 
 /// Returns the innermost scope that runs futures.

@@ -1,9 +1,7 @@
 //! The hold on time of a scope whose thread runs futures where no worker sees it: it is taken,
 //! passed on to an inner scope, and dropped while the thread waits.
 
-use std::rc::Rc;
-
-use super::{Scope, with};
+use super::{Scope, is_lender, running_any, running_of, with};
 use crate::clock::{Clock, Hold};
 use crate::panic::catch_panic;
 use crate::rt::inner::Inner;
@@ -57,14 +55,16 @@ impl Scope {
 /// by hand may move meanwhile: a destructor on one of them may wait for a timer.
 pub(in crate::rt) fn while_blocked<T>(inner: &Inner, wait: impl FnOnce() -> T) -> T {
     let mut scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
-    let has_core = |scope: &&Rc<Scope>| scope.is_of(inner) && scope.core().is_some();
-    let worker = scopes.iter().find(has_core).cloned();
-    let has_lent = |scope: &Rc<Scope>| scope.has_lent_worker_of(inner);
-    let is_lender = scopes.iter().any(has_lent);
+    let worker = running_of(&scopes, inner).find(|scope| scope.runs_worker());
+    let worker = worker.cloned();
+    let is_lender = is_lender(inner);
     // This is foreign code, which may wake tasks into the LIFO slot of this thread's core.
-    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()) || has_lent(scope));
+    scopes.retain(|scope| scope.drop_hold_on(inner.pool.clock()));
     if is_lender {
         inner.begin_lent_wait();
+        // The innermost scope takes a hold afterwards, and drops it when its call waits next. A
+        // scope further out would drop it only after that call.
+        scopes.extend(running_any());
     } else if let Some(core) = worker.as_ref().and_then(|scope| scope.core()) {
         // The LIFO slots are not checked once every other worker is parked.
         inner.pool.make_stealable(&core);
