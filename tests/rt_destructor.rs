@@ -18,7 +18,8 @@ use reveille::rt::{self, Runtime};
 use reveille::time::{Instant, sleep, timeout};
 
 use support::{
-    Count, OnDrop, abort, block_on_elsewhere, ms, pending_with, runtime, runtime_on, secs, watched,
+    Count, OnDrop, abort, alone, block_on_elsewhere, ms, pending_with, runtime, runtime_on, secs,
+    watched,
 };
 
 /// Has a worker that is a thread of its own drop a future, in a runtime whose first worker is not
@@ -191,6 +192,39 @@ fn destructor_of_a_future_that_is_spawned_too_late_may_block_on() {
                 assert!(task.await.unwrap_err().is_cancelled());
             });
             assert_eq!(waited.get(), 1);
+        }
+    });
+}
+
+/// The future is dropped inside of another runtime, and only the call of that one was marked as
+/// dropping: `block_on` panicked in the destructor, which ended the process.
+#[test]
+fn destructor_of_a_future_that_is_spawned_too_late_inside_of_others_may_block_on_each() {
+    alone(|| {
+        for workers in [1, 2] {
+            let (first, second, third) = (runtime(workers), runtime(workers), runtime(workers));
+            let handle = first.handle().clone();
+            let waited = Count::default();
+            let handles = [&first, &second, &third].map(|runtime| runtime.handle().clone());
+            let count = waited.clone();
+            let guard = OnDrop(move || {
+                for handle in &handles {
+                    handle.block_on(async { sleep(ms(2)).await });
+                    count.add();
+                }
+            });
+            handle.block_on(async {
+                drop(first);
+                second.block_on(async {
+                    third.block_on(async {
+                        let task = handle.spawn(async move {
+                            let _guard = guard;
+                        });
+                        assert!(task.await.unwrap_err().is_cancelled());
+                    });
+                });
+            });
+            assert_eq!(waited.get(), 3);
         }
     });
 }

@@ -368,7 +368,7 @@ fn time_moves_for_a_destructor_that_waits_inside_of_another_runtime() {
             let (runtime, other) = (runtime_on(workers, &clock), runtime_on(1, &clock));
             let handle = runtime.handle().clone();
             let mut kept = Some(OnDrop(move || {
-                other.block_on(async { handle.block_on(sleep(secs(3600))) });
+                other.block_on(async { handle.block_on(async { sleep(secs(3600)).await }) });
             }));
             runtime.block_on(poll_fn(move |_| {
                 // The future owns it, so that it is dropped with the future.

@@ -400,12 +400,21 @@ where
 fn finish_spawn<T>(task: Result<Runnable, Runnable>, spawned: Spawned<T>) -> JoinHandle<T> {
     match task {
         Ok(task) => schedule(task, Reason::Spawned),
-        Err(ended) => match running_any() {
-            Some(scope) => scope.while_dropping(|| drop(ended)),
-            None => drop(ended),
-        },
+        Err(ended) => drop_late(ended),
     }
     JoinHandle::new(spawned)
+}
+
+/// Drops a task that was spawned too late, perhaps on a runtime further out, in a call on another
+/// one. The destructor of its future may call `block_on` of any runtime that this thread is in.
+fn drop_late(task: Runnable) {
+    let scopes = with(|scopes| Some(scopes.to_vec())).unwrap_or_default();
+    let set_dropping = |scope: &Rc<Scope>| scope.dropping.replace(true);
+    let before: Vec<_> = scopes.iter().map(set_dropping).collect();
+    drop(task);
+    for (scope, before) in scopes.iter().zip(before) {
+        scope.dropping.set(before);
+    }
 }
 
 /// Schedules a task that was woken.
