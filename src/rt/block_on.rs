@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use self::main_future::MainFuture;
-use crate::panic::catch_panic;
 use crate::park::{Park, ThreadPark};
 use crate::rt::core::{Core, Phase};
 use crate::rt::inner::Inner;
@@ -164,8 +163,7 @@ impl BlockOnThread {
         let is_idle = || !main.is_woken() && !self.has_local();
         self.unparker.begin_wait();
         if is_idle() {
-            let hold = self.scope().take_hold();
-            catch_panic(|| drop(hold));
+            self.scope().drop_hold();
             // That was foreign code, which may have woken the future.
             if is_idle() {
                 park.park(None);
@@ -195,8 +193,7 @@ impl BlockOnThread {
     /// Runs the worker until the future is to be polled, if this thread has a core.
     fn work<F: Future>(&self, main: &MainFuture<'_, F>) {
         if self.outer_without_hold.is_none() {
-            let hold = self.scope().take_hold();
-            catch_panic(|| drop(hold));
+            self.scope().drop_hold();
         }
         if let Some(core) = self.core() {
             let phase = core.phase.get();
@@ -312,10 +309,7 @@ impl Drop for BlockOnThread {
             // stopped by the hold.
             inner.end_lent_wait();
         }
-        // It unparks the loops on the clock, which is foreign code. A panic there must not keep
-        // this thread from leaving the runtime.
-        let hold = self.scope().take_hold();
-        catch_panic(|| drop(hold));
+        self.scope().drop_hold();
         if let Some(core) = self.scope().take_core() {
             inner.stop_worker(core);
         }

@@ -36,16 +36,21 @@ impl Scope {
         is_same
     }
 
+    /// Drops the hold on time, if there is one.
+    pub(in crate::rt) fn drop_hold(&self) {
+        // It unparks the loops on the clock, which is foreign code. A panic there must not keep
+        // this thread from leaving its runtime.
+        let hold = self.take_hold();
+        catch_panic(|| drop(hold));
+    }
+
     /// Drops the hold on time, if it is on this clock. Returns whether it did.
     fn drop_hold_on(&self, clock: &Clock) -> bool {
         let hold = self.take_hold();
         let is_same = hold.as_ref().is_some_and(|hold| hold.is_on(clock));
+        self.hold.set(hold);
         if is_same {
-            // It unparks the loops on the clock, which is foreign code. A panic there must not keep
-            // this thread from leaving its runtime.
-            catch_panic(|| drop(hold));
-        } else {
-            self.hold.set(hold);
+            self.drop_hold();
         }
         is_same
     }
