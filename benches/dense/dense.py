@@ -5,16 +5,16 @@
                [--pairs ours_tokio_ct,..] [--bin DIR] [--results FILE]
 
 Runs the programs of ../peers in interleaved rounds (build them first: `cargo build --release -p
-bench-ours -p bench-ours-tokio -p bench-tokio` in ../peers) and prints tables. Each figure is a
-median over the rounds, and each ratio the median of the rounds' ratios. "wake-ups" are
-context switches: on one worker, one for each time that the timers wake it. `late x wakes` is the
-lateness in seconds times the wake-ups a second: no driver whose wake-ups are spread evenly can have
-less than 0.5 if timers are due at random. It takes the median lateness if the row has one, since a
-moment in which the machine stands still weighs less in it than in the mean. With two workers the
-switches are also those by which one worker wakes another, so the product says nothing there. "each" is
-the CPU for each sleep or tick: in w6m a task that is woken earlier also sleeps again earlier, so there
-are more sleeps. `--results` adds the rounds to a file, and prints tables of all rounds in it. The last
-row, w6c, is a chain: one task, 2000 deadlines 500 us apart.
+bench-ours -p bench-tokio`, and then `cargo build --release -p bench-ours-tokio`, in ../peers) and
+prints tables. Each figure is a median over the rounds, and each ratio the median of the rounds' ratios.
+"wake-ups" are context switches: on one worker, one for each time that the timers wake it. `late x
+wakes` is the lateness in seconds times the wake-ups a second: no driver whose wake-ups are spread
+evenly can have less than 0.5 if timers are due at random. It takes the median lateness if the row has
+one, since a moment in which the machine stands still weighs less in it than in the mean. With two
+workers the switches are also those by which one worker wakes another, so the product says nothing
+there. "each" is the CPU for each sleep or tick: in w6m a task that is woken earlier also sleeps again
+earlier, so there are more sleeps. `--results` adds the rounds to a file, and prints tables of all
+rounds in it with the same `--ms`. The last row, w6c, is a chain: one task, 2000 deadlines 500 us apart.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def run(bin_dir, contender, row, slack, ms):
         command.append(f"ms={ms}")
     done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     lines = map(json.loads, done.stdout.splitlines())
-    result = {line["metric"]: line["value"] for line in lines}
+    result = {line["metric"]: line["value"] for line in lines} | {"ms": ms}
     if "switches" in result:
         result["switches_per_s"] = result["switches"]  # the chain takes a second
     for line in done.stderr.splitlines():
@@ -71,6 +71,12 @@ def main():
     parser.add_argument("--results", type=pathlib.Path)
     args = parser.parse_args()
     slacks, rows = args.slacks.split(","), args.rows.split(",")
+    # A name that is misspelt would be left out in silence.
+    for given, known in ((rows, ROWS), (args.pairs.split(","), ["", *(ours for ours, _ in PAIRS)])):
+        if unknown := set(given) - set(known):
+            parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(filter(None, known))}")
+    if wrong := [slack for slack in slacks if slack != "default" and not slack.isdigit()]:
+        parser.error(f"{', '.join(wrong)}: a slack is a number of microseconds, or default")
     pairs = [p for p in PAIRS if not args.pairs or p[0] in args.pairs.split(",")]
     peers = sorted({peer for _, peer in pairs})
 
@@ -78,7 +84,8 @@ def main():
     if args.results and args.results.exists():
         for line in args.results.read_text().splitlines():
             *key, result = json.loads(line)
-            runs.setdefault(tuple(key), []).append(result)
+            if result.get("ms") == args.ms:
+                runs.setdefault(tuple(key), []).append(result)
     for _ in range(args.rounds):
         for row in rows:
             jobs = [(peer, None) for peer in peers]
@@ -113,10 +120,11 @@ def main():
         ]:
             mid = lambda metric: statistics.median(values(contender, slack, row, metric))
             both = lambda metric: ratio(values(contender, slack, row, metric), values(peer, None, row, metric))
+            p50 = f"{mid('late_p50'):.0f}" if "late_p50" in runs[contender, slack, row][0] else "-"
             chosen = runs[contender, slack, row][-1].get("slack", "-")
             print(
                 f"| {contender} | {slack or '-'} | {chosen} | {mid(cpu):.1f} | {both(cpu):.2f} | {both(each):.2f} "
-                f"| {mid('late_p50'):.0f} | {mid(late):.0f} | {both(late):.2f} "
+                f"| {p50} | {mid(late):.0f} | {both(late):.2f} "
                 f"| {mid('switches_per_s'):.0f} | {product(contender, slack, row)} |"
             )
 

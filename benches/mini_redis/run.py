@@ -115,9 +115,14 @@ def main():
     parser.add_argument("--servers", default="default,150 us,1 ms", help="those beside tokio")
     parser.add_argument("--no-build", action="store_true")
     args = parser.parse_args()
+    names = [name for name, _, _ in SERVERS if name != "tokio"]
+    if unknown := set(args.servers.split(",")) - set(names):
+        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(names)}")
     if not args.no_build:
         port_the_crate()
-        subprocess.run(["cargo", "build", "--release", "--manifest-path", HERE / "Cargo.toml"], check=True)
+        # Named, because CARGO_TARGET_DIR may name another one.
+        command = ["cargo", "build", "--release", "--manifest-path", HERE / "Cargo.toml"]
+        subprocess.run([*command, "--target-dir", HERE / "target"], check=True)
     binaries = HERE / "target/release"
     servers = [s for s in SERVERS if s[0] == "tokio" or s[0] in args.servers.split(",")]
     runs = {name: [] for name, _, _ in servers}

@@ -18,7 +18,9 @@ from plan import FULL, ICOUNT, QUICK
 from summary import NOISY, med, summarize
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-GO = os.environ.get("GO", "go")
+# Where setup.sh puts it, if the one on the path is missing or too old.
+OWN_GO = f"{HERE}/build/venv/bin/go"
+GO = os.environ.get("GO") or (OWN_GO if os.path.exists(OWN_GO) else "go")
 UNSUPPORTED = 3
 ENV = dict(os.environ, RUST_BACKTRACE="0", GOTOOLCHAIN="local",
            CARGO_TARGET_DIR=f"{HERE}/target")
@@ -63,12 +65,14 @@ def jiffies():
 
 
 class Runner:
-    def __init__(self, out, contenders, deadline, patience):
+    def __init__(self, out, directory, contenders, deadline, patience):
         self.out, self.deadline, self.patience = out, deadline, patience
+        self.directory = directory
         self.contenders = contenders
         self.cannot = set()
         self.noise, self.kept = [], []
         self.redone = 0
+        self.failures = 0
         self.lock = threading.Lock()
 
     def write(self, recs, **extra):
@@ -76,6 +80,14 @@ class Runner:
             for r in recs:
                 self.out.write(json.dumps({**r, **extra}) + "\n")
             self.out.flush()
+
+    def fail(self, c, workload, args, why):
+        """Notes a failure, and runs the contender no more for this workload."""
+        log(f"FAILED {c['name']} {workload} {args}: {why}")
+        self.failures += 1
+        self.cannot.add((c["name"], workload))
+        self.write([{"contender": c["name"], "workload": workload, "params": args,
+                     "metric": "failed", "value": 1, "unit": "bool"}])
 
     def cmd(self, c, workload, args):
         return [os.path.join(HERE, c["cmd"][0]), *c["cmd"][1:], workload, *c.get("args", []),
@@ -86,23 +98,27 @@ class Runner:
             "only" not in c or workload in c["only"]) and (workload != "prim" or c["name"] == "prim")
 
     def once(self, c, workload, args, timeout=90):
-        """Runs one process; returns (records, cores used by others)."""
+        """Runs one process; returns (records, cores used by others). No records: it failed, or
+        cannot do this."""
         (b0, s0), t0 = jiffies(), time.time()
         r0 = os.times()
-        p = subprocess.run(self.cmd(c, workload, args), capture_output=True, text=True,
-                           timeout=timeout, env=ENV)
+        p = None
+        try:
+            p = subprocess.run(self.cmd(c, workload, args), capture_output=True, text=True,
+                               timeout=timeout, env=ENV)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            why = error
         wall = time.time() - t0
         (b1, s1), r1 = jiffies(), os.times()
         own = r1.children_user - r0.children_user + r1.children_system - r0.children_system
         noise = max(0.0, (b1 - b0 - own)) / wall, (s1 - s0) / wall
-        if p.returncode == UNSUPPORTED:
+        if p and p.returncode == UNSUPPORTED:
             self.cannot.add((c["name"], workload, args))
             return [], noise
-        if p.returncode != 0:
-            log(f"FAILED {c['name']} {workload} {args}: {p.stderr.strip()[-400:]}")
-            self.cannot.add((c["name"], workload))
-            self.write([{"contender": c["name"], "workload": workload, "params": args,
-                         "metric": "failed", "value": 1, "unit": "bool"}])
+        if p and p.returncode != 0:
+            why = f"status {p.returncode}: {p.stderr.strip()[-400:]}"
+        if not p or p.returncode != 0:
+            self.fail(c, workload, args, why)
             return [], noise
         if p.stderr.strip():
             log(p.stderr.strip())
@@ -136,7 +152,7 @@ class Runner:
             self.noise.append(noise)
             if best is None or sum(noise) < sum(best[1]):
                 best = recs, noise
-            if sum(noise) < NOISY or self.patience < took:
+            if not recs or sum(noise) < NOISY or self.patience < took:
                 break
             self.patience -= took
             self.redone += 1
@@ -145,6 +161,7 @@ class Runner:
         self.write(recs, round=rnd, foreign=round(noise[0], 3), steal=round(noise[1], 3))
 
     def rounds(self, plan, n):
+        """Returns how many rounds were completed."""
         for rnd in range(1, n + 1):
             t = time.time()
             for k, (workload, args, rounds, names) in enumerate(plan):
@@ -158,9 +175,10 @@ class Runner:
                 for c in order[s:] + order[:s]:
                     if time.time() > self.deadline:
                         log(f"out of time in round {rnd}")
-                        return
+                        return rnd - 1
                     self.measured(c, workload, args, rnd + nth / 10)
             log(f"round {rnd}/{n}: {time.time() - t:.0f} s")
+        return n
 
     def two_at_a_time(self, jobs, work):
         """For what noise does not change."""
@@ -184,6 +202,7 @@ class Runner:
             log(f"verify {c['name']}: {'ok' if ok else 'NOT OK'}")
             self.write(recs, round=0)
             if not ok:
+                self.failures += 1
                 self.cannot |= {(c["name"], w) for w, *_ in FULL + [("w7",), ("w9",)]}
 
         self.two_at_a_time([(c,) for c in self.contenders if c["kind"] != "floor"], work)
@@ -203,39 +222,67 @@ class Runner:
         for c in self.contenders:
             if not self.can(c, "w9") or time.time() > self.deadline:
                 continue
-            p = subprocess.Popen(self.cmd(c, "w9", f"ms={ms}"), stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, text=True, env=ENV)
+            try:
+                p = subprocess.Popen(self.cmd(c, "w9", f"ms={ms}"), stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True, env=ENV)
+            except OSError as error:
+                self.fail(c, "w9", "", error)
+                continue
+            # One that hangs fails by this signal.
+            watchdog = threading.Timer(90 + ms / 1000, p.kill)
+            watchdog.daemon = True
+            watchdog.start()
             line = p.stderr.readline()  # "#idle pid=.. helper=.."
             if not line.startswith("#idle"):
-                p.wait()
-                self.cannot.add((c["name"], "w9"))
+                _, rest = p.communicate()
+                watchdog.cancel()
+                if p.returncode == UNSUPPORTED:
+                    self.cannot.add((c["name"], "w9"))
+                else:
+                    self.fail(c, "w9", "", f"status {p.returncode}: {(line + rest).strip()[-400:]}")
                 continue
-            tracer = None
-            if strace:
-                path = f"{HERE}/results/strace-{c['name']}.txt"
-                tracer = subprocess.Popen(["strace", "-f", "-c", "-p", str(p.pid), "-o", path],
-                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                tracer = tracer, path, time.time()
-            running.append((c, p, tracer))
             if strace:  # not while others start up
-                time.sleep(ms / 1000 - 1)
-                tracer[0].send_signal(signal.SIGINT)
-                tracer[0].wait()
-                secs = time.time() - tracer[2]
-                text = open(tracer[1]).read()
-                m = re.search(r"^\s*100\.00\s.*?\s(\d+)\s+(?:\d+\s+)?total$", text, re.M)
-                # strace counts the helper's one interrupted sleep.
-                calls = max(0, int(m.group(1)) - 1) if m else 0
-                self.write([{"contender": c["name"], "workload": "w9", "params": "N=1000000",
-                             "metric": "syscalls_per_s", "value": calls / secs, "unit": "1/s"}],
-                           round=rnd)
-                os.unlink(tracer[1])
+                self.traced(c, p.pid, rnd, ms / 1000 - 1)
                 p.kill()
-        for c, p, tracer in running:
-            out, _ = p.communicate()
-            if not strace:
-                self.write([json.loads(l) for l in out.splitlines() if l.startswith("{")],
-                           round=rnd)
+            running.append((c, p, watchdog))
+        for c, p, watchdog in running:
+            out, err = p.communicate()
+            watchdog.cancel()
+            if strace:
+                continue
+            if p.returncode != 0:
+                self.fail(c, "w9", "", f"status {p.returncode}: {err.strip()[-400:]}")
+                continue
+            self.write([json.loads(l) for l in out.splitlines() if l.startswith("{")], round=rnd)
+
+    def traced(self, c, pid, rnd, seconds):
+        """Counts the system calls of a process that is idle."""
+        path = f"{self.directory}/strace-{c['name']}.txt"
+        start = time.time()
+        try:
+            p = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid), "-o", path],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        except OSError as error:
+            return self.fail(c, "w9", "strace", error)
+        time.sleep(seconds)
+        p.send_signal(signal.SIGINT)
+        _, err = p.communicate()
+        seconds = time.time() - start
+        text = ""
+        if os.path.exists(path):
+            text = open(path).read()
+            os.unlink(path)
+        total = re.search(r"^\s*100\.00\s.*?\s(\d+)\s+(?:\d+\s+)?total$", text, re.M)
+        # It ends by our signal. Without the right to trace it has ended before, with an error.
+        # Without any call there is no table.
+        ended_by_us = p.returncode in (0, -signal.SIGINT, 128 + signal.SIGINT)
+        if not ended_by_us or bool(text.strip()) != bool(total):
+            return self.fail(c, "w9", "strace", f"status {p.returncode}: {err.strip()[-400:]}")
+        # strace counts the helper's one interrupted sleep.
+        calls = max(0, int(total[1]) - 1) if total else 0
+        self.write([{"contender": c["name"], "workload": "w9", "params": "N=1000000",
+                     "metric": "syscalls_per_s", "value": calls / seconds, "unit": "1/s"}],
+                   round=rnd)
 
     def icount(self):
         for workload, args in ICOUNT:
@@ -248,16 +295,22 @@ class Runner:
                        "--callgrind-out-file=/dev/null", *self.cmd(c, workload, args)]
                 try:
                     p = subprocess.run(cmd, capture_output=True, text=True, env=ENV, timeout=60)
-                except subprocess.TimeoutExpired:
+                except (OSError, subprocess.TimeoutExpired) as error:
+                    self.fail(c, "icount", f"{workload} {args}", error)
+                    continue
+                if p.returncode == UNSUPPORTED:
                     continue
                 tag = re.search(r"#icount workload=(\S+) params=(.*?) suffix=(\S*) ops=(\d+)",
                                 p.stdout)
                 n = re.search(r"Collected : (\d+)", p.stderr)
-                if tag and n:
-                    self.write([{"contender": c["name"], "workload": "icount",
-                                 "params": f"{tag[1]} {tag[2]}{tag[3].replace('_', ' ')}",
-                                 "metric": "instr_per_op",
-                                 "value": int(n[1]) / int(tag[4]), "unit": "instr"}], round=1)
+                if p.returncode != 0 or not tag or not n:
+                    why = f"status {p.returncode}: {p.stderr.strip()[-400:]}"
+                    self.fail(c, "icount", f"{workload} {args}", why)
+                    continue
+                self.write([{"contender": c["name"], "workload": "icount",
+                             "params": f"{tag[1]} {tag[2]}{tag[3].replace('_', ' ')}",
+                             "metric": "instr_per_op",
+                             "value": int(n[1]) / int(tag[4]), "unit": "instr"}], round=1)
 
 
 def main():
@@ -271,6 +324,11 @@ def main():
     ap.add_argument("--summary", help="only write SUMMARY.md from this jsonl file")
     a = ap.parse_args()
     contenders = tomllib.load(open(f"{HERE}/contenders.toml", "rb"))["contender"]
+    # Before anything is moved or built: a name that is misspelt would be left out in silence.
+    workloads = {p[0] for p in QUICK + FULL} | {"w7", "w9", "icount"}
+    for given, known in ((a.contenders, {c["name"] for c in contenders}), (a.only, workloads)):
+        if given and (unknown := set(given.split(",")) - known):
+            ap.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(sorted(known))}")
     if a.contenders:
         want = a.contenders.split(",")
         contenders = [c for c in contenders if c["name"] in want]
@@ -291,7 +349,7 @@ def main():
         shutil.move(path, f"{a.out}/archive/{a.mode}-{stamp}.jsonl")
     start = time.time()
     with open(path, "w") as out:
-        r = Runner(out, contenders, start + BUDGET[a.mode], PATIENCE[a.mode])
+        r = Runner(out, a.out, contenders, start + BUDGET[a.mode], PATIENCE[a.mode])
         r.verify()
         full = a.mode == "full"
         if wanted("w9"):
@@ -304,21 +362,29 @@ def main():
             r.icount()
         log(f"memory, idle, icount: {time.time() - start:.0f} s")
         plan = [p for p in (FULL if full else QUICK) if wanted(p[0])]
-        if plan:
-            r.rounds(plan, a.rounds)
+        rounds = r.rounds(plan, a.rounds) if plan else 0
     foreign = [n[0] for n in r.kept] or [0]
     steal = [n[1] for n in r.kept] or [0]
     took = time.time() - start
     p95 = lambda v: sorted(v)[min(len(v) - 1, math.ceil(len(v) * 0.95) - 1)]
+    cut = f", cut off in round {rounds + 1}" if plan and rounds < a.rounds else ""
+    # These change what is measured, or how it was built.
+    changed = [f"{name}={os.environ[name]}" for name in ("SLACK_US", "RUSTFLAGS")
+               if os.environ.get(name)]
     notes = [
-        f"Mode {a.mode}, {a.rounds} rounds, {took:.0f} s, {time.strftime('%Y-%m-%d %H:%M')}; "
-        f"{os.cpu_count()} CPUs, {subprocess.getoutput('uname -r')}.",
+        f"Mode {a.mode}, {rounds} rounds{cut}, {took:.0f} s, "
+        f"{time.strftime('%Y-%m-%d %H:%M')}; {os.cpu_count()} CPUs, {subprocess.getoutput('uname -r')}.",
         f"Noise: others used {med(foreign):.2f} cores (median; p95 {p95(foreign):.2f}) and steal "
         f"was {med(steal):.2f} (p95 {p95(steal):.2f}) during measurements; {r.redone} were redone "
         f"for noise, {sum(sum(n) > NOISY for n in r.kept)} of {len(r.kept)} kept ones are noisy.",
     ]
+    if changed:
+        notes.append(f"In the environment: {', '.join(changed)}. (SLACK_US is the slack of all "
+                     "contenders of ours, in place of what their names say.)")
     summarize(path, f"{a.out}/SUMMARY.md", contenders, notes)
     log(f"done in {took:.0f} s: {path}, {a.out}/SUMMARY.md")
+    if r.failures:
+        sys.exit(f"{r.failures} failed, see above")
 
 
 if __name__ == "__main__":

@@ -145,12 +145,13 @@ def summarize(path, out, contenders, notes):
         lines += ["**Failed:** " + "; ".join(sorted(failed)), ""]
     lines += [
         "Cells: median over rounds, then the ratio to the best contender of that row (median",
-        "of the per-round ratios, so that common noise cancels). Noisy rounds are left out",
-        "where three quiet ones remain. Lower is better unless it says otherwise. `floor` /",
+        "of the per-round ratios, so that common noise cancels; where fewer than three rounds",
+        "are common to both, the ratio of the medians). Noisy rounds are left out where three",
+        "quiet ones remain. W7 and W9 are measured once. Lower is better unless it says otherwise. `floor` /",
         "`raw_*` are not contenders: a timer that stores deadline and waker and never fires,",
         "and bare system calls with a sorted array or heap; their column shows the cheapest",
-        "of them. On tokio: `ours_tokio_ct` / `tokio_ct` and `ours_tokio_mt` / `tokio_mt`, also",
-        "medians of the per-round ratios. min..max over rounds: second half.", "",
+        "of them. On tokio: `ours_tokio_ct` / `tokio_ct` and `ours_tokio_mt` / `tokio_mt`, ratios",
+        "of the same kind. min..max over rounds: second half.", "",
     ]
     detail = ["", "# Ranges: median (min..max) over rounds", ""]
 
@@ -167,7 +168,6 @@ def summarize(path, out, contenders, notes):
         if not keys:
             continue
         cols = [n for n in names if any(n in data[k] for k, *_ in keys)]
-        rounds = max(len(v) for k, *_ in keys for v in data[k].values())
         head = f"| {TITLES[w]} | " + " | ".join(cols) + " | floor | ours / best peer | on tokio ct, mt |"
         lines += [head, "|---" * (len(cols) + 4) + "|"]
         fl = [n for n in floors if any(n in data[k] for k, *_ in keys)]
