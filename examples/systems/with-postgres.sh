@@ -5,13 +5,19 @@
 #
 # The server is Debian's (or any that is on the PATH). As root, the script installs it if it is not
 # there, and runs it as the user `postgres`, since PostgreSQL refuses to run as root. Data and log are
-# in a directory of their own, which is removed at the end, with the server. If there can be no server,
-# the script says why, runs nothing, and exits with 77.
+# in a directory of their own, which is removed at the end, with the server. Where no server is installed
+# and none can be, the script says why, runs nothing, and exits with 77. A server that does not start is a
+# failure like any other (1).
 set -euo pipefail
 
 give_up() {
     echo "no PostgreSQL, so what needs it is not run: $*" >&2
     exit 77
+}
+
+fail() {
+    echo "PostgreSQL is installed, but $*" >&2
+    exit 1
 }
 
 find_server() {
@@ -30,10 +36,16 @@ if [ -z "$bin" ]; then
     command -v apt-get >/dev/null || give_up "it is not installed, and there is no apt-get"
     [ "$(id -u)" = 0 ] || give_up "it is not installed: sudo apt-get install postgresql"
     echo "installing postgresql" >&2
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-        --no-install-recommends postgresql; } >/dev/null || give_up "apt-get could not install it"
+    install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1"; }
+    { apt-get update -qq && install postgresql-common; } >/dev/null || give_up "apt-get could not install it"
+    # Otherwise Debian's package makes a database of its own, on port 5432, which starts at each boot.
+    conf=/etc/postgresql-common/createcluster.conf
+    sed -i.before-reveille '/^#* *create_main_cluster/d; $a create_main_cluster = false' "$conf"
+    install postgresql >/dev/null && installed=yes || installed=
+    mv "$conf.before-reveille" "$conf"
+    [ "$installed" ] || give_up "apt-get could not install it"
     bin=$(find_server)
-    [ -n "$bin" ] || give_up "it was installed, but there is no initdb"
+    [ -n "$bin" ] || fail "there is no initdb"
 fi
 
 if [ "$(id -u)" = 0 ]; then
@@ -55,7 +67,7 @@ trap stop EXIT
 # It is for tests: nothing has to survive a crash of the machine.
 cd "$data"
 "${as[@]}" "$bin/initdb" -D "$data/db" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null ||
-    give_up "initdb has failed"
+    fail "initdb has failed"
 started=
 for attempt in 1 2 3 4 5; do
     port=$((20000 + RANDOM % 20000))
@@ -67,7 +79,7 @@ for attempt in 1 2 3 4 5; do
 done
 if [ -z "$started" ]; then
     cat "$data/log" >&2
-    give_up "the server does not start"
+    fail "the server does not start"
 fi
 cd "$OLDPWD"
 
