@@ -75,7 +75,8 @@ pub(crate) async fn type_in(
     pause: Duration,
     keyboard: &mpsc::UnboundedSender<String>,
 ) {
-    for end in 1..=text.len() {
+    for (start, key) in text.char_indices() {
+        let end = start + key.len_utf8();
         let _ = keyboard.unbounded_send(text[..end].to_owned());
         sleep(pause).await;
     }

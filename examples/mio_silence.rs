@@ -33,7 +33,12 @@ fn main() -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result?,
         }
-        while let Ok((_, peer)) = server.recv_from(&mut [0; 1500]) {
+        loop {
+            let peer = match server.recv_from(&mut [0; 1500]) {
+                Ok((_, peer)) => peer,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
             let deadline = Instant::now() + SILENCE;
             if let Some(&key) = peers.get(&peer) {
                 timers.reset(key, deadline);

@@ -35,6 +35,8 @@ mod udp {
     /// How long the receiver stays for a sender that has not heard of the last acknowledgements.
     const LINGER: Duration = Duration::from_millis(500);
     const ATTEMPTS: u32 = 20;
+    /// How long the receiver waits for more of a file, which is longer than all attempts take.
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     pub(crate) fn main() -> io::Result<()> {
         // Not a multiple of the length of a chunk.
@@ -119,18 +121,20 @@ mod udp {
         }
     }
 
-    /// Receives a file, and returns it once it is complete and the sender is silent.
+    /// Receives a file, and returns it once it is complete and the sender is silent. Fails if the
+    /// sender is silent before.
     async fn receive(mut lossy: Lossy) -> io::Result<Vec<u8>> {
         let mut chunks = BTreeMap::<u32, Vec<u8>>::new();
         let mut buffer = [0; 4 + CHUNK];
         let mut last = None;
         loop {
             let is_complete = last.is_some_and(|last| chunks.len() == last as usize + 1);
-            let limit = if is_complete { LINGER } else { Duration::MAX };
-            let Ok(received) = lossy.socket.recv_from(&mut buffer).timeout(limit).await else {
-                return Ok(chunks.into_values().flatten().collect());
+            let limit = if is_complete { LINGER } else { PATIENCE };
+            let (len, from) = match lossy.socket.recv_from(&mut buffer).timeout(limit).await {
+                Ok(received) => received?,
+                Err(_) if is_complete => return Ok(chunks.into_values().flatten().collect()),
+                Err(elapsed) => return Err(elapsed.into()),
             };
-            let (len, from) = received?;
             let Some((number, bytes)) = buffer[..len].split_first_chunk() else {
                 continue; // not of this protocol
             };

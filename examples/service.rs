@@ -114,6 +114,8 @@ async fn serve(listener: TcpListener, stopped: Receiver<()>) -> Result<(), Box<d
 
     println!("stopping");
     drop((incoming, open, end));
+    // Otherwise the system would still take clients, whom nobody serves.
+    drop(listener);
     match timeout(GRACE, closed.recv()).await {
         Ok(_) => println!("all clients have their answers"),
         Err(_) => println!("gave up on {} clients", closed.sender_count()),

@@ -3,7 +3,7 @@
 //! The server is as small as can be: a thread for each connection, one request on it, and sockets
 //! of std. `examples/systems` has the same with hyper.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +16,9 @@ use crate::guide::Guide;
 use crate::timers::ms;
 
 const LIMIT: Duration = Duration::from_millis(200);
+/// How long the line of a request may be, and how long the server waits for more of it.
+const LONGEST_LINE: u64 = 8 * 1024;
+const SILENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn deadline(guide: &mut Guide) {
     guide.part(
@@ -36,7 +39,12 @@ fn play(guide: &mut Guide) -> io::Result<()> {
     thread::spawn({
         let (server, stopped) = (server.clone(), stopped.clone());
         move || {
-            for stream in listener.incoming().flatten() {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else {
+                    // The system is short of something, for now.
+                    thread::sleep(ms(100));
+                    continue;
+                };
                 let (server, stopped) = (server.clone(), stopped.clone());
                 thread::spawn(move || connection(stream, &server, &stopped));
             }
@@ -63,8 +71,9 @@ fn play(guide: &mut Guide) -> io::Result<()> {
 
 /// Serves one request.
 fn connection(mut stream: TcpStream, server: &Context, stopped: &AtomicU32) -> io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE))?;
     let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line)?;
+    BufReader::new((&stream).take(LONGEST_LINE)).read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or_default();
 
     let request = server.with_timeout(LIMIT); // ctx, cancel := context.WithTimeout(…)

@@ -100,13 +100,14 @@ impl Drain {
         Some(tracked.run())
     }
 
-    /// Waits until nothing runs, for `limit` at most, and then ends what is left.
+    /// Waits until nothing runs, for `limit` at most, and then ends what is left, for which it waits as
+    /// long again at most: what blocks a thread cannot be ended, and is not in the result.
     pub(crate) async fn drain(&self, limit: Duration) -> Drained {
         self.stop("drain");
         if timeout(limit, self.tracker.idle.done()).await.is_err() {
             self.kill.cancel_with("the time to drain is over");
             // What was told to end does so at its next poll.
-            self.tracker.idle.done().await;
+            let _ = timeout(limit, self.tracker.idle.done()).await;
         }
         self.tracker.lock().drained
     }

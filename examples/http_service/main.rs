@@ -1,8 +1,11 @@
 //! Compares a web service on `reveille::time` with the same service on `tokio::time`.
 //!
 //! ```sh
-//! cargo run --release --features tokio --example http_service
+//! cargo run --release -p reveille-examples --features tokio --example http_service
 //! ```
+//!
+//! (Without `-p`, cargo turns on what the tests of the crate need, too: tokio's `test-util`, with
+//! which the clock of a runtime of one thread may be paused, and takes longer to read.)
 //!
 //! An HTTP/1.1 service on hyper and tokio, in `service.rs`: a deadline for each request, a limit
 //! for silent connections, a sampler in the background. It is compiled twice: `on_tokio.rs` and

@@ -9,11 +9,11 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -54,12 +54,19 @@ async fn accept(
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                let (socket, _) = accepted?;
-                socket.set_nodelay(true)?;
-                meter.accepted.add(1);
-                connections.spawn(connection(socket, meter.clone()));
-            }
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    meter.accepted.add(1);
+                    connections.spawn(connection(socket, meter.clone()));
+                }
+                // It is about one client, which has gone again.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                // The system is short of something, for now.
+                Err(error) => {
+                    eprintln!("no client accepted: {error}");
+                    time::sleep(Duration::from_millis(100)).await;
+                }
+            },
             // If a connection panicked, return an error now.
             Some(over) = connections.join_next() => over?,
             _ = &mut stop => break,
@@ -85,6 +92,8 @@ async fn sample(meter: Arc<Meter>) {
 
 /// Serves one connection until its client closes it or has been silent for `IDLE`.
 async fn connection(socket: TcpStream, meter: Arc<Meter>) {
+    // If it fails, the client is gone, which the connection finds out.
+    let _ = socket.set_nodelay(true);
     // Since when there has been no request; `None` while one is served, because that has its own
     // deadline.
     let silent_since = Mutex::new(Some(time::Instant::now()));
@@ -120,15 +129,16 @@ async fn connection(socket: TcpStream, meter: Arc<Meter>) {
     })
     .await;
 
-    let ended = match left {
-        Some(ended) => ended,
+    let is_broken = match left {
+        Some(ended) => ended.is_err(),
         None => {
             meter.waited(Wait::Idle, idle.deadline().into_std());
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // Without a limit, half a header would keep the connection open for ever.
+            !matches!(time::timeout(IDLE, connection).await, Ok(Ok(())))
         }
     };
-    if ended.is_err() {
+    if is_broken {
         meter.broken.add(1);
     }
 }

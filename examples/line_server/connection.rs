@@ -87,7 +87,11 @@ impl Connection {
                 Err(_) => return Poll::Ready(End::Broken),
             }
         }
-        // A client that never stops sending must not keep the others from being served.
+        // A client that never stops sending must not stay beyond its limit, which is checked otherwise
+        // when there is nothing to read, nor keep the others from being served.
+        if let Poll::Ready(Ok(Some(end))) = self.expire(cx, meter) {
+            return Poll::Ready(end);
+        }
         cx.waker().wake_by_ref();
         Poll::Pending
     }

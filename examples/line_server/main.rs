@@ -20,6 +20,8 @@ mod meter;
 mod poll;
 mod request;
 mod server;
+#[cfg(test)]
+mod tests;
 mod wakes;
 
 use std::io;

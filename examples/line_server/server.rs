@@ -78,7 +78,7 @@ impl Server {
     pub(crate) fn run(mut self, stop: &AtomicBool) -> io::Result<Meter> {
         let reporter = self.wakes.waker(REPORTER);
         let mut ready = Vec::new();
-        self.report(&reporter);
+        self.report(&reporter)?;
         while !stop.load(Ordering::Acquire) || !self.connections.is_empty() {
             // If something was woken already, the poll must not block.
             let timeout = match self.wakes.len() {
@@ -103,7 +103,7 @@ impl Server {
             // the timers and sockets that become ready meanwhile.
             for _ in 0..self.wakes.len() {
                 match self.wakes.next() {
-                    Some(REPORTER) => self.report(&reporter),
+                    Some(REPORTER) => self.report(&reporter)?,
                     Some(key) => self.drive(key)?,
                     None => break,
                 }
@@ -120,7 +120,11 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // The client has given up while it waited in the backlog.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-                Err(error) => return Err(error),
+                // The system is short of something, for now. The next report tries again.
+                Err(error) => {
+                    println!("no client accepted: {error}");
+                    return Ok(());
+                }
             };
             let key = self.next_key;
             self.next_key += 1;
@@ -156,7 +160,7 @@ impl Server {
     }
 
     /// Prints a line at each tick, and waits for the next.
-    fn report(&mut self, waker: &Waker) {
+    fn report(&mut self, waker: &Waker) -> io::Result<()> {
         let mut cx = Context::from_waker(waker);
         while let std::task::Poll::Ready(due) = self.reports.poll_tick(&mut cx) {
             let timers = self.driver.handle();
@@ -171,7 +175,9 @@ impl Server {
                 timers.armed(),
                 self.meter.fired,
             );
+            self.poll.renew(&self.listener, LISTENER, Interest::Read)?;
         }
+        Ok(())
     }
 
     /// Checks that the timers were dropped with their connections.

@@ -43,6 +43,19 @@ fn a_shutdown_gives_up_what_takes_longer_than_the_time_to_drain() {
     assert_eq!(drained(work), (Drained { done, given_up }, 100));
 }
 
+/// As work that blocks a thread of its own, which nobody polls to its end.
+#[test]
+fn a_shutdown_does_not_wait_for_ever_for_what_cannot_be_ended() {
+    let (drained, took) = simulated(async {
+        let start = Instant::now();
+        let drain = Drain::new();
+        let _blocked = drain.track(pending::<()>()).unwrap();
+        (drain.drain(ms(100)).await, start.elapsed())
+    });
+    let (done, given_up) = (0, 0);
+    assert_eq!((drained, took), (Drained { done, given_up }, ms(200)));
+}
+
 #[test]
 fn nothing_begins_once_a_shutdown_has_begun() {
     simulated(async {

@@ -131,6 +131,17 @@ fn a_search_waits_for_silence_and_takes_the_last() {
 }
 
 #[test]
+fn a_letter_of_two_bytes_is_one_key() {
+    let (typed, _) = ManualClock::new().simulate(async {
+        let (keyboard, typed) = mpsc::unbounded();
+        type_in("für", ms(1), &keyboard).await;
+        drop(keyboard);
+        typed.collect::<Vec<_>>().await
+    });
+    assert_eq!(typed, ["f", "fü", "für"]);
+}
+
+#[test]
 fn a_throttle_loses_nothing_and_sends_no_two_within_the_period() {
     let sent = RefCell::new(Vec::new());
     ManualClock::new().simulate(async {

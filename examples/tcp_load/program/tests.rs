@@ -1,10 +1,15 @@
-//! Tests of the arguments and the frames.
+//! Tests of the arguments, the frames, and the end of a connection.
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
+
+use reveille::time::timeout;
 
 use super::arguments::{self, Arguments};
 use super::end::End;
 use super::protocol::{Frame, Malformed, Outcome, Request};
+use super::wire::Wire;
 
 fn parse(line: &str) -> Result<Arguments, String> {
     arguments::parse(line.split_whitespace().map(String::from))
@@ -148,4 +153,19 @@ fn a_malformed_frame_is_refused() {
         let error = Frame::decode(&bytes, 400).unwrap_err();
         assert!(matches!(error, Malformed::Unknown { .. }), "{frame:?}");
     }
+}
+
+#[test]
+fn a_limit_ends_the_wait_for_a_client_that_never_stops_sending() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    // All that the system has room for, far more than is read before the limit is checked.
+    client.set_nonblocking(true).unwrap();
+    while client.write(&[0; 4096]).is_ok() {}
+    drop(client);
+    reveille::rt::block_on(async {
+        let mut wire = Wire::new(server, 400).unwrap();
+        assert!(timeout(Duration::ZERO, wire.end()).await.is_err());
+    });
 }

@@ -12,11 +12,14 @@ use std::net::{Shutdown, SocketAddrV4, TcpStream};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use reveille::rt::io::AsyncFd;
+use reveille::rt::{io::AsyncFd, yield_now};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use super::protocol::Frame;
+
+/// How many reads are dropped before other tasks run.
+const BUDGET: u32 = 32;
 
 pub(crate) struct Wire {
     socket: AsyncFd<TcpStream>,
@@ -136,10 +139,14 @@ impl Wire {
     pub(crate) async fn end(&mut self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)?;
         loop {
-            self.input.clear();
-            if poll_fn(|cx| self.poll_fill(cx)).await? == 0 {
-                return Ok(());
+            for _ in 0..BUDGET {
+                self.input.clear();
+                if poll_fn(|cx| self.poll_fill(cx)).await? == 0 {
+                    return Ok(());
+                }
             }
+            // A client that never stops sending must not keep the caller from its limit.
+            yield_now().await;
         }
     }
 

@@ -68,13 +68,28 @@ impl Run for Print {
     }
 }
 
-/// Schedules jobs, kills a worker, and looks at what has become of the jobs.
+/// Makes a schema, plays in it, and drops it, also if that has failed.
 async fn direct(url: &str) -> Result<ExitCode, Box<dyn Error>> {
     let schema = format!("durable_{}", std::process::id());
-    let jobs = Jobs::connect(url, &schema).await?;
+    let played = play(url, &schema).await;
+    let dropped = async {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        tokio::spawn(connection);
+        let drop = format!("drop schema if exists {schema} cascade");
+        client.batch_execute(&drop).await
+    };
+    let dropped = dropped.await;
+    let played = played?;
+    dropped?;
+    Ok(played)
+}
+
+/// Schedules jobs, kills a worker, and looks at what has become of the jobs.
+async fn play(url: &str, schema: &str) -> Result<ExitCode, Box<dyn Error>> {
+    let jobs = Jobs::connect(url, schema).await?;
     let mut workers = Vec::new();
     for name in ["one", "two"] {
-        workers.push(Worker::start(name, &schema)?);
+        workers.push(Worker::start(name, schema)?);
     }
     for worker in &workers {
         worker.wait_for("ready")?;
@@ -145,9 +160,6 @@ async fn direct(url: &str) -> Result<ExitCode, Box<dyn Error>> {
         late[late.len() / 2],
         late[late.len() - 1],
     );
-    client
-        .batch_execute(&format!("drop schema {schema} cascade"))
-        .await?;
     let good = rows.len() as u64 == JOBS + 1
         && late[0] >= 0.0
         && was_cancelled

@@ -18,7 +18,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, client};
 use hyper_util::rt::TokioIo;
 use reveille::Context;
-use reveille::time::{Duration, Instant};
+use reveille::time::{Duration, Instant, sleep};
 use reveille_systems::http_deadline::{TIMEOUT, serve};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -32,7 +32,12 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let threads = computing.clone();
     tokio::spawn(async move {
         let server = Context::background();
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                // The client is gone again, or the system is short of something, for now.
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            };
             let (server, threads) = (server.clone(), threads.clone());
             tokio::spawn(async move {
                 let work = |request: Request<Incoming>| compute(request, threads.clone());
@@ -71,7 +76,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     // The threads look each millisecond, so those of the 504s end soon.
     let patience = Instant::now() + Duration::from_secs(30);
     while computing.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
-        tokio::task::yield_now().await;
+        sleep(Duration::from_millis(1)).await;
     }
     let left = computing.load(Ordering::SeqCst);
     println!("  threads that still compute: {left}");
