@@ -1,7 +1,7 @@
 //! The contenders, and the program that each of them runs.
 
-use std::future::Future;
-use std::io::{self, ErrorKind, Read, Write};
+use std::future::{Future, poll_fn};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reveille::rt::{Runtime, io::AsyncFd, spawn};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const ROUNDS: usize = 11;
 const MESSAGES: usize = 40_000;
@@ -19,8 +20,8 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A socket that tasks read and write.
 trait Socket: Sized + Send + Sync + 'static {
     fn new(stream: TcpStream) -> Self;
-    fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
-    fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
 impl Socket for AsyncFd<TcpStream> {
@@ -28,11 +29,11 @@ impl Socket for AsyncFd<TcpStream> {
         AsyncFd::new(stream).expect("AsyncFd")
     }
 
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_with(|mut stream| stream.read(buffer)).await
     }
 
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_with(|mut stream| stream.write(bytes)).await
     }
 }
@@ -42,11 +43,11 @@ impl Socket for smol::Async<TcpStream> {
         smol::Async::new(stream).expect("Async")
     }
 
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_with(|mut stream| stream.read(buffer)).await
     }
 
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_with(|mut stream| stream.write(bytes)).await
     }
 }
@@ -56,26 +57,20 @@ impl Socket for tokio::net::TcpStream {
         Self::from_std(stream).expect("from_std")
     }
 
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.try_read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable().await?,
-                result => return result,
-            }
-        }
+    // As `AsyncReadExt::read` does: after a read that did not fill the buffer it waits, without another
+    // one that would block.
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer)).await?;
+        Ok(buffer.filled().len())
     }
 
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.try_write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable().await?,
-                result => return result,
-            }
-        }
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await
     }
 }
 
-async fn serve(socket: impl Socket) {
+async fn serve(mut socket: impl Socket) {
     let mut buffer = [0; 64];
     loop {
         let len = socket.read(&mut buffer).await.expect("read");
@@ -86,7 +81,7 @@ async fn serve(socket: impl Socket) {
     }
 }
 
-async fn ask(socket: impl Socket, messages: usize) {
+async fn ask(mut socket: impl Socket, messages: usize) {
     let mut buffer = [0; 64];
     for _ in 0..messages {
         socket.write(MESSAGE).await.expect("write");
