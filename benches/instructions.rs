@@ -5,9 +5,10 @@
 //! machine does. Each path runs for two numbers of operations in two processes, and the difference
 //! of the counts is divided by that of the numbers, which cancels out everything that happens once.
 
+mod callgrind;
+
 use std::future::Future;
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use reveille::time::{Instant, Sleep, sleep};
 use reveille::{Clock, Driver, Handle, TimerQueue};
+
+use crate::callgrind::counted;
 
 /// The name of a path, and a function that runs it so many times.
 type Path = (&'static str, fn(u64));
@@ -59,19 +62,6 @@ fn main() {
             }
         }
     }
-}
-
-/// Returns the instructions of a process that runs one path `count` times.
-fn counted(path: usize, count: u64) -> Option<u64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().ok()?)
-        .args([path.to_string(), count.to_string()])
-        .output()
-        .ok()?;
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    let line = report.lines().find(|line| line.contains("Collected"))?;
-    line.rsplit(' ').next()?.parse().ok()
 }
 
 struct NoopWake;

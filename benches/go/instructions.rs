@@ -4,10 +4,12 @@
 //! by callgrind, for two numbers of operations in two processes. Go's benchmarks of the same
 //! operations are named beside them. A thousand other timers are armed.
 
+#[path = "../callgrind/mod.rs"]
+mod callgrind;
+
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
-use std::process::Command;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use futures::Stream;
 use reveille::go::{self, Ticker, Timer};
 use reveille::time::Sleep;
 use reveille::{Context, Driver, FuncTimer, Handle};
+
+use crate::callgrind::counted;
 
 /// The name of an operation, Go's benchmark of it, and a function that does it so many times.
 type Path = (&'static str, &'static str, fn(u64));
@@ -52,19 +56,6 @@ fn main() {
         };
         println!("{name:34} {of_go:18} {per_operation:>6}");
     }
-}
-
-/// Returns the instructions of a process that runs one path `count` times.
-fn counted(path: usize, count: u64) -> Option<u64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().ok()?)
-        .args([path.to_string(), count.to_string()])
-        .output()
-        .ok()?;
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    let line = report.lines().find(|line| line.contains("Collected"))?;
-    line.rsplit(' ').next()?.parse().ok()
 }
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {

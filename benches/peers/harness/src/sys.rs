@@ -94,34 +94,26 @@ pub fn pin(k: usize) {
     }
 }
 
-fn valgrind(request: u64) -> u64 {
+fn valgrind(request: u64) {
     #[cfg(target_arch = "x86_64")]
     {
         let args: [u64; 6] = [request, 0, 0, 0, 0, 0];
-        let mut result: u64 = 0;
         // The magic no-op sequence valgrind recognises; free outside it.
         unsafe {
             std::arch::asm!(
                 "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51",
                 "xchg rbx, rbx",
-                inout("rdx") result,
+                inout("rdx") 0u64 => _,
                 in("rax") args.as_ptr(),
                 out("rdi") _,
                 options(nostack),
             );
         }
-        result
     }
     #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = request;
-        0
-    }
+    let _ = request;
 }
 
-pub fn under_valgrind() -> bool {
-    valgrind(0x1001) != 0
-}
 const CALLGRIND: u64 = ((b'C' as u64) << 24) | ((b'T' as u64) << 16);
 /// Starts counting instructions (run with `--instr-atstart=no`).
 pub fn icount_start() {

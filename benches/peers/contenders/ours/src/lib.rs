@@ -15,7 +15,7 @@ pub use {harness, reveille};
 /// The differences between the contenders.
 pub trait Flavor: Clone + Send + Sync + 'static {
     const NAME: &'static str;
-    /// The number of workers, except in W5, which uses two.
+    /// The number of workers, except in W5, W10 and W12, which use as many as they ask for.
     const THREADS: usize = 1;
     /// The slack that is set, if one is.
     const SLACK: Option<Duration> = None;

@@ -126,7 +126,7 @@ impl Wait {
                         tv_nsec: d.subsec_nanos() as i64,
                     };
                     let mut ev = libc::epoll_event { events: 0, u64: 0 };
-                    unsafe {
+                    let events = unsafe {
                         libc::syscall(
                             libc::SYS_epoll_pwait2,
                             self.epfd,
@@ -137,6 +137,14 @@ impl Wait {
                             8usize,
                         )
                     };
+                    // Otherwise this loop would spin.
+                    if events < 0 {
+                        let error = std::io::Error::last_os_error();
+                        if error.raw_os_error() == Some(libc::ENOSYS) {
+                            eprintln!("epoll_pwait2 needs Linux 5.11: {error}");
+                            std::process::exit(UNSUPPORTED);
+                        }
+                    }
                 }
             }
         }
