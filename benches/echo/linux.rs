@@ -19,28 +19,36 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A socket that tasks read and write.
 trait Socket: Sized + Send + Sync + 'static {
-    fn new(stream: TcpStream) -> Self;
+    /// Makes a connection to `listener`, as the contender's users do. Returns both ends.
+    fn pair(listener: &TcpListener) -> impl Future<Output = io::Result<[Self; 2]>> + Send;
     fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
 impl Socket for AsyncFd<TcpStream> {
-    fn new(stream: TcpStream) -> Self {
-        AsyncFd::new(stream).expect("AsyncFd")
+    async fn pair(listener: &TcpListener) -> io::Result<[Self; 2]> {
+        let address = listener.local_addr()?;
+        let listener = AsyncFd::new(listener.try_clone()?)?;
+        let ends = [Self::connect(address).await?, listener.accept().await?.0];
+        for end in &ends {
+            end.get_ref().set_nodelay(true)?;
+        }
+        Ok(ends)
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_with(|mut stream| stream.read(buffer)).await
+        AsyncFd::read(self, buffer).await
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_with(|mut stream| stream.write(bytes)).await
+        AsyncFd::write(self, bytes).await
     }
 }
 
 impl Socket for smol::Async<TcpStream> {
-    fn new(stream: TcpStream) -> Self {
-        smol::Async::new(stream).expect("Async")
+    async fn pair(listener: &TcpListener) -> io::Result<[Self; 2]> {
+        let [here, there] = std_pair(listener)?;
+        Ok([Self::new(here)?, Self::new(there)?])
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -53,8 +61,9 @@ impl Socket for smol::Async<TcpStream> {
 }
 
 impl Socket for tokio::net::TcpStream {
-    fn new(stream: TcpStream) -> Self {
-        Self::from_std(stream).expect("from_std")
+    async fn pair(listener: &TcpListener) -> io::Result<[Self; 2]> {
+        let [here, there] = std_pair(listener)?;
+        Ok([Self::from_std(here)?, Self::from_std(there)?])
     }
 
     // As `AsyncReadExt::read` does: after a read that did not fill the buffer it waits, without another
@@ -68,6 +77,16 @@ impl Socket for tokio::net::TcpStream {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await
     }
+}
+
+fn std_pair(listener: &TcpListener) -> io::Result<[TcpStream; 2]> {
+    let here = TcpStream::connect(listener.local_addr()?)?;
+    let (there, _) = listener.accept()?;
+    for stream in [&here, &there] {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+    }
+    Ok([here, there])
 }
 
 async fn serve(mut socket: impl Socket) {
@@ -93,18 +112,12 @@ async fn ask(mut socket: impl Socket, messages: usize) {
 /// waits for it.
 async fn round<S: Socket>(connections: usize, spawn: fn(Task) -> Task) -> (Duration, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("local_addr");
     let mut clients = Vec::new();
     let mut servers = Vec::new();
     for _ in 0..connections {
-        let client = TcpStream::connect(address).expect("connect");
-        let (server, _) = listener.accept().expect("accept");
-        for stream in [&client, &server] {
-            stream.set_nonblocking(true).expect("set_nonblocking");
-            stream.set_nodelay(true).expect("set_nodelay");
-        }
-        servers.push(spawn(Box::pin(serve(S::new(server)))));
-        clients.push(S::new(client));
+        let [client, server] = S::pair(&listener).await.expect("a connection");
+        servers.push(spawn(Box::pin(serve(server))));
+        clients.push(client);
     }
     let (start, cpu) = (Instant::now(), process_cpu());
     let messages = MESSAGES / connections;

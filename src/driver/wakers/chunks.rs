@@ -58,7 +58,6 @@ use crate::driver::limits::Permit;
 use crate::driver::stats::Stats;
 use crate::heap::Slot;
 use crate::instant::NEVER;
-use crate::prefetch;
 use crate::sync::{
     self, CachePadded, Mutex, MutexGuard,
     atomic::{AtomicU32, Ordering},
@@ -413,12 +412,9 @@ impl Locked<'_> {
     /// another one lie is known only under its lock.
     #[inline]
     pub(super) fn prefetch(&self, index: u32) {
-        let at = index as usize % CHUNK;
-        if index / CHUNK as u32 == self.number
-            && let Some(entry) = self.entries.all.get(at)
-        {
-            prefetch::to_write(entry);
-            prefetch::to_write(&self.chunk.words[at]);
+        if index / CHUNK as u32 == self.number {
+            let at = index as usize % CHUNK;
+            self.entries.prefetch(at, &self.chunk.words);
         }
     }
 

@@ -296,6 +296,15 @@ impl Entries {
         Some(index)
     }
 
+    /// Fetches what belongs to a timer that will be needed soon.
+    #[inline]
+    pub(super) fn prefetch(&self, at: usize, words: &[Word; CHUNK]) {
+        if let Some(entry) = self.all.get(at) {
+            prefetch::to_write(entry);
+            prefetch::to_write(&words[at]);
+        }
+    }
+
     /// Takes the waker out of an entry and makes that the first free one.
     #[inline]
     pub(super) fn free(&mut self, at: usize) -> Option<Waker> {
