@@ -242,7 +242,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Read, operation).await
+        self.try_with(Direction::Read, None, operation).await
     }
 
     /// Runs a writing operation, and repeats it until it does not fail with `WouldBlock`.
@@ -280,33 +280,33 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Write, operation).await
+        self.try_with(Direction::Write, None, operation).await
     }
 
-    /// Waits, and lets other tasks have their turn.
-    pub(super) async fn wait_for(&self, direction: Direction, wait: Wait) -> io::Result<()> {
-        let mut ready = Ready::new(Fd::Borrowed(self), direction, wait);
-        poll_fn(|cx| {
-            let polled = Pin::new(&mut ready).poll(cx);
-            if polled.is_pending() {
-                self.reset_budget(direction);
-            }
-            polled
-        })
-        .await
-    }
-
-    async fn try_with<R>(
+    /// Tries an operation until it does not block. Begins with a wait, if there is one.
+    pub(super) async fn try_with<R>(
         &self,
         direction: Direction,
+        mut wait: Option<Wait>,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
+            if let Some(wait) = wait.take() {
+                let mut ready = Ready::new(Fd::Borrowed(self), direction, wait);
+                poll_fn(|cx| {
+                    let polled = Pin::new(&mut ready).poll(cx);
+                    if polled.is_pending() {
+                        self.reset_budget(direction);
+                    }
+                    polled
+                })
+                .await?;
+            }
             if self.spend_budget(direction) {
                 yield_now().await;
             }
             match self.attempt(direction, &mut operation) {
-                Attempt::Blocked(wait) => self.wait_for(direction, wait).await?,
+                Attempt::Blocked(after) => wait = Some(after),
                 Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Attempt::Done(result) => return result,
             }

@@ -44,11 +44,9 @@ impl<T: AsFd> AsyncFd<T> {
     where
         for<'a> &'a T: Read,
     {
-        if let Some(wait) = self.wait_before_read() {
-            self.wait_for(Direction::Read, wait).await?;
-        }
-        self.read_with(|io| self.read_noting_short(io, buffer))
-            .await
+        let wait = self.wait_before_read();
+        let read = |io: &T| self.read_noting_short(io, buffer);
+        self.try_with(Direction::Read, wait, read).await
     }
 
     /// Reads until `buffer` is full, and waits as often as there is nothing.
