@@ -71,8 +71,8 @@ use self::runs::{Position, Run, Runs};
 /// sorting one (4 KiB, an eighth of an L1 cache) takes microseconds.
 pub(crate) const RUN_LEN: usize = 256;
 
-/// How many slots ahead of the one that is taken out the table is told of a slot: those in between
-/// take about as long as it takes to fetch memory.
+/// When a slot is taken out, the table is told of the one that comes so many places later. To take
+/// out those in between takes about as long as to fetch memory.
 const LOOK_AHEAD: usize = 8;
 
 /// One place in the order: deadline, then sequence number, then the key of its timer.

@@ -243,7 +243,7 @@ class Runner:
                     self.fail(c, "w9", "", f"status {p.returncode}: {(line + rest).strip()[-400:]}")
                 continue
             if strace:  # not while others start up
-                self.traced(c, p.pid, rnd, ms / 1000 - 1)
+                self.traced(c, p, rnd, ms / 1000 - 1)
                 p.kill()
             running.append((c, p, watchdog))
         for c, p, watchdog in running:
@@ -256,12 +256,12 @@ class Runner:
                 continue
             self.write([json.loads(l) for l in out.splitlines() if l.startswith("{")], round=rnd)
 
-    def traced(self, c, pid, rnd, seconds):
+    def traced(self, c, traced, rnd, seconds):
         """Counts the system calls of a process that is idle."""
         path = f"{self.directory}/strace-{c['name']}.txt"
         start = time.time()
         try:
-            p = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid), "-o", path],
+            p = subprocess.Popen(["strace", "-f", "-c", "-p", str(traced.pid), "-o", path],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         except OSError as error:
             return self.fail(c, "w9", "strace", error)
@@ -277,6 +277,8 @@ class Runner:
         # It ends by our signal. Without the right to trace it has ended before, with an error.
         # Without any call there is no table.
         ended_by_us = p.returncode in (0, -signal.SIGINT, 128 + signal.SIGINT)
+        if traced.poll() is not None:
+            return self.fail(c, "w9", "strace", f"it ended by itself: status {traced.returncode}")
         if not ended_by_us or bool(text.strip()) != bool(total):
             return self.fail(c, "w9", "strace", f"status {p.returncode}: {err.strip()[-400:]}")
         # strace counts the helper's one interrupted sleep.
@@ -290,7 +292,9 @@ class Runner:
             for c in self.contenders:
                 if c["kind"] != "rust" and not c.get("icount"):
                     continue
-                if not self.can(c, workload) or time.time() > self.deadline:
+                if not (self.can(c, workload) and self.can(c, "icount", f"{workload} {args}")):
+                    continue
+                if time.time() > self.deadline:
                     continue
                 cmd = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--fair-sched=yes",
                        "--callgrind-out-file=/dev/null", *self.cmd(c, workload, args)]

@@ -129,8 +129,18 @@ impl Server {
             let key = self.next_key;
             self.next_key += 1;
             let timers = self.driver.handle();
-            let connection = Connection::new(socket, timers, &mut self.meter)?;
-            self.poll.add(&connection.socket, key, Interest::Nothing)?;
+            // The client may have gone already, and the poller may be full.
+            let added = Connection::new(socket, timers, &mut self.meter).and_then(|connection| {
+                self.poll.add(&connection.socket, key, Interest::Nothing)?;
+                Ok(connection)
+            });
+            let connection = match added {
+                Ok(connection) => connection,
+                Err(error) => {
+                    println!("a client is dropped: {error}");
+                    continue;
+                }
+            };
             let waker = self.wakes.waker(key);
             // Driving it once arms its timer, and asks for its first line.
             waker.wake_by_ref();
@@ -159,7 +169,8 @@ impl Server {
         Ok(())
     }
 
-    /// Prints a line at each tick, and waits for the next.
+    /// Prints a line at each tick, and waits for the next. Clients that could not be accepted before
+    /// are tried again.
     fn report(&mut self, waker: &Waker) -> io::Result<()> {
         let mut cx = Context::from_waker(waker);
         while let std::task::Poll::Ready(due) = self.reports.poll_tick(&mut cx) {

@@ -6,7 +6,7 @@
 # The server is Debian's (or any that is on the PATH). As root, the script installs it if it is not
 # there, and runs it as the user `postgres`, since PostgreSQL refuses to run as root. Data and log are
 # in a directory of their own, which is removed at the end, with the server. Where no server is installed
-# and none can be, the script says why, runs nothing, and exits with 77. A server that does not start is a
+# and none can be installed, the script says why, runs nothing, and exits with 77. A server that does not start is a
 # failure like any other (1).
 set -euo pipefail
 
@@ -36,13 +36,15 @@ if [ -z "$bin" ]; then
     command -v apt-get >/dev/null || give_up "it is not installed, and there is no apt-get"
     [ "$(id -u)" = 0 ] || give_up "it is not installed: sudo apt-get install postgresql"
     echo "installing postgresql" >&2
-    install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1"; }
-    { apt-get update -qq && install postgresql-common; } >/dev/null || give_up "apt-get could not install it"
+    install_package() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1"; }
+    { apt-get update -qq && install_package postgresql-common; } >/dev/null || give_up "apt-get could not install it"
     # Otherwise Debian's package makes a database of its own, on port 5432, which starts at each boot.
     conf=/etc/postgresql-common/createcluster.conf
+    trap 'mv -f "$conf.before-reveille" "$conf"' EXIT
     sed -i.before-reveille '/^#* *create_main_cluster/d; $a create_main_cluster = false' "$conf"
-    install postgresql >/dev/null && installed=yes || installed=
+    install_package postgresql >/dev/null && installed=yes || installed=
     mv "$conf.before-reveille" "$conf"
+    trap - EXIT
     [ "$installed" ] || give_up "apt-get could not install it"
     bin=$(find_server)
     [ -n "$bin" ] || fail "there is no initdb"

@@ -122,8 +122,8 @@ impl Pool {
         }
     }
 
-    /// Moves the ready tasks of a core, which its thread stops running, to where other workers find
-    /// them, and unparks a worker for them.
+    /// Moves the ready tasks of a core, which its thread stops running, or leaves while it waits, to
+    /// where other workers find them, and unparks a worker for them.
     pub(super) fn make_stealable(&self, core: &Core) {
         core.flush_slot();
         let mut has_moved = false;

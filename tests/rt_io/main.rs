@@ -54,7 +54,8 @@ fn stream(stream: TcpStream) -> AsyncFd<TcpStream> {
 fn connection() -> (AsyncFd<TcpStream>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (stream(listener.accept().unwrap().0), there)
+    let listener = AsyncFd::new(listener).unwrap();
+    (pollster::block_on(listener.accept()).unwrap().0, there)
 }
 
 fn piped() -> (AsyncFd<PipeReader>, PipeWriter) {

@@ -46,14 +46,16 @@ use crate::rt::scopes;
 /// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
 /// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after
-/// the operation has failed with `WouldBlock`. On a socket or pipe the first one is a system call,
+/// the operation has failed with `WouldBlock`, or after a short read (see below). On a socket or pipe the first one is a system call,
 /// and later ones are usually none. [`readable`](Self::readable) and the like ask the kernel each
 /// time, and end at once if the descriptor is ready already.
 ///
 /// A [`read`](Self::read) that gets less than it has room for has taken all that a TCP socket had.
 /// So on a stream that [`connect`](AsyncFd::connect) or [`accept`](AsyncFd::<TcpListener>::accept)
 /// has made, the next `read` waits at once, which saves a system call for each message. On others
-/// that cannot be known, and it tries first.
+/// that cannot be known, and it tries first. A program that takes urgent data by `MSG_OOB`, or
+/// changes how such a stream reads, by kTLS for example, calls [`read_with`](Self::read_with),
+/// which always tries first.
 ///
 /// A peer that hangs up, a closed end of a pipe and an error of a socket make the descriptor
 /// readable and writable, because a task learns of them by reading or writing. Once the runtime is
@@ -121,7 +123,7 @@ pub struct AsyncFd<T: AsFd> {
     reactor: Arc<Reactor>,
     mode: Mode,
     /// Whether `io` is a TCP stream of std that `connect` or `accept` has made: then a short read
-    /// has taken all that there was.
+    /// has taken all that there was (see `registration`).
     is_tcp: bool,
     /// How many operations were tried without a wait, for each direction.
     operations: [AtomicU32; 2],
@@ -317,9 +319,13 @@ impl<T: AsFd> AsyncFd<T> {
         self
     }
 
-    /// Returns the wait that a read begins with, if there is nothing to read.
-    pub(super) fn wait_before_read(&self) -> Option<Wait> {
-        self.registration.wait_after_short_read()
+    /// Returns the wait that a read into `buffer` begins with, if there is nothing to read.
+    pub(super) fn wait_before_read(&self, buffer: &[u8]) -> Option<Wait> {
+        // Without room it need not wait for anything.
+        let may_wait = self.is_tcp && !buffer.is_empty();
+        may_wait
+            .then(|| self.registration.wait_after_short_read())
+            .flatten()
     }
 
     /// Reads into `buffer`, and notes whether the read was short.

@@ -65,7 +65,7 @@ impl<T: AsFd> AsyncFd<T> {
     where
         for<'a> &'a T: io::Read,
     {
-        if let Some(wait) = self.wait_before_read() {
+        if let Some(wait) = self.wait_before_read(buffer) {
             ready!(self.poll_wait(Direction::Read, wait, cx))?;
         }
         self.poll_read_with(cx, |io| self.read_noting_short(io, buffer))

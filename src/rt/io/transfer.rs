@@ -44,7 +44,7 @@ impl<T: AsFd> AsyncFd<T> {
     where
         for<'a> &'a T: Read,
     {
-        let wait = self.wait_before_read();
+        let wait = self.wait_before_read(buffer);
         let read = |io: &T| self.read_noting_short(io, buffer);
         self.try_with(Direction::Read, wait, read).await
     }

@@ -3,9 +3,9 @@
 //! The kernel reports edges: it tells once each time that the descriptor becomes ready, and once
 //! when it is asked, if the descriptor is ready then. There are two kinds of waits:
 //!
-//! - [`Wait::After`]: an operation of this task has failed with `WouldBlock`, so there is nothing
-//!   now, and what comes makes an edge. The kernel is asked the first time, and reports all further
-//!   edges by itself: a wait is usually no system call.
+//! - [`Wait::After`]: an operation of this task has failed with `WouldBlock`, or a read was short
+//!   (see below), so there is nothing now, and what comes makes an edge. The kernel is asked the
+//!   first time, and reports all further edges by itself: a wait is usually no system call.
 //! - [`Wait::Asking`]: the task has tried nothing, so the descriptor may be ready already, and its
 //!   edge may have been delivered long ago. The kernel is asked for each of these waits.
 //!
@@ -28,8 +28,9 @@
 //! next one waits at once, where it would otherwise be a system call that finds nothing (see
 //! [`note_short_read`](Registration::note_short_read)): what comes after the short read makes an
 //! edge. But the end of the stream, an error or urgent data may have come before it, cut it short,
-//! and make no further edge. The kernel tells of them with the data. From then on each read is
-//! tried.
+//! and make no further edge. The event that tells of the data tells of them, too (of urgent data
+//! unless the program has taken it by then), and from then on each read is tried. So it is once the
+//! runtime is gone, since no event comes any more.
 //!
 //! It is not so of other descriptors: a read of a datagram, of a terminal or of a Unix socket that
 //! descriptors are sent through may end before all that there is.
@@ -87,7 +88,8 @@ pub(in crate::rt) enum Attempt<R> {
     Blocked(Wait),
 }
 
-/// No read was short. There are never as many events.
+/// No read was short. With 64 bits there are never as many events. (With 32 bits, if no read was
+/// short during 2³² events, one read may wait for the next event, though it need not.)
 const NOT_SHORT: usize = usize::MAX;
 
 pub(in crate::rt) struct Registration {
@@ -97,8 +99,9 @@ pub(in crate::rt) struct Registration {
     has_unused: AtomicBool,
     /// How many events for reading were delivered when a read was short, or [`NOT_SHORT`].
     short_at: AtomicUsize,
-    /// Whether an event has told of more than data, ever. Written under the lock.
-    tells_of_more: AtomicBool,
+    /// Whether a short read may have left something: an event has told of more than data, or the
+    /// runtime is gone. Written under the lock.
+    may_leave: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -109,7 +112,7 @@ impl Registration {
             events: [AtomicUsize::new(0), AtomicUsize::new(0)],
             has_unused: AtomicBool::new(false),
             short_at: AtomicUsize::new(NOT_SHORT),
-            tells_of_more: AtomicBool::new(false),
+            may_leave: AtomicBool::new(false),
             state: Mutex::new(State::new(epoll)),
         }
     }
@@ -153,7 +156,7 @@ impl Registration {
     /// [`read_events`](Self::read_events) returned before it.
     pub(in crate::rt) fn note_short_read(&self, events: usize) {
         // Written before the number that the caller has read, if an event up to that has told.
-        if !self.tells_of_more.load(Ordering::Relaxed) {
+        if !self.may_leave.load(Ordering::Relaxed) {
             self.short_at.store(events, Ordering::Relaxed);
         }
     }
@@ -239,6 +242,7 @@ impl Registration {
         state.reported = EventFlags::empty();
         state.asked = EventFlags::empty();
         state.makes_edges = None;
+        self.short_at.store(NOT_SHORT, Ordering::Relaxed);
         let mut wakers = Vec::new();
         if !state.is_changed {
             state.read.remove_all(&mut wakers);
@@ -257,7 +261,7 @@ impl Registration {
         state.is_changed = false;
         if event.intersects(MORE_THAN_DATA) {
             // Before the number of events rises: a read that sees the number sees this, too.
-            self.tells_of_more.store(true, Ordering::Relaxed);
+            self.may_leave.store(true, Ordering::Relaxed);
         }
         for direction in [Direction::Read, Direction::Write] {
             if !direction.is_ready(event) {
@@ -286,6 +290,8 @@ impl Registration {
     pub(in crate::rt) fn close(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.epoll = None;
+        // What is there is still read, but nothing can be waited for. So each read is tried.
+        self.may_leave.store(true, Ordering::Relaxed);
         for direction in [Direction::Read, Direction::Write] {
             // A wait for an event ends, too: its operation is tried once more, and the next wait
             // fails.

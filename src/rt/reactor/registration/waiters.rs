@@ -52,7 +52,7 @@ pub(in crate::rt) enum Wait {
     /// That the descriptor is ready. It may be so already.
     Asking,
     /// The first event after so many. An operation has failed with `WouldBlock` since that number
-    /// was read.
+    /// was read, or a read was short.
     After(usize),
 }
 

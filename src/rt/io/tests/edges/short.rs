@@ -52,11 +52,38 @@ fn a_read_after_one_that_was_not_short_is_tried() {
 fn a_read_after_a_short_one_is_tried_if_the_owner_may_have_changed_the_socket() {
     let (reactor, task) = (reactor(), Task::new());
     let (mut here, there) = accepted(&reactor, &task);
+    send_to(&here, &there, b"hello");
+    assert_eq!(read_up_to(&here, &task, 64), Some(5));
     let _stream = here.get_mut();
+    for _ in 0..2 {
+        send_to(&here, &there, b"!");
+        assert_eq!(read_up_to(&here, &task, 64), Some(1));
+    }
+}
+
+#[test]
+fn what_is_there_after_a_short_read_is_read_although_the_runtime_is_gone() {
+    let (reactor, task) = (reactor(), Task::new());
+    let (here, there) = accepted(&reactor, &task);
+    reactor.close();
+    for _ in 0..2 {
+        send_to(&here, &there, b"hello");
+        assert_eq!(read_up_to(&here, &task, 64), Some(5));
+    }
+    drop(there);
+    poll(&mut [PollFd::new(&here, PollFlags::RDHUP)], None).unwrap();
+    assert_eq!(read_up_to(&here, &task, 64), Some(0));
+}
+
+#[test]
+fn a_read_without_room_does_not_begin_with_a_wait() {
+    let (reactor, task) = (reactor(), Task::new());
+    let (here, there) = accepted(&reactor, &task);
     send_to(&here, &there, b"hello");
     assert_eq!(read_up_to(&here, &task, 64), Some(5));
     send_to(&here, &there, b"!");
-    assert_eq!(read_up_to(&here, &task, 64), Some(1));
+    assert_eq!(read_up_to(&here, &task, 0), Some(0));
+    assert_eq!(read_up_to(&here, &task, 64), None);
 }
 
 #[test]
@@ -93,15 +120,15 @@ fn what_comes_after_urgent_data_is_read() {
     send_to(&here, &there, b"de");
     poll(&mut [PollFd::new(&here, PollFlags::PRI)], None).unwrap();
     let mut read = 0;
-    watched_rounds(|| {
+    repeat_until(|| {
         reactor.poll();
         read += read_up_to(&here, &task, 64).unwrap_or(0);
         read == 4
     });
 }
 
-/// Repeats `round`, with a pause, until it returns whether it is done.
-fn watched_rounds(mut round: impl FnMut() -> bool) {
+/// Repeats `round`, with pauses, until it returns `true`.
+fn repeat_until(mut round: impl FnMut() -> bool) {
     let mut rounds = 0;
     while !round() {
         thread::sleep(Duration::from_millis(1));
