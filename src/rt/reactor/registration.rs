@@ -155,7 +155,7 @@ impl Registration {
     /// Notes that a read of a TCP socket was short. `events` is what
     /// [`read_events`](Self::read_events) returned before it.
     pub(in crate::rt) fn note_short_read(&self, events: usize) {
-        // Written before the number that the caller has read, if an event up to that has told.
+        // If one of these events has told of more, the flag was set before the number rose.
         if !self.may_leave.load(Ordering::Relaxed) {
             self.short_at.store(events, Ordering::Relaxed);
         }
