@@ -304,7 +304,8 @@ impl Context {
     /// Creates a context that ends when this one or `other` does, whichever is first.
     ///
     /// It is a child of both: it has the earlier deadline, and the error and the cause of the one
-    /// that ends it. If both have ended already, they are those of this one.
+    /// that ends it. If both have ended already, they are those of this one; if both have the same
+    /// deadline, and that ends them, too.
     ///
     /// # Examples
     ///

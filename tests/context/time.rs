@@ -105,6 +105,21 @@ fn a_merged_context_of_two_siblings_keeps_the_deadline_of_one_that_has_passed_un
     assert_eq!(crate::cause(&both).as_deref(), Some("late"));
 }
 
+/// Whichever timer fires first.
+#[test]
+fn a_merged_context_of_two_with_one_deadline_has_that_of_the_first_parent() {
+    let (clock, driver) = manual();
+    let _entered = driver.handle().enter();
+    let root = Context::background();
+    let early = root.with_timeout_cause(ms(5), "armed first");
+    clock.advance(ms(1));
+    let late = root.with_timeout_cause(ms(4), "armed second");
+    let (both, swapped) = (early.merge(&late), late.merge(&early));
+    clock.advance(ms(4));
+    assert_eq!(crate::cause(&both).as_deref(), Some("armed first"));
+    assert_eq!(crate::cause(&swapped).as_deref(), Some("armed second"));
+}
+
 /// It would call functions, wherever a program logs a context.
 #[test]
 fn the_debug_output_of_a_context_whose_deadline_has_passed_ends_nothing() {

@@ -54,8 +54,8 @@ impl Tree {
         let inherited = parents
             .iter()
             .filter_map(|parent| self.expected[*parent].deadline);
-        // Of equal deadlines, the one that was armed first ends what descends from both.
-        let inherited = inherited.min();
+        // Of equal deadlines that of the first parent, whichever timer fires first.
+        let inherited = inherited.min_by_key(|(at, _)| *at);
         let deadline = match (own, inherited) {
             (Some(own), Some((at, _))) if own >= at => inherited,
             (Some(own), _) => Some((own, index)),
