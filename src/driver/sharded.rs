@@ -48,7 +48,8 @@
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
 //! - Its shard has announced its next deadline, or an earlier time, and the source is set to expire
-//!   by then. (On a frozen clock, a source of `rt` makes the keeper look again instead.)
+//!   by then. (On a frozen clock a source of `rt` never expires: to set it makes the keeper look at
+//!   the timers again, at once.)
 //! - All announcements are cleared because the slack has fixed when the source expires: no timer
 //!   that is armed before then changes that (`Plan::is_fixed`).
 //! - All announcements are cleared because no worker is parked: the workers poll the timers, and
@@ -393,10 +394,10 @@ impl<W: WakeSource> ShardedDriver<W> {
             scanner.planner.note_fired(now, fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
-            // If a timer is due and has not fired, then as a rule the source has not expired: an
-            // unpark has led to this scan, perhaps because the clock has jumped. If the planner
-            // counted that as a wake-up in vain, it would add the slack, and the timer would fire
-            // later, and later again with each further unpark.
+            // `expirations` also counts scans after an unpark, perhaps because the clock has
+            // jumped. If a timer is due and has not fired, this is mostly such a scan: the source
+            // has not expired. If the planner counted that as a wake-up in vain, it would add the
+            // slack, and the timer would fire later, and later again with each further unpark.
             if now >= at && now < next {
                 scanner.planner.woke_in_vain(now);
             }
@@ -407,8 +408,8 @@ impl<W: WakeSource> ShardedDriver<W> {
             false => scanner.planner.plan(next),
         };
         // If a worker has fired its own timers between two tasks, and a timer of another shard is
-        // due and has not fired, the source is not set for a later time than before: otherwise that
-        // timer would wait for the slack once more.
+        // due and has not fired, the source is set no later than it was, or than that timer's
+        // deadline: otherwise the timer would wait for the slack once more.
         let plan = match (scanner.set_for, fired_at) {
             (Some(at), Some(now)) if next <= now => plan.no_later_than(at.max(next)),
             _ => plan,

@@ -35,15 +35,16 @@
 //!
 //! Under the lock, the loop files the unfiled slots and announces until when it parks
 //! (`announced`): the time of the heap's first slot, or an earlier one; zero, if the slack alone
-//! decides when it wakes. (`Driver::advance_when_idle` does it in the other order: it announces
-//! `NEVER`, and then reads the deadlines, unless time is held, which files the unfiled slots.) Then
-//! it releases the lock, and blocks. A thread that arms an earlier timer clears the announcement,
-//! under the same lock, and then unparks the loop. So one of two things happens. Either the arming
-//! thread comes first, and the loop computes its timeout with the new timer in view. Or it comes
-//! second, sees the announcement, and unparks; an unpark that comes before the loop blocks makes
-//! the block return. The first thread that interrupts clears the announcement, so the loop is
-//! interrupted once for each announcement. If no thread interrupts, the announcement stands until
-//! the next turn clears it: so a new timer may interrupt a loop that runs already.
+//! decides when it wakes. (`Driver::advance_when_idle` does it in the other order. It announces
+//! `NEVER`. Then, unless time is held, it reads the deadlines, and that files the unfiled slots.)
+//! Then it releases the lock, and blocks. A thread that arms an earlier timer clears the
+//! announcement, under the same lock, and then unparks the loop. So one of two things happens.
+//! Either the arming thread comes first, and the loop computes its timeout with the new timer in
+//! view. Or it comes second, sees the announcement, and unparks; an unpark that comes before the
+//! loop blocks makes the block return. The first thread that interrupts clears the announcement, so
+//! the loop is interrupted once for each announcement. If no thread interrupts, the announcement
+//! stands until the next turn clears it. So a timer that is armed between the end of the park and
+//! that turn may interrupt the loop, although it is not parked.
 //!
 //! [`announcement`] has what is announced, and [`fire`] the firing. [`limited`] has the timers that
 //! count towards a limit (those of `try_sleep` and its like): their entry keeps a *permit*.

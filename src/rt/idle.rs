@@ -245,9 +245,9 @@ impl Idle {
         let can_advance = can_advance && !context.lender_polls();
         if context.has_work() {
             let mut unparked = self.leave_parked_and_fire(worker, context);
-            // From now on it counts as searching, whether or not it searched before, and so unparks
-            // the next worker when it ends its search. If it searched before, that is necessary: no
-            // other worker was unparked for what was pushed meanwhile.
+            // From now on it counts as searching, and the end of its search unparks the next
+            // worker. A worker that searched before must do so: while it searched, no other one was
+            // unparked for the tasks that were pushed.
             if !unparked.searching {
                 self.counts.start_search();
                 unparked.searching = true;

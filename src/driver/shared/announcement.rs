@@ -79,8 +79,11 @@ impl Shared {
     /// caller has to know the deadline exactly.
     ///
     /// With `exactly` it does not raise `next`, so any thread may call it while the loop waits.
-    /// When the loop wakes, it compares `next` with the time, to find that it was woken for a timer
-    /// that is gone. If another thread had raised `next`, the loop would not find that.
+    /// When the loop of a `Driver` wakes, it compares `next` with the time, to find that it was
+    /// woken for a timer that is gone. If another thread had raised `next`, the loop would not find
+    /// that. So without `exactly` only that loop calls it and, in a runtime, the thread that scans,
+    /// which finds in another way whether a wake-up was for nothing
+    /// (`ShardedDriver::note_expired`).
     pub(crate) fn lock_and_find_next(&self, exactly: bool) -> (MutexGuard<'_, State>, u64) {
         let mut lockings = 0;
         loop {

@@ -181,7 +181,7 @@ impl Idle {
     /// A worker that is about to park as the driver owner does not wait for I/O, if another one
     /// looks for it all the time: each event would end the park of this one, and the other one
     /// would be faster.
-    pub(super) fn leave_io_to_looker(&self, parked: &mut Parked, owner: usize) {
+    pub(super) fn leave_io_to_worker_that_looks(&self, parked: &mut Parked, owner: usize) {
         let worker = self.last_looker.load(Relaxed);
         if worker == owner || parked.away.is_any() || parked.deputies.for_timers.is_some() {
             return;

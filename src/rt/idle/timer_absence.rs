@@ -65,14 +65,14 @@ impl Idle {
         // The results of `set_timeout` and `set_io` say whether the worker has to be unparked. They
         // are ignored: it is not blocked yet.
         if parked.keeper == Some(worker) {
-            self.leave_io_to_looker(&mut parked, worker);
+            self.leave_io_to_worker_that_looks(&mut parked, worker);
             self.parkers[worker].set_timeout(self.timeout(&parked));
             self.parkers[worker].set_io(!parked.away.is_any());
         } else {
             self.prepare_other(&mut parked, worker);
         }
-        // After the keeper's timeout, which ends earlier: so the kernel programs the hardware once.
-        // In the other order it would do so twice.
+        // The deputy's timeout is set after the keeper's, which ends earlier. So the kernel programs
+        // the hardware once; in the other order it would do so twice.
         if let Some(deputy) = deputy {
             self.make_timer_deputy_if_useful(&mut parked, deputy);
         }
@@ -104,8 +104,8 @@ impl Idle {
         self.timer_work_limit() + RESERVE
     }
 
-    /// Returns whether a worker is away for timers: then a parked one searches for tasks before
-    /// long, and finds those that the caller has pushed before.
+    /// Returns whether this worker is away for timers and its deputy runs tasks: then the deputy
+    /// searches for tasks before long, and finds those that the caller has pushed before.
     pub(crate) fn is_away_for_timers(&self, worker: usize) -> bool {
         if !self.counts.has_parked() {
             return false;

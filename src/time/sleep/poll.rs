@@ -104,9 +104,9 @@ impl Sleep {
                 return coop::count_or_yield(cx, waited, &mut self.yielded, None);
             }
         }
-        // The driver has the timer, or has fired it since the checks above, and then has woken the
-        // waker that it had. If that is the waker of this poll, there is nothing left to do.
         if is_registered {
+            // The driver still has the timer, or it has fired it since the checks above, and called
+            // the waker that it had. If that is the waker of this poll, nothing is left to do.
             if self.waker_id == Identity::of(cx.waker()) {
                 return Poll::Pending;
             }
