@@ -55,9 +55,9 @@ pub(crate) struct Snapshot {
 /// may be a poll inside of another task's.
 #[inline]
 pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
-    struct Restore(Option<Outer>);
+    struct EndPoll(Option<Outer>);
 
-    impl Drop for Restore {
+    impl Drop for EndPoll {
         #[inline]
         fn drop(&mut self) {
             if let Some(outer) = &self.0 {
@@ -66,7 +66,29 @@ pub(crate) fn budget<T>(poll: impl FnOnce() -> T) -> T {
         }
     }
 
-    let _restore = Restore(with_budget(Budget::begin_poll));
+    if with_budget(Budget::is_used) == Some(true) {
+        return inner_budget(poll);
+    }
+    let _end_poll = EndPoll(with_budget(Budget::begin_poll));
+    poll()
+}
+
+/// Runs one poll where results were counted before. A function of its own, so that the other polls
+/// need no room for a copy of the budget.
+#[cold]
+#[inline(never)]
+fn inner_budget<T>(poll: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Budget>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            if let Some(outer) = &self.0 {
+                with_budget(|budget| budget.restore(outer));
+            }
+        }
+    }
+
+    let _restore = Restore(with_budget(Budget::begin_inner_poll));
     poll()
 }
 

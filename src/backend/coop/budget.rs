@@ -72,13 +72,10 @@ pub(super) enum Scope {
     AcrossPolls,
 }
 
-/// The budget that [`Budget::end_poll`] restores.
+/// What [`Budget::end_poll`] restores, if nothing was counted before the poll.
 pub(super) struct Outer {
     scope: Scope,
     generation: u32,
-    /// A copy of the outer poll's budget; `None` if that had counted nothing: then `end_poll` makes
-    /// the budget a full one again.
-    counts: Option<Budget>,
 }
 
 #[derive(Clone)]
@@ -122,7 +119,8 @@ impl Budget {
         self.refill();
     }
 
-    /// Begins one poll of a task, and returns what [`end_poll`](Self::end_poll) restores.
+    /// Begins one poll of a task, and returns what [`end_poll`](Self::end_poll) restores. Nothing
+    /// [is used](Self::is_used).
     ///
     /// That is done for each task that a worker runs, and most tasks poll no timer that is due:
     /// then there is little to do.
@@ -131,23 +129,14 @@ impl Budget {
         let outer = Outer {
             scope: self.scope.get(),
             generation: self.generation.get(),
-            counts: self.is_used().then(|| self.clone()),
         };
-        if outer.counts.is_some() {
-            self.reset(Scope::OnePoll);
-        } else {
-            self.scope.set(Scope::OnePoll);
-        }
+        self.scope.set(Scope::OnePoll);
         outer
     }
 
     /// Ends one poll of a task.
     #[inline]
     pub(super) fn end_poll(&self, outer: &Outer) {
-        if let Some(counts) = &outer.counts {
-            self.restore(counts);
-            return;
-        }
         self.scope.set(outer.scope);
         if self.is_used() {
             self.refill();
@@ -156,9 +145,17 @@ impl Budget {
         }
     }
 
+    /// Begins one poll of a task inside of another poll, or after others if the budget goes across
+    /// polls. Returns the budget that [`restore`](Self::restore) is called with after the poll.
+    pub(super) fn begin_inner_poll(&self) -> Self {
+        let outer = self.clone();
+        self.reset(Scope::OnePoll);
+        outer
+    }
+
     /// Returns whether [`refill`](Self::refill) would change more than the generation.
     #[inline]
-    fn is_used(&self) -> bool {
+    pub(super) fn is_used(&self) -> bool {
         self.used.get() > 0 || self.next_check.get() != FIRST_CHECK || self.until.get() != NEVER
     }
 
