@@ -278,8 +278,6 @@ impl Ready<'_> {
 
 impl Drop for Ready<'_> {
     fn drop(&mut self) {
-        self.fd
-            .registration
-            .cancel(self.direction, self.wait, &mut self.id);
+        self.fd.registration.cancel(self.direction, &mut self.id);
     }
 }

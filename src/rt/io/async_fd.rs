@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::rt::handle::NoRuntime;
 use crate::rt::io::mode::Mode;
@@ -46,9 +46,10 @@ use crate::rt::scopes;
 /// is a reason to try, not a promise: another task may be faster. [`read`](Self::read),
 /// [`write`](Self::write) and, for any operation, [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try, wait and try again. Such a wait is for what comes after
-/// the operation has failed with `WouldBlock`, or after a short read (see below). On a socket or pipe the first one is a system call,
-/// and later ones are usually none. [`readable`](Self::readable) and the like ask the kernel each
-/// time, and end at once if the descriptor is ready already.
+/// the operation has failed with `WouldBlock`, or after a short read (see below). On a socket or
+/// pipe the first one is a system call, and later ones are usually none.
+/// [`readable`](Self::readable) and the like ask the kernel each time, and end at once if the
+/// descriptor is ready already.
 ///
 /// A [`read`](Self::read) that gets less than it has room for has taken all that a TCP socket had.
 /// So on a stream that [`connect`](AsyncFd::connect) or [`accept`](AsyncFd::<TcpListener>::accept)
@@ -115,18 +116,20 @@ use crate::rt::scopes;
 /// })?;
 /// # Ok::<_, io::Error>(())
 /// ```
+// In this order, so that what an operation needs is side by side, as a rule in one cache line.
+#[repr(C)]
 pub struct AsyncFd<T: AsFd> {
-    // `None` only at the end of `into_inner`.
-    io: Option<T>,
-    key: usize,
     pub(super) registration: Arc<Registration>,
-    reactor: Arc<Reactor>,
-    mode: Mode,
+    key: usize,
+    /// How many operations were tried without a wait, for each direction.
+    operations: [AtomicU32; 2],
     /// Whether `io` is a TCP stream of std that `connect` or `accept` has made: then a short read
     /// has taken all that there was (see `registration`).
     is_tcp: bool,
-    /// How many operations were tried without a wait, for each direction.
-    operations: [AtomicU32; 2],
+    // `None` only at the end of `into_inner`.
+    io: Option<T>,
+    reactor: Arc<Reactor>,
+    mode: Mode,
 }
 
 /// How many operations may be tried without a wait before other tasks have their turn.
@@ -341,15 +344,38 @@ impl<T: AsFd> AsyncFd<T> {
         Ok(len)
     }
 
-    /// Tries an operation.
-    pub(super) fn attempt<R>(
+    /// Polls for the end of `wait`, if there is one, and tries an operation until it does not
+    /// block. If it would, leaves in `wait` what it has to wait for.
+    #[inline]
+    pub(super) fn poll_operation<R>(
         &self,
         direction: Direction,
-        mut operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Attempt<R> {
-        let descriptor = (self.as_fd(), self.key);
-        self.registration
-            .attempt(direction, descriptor, || operation(self.get_ref()))
+        wait: &mut Option<Wait>,
+        waiter: &mut WaiterId,
+        cx: &mut Context<'_>,
+        operation: &mut impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            if let Some(until) = *wait {
+                let polled = self.poll_ready(direction, until, waiter, cx);
+                if polled.is_pending() {
+                    self.reset_budget(direction);
+                }
+                ready!(polled)?;
+                *wait = None;
+            }
+            if self.spend_budget(direction) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let descriptor = (self.as_fd(), self.key);
+            let operation = || operation(self.get_ref());
+            match self.registration.attempt(direction, descriptor, operation) {
+                Attempt::Blocked(after) => *wait = Some(after),
+                Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Attempt::Done(result) => return Poll::Ready(result),
+            }
+        }
     }
 
     /// Counts an operation that is about to be tried. Returns whether the budget was spent before:
@@ -357,7 +383,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// A peer that sends as fast as a task reads would otherwise keep the worker from all its other
     /// tasks and timers.
-    pub(super) fn spend_budget(&self, direction: Direction) -> bool {
+    fn spend_budget(&self, direction: Direction) -> bool {
         let operations = &self.operations[direction as usize];
         // Not `fetch_add`, which costs more than all else here: where two tasks read one descriptor
         // at once, a count may be lost.
@@ -371,7 +397,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// Each direction has a count of its own. A task that polls both may wait for one, and go on
     /// with the other.
-    pub(super) fn reset_budget(&self, direction: Direction) {
+    fn reset_budget(&self, direction: Direction) {
         self.operations[direction as usize].store(0, Relaxed);
     }
 

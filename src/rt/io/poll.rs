@@ -4,10 +4,10 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::reactor::registration::{Attempt, Direction, Wait, WaiterId};
+use crate::rt::reactor::registration::{Direction, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Tries a reading operation, and begins to wait if it fails with `WouldBlock`.
@@ -19,37 +19,19 @@ impl<T: AsFd> AsyncFd<T> {
         self.poll_with(Direction::Read, cx, operation)
     }
 
-    /// Polls for a wait to end.
-    fn poll_wait(
-        &self,
-        direction: Direction,
-        wait: Wait,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        let polled = self.poll_ready(direction, wait, &mut WaiterId::Poll, cx);
-        if polled.is_pending() {
-            self.reset_budget(direction);
-        }
-        polled
-    }
-
     fn poll_with<R>(
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        loop {
-            if self.spend_budget(direction) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match self.attempt(direction, &mut operation) {
-                Attempt::Blocked(wait) => ready!(self.poll_wait(direction, wait, cx))?,
-                Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Attempt::Done(result) => return Poll::Ready(result),
-            }
-        }
+        self.poll_operation(
+            direction,
+            &mut None,
+            &mut WaiterId::Poll,
+            cx,
+            &mut operation,
+        )
     }
 }
 
@@ -65,10 +47,9 @@ impl<T: AsFd> AsyncFd<T> {
     where
         for<'a> &'a T: io::Read,
     {
-        if let Some(wait) = self.wait_before_read(buffer) {
-            ready!(self.poll_wait(Direction::Read, wait, cx))?;
-        }
-        self.poll_read_with(cx, |io| self.read_noting_short(io, buffer))
+        let (direction, mut wait) = (Direction::Read, self.wait_before_read(buffer));
+        let mut read = |io: &T| self.read_noting_short(io, buffer);
+        self.poll_operation(direction, &mut wait, &mut WaiterId::Poll, cx, &mut read)
     }
 
     /// Tries a writing operation, and begins to wait if it fails with `WouldBlock`.

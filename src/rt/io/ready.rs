@@ -1,7 +1,7 @@
 //! The futures of an `AsyncFd`, and operations that are tried until they do not block.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd;
@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::rt::io::async_fd::AsyncFd;
-use crate::rt::join::yield_now;
-use crate::rt::reactor::registration::{Attempt, Direction, Wait, WaiterId};
+use crate::rt::reactor::registration::{Direction, Wait, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor is readable: there are data, a connection to accept, or the end.
@@ -41,11 +40,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn readable(&self) -> Readable<'_, T> {
-        Readable(Ready::new(
-            Fd::Borrowed(self),
-            Direction::Read,
-            Wait::Asking,
-        ))
+        Readable(Ready::new(Fd::Borrowed(self), Direction::Read))
     }
 
     /// Waits until the descriptor is writable: there is room, or a connection was made, or has
@@ -73,11 +68,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn writable(&self) -> Writable<'_, T> {
-        Writable(Ready::new(
-            Fd::Borrowed(self),
-            Direction::Write,
-            Wait::Asking,
-        ))
+        Writable(Ready::new(Fd::Borrowed(self), Direction::Write))
     }
 
     /// Waits until the descriptor is readable, as [`readable`](Self::readable) does. The returned
@@ -118,7 +109,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn readable_owned(self: Arc<Self>) -> Readable<'static, T> {
-        Readable(Ready::new(Fd::Shared(self), Direction::Read, Wait::Asking))
+        Readable(Ready::new(Fd::Shared(self), Direction::Read))
     }
 
     /// Waits until the descriptor is writable, as [`writable`](Self::writable) does. The returned
@@ -146,7 +137,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn writable_owned(self: Arc<Self>) -> Writable<'static, T> {
-        Writable(Ready::new(Fd::Shared(self), Direction::Write, Wait::Asking))
+        Writable(Ready::new(Fd::Shared(self), Direction::Write))
     }
 
     /// Polls whether the descriptor has become readable since the last call that returned `Ready`.
@@ -241,8 +232,11 @@ impl<T: AsFd> AsyncFd<T> {
     /// })?;
     /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Read, None, operation).await
+    pub fn read_with<R>(
+        &self,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.try_with(Direction::Read, None, operation)
     }
 
     /// Runs a writing operation, and repeats it until it does not fail with `WouldBlock`.
@@ -279,38 +273,63 @@ impl<T: AsFd> AsyncFd<T> {
     /// })?;
     /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Write, None, operation).await
+    pub fn write_with<R>(
+        &self,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.try_with(Direction::Write, None, operation)
     }
 
     /// Tries an operation until it does not block. Begins with a wait, if there is one.
-    pub(super) async fn try_with<R>(
+    pub(super) fn try_with<F>(
         &self,
         direction: Direction,
-        mut wait: Option<Wait>,
-        mut operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
-        loop {
-            if let Some(wait) = wait.take() {
-                let mut ready = Ready::new(Fd::Borrowed(self), direction, wait);
-                poll_fn(|cx| {
-                    let polled = Pin::new(&mut ready).poll(cx);
-                    if polled.is_pending() {
-                        self.reset_budget(direction);
-                    }
-                    polled
-                })
-                .await?;
-            }
-            if self.spend_budget(direction) {
-                yield_now().await;
-            }
-            match self.attempt(direction, &mut operation) {
-                Attempt::Blocked(after) => wait = Some(after),
-                Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Attempt::Done(result) => return result,
-            }
+        wait: Option<Wait>,
+        operation: F,
+    ) -> Operation<'_, T, F> {
+        Operation {
+            fd: self,
+            direction,
+            wait,
+            waiter: WaiterId::Future(None),
+            operation,
         }
+    }
+}
+
+/// Tries an operation until it does not block.
+pub(super) struct Operation<'a, T: AsFd, F> {
+    fd: &'a AsyncFd<T>,
+    direction: Direction,
+    /// The wait that has to end before it is tried.
+    wait: Option<Wait>,
+    waiter: WaiterId,
+    operation: F,
+}
+
+/// The operation is called, and never pinned.
+impl<T: AsFd, F> Unpin for Operation<'_, T, F> {}
+
+impl<T: AsFd, R, F: FnMut(&T) -> io::Result<R>> Future for Operation<'_, T, F> {
+    type Output = io::Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        let this = &mut *self;
+        this.fd.poll_operation(
+            this.direction,
+            &mut this.wait,
+            &mut this.waiter,
+            cx,
+            &mut this.operation,
+        )
+    }
+}
+
+impl<T: AsFd, F> Drop for Operation<'_, T, F> {
+    fn drop(&mut self) {
+        self.fd
+            .registration
+            .cancel(self.direction, &mut self.waiter);
     }
 }
 
@@ -370,20 +389,18 @@ impl<T: AsFd> Deref for Fd<'_, T> {
     }
 }
 
-/// Waits for either direction.
+/// Waits for one of the two directions.
 struct Ready<'a, T: AsFd> {
     fd: Fd<'a, T>,
     direction: Direction,
-    wait: Wait,
     waiter: WaiterId,
 }
 
 impl<'a, T: AsFd> Ready<'a, T> {
-    fn new(fd: Fd<'a, T>, direction: Direction, wait: Wait) -> Self {
+    fn new(fd: Fd<'a, T>, direction: Direction) -> Self {
         Self {
             fd,
             direction,
-            wait,
             waiter: WaiterId::Future(None),
         }
     }
@@ -395,7 +412,7 @@ impl<T: AsFd> Future for Ready<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.fd
-            .poll_ready(this.direction, this.wait, &mut this.waiter, cx)
+            .poll_ready(this.direction, Wait::Asking, &mut this.waiter, cx)
     }
 }
 
@@ -403,7 +420,7 @@ impl<T: AsFd> Drop for Ready<'_, T> {
     fn drop(&mut self) {
         self.fd
             .registration
-            .cancel(self.direction, self.wait, &mut self.waiter);
+            .cancel(self.direction, &mut self.waiter);
     }
 }
 

@@ -40,13 +40,13 @@ impl<T: AsFd> AsyncFd<T> {
     /// })?;
     /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize>
+    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>>
     where
         for<'a> &'a T: Read,
     {
         let wait = self.wait_before_read(buffer);
         let read = |io: &T| self.read_noting_short(io, buffer);
-        self.try_with(Direction::Read, wait, read).await
+        self.try_with(Direction::Read, wait, read)
     }
 
     /// Reads until `buffer` is full, and waits as often as there is nothing.
@@ -129,11 +129,11 @@ impl<T: AsFd> AsyncFd<T> {
     /// })?;
     /// # Ok::<_, std::io::Error>(())
     /// ```
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize>
+    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>>
     where
         for<'a> &'a T: Write,
     {
-        self.write_with(|mut io| io.write(bytes)).await
+        self.write_with(|mut io| io.write(bytes))
     }
 
     /// Writes all of `bytes`, and waits as often as there is no room.

@@ -45,9 +45,9 @@
 //!   The event may be on its way. So `asked` may name a direction for which nothing more will come.
 //!   That harms no task that waits: the event on its way wakes it, and it tries again. The
 //!   direction of each task that waits by [`Wait::Asking`] is in `asked`, with the same exception.
-//! - A future that waits by [`Wait::After`] has a waiter until the number changes: the delivery
-//!   that changes it removes the waiter. So the future learns by the number alone, without the
-//!   lock, that its wait has ended and that it has nothing to remove.
+//! - A future that waits has a waiter until the number changes: the delivery that changes it
+//!   removes the waiter. So the future learns by the number alone, without the lock, that its wait
+//!   has ended and that it has nothing to remove.
 //! - When the owner may change the descriptor, `reported` and `asked` become empty (see
 //!   [`forget`](Registration::forget)), and a task that waits asks anew when it is polled.
 //!
@@ -73,7 +73,7 @@ use crate::panic::catch_panic;
 use crate::rt::reactor::kernel::{Descriptor, Epoll, MORE_THAN_DATA};
 use crate::rt::reactor::registration::state::State;
 pub(in crate::rt) use crate::rt::reactor::registration::state::runtime_gone;
-use crate::rt::reactor::registration::waiters::Waiter;
+use crate::rt::reactor::registration::waiters::PollWaiter;
 pub(in crate::rt) use crate::rt::reactor::registration::waiters::{Direction, Wait, WaiterId};
 use crate::sync::{
     Mutex,
@@ -92,13 +92,15 @@ pub(in crate::rt) enum Attempt<R> {
 /// short during 2³² events, one read may wait for the next event, though it need not.)
 const NOT_SHORT: usize = usize::MAX;
 
+/// The fields are in this order so that an event, and the wait for it, touch two cache lines.
+#[repr(C, align(64))]
 pub(in crate::rt) struct Registration {
     /// How many events were delivered, for each direction. Written under the lock.
     events: [AtomicUsize; 2],
-    /// Whether `unused` is not empty. Written under the lock.
-    has_unused: AtomicBool,
     /// How many events for reading were delivered when a read was short, or [`NOT_SHORT`].
     short_at: AtomicUsize,
+    /// Whether `unused` is not empty. Written under the lock.
+    has_unused: AtomicBool,
     /// Whether a short read may have left something: an event has told of more than data, or the
     /// runtime is gone. Written under the lock.
     may_leave: AtomicBool,
@@ -169,7 +171,27 @@ impl Registration {
     }
 
     /// Polls for the end of a wait. `descriptor` is registered under `key`.
+    #[inline]
     pub(in crate::rt) fn poll(
+        &self,
+        direction: Direction,
+        wait: Wait,
+        id: &mut WaiterId,
+        cx: &mut Context<'_>,
+        descriptor: (Descriptor<'_>, usize),
+    ) -> Poll<io::Result<()>> {
+        // (The end of the runtime is an event, too, but an error to a `Wait::Asking`.)
+        if wait != Wait::Asking
+            && self.has_lost_waiter(direction, id)
+            && !self.has_unused.load(Ordering::Relaxed)
+        {
+            *id = WaiterId::Future(None);
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_locked(direction, wait, id, cx, descriptor)
+    }
+
+    fn poll_locked(
         &self,
         direction: Direction,
         wait: Wait,
@@ -179,11 +201,6 @@ impl Registration {
     ) -> Poll<io::Result<()>> {
         // The first poll of a future mostly has to wait, so it is not checked twice.
         if !matches!(id, WaiterId::Future(None)) {
-            if self.has_lost_waiter(direction, wait, id) && !self.has_unused.load(Ordering::Relaxed)
-            {
-                *id = WaiterId::Future(None);
-                return Poll::Ready(Ok(()));
-            }
             let checked = self.check(&mut lock(&self.state), direction, wait, id, cx.waker());
             if let Some(poll) = checked {
                 return poll;
@@ -197,16 +214,16 @@ impl Registration {
         if let Some(poll) = self.check(&mut state, direction, wait, id, cx.waker()) {
             return poll;
         }
-        let replaced = state.set_waiting(direction, id, Waiter::Waiting(waker, wait));
+        let replaced = state.set_waiting(direction, id, (waker, wait), self.events(direction));
         let asked = state.ask(direction, wait, descriptor, key);
         self.note_unused(&state);
         let removed = match asked {
-            Ok(()) => Waiter::Idle,
+            Ok(()) => None,
             Err(_) => state.remove(direction, id),
         };
         drop(state);
         drop(removed);
-        if let (Waiter::Waiting(waker, _), WaiterId::Poll) = (replaced, id)
+        if let (Some(waker), WaiterId::Poll) = (replaced, id)
             && !waker.will_wake(cx.waker())
         {
             // It may be another task's, which must not wait for ever: it is woken to poll again.
@@ -216,13 +233,17 @@ impl Registration {
     }
 
     /// Removes the waiter of a future, if it has one.
-    pub(in crate::rt) fn cancel(&self, direction: Direction, wait: Wait, id: &mut WaiterId) {
-        if matches!(id, WaiterId::Future(None)) || self.has_lost_waiter(direction, wait, id) {
-            return;
+    #[inline]
+    pub(in crate::rt) fn cancel(&self, direction: Direction, id: &mut WaiterId) {
+        if !matches!(id, WaiterId::Future(None)) && !self.has_lost_waiter(direction, id) {
+            self.remove_waiter(direction, id);
         }
+    }
+
+    fn remove_waiter(&self, direction: Direction, id: &mut WaiterId) {
         let mut state = lock(&self.state);
         // The event may have come meanwhile.
-        if !self.has_lost_waiter(direction, wait, id) {
+        if !self.has_lost_waiter(direction, id) {
             let removed = state.remove(direction, id);
             drop(state);
             drop(removed);
@@ -318,37 +339,47 @@ impl Registration {
         if state.epoll.is_none() {
             return Some(Poll::Ready(Err(runtime_gone())));
         }
-        let has_ended = self.has_ended(direction, wait);
-        if has_ended && let WaiterId::Future(_) = id {
-            // An event has removed its waiter, or was told too early to wake the task, but not for
-            // nothing.
-            *id = WaiterId::Future(None);
-            state.unused.remove(direction.interest());
-            self.note_unused(state);
-            return Some(Poll::Ready(Ok(())));
-        }
-        let is_asked = state.asked.contains(direction.interest());
-        let is_reported = state.reported.contains(direction.interest());
-        match state.waiter(direction, id) {
-            Some(Waiter::Waiting(known, _)) if !has_ended => {
+        let has_ended = match id {
+            WaiterId::Future(Some(_)) => self.has_lost_waiter(direction, id),
+            WaiterId::Future(None) | WaiterId::Poll => self.has_ended(direction, wait),
+        };
+        let poll_waiter = match id {
+            WaiterId::Poll => &mut state.waiters(direction).poll,
+            WaiterId::Future(_) if has_ended => {
+                // An event has removed its waiter, or was told too early to wake the task, but not
+                // for nothing.
+                *id = WaiterId::Future(None);
+                state.unused.remove(direction.interest());
+                self.note_unused(state);
+                return Some(Poll::Ready(Ok(())));
+            }
+            WaiterId::Future(waiter) => {
+                let place = waiter.as_ref()?.place;
+                let known = state.waiters(direction).futures.get_mut(place)?;
+                return known.will_wake(waker).then_some(Poll::Pending);
+            }
+        };
+        match poll_waiter {
+            PollWaiter::Waiting(known, _) if !has_ended => {
+                let will_wake = known.will_wake(waker);
                 // The kernel must be asked now if this is a `Wait::Asking` and the task there began
                 // with `Wait::After`, and after a change by the owner.
-                let waits = is_reported && (wait != Wait::Asking || is_asked);
-                (waits && known.will_wake(waker)).then_some(Poll::Pending)
+                let is_asked = wait != Wait::Asking || state.asked.contains(direction.interest());
+                let waits = is_asked && state.reported.contains(direction.interest());
+                (waits && will_wake).then_some(Poll::Pending)
             }
             // Another task waits there, for an event that comes later.
-            Some(Waiter::Waiting(..)) => Some(Poll::Ready(Ok(()))),
-            Some(Waiter::Ready) => {
-                let _ready = state.remove(direction, id);
+            PollWaiter::Waiting(..) => Some(Poll::Ready(Ok(()))),
+            PollWaiter::Ready => {
+                *poll_waiter = PollWaiter::Idle;
                 Some(Poll::Ready(Ok(())))
             }
-            // (A future has returned above.)
-            Some(Waiter::Idle) if has_ended => {
+            PollWaiter::Idle if has_ended => {
                 state.unused.remove(direction.interest());
                 self.note_unused(state);
                 Some(Poll::Ready(Ok(())))
             }
-            Some(Waiter::Idle) | None => None,
+            PollWaiter::Idle => None,
         }
     }
 
@@ -358,8 +389,9 @@ impl Registration {
     }
 
     /// Returns whether a future had a waiter that an event has removed.
-    fn has_lost_waiter(&self, direction: Direction, wait: Wait, id: &WaiterId) -> bool {
-        matches!(id, WaiterId::Future(Some(_))) && self.has_ended(direction, wait)
+    #[inline]
+    fn has_lost_waiter(&self, direction: Direction, id: &WaiterId) -> bool {
+        matches!(id, WaiterId::Future(Some(waiter)) if waiter.events != self.events(direction))
     }
 
     /// Returns whether an event has ended a [`Wait::After`].
@@ -368,6 +400,7 @@ impl Registration {
     }
 
     /// Returns how many events were delivered.
+    #[inline]
     fn events(&self, direction: Direction) -> usize {
         self.events[direction as usize].load(Ordering::Acquire)
     }

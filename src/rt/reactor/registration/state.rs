@@ -3,13 +3,17 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 
 use rustix::event::epoll::EventFlags;
 
 use crate::rt::reactor::kernel::{Descriptor, Epoll};
-use crate::rt::reactor::registration::waiters::{Direction, Wait, Waiter, WaiterId, Waiters};
+use crate::rt::reactor::registration::waiters::{
+    Direction, FutureWaiter, PollWaiter, Wait, WaiterId, Waiters,
+};
 
 /// What the lock of a [`Registration`](super::Registration) guards; its invariants are told there.
+#[repr(C)]
 pub(super) struct State {
     /// `None` once the runtime is gone: no event comes any more.
     pub(super) epoll: Option<Arc<Epoll>>,
@@ -46,30 +50,29 @@ impl State {
         }
     }
 
-    /// Returns a waiter, if it has waited before.
-    pub(super) fn waiter(&mut self, direction: Direction, id: &WaiterId) -> Option<&mut Waiter> {
-        let waiters = self.waiters(direction);
-        match *id {
-            WaiterId::Poll => Some(&mut waiters.poll),
-            WaiterId::Future(key) => waiters.futures.get_mut(key?),
-        }
-    }
-
-    /// Makes a task wait. Returns what the waiter was before.
+    /// Makes a task wait, after so many events. Returns the waker that was there before.
     pub(super) fn set_waiting(
         &mut self,
         direction: Direction,
         id: &mut WaiterId,
-        waiting: Waiter,
-    ) -> Waiter {
-        match self.waiter(direction, id) {
-            Some(waiter) => mem::replace(waiter, waiting),
-            None => {
-                let key = self.waiters(direction).futures.insert(waiting);
-                *id = WaiterId::Future(Some(key));
-                Waiter::Idle
+        (waker, wait): (Waker, Wait),
+        events: usize,
+    ) -> Option<Waker> {
+        let waiters = self.waiters(direction);
+        let known = match id {
+            WaiterId::Poll => {
+                let waiting = PollWaiter::Waiting(waker, wait);
+                return mem::replace(&mut waiters.poll, waiting).into_waker();
             }
+            WaiterId::Future(Some(waiter)) => waiters.futures.get_mut(waiter.place),
+            WaiterId::Future(None) => None,
+        };
+        if let Some(known) = known {
+            return Some(mem::replace(known, waker));
         }
+        let place = waiters.futures.insert(waker);
+        *id = WaiterId::Future(Some(FutureWaiter { place, events }));
+        None
     }
 
     /// Asks the kernel for what a task waits for, unless it was asked already.
@@ -134,15 +137,13 @@ impl State {
         self.asked = self.reported;
     }
 
-    /// Removes a waiter, and returns it for the caller to drop with the lock released.
+    /// Removes a waiter. Returns its waker, for the caller to drop with the lock released.
     #[must_use]
-    pub(super) fn remove(&mut self, direction: Direction, id: &mut WaiterId) -> Waiter {
+    pub(super) fn remove(&mut self, direction: Direction, id: &mut WaiterId) -> Option<Waker> {
         let waiters = self.waiters(direction);
         match id {
-            WaiterId::Poll => mem::take(&mut waiters.poll),
-            WaiterId::Future(key) => key
-                .take()
-                .map_or(Waiter::Idle, |key| waiters.remove_future(key)),
+            WaiterId::Poll => mem::take(&mut waiters.poll).into_waker(),
+            WaiterId::Future(waiter) => waiters.futures.remove(waiter.take()?.place),
         }
     }
 }

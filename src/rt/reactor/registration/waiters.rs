@@ -42,8 +42,15 @@ impl Direction {
 pub(in crate::rt) enum WaiterId {
     /// The one waiter of `poll_readable` or `poll_writable`.
     Poll,
-    /// The waiter of a future, once that has waited.
-    Future(Option<usize>),
+    /// The waiter of a future, if it has one.
+    Future(Option<FutureWaiter>),
+}
+
+/// The waiter of a future. The next event removes it.
+pub(in crate::rt) struct FutureWaiter {
+    pub(super) place: Place,
+    /// How many events were delivered when it was made.
+    pub(super) events: usize,
 }
 
 /// What a task waits for that begins to wait.
@@ -59,14 +66,74 @@ pub(in crate::rt) enum Wait {
 /// The waiters of one direction.
 #[derive(Default)]
 pub(super) struct Waiters {
-    pub(super) poll: Waiter,
-    pub(super) futures: Slab<Waiter>,
+    pub(super) futures: Wakers,
+    /// That of `poll_readable` or `poll_writable`.
+    pub(super) poll: PollWaiter,
+}
+
+/// The wakers of the tasks whose futures wait. Mostly there is one, so the others are elsewhere:
+/// with them, the waiters of a direction would not fit into a cache line.
+#[derive(Default)]
+pub(super) struct Wakers {
+    first: Option<Waker>,
+    /// Made for the first that needs it, and kept.
+    more: Option<Box<Slab<Waker>>>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    First,
+    More(usize),
+}
+
+impl Wakers {
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.is_empty())
+    }
+
+    pub(super) fn insert(&mut self, waker: Waker) -> Place {
+        if self.first.is_none() {
+            self.first = Some(waker);
+            return Place::First;
+        }
+        Place::More(self.more.get_or_insert_default().insert(waker))
+    }
+
+    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Waker> {
+        match place {
+            Place::First => self.first.as_mut(),
+            Place::More(key) => self.more.as_mut()?.get_mut(key),
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> Option<Waker> {
+        match place {
+            Place::First => self.first.take(),
+            Place::More(key) => {
+                let more = self.more.as_mut()?;
+                let removed = more.try_remove(key);
+                if more.is_empty() {
+                    // A slab goes through all places that were ever used at once. This forgets
+                    // them.
+                    more.clear();
+                }
+                removed
+            }
+        }
+    }
+
+    /// Moves all of them to the end of `wakers`.
+    fn take_all(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.first.take());
+        if let Some(more) = &mut self.more {
+            wakers.extend(more.drain());
+        }
+    }
 }
 
 #[derive(Default)]
-pub(super) enum Waiter {
+pub(super) enum PollWaiter {
     /// No task waits, or it was woken and finds by the number of events that its wait has ended.
-    /// (Only for [`WaiterId::Poll`]: a future then has no waiter.)
     #[default]
     Idle,
     Waiting(Waker, Wait),
@@ -75,61 +142,40 @@ pub(super) enum Waiter {
 }
 
 impl Waiters {
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
-        let futures = self.futures.iter_mut().map(|(_, waiter)| waiter);
-        std::iter::once(&mut self.poll).chain(futures)
-    }
-
-    pub(super) fn is_any_waiting(&mut self) -> bool {
-        let mut waiters = self.iter_mut();
-        waiters.any(|waiter| matches!(waiter, Waiter::Waiting(..)))
+    pub(super) fn is_any_waiting(&self) -> bool {
+        matches!(self.poll, PollWaiter::Waiting(..)) || !self.futures.is_empty()
     }
 
     /// Removes all waiters, and takes their wakers.
     pub(super) fn remove_all(&mut self, wakers: &mut Vec<Waker>) {
         self.take_wakers(wakers);
-        self.poll = Waiter::Idle;
-        self.futures.clear();
+        self.poll = PollWaiter::Idle;
     }
 
-    /// Takes the wakers of the tasks that wait. Removes the waiters of futures that wait by
-    /// [`Wait::After`].
+    /// Ends the waits of all tasks, and takes their wakers. Removes the waiters of futures.
     pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
         self.poll.end_wait(wakers);
-        self.futures.retain(|_, waiter| {
-            waiter.end_wait(wakers);
-            matches!(waiter, Waiter::Ready)
-        });
-        self.trim();
-    }
-
-    /// Removes the waiter of a future.
-    pub(super) fn remove_future(&mut self, key: usize) -> Waiter {
-        let removed = self.futures.remove(key);
-        self.trim();
-        removed
-    }
-
-    /// Lets the next calls go through no places of futures that are gone.
-    fn trim(&mut self) {
-        if self.futures.is_empty() {
-            // A slab goes through all places that were ever used at once. This forgets them.
-            self.futures.clear();
-        }
+        self.futures.take_all(wakers);
     }
 }
 
-impl Waiter {
-    fn end_wait(&mut self, wakers: &mut Vec<Waker>) {
-        match mem::take(self) {
-            Waiter::Idle => {}
-            Waiter::Waiting(waker, wait) => {
-                wakers.push(waker);
-                if wait == Wait::Asking {
-                    *self = Waiter::Ready;
-                }
-            }
-            Waiter::Ready => *self = Waiter::Ready,
+impl PollWaiter {
+    /// Returns the waker of the task, if it waits.
+    pub(super) fn into_waker(self) -> Option<Waker> {
+        match self {
+            PollWaiter::Waiting(waker, _) => Some(waker),
+            PollWaiter::Idle | PollWaiter::Ready => None,
         }
+    }
+
+    fn end_wait(&mut self, wakers: &mut Vec<Waker>) {
+        let PollWaiter::Waiting(_, wait) = self else {
+            return;
+        };
+        let ended = match wait {
+            Wait::Asking => PollWaiter::Ready,
+            Wait::After(_) => PollWaiter::Idle,
+        };
+        wakers.extend(mem::replace(self, ended).into_waker());
     }
 }
