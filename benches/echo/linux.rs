@@ -1,6 +1,6 @@
 //! The contenders, and the program that each of them runs.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reveille::rt::{Runtime, io::AsyncFd, spawn};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ROUNDS: usize = 11;
 const MESSAGES: usize = 40_000;
@@ -17,12 +17,16 @@ const MESSAGE: &[u8] = b"0123456789";
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Reads or writes, and says how many bytes.
+trait Transfer: Future<Output = io::Result<usize>> + Send {}
+impl<F: Future<Output = io::Result<usize>> + Send> Transfer for F {}
+
 /// A socket that tasks read and write.
 trait Socket: Sized + Send + Sync + 'static {
     /// Makes a connection to `listener`, as the contender's users do. Returns both ends.
     fn pair(listener: &TcpListener) -> impl Future<Output = io::Result<[Self; 2]>> + Send;
-    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
-    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    fn read<'a>(&'a mut self, buffer: &'a mut [u8]) -> impl Transfer;
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> impl Transfer;
 }
 
 impl Socket for AsyncFd<TcpStream> {
@@ -36,12 +40,12 @@ impl Socket for AsyncFd<TcpStream> {
         Ok(ends)
     }
 
-    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        AsyncFd::read(self, buffer).await
+    fn read<'a>(&'a mut self, buffer: &'a mut [u8]) -> impl Transfer {
+        AsyncFd::read(self, buffer)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        AsyncFd::write(self, bytes).await
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> impl Transfer {
+        AsyncFd::write(self, bytes)
     }
 }
 
@@ -51,12 +55,12 @@ impl Socket for smol::Async<TcpStream> {
         Ok([Self::new(here)?, Self::new(there)?])
     }
 
-    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_with(|mut stream| stream.read(buffer)).await
+    fn read<'a>(&'a mut self, buffer: &'a mut [u8]) -> impl Transfer {
+        self.read_with(|mut stream| stream.read(buffer))
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_with(|mut stream| stream.write(bytes)).await
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> impl Transfer {
+        self.write_with(|mut stream| stream.write(bytes))
     }
 }
 
@@ -66,16 +70,12 @@ impl Socket for tokio::net::TcpStream {
         Ok([Self::from_std(here)?, Self::from_std(there)?])
     }
 
-    // As `AsyncReadExt::read` does: after a read that did not fill the buffer it waits, without another
-    // one that would block.
-    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(buffer);
-        poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer)).await?;
-        Ok(buffer.filled().len())
+    fn read<'a>(&'a mut self, buffer: &'a mut [u8]) -> impl Transfer {
+        AsyncReadExt::read(self, buffer)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> impl Transfer {
+        AsyncWriteExt::write(self, bytes)
     }
 }
 
