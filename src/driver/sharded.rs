@@ -415,8 +415,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             _ => plan,
         };
         if plan.is_fixed() {
-            // No timer that is armed from now on changes that, so none needs to request a scan. All
-            // shards are scanned after the source has expired.
+            // The slack alone decides when the source expires. No timer that is armed from now on
+            // makes it expire earlier, so none needs to request a scan. All shards are scanned
+            // after the source has expired.
             self.clear_announcements();
         }
         plan

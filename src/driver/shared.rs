@@ -72,9 +72,9 @@ use crate::sync::{
     lock,
 };
 
-/// The value of `elapsed` once the driver is gone. It must equal [`NEVER`], because `close` calls
-/// `fire(NEVER)`: `set_elapsed` then finds this value, changes nothing, and returns it, so
-/// `collect` knows that the driver is gone.
+/// The value of `elapsed` once the driver is gone: `close` stores it, and then calls `fire(NEVER)`.
+/// It must equal [`NEVER`], so that `set_elapsed` leaves it as it is and returns it, and `collect`
+/// knows that the driver is gone.
 const CLOSED: u64 = u64::MAX;
 
 pub(crate) struct Shared {
@@ -327,7 +327,7 @@ impl Shared {
         // it has found the new deadline, or this thread finds the flag set: see
         // `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.tell_loop_not_due_at(old);
+            self.tell_loop_no_longer_due_at(old);
         }
         Reset::Moved {
             must_interrupt: false,
@@ -356,7 +356,7 @@ impl Shared {
             self.counters.count_locked_reset();
             self.counters.count_found_due();
             // Removed like a timer that is dropped: the loop must not wait for it any longer.
-            let must_interrupt = self.note_not_due_at(old);
+            let must_interrupt = self.note_no_longer_due_at(old);
             return Reset::Due {
                 waker,
                 must_interrupt,
@@ -367,7 +367,7 @@ impl Shared {
             return Reset::Gone;
         }
         self.counters.count_locked_reset();
-        let must_interrupt = self.note_armed(deadline) || self.note_not_due_at(old);
+        let must_interrupt = self.note_armed(deadline) || self.note_no_longer_due_at(old);
         Reset::Moved { must_interrupt }
     }
 
@@ -400,7 +400,7 @@ impl Shared {
         let waker = self.chunks.take(index, deadline, removal, has_elapsed);
         // After the timer was taken out: see `set_notify_on_cancel`.
         if self.notify_on_cancel.load(Ordering::Relaxed) {
-            self.tell_loop_not_due_at(deadline);
+            self.tell_loop_no_longer_due_at(deadline);
         }
         waker
     }

@@ -74,8 +74,8 @@ pub(super) enum AfterPush {
 /// What a worker does, as far as it matters to a task that becomes ready meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It runs a task, which may block its thread, or does anything that is not listed below.
-    Other,
+    /// It runs tasks, which may block its thread, or does anything that is not listed below.
+    Tasks,
     /// It polls the main future. That may block its thread for long, as a task should not. So
     /// whatever becomes ready meanwhile goes to the queue, from which others steal.
     MainFuture,
@@ -97,7 +97,7 @@ impl Core {
             slot,
             lifo_polls: Cell::new(0),
             queue,
-            phase: Cell::new(Phase::Other),
+            phase: Cell::new(Phase::Tasks),
             unnotified: Cell::new(false),
             owned,
             state: Cell::new(LoopState {
@@ -133,7 +133,7 @@ impl Core {
             }
             return AfterPush::NotifyOne;
         }
-        let may_block = phase == Phase::Other;
+        let may_block = phase == Phase::Tasks;
         if self.slot.task.is_empty() {
             self.slot.task.push(task);
             // While timers fire, no task runs that could block. Before the worker runs its next

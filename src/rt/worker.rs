@@ -81,7 +81,7 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(scope: &'a Scope, core: &'a Core, mode: Mode) -> Self {
         let inner = scope.inner();
-        core.phase.set(Phase::Other);
+        core.phase.set(Phase::Tasks);
         if mode == Mode::WithoutTasks {
             inner.pool.make_stealable(core);
         }
@@ -172,8 +172,8 @@ impl<'a> Worker<'a> {
         if self.state.until_poll == 0 {
             self.poll();
             self.state.until_poll = self.state.interval;
-            // This task is not counted in `until_poll`. Otherwise, if the interval is one task,
-            // only tasks of others would run, and never one of this worker's own.
+            // A task of others that is returned here is not counted in `until_poll`. Otherwise, if
+            // the interval is one task, only such tasks would run, and none of this worker's own.
             if self.runs_tasks()
                 && let Some(task) = self.next_task_of_others()
             {
@@ -324,7 +324,7 @@ impl<'a> Worker<'a> {
     fn while_waking<T>(&self, wake: impl FnOnce() -> T) -> T {
         self.core.phase.set(Phase::Waking);
         let result = wake();
-        self.core.phase.set(Phase::Other);
+        self.core.phase.set(Phase::Tasks);
         result
     }
 

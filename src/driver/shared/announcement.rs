@@ -1,10 +1,12 @@
 //! The announcement: until when the loop parks, and what interrupts it before.
 //!
-//! The park protocol is told at the head of `shared`. What is announced is the earliest deadline,
-//! or an earlier time: if many timers were put off or removed, it takes work to find the earliest
-//! deadline, and the loop is not held up for it; and if new timers interrupt the loop again and
-//! again, it wakes a *margin* (see `slack`) before the deadline, so that the next ones, each a
-//! little earlier than the last, do not interrupt it. Then it finds nothing due, and goes on.
+//! The park protocol is told at the head of `shared`. Mostly the earliest deadline is announced. In
+//! two cases it is an earlier time, and the loop may wake and find nothing due:
+//!
+//! - Many timers were put off or removed. It takes work to find the earliest deadline then, and the
+//!   loop is not held up for that.
+//! - New timers, each a little earlier than the one before, interrupt the loop again and again.
+//!   Then it wakes a *margin* (see `slack`) before the deadline, and they no longer interrupt it.
 //!
 //! On a frozen clock, and on one that tokio may pause, time moves on to the earliest deadline,
 //! so the loop has to know that deadline *exactly*. On such a clock, a runtime tells its loop when
@@ -125,7 +127,7 @@ impl Shared {
     /// Notes, under the lock, that a timer is no longer due at `old`: it was removed or moved.
     /// Returns whether the loop must be told.
     #[inline]
-    pub(super) fn note_not_due_at(&self, old: u64) -> bool {
+    pub(super) fn note_no_longer_due_at(&self, old: u64) -> bool {
         // Where the flag is not set, nothing else is read.
         if !self.notify_on_cancel.load(Ordering::Relaxed) {
             return false;
@@ -141,9 +143,9 @@ impl Shared {
     /// Tells the loop, if it must be told, that a timer is no longer due at `old`: it was put off
     /// or removed.
     #[cold]
-    pub(super) fn tell_loop_not_due_at(&self, old: u64) {
+    pub(super) fn tell_loop_no_longer_due_at(&self, old: u64) {
         let state = self.lock();
-        let must_interrupt = self.note_not_due_at(old);
+        let must_interrupt = self.note_no_longer_due_at(old);
         drop(state);
         if must_interrupt {
             self.interrupt();

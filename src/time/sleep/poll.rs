@@ -15,7 +15,7 @@
 //!
 //! - The timer is made on a driver, with a wait of `LONG_WAIT` or more, or with an instant that the
 //!   system's coarse clock shows to be far off (unless it is reset, or armed without a poll,
-//!   before that).
+//!   before its first poll).
 //! - An armed timer is moved by `reset_at` to a later deadline.
 //! - An armed timer is moved by `reset_after`, for `LONG_WAIT` or longer.
 //!
