@@ -394,9 +394,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             scanner.planner.note_fired(now, fired);
         } else if let Some(at) = was_set_for {
             let now = self.clock.nanos();
-            // `expirations` also counts scans after an unpark, perhaps because the clock has
-            // jumped. If a timer is due and has not fired, this is mostly such a scan: the source
-            // has not expired. If the planner counted that as a wake-up in vain, it would add the
+            // `replan_from_scratch` raises `expirations`, too, perhaps because the clock has
+            // jumped. If a timer is due and has not fired, it was mostly that: the source has not
+            // expired. If the planner counted that as a wake-up in vain, it would add the
             // slack, and the timer would fire later, and later again with each further unpark.
             if now >= at && now < next {
                 scanner.planner.woke_in_vain(now);
@@ -408,8 +408,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             false => scanner.planner.plan(next),
         };
         // If a worker has fired its own timers between two tasks, and a timer of another shard is
-        // due and has not fired, the source is set no later than it was, or than that timer's
-        // deadline: otherwise the timer would wait for the slack once more.
+        // due and has not fired, the source is set no later than the later of two times, the one
+        // it was set for and that timer's deadline: otherwise the timer would wait for the slack
+        // once more.
         let plan = match (scanner.set_for, fired_at) {
             (Some(at), Some(now)) if next <= now => plan.no_later_than(at.max(next)),
             _ => plan,

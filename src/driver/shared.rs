@@ -19,7 +19,7 @@
 //! heap keeps the old, earlier time, so the loop still wakes in time. New timers take their entries
 //! from one chunk, the *current* one. That chunk has a time `unfiled_from`, which is at or after
 //! `next`. A new timer that is due then or later is armed under the lock of a chunk alone, as a
-//! rule: the loop looks at its timers at that time or earlier in any case (P1 and P2 in
+//! rule: the loop looks at its timers at `unfiled_from` or earlier in any case (P1 and P2 in
 //! `wakers/chunks.rs`). Its slot, if it needs one, goes to a list of the chunk, *unfiled*, until a
 //! thread that holds the driver's lock files it. The loop does so before it takes out what is due,
 //! and before it announces a wait. A removal takes the chunk's lock alone, too. On a frozen clock
