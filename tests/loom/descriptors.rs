@@ -182,10 +182,18 @@ impl Fd {
 
     /// Polls for it becoming readable, for one task at a time.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(Direction::Read, cx)
+    }
+
+    /// Polls for it becoming writable, for one task at a time.
+    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(Direction::Write, cx)
+    }
+
+    fn poll(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (id, wait) = (&mut WaiterId::Poll, Wait::Asking);
         let descriptor = (&*self.file, self.key);
-        self.registration
-            .poll(Direction::Read, wait, id, cx, descriptor)
+        self.registration.poll(direction, wait, id, cx, descriptor)
     }
 
     /// Reads all that there is, or waits until there is more.

@@ -156,6 +156,30 @@ fn wait_that_is_forgotten_while_it_is_told_is_asked_for_anew() {
     });
 }
 
+/// The owner may have changed the descriptor in each poll of a task that waits for both directions.
+/// Only the first change wakes it, and the kernel is asked for what is polled after the second one.
+#[test]
+fn task_that_polls_both_directions_while_its_owner_changes_is_told_of_each() {
+    check(Some(2), || {
+        let io = Io::new();
+        let peer = io.open();
+        let mut fd = io.register(&peer).unwrap();
+        let task = move || {
+            block_on(|cx| {
+                let polled = fd.poll_readable(cx);
+                if polled.is_pending() {
+                    fd.get_mut();
+                    assert!(fd.poll_writable(cx).is_pending());
+                }
+                polled
+            })
+            .unwrap();
+        };
+        let sender = move || peer.make_readable();
+        work_beside(&io, task, sender);
+    });
+}
+
 /// The owner replaces the descriptor after a task has begun to wait for it, whose event is on the way.
 /// That task polls again, and must not wait for an event of the one that is closed.
 #[test]

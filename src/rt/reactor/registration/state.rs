@@ -100,9 +100,10 @@ impl State {
             return Ok(());
         }
         // The kernel tells at once of the other direction, too, if it is ready. So where it is
-        // asked each time, it is not asked for one that no task waits for.
-        let keeps_other = self.reported.contains(other)
-            && (!asks_each_time && !is_unused || self.waiters(direction.other()).is_any_waiting());
+        // asked each time, it is not asked for one that no task waits for. One that a task waits
+        // for may not be in `reported`: after a change by the owner.
+        let keeps_other = self.waiters(direction.other()).is_any_waiting()
+            || self.reported.contains(other) && !asks_each_time && !is_unused;
         let reported = match keeps_other {
             true => interest | other,
             false => interest,
