@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -130,6 +131,26 @@ pub struct AsyncFd<T: AsFd> {
     io: Option<T>,
     reactor: Arc<Reactor>,
     mode: Mode,
+}
+
+/// How far an operation has come.
+pub(super) struct Progress {
+    /// The wait that has to end before it is tried.
+    wait: Option<Wait>,
+    pub(super) waiter: WaiterId,
+    /// Whether it has let other tasks have their turn, and not been tried since. Then it is tried,
+    /// whatever the others have counted meanwhile.
+    has_yielded: bool,
+}
+
+impl Progress {
+    pub(super) fn new(wait: Option<Wait>, waiter: WaiterId) -> Self {
+        Self {
+            wait,
+            waiter,
+            has_yielded: false,
+        }
+    }
 }
 
 /// How many operations may be tried without a wait before other tasks have their turn.
@@ -344,34 +365,33 @@ impl<T: AsFd> AsyncFd<T> {
         Ok(len)
     }
 
-    /// Polls for the end of `wait`, if there is one, and tries an operation until it does not
-    /// block. If it would, leaves in `wait` what it has to wait for.
+    /// Polls for the end of a wait, if there is one, and tries an operation until it does not block.
     #[inline]
     pub(super) fn poll_operation<R>(
         &self,
         direction: Direction,
-        wait: &mut Option<Wait>,
-        waiter: &mut WaiterId,
+        progress: &mut Progress,
         cx: &mut Context<'_>,
         operation: &mut impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            if let Some(until) = *wait {
-                let polled = self.poll_ready(direction, until, waiter, cx);
+            if let Some(wait) = progress.wait {
+                let polled = self.poll_ready(direction, wait, &mut progress.waiter, cx);
                 if polled.is_pending() {
                     self.reset_budget(direction);
                 }
                 ready!(polled)?;
-                *wait = None;
+                progress.wait = None;
             }
-            if self.spend_budget(direction) {
+            if !mem::take(&mut progress.has_yielded) && self.spend_budget(direction) {
+                progress.has_yielded = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let descriptor = (self.as_fd(), self.key);
             let operation = || operation(self.get_ref());
             match self.registration.attempt(direction, descriptor, operation) {
-                Attempt::Blocked(after) => *wait = Some(after),
+                Attempt::Blocked(wait) => progress.wait = Some(wait),
                 Attempt::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Attempt::Done(result) => return Poll::Ready(result),
             }

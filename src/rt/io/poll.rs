@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
-use crate::rt::io::async_fd::AsyncFd;
+use crate::rt::io::async_fd::{AsyncFd, Progress};
 use crate::rt::reactor::registration::{Direction, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
@@ -25,13 +25,8 @@ impl<T: AsFd> AsyncFd<T> {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_operation(
-            direction,
-            &mut None,
-            &mut WaiterId::Poll,
-            cx,
-            &mut operation,
-        )
+        let mut progress = Progress::new(None, WaiterId::Poll);
+        self.poll_operation(direction, &mut progress, cx, &mut operation)
     }
 }
 
@@ -47,9 +42,9 @@ impl<T: AsFd> AsyncFd<T> {
     where
         for<'a> &'a T: io::Read,
     {
-        let (direction, mut wait) = (Direction::Read, self.wait_before_read(buffer));
+        let mut progress = Progress::new(self.wait_before_read(buffer), WaiterId::Poll);
         let mut read = |io: &T| self.read_noting_short(io, buffer);
-        self.poll_operation(direction, &mut wait, &mut WaiterId::Poll, cx, &mut read)
+        self.poll_operation(Direction::Read, &mut progress, cx, &mut read)
     }
 
     /// Tries a writing operation, and begins to wait if it fails with `WouldBlock`.

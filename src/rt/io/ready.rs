@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::rt::io::async_fd::AsyncFd;
+use crate::rt::io::async_fd::{AsyncFd, Progress};
 use crate::rt::reactor::registration::{Direction, Wait, WaiterId};
 
 impl<T: AsFd> AsyncFd<T> {
@@ -290,8 +290,7 @@ impl<T: AsFd> AsyncFd<T> {
         Operation {
             fd: self,
             direction,
-            wait,
-            waiter: WaiterId::Future(None),
+            progress: Progress::new(wait, WaiterId::Future(None)),
             operation,
         }
     }
@@ -301,9 +300,7 @@ impl<T: AsFd> AsyncFd<T> {
 pub(super) struct Operation<'a, T: AsFd, F> {
     fd: &'a AsyncFd<T>,
     direction: Direction,
-    /// The wait that has to end before it is tried.
-    wait: Option<Wait>,
-    waiter: WaiterId,
+    progress: Progress,
     operation: F,
 }
 
@@ -315,13 +312,9 @@ impl<T: AsFd, R, F: FnMut(&T) -> io::Result<R>> Future for Operation<'_, T, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = &mut *self;
-        this.fd.poll_operation(
-            this.direction,
-            &mut this.wait,
-            &mut this.waiter,
-            cx,
-            &mut this.operation,
-        )
+        let (direction, progress) = (this.direction, &mut this.progress);
+        this.fd
+            .poll_operation(direction, progress, cx, &mut this.operation)
     }
 }
 
@@ -329,7 +322,7 @@ impl<T: AsFd, F> Drop for Operation<'_, T, F> {
     fn drop(&mut self) {
         self.fd
             .registration
-            .cancel(self.direction, &mut self.waiter);
+            .cancel(self.direction, &mut self.progress.waiter);
     }
 }
 

@@ -92,7 +92,8 @@ pub(in crate::rt) enum Attempt<R> {
 /// short during 2³² events, one read may wait for the next event, though it need not.)
 const NOT_SHORT: usize = usize::MAX;
 
-/// The fields are in this order so that an event, and the wait for it, touch two cache lines.
+/// The fields are in this order so that an event for reading, and the wait for it, touch two cache
+/// lines, and those for writing three.
 #[repr(C, align(64))]
 pub(in crate::rt) struct Registration {
     /// How many events were delivered, for each direction. Written under the lock.
@@ -311,11 +312,15 @@ impl Registration {
     pub(in crate::rt) fn close(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         state.epoll = None;
+        // Nothing is asked for any more. And a task that has unused events to note takes the lock,
+        // where it would find that the runtime is gone before it finds that its wait has ended.
+        state.unused = EventFlags::empty();
+        self.note_unused(&state);
         // What is there is still read, but nothing can be waited for. So each read is tried.
         self.may_leave.store(true, Ordering::Relaxed);
         for direction in [Direction::Read, Direction::Write] {
-            // A wait for an event ends, too: its operation is tried once more, and the next wait
-            // fails.
+            // The `Wait::After` of a future ends, too: its operation is tried once more, and the
+            // next wait fails.
             self.end_waits(&mut state, direction, wakers);
         }
     }

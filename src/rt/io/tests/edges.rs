@@ -179,6 +179,30 @@ fn operation_whose_waits_are_never_pending_spends_its_budget() {
     assert_eq!(tries.get(), 64 + 64);
 }
 
+/// Tasks that use one descriptor share its budget.
+#[test]
+fn operation_that_has_yielded_is_tried_however_much_others_have_done_meanwhile() {
+    let reactor = reactor();
+    let ((_reader, writer), task) = (piped(&reactor), Task::new());
+    let writer = register(&reactor, writer);
+    let write = || done_at_once(&writer);
+    let others = || {
+        for _ in 0..64 {
+            assert!(task.poll(&mut write()).is_ready());
+        }
+    };
+    others();
+    let mut late = write();
+    assert!(task.poll(&mut late).is_pending());
+    assert_eq!(task.wakes(), 1);
+    others();
+    assert!(task.poll(&mut late).is_ready());
+}
+
+fn done_at_once(writer: &AsyncFd<PipeWriter>) -> impl Future<Output = io::Result<()>> + Unpin {
+    writer.write_with(|_| Ok(()))
+}
+
 #[test]
 fn wait_for_one_direction_gives_the_other_no_budget() {
     let reactor = reactor();

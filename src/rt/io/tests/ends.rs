@@ -119,6 +119,23 @@ fn task_that_has_the_owner_changed_in_each_poll_is_not_woken_for_ever() {
     assert_eq!(kind(polled), io::ErrorKind::NotFound);
 }
 
+/// The second change wakes nobody, and the wait for room asks the kernel anew.
+#[test]
+fn reader_is_told_although_the_owner_is_changed_before_the_writer_waits() {
+    let reactor = reactor();
+    let ((mut here, mut there), task) = (full(&reactor), Task::new());
+    for _ in 0..2 {
+        assert!(here.poll_readable(&mut task.context()).is_pending());
+        let _changed = here.get_mut();
+        assert!(here.poll_writable(&mut task.context()).is_pending());
+    }
+    let before = task.wakes();
+    there.write_all(b"x").unwrap();
+    reactor.poll();
+    assert_eq!(task.wakes() - before, 1);
+    assert!(is_ok(here.poll_readable(&mut task.context())));
+}
+
 #[test]
 fn future_that_was_leaked_wakes_its_task_when_the_owner_changes() {
     let (reactor, task) = (reactor(), Task::new());
@@ -187,6 +204,29 @@ fn waits_fail_when_the_runtime_is_gone_and_operations_do_not() {
     let (another, _writer) = pipe().unwrap();
     let error = AsyncFd::with_reactor(another, reactor.clone()).unwrap_err();
     assert!(error.to_string().contains("is gone"), "{error}");
+}
+
+#[test]
+fn an_operation_is_tried_once_more_at_the_end_of_the_runtime_whatever_was_told_for_nothing() {
+    let reactor = reactor();
+    let (here, mut there) = full(&reactor);
+    there.set_nonblocking(true).unwrap();
+    let (reading, writing) = (Task::new(), Task::new());
+    let mut read = here.read_with(|mut io| io.read(&mut [0; 2]));
+    assert!(reading.poll(&mut read).is_pending());
+    let write = |mut io: &UnixStream| io.write(b"x");
+    let wait = here.poll_write_with(&mut writing.context(), write);
+    assert!(wait.is_pending());
+    for _ in 0..2 {
+        // The second time nobody waits for the room.
+        while there.read(&mut [0; 65_536]).is_ok() {}
+        reactor.poll();
+        here.get_ref().write_all(b"x").unwrap();
+    }
+    assert_eq!((reading.wakes(), writing.wakes()), (0, 1));
+    reactor.close();
+    there.write_all(b"x").unwrap();
+    assert!(matches!(reading.poll(&mut read), Poll::Ready(Ok(1))));
 }
 
 #[test]
