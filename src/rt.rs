@@ -41,8 +41,8 @@
 
 // The modules, from the bottom up; each uses only those before it:
 //
-// - `idle`: which workers are parked, and which one is unparked for new work; it owns the sharded
-//   driver, whose wake source is one parked worker, and the clock
+// - `idle`: which workers are parked, and which one is unparked for new work; it owns the clock, and
+//   the sharded driver, whose wake source is the timeout of one parked worker
 // - `reactor`: from the kernel's events to tasks
 // - `task`: a task, and the list that it is in until it ends
 // - `core`: the tasks that are ready on one worker, and the state of its loop

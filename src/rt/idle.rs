@@ -77,10 +77,11 @@ use crate::sync::{
 pub(crate) struct Idle {
     counts: Counts,
     parked: Mutex<Parked>,
-    /// For each worker, whether it runs the runtime's tasks now. While it does not, no task that is
-    /// pushed to a queue unparks it. The worker sets it before it parks; the
-    /// lock of the parked workers publishes it.
-    runs_tasks: Box<[AtomicBool]>,
+    /// For each worker, whether it takes tasks out of the runtime's queues now. (If not, it runs
+    /// the local tasks of one thread, at most.) While it does not, no task that is pushed to a
+    /// queue unparks it. The worker sets it before it parks; the lock of the parked workers
+    /// publishes it.
+    takes_tasks: Box<[AtomicBool]>,
     /// For each parked worker, whether its parker is prepared: it has checked all queues for the
     /// last time, and has not left its parker since. Written and read under the lock of the parked
     /// workers, except that a worker that has left its parker clears its own flag without the lock.
@@ -107,14 +108,13 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads take part: those that run a worker, parked or not, and those that have lent
-    /// their worker and poll (or drop) their main future. If `workers.len() == threads`, all of
-    /// them are parked. (A thread that has lent its worker and polls its main future is never in
-    /// the list.)
+    /// How many threads there are that may still run tasks, or make timers, before time moves: those
+    /// that run a worker, and the lenders, which have lent theirs and poll or drop their main
+    /// future. A lender is never in `workers`. So if `workers.len() == threads`, every worker is
+    /// parked, and there is no lender.
     ///
-    /// Exceptions: a thread that waits for the runtime to end is not counted. If a destructor that
-    /// runs on a lender's thread calls `block_on` of this runtime, that thread does not count as a
-    /// lender until the call returns. (It is counted if the call runs a worker.)
+    /// Not counted is a thread that waits for the runtime to end. Nor is a lender while it is in a
+    /// nested `block_on` of this runtime, called by a destructor, unless it runs a worker there.
     threads: usize,
     /// When a worker has to wake for the timers, in nanoseconds of the *parkers' clock*, the
     /// system's monotonic one. (The drivers' clock may be another one.)
@@ -130,17 +130,17 @@ struct Parked {
 
 /// What a worker does while it parks.
 pub(crate) trait ParkContext {
-    /// Returns whether the runtime is ending. Then time may move once every worker that has a
-    /// thread is parked. (Otherwise all workers have to be parked, so time stands still while the
-    /// first worker has no thread.)
+    /// Returns whether the runtime is ending. Before that, frozen time moves only when all workers
+    /// are parked, the first one included: so it stands still while no thread is in `block_on`.
+    /// Afterwards, the workers that have a thread are enough.
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls or drops its main
     /// future: time must not be moved then.
     fn lender_polls(&self) -> bool;
 
-    /// Returns whether this worker runs the runtime's tasks now.
-    fn runs_tasks(&self) -> bool;
+    /// Returns whether this worker takes tasks out of the runtime's queues now.
+    fn takes_tasks(&self) -> bool;
 
     /// Returns whether there is anything for this worker to do. This is the last look before it
     /// blocks.
@@ -193,7 +193,7 @@ impl Idle {
                     looker: Looker::default(),
                     since_io_review: 0,
                 }),
-                runs_tasks: parkers.iter().map(|_| AtomicBool::new(true)).collect(),
+                takes_tasks: parkers.iter().map(|_| AtomicBool::new(true)).collect(),
                 prepared: parkers.iter().map(|_| AtomicBool::new(false)).collect(),
                 io_looks: parkers
                     .iter()
@@ -230,7 +230,7 @@ impl Idle {
         context: &mut impl ParkContext,
     ) -> Unparked {
         let sample = self.sharded_driver.begin_sample();
-        self.runs_tasks[worker].store(context.runs_tasks(), Ordering::Relaxed);
+        self.takes_tasks[worker].store(context.takes_tasks(), Ordering::Relaxed);
         self.transition_to_parked(worker, was_searching);
         // Asked after the worker is in the list: a runtime that begins to end after this finds the
         // worker there, and unparks it.

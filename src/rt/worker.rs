@@ -135,10 +135,10 @@ impl<'a> Worker<'a> {
 
     /// Returns whether the loop may return now. Otherwise a few tasks of this worker run first.
     fn may_return(&self) -> bool {
-        !self.runs_tasks() || self.state.until_poll == 0 || self.core.is_empty()
+        !self.takes_tasks() || self.state.until_poll == 0 || self.core.is_empty()
     }
 
-    fn runs_tasks(&self) -> bool {
+    fn takes_tasks(&self) -> bool {
         self.mode == Mode::WithTasks
     }
 
@@ -174,14 +174,14 @@ impl<'a> Worker<'a> {
             self.state.until_poll = self.state.interval;
             // A task of others that is returned here is not counted in `until_poll`. Otherwise, if
             // the interval is one task, only such tasks would run, and none of this worker's own.
-            if self.runs_tasks()
+            if self.takes_tasks()
                 && let Some(task) = self.next_task_of_others()
             {
                 return Some(task);
             }
         }
         self.state.until_poll -= 1;
-        if !self.runs_tasks() {
+        if !self.takes_tasks() {
             // The local tasks of the `block_on` that waits on this thread: nobody else runs them.
             return self.scope.local()?.pop();
         }
@@ -232,8 +232,9 @@ impl<'a> Worker<'a> {
             true => self.pool.may_be_due(now),
             false => self.pool.may_be_due_for(me, now),
         };
-        // Without timers and descriptors the clock is not read.
-        if may_be_due(LATEST_DEADLINE) {
+        // The clock is read only if there are timers or descriptors.
+        let has_timers = may_be_due(LATEST_DEADLINE);
+        if has_timers {
             let now = self.pool.idle.now_or_zero();
             if may_be_due(now) {
                 if all {
@@ -337,7 +338,7 @@ impl<'a> Worker<'a> {
             self.pool.idle.note_io_look(self.core.index);
             self.notify_for_io();
         }
-        if !self.runs_tasks() {
+        if !self.takes_tasks() {
             // Other workers run the tasks. This one may have been unparked for a task, or to check
             // the LIFO slots, in place of another worker.
             self.take_stuck();

@@ -75,7 +75,7 @@ impl<W: Fn() -> bool, H: Fn() -> bool, C: Fn()> ParkContext for Parking<'_, W, H
         false
     }
 
-    fn runs_tasks(&self) -> bool {
+    fn takes_tasks(&self) -> bool {
         true
     }
 

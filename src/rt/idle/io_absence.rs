@@ -120,7 +120,7 @@ impl Idle {
         let is_fit = |worker: usize| {
             worker != owner
                 && self.parkers[worker].sets_timeout_while_parked()
-                && self.runs_tasks[worker].load(Relaxed)
+                && self.takes_tasks[worker].load(Relaxed)
         };
         let at = now.saturating_add(IO_RELIEF_AFTER);
         let worker = self.choose_successor(parked, is_fit)?;

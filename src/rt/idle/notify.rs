@@ -128,10 +128,10 @@ impl Idle {
             return;
         }
         // Preferably not the keeper: its timeout would have to be handed on.
-        let runs_tasks = |worker: usize| self.runs_tasks[worker].load(Ordering::Relaxed);
+        let takes_tasks = |worker: usize| self.takes_tasks[worker].load(Ordering::Relaxed);
         let mut workers = parked.workers.iter();
-        let other = workers.rposition(|&w| runs_tasks(w) && Some(w) != parked.keeper);
-        let any = || parked.workers.iter().rposition(|&w| runs_tasks(w));
+        let other = workers.rposition(|&w| takes_tasks(w) && Some(w) != parked.keeper);
+        let any = || parked.workers.iter().rposition(|&w| takes_tasks(w));
         if let Some(position) = other.or_else(any) {
             self.notify_at_position(parked, position);
         }

@@ -32,7 +32,7 @@ impl ParkContext for Worker {
         false
     }
 
-    fn runs_tasks(&self) -> bool {
+    fn takes_tasks(&self) -> bool {
         true
     }
 

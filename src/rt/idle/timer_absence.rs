@@ -104,15 +104,15 @@ impl Idle {
         self.timer_work_limit() + RESERVE
     }
 
-    /// Returns whether this worker is away for timers and its deputy runs tasks: then the deputy
+    /// Returns whether this worker is away for timers and its deputy takes tasks: then the deputy
     /// searches for tasks before long, and finds those that the caller has pushed before.
     pub(crate) fn is_away_for_timers(&self, worker: usize) -> bool {
         if !self.counts.has_parked() {
             return false;
         }
         let parked = self.lock();
-        let runs_tasks = |keeper: usize| self.runs_tasks[keeper].load(Relaxed);
-        parked.away.is_for_timers(worker) && parked.keeper.is_some_and(runs_tasks)
+        let takes_tasks = |keeper: usize| self.takes_tasks[keeper].load(Relaxed);
+        parked.away.is_for_timers(worker) && parked.keeper.is_some_and(takes_tasks)
     }
 
     /// Notes how many timers a keeper has fired after its timeout had ended.

@@ -103,10 +103,10 @@ impl Worker<'_> {
         }
     }
 
-    /// Drops the hold on time that this worker's scope (its part of the thread's stack of runtimes)
-    /// may have. Returns `false` if the worker must not park: it has a hold, and something to do.
-    /// In that case it keeps the hold. (Dropping it may unpark all loops on the clock, and the
-    /// unparker of a `Driver` is foreign code.)
+    /// Drops the hold on time that this worker may have (its scope keeps it). Returns `false` if
+    /// the worker must not park: it has a hold, and something to do. In that case it keeps the
+    /// hold. (Dropping it may unpark all loops on the clock, and the unparker of a `Driver` is
+    /// foreign code.)
     fn drop_hold_unless_busy(&mut self, should_return: &impl Fn() -> bool) -> bool {
         let Some(hold) = self.scope.take_hold() else {
             return true;
@@ -124,7 +124,7 @@ impl Worker<'_> {
     /// Returns whether there is something to do that was given to this worker.
     fn has_own_work(&self, should_return: &impl Fn() -> bool) -> bool {
         should_return()
-            || self.runs_tasks() && !self.core.is_empty()
+            || self.takes_tasks() && !self.core.is_empty()
             || self.scope.local().is_some_and(LocalQueue::is_ready)
     }
 
@@ -166,13 +166,13 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
         self.worker.scope.inner().lender_polls()
     }
 
-    fn runs_tasks(&self) -> bool {
-        self.worker.runs_tasks()
+    fn takes_tasks(&self) -> bool {
+        self.worker.takes_tasks()
     }
 
     fn has_work(&self) -> bool {
         let worker = &*self.worker;
-        worker.has_own_work(self.should_return) || worker.runs_tasks() && worker.pool.has_work()
+        worker.has_own_work(self.should_return) || worker.takes_tasks() && worker.pool.has_work()
     }
 
     fn has_io(&self) -> bool {
