@@ -342,7 +342,8 @@ impl<P> Driver<P> {
     fn fire(&mut self, now: u64) -> Turn {
         let (wake_at, sample) = self.wait.take();
         if now >= wake_at {
-            // It was not noted before if the slack had fixed the end of the wait.
+            // `turn` has not reset them if the slack had fixed the end of the wait: nothing was
+            // announced then.
             self.handle.shared.reset_interruptions();
         }
         if let Some(sample) = sample

@@ -48,8 +48,9 @@
 //!
 //! - Its shard's announcement is cleared, and a scan is to come.
 //! - Its shard has announced its next deadline, or an earlier time, and the source is set to expire
-//!   by then. (On a frozen clock a source of `rt` never expires: to set it makes the keeper look at
-//!   the timers again, at once.)
+//!   by then. (On a frozen clock a source of `rt` that is set for a deadline does not expire: to
+//!   set it makes the keeper look at the timers again, at once. If it is set to expire soon, it
+//!   does.)
 //! - All announcements are cleared because the slack has fixed when the source expires: no timer
 //!   that is armed before then changes that (`Plan::is_fixed`).
 //! - All announcements are cleared because no worker is parked: the workers poll the timers, and
@@ -407,10 +408,9 @@ impl<W: WakeSource> ShardedDriver<W> {
             true => Plan::on_time(next),
             false => scanner.planner.plan(next),
         };
-        // If a worker has fired its own timers between two tasks, and a timer of another shard is
-        // due and has not fired, the source is set no later than the later of two times, the one
-        // it was set for and that timer's deadline: otherwise the timer would wait for the slack
-        // once more.
+        // If a worker has fired its own timers between two tasks, a timer of another shard may be
+        // due that has not fired. The slack is not added once more for that one: the source is set
+        // no later than it was before, or than that timer's deadline if that is later.
         let plan = match (scanner.set_for, fired_at) {
             (Some(at), Some(now)) if next <= now => plan.no_later_than(at.max(next)),
             _ => plan,

@@ -55,11 +55,11 @@ impl Entry {
 /// How many slots are filed.
 ///
 /// The sum of the two counts is always right. When a new slot is filed, the older slot of its entry
-/// moves from `of_entries` to `stray`, wherever it is. So for each entry whose older slot is still
-/// unfiled (only `Order::reset` files the new one first), `stray` is one too high meanwhile, and
-/// `of_entries` one too low. For each entry whose new slot is unfiled, and whose older one
-/// was filed before, it is the other way round.
-/// (Either may be negative.)
+/// is counted in `stray` instead of `of_entries`, whether it is filed itself or not. So for each
+/// entry whose older slot is still unfiled (only `Order::reset` files the new one first), `stray`
+/// is one too high meanwhile, and `of_entries` one too low. For each entry whose new slot is
+/// unfiled, and whose older one was filed before, it is the other way round. (Either may be
+/// negative.)
 #[derive(Default)]
 struct Counts {
     /// How many belong to an entry.

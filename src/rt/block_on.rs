@@ -3,7 +3,7 @@
 //! If no other thread does, it runs the first worker, and the main future is polled between tasks.
 //! Otherwise it polls the main future and its local tasks, parks by itself in between, and runs the
 //! worker once no other thread does. So as long as threads are in `block_on`, one of them runs
-//! tasks, unless the thread that runs the worker waits in a destructor.
+//! tasks, unless the one that runs the worker is blocked in a destructor or by its main future.
 //!
 //! The main future may block its thread. Where there is no other worker, another thread in
 //! `block_on` may run the first worker while the future is polled or dropped. Where the other

@@ -76,8 +76,9 @@ pub(super) enum AfterPush {
 pub(super) enum Phase {
     /// It runs tasks, which may block its thread, or does anything that is not listed below.
     Tasks,
-    /// It polls the main future. That may block its thread for long, as a task should not. So
-    /// whatever becomes ready meanwhile goes to the queue, from which others steal.
+    /// It polls or drops the main future, or drops local tasks. That may block its thread for long,
+    /// as a task should not. So whatever becomes ready meanwhile goes to the queue, from which
+    /// others steal.
     MainFuture,
     /// It fires timers, collects I/O or moves time. Many tasks may become ready at once; other
     /// workers are unparked for them afterwards.

@@ -27,11 +27,11 @@
 //! deadline; then it fires and replans. (The timeout of its own parker stays expired until that
 //! parker is prepared for the next park.)
 //!
-//! The thread that takes the last worker out of the list clears all announcements: while every
-//! worker runs, they poll the timers, and a thread that arms one need not request a scan. The
-//! announcements are cleared under the lock, so this cannot clear what a worker that parks later
-//! has announced. A scan that runs at that moment may announce again. Then a timer that is armed
-//! later asks for one needless scan; nothing is missed.
+//! The thread that takes the last worker out of the list clears all announcements: while no worker
+//! is parked, those that run poll the timers, and a thread that arms one need not request a scan.
+//! The announcements are cleared under the lock, so this cannot clear what a worker that parks
+//! later has announced. A scan that runs at that moment may announce again. Then a timer that is
+//! armed later asks for one needless scan; nothing is missed.
 //!
 //! # No task is left in a LIFO slot
 //!
@@ -54,7 +54,7 @@ use std::sync::{Arc, Weak};
 
 use self::absence::{Away, Deputies};
 use self::all_parked::Next;
-use self::io_absence::Looker;
+use self::io_absence::{Looker, NOBODY};
 use self::lifo_watch::LifoWatch;
 pub(crate) use self::lifo_watch::ReportFlag;
 use self::notify::Counts;
@@ -87,11 +87,13 @@ pub(crate) struct Idle {
     /// workers, except that a worker that has left its parker clears its own flag without the lock.
     prepared: Box<[AtomicBool]>,
     /// For each worker, how often it has looked for I/O without parking (see [`io_absence`]). A
-    /// look between two tasks counts only while some worker is parked. This and the next two fields
-    /// are hints.
+    /// look between two tasks counts only while some worker is parked. This and the next three
+    /// fields are hints.
     io_looks: Box<[CachePadded<AtomicUsize>]>,
-    /// The worker that has made the last of the looks that `io_looks` counts.
+    /// The worker that has made the last of the looks that `io_looks` counts, or `NOBODY`.
     last_looker: AtomicUsize,
+    /// The worker that is collecting I/O now, if its tasks are expected to be short, or `NOBODY`.
+    collecting: AtomicUsize,
     /// Whether several timers fired when the keeper's timeout last ended: a hint, so the models
     /// (tests under loom) do not follow it.
     fired_several: std::sync::atomic::AtomicBool,
@@ -108,10 +110,10 @@ struct Parked {
     /// The one that waits for the timers: the driver owner or, while that is away, its deputy.
     /// `None` if no worker is parked.
     keeper: Option<usize>,
-    /// How many threads there are that may still run tasks, or make timers, before time moves: those
-    /// that run a worker, and the lenders, which have lent theirs and poll or drop their main
-    /// future. A lender is never in `workers`. So if `workers.len() == threads`, every worker is
-    /// parked, and there is no lender.
+    /// How many threads count when it is asked whether all are parked: those that run a worker, and
+    /// the lenders, which have lent theirs and poll or drop their main future, or drop local tasks.
+    /// A lender is never in `workers`. So if `workers.len() == threads`, each worker that a thread
+    /// runs is parked, and there is no lender. (The first worker may have no thread.)
     ///
     /// Not counted is a thread that waits for the runtime to end. Nor is a lender while it is in a
     /// nested `block_on` of this runtime, called by a destructor, unless it runs a worker there.
@@ -136,7 +138,7 @@ pub(crate) trait ParkContext {
     fn is_stopping(&self) -> bool;
 
     /// Returns whether a thread that has lent the first worker still polls or drops its main
-    /// future: time must not be moved then.
+    /// future, or drops local tasks: time must not be moved then.
     fn lender_polls(&self) -> bool;
 
     /// Returns whether this worker takes tasks out of the runtime's queues now.
@@ -199,7 +201,8 @@ impl Idle {
                     .iter()
                     .map(|_| CachePadded(AtomicUsize::new(0)))
                     .collect(),
-                last_looker: AtomicUsize::new(0),
+                last_looker: AtomicUsize::new(NOBODY),
+                collecting: AtomicUsize::new(NOBODY),
                 fired_several: std::sync::atomic::AtomicBool::new(false),
                 lifo_watch: LifoWatch::new(parkers.len()),
                 parkers,

@@ -63,8 +63,9 @@ pub(super) struct Inner {
 struct SharedWorkers {
     /// A thread runs the first worker, and has not lent it.
     is_first_running: bool,
-    /// How many threads have lent the first worker and poll (or drop) their main future. A thread
-    /// that waits in that, in another call of `block_on` or for the runtime to end, does not count.
+    /// How many threads have lent the first worker and poll or drop their main future, or drop
+    /// local tasks. One does not count while a destructor in there waits, in another call of
+    /// `block_on` or for the runtime to end.
     lent: usize,
     /// That of the first worker. `None` while a thread has it.
     first_core: Option<Core>,
@@ -244,7 +245,8 @@ impl Inner {
         workers
     }
 
-    /// Returns whether a thread that has lent the first worker polls or drops its main future.
+    /// Returns whether a thread that has lent the first worker polls or drops its main future, or
+    /// drops local tasks.
     pub(super) fn lender_polls(&self) -> bool {
         lock(&self.shared_workers).lent > 0
     }

@@ -92,7 +92,7 @@ impl Pool {
         others.find_map(|other| retry(|| self.stealers[other].steal_batch_and_pop(&core.queue)))
     }
 
-    /// Returns the workers from whose queue that of a core may steal, from a random one on.
+    /// Returns the workers from which a core may steal, beginning with a random one.
     fn others(&self, core: &Core) -> impl Iterator<Item = usize> {
         let (index, is_spare) = (core.index, core.is_spare);
         let count = self.stealers.len();

@@ -294,8 +294,8 @@ pub(super) fn call_site(inner: &Inner) -> CallSite {
     .unwrap_or(CallSite::Outside)
 }
 
-/// Returns whether this thread has lent a worker of a runtime, and polls or drops its main future.
-/// Calls on other runtimes may lie in between.
+/// Returns whether this thread has lent a worker of a runtime, and polls or drops its main future,
+/// or drops local tasks. Calls on other runtimes may lie in between.
 pub(super) fn is_lender(inner: &Inner) -> bool {
     with(|scopes| Some(running_of(scopes, inner).next()?.lent.get())).unwrap_or(false)
 }

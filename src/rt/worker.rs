@@ -318,7 +318,11 @@ impl<'a> Worker<'a> {
     /// Wakes the tasks whose I/O is ready. Another worker has to be unparked for them afterwards.
     /// Returns whether there were any.
     fn collect_io(&self) -> bool {
-        self.while_waking(|| self.pool.reactor.poll())
+        let collect = || self.while_waking(|| self.pool.reactor.poll());
+        match self.expects_short_tasks() {
+            true => self.pool.idle.while_collecting(self.core.index, collect),
+            false => collect(),
+        }
     }
 
     /// Calls a function that may make many tasks ready, in the [phase](Phase::Waking) for that.

@@ -80,12 +80,12 @@ impl Shared {
     /// and takes it again, and after a while ends with an earlier time, unless the loop or the
     /// caller has to know the deadline exactly.
     ///
-    /// With `exactly` it does not raise `next`, so any thread may call it while the loop waits.
-    /// When the loop of a `Driver` wakes, it compares `next` with the time, to find that it was
-    /// woken for a timer that is gone. If another thread had raised `next`, the loop would not find
-    /// that. So without `exactly` only that loop calls it and, in a runtime, the thread that scans,
-    /// which finds in another way whether a wake-up was for nothing
-    /// (`ShardedDriver::note_expired`).
+    /// With `exactly` it does not raise `next`, so any thread may call it while the loop waits. If
+    /// the loop of a `Driver` wakes when `next` has come, and then fires nothing, it knows that it
+    /// was woken for a timer that is gone. If another thread had raised `next` meanwhile, the loop
+    /// would take the wait for one that was cut short. So without `exactly` only that loop calls
+    /// it and, in a runtime, the thread that scans, which finds in another way whether a wake-up
+    /// was for nothing (`ShardedDriver::note_expired`).
     pub(crate) fn lock_and_find_next(&self, exactly: bool) -> (MutexGuard<'_, State>, u64) {
         let mut lockings = 0;
         loop {

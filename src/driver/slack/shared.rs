@@ -21,8 +21,8 @@ pub(super) const LONGEST: u64 = 1_000_000_000;
 /// What `set` holds while the slack follows from the cost of a wake-up.
 const ADAPTS: u64 = u64::MAX;
 
-/// One wait of so many is measured. It takes two system calls, of half a microsecond each, where 16
-/// waits take 50 µs on the fastest machines.
+/// One wait of so many is measured. To measure one takes two system calls, of half a microsecond
+/// each. The 16 waits themselves take 50 µs, even on the fastest machines.
 pub(super) const EVERY: u32 = 16;
 
 /// So many samples come first, one wait after the other: then little of the first guess is left.

@@ -32,9 +32,10 @@
 //! # When an absence begins and ends
 //!
 //! - It begins when I/O has ended the park of the driver owner. It also begins when worker A is
-//!   about to park as the driver owner while worker B looks for I/O all the time. (B need not have
-//!   been the driver owner.) B would find each event first, and A's park would end for nothing. So
-//!   B counts as away, and A is its deputy.
+//!   about to park as the driver owner while worker B looks for I/O all the time, or is collecting
+//!   some at that moment and has short tasks. (B need not have been the driver owner.) B would find
+//!   each event first, and A's park would end for nothing. So B counts as away, and A is its
+//!   deputy.
 //! - It ends when the worker that is away parks, at the relief, or when that worker leaves its
 //!   loop, because its thread is about to poll a main future or to end.
 //!
@@ -157,7 +158,7 @@ impl Idle {
         let count = looks.load(Relaxed).wrapping_add(1);
         looks.store(count, Relaxed);
         if count.is_multiple_of(LOOKS_AT_ONCE) {
-            self.count_io_polls(&mut self.lock(), worker, LOOKS_AT_ONCE);
+            self.count_toward_io_review(&mut self.lock(), worker, LOOKS_AT_ONCE);
         }
         if self.last_looker.load(Relaxed) != worker {
             self.last_looker.store(worker, Relaxed);
@@ -167,7 +168,7 @@ impl Idle {
     /// Counts looks of a worker for I/O, or a park that I/O has ended. Now and then all parkers are
     /// reviewed: the I/O source is removed from those that were seldom made to wait for
     /// I/O while parked, since an event costs less if fewer parkers have the source.
-    pub(super) fn count_io_polls(&self, parked: &mut Parked, worker: usize, count: usize) {
+    pub(super) fn count_toward_io_review(&self, parked: &mut Parked, worker: usize, count: usize) {
         parked.since_io_review += count;
         if parked.since_io_review < REVIEW_PERIOD {
             return;
@@ -178,29 +179,36 @@ impl Idle {
         }
     }
 
+    /// Calls a function that collects I/O, on a worker whose tasks are expected to be short. A
+    /// worker that parks meanwhile leaves the I/O to this one. (If another one is collecting
+    /// already, that one is left noted: `collect` finds nothing then.)
+    pub(crate) fn while_collecting<T>(&self, worker: usize, collect: impl FnOnce() -> T) -> T {
+        if self.collecting.load(Relaxed) != NOBODY {
+            return collect();
+        }
+        self.collecting.store(worker, Relaxed);
+        let result = collect();
+        self.collecting.store(NOBODY, Relaxed);
+        result
+    }
+
     /// A worker that is about to park as the driver owner does not wait for I/O, if another one
-    /// looks for it all the time: each event would end the park of this one, and the other one
-    /// would be faster.
+    /// looks for it all the time, or is collecting some now: each event would end the park of this
+    /// one, and the other one would be faster.
     pub(super) fn leave_io_to_worker_that_looks(&self, parked: &mut Parked, owner: usize) {
-        let worker = self.last_looker.load(Relaxed);
-        if worker == owner || parked.away.is_any() || parked.deputies.for_timers.is_some() {
+        if parked.away.is_any() || parked.deputies.for_timers.is_some() {
             return;
         }
-        let Some(looks) = self.io_looks.get(worker) else {
+        let worker = match self.collecting.load(Relaxed) {
+            NOBODY => self.worker_that_looks_often(parked, owner),
+            worker => Some(worker),
+        };
+        let is_running = |&worker: &usize| worker != owner && parked.position(worker).is_none();
+        let Some(worker) = worker.filter(is_running) else {
             return;
         };
-        let looks = looks.0.load(Relaxed);
-        let noted = parked.looker;
-        let new = looks.wrapping_sub(noted.looks);
-        if noted.worker == worker && new < LOOKS {
-            return;
-        }
-        let at = self.parkers[owner].now();
-        parked.looker = Looker { worker, looks, at };
-        let is_often = at.saturating_sub(noted.at) < LOOK_PERIOD.saturating_mul(new as u64);
-        let relief_at = at.saturating_add(IO_RELIEF_AFTER);
-        let is_fit = self.parkers[owner].sets_timeout_while_parked() && parked.until > relief_at;
-        if noted.worker == worker && is_often && is_fit && parked.position(worker).is_none() {
+        let relief_at = self.parkers[owner].now().saturating_add(IO_RELIEF_AFTER);
+        if self.parkers[owner].sets_timeout_while_parked() && parked.until > relief_at {
             parked.deputies.for_io = Some(Timed {
                 worker: owner,
                 at: relief_at,
@@ -208,9 +216,27 @@ impl Idle {
             parked.away = Away::ForIo {
                 worker,
                 relief_at,
-                looks,
+                looks: self.io_looks[worker].0.load(Relaxed),
             };
         }
+    }
+
+    /// Returns the worker that has looked for I/O last, if it has done so often.
+    fn worker_that_looks_often(&self, parked: &mut Parked, owner: usize) -> Option<usize> {
+        let worker = self.last_looker.load(Relaxed);
+        if worker == owner {
+            return None;
+        }
+        let looks = self.io_looks.get(worker)?.0.load(Relaxed);
+        let noted = parked.looker;
+        let new = looks.wrapping_sub(noted.looks);
+        if noted.worker == worker && new < LOOKS {
+            return None;
+        }
+        let at = self.parkers[owner].now();
+        parked.looker = Looker { worker, looks, at };
+        let is_often = at.saturating_sub(noted.at) < LOOK_PERIOD.saturating_mul(new as u64);
+        (noted.worker == worker && is_often).then_some(worker)
     }
 
     /// Ends the absence if its relief has come. Returns whether it did. If the worker

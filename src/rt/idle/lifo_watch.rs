@@ -16,8 +16,8 @@
 //! If all flags are still raised and no task was found, no slot was used since the last check, and
 //! the checks end. The next put under a raised flag starts them again, and then the flag stays
 //! raised, so that the first check finds that very task. The checks also end when every worker is
-//! parked, so an idle runtime has no wake-ups. A worker whose thread waits for the runtime to end
-//! does not count then: it has emptied its slot before.
+//! parked, so an idle runtime has no wake-ups. A worker without a thread, or whose thread waits for
+//! the runtime to end, does not count then: its slot was emptied before.
 //!
 //! Could a worker miss that its flag was raised, and so never start the checks again? No:
 //!
@@ -143,8 +143,9 @@ impl LifoWatch {
         stuck
     }
 
-    /// Ends the checks, because every worker is parked, or no thread that counts runs it, and has
-    /// emptied its slot before. Returns whether there were any.
+    /// Ends the checks, because each worker is parked, or no thread runs it that counts (see
+    /// `Parked::threads`): the last one that did has emptied the slot. Returns whether there were
+    /// any.
     fn stop(&self) -> bool {
         if self.due() == NEVER {
             return false;

@@ -109,7 +109,7 @@ impl Idle {
         let by_relief = self.end_absence_if_over(parked, now);
         let by_io = !by_timers && !by_lifo_check && !by_relief;
         if by_io {
-            self.count_io_polls(parked, worker, 1);
+            self.count_toward_io_review(parked, worker, 1);
         }
         Ended {
             by_timers,

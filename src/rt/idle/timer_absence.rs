@@ -3,14 +3,14 @@
 //!
 //! Timers are often dense and their tasks short. If the driver owner handed its timeout to another
 //! worker each time that it wakes, the two would take turns: each finds its caches cold, and a
-//! third of the CPU time is lost. So when every worker is parked and the last timeout has fired
-//! several timers, one of the others, the *timer deputy*, has a timeout as well, at the *relief*,
-//! [`timer_relief_after`](Idle::timer_relief_after) later than that of the driver owner. When the
-//! driver owner's timeout ends, it goes *away*: it leaves the parked workers, fires, runs what it
-//! has woken, and parks again as the driver owner. As a rule that is before the relief, and the
-//! timer deputy does not run. Otherwise the absence ends at the relief: the timer deputy fires what
-//! is due, and searches for tasks. The next driver owner is another parked worker or, if there is
-//! none, the first one that parks.
+//! third of the CPU time is lost. So when each worker that has a thread is parked, and the last
+//! timeout has fired several timers, one of the others, the *timer deputy*, has a timeout as well,
+//! at the *relief*, [`timer_relief_after`](Idle::timer_relief_after) later than that of the driver
+//! owner. When the driver owner's timeout ends, it goes *away*: it leaves the parked workers,
+//! fires, runs what it has woken, and parks again as the driver owner. As a rule that is before the
+//! relief, and the timer deputy does not run. Otherwise the absence ends at the relief: the timer
+//! deputy fires what is due, and searches for tasks. The next driver owner is another parked worker
+//! or, if there is none, the first one that parks.
 //!
 //! The alternative, to set the deputy's timeout only when the driver owner wakes, and to cancel it
 //! when the driver owner parks, costs more than it saves: to program a timer that is due in 50 µs
@@ -23,9 +23,9 @@
 //! - The timer deputy is the keeper. But it waits for the relief alone (or the next check of the
 //!   LIFO slots): neither for I/O, nor for a timer that is due before the relief.
 //! - The worker that is away sees to timers between its tasks, and to I/O when it has run them all.
-//!   If it does not get to them, they wait for the relief at most. To set the
-//!   deputy's timeout for the next deadline would cost a system call for each absence in which a
-//!   deadline comes before the relief.
+//!   If it does not get to them, they wait for the relief at most. To set the deputy's timeout for
+//!   the next deadline would cost system calls in each absence in which a deadline comes before the
+//!   relief.
 //! - The worker that is away unparks no other for the tasks that it has woken, as long as they are
 //!   expected to be short, all together: at the relief the timer deputy searches for them
 //!   ([`is_away_for_timers`](Idle::is_away_for_timers)).

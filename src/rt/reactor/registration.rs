@@ -327,7 +327,9 @@ impl Registration {
 
     /// Ends all waits of a direction, and takes the wakers of their tasks.
     fn end_waits(&self, state: &mut State, direction: Direction, wakers: &mut Vec<Waker>) {
-        self.events[direction as usize].fetch_add(1, Ordering::Release);
+        let events = &self.events[direction as usize];
+        // Written under the lock only, so this need not be one step.
+        events.store(events.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
         state.waiters(direction).take_wakers(wakers);
     }
 

@@ -83,6 +83,11 @@ impl Worker<'_> {
         (tasks as u64).saturating_mul(self.state.task_nanos)
     }
 
+    /// Returns whether the next task is expected to be short, as far as the last ones tell.
+    pub(super) fn expects_short_tasks(&self) -> bool {
+        self.expected_time(1) < SHORT_WORK
+    }
+
     /// Returns whether no other worker is needed now for the ready tasks of this one: this one is
     /// expected to finish them soon, and if it does not, its timer deputy comes.
     pub(super) fn leaves_tasks_to_timer_deputy(&self) -> bool {
@@ -195,7 +200,7 @@ impl<F: Fn() -> bool> ParkContext for Parking<'_, '_, F> {
     }
 
     fn expects_short_tasks(&self) -> bool {
-        self.worker.expected_time(1) < SHORT_WORK
+        self.worker.expects_short_tasks()
     }
 
     fn fire(&mut self) -> usize {

@@ -127,6 +127,25 @@ fn absence_goes_over_to_the_next_worker_if_the_one_that_waits_is_unparked() {
 }
 
 #[test]
+fn worker_that_parks_leaves_io_to_one_that_is_collecting_it() {
+    let workers = parked(2, LATE);
+    workers.leaves(1, NOW);
+    workers.leaves(0, NOW);
+    workers.idle.while_collecting(0, || {
+        // Worker 1 tries to, too.
+        workers.idle.while_collecting(1, || {});
+        workers.park(1);
+    });
+    assert!(workers.idle.is_away_for_io(0) && !workers.waits_for_io(1));
+    assert_eq!(workers.timeout(1), NOW + IO_RELIEF_AFTER);
+    // The other one takes long after that.
+    assert!(workers.leaves(1, NOW + IO_RELIEF_AFTER).searching);
+    workers.idle.end_search();
+    workers.park(1);
+    assert!(!workers.idle.is_away_for_io(0) && workers.waits_for_io(1));
+}
+
+#[test]
 fn worker_that_parks_leaves_io_to_one_that_looks_for_it_all_the_time() {
     let workers = parked(2, LATE);
     workers.leaves(1, NOW);
