@@ -105,7 +105,8 @@ impl Scope {
     }
 
     /// Runs a task, or drops it if it was aborted.
-    #[inline]
+    // Inlined: see `Worker::run_task`.
+    #[inline(always)]
     pub(super) fn run(&self, task: Runnable) {
         if task::is_aborted(&task) {
             self.while_dropping(|| drop(task));

@@ -288,6 +288,8 @@ pin_project! {
 impl<F: Future> Future for TaskFuture<F> {
     type Output = F::Output;
 
+    // Inlined: see `Worker::run_task`.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Checked again. `async_task` ignores the wake of a task that is scheduled already, so an
         // abort between the worker's check and the start of this run makes no further run, and is

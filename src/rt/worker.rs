@@ -142,7 +142,13 @@ impl<'a> Worker<'a> {
         self.mode == Mode::WithTasks
     }
 
-    #[inline]
+    /// Runs a task.
+    ///
+    /// All between this loop and the task's future is inlined, and all between the future and its
+    /// system calls. A system call makes the processor forget where the calls under way return to,
+    /// with the usual protection against Spectre, so that each return after it is predicted wrongly.
+    // `inline(always)`: the compiler takes these functions for too long.
+    #[inline(always)]
     fn run_task(&mut self, task: Runnable) {
         self.end_search();
         if self.has_dropped_hold {

@@ -366,7 +366,8 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     /// Polls for the end of a wait, if there is one, and tries an operation until it does not block.
-    #[inline]
+    // Inlined: see `Worker::run_task`.
+    #[inline(always)]
     pub(super) fn poll_operation<R>(
         &self,
         direction: Direction,

@@ -310,6 +310,8 @@ impl<T: AsFd, F> Unpin for Operation<'_, T, F> {}
 impl<T: AsFd, R, F: FnMut(&T) -> io::Result<R>> Future for Operation<'_, T, F> {
     type Output = io::Result<R>;
 
+    // Inlined into the caller's future: see `Worker::run_task`.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = &mut *self;
         let (direction, progress) = (this.direction, &mut this.progress);

@@ -23,6 +23,7 @@ pin_project! {
 impl<F: Future> Future for NotingEnd<F> {
     type Output = F::Output;
 
+    // Inlined: see `Worker::run_task`.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Dropped also if the poll panics: that ends the task, too.

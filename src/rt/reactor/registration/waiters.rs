@@ -126,9 +126,15 @@ impl Wakers {
     fn take_all(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.first.take());
         if let Some(more) = &mut self.more {
-            wakers.extend(more.drain());
+            drain(more, wakers);
         }
     }
+}
+
+/// A function of its own, so that taking the first waker alone need not push registers for it.
+#[inline(never)]
+fn drain(from: &mut Slab<Waker>, to: &mut Vec<Waker>) {
+    to.extend(from.drain());
 }
 
 #[derive(Default)]
